@@ -1,0 +1,1 @@
+"""Multi-messenger alerts in, products that observers act on out."""
