@@ -1,0 +1,110 @@
+"""The identity of one version of one event, its Dagster partition key, and its file stem on the GWTM site.
+
+The identity depends only on what the alert says: event, kind of notice, creation time and a digest of the
+content. Arrival, counting and runs have no part in it, so a replay in any order gives the same keys.
+
+The stem `{graceid}-{Type}{n}` that the GWTM site reads does count. The number is given once, in the archive,
+when a version is first recorded; a notice that arrives late gets the next free number, because a file that
+observers have read never changes its name, and because the site numbers its rows in the order of posting.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from .errors import NoticeError
+from .model import AlertType, Role, role_of
+
+#: Superevent ids of GraceDB: S real, MS mock, TS test, GW confirmed; letters count the day's events.
+EVENT_ID = re.compile(r"(?:[MT]?S|GW)\d{6}[A-Za-z]{1,8}", re.ASCII)
+ICECUBE_LABEL = "IceCube"
+EXTERNAL_SUFFIX = "-ExtCoinc"
+DIGEST_LENGTH = 10
+_TYPES = "|".join(AlertType)
+_LABEL = rf"(?:(?:{_TYPES})(?:{EXTERNAL_SUFFIX})?|{ICECUBE_LABEL})"
+_KEY = re.compile(
+    rf"(?P<event>{EVENT_ID.pattern})-(?P<label>{_LABEL})-(?P<created>\d{{8}}T\d{{6}})-(?P<digest>[0-9a-f]{{{DIGEST_LENGTH}}})",
+    re.ASCII,
+)
+_STEM = re.compile(rf"(?P<event>{EVENT_ID.pattern})-(?P<label>{_LABEL})(?P<number>[1-9]\d{{0,5}})?", re.ASCII)
+_TIME = "%Y%m%dT%H%M%S"
+
+
+def check_event_id(value: object) -> str:
+    """Return `value` if it is a superevent id; raises NoticeError otherwise (ids become file names)."""
+    if not isinstance(value, str) or EVENT_ID.fullmatch(value) is None:
+        shown = repr(value)[:60]
+        raise NoticeError(f"superevent_id is {shown}, not an id such as S230518h, MS181101ab or TS240101a")
+    return value
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EventVersion:
+    """One version of one event: the unit of a Dagster partition."""
+
+    event_id: str
+    created: datetime
+    """Creation time of the notice, UTC, whole seconds."""
+    label: str
+    """Kind of notice: an `AlertType`, the same with `-ExtCoinc`, or `IceCube`."""
+    digest: str
+    """First ten hexadecimal digits of the SHA-256 of the content."""
+
+    @property
+    def partition_key(self) -> str:
+        """Key such as `S230518h-Preliminary-20230518T133818-1a2b3c4d5e`."""
+        return f"{self.event_id}-{self.label}-{self.created.strftime(_TIME)}-{self.digest}"
+
+    @property
+    def role(self) -> Role:
+        """Observation or test, by the event's id."""
+        return role_of(self.event_id)
+
+    @property
+    def is_external(self) -> bool:
+        """Whether this is the combined map of an external coincidence."""
+        return self.label.endswith(EXTERNAL_SUFFIX)
+
+    @property
+    def alert_type(self) -> AlertType | None:
+        """Kind of LVK notice; None for an IceCube notice."""
+        if self.label == ICECUBE_LABEL:
+            return None
+        return AlertType(self.label.removesuffix(EXTERNAL_SUFFIX))
+
+    @classmethod
+    def from_partition_key(cls, key: str) -> EventVersion:
+        """Parse a partition key; raises NoticeError if it is none."""
+        match = _KEY.fullmatch(key)
+        if match is None:
+            raise NoticeError(
+                f"{key[:80]!r} is not a partition key such as S230518h-Preliminary-20230518T133818-1a2b3c4d5e"
+            )
+        try:
+            created = datetime.strptime(match["created"], _TIME).replace(tzinfo=UTC)
+        except ValueError as error:
+            raise NoticeError(f"{key!r} holds no valid time") from error
+        return cls(match["event"], created, match["label"], match["digest"])
+
+
+@dataclass(frozen=True, slots=True)
+class FileStem:
+    """Name under which the GWTM site looks for the files of a version."""
+
+    event_id: str
+    label: str
+    number: int
+    """Zero-based count of the versions with this label; zero is written as nothing."""
+
+    def __str__(self) -> str:
+        return f"{self.event_id}-{self.label}{self.number or ''}"
+
+    @classmethod
+    def parse(cls, text: str) -> FileStem:
+        """Parse `{graceid}-{Type}{n}`; raises NoticeError if it is none."""
+        match = _STEM.fullmatch(text)
+        if match is None:
+            raise NoticeError(f"{text[:80]!r} is not a file stem such as S230518h-Preliminary1")
+        return cls(match["event"], match["label"], int(match["number"] or 0))
