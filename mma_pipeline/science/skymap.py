@@ -9,9 +9,6 @@ A multi-order map lists pixels of different sizes by UNIQ = 4 · 4^order + ipix 
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -1,0 +1,52 @@
+"""Every error that an adapter raises on purpose, and whether trying again later can help.
+
+    AdapterError                     something in the outside world did not do what was asked
+    ├── PermanentError               the same request will fail again: a person or the code must change something
+    │   ├── NotFoundError            the thing asked for is not there
+    │   ├── CredentialsError         refused: credentials are missing, wrong, expired or lack a right
+    │   ├── ConfigurationError       a setting is missing or contradicts another
+    │   ├── InvalidKeyError          a name that no store may be given (also a ValueError)
+    │   └── DigestError              bytes are there, but they are not the bytes that were written
+    └── TransientError               outage, timeout, throttling: the same request may succeed later
+        └── StoreFullError           no space left; retried by the next run, not within this one
+
+No message holds a secret: what a server or library says passes through `mma_pipeline.adapters.redact` first.
+"""
+
+from __future__ import annotations
+
+
+class AdapterError(Exception):
+    """Base of all errors raised by adapters; the message says what to do about it."""
+
+
+class PermanentError(AdapterError):
+    """Trying the same again cannot help."""
+
+
+class NotFoundError(PermanentError):
+    """What was asked for does not exist."""
+
+
+class CredentialsError(PermanentError):
+    """The remote side refused who we are or what we may do."""
+
+
+class ConfigurationError(PermanentError):
+    """A setting is missing, malformed or contradicts another."""
+
+
+class InvalidKeyError(PermanentError, ValueError):
+    """A key that could leave its prefix, or that some backend cannot hold."""
+
+
+class DigestError(PermanentError):
+    """The bytes read differ from the digest recorded when they were written."""
+
+
+class TransientError(AdapterError):
+    """The same request may succeed later."""
+
+
+class StoreFullError(TransientError):
+    """The store has no space left for the object."""

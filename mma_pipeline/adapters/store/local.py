@@ -1,0 +1,145 @@
+"""A folder on this machine (or a mounted volume) as a store.
+
+Objects are plain files under their keys, so any program can read the folder. What a filesystem cannot hold (digest,
+media type, metadata) lies in ``.mma/meta/<key>.json``. A note counts only while the file's inode, size and
+modification time are those it was written for: after a file was replaced by hand the digest is taken anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mma_pipeline.adapters.store.keys import HIDDEN
+from mma_pipeline.adapters.store.model import Digest, Payload, StoredObject, guess_content_type
+
+
+class LocalBackend:
+    """Files under ``root``; created on the first write."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.name = self.root.as_uri().rstrip("/")
+
+    def write(self, key: str, data: Payload, digest: Digest, content_type: str, metadata: Mapping[str, str]) -> None:
+        """Write beside, flush to disk, then rename: a reader sees the old object or the new one, never a part."""
+        target, unfinished = self.root / key, self._unfinished()
+        try:
+            with unfinished.open("xb") as file:
+                if isinstance(data, bytes):
+                    file.write(data)
+                else:
+                    with data.open("rb") as source:
+                        shutil.copyfileobj(source, file, 1 << 20)
+                file.flush()
+                os.fsync(file.fileno())
+            identity = _identity(unfinished.stat())
+            target.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        self._write_note(key, identity, digest, content_type, metadata)
+
+    def read(self, key: str, into: Path | None = None) -> bytes:
+        """Return the file's bytes, or copy them to ``into``."""
+        if into is None:
+            return (self.root / key).read_bytes()
+        shutil.copyfile(self.root / key, into)
+        return b""
+
+    def head(self, key: str) -> StoredObject | None:
+        """Look the file up; without a valid note its digest is taken from its content and noted."""
+        path = self.root / key
+        try:
+            identity = _identity(path.stat())
+            if not path.is_file():
+                return None
+            note = self._read_note(key, identity)
+            if note is None:
+                digest, content_type = Digest.of(path), guess_content_type(key)
+                self._write_note(key, identity, digest, content_type, {})
+                return StoredObject(key, digest.size, digest.sha256, digest.md5, content_type)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return StoredObject(
+            key, identity[1], note["sha256"], note.get("md5"), note["content_type"], dict(note["metadata"])
+        )
+
+    def ls(self, prefix: str) -> Iterator[StoredObject]:
+        """Walk only the folder that the prefix points into; sizes without digests."""
+        top = self.root / prefix.rpartition("/")[0]
+        for folder, subfolders, names in os.walk(top):
+            if Path(folder) == self.root and HIDDEN in subfolders:
+                subfolders.remove(HIDDEN)
+            for name in names:
+                path = Path(folder, name)
+                key = path.relative_to(self.root).as_posix()
+                if key.startswith(prefix):
+                    try:
+                        yield StoredObject(key, path.stat().st_size)
+                    except FileNotFoundError:  # deleted since the folder was read
+                        continue
+
+    def copy(self, src: str, dst: str) -> None:
+        """Copy file and note."""
+        found = self.head(src)
+        if found is None:
+            raise FileNotFoundError(src)
+        source = self.root / src
+        digest = Digest.of(source)
+        self.write(dst, source, digest, found.content_type or guess_content_type(dst), found.metadata)
+
+    def delete(self, key: str) -> None:
+        """Remove file and note."""
+        (self.root / key).unlink()
+        self._note(key).unlink(missing_ok=True)
+
+    def _unfinished(self) -> Path:
+        folder = self.root / HIDDEN / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / uuid.uuid4().hex
+
+    def _note(self, key: str) -> Path:
+        return self.root / HIDDEN / "meta" / f"{key}.json"
+
+    def _write_note(
+        self,
+        key: str,
+        identity: tuple[int, ...],
+        digest: Digest,
+        content_type: str,
+        metadata: Mapping[str, str],
+    ) -> None:
+        note = {
+            "identity": identity,
+            "sha256": digest.sha256,
+            "md5": digest.md5,
+            "content_type": content_type,
+            "metadata": dict(metadata),
+        }
+        path, unfinished = self._note(key), self._unfinished()
+        try:
+            unfinished.write_text(json.dumps(note, sort_keys=True), encoding="utf-8")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def _read_note(self, key: str, identity: tuple[int, ...]) -> dict[str, Any] | None:
+        try:
+            note = json.loads(self._note(key).read_text(encoding="utf-8"))
+            if tuple(note["identity"]) != identity or not {"sha256", "content_type", "metadata"} <= note.keys():
+                return None
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+            return None  # absent or damaged: the file itself is asked instead
+        return dict(note)
+
+
+def _identity(stat: os.stat_result) -> tuple[int, ...]:
+    """Inode, size and modification time (ns): the file that a note was written for."""
+    return (stat.st_ino, stat.st_size, stat.st_mtime_ns)

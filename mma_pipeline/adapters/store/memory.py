@@ -1,0 +1,68 @@
+"""A store in this process's memory: for tests and for looking at what a run would write."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from mma_pipeline.adapters.store.model import Digest, Payload, StoredObject
+
+_SHARED: dict[str, MemoryBackend] = {}
+
+
+class MemoryBackend:
+    """Objects in a dictionary."""
+
+    def __init__(self, name: str) -> None:
+        self.name = f"memory://{name}".rstrip("/")
+        self._objects: dict[str, tuple[StoredObject, bytes]] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def named(cls, name: str) -> MemoryBackend:
+        """One backend per name and process, so that a sensor and its assets see the same objects."""
+        return _SHARED.setdefault(name, cls(name))
+
+    def write(self, key: str, data: Payload, digest: Digest, content_type: str, metadata: Mapping[str, str]) -> None:
+        """Keep the bytes."""
+        content = data if isinstance(data, bytes) else data.read_bytes()
+        found = StoredObject(key, len(content), digest.sha256, digest.md5, content_type, dict(metadata))
+        with self._lock:
+            self._objects[key] = (found, content)
+
+    def read(self, key: str, into: Path | None = None) -> bytes:
+        """Return the bytes."""
+        if key not in self._objects:
+            raise FileNotFoundError(key)
+        content = self._objects[key][1]
+        if into is None:
+            return content
+        into.write_bytes(content)
+        return b""
+
+    def head(self, key: str) -> StoredObject | None:
+        """Look it up."""
+        entry = self._objects.get(key)
+        return None if entry is None else entry[0]
+
+    def ls(self, prefix: str) -> Iterator[StoredObject]:
+        """Go over a snapshot of the keys."""
+        with self._lock:
+            found = [entry[0] for key, entry in self._objects.items() if key.startswith(prefix)]
+        yield from found
+
+    def copy(self, src: str, dst: str) -> None:
+        """Copy the entry."""
+        if src not in self._objects:
+            raise FileNotFoundError(src)
+        found, content = self._objects[src]
+        with self._lock:
+            self._objects[dst] = (replace(found, key=dst), content)
+
+    def delete(self, key: str) -> None:
+        """Forget the entry."""
+        with self._lock:
+            if self._objects.pop(key, None) is None:
+                raise FileNotFoundError(key)

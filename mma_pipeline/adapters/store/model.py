@@ -1,0 +1,115 @@
+"""What a store says about an object, and what a backend must be able to do.
+
+The `Store` holds all rules (keys, digests, retries, unchanged objects); a backend only moves bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+_CHUNK = 1 << 20
+
+Payload = bytes | Path
+"""An object's content: bytes, or the path of a local file for what should not be held in memory."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object in a store.
+
+    Attributes:
+        key: relative POSIX path.
+        size: bytes.
+        sha256: hex digest; None only where another program wrote the object and the store keeps no SHA-256.
+        md5: hex digest as the server keeps it; None where it keeps none (multipart uploads, local folders).
+        content_type: media type, None where a listing does not tell it.
+        metadata: names and values given to `put`.
+        written: True if this call wrote it, False if it was there already (or was only looked up).
+    """
+
+    key: str
+    size: int
+    sha256: str | None = None
+    md5: str | None = None
+    content_type: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    written: bool = False
+
+
+@dataclass(frozen=True)
+class Digest:
+    """Digests and size (bytes) of one payload, taken in a single pass."""
+
+    sha256: str
+    md5: str
+    size: int
+
+    @classmethod
+    def of(cls, data: Payload) -> Digest:
+        """Hash bytes, or a file in pieces of 1 MiB."""
+        sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+        for piece in _pieces(data):
+            sha256.update(piece)
+            md5.update(piece)
+            size += len(piece)
+        return cls(sha256.hexdigest(), md5.hexdigest(), size)
+
+    def same_as(self, found: StoredObject) -> bool:
+        """Whether a stored object holds these bytes; False also where the store cannot tell."""
+        if found.size != self.size:
+            return False
+        if found.sha256 is not None:
+            return found.sha256 == self.sha256
+        return found.md5 is not None and found.md5 == self.md5
+
+
+class Backend(Protocol):
+    """Moves bytes to and from one place. Keys come checked; every method may raise the library's own errors."""
+
+    name: str
+    """What errors and `Store.url` call the place, without credentials, ending without a slash."""
+
+    def write(self, key: str, data: Payload, digest: Digest, content_type: str, metadata: Mapping[str, str]) -> None:
+        """Put the object there in one step as a reader sees it; the server verifies what it received."""
+
+    def read(self, key: str, into: Path | None = None) -> bytes:
+        """Return the content; with ``into`` write it to that file and return nothing (empty bytes)."""
+
+    def head(self, key: str) -> StoredObject | None:
+        """Look up one object without reading it, None if it is not there."""
+
+    def ls(self, prefix: str) -> Iterator[StoredObject]:
+        """Yield the objects whose keys start with ``prefix``, in no promised order."""
+
+    def copy(self, src: str, dst: str) -> None:
+        """Copy within the store, on the server's side, with type and metadata."""
+
+    def delete(self, key: str) -> None:
+        """Remove one object; FileNotFoundError if it is not there."""
+
+
+def guess_content_type(key: str) -> str:
+    """Media type by the name's ending; FITS and gzip as the IANA registry has them (RFC 4047, RFC 6713)."""
+    if key.endswith(".gz"):
+        return "application/gzip"
+    if key.endswith((".fits", ".fit")):
+        return "application/fits"
+    if key.endswith(".geojson"):
+        return "application/geo+json"
+    return mimetypes.guess_type(key, strict=False)[0] or "application/octet-stream"
+
+
+def _pieces(data: Payload) -> Iterator[bytes | memoryview]:
+    if isinstance(data, bytes):
+        view = memoryview(data)
+        for start in range(0, len(view), _CHUNK):
+            yield view[start : start + _CHUNK]
+        return
+    with data.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            yield piece

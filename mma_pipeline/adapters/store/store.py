@@ -1,0 +1,219 @@
+"""The object store as the rest of the project sees it: one class for every place.
+
+All rules live here: keys are checked, an object that is there with the same digest is not written again, what is read
+is compared with its digest, failures are translated and retried within limits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import tenacity
+
+from mma_pipeline.adapters.errors import (
+    DigestError,
+    InvalidKeyError,
+    NotFoundError,
+    StoreFullError,
+    TransientError,
+)
+from mma_pipeline.adapters.store.failures import as_adapter_error
+from mma_pipeline.adapters.store.keys import check_key, check_prefix
+from mma_pipeline.adapters.store.model import Backend, Digest, Payload, StoredObject, guess_content_type
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+
+class Store:
+    """Objects by key in a folder, a bucket, a container or memory; safe to share between threads.
+
+    Args:
+        backend: where the bytes go.
+        attempts: how often one request is tried before its TransientError is raised.
+        first_wait_s: pause before the second try, seconds; doubled for each further one, with jitter, at most 8 s.
+        writes: False turns `put`, `copy` and `delete` into log lines (dry run, WRITE_TO_STORAGE=False).
+    """
+
+    def __init__(self, backend: Backend, *, attempts: int = 4, first_wait_s: float = 0.25, writes: bool = True) -> None:
+        self._backend = backend
+        self._writes = writes
+        self._attempts = attempts
+        self._wait = tenacity.wait_exponential_jitter(initial=first_wait_s, max=8.0, jitter=first_wait_s)
+
+    @classmethod
+    def open(cls, url: str | Path, **options: Any) -> Store:
+        """Open a store by URL: a path, ``file:///…`` or ``memory://name``.
+
+        Raises:
+            ConfigurationError: an address that no backend serves, or an option that is missing.
+        """
+        from mma_pipeline.adapters.store.opening import backend_for
+
+        kept = {name: options.pop(name) for name in ("attempts", "first_wait_s", "writes") if name in options}
+        return cls(backend_for(str(url), **options), **kept)
+
+    def __repr__(self) -> str:
+        return f"Store({self._backend.name!r})"
+
+    def put(
+        self,
+        key: str,
+        data: Payload,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> StoredObject:
+        """Write one object, unless the same bytes are there already.
+
+        Args:
+            key: relative POSIX path.
+            data: bytes, or the path of a file that is not to be held in memory.
+            content_type: media type; by default from the key's ending.
+            metadata: short names (ASCII letters, digits, ``_`` or ``-``) and values (printable ASCII), not secrets.
+
+        Returns:
+            The object with its digest; ``written`` is False if nothing had to be done.
+
+        Raises:
+            InvalidKeyError: the key, or a metadata name or value, is not acceptable.
+            StoreFullError, TransientError: try again later.
+            CredentialsError, PermanentError: somebody has to change something.
+        """
+        check_key(key)
+        notes = _checked_metadata(metadata or {})
+        digest = Digest.of(data)
+        found = self.stat(key)
+        if found is not None and digest.same_as(found):
+            return StoredObject(key, digest.size, digest.sha256, digest.md5, found.content_type, found.metadata)
+        kind = content_type or guess_content_type(key)
+        if not self._may_write("put", key):
+            return StoredObject(key, digest.size, digest.sha256, digest.md5, kind, notes)
+        self._try("put", key, lambda: self._backend.write(key, data, digest, kind, notes))
+        return StoredObject(key, digest.size, digest.sha256, digest.md5, kind, notes, written=True)
+
+    def get(self, key: str) -> bytes:
+        """Return one object's bytes, compared with the digest it was written with.
+
+        Raises:
+            NotFoundError: no such object.
+            DigestError: the bytes are not those that were written.
+        """
+        check_key(key)
+        data = self._try("get", key, lambda: self._backend.read(key))
+        self._compare(key, Digest.of(data))
+        return data
+
+    def get_file(self, key: str, path: Path) -> Digest:
+        """Write one object to a local file without holding it in memory; errors as for `get`."""
+        check_key(key)
+        self._try("get", key, lambda: self._backend.read(key, path))
+        digest = Digest.of(path)
+        self._compare(key, digest)
+        return digest
+
+    def stat(self, key: str) -> StoredObject | None:
+        """Look one object up (one request, no listing), None if it is not there."""
+        check_key(key)
+        return self._try("stat", key, lambda: self._backend.head(key))
+
+    def exists(self, key: str) -> bool:
+        """Whether the object is there."""
+        return self.stat(key) is not None
+
+    def copy(self, src: str, dst: str) -> StoredObject:
+        """Copy one object inside the store, with its type and metadata, unless the same bytes are there already.
+
+        Raises:
+            NotFoundError: no object ``src``.
+        """
+        check_key(dst)
+        source, target = self.stat(src), self.stat(dst)
+        if source is None:
+            raise NotFoundError(f"copy {self.url(src)}: there is no such object")
+        same = target is not None and source.sha256 is not None and target.sha256 == source.sha256
+        write = not same and self._may_write("copy", dst)
+        if write:
+            self._try("copy", dst, lambda: self._backend.copy(src, dst))
+        return StoredObject(
+            dst, source.size, source.sha256, source.md5, source.content_type, source.metadata, written=write
+        )
+
+    def delete(self, key: str) -> None:
+        """Remove one object.
+
+        Raises:
+            NotFoundError: no such object.
+        """
+        check_key(key)
+        if self._may_write("delete", key):
+            self._try("delete", key, lambda: self._backend.delete(key))
+
+    def ls(self, prefix: str = "") -> list[StoredObject]:
+        """List the objects whose keys start with ``prefix`` by key; for people and migrations, not for runs.
+
+        Digests, types and metadata are filled only where the backend's listing has them.
+        """
+        check_prefix(prefix)
+        found = self._try("list", prefix, lambda: list(self._backend.ls(prefix)))
+        return sorted(found, key=lambda entry: entry.key)
+
+    def url(self, key: str = "") -> str:
+        """Address of an object (or of the store), without credentials."""
+        return f"{self._backend.name}/{quote(key)}" if key else self._backend.name
+
+    def _compare(self, key: str, digest: Digest) -> None:
+        found = self.stat(key)
+        if found is None or (found.sha256 is None and found.md5 is None) or digest.same_as(found):
+            return
+        raise DigestError(
+            f"get {self.url(key)}: {digest.size} bytes with SHA-256 {digest.sha256[:12]}… are not the "
+            f"{found.size} bytes that were written; restore the object or write it again"
+        )
+
+    def _may_write(self, action: str, key: str) -> bool:
+        if not self._writes:
+            _log.info("dry run: would %s %s", action, self.url(key))
+        return self._writes
+
+    def _try(self, action: str, key: str, request: Callable[[], _T]) -> _T:
+        """Run one request: translate its failure, try again while that can help."""
+
+        def once() -> _T:
+            try:
+                return request()
+            except Exception as exc:  # noqa: BLE001  (every library has errors of its own: sorted in one place)
+                failure = as_adapter_error(exc, action, self.url(key))
+            raise failure  # outside the handler: the library's exception, which may hold secrets, is not chained
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_worth_another_try),
+            wait=self._wait,
+            stop=tenacity.stop_after_attempt(self._attempts),
+            before_sleep=lambda state: _log.warning(
+                "%s; try %d of %d",
+                state.outcome and state.outcome.exception(),
+                state.attempt_number,
+                self._attempts,
+            ),
+            reraise=True,
+        )
+        return retrying(once)
+
+
+def _checked_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    for name, value in metadata.items():
+        plain = name.replace("-", "").replace("_", "")
+        if not (plain.isascii() and plain.isalnum() and name == name.lower()):
+            raise InvalidKeyError(f"metadata name {name!r} refused: lower-case ASCII letters, digits, - and _ only")
+        if not (value.isascii() and value.isprintable() and value == value.strip()):
+            raise InvalidKeyError(f"metadata value of {name!r} refused: printable ASCII only")
+    return dict(metadata)
+
+
+def _worth_another_try(exc: BaseException) -> bool:
+    return isinstance(exc, TransientError) and not isinstance(exc, StoreFullError)
