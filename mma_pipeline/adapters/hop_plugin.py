@@ -1,0 +1,91 @@
+"""Model of our v2 derived alert for hop-client, so that `hop subscribe` prints a summary that a person can read.
+
+Loaded by hop-client through the entry point `hop_plugin`. Consumers without this package receive the same JSON as
+a plain blob. Not here: publishing (`hopskotch`) and what a derived alert is (`notices.derived`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+from hop import models, plugins
+
+from mma_pipeline.notices import derived
+
+
+@dataclass
+class DerivedAlertModel(models.MessageModel):  # type: ignore[misc]  # hop-client has no types
+    """A v2 message as hop-client hands it out; `content` is the decoded JSON."""
+
+    content: Mapping[str, Any]
+    format_name = derived.FORMAT_V2
+
+    def __bytes__(self) -> bytes:
+        return str(self).encode()
+
+    def __str__(self) -> str:
+        return summary(self.content)
+
+    def serialize(self) -> dict[str, Any]:
+        """The canonical JSON under our format name: what goes over the wire, not the summary."""
+        return {"format": self.format_name, "content": derived.encode(derived.DerivedAlert.from_json(self.content))}
+
+    @classmethod
+    def deserialize(cls, data: bytes) -> DerivedAlertModel:
+        """Decode a received message; raises ValueError where it is no JSON object."""
+        content = json.loads(data)
+        if not isinstance(content, dict):
+            raise ValueError("a derived alert is a JSON object")  # noqa: TRY004 - what hop-client expects
+        return cls(content)
+
+    @classmethod
+    def load(cls, input_: str | IO[str]) -> DerivedAlertModel:
+        """Read a message from text or an open file, for `hop publish`."""
+        return cls.deserialize((input_ if isinstance(input_, str) else input_.read()).encode())
+
+
+@plugins.register  # type: ignore[untyped-decorator]
+def get_models() -> dict[str, type[DerivedAlertModel]]:
+    """The models that this plugin adds to hop-client."""
+    return {derived.FORMAT_V2: DerivedAlertModel}
+
+
+def summary(content: Mapping[str, Any]) -> str:
+    """A few lines for a terminal; says what is there and leaves out what is absent."""
+    version, place = content.get("version") or {}, content.get("localisation") or {}
+    head = f"{content.get('event_id')} {version.get('label', '')} [{content.get('kind')}, {content.get('role')}]"
+    lines = [" ".join(head.split())]
+    if "retracts" in content:
+        lines.append(f"  withdraws {content['retracts']}: {content.get('reason', 'no reason given')}")
+    lines += _event_lines(content.get("event") or {})
+    if "area_90" in place:
+        lines.append(f"  area 50/90 %: {place.get('area_50', 0):.1f} / {place['area_90']:.1f} deg²")
+    if "distance_mean" in place:
+        lines.append(f"  distance: {place['distance_mean']:.0f} ± {place.get('distance_std', 0):.0f} Mpc")
+    if candidate := content.get("candidate"):
+        lines.append(
+            f"  {candidate['name']} at {candidate['ra']:.5f} {candidate['dec']:+.5f} deg:"
+            f" kilonova {candidate['kilonova_probability']:.0%}"
+        )
+    if external := content.get("external"):
+        lines.append(f"  with {external['observatory']} {external['gcn_notice_id']}")
+    lines += [f"  {p['name']}: {p['url']} ({p['size']} bytes)" for p in content.get("products") or ()]
+    lines.append(f"  id {content.get('id')}")
+    return "\n".join(lines)
+
+
+def _event_lines(event: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if "time" in event:
+        instruments = ",".join(event.get("instruments") or ())
+        lines.append(f"  signal {event['time']} {instruments} {event.get('pipeline', '')}".rstrip())
+    if "far" in event:
+        flag = {True: ", significant", False: ", not significant", None: ""}[event.get("significant")]
+        lines.append(f"  false alarm rate {event['far']:.3g} Hz{flag}")
+    if classes := event.get("classification"):
+        shown = sorted(classes.items(), key=lambda item: -item[1])
+        lines.append("  " + ", ".join(f"{name} {p:.1%}" for name, p in shown))
+    return lines

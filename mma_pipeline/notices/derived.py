@@ -1,0 +1,312 @@
+"""The alerts that we publish: the broker message of the SCiMMA demo (v1) and our own richer one (v2).
+
+Here: frozen values, their JSON, the message id, and the Hopskotch headers. Not here: sending and
+deciding what is sent. The v2 JSON schema lies in `schemas/`; docs/derived-alerts.md explains it to consumers.
+
+v1 follows scimma/alert-integration-demo (its broker and its TOM), whose consumers compare `sender` and `schema`
+and parse `time` with `%Y-%m-%d %H:%M:%S.%f`.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib import resources
+from typing import Any
+
+from .errors import NoticeError
+from .fields import decode_json, time_at
+from .key import check_event_id
+from .model import Role, role_of
+
+SCHEMA_V1 = "scimma.alert-integration-demo/broker/v1"
+SENDER_V1 = "alert-integration-demo"
+SCHEMA_V2 = "mma.derived-alert/2.0"
+SENDER_V2 = "mma_pipeline"
+#: Hopskotch `_format` of v2; the hop plugin registers a model of this name.
+FORMAT_V2 = "mma_derived_alert"
+#: Namespace of message ids (RFC 9562 version 5): an id depends on the content alone.
+ID_NAMESPACE = uuid.UUID("6f1c2b5e-6d0a-5c0e-9f0e-3d0c7a4b8e21")
+_TIME_V1 = "%Y-%m-%d %H:%M:%S.%f"
+_TIME_V2 = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+class DerivedKind(StrEnum):
+    """What a v2 message reports."""
+
+    VERSION = "version"
+    """A version of an event with its products."""
+    CANDIDATE = "candidate"
+    """A transient scored against an event."""
+    RETRACTION = "retraction"
+    """An earlier message of ours is withdrawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAlertV1:
+    """Score of one candidate, as the consumers of the SCiMMA demo read it."""
+
+    candidate: str
+    ra: float
+    """Right ascension ICRS, deg."""
+    dec: float
+    """Declination ICRS, deg."""
+    time_obs: float
+    """Time of the latest observation used, MJD (double precision)."""
+    kn_score: float
+    """Probability that it is a kilonova, 0 to 1."""
+    other_score: float
+    """Probability that it is something else, 0 to 1."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The six fields of the message."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRef:
+    """The version of an event that a message speaks of."""
+
+    partition_key: str
+    label: str
+    """Kind of notice, such as `Update` or `Update-ExtCoinc`."""
+    created: datetime
+    """Creation time of the notice, UTC."""
+    file_stem: str | None = None
+    """Name of its files on the GWTM site, such as `S230518h-Update1`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Localisation:
+    """Where the source lies, from the sky map."""
+
+    ra: float | None = None
+    """Right ascension of the most probable pixel, deg."""
+    dec: float | None = None
+    """Declination of the most probable pixel, deg."""
+    area_50: float | None = None
+    """50 % credible area, deg²."""
+    area_90: float | None = None
+    """90 % credible area, deg²."""
+    distance_mean: float | None = None
+    """Mean luminosity distance, Mpc."""
+    distance_std: float | None = None
+    """Standard deviation of the luminosity distance, Mpc."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventSummary:
+    """What the notice says of the source."""
+
+    time: datetime
+    """Time of the signal, UTC."""
+    far: float | None = None
+    """False alarm rate, Hz."""
+    significant: bool | None = None
+    instruments: tuple[str, ...] = ()
+    group: str | None = None
+    pipeline: str | None = None
+    search: str | None = None
+    classification: Mapping[str, float] = field(default_factory=dict)
+    """Class to probability."""
+    properties: Mapping[str, float] = field(default_factory=dict)
+    """Source property to probability."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoincidenceSummary:
+    """An external coincidence of the version."""
+
+    observatory: str
+    gcn_notice_id: str
+    search: str | None = None
+    time_difference: float | None = None
+    """Seconds between the two events."""
+    time_coincidence_far: float | None = None
+    """Joint false alarm rate in time, Hz."""
+    time_sky_position_coincidence_far: float | None = None
+    """Joint false alarm rate in time and position, Hz."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductLink:
+    """A product by reference: messages carry no large content."""
+
+    name: str
+    url: str
+    sha256: str
+    """Digest of the bytes behind the link, 64 hexadecimal digits."""
+    size: int
+    """Bytes."""
+    content_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateScore:
+    """A transient and what its light curve says."""
+
+    name: str
+    ra: float
+    """Right ascension ICRS, deg."""
+    dec: float
+    """Declination ICRS, deg."""
+    time_obs: float
+    """Time of the latest observation used, MJD."""
+    kilonova_probability: float
+    """0 to 1."""
+    other_probability: float
+    """0 to 1."""
+    classifier: str | None = None
+    """Name and version of the classifier."""
+    searched_probability: float | None = None
+    """Probability of the sky map above the density at the candidate, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedAlert:
+    """One v2 message."""
+
+    kind: DerivedKind
+    event_id: str
+    version: VersionRef | None = None
+    event: EventSummary | None = None
+    localisation: Localisation | None = None
+    external: CoincidenceSummary | None = None
+    candidate: CandidateScore | None = None
+    products: tuple[ProductLink, ...] = ()
+    retracts: str | None = None
+    """Id of the withdrawn message (UUID text); only in a retraction."""
+    reason: str | None = None
+    """Why it was withdrawn, for people."""
+
+    @property
+    def role(self) -> Role:
+        """Observation or test, by the event's id."""
+        return role_of(self.event_id)
+
+    @property
+    def is_test(self) -> bool:
+        """Whether the message must carry the `_test` header."""
+        return self.role is Role.TEST
+
+    def to_json(self) -> dict[str, Any]:
+        """The message as JSON values, with its id; absent values are left out."""
+        body = {"schema": SCHEMA_V2, "role": str(self.role), **_plain(self)}
+        return {"id": str(_content_id(body)), **body}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> DerivedAlert:
+        """Build the alert of a decoded message; unknown keys are ignored.
+
+        Raises NoticeError where it is no v2 message or a required value is missing or of another kind.
+        """
+        schema = record.get("schema")
+        if not isinstance(schema, str) or not schema.startswith("mma.derived-alert/2."):
+            raise NoticeError(f"schema is {schema!r:.60}, not {SCHEMA_V2}")
+        try:
+            return cls(
+                kind=DerivedKind(record["kind"]),
+                event_id=check_event_id(record["event_id"]),
+                version=_nested(VersionRef, record.get("version"), times=("created",)),
+                event=_nested(EventSummary, record.get("event"), times=("time",)),
+                localisation=_nested(Localisation, record.get("localisation")),
+                external=_nested(CoincidenceSummary, record.get("external")),
+                candidate=_nested(CandidateScore, record.get("candidate")),
+                products=tuple(ProductLink(**_known(ProductLink, p)) for p in record.get("products", ())),
+                retracts=record.get("retracts"),
+                reason=record.get("reason"),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise NoticeError(f"the derived alert is incomplete or wrong: {error}") from error
+
+
+def encode(alert: BrokerAlertV1 | DerivedAlert) -> bytes:
+    """Serialise to canonical JSON: UTF-8, sorted keys, no spaces, no NaN. Raises ValueError for NaN and infinities."""
+    return json.dumps(
+        alert.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def decode_v2(data: bytes) -> DerivedAlert:
+    """Parse the bytes of a v2 message; raises NoticeError with the reason."""
+    return DerivedAlert.from_json(decode_json(data))
+
+
+def message_id(alert: BrokerAlertV1 | DerivedAlert) -> uuid.UUID:
+    """Id by which consumers de-duplicate: the same content always has the same id, in any run on any machine.
+
+    Hopskotch carries its 16 bytes as `_id`, v1 also its 32 hexadecimal digits as `id`.
+    """
+    if isinstance(alert, DerivedAlert):
+        return uuid.UUID(alert.to_json()["id"])
+    return _content_id({"schema": SCHEMA_V1, **alert.to_json()})
+
+
+def headers_v1(alert: BrokerAlertV1, published: datetime) -> dict[str, str]:
+    """Headers of a v1 message: sender, schema, time (UTC, always with microseconds) and id (32 hexadecimal digits)."""
+    return {
+        "sender": SENDER_V1,
+        "schema": SCHEMA_V1,
+        "time": published.astimezone(UTC).strftime(_TIME_V1),
+        "id": message_id(alert).hex,
+    }
+
+
+def headers_v2(alert: DerivedAlert, published: datetime) -> dict[str, str]:
+    """Headers of a v2 message, with the names that v1 consumers know; id is the UUID text of the message."""
+    return {
+        "sender": SENDER_V2,
+        "schema": SCHEMA_V2,
+        "time": published.astimezone(UTC).strftime(_TIME_V1),
+        "id": str(message_id(alert)),
+        "event_id": alert.event_id,
+        "kind": str(alert.kind),
+    }
+
+
+def retraction_of(message: uuid.UUID, event_id: str, *, version: VersionRef | None, reason: str) -> DerivedAlert:
+    """The message that withdraws an earlier one of ours, v1 or v2, by its id."""
+    return DerivedAlert(DerivedKind.RETRACTION, event_id, version=version, retracts=str(message), reason=reason)
+
+
+def json_schema_v2() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of the v2 message."""
+    text = resources.files(__package__).joinpath("schemas/derived-alert-2.0.schema.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def _content_id(body: Mapping[str, Any]) -> uuid.UUID:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return uuid.uuid5(ID_NAMESPACE, text)
+
+
+def _plain(value: Any) -> Any:
+    """JSON values of a dataclass tree, without what is None or empty."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime(_TIME_V2)
+    if isinstance(value, StrEnum):
+        return str(value)
+    if hasattr(value, "__dataclass_fields__"):
+        value = {f.name: getattr(value, f.name) for f in fields(value)}
+    if isinstance(value, Mapping):
+        items = ((str(k), _plain(v)) for k, v in value.items() if v is not None)
+        return {k: v for k, v in items if v not in ({}, [])}
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _known(kind: type[Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    names = {f.name for f in fields(kind)}
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in names}
+
+
+def _nested(kind: type[Any], record: Mapping[str, Any] | None, times: tuple[str, ...] = ()) -> Any:
+    if record is None:
+        return None
+    return kind(**_known(kind, record) | {name: time_at(record, name) for name in times})

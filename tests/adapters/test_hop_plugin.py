@@ -1,0 +1,52 @@
+"""hop-client reads and prints our messages."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from mma_pipeline.adapters.hop_plugin import DerivedAlertModel
+from mma_pipeline.notices import derived
+from tests.notices.test_derived import FULL, V1, VERSION
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_hop_client_finds_the_model_by_its_entry_point(tmp_path: Path) -> None:
+    """With the package's entry point installed, hop's deserialiser hands out our model for our format."""
+    info = tmp_path / "mma_pipeline-0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mma-pipeline-entry\nVersion: 0\n")
+    declared = (ROOT / "pyproject.toml").read_text().split("[project.entry-points.hop_plugin]")[1].split("[")[0]
+    (info / "entry_points.txt").write_text("[hop_plugin]\n" + declared.replace('"', ""))
+    code = "from hop.io import Deserializer; print(Deserializer['MMA_DERIVED_ALERT'].value.__module__)"
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "mma_pipeline.adapters.hop_plugin"
+
+
+def test_summary_says_what_a_person_wants() -> None:
+    """What `hop subscribe` writes names event, version, areas, distance, classes and links."""
+    model = DerivedAlertModel.deserialize(derived.encode(FULL))
+    text = bytes(model).decode()
+    for wanted in (
+        "S230518h Update",
+        "179.7 / 666.0 deg²",
+        "278 ± 68 Mpc",
+        "NSBH 86.0%",
+        "https://x/fit/a.fits.gz",
+        "significant",
+    ):
+        assert wanted in text
+    withdrawn = derived.retraction_of(derived.message_id(V1), "S230518h", version=VERSION, reason="retracted by LVK")
+    assert f"withdraws {derived.message_id(V1)}: retracted by LVK" in str(
+        DerivedAlertModel.load(derived.encode(withdrawn).decode())
+    )
+
+
+def test_wire_format_is_the_canonical_message() -> None:
+    """`serialize` gives our format name and exactly the bytes of `encode`, not the summary."""
+    model = DerivedAlertModel.deserialize(derived.encode(FULL))
+    assert model.serialize() == {"format": "mma_derived_alert", "content": derived.encode(FULL)}
