@@ -1,0 +1,293 @@
+"""Record and find messages, versions and products.
+
+Recording is one transaction and idempotent: the same message recorded twice changes nothing and gives the same
+answer, so that a process may die at any moment and simply be asked again.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.errors import NotFoundError
+from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.notices.key import EventVersion, FileStem
+
+from . import schema
+from .database import open_engine, reading, writing
+from .migrate import migrate, require_current
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """A version as archived."""
+
+    version: EventVersion
+    number: int
+    """Number of the GWTM file stem among the event's versions of this label, from zero."""
+    message_id: int
+    facts: Mapping[str, Any]
+    """What the notice says, without maps (see `defs.ingest.facts_of`)."""
+
+    @property
+    def partition_key(self) -> str:
+        """Dagster partition key."""
+        return self.version.partition_key
+
+    @property
+    def stem(self) -> FileStem:
+        """File stem that the GWTM site reads."""
+        return FileStem(self.version.event_id, self.version.label, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What recording a message led to."""
+
+    message_id: int
+    versions: tuple[VersionRecord, ...]
+    owned: tuple[VersionRecord, ...]
+    """The versions that this very message was the first to bring: those that it must start runs for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductRecord:
+    """A file written for a version."""
+
+    partition_key: str
+    name: str
+    asset: str
+    store_key: str
+    sha256: str
+    size: int
+    """Bytes."""
+    content_type: str
+    code_version: str
+    address: str
+    figures: Mapping[str, Any]
+    written: datetime
+
+
+class Archive:
+    """The archive behind one database URL; safe to share between threads."""
+
+    def __init__(self, url: str, *, create: bool = False) -> None:
+        """Open the archive.
+
+        `create` brings an empty or older database to this code's schema; without it such a database raises
+        PermanentError that says what to run.
+        """
+        self.engine = open_engine(url)
+        if create:
+            migrate(self.engine)
+        else:
+            require_current(self.engine)
+
+    def record(self, message: StreamMessage, versions: Sequence[tuple[EventVersion, Mapping[str, Any]]]) -> Recorded:
+        """Archive a message and the versions it brings, in one transaction.
+
+        Each version comes with its facts (JSON values). The number of the file stem is given here, to a version seen
+        for the first time, and never changes.
+        """
+        event_id = versions[0][0].event_id if versions else None
+        with writing(self.engine) as connection:
+            if event_id is not None:
+                _lock_event(connection, event_id)
+            message_id = _insert_message(connection, message, event_id=event_id, reason=None)
+            records = tuple(_insert_version(connection, v, facts, message_id) for v, facts in versions)
+        return Recorded(message_id, records, tuple(r for r in records if r.message_id == message_id))
+
+    def quarantine(self, message: StreamMessage, reason: str) -> int:
+        """Archive a message that cannot be used, with the reason; returns its id."""
+        with writing(self.engine) as connection:
+            return _insert_message(connection, message, event_id=None, reason=reason)
+
+    def version(self, partition_key: str) -> VersionRecord:
+        """The version of a partition; raises NotFoundError where it was never archived."""
+        with reading(self.engine) as connection:
+            row = connection.execute(
+                sa.select(schema.version).where(schema.version.c.partition_key == partition_key)
+            ).one_or_none()
+        if row is None:
+            raise NotFoundError(
+                f"no version {partition_key} is archived: replay its alert, or delete the partition if it was a mistake"
+            )
+        return _version_record(row)
+
+    def versions(self, event_id: str | None = None, *, limit: int | None = None) -> list[VersionRecord]:
+        """Versions of one event or of all, newest creation time first."""
+        query = sa.select(schema.version).order_by(schema.version.c.created.desc(), schema.version.c.partition_key)
+        if event_id is not None:
+            query = query.where(schema.version.c.event_id == event_id)
+        with reading(self.engine) as connection:
+            return [_version_record(row) for row in connection.execute(query.limit(limit))]
+
+    def message(self, message_id: int) -> StreamMessage:
+        """A message as received; raises NotFoundError where there is none."""
+        query = sa.select(schema.message, schema.body.c.data).join(schema.body).where(schema.message.c.id == message_id)
+        with reading(self.engine) as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFoundError(f"no message {message_id} is archived")
+        return StreamMessage(
+            stream=row.stream,
+            topic=row.topic,
+            partition=row.partition,
+            offset=row.offset,
+            body=row.data,
+            key=row.key,
+            headers=tuple((name, base64.b64decode(value)) for name, value in row.headers),
+            broker_time=row.broker_time,
+            received=row.received,
+        )
+
+    def quarantined(self, *, limit: int | None = None) -> list[tuple[int, StreamMessage, str]]:
+        """Messages in quarantine with their reasons, newest first."""
+        query = (
+            sa.select(schema.message.c.id, schema.message.c.quarantine_reason)
+            .where(schema.message.c.quarantine_reason.is_not(None))
+            .order_by(schema.message.c.id.desc())
+            .limit(limit)
+        )
+        with reading(self.engine) as connection:
+            rows = connection.execute(query).all()
+        return [(row.id, self.message(row.id), row.quarantine_reason) for row in rows]
+
+    def counts(self) -> dict[str, int]:
+        """How many messages, quarantined messages, versions and products there are."""
+        with reading(self.engine) as connection:
+            count = {
+                name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+                for name, table in (
+                    ("messages", schema.message),
+                    ("versions", schema.version),
+                    ("products", schema.product),
+                )
+            }
+            count["quarantined"] = connection.execute(
+                sa.select(sa.func.count()).where(schema.message.c.quarantine_reason.is_not(None))
+            ).scalar_one()
+        return count
+
+    def products(self, partition_key: str) -> list[ProductRecord]:
+        """Files written for a version, by name."""
+        query = (
+            sa.select(schema.product)
+            .where(schema.product.c.partition_key == partition_key)
+            .order_by(schema.product.c.name)
+        )
+        with reading(self.engine) as connection:
+            return [ProductRecord(**row._mapping) for row in connection.execute(query)]
+
+    def product(self, partition_key: str, name: str) -> ProductRecord | None:
+        """One file of a version; None where it was not written."""
+        found = [record for record in self.products(partition_key) if record.name == name]
+        return found[0] if found else None
+
+    def products_at(self, address: str) -> list[ProductRecord]:
+        """Files of any version made from the same content by the same code, those of one version first to last."""
+        query = (
+            sa.select(schema.product)
+            .where(schema.product.c.address == address)
+            .order_by(schema.product.c.written, schema.product.c.partition_key, schema.product.c.name)
+        )
+        with reading(self.engine) as connection:
+            return [ProductRecord(**row._mapping) for row in connection.execute(query)]
+
+    def record_product(self, product: ProductRecord) -> None:
+        """Note a written file, in place of an earlier note for the same version and name."""
+        values = {field: getattr(product, field) for field in ProductRecord.__slots__}
+        table = schema.product
+        with writing(self.engine) as connection:
+            connection.execute(
+                sa.delete(table).where(table.c.partition_key == product.partition_key, table.c.name == product.name)
+            )
+            connection.execute(sa.insert(table).values(values))
+
+
+def _lock_event(connection: sa.Connection, event_id: str) -> None:
+    """Let one process at a time give out numbers for an event; SQLite's write lock does so already."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:event))"), {"event": event_id})
+
+
+def _insert_message(
+    connection: sa.Connection, message: StreamMessage, *, event_id: str | None, reason: str | None
+) -> int:
+    table = schema.message
+    same = sa.and_(
+        table.c.stream == message.stream,
+        table.c.topic == message.topic,
+        table.c.partition == message.partition,
+        table.c.offset == message.offset,
+        table.c.sha256 == message.sha256,
+    )
+    known = connection.execute(sa.select(table.c.id).where(same)).scalar()
+    if known is not None:
+        return int(known)
+    insert = _insert_for(connection)
+    connection.execute(insert(schema.body).values(sha256=message.sha256, data=message.body).on_conflict_do_nothing())
+    row = {
+        "stream": message.stream,
+        "topic": message.topic,
+        "partition": message.partition,
+        "offset": message.offset,
+        "key": message.key,
+        "headers": [[name, base64.b64encode(value).decode()] for name, value in message.headers],
+        "sha256": message.sha256,
+        "broker_time": message.broker_time,
+        "received": message.received,
+        "event_id": event_id,
+        "quarantine_reason": reason,
+    }
+    connection.execute(insert(table).values(row).on_conflict_do_nothing())
+    return int(connection.execute(sa.select(table.c.id).where(same)).scalar_one())
+
+
+def _insert_version(
+    connection: sa.Connection, version: EventVersion, facts: Mapping[str, Any], message_id: int
+) -> VersionRecord:
+    table = schema.version
+    query = sa.select(table).where(table.c.partition_key == version.partition_key)
+    known = connection.execute(query).one_or_none()
+    if known is not None:
+        return _version_record(known)
+    number = connection.execute(
+        sa.select(sa.func.coalesce(sa.func.max(table.c.number) + 1, 0)).where(
+            table.c.event_id == version.event_id, table.c.label == version.label
+        )
+    ).scalar_one()
+    connection.execute(
+        sa.insert(table).values(
+            partition_key=version.partition_key,
+            event_id=version.event_id,
+            label=version.label,
+            number=number,
+            created=version.created,
+            role=version.role.value,
+            message_id=message_id,
+            facts=dict(facts),
+        )
+    )
+    return _version_record(connection.execute(query).one())
+
+
+def _insert_for(connection: sa.Connection) -> Any:
+    """The dialect's INSERT, which alone knows ON CONFLICT."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+        return postgresql_insert
+    from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+    return sqlite_insert
+
+
+def _version_record(row: sa.Row[Any]) -> VersionRecord:
+    version = EventVersion.from_partition_key(row.partition_key)
+    return VersionRecord(version, row.number, row.message_id, row.facts)

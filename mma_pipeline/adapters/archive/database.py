@@ -1,0 +1,93 @@
+"""Open the archive's database, SQLite or PostgreSQL, with the settings that make it safe for several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+
+from mma_pipeline.adapters.errors import PermanentError, TransientError
+
+#: Seconds that a connection attempt or a locked SQLite file may take.
+TIMEOUT_S = 30
+
+
+@lru_cache(maxsize=8)
+def open_engine(url: str) -> sa.Engine:
+    """Engine for a database URL, one per process and URL.
+
+    A bare `postgresql://` means psycopg2, the driver that dagster-postgres brings. Raises PermanentError for a URL
+    that is none; its text never repeats the URL, which may hold a password.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError as error:
+        raise PermanentError(
+            "the archive's database URL cannot be read: use sqlite:///path or postgresql://user@host/database"
+        ) from error
+    if parsed.drivername in {"postgresql", "postgres"}:
+        parsed = parsed.set(drivername="postgresql+psycopg2")
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed)
+    return sa.create_engine(
+        parsed,
+        pool_pre_ping=True,
+        pool_size=5,
+        pool_recycle=1800,
+        connect_args={"connect_timeout": TIMEOUT_S, "options": "-c statement_timeout=60000"},
+    )
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Connection for reads; database trouble leaves as TransientError."""
+    with _translated(), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """One transaction that holds the write lock from its start; database trouble leaves as TransientError."""
+    with _translated(), engine.connect().execution_options(mma_write=True) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, sa.exc.InterfaceError) as error:
+        raise TransientError(f"the archive's database did not answer: {type(error.orig).__name__}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise TransientError("the connection to the archive's database was lost") from error
+        raise
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, connect_args={"timeout": TIMEOUT_S})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        # The driver must leave BEGIN to us: it starts transactions late, and two late writers deadlock.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        write = connection.get_execution_options().get("mma_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine

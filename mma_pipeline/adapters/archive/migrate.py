@@ -1,0 +1,61 @@
+"""Bring the archive database to the schema of this code, and say so where it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.errors import PermanentError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+#: Any constant does: it names the lock under which one process at a time migrates a PostgreSQL archive.
+_LOCK = 7_203_811
+
+
+def head_revision() -> str:
+    """Revision that this code expects: the highest number among the migration files."""
+    return max(path.name.partition("_")[0] for path in (_SCRIPTS / "versions").glob("[0-9]*_*.py"))
+
+
+def current_revision(engine: sa.Engine) -> str | None:
+    """Revision of the database; None for an empty one."""
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Upgrade the database to this code's schema; harmless where it is there already."""
+    if current_revision(engine) == head_revision():
+        return
+    # alembic costs a second to import, and only this rare branch needs it.
+    from alembic import command
+
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        command.upgrade(_config(connection), "head")
+
+
+def require_current(engine: sa.Engine) -> None:
+    """Raise PermanentError where the database is not at this code's schema."""
+    found, wanted = current_revision(engine), head_revision()
+    if found != wanted:
+        raise PermanentError(
+            f"the archive database is at schema {found or 'none'}, this code needs {wanted}: run `mma archive migrate`"
+        )
+
+
+def _config(connection: sa.Connection) -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    config.attributes["connection"] = connection
+    return config

@@ -1,0 +1,332 @@
+"""One resident Kafka consumer per stream, read in bounded polls from offsets that the caller keeps.
+
+The caller's cursor is the only truth about what was read: the consumer is assigned to it, never subscribed, and
+rewinds whenever the cursor says so. Offsets are also committed to the consumer group, for lag monitors and for a
+hand-over from or to another consumer of the group, but are read back only when there is no cursor at all.
+
+Sources: librdkafka's CONFIGURATION.md and INTRODUCTION.md; the GCN Kafka client guide (no short-lived consumers).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    OFFSET_INVALID,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from .errors import PermanentError, TransientError
+from .message import StreamMessage
+
+_log = logging.getLogger(__name__)
+
+#: Seconds that a metadata or watermark request may take.
+REQUEST_TIMEOUT_S = 10.0
+#: Seconds of silence after which a burst counts as over.
+QUIET_S = 0.05
+#: How often the topic is looked at for new partitions, seconds.
+REFRESH_S = 60.0
+#: Largest message accepted, bytes: GCN allows 4 MiB, with room for more.
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+
+#: topic -> partition -> next offset to read.
+Offsets = dict[str, dict[int, int]]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Messages that can no longer be had because the broker dropped them, or because the topic was created anew."""
+
+    topic: str
+    partition: int
+    wanted: int
+    """Offset that should have come next."""
+    resumed: int
+    """Offset at which reading goes on."""
+
+    @property
+    def lost(self) -> int | None:
+        """How many messages were dropped unseen; None where the topic was created anew and nobody can know."""
+        return self.resumed - self.wanted if self.resumed > self.wanted else None
+
+    def __str__(self) -> str:
+        where = f"{self.topic}/{self.partition}"
+        if self.lost is None:
+            return (
+                f"{where}: offset {self.wanted} does not exist, the topic was created anew; "
+                f"reading goes on at {self.resumed}"
+            )
+        return (
+            f"{where}: {self.lost} messages from offset {self.wanted} were dropped by the broker before they were "
+            f"read; reading goes on at {self.resumed}"
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one bounded poll gave."""
+
+    messages: tuple[StreamMessage, ...]
+    offsets: Offsets
+    """Cursor after these messages."""
+    gaps: tuple[Gap, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What brokers complained about during the poll, without secrets; the client goes on trying by itself."""
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """How to read one stream."""
+
+    name: str
+    topics: tuple[str, ...]
+    client: Mapping[str, Any] = field(repr=False)
+    """librdkafka configuration; may hold credentials, so it is never shown."""
+    start: str = "earliest"
+    """Where a consumer without cursor and without committed offsets begins: `earliest` or `latest`."""
+
+    def __post_init__(self) -> None:
+        if self.start not in {"earliest", "latest"}:
+            raise PermanentError(f"KAFKA_OFFSET_RESET is {self.start!r}: use earliest or latest")
+
+
+class StreamReader:
+    """A consumer that stays for the life of the process. Safe to call from several threads, one at a time."""
+
+    def __init__(self, config: StreamConfig) -> None:
+        """Create the client; brokers are contacted on the first poll.
+
+        Raises PermanentError where librdkafka refuses the configuration.
+        """
+        self.config = config
+        self._lock = threading.Lock()
+        self._position: Offsets = {}
+        self._refreshed = 0.0
+        self._problems: list[str] = []
+        settings = {
+            "group.id": f"mma-{config.name}",
+            "socket.keepalive.enable": True,
+            "fetch.wait.max.ms": 100,
+            "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+            "receive.message.max.bytes": MAX_MESSAGE_BYTES + 1024 * 1024,
+            "queued.max.messages.kbytes": 65536,
+            "reconnect.backoff.max.ms": 5000,
+            # A message that the broker dropped must be noticed, not skipped.
+            "auto.offset.reset": "error",
+            **config.client,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "error_cb": self._note_error,
+        }
+        try:
+            self._consumer = Consumer(settings, logger=_log)
+        except KafkaException as error:
+            raise PermanentError(f"stream {config.name}: Kafka refuses the settings: {_reason(error)}") from error
+
+    def poll(self, offsets: Offsets, *, max_messages: int, timeout_s: float) -> Batch:
+        """Read on from `offsets`, waiting up to `timeout_s` seconds for the first message.
+
+        Returns as soon as a burst ends or `max_messages` are there. Raises TransientError where no broker answers
+        the first request; later silence gives an empty batch with the broker's complaints.
+        """
+        with self._lock:
+            deadline = time.monotonic() + timeout_s
+            self._problems.clear()
+            gaps = self._seek(offsets)
+            found: list[StreamMessage] = []
+            while len(found) < max_messages:
+                wait = QUIET_S if found else max(0.0, deadline - time.monotonic())
+                message = self._consumer.poll(wait)
+                if message is None:
+                    break
+                error = message.error()
+                if error is not None:
+                    gaps.extend(self._handle(message, error))
+                    if time.monotonic() >= deadline:
+                        break
+                    continue
+                found.append(self._received(message))
+            return Batch(tuple(found), _copy(self._position), tuple(gaps), tuple(dict.fromkeys(self._problems)))
+
+    def commit(self, offsets: Offsets) -> None:
+        """Tell the consumer group how far the caller has durably come; best effort, never waited for."""
+        done = [TopicPartition(t, p, o) for t, parts in offsets.items() for p, o in parts.items() if o >= 0]
+        if not done:
+            return
+        with self._lock:
+            try:
+                self._consumer.commit(offsets=done, asynchronous=True)
+            except KafkaException as error:
+                _log.info("stream %s: offsets not committed to the group: %s", self.config.name, _reason(error))
+
+    def lag(self) -> dict[str, int]:
+        """Messages on the broker that were not read yet, by `topic/partition`; raises TransientError."""
+        with self._lock:
+            return {
+                f"{topic}/{partition}": max(0, self._watermarks(topic, partition)[1] - position)
+                for topic, partitions in self._position.items()
+                for partition, position in partitions.items()
+            }
+
+    def close(self) -> None:
+        """Leave the brokers."""
+        with self._lock:
+            self._consumer.close()
+
+    def _seek(self, offsets: Offsets) -> list[Gap]:
+        stale = time.monotonic() - self._refreshed > REFRESH_S
+        if self._position and not stale and self._position == offsets:
+            return []
+        wanted = {topic: dict(offsets.get(topic, {})) for topic in self.config.topics}
+        gaps = []
+        for topic, partitions in wanted.items():
+            fresh = not offsets.get(topic)
+            for partition in self._partitions(topic):
+                if partition not in partitions:
+                    partitions[partition] = self._first_offset(topic, partition, new_topic=fresh)
+                else:
+                    gap = self._gap(topic, partition, partitions[partition])
+                    if gap is not None:
+                        gaps.append(gap)
+                        partitions[partition] = gap.resumed
+        self._refreshed = time.monotonic()
+        if wanted != self._position:
+            self._consumer.assign([TopicPartition(t, p, o) for t, parts in wanted.items() for p, o in parts.items()])
+            self._position = wanted
+        for gap in gaps:
+            _log.error("stream %s: %s", self.config.name, gap)
+        return gaps
+
+    def _partitions(self, topic: str) -> Sequence[int]:
+        try:
+            found = self._consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic]
+        except KafkaException as error:
+            raise TransientError(f"stream {self.config.name}: no broker answers: {_reason(error)}") from error
+        if found.error is not None:
+            raise TransientError(f"stream {self.config.name}: topic {topic}: {found.error.str()}")
+        return sorted(found.partitions)
+
+    def _first_offset(self, topic: str, partition: int, *, new_topic: bool) -> int:
+        """Where to begin a partition that the cursor does not know."""
+        low, high = self._watermarks(topic, partition)
+        if not new_topic:
+            # Added while we were reading: everything in it is news.
+            return low
+        try:
+            known = self._consumer.committed([TopicPartition(topic, partition)], timeout=REQUEST_TIMEOUT_S)[0].offset
+        except KafkaException as error:
+            raise TransientError(f"stream {self.config.name}: no group offsets: {_reason(error)}") from error
+        if known not in {OFFSET_INVALID, OFFSET_BEGINNING, OFFSET_END} and low <= known <= high:
+            return int(known)
+        return low if self.config.start == "earliest" else high
+
+    def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
+        try:
+            answer = self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_S, cached=False
+            )
+        except KafkaException as error:
+            raise TransientError(f"stream {self.config.name}: no broker answers: {_reason(error)}") from error
+        if answer is None:
+            raise TransientError(f"stream {self.config.name}: no broker tells the offsets of {topic}/{partition}")
+        low, high = answer
+        return int(low), int(high)
+
+    def _gap(self, topic: str, partition: int, position: int) -> Gap | None:
+        low, high = self._watermarks(topic, partition)
+        return None if low <= position <= high else Gap(topic, partition, position, low)
+
+    def _handle(self, message: Message, error: KafkaError) -> list[Gap]:
+        """Deal with an error that came in place of a message."""
+        topic, partition = message.topic(), message.partition()
+        code = error.code()
+        if code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE} and topic and partition is not None:
+            position = self._position[topic][partition]
+            gap = self._gap(topic, partition, position)
+            resumed = position if gap is None else gap.resumed
+            self._position[topic][partition] = resumed
+            self._consumer.seek(TopicPartition(topic, partition, resumed))
+            if gap is None:
+                return []
+            _log.error("stream %s: %s", self.config.name, gap)
+            return [gap]
+        if code != KafkaError._PARTITION_EOF:
+            self._problems.append(error.str())
+            if code in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION}:
+                # Taken away or created anew: look again at the next poll.
+                self._refreshed = 0.0
+        return []
+
+    def _received(self, message: Message) -> StreamMessage:
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        if topic is None or partition is None or offset is None:
+            raise PermanentError(f"stream {self.config.name}: a message came without topic, partition or offset")
+        kind, stamp = message.timestamp()
+        key = message.key()
+        self._position[topic][partition] = offset + 1
+        return StreamMessage(
+            stream=self.config.name,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            body=_bytes(message.value()),
+            key=None if key is None else _bytes(key),
+            headers=_headers(message.headers()),
+            broker_time=None if kind == TIMESTAMP_NOT_AVAILABLE else datetime.fromtimestamp(stamp / 1000, UTC),
+            received=datetime.now(UTC),
+        )
+
+    def _note_error(self, error: KafkaError) -> None:
+        self._problems.append(error.str())
+        _log.warning("stream %s: %s", self.config.name, error.str())
+
+
+def encode_offsets(offsets: Offsets) -> str:
+    """Cursor text for offsets: JSON, keys sorted."""
+    return json.dumps({t: {str(p): o for p, o in parts.items()} for t, parts in offsets.items()}, sort_keys=True)
+
+
+def decode_offsets(cursor: str | None) -> Offsets:
+    """Offsets from cursor text; nothing for no cursor. Raises PermanentError for text that is no cursor."""
+    if not cursor:
+        return {}
+    try:
+        decoded = json.loads(cursor)
+        return {str(t): {int(p): int(o) for p, o in parts.items()} for t, parts in decoded.items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise PermanentError(
+            f"the sensor's cursor {cursor[:80]!r} is not a map of topic to partition to offset: reset it in the UI"
+        ) from error
+
+
+def _copy(offsets: Offsets) -> Offsets:
+    return {topic: dict(parts) for topic, parts in offsets.items()}
+
+
+def _headers(headers: Any) -> tuple[tuple[str, bytes], ...]:
+    """Headers as librdkafka gives them: a list of pairs, or nothing."""
+    return tuple((str(name), _bytes(value)) for name, value in headers or ())
+
+
+def _bytes(value: bytes | str | None) -> bytes:
+    return b"" if value is None else value.encode() if isinstance(value, str) else bytes(value)
+
+
+def _reason(error: KafkaException) -> str:
+    first = error.args[0] if error.args else error
+    return first.str() if isinstance(first, KafkaError) else str(first)

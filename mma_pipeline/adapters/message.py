@@ -1,0 +1,36 @@
+"""One message of a stream as the broker gave it: the value that Kafka, files and the archive exchange."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class StreamMessage:
+    """A message with all that the broker says about it."""
+
+    stream: str
+    """Name of the stream as configured, such as `gcn-gwalert`."""
+    topic: str
+    partition: int
+    offset: int
+    body: bytes
+    key: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    broker_time: datetime | None
+    """Time stamp of the broker or producer, UTC; None where it gives none."""
+    received: datetime
+    """When this process took the message from the broker, UTC."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of the body."""
+        return hashlib.sha256(self.body).hexdigest()
+
+    @property
+    def coordinates(self) -> str:
+        """`topic/partition/offset`, for messages to people."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
