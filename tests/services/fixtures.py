@@ -1,0 +1,65 @@
+"""The pytest side of the services: session fixtures, and what happens where a service is missing.
+
+A missing service skips its tests, is listed at the end of the run, and fails with CI=true. Under pytest-xdist each
+worker runs its own servers on its own free ports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.services.process import ServiceUnavailableError
+
+_MISSING: dict[str, str] = {}
+
+
+@contextlib.contextmanager
+def needs(service: str) -> Iterator[None]:
+    """Turn ServiceUnavailableError into a loud skip, or with CI=true into a failure."""
+    try:
+        yield
+    except ServiceUnavailableError as error:
+        _MISSING[service] = str(error)
+        if os.environ.get("CI", "").lower() in {"1", "true"}:
+            pytest.fail(f"{service} is missing and CI=true: {error}", pytrace=False)
+        pytest.skip(f"{service} is missing: {error}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the services that this run did without."""
+    reports = terminalreporter.stats.get("skipped", [])
+    for report in reports:  # with xdist the workers know, and the controller sees only their reports
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        name, found, why = reason.removeprefix("Skipped: ").partition(" is missing: ")
+        if found:
+            _MISSING.setdefault(name, why)
+    for service, why in _MISSING.items():
+        terminalreporter.write_line(f"NOT TESTED against {service}: {why}", red=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[object]:
+    """A running Apache Kafka broker (tests.services.kafka.KafkaBroker); leave it running, use your own topics."""
+    from tests.services.kafka import KafkaBroker
+
+    with needs("Apache Kafka"), KafkaBroker.running() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[object]:
+    """A running PostgreSQL (tests.services.postgres.PostgresServer); use a database of your own."""
+    from tests.services.postgres import PostgresServer
+
+    with needs("PostgreSQL"), PostgresServer.running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: object) -> str:
+    """The URL of an empty PostgreSQL database of the test's own."""
+    return postgres.create_database()  # type: ignore[attr-defined]
