@@ -18,20 +18,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mma_pipeline.science.fitstable import SkyMapError as SkyMapError
+from mma_pipeline.science.fitstable import read_table, write_table
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 MAX_ORDER = 29
 #: Total probability may differ from one by this much before the map is refused; it is renormalised within.
 NORMALISATION_TOLERANCE = 0.05
-#: A decompressed map larger than this is refused: the largest real ones (Swift BAT) are about 13 MB, a flat map
-#: of NSIDE 2048 with distances 805 MB.
-MAX_DECODED_BYTES = 1_000_000_000
-_GZIP_MAGIC = b"\x1f\x8b"
-
-
-class SkyMapError(ValueError):
-    """The bytes are not a usable sky map; the message says why in one sentence."""
+#: Every real map seen lists the whole sky. Pixels that are left out count as zero only if the rest sums to one
+#: this closely: then nothing was lost; otherwise rows are missing.
+GAP_TOLERANCE = 1e-3
+_MAX_GAP_PIXELS = 500_000
+#: DISTMU, DISTSIGMA, DISTNORM of a direction without distance information, as BAYESTAR writes it.
+NO_DISTANCE = (np.inf, 1.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,9 @@ class SkyMap:
     distnorm: FloatArray | None = None
     """Normalisation of the distance ansatz, Mpc⁻²."""
     meta: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    """Header cards as written in the file (upper-case keyword to value)."""
+    """Header cards as written in the file (upper-case keyword to value), without those of the table's layout."""
+    total: float = 1.0
+    """Probability that the file summed to before it was normalised."""
 
     @cached_property
     def order(self) -> IntArray:
@@ -111,3 +114,185 @@ def order_ipix_to_uniq(order: npt.ArrayLike, ipix: npt.ArrayLike) -> IntArray:
     """UNIQ from order and NESTED index, broadcast shape."""
     order = np.asarray(order, dtype=np.int64)
     return np.asarray((np.int64(4) << (2 * order)) + np.asarray(ipix, dtype=np.int64))
+
+
+def decode_skymap(data: bytes) -> SkyMap:
+    """Sky map from FITS bytes, plain or gzipped: multi-order (UNIQ), or flat in NESTED or RING order.
+
+    Densities in sr⁻¹, distances in Mpc. Flat maps are compacted: siblings with equal values become one row.
+    Formats: IGWN Public Alerts User Guide, "Sky Maps"; HEALPix FITS conventions (Górski et al. 2005).
+    Raises SkyMapError, with one sentence, when the bytes are no valid probability map of the sky.
+    """
+    columns, meta = read_table(data)
+    if str(meta.get("COORDSYS", "C")).strip().upper()[:1] not in ("C", "E", "I", ""):
+        raise SkyMapError("sky map is not in equatorial coordinates (COORDSYS)")
+    uniq = _read_uniq(columns, meta)
+    values = [_read_density(columns, uniq), *_read_distances(columns, len(uniq))]
+    if "UNIQ" not in columns:
+        uniq, values = _compact(uniq, values)
+    uniq, values, end29 = _sort(uniq, values)
+    start29 = _range29(uniq)[0]
+    if (start29[1:] < end29[:-1]).any():
+        raise SkyMapError("sky map has pixels that overlap")
+
+    total = float(np.sum(values[0] * _area(uniq)))
+    if total <= 0:
+        raise SkyMapError("sky map holds no probability: its total is zero")
+    gaps = _gaps(start29, end29)
+    if not abs(total - 1) <= (GAP_TOLERANCE if len(gaps) else NORMALISATION_TOLERANCE):
+        hint = " and pixels are missing" if len(gaps) else ""
+        raise SkyMapError(f"sky map does not sum to one: its total probability is {total:.6g}{hint}")
+    if abs(total - 1) > 1e-12:  # closer, division would only stir the last digits and change the bytes
+        values[0] = values[0] / total
+    if len(gaps):
+        fills = (0.0, *NO_DISTANCE)
+        values = [np.concatenate([v, np.full(len(gaps), f)]) for v, f in zip(values, fills, strict=False)]
+        uniq, values, _ = _sort(np.concatenate([uniq, gaps]), values)
+    mu, sigma, norm = values[1:] if len(values) > 1 else (None, None, None)
+    return SkyMap(uniq, values[0], mu, sigma, norm, meta=MappingProxyType(meta), total=total)
+
+
+def encode_skymap(skymap: SkyMap) -> bytes:
+    """Multi-order FITS bytes (not gzipped), rows by ascending UNIQ as LVK writes them; same map, same bytes."""
+    rows = np.argsort(skymap.uniq, kind="stable")
+    columns: list[tuple[str, npt.NDArray[Any], str]] = [
+        ("UNIQ", skymap.uniq[rows], ""),
+        ("PROBDENSITY", skymap.probdensity[rows], "sr-1"),
+    ]
+    layers = (skymap.distmu, skymap.distsigma, skymap.distnorm)
+    for (name, unit), layer in zip(_DISTANCE_COLUMNS.items(), layers, strict=True):
+        if layer is not None:
+            columns.append((name, layer[rows], unit))
+    cards = {k: v for k, v in skymap.meta.items() if k not in _PIXEL_CARDS}
+    cards |= {"PIXTYPE": "HEALPIX", "ORDERING": "NUNIQ", "COORDSYS": "C", "INDXSCHM": "EXPLICIT"}
+    return write_table(columns, cards | {"MOCORDER": int(skymap.order.max())})
+
+
+_DISTANCE_COLUMNS = {"DISTMU": "Mpc", "DISTSIGMA": "Mpc", "DISTNORM": "Mpc-2"}
+_PIXEL_CARDS = frozenset(
+    ("PIXTYPE", "ORDERING", "COORDSYS", "INDXSCHM", "MOCORDER", "NSIDE", "FIRSTPIX", "LASTPIX", "OBJECT", "EXTNAME")
+)
+
+
+def _range29(uniq: IntArray) -> tuple[IntArray, IntArray]:
+    """Half-open range of order-29 NESTED indices in each pixel."""
+    order, ipix = uniq_to_order_ipix(uniq)
+    shift = 2 * (MAX_ORDER - order)
+    return ipix << shift, (ipix + 1) << shift
+
+
+def _area(uniq: IntArray) -> FloatArray:
+    """Solid angle of each pixel, sr."""
+    return np.asarray(np.pi / 3.0 / 4.0 ** uniq_to_order_ipix(uniq)[0])
+
+
+def _sort(uniq: IntArray, values: list[FloatArray]) -> tuple[IntArray, list[FloatArray], IntArray]:
+    """Rows along the NESTED curve, and the end of each row's range."""
+    start29, end29 = _range29(uniq)
+    rows = np.argsort(start29, kind="stable")
+    return uniq[rows], [value[rows] for value in values], end29[rows]
+
+
+def _read_uniq(columns: Mapping[str, npt.NDArray[Any]], meta: Mapping[str, Any]) -> IntArray:
+    """UNIQ of each row, from the column or from the pixel order of a flat map."""
+    if "UNIQ" in columns:
+        if columns["UNIQ"].dtype != np.int64:
+            raise SkyMapError("UNIQ column is not an integer column")
+        return columns["UNIQ"]
+    ordering = str(meta.get("ORDERING", "")).strip().upper()
+    if ordering not in ("RING", "NESTED", "NEST"):
+        raise SkyMapError("sky map has neither a UNIQ column nor an ORDERING of RING or NESTED")
+    first = next(iter(columns.values()), np.empty(0))
+    pixel = next((columns[name] for name in ("PIXEL", "PIX", "IPIX") if name in columns), None)
+    nside = meta.get("NSIDE")
+    if not isinstance(nside, int):
+        nside = 0 if pixel is not None else round((len(first) / 12) ** 0.5)
+    order = nside.bit_length() - 1
+    if nside < 1 or nside != 1 << order or order > MAX_ORDER:
+        raise SkyMapError("NSIDE of the sky map is not a power of two between 1 and 2^29")
+    if pixel is None:
+        if len(first) != 12 * nside**2:
+            raise SkyMapError(f"sky map of NSIDE {nside} must have {12 * nside**2} pixels, not {len(first)}")
+        pixel = np.arange(len(first))
+    elif pixel.dtype != np.int64 or pixel.min() < 0 or pixel.max() >= 12 * nside**2:
+        raise SkyMapError(f"sky map has pixel numbers outside NSIDE {nside}")
+    if ordering == "RING":
+        import healpy
+
+        pixel = np.asarray(healpy.ring2nest(nside, pixel), dtype=np.int64)
+    return order_ipix_to_uniq(order, pixel)
+
+
+def _read_density(columns: Mapping[str, npt.NDArray[Any]], uniq: IntArray) -> FloatArray:
+    """Probability per solid angle of each row, sr⁻¹, as written."""
+    names = [n for n in ("PROBDENSITY", "PROB", "PROBABILITY") if n in columns]
+    if not names:
+        raise SkyMapError("sky map has no PROBDENSITY or PROB column")
+    density = columns[names[0]].astype(np.float64)
+    if density.shape != uniq.shape:
+        raise SkyMapError(f"{names[0]} column has {len(density)} values for {len(uniq)} pixels")
+    if np.isnan(density).any():
+        raise SkyMapError(f"{names[0]} column holds NaN")
+    if np.isinf(density).any():
+        raise SkyMapError(f"{names[0]} column holds infinite values")
+    if (density < 0).any():
+        raise SkyMapError(f"{names[0]} column holds negative values")
+    return density if names[0] == "PROBDENSITY" else np.asarray(density / _area(uniq))
+
+
+def _read_distances(columns: Mapping[str, npt.NDArray[Any]], rows: int) -> list[FloatArray]:
+    """DISTMU, DISTSIGMA, DISTNORM, or nothing; rows without a usable triple get NO_DISTANCE."""
+    present = [name for name in _DISTANCE_COLUMNS if name in columns]
+    if not present:
+        return []
+    if len(present) < len(_DISTANCE_COLUMNS):
+        missing = next(name for name in _DISTANCE_COLUMNS if name not in columns)
+        raise SkyMapError(f"sky map has distance columns but no {missing}")
+    layers = [columns[name].astype(np.float64) for name in _DISTANCE_COLUMNS]
+    for name, layer in zip(_DISTANCE_COLUMNS, layers, strict=True):
+        if layer.shape != (rows,):
+            raise SkyMapError(f"{name} column has {len(layer)} values for {rows} pixels")
+    mu, sigma, norm = layers
+    absent = ~(np.isfinite(mu) & np.isfinite(sigma) & np.isfinite(norm) & (sigma > 0) & (norm >= 0))
+    return [np.where(absent, fill, layer) for layer, fill in zip(layers, NO_DISTANCE, strict=True)]
+
+
+def _compact(uniq: IntArray, values: list[FloatArray]) -> tuple[IntArray, list[FloatArray]]:
+    """Merge four siblings with equal values into their parent, as often as possible."""
+    uniq, values, _ = _sort(uniq, values)
+    order, ipix = uniq_to_order_ipix(uniq)
+    done: list[tuple[IntArray, list[FloatArray]]] = []
+    level = int(order[0])
+    while level > 0 and len(ipix) >= 4:
+        first = np.flatnonzero(ipix[:-3] % 4 == 0)
+        first = first[ipix[first + 3] == ipix[first] + 3]
+        for value in values:
+            equal = (value[first] == value[first + 1]) & (value[first] == value[first + 2])
+            first = first[equal & (value[first] == value[first + 3])]
+        keep = np.ones(len(ipix), dtype=bool)
+        for child in range(4):
+            keep[first + child] = False
+        done.append((order_ipix_to_uniq(level, ipix[keep]), [value[keep] for value in values]))
+        ipix, values, level = ipix[first] // 4, [value[first] for value in values], level - 1
+    done.append((order_ipix_to_uniq(level, ipix), values))
+    merged = [np.concatenate([part[1][k] for part in done]) for k in range(len(values))]
+    return np.concatenate([part[0] for part in done]), merged
+
+
+def _gaps(start29: IntArray, end29: IntArray) -> IntArray:
+    """UNIQ of the largest pixels that fill what sorted ranges leave of the sky; empty when they tile it."""
+    sky = 12 << (2 * MAX_ORDER)
+    begins = np.concatenate([[0], end29])
+    ends = np.concatenate([start29, [sky]])
+    holes = begins < ends
+    found: list[int] = []
+    for begin, end in zip(begins[holes].tolist(), ends[holes].tolist(), strict=True):
+        while begin < end:
+            order = 0  # the largest pixel that starts here and ends in time
+            while begin % (size := 1 << (2 * (MAX_ORDER - order))) or begin + size > end:
+                order += 1
+            found.append((4 << (2 * order)) + begin // size)
+            begin += size
+        if len(found) > _MAX_GAP_PIXELS:
+            raise SkyMapError("sky map leaves out pixels in too many separate places")
+    return np.asarray(found, dtype=np.int64)

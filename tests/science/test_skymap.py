@@ -1,0 +1,230 @@
+"""Decoding, validation and encoding of sky maps."""
+
+from __future__ import annotations
+
+import gzip
+import io
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mma_pipeline.science import fitstable
+from mma_pipeline.science.skymap import SkyMapError, decode_skymap, encode_skymap, uniq_to_order_ipix
+from tests.science.maps import MISSING, real_maps, table_bytes
+
+UNIFORM = 1 / (4 * np.pi)
+
+
+def _moc(**changes: np.ndarray) -> bytes:
+    columns = {"UNIQ": np.arange(4, 16), "PROBDENSITY": np.full(12, UNIFORM)} | changes
+    return table_bytes(columns, ORDERING="NUNIQ")
+
+
+@pytest.mark.parametrize("name", list(real_maps()) or [pytest.param("", marks=pytest.mark.skip(reason=MISSING))])
+def test_real_maps_agree_with_ligo_skymap(name: str, tmp_path: object) -> None:
+    """Every real map must decode to the densities and distances that ligo.skymap reads, whatever its layout."""
+    from ligo.skymap.io import read_sky_map
+
+    path = tmp_path / "map.fits"  # type: ignore[operator]
+    body = real_maps()[name]
+    path.write_bytes(body if body[:2] != b"\x1f\x8b" else gzip.decompress(body))
+    skymap = decode_skymap(body)
+    assert (np.diff(skymap.start29) > 0).all()
+    assert skymap.prob.sum() == pytest.approx(1, abs=1e-12)
+    reference = read_sky_map(str(path), moc=True)
+    order, ipix = uniq_to_order_ipix(reference["UNIQ"])
+    rows = skymap.row_of(ipix << (2 * (29 - order)))
+    np.testing.assert_allclose(skymap.probdensity[rows], reference["PROBDENSITY"], rtol=1e-7)
+    for column, layer in (("DISTMU", skymap.distmu), ("DISTSIGMA", skymap.distsigma), ("DISTNORM", skymap.distnorm)):
+        if column in reference.colnames:
+            np.testing.assert_array_equal(layer[rows], reference[column])  # type: ignore[index]
+        else:
+            assert layer is None
+
+
+@pytest.mark.parametrize("name", list(real_maps()) or [pytest.param("", marks=pytest.mark.skip(reason=MISSING))])
+def test_encoding_keeps_everything(name: str) -> None:
+    """A map written and read again must be the same map, and its bytes the same bytes."""
+    skymap = decode_skymap(real_maps()[name])
+    body = encode_skymap(skymap)
+    again = decode_skymap(body)
+    np.testing.assert_array_equal(again.uniq, skymap.uniq)
+    np.testing.assert_array_equal(again.probdensity, skymap.probdensity)
+    assert encode_skymap(again) == body
+    assert {k: again.meta.get(k) for k in ("DATE-OBS", "DISTMEAN", "HISTORY")} == {
+        k: skymap.meta.get(k) for k in ("DATE-OBS", "DISTMEAN", "HISTORY")
+    }
+
+
+@pytest.mark.parametrize("ordering", ["RING", "NESTED"])
+@pytest.mark.parametrize("explicit", [False, True])
+@pytest.mark.parametrize("width", [1, 64])
+@pytest.mark.parametrize("column", ["PROB", "PROBDENSITY"])
+def test_flat_layouts(ordering: str, explicit: bool, width: int, column: str) -> None:
+    """RING or NESTED, implicit or explicit, scalar or vector columns, PROB or PROBDENSITY: all the same map."""
+    import healpy
+
+    nside = 16
+    npix = 12 * nside**2
+    truth = np.random.default_rng(1).random(npix)  # nested
+    truth /= truth.sum()
+    values = truth if ordering == "NESTED" else healpy.reorder(truth, n2r=True)
+    pixels = np.arange(npix)
+    if explicit:
+        pixels = np.random.default_rng(2).permutation(npix)
+        values = values[pixels]
+    if column == "PROBDENSITY":
+        values = values * npix * UNIFORM
+    columns = {column: values.reshape(-1, width) if width > 1 else values}
+    if explicit:
+        columns["PIXEL"] = pixels.reshape(-1, width) if width > 1 else pixels
+    skymap = decode_skymap(gzip.compress(table_bytes(columns, ORDERING=ordering, NSIDE=nside)))
+    np.testing.assert_array_equal(skymap.uniq, 4 * nside**2 + np.arange(npix))
+    np.testing.assert_allclose(skymap.prob, truth, rtol=1e-12)
+
+
+def test_flat_map_is_compacted_without_loss() -> None:
+    """Equal siblings of a flat map must become one row, and nothing else may."""
+    values = np.full(12 * 16, 1.0)
+    values[5] = 2.0
+    skymap = decode_skymap(table_bytes({"PROB": values / values.sum()}, ORDERING="NESTED", NSIDE=4))
+    # eleven whole base pixels; in pixel 0 its three quarters without pixel 5, and the four pixels beside it
+    assert sorted(zip(skymap.order.tolist(), skymap.ipix.tolist(), strict=True)) == sorted(
+        [(0, k) for k in range(1, 12)] + [(1, 0), (1, 2), (1, 3)] + [(2, k) for k in range(4, 8)]
+    )
+    assert skymap.prob[(skymap.order == 2) & (skymap.ipix == 5)] == pytest.approx(2 / 193)
+
+
+def test_missing_pixels_count_as_zero_when_the_rest_sums_to_one() -> None:
+    """Pixels left out are filled with zero so that rows tile the sky; a map that lost probability is refused."""
+    density = np.full(4, 12 / 4 * UNIFORM)
+    skymap = decode_skymap(table_bytes({"UNIQ": np.arange(4, 8), "PROBDENSITY": density}))
+    assert skymap.area.sum() == pytest.approx(4 * np.pi)
+    assert skymap.prob[skymap.row_of(np.asarray([5 << 58]))] == 0
+    with pytest.raises(SkyMapError, match="pixels are missing"):
+        decode_skymap(_moc(UNIQ=np.arange(4, 15), PROBDENSITY=np.full(11, 1.05 * UNIFORM)))
+
+
+def test_wrong_normalisation_is_mended_within_reason() -> None:
+    """A total of 1.02 is scaled to one and remembered, a total of 1.2 is an error."""
+    skymap = decode_skymap(_moc(PROBDENSITY=np.full(12, 1.02 * UNIFORM)))
+    assert skymap.total == pytest.approx(1.02)
+    assert skymap.prob.sum() == pytest.approx(1)
+    with pytest.raises(SkyMapError, match="sum to one"):
+        decode_skymap(_moc(PROBDENSITY=np.full(12, 1.2 * UNIFORM)))
+
+
+def test_directions_without_distance_are_uniform() -> None:
+    """NaN, infinite or impossible distance parameters all mean: no distance here, in one spelling."""
+    distance = {"DISTMU": np.full(12, 100.0), "DISTSIGMA": np.full(12, 10.0), "DISTNORM": np.full(12, 1e-5)}
+    distance["DISTMU"][:2] = np.nan, np.inf
+    distance["DISTSIGMA"][2:4] = np.nan, 0
+    skymap = decode_skymap(_moc(**distance))
+    assert skymap.is_3d
+    np.testing.assert_array_equal(skymap.distmu, [np.inf] * 4 + [100.0] * 8)
+    np.testing.assert_array_equal(skymap.distsigma, [1.0] * 4 + [10.0] * 8)
+    np.testing.assert_array_equal(skymap.distnorm, [0.0] * 4 + [1e-5] * 8)
+
+
+def test_deep_pixels_take_no_memory() -> None:
+    """A map with rows of order 14 and 29 must be rows, never a flat array."""
+    for order in (14, 29):
+        uniq = [4 * 4**order + 0]  # pixel 0 at that order, and what tiles the rest
+        uniq += [4 * 4**level + k for level in range(1, order + 1) for k in (1, 2, 3)]
+        uniq += list(range(5, 16))
+        skymap = decode_skymap(
+            table_bytes({"UNIQ": np.asarray(uniq), "PROBDENSITY": np.full(len(uniq), UNIFORM)}, ORDERING="NUNIQ")
+        )
+        assert int(skymap.order.max()) == order
+        assert skymap.prob.sum() == pytest.approx(1)
+
+
+def _with(array: np.ndarray, index: int, value: float) -> np.ndarray:
+    changed = array.copy()
+    changed[index] = value
+    return changed
+
+
+DENSITY = np.full(12, UNIFORM)
+BAD = {
+    "empty bytes": (b"", "empty"),
+    "text": (b"this is not a map", "not FITS"),
+    "gzip of text": (gzip.compress(b"no"), "not FITS"),
+    "damaged gzip": (b"\x1f\x8b" + b"\x00" * 40, "gzip"),
+    "truncated gzip": (gzip.compress(_moc())[:-200], "truncated"),
+    "truncated table": (_moc()[:5800], "truncated"),
+    "truncated header": (_moc()[:3000], "table"),
+    "header only": (_moc()[:2880], "no binary table"),
+    "no density": (table_bytes({"UNIQ": np.arange(4, 16)}), "PROBDENSITY"),
+    "no UNIQ": (table_bytes({"PROBDENSITY": DENSITY}, ORDERING="NUNIQ"), "UNIQ"),
+    "UNIQ of floats": (_moc(UNIQ=np.arange(4.0, 16.0)), "integer"),
+    "UNIQ of zero": (_moc(UNIQ=_with(np.arange(4, 16), 0, 0)), "UNIQ"),
+    "UNIQ beyond order 29": (_moc(UNIQ=_with(np.arange(4, 16), 0, 16 * 4**29)), "UNIQ"),
+    "NaN": (_moc(PROBDENSITY=_with(DENSITY, 3, np.nan)), "NaN"),
+    "infinite": (_moc(PROBDENSITY=_with(DENSITY, 3, np.inf)), "infinite"),
+    "negative": (_moc(PROBDENSITY=_with(DENSITY, 3, -1e-3)), "negative"),
+    "zero": (_moc(PROBDENSITY=np.zeros(12)), "zero"),
+    "huge": (_moc(PROBDENSITY=np.full(12, 1e300)), "sum to one"),
+    "same pixel twice": (_moc(UNIQ=_with(np.arange(4, 16), 1, 4)), "overlap"),
+    "pixel and its parent": (_moc(UNIQ=_with(np.arange(4, 16), 1, 16)), "overlap"),
+    "distance incomplete": (_moc(DISTMU=DENSITY), "DISTSIGMA"),
+    "distance of wrong shape": (
+        _moc(DISTMU=np.ones((12, 2)), DISTSIGMA=DENSITY, DISTNORM=DENSITY),
+        "DISTMU",
+    ),
+    "galactic": (table_bytes({"PROB": DENSITY}, ORDERING="RING", NSIDE=1, COORDSYS="G"), "equatorial"),
+    "NSIDE and length differ": (table_bytes({"PROB": DENSITY}, ORDERING="RING", NSIDE=2), "pixels"),
+    "NSIDE no power of two": (table_bytes({"PROB": np.ones(108)}, ORDERING="RING", NSIDE=3), "NSIDE"),
+    "no rows": (_moc(UNIQ=np.empty(0, int), PROBDENSITY=np.empty(0)), "empty"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_maps_are_refused_in_one_sentence(case: str) -> None:
+    """Each kind of damage must raise SkyMapError that names it, and nothing else."""
+    body, word = BAD[case]
+    with pytest.raises(SkyMapError, match=word) as caught:
+        decode_skymap(body)
+    assert "\n" not in str(caught.value)
+
+
+def test_decompression_bomb_is_refused() -> None:
+    """A small gzip stream that grows beyond the limit must stop at the limit."""
+    with pytest.raises(SkyMapError, match="larger than"):
+        fitstable.gunzip(gzip.compress(bytes(20_000_000)), limit=1_000_000)
+
+
+def test_gzip_members_are_joined() -> None:
+    """Two gzip members in one stream are one file, as gzip(1) says."""
+    assert fitstable.gunzip(gzip.compress(b"one ") + gzip.compress(b"map")) == b"one map"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=40), st.integers(0, 8639))
+def test_damage_never_escapes_as_another_error(junk: bytes, where: int) -> None:
+    """Bytes overwritten anywhere in a valid map give a map or SkyMapError, never another exception."""
+    body = bytearray(_moc())
+    body[where : where + len(junk)] = junk
+    try:
+        decode_skymap(bytes(body))
+    except SkyMapError:
+        return
+
+
+@given(st.integers(0, 29), st.data())
+def test_uniq_round_trip(order: int, data: st.DataObject) -> None:
+    """UNIQ splits into the order and pixel it was made of, at every order."""
+    ipix = data.draw(st.integers(0, 12 * 4**order - 1))
+    assert [int(v) for v in uniq_to_order_ipix([4 * 4**order + ipix])[0:1][0]] == [order]
+    assert int(uniq_to_order_ipix([4 * 4**order + ipix])[1][0]) == ipix
+
+
+def test_only_the_first_table_counts() -> None:
+    """A file with an image before the table must still be read; DATE-OBS need not be there."""
+    table = fits.open(io.BytesIO(_moc()))[1]
+    buffer = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros((3, 3))), table]).writeto(buffer)
+    assert "DATE-OBS" not in decode_skymap(buffer.getvalue()).meta
