@@ -1,0 +1,205 @@
+"""Credible volumes of a sky map with distance layers, from the closed form of its distance ansatz.
+
+Along row i the posterior per unit volume is ρ_i(r) = K_i exp(-(r - μ_i)² / 2σ_i²) with
+K_i = PROBDENSITY · DISTNORM / (σ_i √2π), in Mpc⁻³ (Singer et al. 2016, ApJL 829 L15, eq. 1, with dp/dr = r² ρ).
+Everything denser than a threshold t is, in each row, one interval |r - μ_i| < σ_i √(2 ln(K_i / t)), so the
+probability and the volume above t are sums of closed forms over the rows: no voxels, no sorting of voxels.
+Volumes are Euclidean in luminosity distance, as `ligo.skymap.postprocess.crossmatch(cosmology=False)` has them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from mma_pipeline.science.skymap import FloatArray, IntArray, SkyMap
+
+#: Densities below the peak by this factor (natural logarithm) hold less than 1e-9 of the probability.
+_LOG_RANGE = 30.0
+_GAUSS_LEGENDRE = np.polynomial.legendre.leggauss(12)
+_SQRT2PI = np.sqrt(2.0 * np.pi)
+
+
+class NoDistanceError(ValueError):
+    """The map carries no usable distance layers, so volumes do not exist for it."""
+
+
+@dataclass(frozen=True, eq=False)
+class CredibleVolume:
+    """The credible volumes of one map: functions of the threshold ln ρ, ρ in Mpc⁻³.
+
+    Arrays have shape (M,): the rows with usable distance, brightest peak first.
+    """
+
+    log_peak: FloatArray
+    """ln of each row's greatest density over r ≥ 0, descending."""
+    log_norm: FloatArray
+    """ln K, the density at r = μ (which may lie at negative r)."""
+    mu: FloatArray
+    """Mpc."""
+    sigma: FloatArray
+    """Mpc."""
+    area: FloatArray
+    """sr."""
+    row: IntArray
+    """Row of the map."""
+    resolution: float = 0.005
+    """Largest step of probability between two nodes of the interpolated curve."""
+
+    def above(self, log_density: float) -> tuple[float, float]:
+        """Probability (0 to 1) and volume (Mpc³) of all that is denser than exp(log_density) Mpc⁻³."""
+        from scipy.special import erf
+
+        n = int(np.searchsorted(-self.log_peak, -log_density, side="left"))
+        if n == 0:
+            return 0.0, 0.0
+        mu, sigma, area, log_norm = self.mu[:n], self.sigma[:n], self.area[:n], self.log_norm[:n]
+        half = np.sqrt(2.0 * (log_norm - log_density))
+        lowest = -mu / sigma  # r = 0 in units of sigma from mu
+        # ∫ r² ρ dr over (a, b) in x = (r - μ)/σ; for a = -b the terms odd in x cancel.
+        edge = np.exp(log_density)  # ρ at the interval's ends
+        with np.errstate(over="ignore", invalid="ignore"):  # μ far below zero: replaced below
+            peak = np.exp(log_norm)
+            probability = (mu**2 + sigma**2) * _SQRT2PI * peak * erf(half / np.sqrt(2.0))
+            probability -= 2.0 * sigma**2 * half * edge
+        volume = 2.0 * half * (mu**2 + (sigma * half) ** 2 / 3.0)
+        cut = np.flatnonzero(lowest > -half)
+        if cut.size:  # the interval reaches the observer: it starts at r = 0
+            mu_c, sigma_c, a, b = mu[cut], sigma[cut], lowest[cut], half[cut]
+            peak_c, rho_a = peak[cut], np.exp(log_norm[cut] - 0.5 * a**2)
+            erfs = np.sqrt(np.pi / 2.0) * (erf(b / np.sqrt(2.0)) - erf(a / np.sqrt(2.0)))
+            with np.errstate(invalid="ignore", over="ignore"):  # replaced below where K overflows
+                closed = (
+                    (mu_c**2 + sigma_c**2) * peak_c * erfs
+                    - 2.0 * mu_c * sigma_c * (edge - rho_a)
+                    - sigma_c**2 * (b * edge - a * rho_a)
+                )
+            probability[cut] = np.where(a > 0, sigma_c**2 * rho_a * _tail_moment(np.maximum(a, 0.0), b), closed)
+            volume[cut] = (mu_c + sigma_c * b) ** 3 / (3.0 * sigma_c)
+        return float(np.sum(sigma * area * probability)), float(np.sum(sigma * area * volume))
+
+    def levels(self, log_density: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Credible level (0 to 1) and enclosed volume (Mpc³) at thresholds ln ρ, shape of the input.
+
+        Few thresholds are computed exactly; many from a monotone cubic through nodes that are refined until no two
+        neighbours differ by more than `resolution` in probability, nor by half in volume: within 3e-4 of the exact
+        level and 1 % of the exact volume. A density of zero (-inf) has level one and infinite volume.
+        """
+        from scipy.interpolate import PchipInterpolator
+
+        wanted = np.atleast_1d(np.asarray(log_density, dtype=np.float64))
+        level, volume = np.ones(wanted.shape), np.full(wanted.shape, np.inf)
+        some = np.isfinite(wanted)
+        if np.count_nonzero(some) <= _FEW:
+            for i in np.flatnonzero(some):
+                level[i], volume[i] = self.above(float(wanted[i]))
+        else:
+            x, p, v = self._curve(float(wanted[some].min()))
+            # Below the peak both grow as powers of the depth, so its logarithm is the variable to interpolate in.
+            top = float(self.log_peak[0])
+            depth, nodes = np.log(np.maximum(top - wanted[some], top - x[0])), np.log(top - x)
+            level[some] = PchipInterpolator(nodes, p)(depth)
+            volume[some] = np.exp(PchipInterpolator(nodes, np.log(v))(depth))
+        return np.clip(level, 0.0, 1.0), volume
+
+    def _curve(self, lowest: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Thresholds ln ρ (descending, from just below the peak to `lowest`) with probability and volume above."""
+        top = float(self.log_peak[0])
+        deepest = max(top - lowest, 1.0)
+        core = min(deepest, _LOG_RANGE)
+        depths = [float(d) for d in np.geomspace(1e-4, core, 28)]
+        if deepest > core:
+            depths += [float(d) for d in np.geomspace(core, deepest, 12)[1:]]
+        values = {d: self.above(top - d) for d in depths}
+        for _ in range(6):
+            known = sorted(values)
+            new = [
+                float(np.sqrt(low * high))
+                for low, high in pairwise(known)
+                if values[high][0] - values[low][0] > self.resolution or values[high][1] > 1.5 * values[low][1]
+            ]
+            if not new:
+                break
+            values.update({d: self.above(top - d) for d in new})
+        known = sorted(values)
+        nodes = np.array([values[d] for d in known])
+        return top - np.array(known), nodes[:, 0], nodes[:, 1]
+
+    def threshold(self, level: float) -> float:
+        """ln ρ (ρ in Mpc⁻³) of the surface of the credible volume that holds `level` (0 to 1, exclusive)."""
+        from scipy.optimize import brentq
+
+        top = float(self.log_peak[0])
+        bottom = top - _LOG_RANGE
+        if self.above(bottom)[0] <= level:
+            return bottom
+        return float(brentq(lambda t: self.above(t)[0] - level, bottom, top, xtol=1e-4))
+
+    def volume(self, level: float) -> float:
+        """Volume, Mpc³, of the smallest region that holds the probability `level`."""
+        return self.above(self.threshold(level))[1]
+
+
+def _tail_moment(a: FloatArray, b: FloatArray) -> FloatArray:
+    """∫ u² exp(-a u - u²/2) du from 0 to b - a, for a ≥ 0, shape (N,).
+
+    Rows whose μ lies below zero: there the closed form is the small difference of huge numbers, so the positive
+    integrand is summed instead (Gauss-Legendre over the range where it is not negligible).
+    """
+    reach = np.minimum(b - a, 20.0 / np.maximum(a, 2.5))
+    total = np.zeros(a.shape)
+    for x, w in zip(*_GAUSS_LEGENDRE, strict=True):
+        u = (0.5 * (x + 1.0)) * reach
+        total += w * u**2 * np.exp(-u * (a + 0.5 * u))
+    return 0.5 * reach * total
+
+
+#: Up to so many thresholds the exact sum costs less than the curve.
+_FEW = 40
+
+
+def credible_volume(m: SkyMap, resolution: float = 0.005) -> CredibleVolume:
+    """The credible volumes of a map with distance layers.
+
+    Raises NoDistanceError where the map has none (burst searches) or no row of it is usable.
+    """
+    if m.distmu is None or m.distsigma is None or m.distnorm is None:
+        raise NoDistanceError("the map has no distance layers (a burst map): no volume can be given")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        usable = (
+            np.isfinite(m.distmu)
+            & np.isfinite(m.distsigma)
+            & np.isfinite(m.distnorm)
+            & (m.distsigma > 0)
+            & (m.distnorm > 0)
+            & (m.probdensity > 0)
+        )
+    if not usable.any():
+        raise NoDistanceError("no row of the map has usable distance layers: no volume can be given")
+    row = np.flatnonzero(usable)
+    mu, sigma = np.asarray(m.distmu[row], float), np.asarray(m.distsigma[row], float)
+    log_norm = np.log(m.probdensity[row]) + np.log(m.distnorm[row]) - np.log(sigma * _SQRT2PI)
+    log_peak = log_norm - 0.5 * np.square(np.minimum(mu / sigma, 0.0))
+    by = np.argsort(-log_peak, kind="stable")
+    return CredibleVolume(
+        log_peak=log_peak[by],
+        log_norm=log_norm[by],
+        mu=mu[by],
+        sigma=sigma[by],
+        area=m.area[row][by],
+        row=row[by].astype(np.int64),
+        resolution=resolution,
+    )
+
+
+def log_density_at(m: SkyMap, row: IntArray, distance: FloatArray) -> FloatArray:
+    """ln of the posterior per volume, Mpc⁻³, at rows and distances (Mpc), shape (N,); -inf where there is none."""
+    if m.distmu is None or m.distsigma is None or m.distnorm is None:
+        raise NoDistanceError("the map has no distance layers (a burst map): no volume can be given")
+    mu, sigma, norm = m.distmu[row], m.distsigma[row], m.distnorm[row]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = np.log(m.probdensity[row] * norm / (sigma * _SQRT2PI)) - 0.5 * np.square((distance - mu) / sigma)
+    return np.where(np.isfinite(value), value, -np.inf)
