@@ -1,0 +1,20 @@
+"""`mma`, the command line. Each module is one command or group; what is heavy is imported when a command runs."""
+
+from __future__ import annotations
+
+from .app import app
+from .demo import demo
+from .doctor import doctor
+from .replay import replay
+from .simulate import simulate
+from .status import quarantine, show, status
+
+app.command()(demo)
+app.command()(simulate)
+app.command()(replay)
+app.command()(status)
+app.command()(show)
+app.command()(quarantine)
+app.command()(doctor)
+
+__all__ = ["app"]

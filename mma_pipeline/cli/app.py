@@ -1,0 +1,84 @@
+"""The Typer application and what its commands share: the environment, the console, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from mma_pipeline import __version__
+
+app = typer.Typer(
+    name="mma",
+    help="Multi-messenger alerts in, products that observers act on out.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_show_locals=False,  # locals may hold credentials
+)
+console = Console()
+errors = Console(stderr=True)
+
+
+class Exit(IntEnum):
+    """What a script may read from the exit code."""
+
+    OK = 0
+    FAILED = 1
+    """Something was not done; the message says what."""
+    USAGE = 2
+    NOTHING = 3
+    """There is nothing of the kind asked for."""
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of tables for people.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        console.print(f"mma_pipeline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[  # noqa: ARG001 - the callback of the option does the work
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Multi-messenger alerts in, products that observers act on out.
+
+    State lives in DAGSTER_HOME (by default ./dagster_home). Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found.
+    """
+    os.environ.setdefault("DAGSTER_HOME", str(Path("dagster_home").absolute()))
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    console.print_json(json.dumps(value, default=str))
+
+
+def fail(message: str, code: Exit = Exit.FAILED) -> typer.Exit:
+    """Say what is wrong on standard error; raise the result."""
+    errors.print(f"[red]mma:[/red] {message}", highlight=False)
+    return typer.Exit(code)
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Turn what adapters and notices raise on purpose into one line and an exit code."""
+    from mma_pipeline.adapters.errors import AdapterError, NotFoundError
+    from mma_pipeline.notices.errors import NoticeError
+
+    try:
+        yield
+    except NotFoundError as error:
+        raise fail(str(error), Exit.NOTHING) from error
+    except (AdapterError, NoticeError) as error:
+        raise fail(str(error)) from error

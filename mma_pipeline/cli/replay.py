@@ -1,0 +1,125 @@
+"""`mma replay`: send past alerts again, through Kafka or straight into the archive and the assets."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from .app import Exit, JsonOption, clear_errors, console, fail, print_json
+from .sources import Item, gather, in_order_of_creation
+
+
+def replay(
+    targets: Annotated[
+        list[str], typer.Argument(help="Alert files (JSON or Avro), folders, or ids of public superevents (GraceDB).")
+    ],
+    direct: Annotated[
+        bool, typer.Option("--direct", help="Materialise here and now, without Kafka, sensor or daemon.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="With --direct: materialise also versions that have their products.")
+    ] = False,
+    topic: Annotated[str, typer.Option(help="Topic to write to.")] = "igwn.gwalert",
+    bootstrap: Annotated[
+        str | None, typer.Option(envvar="MMA_KAFKA_BOOTSTRAP", help="Broker to write to, host:port.")
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(help="Pace by creation time, this many times faster than it was; 0: at once.", min=0)
+    ] = 0.0,
+    gracedb: Annotated[str | None, typer.Option(help="Another GraceDB, by the address of its API.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send past alerts again.
+
+    A replayed alert has the version and file names that it had the first time; what is there already stays as it is.
+    Example: mma replay S230518h --direct
+    """
+    items = gather(targets, gracedb)
+    if speed:
+        items = in_order_of_creation(items)
+    if direct:
+        outcome = _direct(items, again, quiet=as_json)
+    else:
+        if not bootstrap:
+            raise fail("no broker to write to: set MMA_KAFKA_BOOTSTRAP, or use --direct", Exit.USAGE)
+        outcome = _through_kafka(items, topic, bootstrap, speed, quiet=as_json)
+    if as_json:
+        print_json(outcome)
+    failed = [entry for entry in outcome if entry["outcome"] == "failed"]
+    if failed:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _progress(quiet: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=quiet,
+    )
+
+
+def _through_kafka(
+    items: Sequence[Item], topic: str, bootstrap: str, speed: float, *, quiet: bool
+) -> list[dict[str, Any]]:
+    from mma_pipeline.adapters.producer import ConfirmedProducer
+
+    outcome = []
+    last: datetime | None = None
+    with (
+        clear_errors(),
+        _progress(quiet) as progress,
+        ConfirmedProducer({"bootstrap.servers": bootstrap}) as producer,
+    ):
+        task = progress.add_task(f"writing to {topic}", total=len(items))
+        for item in items:
+            if speed and last is not None and item.created is not None:
+                time.sleep(max(0.0, (item.created - last).total_seconds() / speed))
+            last = item.created or last
+            partition, offset, _ = producer.send(topic, item.body)
+            outcome.append({"name": item.name, "outcome": "sent", "partition": partition, "offset": offset})
+            progress.console.print(f"{item.name} -> {topic}/{partition}/{offset}", highlight=False)
+            progress.advance(task)
+    return outcome
+
+
+def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str, Any]]:
+    import dagster as dg
+
+    from mma_pipeline.adapters import settings
+    from mma_pipeline.adapters.archive import Archive
+    from mma_pipeline.adapters.message import StreamMessage
+    from mma_pipeline.defs.ingest import Quarantined, ingest, parse_alert
+    from mma_pipeline.defs.materialise import materialise, report_quarantine
+
+    outcome: list[dict[str, Any]] = []
+    with clear_errors(), dg.DagsterInstance.get() as instance, _progress(quiet) as progress:
+        archive = Archive(settings.archive_url(os.environ), create=True)
+        task = progress.add_task("replaying", total=len(items))
+        for item in items:
+            # The place of a replayed file is its name, so that a second replay is the same message again.
+            message = StreamMessage("replay", item.name[:255], 0, 0, item.body, None, (), None, datetime.now(UTC))
+            result = ingest(archive, message, parse_alert)
+            if isinstance(result, Quarantined):
+                report_quarantine(instance, result)
+                outcome.append({"name": item.name, "outcome": "quarantined", "reason": result.reason})
+            else:
+                for record in result.versions:
+                    key = record.partition_key
+                    there = bool(archive.products(key)) and not again
+                    done = "already there" if there else "made" if materialise(instance, record) else "failed"
+                    outcome.append({"name": item.name, "outcome": done, "partition": key, "stem": str(record.stem)})
+            for entry in outcome[-2:]:
+                if entry["name"] == item.name:
+                    detail = entry.get("partition") or entry.get("reason")
+                    progress.console.print(f"{item.name}: {entry['outcome']}: {detail}", highlight=False, soft_wrap=True)
+            progress.advance(task)
+    return outcome

@@ -1,0 +1,69 @@
+"""What `mma replay` sends: alert files, or the notices of a public superevent from GraceDB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import typer
+
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.key import EVENT_ID
+
+from .app import clear_errors, fail
+
+
+@dataclass(frozen=True)
+class Item:
+    """One alert to replay."""
+
+    name: str
+    body: bytes
+    created: datetime | None
+    """Creation time of the notice; None where it cannot be read."""
+
+
+def gather(targets: Sequence[str], gracedb: str | None) -> list[Item]:
+    """Read every target: a file, a folder of files, or the id of a public superevent; the order is kept."""
+    items: list[Item] = []
+    for target in targets:
+        path = Path(target)
+        if path.is_dir():
+            items += [_item(file.name, file.read_bytes()) for file in sorted(path.iterdir()) if file.is_file()]
+        elif path.is_file():
+            items.append(_item(path.name, path.read_bytes()))
+        elif EVENT_ID.fullmatch(target):
+            items += _from_gracedb(target, gracedb)
+        else:
+            raise fail(f"{target} is neither a file, a folder nor a superevent id such as S230518h")
+    if not items:
+        raise typer.BadParameter("there is nothing to replay")
+    return items
+
+
+def in_order_of_creation(items: Sequence[Item]) -> list[Item]:
+    """As a live stream sent them; what has no readable time keeps its place at the end."""
+    dated = sorted((item for item in items if item.created is not None), key=lambda item: str(item.created))
+    return dated + [item for item in items if item.created is None]
+
+
+def _from_gracedb(superevent_id: str, api: str | None) -> list[Item]:
+    from mma_pipeline.adapters.gracedb import PUBLIC_API, GraceDB
+
+    with clear_errors():
+        service = GraceDB(api or PUBLIC_API)
+        found = [_item(file.name, service.download(file)) for file in service.alert_files(superevent_id)]
+    return in_order_of_creation(found)
+
+
+def _item(name: str, body: bytes) -> Item:
+    from mma_pipeline.defs.ingest import read_alert
+
+    try:
+        created = read_alert(body).time_created
+    except NoticeError:
+        # A bad file is sent like any other: what becomes of it is for the quarantine to say.
+        created = None
+    return Item(name, body, created)

@@ -1,0 +1,149 @@
+"""`mma status`, `mma show`, `mma quarantine`: what is archived, what was made, what is missing."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from .app import Exit, JsonOption, clear_errors, console, fail, print_json
+
+if TYPE_CHECKING:
+    from mma_pipeline.adapters.archive import Archive, VersionRecord
+
+
+def _open() -> Archive:
+    from mma_pipeline.adapters import settings
+    from mma_pipeline.adapters.archive import Archive
+
+    return Archive(settings.archive_url(os.environ), create=True)
+
+
+def describe(archive: Archive, record: VersionRecord) -> dict[str, Any]:
+    """One version with its products, the assets that are missing, and the message it came in."""
+    from mma_pipeline.defs.expected import expected_products
+
+    products = archive.products(record.partition_key)
+    names = {product.name for product in products}
+    origin = archive.origin(record.message_id)
+    figures: dict[str, Any] = {}
+    for product in products:
+        figures[product.asset] = dict(product.figures)
+    return {
+        "partition": record.partition_key,
+        "event": record.version.event_id,
+        "type": record.version.label,
+        "stem": str(record.stem),
+        "created": record.version.created.isoformat(),
+        "role": record.version.role.value,
+        "facts": dict(record.facts),
+        "message": {
+            "stream": origin.stream,
+            "topic": origin.topic,
+            "partition": origin.partition,
+            "offset": origin.offset,
+            "received": origin.received.isoformat(),
+            "sha256": origin.sha256,
+        },
+        "products": [
+            {
+                "name": product.name,
+                "asset": product.asset,
+                "key": product.store_key,
+                "size_bytes": product.size,
+                "sha256": product.sha256,
+                "content_type": product.content_type,
+                "written": product.written.isoformat(),
+            }
+            for product in products
+        ],
+        "missing": sorted(expected_products(record) - names),
+        "figures": figures,
+    }
+
+
+def status(
+    limit: Annotated[int, typer.Option(help="Show at most this many versions, newest first.", min=1)] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Events, versions, their products, and what is missing."""
+    with clear_errors():
+        archive = _open()
+        counts = archive.counts()
+        versions = [describe(archive, record) for record in archive.versions(limit=limit)]
+    if as_json:
+        print_json({"counts": counts, "versions": versions})
+        return
+    table = Table(title=", ".join(f"{count} {name}" for name, count in counts.items()))
+    for column in ("event", "version", "created (UTC)", "files", "missing", "50 % deg²", "90 % deg²"):
+        table.add_column(column, justify="right" if "deg²" in column or column == "files" else "left")
+    for entry in versions:
+        areas = entry["figures"].get("skymap_statistics", {})
+        table.add_row(
+            entry["event"],
+            entry["stem"].removeprefix(entry["event"] + "-"),
+            entry["created"][:19].replace("T", " "),
+            str(len(entry["products"])),
+            ", ".join(entry["missing"]) or "nothing",
+            _area(areas.get("area_50_deg2")),
+            _area(areas.get("area_90_deg2")),
+        )
+    console.print(table)
+
+
+def show(
+    event: Annotated[str, typer.Argument(help="Superevent id such as S230518h, or one partition key.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Everything about an event: all versions with all figures and files."""
+    with clear_errors():
+        archive = _open()
+        records = [archive.version(event)] if event.count("-") >= 3 else archive.versions(event)
+        found = [describe(archive, record) for record in records]
+    if not found:
+        raise fail(f"nothing is archived for {event}: see `mma status` for what is", Exit.NOTHING)
+    if as_json:
+        print_json({"event": found[0]["event"], "versions": found})
+        return
+    for entry in reversed(found):
+        console.rule(f"{entry['stem']}  ({entry['partition']})")
+        facts = {k: v for k, v in entry["facts"].items() if v is not None}
+        console.print(Table.grid(padding=(0, 2)), end="")
+        grid = Table.grid(padding=(0, 2))
+        for name, value in {**facts, **entry["figures"].get("skymap_statistics", {})}.items():
+            if value is not None:
+                grid.add_row(name, str(value))
+        for product in entry["products"]:
+            grid.add_row(product["name"], f"{product['key']}  {product['size_bytes']} bytes")
+        if entry["missing"]:
+            grid.add_row("missing", ", ".join(entry["missing"]))
+        console.print(grid)
+
+
+def quarantine(
+    limit: Annotated[int, typer.Option(help="Show at most this many, newest first.", min=1)] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Messages that could not be used, and why."""
+    with clear_errors():
+        found = _open().quarantined(limit=limit)
+    if as_json:
+        print_json(
+            [
+                {"message": i, "at": m.coordinates, "received": m.received.isoformat(), "reason": reason}
+                for i, m, reason in found
+            ]
+        )
+        return
+    table = Table(title=f"{len(found)} messages in quarantine")
+    for column in ("message", "topic/partition/offset", "received (UTC)", "reason"):
+        table.add_column(column)
+    for i, message, reason in found:
+        table.add_row(str(i), message.coordinates, f"{message.received:%Y-%m-%d %H:%M:%S}", reason)
+    console.print(table)
+
+
+def _area(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"

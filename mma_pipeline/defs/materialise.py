@@ -1,0 +1,36 @@
+"""Make every product of a version in this process: for the command line and for tests."""
+
+from __future__ import annotations
+
+import logging
+
+import dagster as dg
+
+from mma_pipeline.adapters.archive import VersionRecord
+
+from .ingest import Quarantined
+from .jobs import LANE_TAG, Lane
+from .partitions import alert_versions
+from .sensors import quarantine_event
+
+
+def materialise(instance: dg.DagsterInstance, record: VersionRecord) -> bool:
+    """Run the job of all products for one version; returns whether it succeeded. The run is in the instance's history."""
+    from mma_pipeline.definitions import defs
+
+    # The progress display is for people; Dagster's own event log is in the instance.
+    logging.getLogger("dagster").setLevel(logging.WARNING)
+    instance.add_dynamic_partitions(alert_versions.name or "", [record.partition_key])
+    job = defs.resolve_job_def("alert_products")
+    result = job.execute_in_process(
+        partition_key=record.partition_key,
+        instance=instance,
+        raise_on_error=False,
+        tags={LANE_TAG: Lane.BACKFILL.value, "mma/event": record.version.event_id},
+    )
+    return result.success
+
+
+def report_quarantine(instance: dg.DagsterInstance, entry: Quarantined) -> None:
+    """Show a message that was put aside on the `quarantine` asset."""
+    instance.report_runless_asset_event(quarantine_event(entry))
