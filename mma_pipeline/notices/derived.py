@@ -164,6 +164,14 @@ class CandidateScore:
     """Name and version of the classifier."""
     searched_probability: float | None = None
     """Probability of the sky map above the density at the candidate, 0 to 1."""
+    magnitude: float | None = None
+    """AB magnitude of the latest detection."""
+    magnitude_error: float | None = None
+    """Standard deviation of the magnitude, mag."""
+    band: str | None = None
+    """Band of that magnitude."""
+    aliases: tuple[str, ...] = ()
+    """Other names of the candidate."""
 
 
 @dataclass(frozen=True, slots=True)

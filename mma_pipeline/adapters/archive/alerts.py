@@ -134,17 +134,16 @@ class Archive:
             row = connection.execute(query).one_or_none()
         if row is None:
             raise NotFoundError(f"no message {message_id} is archived")
-        return StreamMessage(
-            stream=row.stream,
-            topic=row.topic,
-            partition=row.partition,
-            offset=row.offset,
-            body=row.data,
-            key=row.key,
-            headers=tuple((name, base64.b64decode(value)) for name, value in row.headers),
-            broker_time=row.broker_time,
-            received=row.received,
-        )
+        return _message(row, row.data)
+
+    def origin(self, message_id: int) -> StreamMessage:
+        """A message without its body, for lineage; raises NotFoundError where there is none."""
+        query = sa.select(schema.message).where(schema.message.c.id == message_id)
+        with reading(self.engine) as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFoundError(f"no message {message_id} is archived")
+        return _message(row, b"")
 
     def quarantined(self, *, limit: int | None = None) -> list[tuple[int, StreamMessage, str]]:
         """Messages in quarantine with their reasons, newest first."""
@@ -291,3 +290,17 @@ def _insert_for(connection: sa.Connection) -> Any:
 def _version_record(row: sa.Row[Any]) -> VersionRecord:
     version = EventVersion.from_partition_key(row.partition_key)
     return VersionRecord(version, row.number, row.message_id, row.facts)
+
+
+def _message(row: sa.Row[Any], body: bytes) -> StreamMessage:
+    return StreamMessage(
+        stream=row.stream,
+        topic=row.topic,
+        partition=row.partition,
+        offset=row.offset,
+        body=body,
+        key=row.key,
+        headers=tuple((name, base64.b64decode(value)) for name, value in row.headers),
+        broker_time=row.broker_time,
+        received=row.received,
+    )

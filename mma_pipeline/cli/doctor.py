@@ -1,0 +1,161 @@
+"""`mma doctor`: what works, what doesn't, what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import typer
+from rich.table import Table
+
+from .app import Exit, JsonOption, console, print_json
+
+#: Clock difference with the broker that is worth a word, seconds.
+CLOCK_TOLERANCE_S = 5.0
+
+
+class Verdict(StrEnum):
+    """How a check went."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report."""
+
+    what: str
+    verdict: Verdict
+    detail: str
+    advice: str = ""
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Check brokers, store, database, credentials, heartbeat and clock; exit code 1 if something does not work."""
+    findings = [finding for check in CHECKS for finding in _guarded(check)]
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        table = Table(show_lines=False)
+        for column in ("what", "", "found", "what to do"):
+            table.add_column(column)
+        colour = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "red"}
+        for finding in findings:
+            mark = f"[{colour[finding.verdict]}]{finding.verdict}[/]"
+            table.add_row(finding.what, mark, finding.detail, finding.advice)
+        console.print(table)
+    if any(finding.verdict is Verdict.FAILED for finding in findings):
+        raise typer.Exit(Exit.FAILED)
+
+
+def _guarded(check: Callable[[], list[Finding]]) -> list[Finding]:
+    from mma_pipeline.adapters.errors import AdapterError
+
+    name = check.__name__.strip("_").replace("_", " ")
+    try:
+        return check()
+    except AdapterError as error:
+        return [Finding(name, Verdict.FAILED, str(error), "see the message")]
+
+
+def _dagster_home() -> list[Finding]:
+    home = Path(os.environ["DAGSTER_HOME"])
+    if not (home / "dagster.yaml").is_file():
+        return [
+            Finding("dagster home", Verdict.WARNING, f"{home} has no dagster.yaml", "set DAGSTER_HOME to dagster_home")
+        ]
+    free = shutil.disk_usage(home).free / 1e9
+    verdict = Verdict.OK if free > 2 else Verdict.WARNING
+    return [Finding("dagster home", verdict, f"{home}, {free:.0f} GB free", "" if free > 2 else "make room")]
+
+
+def _database() -> list[Finding]:
+    from mma_pipeline.adapters import settings
+    from mma_pipeline.adapters.archive import Archive
+
+    archive = Archive(settings.archive_url(os.environ), create=True)
+    counts = ", ".join(f"{count} {name}" for name, count in archive.counts().items())
+    where = archive.engine.url.render_as_string(hide_password=True)
+    return [Finding("archive database", Verdict.OK, f"{where}: {counts}")]
+
+
+def _store() -> list[Finding]:
+    from mma_pipeline.adapters import settings
+    from mma_pipeline.adapters.store import Store
+
+    store = Store.open(settings.store_url(os.environ))
+    key = f"mma/doctor/{os.getpid()}.txt"
+    started = time.perf_counter()
+    store.put(key, b"written by mma doctor\n", content_type="text/plain")
+    there = store.exists(key)
+    if there:
+        store.delete(key)
+    spent = time.perf_counter() - started
+    if not there:
+        return [Finding("store", Verdict.WARNING, f"{store.url()}: writing is switched off", "see WRITE_TO_STORAGE")]
+    return [Finding("store", Verdict.OK, f"{store.url()}: wrote, read and removed an object in {spent * 1000:.0f} ms")]
+
+
+def _brokers() -> list[Finding]:
+    from mma_pipeline.adapters import settings
+    from mma_pipeline.adapters.kafka import StreamReader
+    from mma_pipeline.defs.streams import STREAMS
+
+    findings = []
+    for stream in STREAMS:
+        config = settings.gcn_stream(os.environ, f"doctor-{stream.name}", stream.topic)
+        if config is None:
+            findings.append(
+                Finding(
+                    f"stream {stream.name}",
+                    Verdict.WARNING,
+                    "no credentials",
+                    "set KAFKA_CLIENT_ID and KAFKA_CLIENT_SECRET (gcn.nasa.gov, Client Credentials)",
+                )
+            )
+            continue
+        reader = StreamReader(config)
+        try:
+            batch = reader.poll({}, max_messages=1, timeout_s=0.0)
+            waiting = sum(reader.lag().values())
+        finally:
+            reader.close()
+        count = sum(len(partitions) for partitions in batch.offsets.values())
+        detail = f"{stream.topic}: {count} partitions, {waiting} messages from the start of reading"
+        findings.append(Finding(f"stream {stream.name}", Verdict.OK, detail))
+    return findings
+
+
+def _gcn_heartbeat() -> list[Finding]:
+    from mma_pipeline.adapters import settings
+    from mma_pipeline.adapters.kafka import StreamReader
+
+    config = settings.gcn_stream(
+        {**os.environ, "KAFKA_OFFSET_RESET": "latest", "KAFKA_GROUP_ID": ""}, "doctor-heartbeat", "gcn.heartbeat"
+    )
+    if config is None or os.environ.get("MMA_KAFKA_BOOTSTRAP"):
+        return [Finding("GCN heartbeat", Verdict.WARNING, "not connected to GCN", "only GCN sends a heartbeat")]
+    reader = StreamReader(config)
+    try:
+        batch = reader.poll({}, max_messages=1, timeout_s=10.0)
+    finally:
+        reader.close()
+    if not batch.messages or batch.messages[0].broker_time is None:
+        said = "; ".join(batch.problems) or "silence"
+        return [Finding("GCN heartbeat", Verdict.FAILED, f"no tick within 10 s ({said})", "check the credentials")]
+    beat = batch.messages[0]
+    late = (beat.received - (beat.broker_time or beat.received)).total_seconds()
+    findings = [Finding("GCN heartbeat", Verdict.OK, f"ticks; {late:.1f} s from broker to here")]
+    if abs(late) > CLOCK_TOLERANCE_S:
+        findings.append(Finding("clock", Verdict.WARNING, f"{late:.0f} s away from GCN's", "synchronise it with NTP"))
+    return findings
+
+
+CHECKS: tuple[Callable[[], list[Finding]], ...] = (_dagster_home, _database, _store, _brokers, _gcn_heartbeat)

@@ -1,0 +1,53 @@
+"""The alert as it was sent: the JSON of `igwn.gwalert`, byte for byte.
+
+An alert that came as Avro (from SCiMMA) is written as the JSON that GCN would have sent; its own bytes stay in the
+archive, as those of every message do. Checked against the published schema (igwn-gwalert-schema): drift is
+reported here and never stops an alert.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import dagster as dg
+
+from mma_pipeline.adapters.avro import MAGIC
+from mma_pipeline.adapters.lvk_schema import schema_drift
+from mma_pipeline.defs.product import CheckSpec, Made, Product, site_file
+from mma_pipeline.defs.source import Source
+from mma_pipeline.notices import lvk
+from mma_pipeline.notices.fields import decode_json
+
+
+def _make(source: Source) -> Made:
+    body = source.message.body
+    if body.startswith(MAGIC):
+        body = json.dumps(lvk.to_record(source.notice), sort_keys=True, separators=(",", ":")).encode()
+    figures: dict[str, Any] = {name: value for name, value in source.facts.items() if name != "urls"}
+    figures["gracedb"] = source.facts.get("urls", {}).get("gracedb")
+    figures["schema_drift"] = schema_drift(decode_json(body))
+    return Made({"alert": body}, figures)
+
+
+raw_alert = Product(
+    name="raw_alert",
+    about=__doc__ or "",
+    code_version="1",
+    group="alert",
+    kinds=frozenset({"kafka", "json"}),
+    deps=("gwalert_stream",),
+    files=(site_file("alert", "_alert.json", "application/json"),),
+    inputs=lambda source: [source.origin.sha256, source.record.version.label],
+    make=_make,
+    applies="a message",
+    checks=(
+        CheckSpec(
+            "follows_published_schema",
+            "The notice follows igwn-gwalert-schema; drift is shown here and stops nothing.",
+            lambda figures: not figures["schema_drift"],
+            shows=("schema_drift",),
+            severity=dg.AssetCheckSeverity.WARN,
+        ),
+    ),
+).asset()

@@ -1,0 +1,90 @@
+"""The alert's own multi-order sky map, validated and gzipped, otherwise as sent.
+
+The file that the GWTM site reads as `{graceid}-{Type}{n}_moc.fits.gz`. Its columns are UNIQ, PROBDENSITY (sr⁻¹) and,
+where the event has a distance, DISTMU, DISTSIGMA (Mpc), DISTNORM (Mpc⁻²). A version with the identical map costs a
+copy.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from mma_pipeline.defs.product import CheckSpec, Made, Product, of_the_map, site_file
+from mma_pipeline.defs.source import Source
+
+#: DATE-OBS of a map and the event time of the notice may differ by this much: pipelines round to their own grid.
+TIME_TOLERANCE_S = 10.0
+
+
+def _inputs(source: Source) -> Sequence[str] | None:
+    # The figures compare the map with the notice, so the event time belongs to what they depend on.
+    found = of_the_map(source)
+    return None if found is None else [*found, str(source.facts.get("time")), source.record.version.event_id]
+
+
+def _make(source: Source) -> Made:
+    from mma_pipeline.science.skymap import decode_skymap
+
+    data = source.skymap_bytes
+    if data is None:
+        raise ValueError(f"{source.record.partition_key} was archived with a map that its message does not have")
+    plain = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+    skymap = decode_skymap(plain)
+    figures = {
+        "rows": len(skymap.uniq),
+        "order_min": int(skymap.order.min()),
+        "order_max": int(skymap.order.max()),
+        "distance_layers": skymap.is_3d,
+        "probability_sum": skymap.total,
+        "date_obs": skymap.meta.get("DATE-OBS"),
+        "creator": skymap.meta.get("CREATOR"),
+        "time_offset_s": _time_offset(skymap.meta, source.facts.get("time")),
+        "event_id": source.record.version.event_id,
+    }
+    return Made({"skymap": gzip.compress(plain, compresslevel=6, mtime=0)}, figures)
+
+
+def _time_offset(meta: Mapping[str, Any], event_time: str | None) -> float | None:
+    """DATE-OBS minus the event time, s; None where either is missing or unreadable."""
+    if event_time is None or not isinstance(meta.get("DATE-OBS"), str):
+        return None
+    try:
+        observed = datetime.fromisoformat(meta["DATE-OBS"])
+    except ValueError:
+        return None
+    observed = observed if observed.tzinfo else observed.replace(tzinfo=UTC)
+    return (observed - datetime.fromisoformat(event_time)).total_seconds()
+
+
+def _times_agree(figures: Mapping[str, Any]) -> bool | None:
+    offset = figures["time_offset_s"]
+    return None if offset is None else abs(offset) <= TIME_TOLERANCE_S
+
+
+skymap = Product(
+    name="skymap",
+    about=__doc__ or "",
+    code_version="1",
+    kinds=frozenset({"fits", "gzip"}),
+    deps=("raw_alert",),
+    files=(site_file("skymap", "_moc.fits.gz", "application/gzip"),),
+    inputs=_inputs,
+    make=_make,
+    checks=(
+        CheckSpec(
+            "probability_sums_to_one",
+            "The map as sent integrates to one within 0.1 %.",
+            lambda figures: abs(figures["probability_sum"] - 1) < 1e-3,
+            shows=("probability_sum",),
+        ),
+        CheckSpec(
+            "map_and_alert_agree",
+            f"The map's DATE-OBS is within {TIME_TOLERANCE_S:.0f} s of the event time in the alert.",
+            _times_agree,
+            shows=("date_obs", "time_offset_s"),
+        ),
+    ),
+).asset()

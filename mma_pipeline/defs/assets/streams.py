@@ -1,0 +1,28 @@
+"""What lies outside: the streams that alerts come from, and the place where unusable messages are put."""
+
+import dagster as dg
+
+from mma_pipeline.defs.product import OWNERS
+
+gwalert_stream = dg.AssetSpec(
+    "gwalert_stream",
+    group_name="alert",
+    kinds={"kafka"},
+    owners=OWNERS,
+    description=(
+        "The topic `igwn.gwalert`: gravitational-wave alerts of LIGO/Virgo/KAGRA. Every message is archived as received "
+        "before anything is made from it."
+    ),
+)
+
+quarantine = dg.AssetSpec(
+    "quarantine",
+    group_name="alert",
+    kinds={"kafka"},
+    owners=OWNERS,
+    deps=[gwalert_stream],
+    description=(
+        "Messages that cannot become an alert, each with the reason. They stay in the archive, stop nothing behind "
+        "them, and can be looked at with `mma quarantine`."
+    ),
+)

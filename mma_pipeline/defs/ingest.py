@@ -1,0 +1,125 @@
+"""From a message to the archive: parsed, validated and recorded, or put in quarantine with the reason.
+
+Used by the sensors and by `mma replay --direct`, so that there is one way in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mma_pipeline.adapters.archive import Archive, Recorded, VersionRecord
+from mma_pipeline.adapters.avro import MAGIC, decode_avro
+from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.notices import lvk
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.key import EventVersion
+from mma_pipeline.notices.model import LvkNotice
+
+_log = logging.getLogger(__name__)
+
+Facts = Mapping[str, Any]
+#: Bytes to the versions they bring, with facts in JSON values; raises NoticeError or SkyMapError.
+Parser = Callable[[bytes], tuple[tuple[EventVersion, Facts], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A message that was put aside."""
+
+    message_id: int
+    message: StreamMessage
+    reason: str
+
+
+def ingest(archive: Archive, message: StreamMessage, parse: Parser) -> Recorded | Quarantined:
+    """Archive one message; idempotent. Only trouble with the archive itself is raised (TransientError)."""
+    from mma_pipeline.science.skymap import SkyMapError
+
+    try:
+        versions = parse(message.body)
+    except (NoticeError, SkyMapError) as error:
+        reason = str(error)
+    except Exception as error:  # noqa: BLE001 - one message that nobody foresaw must not stop the stream behind it
+        _log.exception("%s: the parser failed in an unforeseen way", message.coordinates)
+        reason = f"the parser failed in an unforeseen way ({type(error).__name__}): please report this message"
+    else:
+        return archive.record(message, versions)
+    _log.warning("%s put in quarantine: %s", message.coordinates, reason)
+    return Quarantined(archive.quarantine(message, reason), message, reason)
+
+
+def read_alert(body: bytes) -> LvkNotice:
+    """An `igwn.gwalert` message, JSON or Avro, told apart by its first bytes; raises NoticeError."""
+    return lvk.from_record(decode_avro(body)) if body.startswith(MAGIC) else lvk.parse_json(body)
+
+
+def parse_alert(body: bytes) -> tuple[tuple[EventVersion, Facts], ...]:
+    """Versions and facts of an `igwn.gwalert` message whose maps are proved readable.
+
+    Raises NoticeError or SkyMapError.
+    """
+    notice = read_alert(body)
+    found = []
+    for version in lvk.versions_of(notice):
+        data = lvk.map_of(notice, version)
+        if data is not None:
+            _check_map(data, version)
+        found.append((version, facts_of(notice, data)))
+    return tuple(found)
+
+
+def facts_of(notice: LvkNotice, skymap: bytes | None) -> dict[str, Any]:
+    """What a notice says, without maps, as JSON values: what lists, rules and pages need."""
+    event, external = notice.event, notice.external
+    facts: dict[str, Any] = {
+        "alert_type": notice.alert_type.value,
+        "time_created": notice.time_created.isoformat(),
+        "urls": dict(notice.urls),
+        "skymap_sha256": None if skymap is None else hashlib.sha256(skymap).hexdigest(),
+    }
+    if event is not None:
+        facts |= {
+            "time": event.time.isoformat(),
+            "far_hz": event.far,
+            "significant": event.significant,
+            "instruments": list(event.instruments),
+            "group": event.group,
+            "pipeline": event.pipeline,
+            "search": event.search,
+            "classification": dict(event.classification),
+            "properties": dict(event.properties),
+            "duration_s": event.duration,
+            "central_frequency_hz": event.central_frequency,
+        }
+    if external is not None:
+        facts["external"] = {
+            "gcn_notice_id": external.gcn_notice_id,
+            "ivorn": external.ivorn,
+            "observatory": external.observatory,
+            "search": external.search,
+            "time_difference_s": external.time_difference,
+            "time_coincidence_far_hz": external.time_coincidence_far,
+            "time_sky_position_coincidence_far_hz": external.time_sky_position_coincidence_far,
+        }
+    return facts
+
+
+def requests_of(recorded: Recorded) -> tuple[VersionRecord, ...]:
+    """Versions that need a run because of this message: those it was the first to bring.
+
+    Asked again after a crash, the same message gives the same answer; the run key then keeps the run single.
+    """
+    return recorded.owned
+
+
+def _check_map(data: bytes, version: EventVersion) -> None:
+    from mma_pipeline.science.skymap import SkyMapError, decode_skymap
+
+    try:
+        decode_skymap(data)
+    except SkyMapError as error:
+        raise NoticeError(f"the map of {version.event_id} {version.label} cannot be used: {error}") from error

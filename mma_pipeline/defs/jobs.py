@@ -1,0 +1,27 @@
+"""Jobs: what a sensor, a person or a backfill starts for a version."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import dagster as dg
+
+#: Run tag that queues and launchers sort by.
+LANE_TAG = "mma/lane"
+
+
+class Lane(StrEnum):
+    """What a run competes with: real alerts are never to wait for anything else."""
+
+    LIVE = "live"
+    MOCK = "mock"
+    BACKFILL = "backfill"
+
+
+#: Every product of a version, in one process: a process of its own per product would cost seconds each.
+alert_products = dg.define_asset_job(
+    "alert_products",
+    selection=dg.AssetSelection.groups("alert", "skymap"),
+    executor_def=dg.in_process_executor,
+    description="Every product of one version of an event.",
+)

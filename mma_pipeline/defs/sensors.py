@@ -1,0 +1,124 @@
+"""One sensor per stream: a bounded poll of the resident consumer, the archive, then one run request per new version.
+
+The cursor is the Kafka offsets and moves only with a tick that succeeded, so a crash anywhere repeats messages and
+loses none. A repeated message changes nothing in the archive, and its run key keeps its run single.
+"""
+
+import dagster as dg
+
+from mma_pipeline.adapters.archive import VersionRecord
+from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.kafka import Batch, Offsets, decode_offsets, encode_offsets
+from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.notices.model import Role
+
+from .ingest import Quarantined, ingest, requests_of
+from .jobs import LANE_TAG, Lane, alert_products
+from .partitions import alert_versions
+from .resources import ArchiveResource, KafkaResource
+from .streams import Stream
+
+#: Seconds that a tick waits for a first message: well inside the 60 s that Dagster allows a tick.
+POLL_S = 15.0
+#: Most messages taken in one tick: a map is decoded in some 20 ms, so a tick stays in seconds.
+MAX_MESSAGES = 50
+
+
+def stream_sensor(stream: Stream) -> dg.SensorDefinition:
+    """The sensor of a stream."""
+
+    @dg.sensor(
+        name=stream.sensor_name,
+        job=alert_products,
+        minimum_interval_seconds=1,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"{stream.about} Topic `{stream.topic}`.",
+    )
+    def _sensor(
+        context: dg.SensorEvaluationContext, archive: ArchiveResource, kafka: KafkaResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        try:
+            reader = kafka.reader(stream.name, stream.topic)
+        except ConfigurationError as error:
+            return dg.SkipReason(str(error))
+        if reader is None:
+            return dg.SkipReason(
+                "not connected: set KAFKA_CLIENT_ID and KAFKA_CLIENT_SECRET (GCN client credentials), "
+                "or MMA_KAFKA_BOOTSTRAP for a broker without authentication"
+            )
+        offsets = decode_offsets(context.cursor)
+        # What the cursor says is durable: the group may know it.
+        reader.commit(offsets)
+        batch = reader.poll(offsets, max_messages=MAX_MESSAGES, timeout_s=POLL_S)
+        for gap in batch.gaps:
+            context.log.error(f"messages lost: {gap}")
+        for problem in batch.problems:
+            context.log.warning(f"broker: {problem}")
+        opened = archive.open()
+        outcomes = [(message, ingest(opened, message, stream.parse)) for message in batch.messages]
+        requested = []
+        quarantined = []
+        for message, outcome in outcomes:
+            if isinstance(outcome, Quarantined):
+                context.log.warning(f"{message.coordinates} put in quarantine: {outcome.reason}")
+                quarantined.append(outcome)
+            else:
+                requested += [(record, message) for record in requests_of(outcome)]
+        return tick_result(stream, batch, offsets, requested, quarantined)
+
+    return _sensor
+
+
+def tick_result(
+    stream: Stream,
+    batch: Batch,
+    before: Offsets,
+    requested: list[tuple[VersionRecord, StreamMessage]],
+    quarantined: list[Quarantined],
+) -> dg.SensorResult | dg.SkipReason:
+    """What a tick asks Dagster for: partitions, runs, quarantine reports and the cursor, in one answer."""
+    if batch.offsets == before and not batch.gaps:
+        complaint = f" ({'; '.join(batch.problems)})" if batch.problems else ""
+        return dg.SkipReason(f"nothing new on {stream.topic}{complaint}")
+    keys = [record.partition_key for record, _ in requested]
+    return dg.SensorResult(
+        run_requests=[_run_request(record, message) for record, message in requested],
+        dynamic_partitions_requests=[alert_versions.build_add_request(keys)] if keys else [],
+        asset_events=[quarantine_event(entry) for entry in quarantined],
+        cursor=encode_offsets(batch.offsets),
+    )
+
+
+def quarantine_event(entry: Quarantined) -> dg.AssetMaterialization:
+    """The report of a message put aside, seen on the `quarantine` asset."""
+    message = entry.message
+    return dg.AssetMaterialization(
+        asset_key="quarantine",
+        description=entry.reason,
+        metadata={
+            "reason": entry.reason,
+            "stream": message.stream,
+            "topic": message.topic,
+            "partition": message.partition,
+            "offset": message.offset,
+            "received": message.received.isoformat(timespec="milliseconds"),
+            "size (bytes)": len(message.body),
+            "sha256": message.sha256,
+            "archived message": entry.message_id,
+            "begins with": dg.MetadataValue.text(repr(message.body[:200])),
+        },
+    )
+
+
+def _run_request(record: VersionRecord, message: StreamMessage) -> dg.RunRequest:
+    real = record.version.role is Role.OBSERVATION
+    return dg.RunRequest(
+        run_key=record.partition_key,
+        partition_key=record.partition_key,
+        tags={
+            LANE_TAG: Lane.LIVE.value if real else Lane.MOCK.value,
+            "dagster/priority": "10" if real else "0",
+            "mma/event": record.version.event_id,
+            "mma/message": message.coordinates[:200],
+        },
+    )
