@@ -2,10 +2,9 @@
 
 import dagster as dg
 
-from mma_pipeline.defs.assets.raw_alert import raw_alert
-from mma_pipeline.defs.assets.skymap import skymap
 from mma_pipeline.defs.assets.streams import gwalert_stream, quarantine
 from mma_pipeline.defs.jobs import alert_products
+from mma_pipeline.defs.products import PRODUCTS
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, StoreResource
 from mma_pipeline.defs.sensors import stream_sensor
 from mma_pipeline.defs.streams import STREAMS
@@ -14,8 +13,7 @@ defs = dg.Definitions(
     assets=[
         gwalert_stream,
         quarantine,
-        raw_alert,
-        skymap,
+        *(product.asset() for product in PRODUCTS),
     ],
     jobs=[alert_products],
     sensors=[stream_sensor(stream) for stream in STREAMS],

@@ -63,7 +63,7 @@ class ConfirmedProducer:
             self._producer.poll(0.1)
         if not outcome:
             raise TransientError(f"topic {topic}: no broker confirmed the message within {DELIVERY_TIMEOUT_S:.0f} s")
-        error, message = outcome[0]
-        if error is not None:
-            raise TransientError(f"topic {topic}: the message was not delivered: {error.str()}")
+        refusal, message = outcome[0]
+        if refusal is not None:
+            raise TransientError(f"topic {topic}: the message was not delivered: {refusal.str()}")
         return message.partition() or 0, message.offset() or 0, handed_over

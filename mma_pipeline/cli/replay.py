@@ -120,6 +120,8 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
             for entry in outcome[-2:]:
                 if entry["name"] == item.name:
                     detail = entry.get("partition") or entry.get("reason")
-                    progress.console.print(f"{item.name}: {entry['outcome']}: {detail}", highlight=False, soft_wrap=True)
+                    progress.console.print(
+                        f"{item.name}: {entry['outcome']}: {detail}", highlight=False, soft_wrap=True
+                    )
             progress.advance(task)
     return outcome

@@ -23,7 +23,7 @@ def _open() -> Archive:
 
 def describe(archive: Archive, record: VersionRecord) -> dict[str, Any]:
     """One version with its products, the assets that are missing, and the message it came in."""
-    from mma_pipeline.defs.expected import expected_products
+    from mma_pipeline.defs.products import expected_files
 
     products = archive.products(record.partition_key)
     names = {product.name for product in products}
@@ -59,7 +59,7 @@ def describe(archive: Archive, record: VersionRecord) -> dict[str, Any]:
             }
             for product in products
         ],
-        "missing": sorted(expected_products(record) - names),
+        "missing": sorted(expected_files(record) - names),
         "figures": figures,
     }
 
@@ -110,7 +110,6 @@ def show(
     for entry in reversed(found):
         console.rule(f"{entry['stem']}  ({entry['partition']})")
         facts = {k: v for k, v in entry["facts"].items() if v is not None}
-        console.print(Table.grid(padding=(0, 2)), end="")
         grid = Table.grid(padding=(0, 2))
         for name, value in {**facts, **entry["figures"].get("skymap_statistics", {})}.items():
             if value is not None:

@@ -70,6 +70,18 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Need:
+    """What a version must bring for a product to apply; judged by what is archived, without reading files."""
+
+    label: str
+    met: Callable[[VersionRecord], bool]
+
+
+NEEDS_NOTHING = Need("a message", lambda _: True)
+NEEDS_MAP = Need("a sky map", lambda record: record.facts.get("skymap_sha256") is not None)
+
+
+@dataclass(frozen=True, slots=True)
 class Product:
     """A product as declared by its module."""
 
@@ -77,15 +89,14 @@ class Product:
     about: str
     code_version: str
     files: tuple[FileSpec, ...]
-    inputs: Callable[[Source], Sequence[str] | None]
-    """Everything the files depend on beside the code, as text; None where the product does not apply."""
+    inputs: Callable[[Source], Sequence[str]]
+    """Everything the files depend on beside the code, as text."""
     make: Callable[[Source], Made]
     deps: tuple[str, ...] = ()
     group: str = "skymap"
     kinds: frozenset[str] = frozenset({"python"})
     checks: tuple[CheckSpec, ...] = ()
-    applies: str = "a sky map"
-    """What a version must have for the product to apply, for messages to people."""
+    need: Need = NEEDS_MAP
 
     def asset(self) -> dg.AssetsDefinition:
         """The Dagster asset."""
@@ -133,9 +144,9 @@ def own_file(name: str, filename: str, content_type: str, *, picture: bool = Fal
     return FileSpec(name, lambda record: version_key(record.version, filename), content_type, picture)
 
 
-def of_the_map(source: Source) -> Sequence[str] | None:
+def of_the_map(source: Source) -> Sequence[str]:
     """Inputs of a product that depends on the sky map alone."""
-    return None if source.skymap_sha256 is None else [source.skymap_sha256]
+    return [str(source.skymap_sha256)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +165,14 @@ def _materialise(
     keys = context.partition_keys
     for key in keys:
         source = Source(opened, target, key)
-        produced = _produce(product, source)
-        if produced is None:
-            context.log.info(f"{key} has no {product.name}: that needs {product.applies}")
+        if not product.need.met(source.record):
+            context.log.info(f"{key} has no {product.name}: that needs {product.need.label}")
             if len(keys) > 1:
                 # A batch is materialised as a whole, so the partition must say that there is nothing in it.
-                context.add_asset_metadata({"applies": False, "reason": f"needs {product.applies}"}, partition_key=key)
+                missing = {"applies": False, "reason": f"needs {product.need.label}"}
+                context.add_asset_metadata(missing, partition_key=key)
             continue
+        produced = _produce(product, source)
         done.append(produced)
         context.add_asset_metadata(_metadata(product, source, produced), partition_key=key)
     if done:
@@ -172,12 +184,10 @@ def _materialise(
         )
 
 
-def _produce(product: Product, source: Source) -> _Produced | None:
-    inputs = product.inputs(source)
-    if inputs is None:
-        return None
+def _produce(product: Product, source: Source) -> _Produced:
     started = time.perf_counter()
-    address = hashlib.sha256(json.dumps([product.name, product.code_version, *inputs]).encode()).hexdigest()
+    identity = json.dumps([product.name, product.code_version, *product.inputs(source)])
+    address = hashlib.sha256(identity.encode()).hexdigest()
     known = _known(product, source, address)
     figures, records = known if known is not None else _make(product, source, address)
     for record in records:

@@ -14,7 +14,7 @@ import dagster as dg
 
 from mma_pipeline.adapters.avro import MAGIC
 from mma_pipeline.adapters.lvk_schema import schema_drift
-from mma_pipeline.defs.product import CheckSpec, Made, Product, site_file
+from mma_pipeline.defs.product import NEEDS_NOTHING, CheckSpec, Made, Product, site_file
 from mma_pipeline.defs.source import Source
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.fields import decode_json
@@ -40,7 +40,7 @@ raw_alert = Product(
     files=(site_file("alert", "_alert.json", "application/json"),),
     inputs=lambda source: [source.origin.sha256, source.record.version.label],
     make=_make,
-    applies="a message",
+    need=NEEDS_NOTHING,
     checks=(
         CheckSpec(
             "follows_published_schema",
@@ -50,4 +50,4 @@ raw_alert = Product(
             severity=dg.AssetCheckSeverity.WARN,
         ),
     ),
-).asset()
+)

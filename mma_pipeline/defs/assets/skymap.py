@@ -19,10 +19,9 @@ from mma_pipeline.defs.source import Source
 TIME_TOLERANCE_S = 10.0
 
 
-def _inputs(source: Source) -> Sequence[str] | None:
+def _inputs(source: Source) -> Sequence[str]:
     # The figures compare the map with the notice, so the event time belongs to what they depend on.
-    found = of_the_map(source)
-    return None if found is None else [*found, str(source.facts.get("time")), source.record.version.event_id]
+    return [*of_the_map(source), str(source.facts.get("time")), source.record.version.event_id]
 
 
 def _make(source: Source) -> Made:
@@ -87,4 +86,4 @@ skymap = Product(
             shows=("date_obs", "time_offset_s"),
         ),
     ),
-).asset()
+)

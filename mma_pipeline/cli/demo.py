@@ -1,0 +1,242 @@
+"""`mma demo`: the whole way on one machine, from a message on Kafka to products in the Dagster UI."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.live import Live
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from .app import Exit, clear_errors, console, fail
+from .local_dagster import LocalDagster, free_port, fresh_home
+
+if TYPE_CHECKING:
+    from mma_pipeline.adapters.archive import Archive, VersionRecord
+
+TOPIC = "igwn.gwalert"
+MALFORMED = b'{"alert_type": "PRELIMINARY", "superevent_id": "../../etc/passwd", "time_created": "yesterday"'
+#: Seconds without any progress after which the demo gives up.
+PATIENCE_S = 240.0
+
+
+@dataclass
+class Sent:
+    """A message as it was written, and what has become of it."""
+
+    title: str
+    at: datetime
+    keys: tuple[str, ...]
+    """Partition keys that it must lead to; none for the malformed one."""
+    archived: float | None = None
+    """Seconds from writing until the message was durable."""
+    first: float | None = None
+    """Seconds until the first product."""
+    complete: float | None = None
+    """Seconds until the last product."""
+    made: int = 0
+    expected: int = 0
+    missing: dict[str, set[str]] = field(default_factory=dict)
+
+
+def demo(
+    exit_when_done: Annotated[
+        bool, typer.Option("--exit", help="End by itself; exit code 0 only if every product is there.")
+    ] = False,
+    port: Annotated[int | None, typer.Option(help="Port of the UI; by default a free one.")] = None,
+    pace: Annotated[float, typer.Option(help="Seconds between notices.", min=0)] = 3.0,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated events.")] = 1,
+    workspace: Annotated[Path, typer.Option(help="Dagster workspace to load.")] = Path("workspace.yaml"),
+) -> None:
+    """Run everything on this machine with a simulated event: embedded Kafka, Dagster, products, UI.
+
+    The Kafka is librdkafka's mock cluster, for demonstrations only. Ctrl-C stops all that was started.
+    """
+    from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
+
+    if not workspace.is_file():
+        raise fail(f"{workspace} is missing: run from the project's folder, or name it with --workspace", Exit.USAGE)
+    home = fresh_home(Path(os.environ["DAGSTER_HOME"]))
+    with clear_errors(), EmbeddedKafka() as kafka:
+        kafka.create_topic(TOPIC)
+        env = {
+            "MMA_KAFKA_BOOTSTRAP": kafka.bootstrap,
+            "MMA_ARCHIVE_URL": f"sqlite:///{home / 'archive.db'}",
+            "MMA_STORE_URL": (home / "products").as_uri(),
+        }
+        with LocalDagster(home, workspace.absolute(), port or free_port(), env) as dagster:
+            complete = _run(dagster, kafka.bootstrap, env["MMA_ARCHIVE_URL"], home, pace, seed)
+            if not exit_when_done:
+                console.print("Ctrl-C stops everything.")
+                _wait_for_interrupt()
+    if not complete:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _run(dagster: LocalDagster, bootstrap: str, archive_url: str, home: Path, pace: float, seed: int) -> bool:
+    from mma_pipeline.adapters.archive import Archive
+    from mma_pipeline.adapters.producer import ConfirmedProducer
+
+    with _spinner("starting Dagster (web server, daemon, code server)"):
+        plan = _plan(seed)
+        dagster.wait_until_ready()
+    console.print(f"UI: {dagster.url}", highlight=False)
+    archive = Archive(archive_url, create=True)
+    sent: list[Sent] = []
+    last_change = time.monotonic()
+    done_before = -1
+    with ConfirmedProducer({"bootstrap.servers": bootstrap}) as producer, Live(console=console) as live:
+        next_at = time.monotonic()
+        while True:
+            if plan and time.monotonic() >= next_at:
+                title, body, keys = plan.pop(0)
+                _, _, at = producer.send(TOPIC, body)
+                sent.append(Sent(title, at, keys))
+                next_at = time.monotonic() + pace
+            _look(archive, sent)
+            live.update(_progress_table(sent))
+            done = sum(entry.made for entry in sent) + len(sent)
+            if done != done_before:
+                done_before, last_change = done, time.monotonic()
+            finished = not plan and all(entry.complete is not None for entry in sent)
+            if finished or time.monotonic() - last_change > PATIENCE_S:
+                break
+            time.sleep(0.25)
+    return _summary(archive, sent, home, dagster)
+
+
+def _plan(seed: int) -> list[tuple[str, bytes, tuple[str, ...]]]:
+    """The messages in the order in which a live stream sends them: title, bytes, partition keys to come."""
+    from mma_pipeline.notices import lvk
+    from mma_pipeline.science.simulation import simulate_event, simulate_retracted
+
+    merger = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)
+    day = f"{merger:%y%m%d}"
+    plan = []
+    for notice in (
+        *simulate_event(f"MS{day}a", time=merger, seed=seed),
+        *simulate_retracted(f"MS{day}b", time=merger, seed=seed + 1),
+    ):
+        body = json.dumps(lvk.to_record(notice)).encode()
+        keys = tuple(version.partition_key for version in lvk.versions_of(notice))
+        external = " with external coincidence" if notice.external is not None else ""
+        plan.append((f"{notice.superevent_id} {notice.alert_type.value}{external}", body, keys))
+    plan.insert(len(plan) - 1, ("malformed message", MALFORMED, ()))
+    return plan
+
+
+def _look(archive: Archive, sent: list[Sent]) -> None:
+    """Update what has become of each message."""
+    from mma_pipeline.adapters.errors import NotFoundError
+    from mma_pipeline.defs.products import expected_files
+
+    for entry in sent:
+        if entry.complete is not None:
+            continue
+        if not entry.keys:
+            quarantined = archive.quarantined(limit=1)
+            if quarantined:
+                entry.archived = entry.complete = _since(entry, quarantined[0][1].received)
+            continue
+        try:
+            records = [archive.version(key) for key in entry.keys]
+        except NotFoundError:
+            continue
+        entry.archived = _since(entry, archive.origin(records[0].message_id).received)
+        written: list[datetime] = []
+        entry.expected = entry.made = 0
+        for record in records:
+            expected = expected_files(record)
+            products = archive.products(record.partition_key)
+            entry.expected += len(expected)
+            entry.made += len(expected & {product.name for product in products})
+            entry.missing[record.partition_key] = expected - {product.name for product in products}
+            written += [product.written for product in products]
+        if written:
+            entry.first = _since(entry, min(written))
+        if entry.made == entry.expected:
+            entry.complete = _since(entry, max(written))
+
+
+def _since(entry: Sent, moment: datetime) -> float:
+    return max(0.0, (moment - entry.at).total_seconds())
+
+
+def _progress_table(sent: list[Sent]) -> Table:
+    table = Table(title="seconds since the message was written to Kafka")
+    table.add_column("notice")
+    for column in ("received", "first product", "products", "all products"):
+        table.add_column(column, justify="right")
+    for entry in sent:
+        products = f"{entry.made}/{entry.expected}" if entry.keys else "quarantine"
+        table.add_row(entry.title, _s(entry.archived), _s(entry.first), products, _s(entry.complete))
+    return table
+
+
+def _summary(archive: Archive, sent: list[Sent], home: Path, dagster: LocalDagster) -> bool:
+    table = Table(title="what was made")
+    for column in ("partition", "file stem"):
+        table.add_column(column, overflow="fold")
+    for column in ("files", "50 % deg²", "90 % deg²", "latency s"):
+        table.add_column(column, justify="right")
+    complete = True
+    for entry in sent:
+        for key in entry.keys:
+            if key not in entry.missing:
+                complete = False
+                table.add_row(key, "[red]not received[/]", "", "", "", "")
+                continue
+            record = archive.version(key)
+            table.add_row(key, str(record.stem), *_figures(archive, record), _s(entry.complete))
+            if entry.missing[key]:
+                complete = False
+                console.print(f"[red]missing[/] from {key}: {', '.join(sorted(entry.missing[key]))}")
+        if not entry.keys and entry.complete is None:
+            complete = False
+            console.print("[red]missing[/]: the malformed message is not in quarantine")
+    console.print(table)
+    for _, message, reason in archive.quarantined():
+        console.print(f"quarantine: {message.coordinates}: {reason}", highlight=False)
+    console.print(f"files: {home / 'products'}", highlight=False, soft_wrap=True)
+    console.print(f"UI:    {dagster.url}/asset-groups", highlight=False)
+    if not complete:
+        console.print(f"log:   {dagster.log}", highlight=False, soft_wrap=True)
+    return complete
+
+
+def _figures(archive: Archive, record: VersionRecord) -> tuple[str, str, str]:
+    products = archive.products(record.partition_key)
+    figures = next((product.figures for product in products if product.asset == "skymap_statistics"), {})
+    areas = (figures.get("area_50_deg2"), figures.get("area_90_deg2"))
+    a50, a90 = ("" if area is None else f"{area:.1f}" for area in areas)
+    return str(len(products)), a50, a90
+
+
+def _s(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.1f}"
+
+
+@contextmanager
+def _spinner(text: str) -> Iterator[None]:
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
+    ) as progress:
+        progress.add_task(text, total=None)
+        yield
+
+
+def _wait_for_interrupt() -> None:
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        console.print("stopping")

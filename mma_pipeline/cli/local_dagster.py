@@ -1,0 +1,112 @@
+"""Start Dagster's web server, daemon and code server on this machine, and stop all of them again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+from .app import fail
+
+START_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 20.0
+_DAEMONS = '{"query": "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy required } } } }"}'
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class LocalDagster:
+    """`dagster dev` on a workspace, in a process group of its own so that none of its children stays behind."""
+
+    def __init__(self, home: Path, workspace: Path, port: int, env: dict[str, str]) -> None:
+        """Start it; what it prints goes to `dagster.log` in `home`."""
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = home / "dagster.log"
+        command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
+        with self.log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "DAGSTER_HOME": str(home), **env},
+                start_new_session=True,
+            )
+
+    def wait_until_ready(self) -> None:
+        """Return once the web server answers and every daemon is healthy; fails with the log's place otherwise."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise fail(f"Dagster ended with code {self._process.returncode}: see {self.log}")
+            if self._healthy():
+                return
+            time.sleep(0.5)
+        raise fail(f"Dagster was not ready within {START_TIMEOUT_S:.0f} s: see {self.log}")
+
+    def _healthy(self) -> bool:
+        headers = {"content-type": "application/json"}
+        try:
+            answer = httpx.post(f"{self.url}/graphql", content=_DAEMONS, headers=headers, timeout=5.0)
+            statuses = answer.json()["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            # Still starting: it answers with nothing, or not yet with what was asked for.
+            return False
+        needed = [status for status in statuses if status["required"]]
+        return bool(needed) and all(status["healthy"] for status in needed)
+
+    def __enter__(self) -> LocalDagster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End every process of the group; those that do not listen are killed."""
+        group = self._process.pid
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(group, sign)
+            except ProcessLookupError:
+                return
+            deadline = time.monotonic() + STOP_TIMEOUT_S
+            while time.monotonic() < deadline and _group_lives(group):
+                self._process.poll()
+                time.sleep(0.1)
+            if not _group_lives(group):
+                return
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def fresh_home(parent: Path) -> Path:
+    """An empty DAGSTER_HOME in `parent`/demo with `parent`'s dagster.yaml; what an earlier demo left is removed."""
+    settings = parent / "dagster.yaml"
+    if not settings.is_file():
+        raise fail(f"{settings} is missing: run from the project's folder, or set DAGSTER_HOME to its dagster_home")
+    home = parent / "demo"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    shutil.copy(settings, home)
+    return home

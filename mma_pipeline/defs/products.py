@@ -1,0 +1,19 @@
+"""The products of a version, in the order in which they are made."""
+
+from __future__ import annotations
+
+from mma_pipeline.adapters.archive import VersionRecord
+
+from .assets.raw_alert import raw_alert
+from .assets.skymap import skymap
+from .product import Product
+
+PRODUCTS: tuple[Product, ...] = (
+    raw_alert,
+    skymap,
+)
+
+
+def expected_files(record: VersionRecord) -> set[str]:
+    """Names of the files that a version has once everything that applies to it is made."""
+    return {spec.name for product in PRODUCTS if product.need.met(record) for spec in product.files}
