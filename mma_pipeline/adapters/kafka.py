@@ -123,6 +123,7 @@ class StreamReader:
             "socket.keepalive.enable": True,
             "fetch.wait.max.ms": 100,
             "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+            "fetch.max.bytes": MAX_MESSAGE_BYTES,
             "receive.message.max.bytes": MAX_MESSAGE_BYTES + 1024 * 1024,
             "queued.max.messages.kbytes": 65536,
             "reconnect.backoff.max.ms": 5000,

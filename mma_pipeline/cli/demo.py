@@ -183,20 +183,19 @@ def _progress_table(sent: list[Sent]) -> Table:
 
 
 def _summary(archive: Archive, sent: list[Sent], home: Path, dagster: LocalDagster) -> bool:
-    table = Table(title="what was made")
-    for column in ("partition", "file stem"):
-        table.add_column(column, overflow="fold")
-    for column in ("files", "50 % deg²", "90 % deg²", "latency s"):
+    table = Table(title="what was made: files, areas of the 50 and 90 % regions (deg²), seconds until complete")
+    table.add_column("partition", no_wrap=True)
+    for column in ("files", "50 %", "90 %", "s"):
         table.add_column(column, justify="right")
     complete = True
     for entry in sent:
         for key in entry.keys:
             if key not in entry.missing:
                 complete = False
-                table.add_row(key, "[red]not received[/]", "", "", "", "")
+                table.add_row(key, "[red]none[/]", "", "", "")
                 continue
             record = archive.version(key)
-            table.add_row(key, str(record.stem), *_figures(archive, record), _s(entry.complete))
+            table.add_row(key, *_figures(archive, record), _s(entry.complete))
             if entry.missing[key]:
                 complete = False
                 console.print(f"[red]missing[/] from {key}: {', '.join(sorted(entry.missing[key]))}")

@@ -97,8 +97,8 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
     from mma_pipeline.adapters import settings
     from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.message import StreamMessage
+    from mma_pipeline.cli.materialise import materialise, report_quarantine
     from mma_pipeline.defs.ingest import Quarantined, ingest, parse_alert
-    from mma_pipeline.defs.materialise import materialise, report_quarantine
 
     outcome: list[dict[str, Any]] = []
     with clear_errors(), dg.DagsterInstance.get() as instance, _progress(quiet) as progress:

@@ -7,11 +7,10 @@ import logging
 import dagster as dg
 
 from mma_pipeline.adapters.archive import VersionRecord
-
-from .ingest import Quarantined
-from .jobs import LANE_TAG, Lane
-from .partitions import alert_versions
-from .sensors import quarantine_event
+from mma_pipeline.defs.ingest import Quarantined
+from mma_pipeline.defs.jobs import LANE_TAG, Lane
+from mma_pipeline.defs.partitions import alert_versions
+from mma_pipeline.defs.sensors import quarantine_event
 
 
 def materialise(instance: dg.DagsterInstance, record: VersionRecord) -> bool:
