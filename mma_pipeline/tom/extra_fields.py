@@ -1,0 +1,15 @@
+"""What a target shows beside the toolkit's own fields. No Django here: settings read it before Django is ready."""
+
+from __future__ import annotations
+
+EXTRA_FIELDS = [
+    {"name": "alert status", "type": "string"},
+    {"name": "events", "type": "string"},
+    {"name": "kilonova probability", "type": "number"},
+    {"name": "other probability", "type": "number"},
+    {"name": "credible level", "type": "number"},
+    {"name": "magnitude", "type": "number"},
+    {"name": "band", "type": "string"},
+    {"name": "last observed", "type": "datetime"},
+]
+"""Value of the setting EXTRA_FIELDS: the names that `targets.refresh` writes, with the kinds they have."""

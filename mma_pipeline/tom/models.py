@@ -1,0 +1,151 @@
+"""What the TOM keeps of the stream: events, derived alerts, rejects, the place in the stream, and withdrawals."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from tom_observations.models import ObservationRecord
+from tom_targets.models import BaseTarget
+
+
+class Event(models.Model):
+    """A gravitational-wave event, as its newest version describes it."""
+
+    event_id = models.CharField(max_length=40, primary_key=True)
+    is_test = models.BooleanField(default=False)
+    significant = models.BooleanField(null=True, db_index=True)
+    """The collaboration's flag; null where no version said it yet."""
+    significant_as_of = models.DateTimeField(null=True)
+    """Creation time of the version that said so."""
+    version = models.CharField(max_length=100, blank=True, default="")
+    """Partition key of the newest version that is no retraction."""
+    version_created = models.DateTimeField(null=True)
+    retracted_at = models.DateTimeField(null=True)
+    """When its retraction was first published; null while the event stands."""
+
+    def __str__(self) -> str:
+        """The event's id."""
+        return self.event_id
+
+
+class DerivedAlert(models.Model):
+    """One message of the stream. Messages are never changed; what later messages say of them stands beside."""
+
+    class Kind(models.TextChoices):
+        """What a message reports, spelled as in `mma_pipeline.notices.derived.DerivedKind`."""
+
+        VERSION = "version"
+        CANDIDATE = "candidate"
+        RETRACTION = "retraction"
+
+    message_id = models.CharField(max_length=32, unique=True)
+    schema = models.CharField(max_length=4)
+    kind = models.CharField(max_length=12, choices=Kind.choices, db_index=True)
+    source = models.CharField(max_length=300, blank=True, default="")
+    """`topic/partition/offset` of its first copy."""
+    published = models.DateTimeField(db_index=True)
+    body = models.JSONField()
+    event = models.ForeignKey(Event, null=True, on_delete=models.PROTECT, related_name="alerts")
+    version = models.CharField(max_length=100, blank=True, default="")
+    is_test = models.BooleanField(default=False)
+
+    candidate = models.CharField(max_length=100, blank=True, default="", db_index=True)
+    ra = models.FloatField(null=True)
+    """deg, ICRS"""
+    dec = models.FloatField(null=True, db_index=True)
+    """deg, ICRS"""
+    x = models.FloatField(null=True)
+    """Unit vector of the position, so that a cone is plain arithmetic for every database."""
+    y = models.FloatField(null=True)
+    z = models.FloatField(null=True)
+    observed = models.DateTimeField(null=True)
+    kilonova_probability = models.FloatField(null=True, db_index=True)
+    other_probability = models.FloatField(null=True)
+    credible_level = models.FloatField(null=True)
+    magnitude = models.FloatField(null=True)
+    """AB magnitude"""
+    magnitude_error = models.FloatField(null=True)
+    band = models.CharField(max_length=32, blank=True, default="")
+    aliases = models.JSONField(default=list)
+
+    retracts = models.CharField(max_length=32, blank=True, default="", db_index=True)
+    """Id of the message that this one withdraws."""
+    retracted = models.BooleanField(default=False, db_index=True)
+    target = models.ForeignKey(BaseTarget, null=True, on_delete=models.SET_NULL, related_name="mma_alerts")
+
+    class Meta:
+        """Newest first."""
+
+        ordering: ClassVar = ["-published", "-pk"]
+
+    def __str__(self) -> str:
+        """Candidate, or kind and event."""
+        return self.candidate or f"{self.kind} of {self.event_id}"
+
+    @property
+    def products(self) -> list[dict[str, object]]:
+        """Links of the message: dicts with name, url, sha256 and size; only web addresses become links."""
+        found = self.body.get("products") or []
+        return [p for p in found if isinstance(p, dict) and str(p.get("url", "")).startswith(("https://", "http://"))]
+
+
+class RejectedMessage(models.Model):
+    """A message that is no derived alert: kept with the reason, stops nothing."""
+
+    source = models.CharField(max_length=300, unique=True)
+    reason = models.TextField()
+    body = models.BinaryField()
+    """The first 64 KiB."""
+    received = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        """Where it lay in the stream, and why it was rejected."""
+        return f"{self.source}: {self.reason}"
+
+
+class StreamPosition(models.Model):
+    """How far a stream has been read; changed in the transaction that stores the messages."""
+
+    stream = models.CharField(max_length=200, primary_key=True)
+    offsets = models.JSONField(default=dict)
+    """topic -> partition -> next offset"""
+
+    def __str__(self) -> str:
+        """The stream's name."""
+        return self.stream
+
+
+class Withdrawal(models.Model):
+    """An observation request to be withdrawn after a retraction: decided with the retraction, done afterwards."""
+
+    class State(models.TextChoices):
+        """How far it has come."""
+
+        WAITING = "waiting"
+        DONE = "done"
+        FAILED = "failed"
+
+    record = models.OneToOneField(ObservationRecord, on_delete=models.CASCADE, related_name="mma_withdrawal")
+    retraction = models.ForeignKey(DerivedAlert, null=True, on_delete=models.SET_NULL)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING, db_index=True)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt = models.DateTimeField(db_index=True)
+    note = models.TextField(blank=True, default="")
+    """The facility's answer, for people."""
+
+    def __str__(self) -> str:
+        """Request and state."""
+        return f"{self.record}: {self.state}"
+
+
+class OidcAccount(models.Model):
+    """Which user a subject of the OpenID Connect provider is."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="mma_oidc")
+    subject = models.CharField(max_length=255, unique=True)
+
+    def __str__(self) -> str:
+        """User and subject."""
+        return f"{self.user} ({self.subject})"

@@ -1,0 +1,1 @@
+"""A TOM that runs: settings from the environment, URLs, and the WSGI application."""

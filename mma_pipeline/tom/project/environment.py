@@ -1,0 +1,53 @@
+"""Reading the environment: the same words mean the same in every variable."""
+
+from __future__ import annotations
+
+import os
+
+from django.core.exceptions import ImproperlyConfigured
+
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
+
+
+def truth(name: str, *, default: bool = False) -> bool:
+    """Whether a variable says yes; raises ImproperlyConfigured where it says neither yes nor no."""
+    text = os.environ.get(name)
+    if text is None:
+        return default
+    if text.strip().lower() in _TRUE:
+        return True
+    if text.strip().lower() in _FALSE:
+        return False
+    raise ImproperlyConfigured(f"{name} is {text!r}: use true or false")
+
+
+def number(name: str, default: float) -> float:
+    """A number; raises ImproperlyConfigured where it is none."""
+    text = os.environ.get(name)
+    try:
+        return float(text) if text else default
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is {text!r}: use a number") from error
+
+
+def listed(name: str) -> list[str]:
+    """Entries separated by commas; none for no variable."""
+    return [entry.strip() for entry in os.environ.get(name, "").split(",") if entry.strip()]
+
+
+def kafka_client() -> dict[str, str]:
+    """librdkafka settings of the alert stream: plain to a local broker, SASL over TLS where a user name is given."""
+    client = {"bootstrap.servers": os.environ.get("TOM_KAFKA_BOOTSTRAP", "")}
+    user = os.environ.get("TOM_KAFKA_USERNAME", "")
+    if user:
+        client |= {
+            "security.protocol": os.environ.get("TOM_KAFKA_SECURITY_PROTOCOL", "SASL_SSL"),
+            "sasl.mechanisms": os.environ.get("TOM_KAFKA_SASL_MECHANISM", "SCRAM-SHA-512"),
+            "sasl.username": user,
+            "sasl.password": os.environ.get("TOM_KAFKA_PASSWORD", ""),
+        }
+        # Hopskotch admits only group names that begin with the user's name.
+        client["group.id"] = os.environ.get("TOM_KAFKA_GROUP_ID", f"{user}-mma-tom")
+    elif os.environ.get("TOM_KAFKA_GROUP_ID"):
+        client["group.id"] = os.environ["TOM_KAFKA_GROUP_ID"]
+    return client

@@ -1,0 +1,87 @@
+"""Which derived alerts an observer asks for: criteria -> rows of the local table. Never touches the stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import F, QuerySet
+
+from .ingest import unit_vector
+from .models import DerivedAlert
+
+#: Rows that one query gives at most; the toolkit shows 100 and says so when there are more.
+MAX_ROWS = 101
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What to look for; None means any."""
+
+    min_kilonova_probability: float | None = None
+    since: datetime | None = None
+    """Published at or after, UTC."""
+    until: datetime | None = None
+    """Published before, UTC."""
+    event: str | None = None
+    only_significant: bool = False
+    ra: float | None = None
+    """Centre of the sky region, deg."""
+    dec: float | None = None
+    """Centre of the sky region, deg."""
+    radius: float | None = None
+    """Radius of the sky region, deg."""
+    max_credible_level: float | None = None
+    include_retracted: bool = False
+    include_test: bool = False
+
+    @classmethod
+    def from_form(cls, cleaned: Mapping[str, Any]) -> Criteria:
+        """Criteria of a cleaned or saved form: times as ISO text, unknown keys ignored, empty text means any."""
+        values = {f.name: cleaned[f.name] for f in fields(cls) if cleaned.get(f.name) not in (None, "")}
+        for name in ("since", "until"):
+            if isinstance(values.get(name), str):
+                moment = datetime.fromisoformat(values[name])
+                values[name] = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return cls(**values)
+
+
+def select(criteria: Criteria) -> QuerySet[DerivedAlert]:
+    """Candidate alerts that meet all criteria, newest first, at most `MAX_ROWS`.
+
+    An alert that lacks a value asked about does not meet the criterion: a v1 message has no event, so it is not
+    found by event, significance or credible level.
+    """
+    rows = DerivedAlert.objects.filter(kind=DerivedAlert.Kind.CANDIDATE).select_related("event")
+    if not criteria.include_retracted:
+        rows = rows.filter(retracted=False)
+    if not criteria.include_test:
+        rows = rows.filter(is_test=False)
+    if criteria.min_kilonova_probability is not None:
+        rows = rows.filter(kilonova_probability__gte=criteria.min_kilonova_probability)
+    if criteria.since is not None:
+        rows = rows.filter(published__gte=criteria.since)
+    if criteria.until is not None:
+        rows = rows.filter(published__lt=criteria.until)
+    if criteria.event:
+        rows = rows.filter(event_id=criteria.event)
+    if criteria.only_significant:
+        rows = rows.filter(event__significant=True)
+    if criteria.max_credible_level is not None:
+        rows = rows.filter(credible_level__lte=criteria.max_credible_level)
+    if criteria.ra is not None and criteria.dec is not None and criteria.radius is not None:
+        rows = _in_cone(rows, criteria.ra, criteria.dec, criteria.radius)
+    return rows.defer("body")[:MAX_ROWS]
+
+
+def _in_cone(rows: QuerySet[DerivedAlert], ra: float, dec: float, radius: float) -> QuerySet[DerivedAlert]:
+    """Rows within `radius` deg. By the chord, because the cosine of a small angle has no digits left to compare."""
+    x, y, z = unit_vector(ra, dec)
+    chord = 2.0 * math.sin(math.radians(min(radius, 180.0)) / 2.0)
+    distance = (F("x") - x) * (F("x") - x) + (F("y") - y) * (F("y") - y) + (F("z") - z) * (F("z") - z)
+    return (
+        rows.filter(dec__gte=dec - radius, dec__lte=dec + radius).alias(chord=distance).filter(chord__lte=chord * chord)
+    )

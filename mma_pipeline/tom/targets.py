@@ -1,0 +1,141 @@
+"""Candidates -> targets of the toolkit: one target per candidate, whatever the number of messages about it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Func, Value
+from django.db.models.functions import Lower
+from tom_dataproducts.models import PhotometryReducedDatum
+from tom_targets.models import Target, TargetExtra, TargetName
+
+from .models import DerivedAlert
+
+#: Characters that the toolkit's own name matching ignores (tom_targets.base_models.simplify_name).
+_IGNORED = " -_()"
+SOURCE_NAME = "mma_pipeline"
+
+
+class Status(StrEnum):
+    """Whether any alert still speaks for the target."""
+
+    LIVE = "live"
+    RETRACTED = "retracted"
+
+
+def find(name: str, aliases: list[str] | None = None) -> Target | None:
+    """The target known by this name, by an alias, or by a spelling that differs only in case, spaces and dashes.
+
+    The same rule as the toolkit's `match_fuzzy_name`, but done by the database: that one reads every target.
+    """
+    for spelling in (name, *(aliases or ())):
+        target = Target.objects.filter(name=spelling).first()
+        if target is not None:
+            return target
+        plain = _simplify(spelling)
+        target = (
+            Target.objects.annotate(plain=_simplified("name")).filter(plain=plain).order_by("pk").first()
+            or Target.objects.annotate(plain=_simplified("aliases__name")).filter(plain=plain).order_by("pk").first()
+        )
+        if target is not None:
+            return target
+    return None
+
+
+@transaction.atomic
+def make(alert: DerivedAlert, user: Any = None) -> tuple[Target, bool]:
+    """The target of an alert and whether it is new; every further alert of the candidate finds the same one.
+
+    `user` gets the rights on a target that it made. Raises ValueError where the alert has no position.
+    """
+    if alert.kind != DerivedAlert.Kind.CANDIDATE:
+        raise ValueError(f"{alert} has no position: only candidates become targets")
+    target = find(alert.candidate, alert.aliases)
+    created = False
+    if target is None:
+        # get_or_create, because the unique name settles it when the stream and a person come at the same moment.
+        target, created = Target.objects.get_or_create(
+            name=alert.candidate,
+            defaults={"type": Target.SIDEREAL, "ra": alert.ra, "dec": alert.dec, "epoch": 2000.0},
+        )
+    if user is not None and created:
+        target.give_user_access(user)
+    attach(alert, target)
+    return target, created
+
+
+@transaction.atomic
+def attach(alert: DerivedAlert, target: Target) -> None:
+    """Tie all alerts of the candidate to its target and bring the target up to date."""
+    loose = DerivedAlert.objects.filter(
+        candidate=alert.candidate, kind=DerivedAlert.Kind.CANDIDATE, target__isnull=True
+    )
+    fresh = list(loose)
+    loose.update(target=target)
+    for each in fresh:
+        _photometry(target, each)
+    for name in dict.fromkeys((alert.candidate, *alert.aliases)):
+        taken = Target.objects.filter(name=name).exists() or TargetName.objects.filter(name=name).exists()
+        if not taken:
+            TargetName.objects.create(target=target, name=name)
+    refresh(target.pk)
+
+
+def refresh(target_pk: int) -> Status:
+    """Recompute what the target says from its alerts: the newest that stands decides, in whatever order they came."""
+    target = Target.objects.get(pk=target_pk)
+    alerts = DerivedAlert.objects.filter(target_id=target_pk).select_related("event").order_by("published", "pk")
+    standing = [alert for alert in alerts if not alert.retracted]
+    status = Status.LIVE if standing else Status.RETRACTED
+    shown = standing or list(alerts)
+    newest = shown[-1]
+    events = sorted({alert.event_id for alert in shown if alert.event_id})
+    # v1 and v2 of the same score are two messages, and only v2 knows these.
+    measured = next((a for a in reversed(shown) if a.magnitude is not None), None)
+    placed = next((a for a in reversed(shown) if a.credible_level is not None), None)
+    extras = {
+        "alert status": str(status),
+        "events": ", ".join(events),
+        "kilonova probability": newest.kilonova_probability,
+        "other probability": newest.other_probability,
+        "credible level": placed.credible_level if placed else None,
+        "magnitude": measured.magnitude if measured else None,
+        "band": measured.band if measured else None,
+        "last observed": newest.observed.isoformat(timespec="seconds") if newest.observed else None,
+    }
+    for key, value in extras.items():
+        if value in (None, ""):
+            TargetExtra.objects.filter(target=target, key=key).delete()
+        else:
+            # Not update_or_create: it saves `value` alone, and the number that filters compare would stay behind.
+            extra, _ = TargetExtra.objects.get_or_create(target=target, key=key)
+            if extra.value != str(value):
+                extra.value = str(value)
+                extra.save()
+    return status
+
+
+def _photometry(target: Target, alert: DerivedAlert) -> None:
+    """The magnitude of an alert as a point of the target's light curve."""
+    if alert.magnitude is None or alert.observed is None or not alert.band:
+        return
+    PhotometryReducedDatum.objects.get_or_create(
+        target=target,
+        bandpass=alert.band,
+        timestamp=alert.observed,
+        brightness=alert.magnitude,
+        defaults={"brightness_error": alert.magnitude_error, "unit": "AB mag", "source_name": SOURCE_NAME},
+    )
+
+
+def _simplify(name: str) -> str:
+    return name.lower().translate(dict.fromkeys(map(ord, _IGNORED)))
+
+
+def _simplified(field: str) -> Any:
+    expression: Any = Lower(F(field))
+    for character in _IGNORED:
+        expression = Func(expression, Value(character), Value(""), function="REPLACE")
+    return expression
