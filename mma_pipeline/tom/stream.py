@@ -56,7 +56,7 @@ class KafkaAlertStream(AlertStream):
 
     def listen(self) -> None:
         """Read until `stop`; a broker or database that is away is waited for, and nothing is skipped."""
-        offsets = None if self.from_beginning else self._stored()
+        offsets = None if self.from_beginning else self.stored_place()
         while not self._stop.is_set():
             try:
                 offsets = self.step({} if offsets is None else offsets)
@@ -78,7 +78,8 @@ class KafkaAlertStream(AlertStream):
         withdrawal.run()
         return batch.offsets
 
-    def _stored(self) -> Offsets:
+    def stored_place(self) -> Offsets:
+        """Where the stream was left; empty where it never was read."""
         position = StreamPosition.objects.filter(stream=self.name).first()
         stored: Mapping[str, Mapping[str, int]] = position.offsets if position else {}
         return {topic: {int(p): int(o) for p, o in parts.items()} for topic, parts in stored.items()}
