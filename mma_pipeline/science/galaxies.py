@@ -18,7 +18,9 @@ A map without distance layers ranks by position, within the credible region.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +30,9 @@ from mma_pipeline.science.crossmatch import Ranking
 from mma_pipeline.science.skymap import MAX_ORDER, FloatArray, IntArray, SkyMap
 
 _SQ_DEG = np.square(180.0 / np.pi)
+_BLOCK = 1 << 15
+#: The column of 3-D levels is exact to 5e-3.
+_LEVEL_STEP = 0.04
 
 
 class GalaxyError(ValueError):
@@ -164,45 +169,50 @@ def _rank_3d(ranking: Ranking, catalog: Catalog, choice: Choice) -> GalaxyList:
     threshold = volume.threshold(choice.level)
     n = int(np.searchsorted(-volume.log_peak, -threshold, side="left"))
     by_place = np.argsort(volume.row[:n], kind="stable")
+    mu, sigma, log_norm = (v[:n][by_place] for v in (volume.mu, volume.sigma, volume.log_norm))
     # Inside the volume means |d - μ| < σ √(2 ln(K / t)): one comparison instead of an exponential per galaxy.
-    half = volume.sigma[:n] * np.sqrt(2.0 * (volume.log_norm[:n] - threshold))
-    mu, half = volume.mu[:n][by_place].astype(np.float32), half[by_place].astype(np.float32)
-    galaxy, row = _members(ranking.map, catalog, volume.row[:n][by_place])
-    distance = catalog.distance[galaxy]
-    inside = np.abs(distance - mu[row]) <= half[row]
-    inside &= distance > 0
-    if choice.max_distance is not None:
-        inside &= distance <= choice.max_distance
-    galaxy, row, distance = galaxy[inside], row[inside], distance[inside].astype(np.float64)
-    without_weight = 0
-    weight = np.full(galaxy.size, np.nan)
-    if weights is not None:
-        weight = weights[galaxy].astype(np.float64)
-        known = weight > 0
-        without_weight = int(galaxy.size - np.count_nonzero(known))
-        galaxy, row, distance, weight = galaxy[known], row[known], distance[known], weight[known]
-    which = by_place[row]
-    x = (distance - volume.mu[which]) / volume.sigma[which]
-    density = np.exp(volume.log_norm[which] - 0.5 * x**2)  # Mpc⁻³ sr⁻¹ · sr: position × distance
-    seen = choice.detectability.factor(distance) if choice.detectability else np.full(galaxy.size, np.nan)
-    score = density * np.where(np.isnan(weight), 1.0, weight) * np.where(np.isnan(seen), 1.0, seen)
-    best = _best(score, weight, choice.limit)
-    map_row = volume.row[which[best]]
-    level_3d, _ = volume.levels(np.log(density[best])) if best.size else (np.empty(0), np.empty(0))
+    half = sigma * np.sqrt(2.0 * (log_norm - threshold))
+    total, considered, without_weight = 0.0, 0, 0
+    kept = _Best(choice.limit)
+    for galaxy, row in _members(ranking.map, catalog, volume.row[:n][by_place]):
+        distance = catalog.distance[galaxy].astype(np.float64)
+        inside = (np.abs(distance - mu[row]) <= half[row]) & (distance > 0)
+        if choice.max_distance is not None:
+            inside &= distance <= choice.max_distance
+        weight = np.ones(galaxy.size)
+        if weights is not None:
+            weight = weights[galaxy].astype(np.float64)
+            without_weight += int(np.count_nonzero(inside & ~(weight > 0)))
+            inside &= weight > 0
+        galaxy, row, distance, weight = galaxy[inside], row[inside], distance[inside], weight[inside]
+        density = np.exp(log_norm[row] - 0.5 * np.square((distance - mu[row]) / sigma[row]))  # position × distance
+        score = density * weight
+        if choice.detectability:
+            score *= choice.detectability.factor(distance)
+        total += float(score.sum())
+        considered += galaxy.size
+        kept.add(galaxy, row, score, density)
+    galaxy, row, score, density = kept.joined()
+    by_weight = weights[galaxy].astype(np.float64) if weights is not None else np.full(galaxy.size, np.nan)
+    best = _best(score, by_weight, choice.limit)
+    galaxy, density = galaxy[best], density[best]
+    map_row = volume.row[:n][by_place[row[best]]]
     position = ranking.map.probdensity[map_row] / _SQ_DEG
+    distance = catalog.distance[galaxy].astype(np.float64)
+    seen = choice.detectability.factor(distance) if choice.detectability else np.full(galaxy.size, np.nan)
     return _listed(
         ranking,
         catalog,
         choice,
-        galaxy[best],
+        galaxy,
         map_row,
-        score=score[best] / score.sum() if best.size else score,
+        score=score[best] / total if total else score[best],
         position=position,
-        distance_density=density[best] / (position * _SQ_DEG),
-        weight=weight[best],
-        detectability=seen[best],
-        level_3d=level_3d,
-        considered=int(galaxy.size),
+        distance_density=density / (position * _SQ_DEG),
+        weight=by_weight[best],
+        detectability=seen,
+        level_3d=volume.levels(np.log(density), resolution=_LEVEL_STEP, volumes=False)[0] if best.size else density,
+        considered=considered,
         without_weight=without_weight,
     )
 
@@ -211,16 +221,21 @@ def _rank_2d(ranking: Ranking, catalog: Catalog, choice: Choice) -> GalaxyList:
     order = ranking.by_density
     n = int(np.searchsorted(ranking.searched_prob[order], choice.level)) + 1
     rows = np.sort(order[:n])
-    galaxy, row = _members(ranking.map, catalog, rows)
-    if choice.max_distance is not None:
-        distance = catalog.distance[galaxy]
-        near = (distance > 0) & (distance <= choice.max_distance)
-        galaxy, row = galaxy[near], row[near]
-    map_row = rows[row]
-    score = ranking.map.probdensity[map_row]
     weights = catalog.weight(choice.weight) if choice.weight else None
-    # Galaxies of one pixel have one score: the more massive comes first, though mass is no part of the score.
-    tie = weights[galaxy].astype(np.float64) if weights is not None else np.full(galaxy.size, np.nan)
+    total, considered = 0.0, 0
+    kept = _Best(choice.limit)
+    for galaxy, row in _members(ranking.map, catalog, rows):
+        if choice.max_distance is not None:
+            distance = catalog.distance[galaxy]
+            near = (distance > 0) & (distance <= choice.max_distance)
+            galaxy, row = galaxy[near], row[near]
+        score = ranking.map.probdensity[rows[row]]
+        # Galaxies of one pixel have one score: the more massive comes first, though mass is no part of the score.
+        tie = weights[galaxy].astype(np.float64) if weights is not None else np.full(galaxy.size, np.nan)
+        total += float(score.sum())
+        considered += galaxy.size
+        kept.add(galaxy, row, score, tie)
+    galaxy, row, score, tie = kept.joined()
     best = _best(score, tie, choice.limit)
     absent = np.full(best.size, np.nan)
     return _listed(
@@ -228,27 +243,63 @@ def _rank_2d(ranking: Ranking, catalog: Catalog, choice: Choice) -> GalaxyList:
         catalog,
         choice,
         galaxy[best],
-        map_row[best],
-        score=score[best] / score.sum() if best.size else score,
+        rows[row[best]],
+        score=score[best] / total if total else score[best],
         position=score[best] / _SQ_DEG,
         distance_density=absent,
         weight=tie[best],
         detectability=absent,
         level_3d=absent,
-        considered=int(galaxy.size),
+        considered=considered,
         without_weight=0,
     )
 
 
-def _members(m: SkyMap, catalog: Catalog, rows: IntArray) -> tuple[IntArray, IntArray]:
-    """Galaxies inside rows of the map (ascending): positions in the catalog, and which of `rows` holds each."""
+def _members(m: SkyMap, catalog: Catalog, rows: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
+    """Galaxies inside rows of the map (ascending), in blocks: places in the catalog, and which of `rows` holds each.
+
+    Blocks keep the work inside the processor's cache and the memory bounded whatever the size of the region.
+    """
     start = m.start29[rows]
     stop = start + (np.int64(1) << (2 * (MAX_ORDER - m.order[rows])))
     first = np.searchsorted(catalog.index29, start)
     count = np.searchsorted(catalog.index29, stop) - first
-    row = np.repeat(np.arange(rows.size), count)
-    before = np.cumsum(count) - count
-    return np.arange(row.size) + (first - before)[row], row
+    end = np.cumsum(count)
+    cut = [0, *np.flatnonzero(np.diff(end // _BLOCK)) + 1, rows.size]
+    for a, b in pairwise(cut):
+        row = np.repeat(np.arange(a, b), count[a:b])
+        if row.size:
+            before = end[a:b] - count[a:b] - (end[a] - count[a])
+            yield np.arange(row.size) + (first[a:b] - before)[row - a], row
+
+
+class _Best:
+    """Collects blocks of galaxies and drops those that can no longer be among the best `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._floor = 0.0
+        self._blocks: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
+        self._size = 0
+
+    def add(self, galaxy: IntArray, row: IntArray, score: FloatArray, extra: FloatArray) -> None:
+        """One block: four arrays of one shape (K,)."""
+        good = np.flatnonzero((score > 0) & (score >= self._floor))
+        self._blocks.append((galaxy[good], row[good], score[good], extra[good]))
+        self._size += good.size
+        if self._size > 4 * self._limit:
+            joined = self.joined()
+            self._floor = float(np.partition(joined[2], self._size - self._limit)[self._size - self._limit])
+            good = np.flatnonzero(joined[2] >= self._floor)
+            self._blocks = [(joined[0][good], joined[1][good], joined[2][good], joined[3][good])]
+            self._size = good.size
+
+    def joined(self) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
+        """All that is kept, in the order of the catalog."""
+        if not self._blocks:
+            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0)
+        a, b, c, d = (np.concatenate(column) for column in zip(*self._blocks, strict=True))
+        return a, b, c, d
 
 
 def _best(score: FloatArray, tie: FloatArray, limit: int) -> IntArray:

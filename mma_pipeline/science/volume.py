@@ -46,8 +46,6 @@ class CredibleVolume:
     """sr."""
     row: IntArray
     """Row of the map."""
-    resolution: float = 0.005
-    """Largest step of probability between two nodes of the interpolated curve."""
 
     def above(self, log_density: float) -> tuple[float, float]:
         """Probability (0 to 1) and volume (Mpc³) of all that is denser than exp(log_density) Mpc⁻³."""
@@ -81,12 +79,15 @@ class CredibleVolume:
             volume[cut] = (mu_c + sigma_c * b) ** 3 / (3.0 * sigma_c)
         return float(np.sum(sigma * area * probability)), float(np.sum(sigma * area * volume))
 
-    def levels(self, log_density: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    def levels(
+        self, log_density: npt.ArrayLike, *, resolution: float = 0.005, volumes: bool = True
+    ) -> tuple[FloatArray, FloatArray]:
         """Credible level (0 to 1) and enclosed volume (Mpc³) at thresholds ln ρ, shape of the input.
 
         Few thresholds are computed exactly; many from a monotone cubic through nodes that are refined until no two
-        neighbours differ by more than `resolution` in probability, nor by half in volume: within 3e-4 of the exact
-        level and 1 % of the exact volume. A density of zero (-inf) has level one and infinite volume.
+        neighbours differ by more than `resolution` in probability, nor (with `volumes`) by half in volume. On real maps
+        the default stays within 3e-4 of the exact level and 1 % of the exact volume; 0.06 without volumes, for a
+        column that people look at, within 5e-3. A density of zero (-inf) has level one and infinite volume.
         """
         from scipy.interpolate import PchipInterpolator
 
@@ -97,7 +98,7 @@ class CredibleVolume:
             for i in np.flatnonzero(some):
                 level[i], volume[i] = self.above(float(wanted[i]))
         else:
-            x, p, v = self._curve(float(wanted[some].min()))
+            x, p, v = self._curve(float(wanted[some].min()), resolution, volumes)
             # Below the peak both grow as powers of the depth, so its logarithm is the variable to interpolate in.
             top = float(self.log_peak[0])
             depth, nodes = np.log(np.maximum(top - wanted[some], top - x[0])), np.log(top - x)
@@ -105,21 +106,20 @@ class CredibleVolume:
             volume[some] = np.exp(PchipInterpolator(nodes, np.log(v))(depth))
         return np.clip(level, 0.0, 1.0), volume
 
-    def _curve(self, lowest: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _curve(self, lowest: float, resolution: float, volumes: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Thresholds ln ρ (descending, from just below the peak to `lowest`) with probability and volume above."""
         top = float(self.log_peak[0])
         deepest = max(top - lowest, 1.0)
         core = min(deepest, _LOG_RANGE)
-        depths = [float(d) for d in np.geomspace(1e-4, core, 28)]
+        depths = [float(d) for d in np.geomspace(1e-4, core, 16)]
         if deepest > core:
             depths += [float(d) for d in np.geomspace(core, deepest, 12)[1:]]
         values = {d: self.above(top - d) for d in depths}
-        for _ in range(6):
-            known = sorted(values)
+        for _ in range(8):
             new = [
                 float(np.sqrt(low * high))
-                for low, high in pairwise(known)
-                if values[high][0] - values[low][0] > self.resolution or values[high][1] > 1.5 * values[low][1]
+                for low, high in pairwise(sorted(values))
+                if values[high][0] - values[low][0] > resolution or (volumes and values[high][1] > 1.5 * values[low][1])
             ]
             if not new:
                 break
@@ -133,10 +133,12 @@ class CredibleVolume:
         from scipy.optimize import brentq
 
         top = float(self.log_peak[0])
-        bottom = top - _LOG_RANGE
-        if self.above(bottom)[0] <= level:
-            return bottom
-        return float(brentq(lambda t: self.above(t)[0] - level, bottom, top, xtol=1e-4))
+        inside, outside = 0.0, 2.0  # depths below the peak; deep sums are the dear ones, so the bracket grows
+        while self.above(top - outside)[0] <= level:
+            inside, outside = outside, 1.5 * outside
+            if inside > _LOG_RANGE:
+                return top - inside
+        return float(brentq(lambda t: self.above(t)[0] - level, top - outside, top - inside, xtol=1e-4, rtol=1e-6))
 
     def volume(self, level: float) -> float:
         """Volume, Mpc³, of the smallest region that holds the probability `level`."""
@@ -161,7 +163,7 @@ def _tail_moment(a: FloatArray, b: FloatArray) -> FloatArray:
 _FEW = 40
 
 
-def credible_volume(m: SkyMap, resolution: float = 0.005) -> CredibleVolume:
+def credible_volume(m: SkyMap) -> CredibleVolume:
     """The credible volumes of a map with distance layers.
 
     Raises NoDistanceError where the map has none (burst searches) or no row of it is usable.
@@ -191,7 +193,6 @@ def credible_volume(m: SkyMap, resolution: float = 0.005) -> CredibleVolume:
         sigma=sigma[by],
         area=m.area[row][by],
         row=row[by].astype(np.int64),
-        resolution=resolution,
     )
 
 
