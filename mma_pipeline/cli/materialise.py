@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import dagster as dg
 
 from mma_pipeline.adapters.archive import VersionRecord
@@ -17,14 +15,14 @@ def materialise(instance: dg.DagsterInstance, record: VersionRecord) -> bool:
     """Run the job of all products for one version; returns whether it succeeded. The run is in the instance's history."""
     from mma_pipeline.definitions import defs
 
-    # The progress display is for people; Dagster's own event log is in the instance.
-    logging.getLogger("dagster").setLevel(logging.WARNING)
     instance.add_dynamic_partitions(alert_versions.name or "", [record.partition_key])
     job = defs.resolve_job_def("alert_products")
     result = job.execute_in_process(
         partition_key=record.partition_key,
         instance=instance,
         raise_on_error=False,
+        # The progress display is for people; Dagster's event log is in the instance.
+        run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
         tags={LANE_TAG: Lane.BACKFILL.value, "mma/event": record.version.event_id},
     )
     return result.success
