@@ -115,6 +115,10 @@ class EventSummary:
     """Class to probability."""
     properties: Mapping[str, float] = field(default_factory=dict)
     """Source property to probability."""
+    duration: float | None = None
+    """Burst duration, s."""
+    central_frequency: float | None = None
+    """Burst central frequency, Hz."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,8 @@ class CoincidenceSummary:
     observatory: str
     gcn_notice_id: str
     search: str | None = None
+    ivorn: str | None = None
+    """IVOA identifier of the external notice."""
     time_difference: float | None = None
     """Seconds between the two events."""
     time_coincidence_far: float | None = None

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from mma_pipeline.adapters.archive import outbox  # noqa: F401 - adds its tables to the metadata
 from mma_pipeline.adapters.archive.schema import metadata
 
 connection = context.config.attributes["connection"]

@@ -1,0 +1,265 @@
+"""The outbox: what is to be published, written with the decision, and what became of it.
+
+Claims are safe for several publishers on SQLite (one write lock) and PostgreSQL (row locks, SKIP LOCKED). Per
+destination, the publications of one event leave in the order in which they were enqueued; a failed one does not hold
+up what follows. Not here: the decision and the sending (`adapters.publishing`).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.errors import NotFoundError, PermanentError
+from mma_pipeline.adapters.publishing.model import Answer, Draft, Publication, State
+
+from .schema import RowId, UTCDateTime, metadata
+
+publication = sa.Table(
+    "publication",
+    metadata,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("destination", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("dedupe_key", sa.String(200), nullable=False),
+    sa.Column("event_id", sa.String(32), nullable=False),
+    sa.Column("partition_key", sa.String(120), index=True),
+    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("provisional", sa.Boolean, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_attempt", UTCDateTime, nullable=False),
+    sa.Column("claim", sa.String(32)),
+    sa.Column("created", UTCDateTime, nullable=False),
+    sa.Column("finished", UTCDateTime),
+    sa.Column("progress", sa.JSON, nullable=False),
+    sa.Column("answer", sa.JSON, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.UniqueConstraint("destination", "dedupe_key"),
+    sa.Index("ix_publication_state_next_attempt", "state", "next_attempt"),
+    sa.Index("ix_publication_event_id_destination", "event_id", "destination"),
+)
+
+#: Why a version was or was not to be sent, per destination; the latest decision counts.
+decision = sa.Table(
+    "publication_decision",
+    metadata,
+    sa.Column("destination", sa.String(64), primary_key=True),
+    sa.Column("partition_key", sa.String(120), primary_key=True),
+    sa.Column("event_id", sa.String(32), nullable=False, index=True),
+    sa.Column("accepted", sa.Boolean, nullable=False),
+    sa.Column("reasons", sa.JSON, nullable=False),
+    sa.Column("decided", UTCDateTime, nullable=False),
+)
+
+_OPEN = (State.PENDING, State.SENDING)
+
+
+def enqueue(connection: sa.Connection, draft: Draft, now: datetime, *, hold_s: float = 0.0) -> bool:
+    """Add a draft, in the caller's transaction; True where it is new.
+
+    A draft that is there already changes nothing, except that the full payload takes the place of a provisional one
+    that has not been tried. `hold_s` delays a new one by so many seconds.
+    """
+    table = publication
+    where = sa.and_(table.c.destination == draft.destination, table.c.dedupe_key == draft.dedupe_key)
+    known = connection.execute(sa.select(table).where(where)).one_or_none()
+    if known is not None:
+        if known.provisional and not draft.provisional and known.state == State.PENDING and known.attempts == 0:
+            values = {"payload": dict(draft.payload), "provisional": False, "next_attempt": now}
+            connection.execute(sa.update(table).where(where).values(values))
+        return False
+    connection.execute(
+        sa.insert(table).values(
+            destination=draft.destination,
+            kind=draft.kind,
+            dedupe_key=draft.dedupe_key,
+            event_id=draft.event_id,
+            partition_key=draft.partition_key,
+            payload=dict(draft.payload),
+            provisional=draft.provisional,
+            state=State.PENDING,
+            attempts=0,
+            next_attempt=now + timedelta(seconds=hold_s),
+            created=now,
+            progress={},
+            answer={},
+        )
+    )
+    return True
+
+
+def record_decision(
+    connection: sa.Connection,
+    destination: str,
+    partition_key: str,
+    event_id: str,
+    *,
+    accepted: bool,
+    reasons: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> None:
+    """Note a decision in the caller's transaction, in place of an earlier one for the same version."""
+    where = sa.and_(decision.c.destination == destination, decision.c.partition_key == partition_key)
+    connection.execute(sa.delete(decision).where(where))
+    connection.execute(
+        sa.insert(decision).values(
+            destination=destination,
+            partition_key=partition_key,
+            event_id=event_id,
+            accepted=accepted,
+            reasons=[dict(reason) for reason in reasons],
+            decided=now,
+        )
+    )
+
+
+def decisions(connection: sa.Connection, event_id: str) -> list[sa.Row[Any]]:
+    """Decisions about an event's versions: destination, partition_key, accepted, reasons, decided."""
+    query = sa.select(decision).where(decision.c.event_id == event_id)
+    return list(connection.execute(query.order_by(decision.c.partition_key, decision.c.destination)))
+
+
+def is_decided(connection: sa.Connection, destination: str, partition_key: str) -> bool:
+    """Whether a version was decided upon for a destination."""
+    where = sa.and_(decision.c.destination == destination, decision.c.partition_key == partition_key)
+    return connection.execute(sa.select(sa.literal(1)).select_from(decision).where(where)).first() is not None
+
+
+def claim(
+    connection: sa.Connection,
+    destination: str,
+    now: datetime,
+    *,
+    lease_s: float,
+    settle_s: float = 0.0,
+    event_id: str | None = None,
+) -> tuple[Publication, str] | None:
+    """Take the next publication whose time and turn have come, with the token that finishing it needs.
+
+    The lease (seconds) must be longer than one attempt can last; after it another publisher takes over, once the
+    settling time (seconds) has passed too, so that a receiver that was slow has stored it by then.
+    """
+    table, earlier = publication, publication.alias("earlier")
+    its_turn = ~sa.exists().where(
+        earlier.c.destination == table.c.destination,
+        earlier.c.event_id == table.c.event_id,
+        earlier.c.id < table.c.id,
+        earlier.c.state.in_(_OPEN),
+    )
+    query = (
+        sa.select(table)
+        .where(table.c.destination == destination, table.c.state.in_(_OPEN), table.c.next_attempt <= now, its_turn)
+        .order_by(table.c.next_attempt, table.c.id)
+        .limit(1)
+    )
+    if event_id is not None:
+        query = query.where(table.c.event_id == event_id)
+    row = connection.execute(query.with_for_update(skip_locked=True, of=table)).one_or_none()
+    if row is None:
+        return None
+    token = uuid.uuid4().hex
+    values = {
+        "state": State.SENDING,
+        "claim": token,
+        "attempts": row.attempts + 1,
+        "next_attempt": now + timedelta(seconds=lease_s + settle_s),
+    }
+    connection.execute(sa.update(table).where(table.c.id == row.id).values(values))
+    return _publication(connection.execute(sa.select(table).where(table.c.id == row.id)).one()), token
+
+
+def note_progress(connection: sa.Connection, item: Publication, token: str, progress: Mapping[str, Any]) -> None:
+    """Keep what a later attempt needs to find out whether this one got through."""
+    _update(connection, item, token, {"progress": dict(progress)})
+
+
+def finish(connection: sa.Connection, item: Publication, token: str, answer: Answer, now: datetime) -> None:
+    """The receiver has it."""
+    kept = {"reference": answer.reference, "already_there": answer.already_there, **answer.details}
+    _update(
+        connection, item, token, {"state": State.DONE, "answer": kept, "finished": now, "error": None, "claim": None}
+    )
+
+
+def fail(connection: sa.Connection, item: Publication, token: str, error: str, now: datetime) -> None:
+    """Give up; a person has to look."""
+    _update(connection, item, token, {"state": State.FAILED, "error": error, "finished": now, "claim": None})
+
+
+def postpone(
+    connection: sa.Connection, item: Publication, token: str, error: str | None, until: datetime, *, counts: bool = True
+) -> None:
+    """Put it back until a time; `counts` is False where the attempt was not one (not its turn, rate limit)."""
+    values = {
+        "state": State.PENDING,
+        "next_attempt": until,
+        "error": error,
+        "claim": None,
+        "attempts": item.attempts - (0 if counts else 1),
+    }
+    _update(connection, item, token, values)
+
+
+def retry(connection: sa.Connection, publication_id: int, now: datetime) -> None:
+    """Send a failed publication again, at a person's word; raises NotFoundError or PermanentError."""
+    row = connection.execute(sa.select(publication).where(publication.c.id == publication_id)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no publication {publication_id}")
+    if row.state != State.FAILED:
+        raise PermanentError(f"publication {publication_id} is {row.state}, only a failed one can be retried")
+    values = {"state": State.PENDING, "attempts": 0, "next_attempt": now, "error": None, "finished": None}
+    connection.execute(sa.update(publication).where(publication.c.id == publication_id).values(values))
+
+
+def publications(
+    connection: sa.Connection,
+    *,
+    event_id: str | None = None,
+    destination: str | None = None,
+    partition_key: str | None = None,
+    kinds: Sequence[str] = (),
+    state: State | None = None,
+    limit: int | None = None,
+) -> list[Publication]:
+    """Publications in the order in which they were enqueued, chosen by what is given."""
+    query = sa.select(publication).order_by(publication.c.id).limit(limit)
+    chosen = {"event_id": event_id, "destination": destination, "partition_key": partition_key, "state": state}
+    for column, value in chosen.items():
+        if value is not None:
+            query = query.where(publication.c[column] == value)
+    if kinds:
+        query = query.where(publication.c.kind.in_(kinds))
+    return [_publication(row) for row in connection.execute(query)]
+
+
+def finished_since(connection: sa.Connection, destination: str, since: datetime) -> int:
+    """How many publications a destination has taken since a time."""
+    where = (
+        publication.c.destination == destination,
+        publication.c.state == State.DONE,
+        publication.c.finished > since,
+    )
+    return int(connection.execute(sa.select(sa.func.count()).select_from(publication).where(*where)).scalar_one())
+
+
+def due(connection: sa.Connection, now: datetime | None = None) -> list[Publication]:
+    """Open publications whose time has come."""
+    where = (publication.c.state.in_(_OPEN), publication.c.next_attempt <= (now or datetime.now(UTC)))
+    query = sa.select(publication).where(*where).order_by(publication.c.id)
+    return [_publication(row) for row in connection.execute(query)]
+
+
+def _update(connection: sa.Connection, item: Publication, token: str, values: Mapping[str, Any]) -> None:
+    where = (publication.c.id == item.id, publication.c.claim == token)
+    if connection.execute(sa.update(publication).where(*where).values(dict(values))).rowcount != 1:
+        raise PermanentError(f"publication {item.id} was taken over by another publisher: this one was too slow")
+
+
+def _publication(row: sa.Row[Any]) -> Publication:
+    names = Publication.__slots__
+    return Publication(**{name: row._mapping[name] for name in names} | {"state": State(row.state)})

@@ -1,0 +1,1 @@
+"""Publication: what is sent where, exactly once. See docs/publication.md."""

@@ -1,0 +1,122 @@
+"""From what the archive knows of a version to the alert that we publish about it.
+
+Facts come from the notice, places and areas from the figures of products, links from the product ledger. A version
+whose products are missing still makes an alert: it says less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from mma_pipeline.adapters.archive import ProductRecord, VersionRecord
+from mma_pipeline.notices.derived import (
+    CoincidenceSummary,
+    DerivedAlert,
+    DerivedKind,
+    EventSummary,
+    Localisation,
+    ProductLink,
+    VersionRef,
+)
+
+#: Name of the product that the GWTM site reads as the flat map.
+FLAT_MAP = "flat_skymap"
+#: Pictures that a message may show, the better first.
+PICTURES = ("skymap_zoom", "skymap_plot", "skymap_allsky")
+#: Our field to the names under which products may state it.
+_FIGURES = {
+    "ra": ("peak_ra_deg",),
+    "dec": ("peak_dec_deg",),
+    "area_50": ("area_50_deg2",),
+    "area_90": ("area_90_deg2",),
+    "distance_mean": ("distance_mean_mpc",),
+    "distance_std": ("distance_std_mpc",),
+}
+
+
+def compose(
+    record: VersionRecord, products: Iterable[ProductRecord], url: Callable[[str], str]
+) -> tuple[DerivedAlert, dict[str, ProductRecord]]:
+    """The alert of a version and its products by name.
+
+    Args:
+        record: the version as archived.
+        products: files written for it.
+        url: address of a storage key.
+    """
+    by_name = {product.name: product for product in products}
+    version = record.version
+    alert = DerivedAlert(
+        DerivedKind.VERSION,
+        version.event_id,
+        version=version_ref(record),
+        event=_event(record.facts),
+        localisation=_localisation(by_name.values()),
+        external=_external(record.facts) if version.is_external else None,
+        products=tuple(
+            ProductLink(p.name, url(p.store_key), p.sha256, p.size, p.content_type)
+            for p in sorted(by_name.values(), key=lambda p: p.name)
+        ),
+    )
+    return alert, by_name
+
+
+def version_ref(record: VersionRecord) -> VersionRef:
+    """How a message names a version."""
+    version = record.version
+    return VersionRef(version.partition_key, version.label, version.created, str(record.stem))
+
+
+def picture_of(products: Mapping[str, ProductRecord], url: Callable[[str], str]) -> str | None:
+    """Address of the picture to show; None where there is none that a chat server could fetch."""
+    for name in PICTURES:
+        if name in products:
+            address = url(products[name].store_key)
+            return address if address.startswith(("https://", "http://")) else None
+    return None
+
+
+def _event(facts: Mapping[str, Any]) -> EventSummary | None:
+    if "time" not in facts:
+        return None
+    return EventSummary(
+        time=datetime.fromisoformat(facts["time"]),
+        far=facts.get("far_hz"),
+        significant=facts.get("significant"),
+        instruments=tuple(facts.get("instruments") or ()),
+        group=facts.get("group"),
+        pipeline=facts.get("pipeline"),
+        search=facts.get("search"),
+        classification=dict(facts.get("classification") or {}),
+        properties=dict(facts.get("properties") or {}),
+        duration=facts.get("duration_s"),
+        central_frequency=facts.get("central_frequency_hz"),
+    )
+
+
+def _localisation(products: Iterable[ProductRecord]) -> Localisation | None:
+    figures: dict[str, Any] = {}
+    for product in products:
+        figures |= {k: v for k, v in product.figures.items() if v is not None}
+    found = {
+        field: next((float(figures[name]) for name in names if name in figures), None)
+        for field, names in _FIGURES.items()
+    }
+    return None if all(value is None for value in found.values()) else Localisation(**found)
+
+
+def _external(facts: Mapping[str, Any]) -> CoincidenceSummary | None:
+    external = facts.get("external")
+    if not external:
+        return None
+    return CoincidenceSummary(
+        observatory=external["observatory"],
+        gcn_notice_id=str(external["gcn_notice_id"]),
+        search=external.get("search"),
+        ivorn=external.get("ivorn"),
+        time_difference=external.get("time_difference_s"),
+        time_coincidence_far=external.get("time_coincidence_far_hz"),
+        time_sky_position_coincidence_far=external.get("time_sky_position_coincidence_far_hz"),
+    )

@@ -1,0 +1,146 @@
+"""Which destinations there are and what each wants: a TOML file, or the environment alone.
+
+`MMA_PUBLICATION_CONFIG` names the file. Without it there is a destination for each of `API_BASE` (GWTM), `MMA_HOP_URL`
+(Hopskotch) and `MMA_WEBHOOK_URL` that is set, with the rules below. Secrets come from the environment only.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mma_pipeline.adapters.errors import ConfigurationError
+
+from .model import Destination
+from .rules import Rule
+
+GWTM, HOPSKOTCH, WEBHOOK = "gwtm", "hopskotch", "webhook"
+_SETTINGS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    GWTM: {"groupname": str, "timeout_s": (int, float), "settle_s": (int, float), "per_minute": int},
+    HOPSKOTCH: {"url": str, "formats": list, "anonymous": bool, "verify": bool, "settle_s": (int, float), "per_minute": int},
+    WEBHOOK: {
+        "url_env": str, "template": str, "template_file": str, "content_type": str, "failures": bool,
+        "per_minute": int, "settle_s": (int, float), "timeout_s": (int, float),
+    },
+}  # fmt: skip
+#: What each kind of destination wants where nothing is configured. The GWTM site shows mock events in a place of
+#: their own, so it gets them too; people get what is real and significant.
+_DEFAULT_RULES = {
+    GWTM: Rule(roles=("observation", "test")),
+    HOPSKOTCH: Rule(roles=("observation", "test")),
+    WEBHOOK: Rule(significant=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationConfig:
+    """One destination as configured; holds no secret."""
+
+    name: str
+    kind: str
+    rule: Rule
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def wants_failures(self) -> bool:
+        """Whether it is told of publications that were given up."""
+        return bool(self.settings.get("failures", self.kind == WEBHOOK))
+
+
+def load(env: Mapping[str, str]) -> tuple[DestinationConfig, ...]:
+    """The destinations of an environment; raises ConfigurationError that says what to change."""
+    path = env.get("MMA_PUBLICATION_CONFIG")
+    if path:
+        return _from_file(Path(path))
+    found = []
+    if env.get("API_BASE"):
+        found.append(DestinationConfig(GWTM, GWTM, _DEFAULT_RULES[GWTM]))
+    if env.get("MMA_HOP_URL"):
+        found.append(DestinationConfig(HOPSKOTCH, HOPSKOTCH, _DEFAULT_RULES[HOPSKOTCH], {"url": env["MMA_HOP_URL"]}))
+    if env.get("MMA_WEBHOOK_URL"):
+        found.append(DestinationConfig(WEBHOOK, WEBHOOK, _DEFAULT_RULES[WEBHOOK], {"url_env": "MMA_WEBHOOK_URL"}))
+    return tuple(found)
+
+
+def is_dry_run(env: Mapping[str, str]) -> bool:
+    """Whether `DRY_RUN` is set: then nothing is published and nothing called. Raises ConfigurationError for odd text."""
+    text = env.get("DRY_RUN", "").strip().lower()
+    if text in {"", "0", "false", "no", "off"}:
+        return False
+    if text in {"1", "true", "yes", "on"}:
+        return True
+    raise ConfigurationError(f"DRY_RUN is {text!r:.40}: use true or false")
+
+
+def open_destination(config: DestinationConfig, env: Mapping[str, str]) -> Destination:
+    """Build a destination with its secrets from the environment; nothing is called yet."""
+    settings = dict(config.settings)
+    if config.kind == GWTM:
+        from .gwtm import GwtmDestination
+        from .gwtm_client import GwtmClient
+
+        base, token = _needed(env, "API_BASE"), _needed(env, "API_TOKEN")
+        timeout = float(settings.pop("timeout_s", 30))
+        run = env.get("OBSERVING_RUN") or "O4"
+        return GwtmDestination(GwtmClient(base, token, timeout_s=timeout), config.name, observing_run=run, **settings)
+    if config.kind == HOPSKOTCH:
+        from .hopskotch import HopskotchDestination
+
+        settings.pop("formats", None)
+        return HopskotchDestination(name=config.name, **settings)
+    from .webhook import WebhookDestination
+
+    url = _needed(env, settings.pop("url_env", "MMA_WEBHOOK_URL"))
+    settings.pop("failures", None)
+    return WebhookDestination(name=config.name, url=url, **settings)
+
+
+def _from_file(path: Path) -> tuple[DestinationConfig, ...]:
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"MMA_PUBLICATION_CONFIG {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from error
+    unknown = sorted(set(tables) - {"destinations"})
+    if unknown or not isinstance(tables.get("destinations", {}), dict):
+        raise ConfigurationError(f"{path}: only tables [destinations.NAME] belong here, found {', '.join(unknown)}")
+    return tuple(_destination(name, table, path) for name, table in tables.get("destinations", {}).items())
+
+
+def _destination(name: str, table: Any, path: Path) -> DestinationConfig:
+    where = f"{path}: destinations.{name}"
+    if not isinstance(table, dict) or table.get("kind") not in _SETTINGS:
+        raise ConfigurationError(f"{where} needs kind = {' or '.join(map(repr, _SETTINGS))}")
+    if not name.replace("-", "").replace("_", "").isalnum() or len(name) > 64:
+        raise ConfigurationError(f"{where}: a name has letters, digits, - and _, at most 64")
+    kind, known = table["kind"], _SETTINGS[table["kind"]]
+    settings = {k: v for k, v in table.items() if k not in {"kind", "rule"}}
+    for key, value in settings.items():
+        if key not in known or not isinstance(value, known[key]):
+            raise ConfigurationError(f"{where}.{key} is unknown or of the wrong type; a {kind} has {', '.join(known)}")
+    if kind == HOPSKOTCH:
+        _check_hopskotch(settings, where)
+    rule = _DEFAULT_RULES[kind]
+    if "rule" in table:
+        if not isinstance(table["rule"], dict):
+            raise ConfigurationError(f"{where}.rule must be a table")
+        rule = Rule.from_mapping(table["rule"], f"{where}.rule")
+    return DestinationConfig(name, kind, rule, settings)
+
+
+def _check_hopskotch(settings: Mapping[str, Any], where: str) -> None:
+    if "url" not in settings:
+        raise ConfigurationError(f"{where} needs url = 'kafka://host/topic'")
+    if not set(settings.get("formats", ["v2"])) <= {"v1", "v2"}:
+        raise ConfigurationError(f"{where}.formats may hold 'v1' and 'v2'")
+
+
+def _needed(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name)
+    if not value:
+        raise ConfigurationError(f"{name} is not set: it is needed to publish")
+    return value

@@ -1,0 +1,293 @@
+"""Deciding what of an event goes where, and writing it to the outbox in the same transaction.
+
+Beyond the rules of a destination:
+- A retraction goes wherever something of the event went, as a withdrawal of each message; the GWTM site, which shows
+  an event's whole history, takes it in any case.
+- A version that arrives after its event was retracted is sent nowhere but to GWTM, whose numbering needs it.
+- GWTM numbers rows by counting them. So with a version go all of the same kind with lower numbers, and with the
+  combined map of a coincidence its main version. What has not been decided yet is written down at once with what is
+  known and held back for a while, so that its own decision can complete it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.archive import Archive, VersionRecord, outbox, writing
+from mma_pipeline.notices.derived import BrokerAlertV1, DerivedAlert, message_id, retraction_of
+from mma_pipeline.notices.key import EXTERNAL_SUFFIX, ICECUBE_LABEL
+from mma_pipeline.notices.model import AlertType
+
+from . import gwtm, hopskotch, webhook
+from .compose import FLAT_MAP, compose, picture_of, version_ref
+from .config import GWTM, HOPSKOTCH, DestinationConfig
+from .model import Draft, State
+from .rules import Reason
+
+#: Seconds that a version which must go first is held for its own decision: its products take less.
+HOLD_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided about one version for one destination."""
+
+    destination: str
+    accepted: bool
+    reasons: tuple[Reason, ...]
+    drafts: tuple[Draft, ...]
+    """What is sent because of it, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a version brings beyond its alert."""
+
+    galaxies: Sequence[Mapping[str, Any]] = ()
+    """Ranked host galaxies, best first: name, ra and dec [deg], score, info."""
+    icecube: Mapping[str, Any] | None = None
+    """Body of post_icecube_notice, for the version of an IceCube notice."""
+
+
+@dataclass(slots=True)
+class Decider:
+    """Decides for the destinations of one archive.
+
+    Args:
+        archive: versions and products.
+        url: address of a storage key, for links.
+        destinations: as configured.
+        hold_s: seconds that an undecided earlier version is held back.
+    """
+
+    archive: Archive
+    url: Callable[[str], str]
+    destinations: Sequence[DestinationConfig]
+    hold_s: float = HOLD_S
+    _cache: dict[str, tuple[DerivedAlert, Mapping[str, Any]]] = field(default_factory=dict)
+
+    def decide(self, record: VersionRecord, now: datetime, extras: Extras | None = None) -> list[Decision]:
+        """Decide and enqueue, in one transaction; asked again it changes nothing."""
+        versions = self._versions_of(record)
+        with writing(self.archive.engine) as connection:
+            _lock(connection, record.version.event_id)
+            made = [self._judge(connection, c, record, versions, now, extras or Extras()) for c in self.destinations]
+            for decision in made:
+                outbox.record_decision(
+                    connection,
+                    decision.destination,
+                    record.partition_key,
+                    record.version.event_id,
+                    accepted=decision.accepted,
+                    reasons=[reason.to_json() for reason in decision.reasons],
+                    now=now,
+                )
+                for draft in decision.drafts:
+                    hold = self.hold_s if draft.provisional else 0.0
+                    outbox.enqueue(connection, draft, now, hold_s=hold)
+        return made
+
+    def preview(self, record: VersionRecord, now: datetime, extras: Extras | None = None) -> list[Decision]:
+        """What would be decided; nothing is written."""
+        versions = self._versions_of(record)
+        with self.archive.engine.connect() as connection:
+            return [self._judge(connection, c, record, versions, now, extras or Extras()) for c in self.destinations]
+
+    def _versions_of(self, record: VersionRecord) -> list[VersionRecord]:
+        """All versions of the event; their alerts are made before the transaction, which is to be short."""
+        self._cache.clear()
+        versions = self.archive.versions(record.version.event_id)
+        for one in versions:
+            self._cache[one.partition_key] = compose(one, self.archive.products(one.partition_key), self.url)
+        return versions
+
+    def _judge(
+        self,
+        connection: sa.Connection,
+        config: DestinationConfig,
+        record: VersionRecord,
+        versions: Sequence[VersionRecord],
+        now: datetime,
+        extras: Extras,
+    ) -> Decision:
+        alert, _ = self._cache[record.partition_key]
+        reasons = self._reasons(connection, config, record, alert, versions)
+        accepted = all(reason.passed for reason in reasons)
+        if config.kind == GWTM:
+            drafts = self._gwtm(connection, config, record, versions, extras, accepted=accepted)
+        elif not accepted:
+            drafts = []
+        elif config.kind == HOPSKOTCH:
+            drafts = self._hopskotch(connection, config, record, alert, now)
+        else:
+            drafts = self._webhook(config, record)
+        return Decision(config.name, accepted, reasons, tuple(drafts))
+
+    def _reasons(
+        self,
+        connection: sa.Connection,
+        config: DestinationConfig,
+        record: VersionRecord,
+        alert: DerivedAlert,
+        versions: Sequence[VersionRecord],
+    ) -> tuple[Reason, ...]:
+        event_id, label = record.version.event_id, record.version.label
+        if label == ICECUBE_LABEL and config.kind != GWTM:
+            return (Reason("a gravitational-wave version", False, "a neutrino notice; only GWTM takes these"),)
+        if record.version.alert_type is AlertType.RETRACTION or label == ICECUBE_LABEL:
+            sent = outbox.publications(connection, event_id=event_id, destination=config.name)
+            role = Reason(
+                f"role is {' or '.join(config.rule.roles)}", str(alert.role) in config.rule.roles, str(alert.role)
+            )
+            if config.kind == GWTM:
+                return (role,)
+            return (Reason("something of the event was sent there", bool(sent), f"{len(sent)} publications"),)
+        reasons = config.rule.judge(alert)
+        later = [v for v in versions if _is_retraction(v) and v.version.created >= record.version.created]
+        if later and config.kind != GWTM:
+            found = f"retracted at {later[0].version.created.isoformat()}"
+            reasons += (Reason("the event is not retracted", False, found),)
+        return reasons
+
+    def _gwtm(
+        self,
+        connection: sa.Connection,
+        config: DestinationConfig,
+        record: VersionRecord,
+        versions: Sequence[VersionRecord],
+        extras: Extras,
+        *,
+        accepted: bool,
+    ) -> list[Draft]:
+        if record.version.label == ICECUBE_LABEL:
+            if not accepted or extras.icecube is None:
+                return []
+            reference = extras.icecube["notice_data"]["ref_id"]
+            return [self._draft(config, record, gwtm.ICECUBE, f"icecube:{reference}", {"body": extras.icecube})]
+        own = self._gwtm_alert(config, record, provisional=False)
+        if not accepted:
+            # A later version may already have needed this row for the numbering: then it gets its full content.
+            known = outbox.publications(connection, destination=config.name, partition_key=record.partition_key)
+            return [own] if any(p.dedupe_key == own.dedupe_key and p.provisional for p in known) else []
+        before = [
+            self._gwtm_alert(config, v, provisional=not outbox.is_decided(connection, config.name, v.partition_key))
+            for v in _prerequisites(record, versions)
+        ]
+        drafts = [*before, own]
+        if extras.galaxies:
+            payload: dict[str, Any] = {"alert": own.payload["alert"], "galaxies": [dict(g) for g in extras.galaxies]}
+            drafts.append(self._draft(config, record, gwtm.GALAXIES, f"galaxies:{record.partition_key}", payload))
+        return drafts
+
+    def _gwtm_alert(self, config: DestinationConfig, record: VersionRecord, *, provisional: bool) -> Draft:
+        alert, products = self._cache[record.partition_key]
+        flat = products.get(FLAT_MAP)
+        payload = {"alert": alert.to_json(), "number": record.number, "skymap_key": flat.store_key if flat else None}
+        return self._draft(
+            config, record, gwtm.ALERT, f"alert:{record.partition_key}", payload, provisional=provisional
+        )
+
+    def _hopskotch(
+        self,
+        connection: sa.Connection,
+        config: DestinationConfig,
+        record: VersionRecord,
+        alert: DerivedAlert,
+        now: datetime,
+    ) -> list[Draft]:
+        published = now.isoformat()
+        if record.version.alert_type is not AlertType.RETRACTION:
+            if "v2" not in config.settings.get("formats", ["v2"]):
+                return []  # v1 speaks of candidates only
+            payload = {"alert": alert.to_json(), "published": published}
+            # By version, not by content: products that come later must not make a second message.
+            return [self._draft(config, record, hopskotch.V2, f"version:{record.partition_key}", payload)]
+        sent = outbox.publications(
+            connection, event_id=record.version.event_id, destination=config.name, kinds=(hopskotch.V1, hopskotch.V2)
+        )
+        reason = f"{record.version.event_id} was retracted by LIGO/Virgo/KAGRA at {record.version.created.isoformat()}"
+        drafts = []
+        for message in (hopskotch.id_of(p.kind, p.payload) for p in sent if p.state is not State.FAILED):
+            withdrawal = retraction_of(message, record.version.event_id, version=version_ref(record), reason=reason)
+            payload = {"alert": withdrawal.to_json(), "published": published}
+            drafts.append(self._draft(config, record, hopskotch.RETRACTION, f"retract:{message}", payload))
+        return drafts
+
+    def _webhook(self, config: DestinationConfig, record: VersionRecord) -> list[Draft]:
+        alert, products = self._cache[record.partition_key]
+        payload = {"alert": alert.to_json(), "picture": picture_of(products, self.url)}
+        return [self._draft(config, record, webhook.VERSION, record.partition_key, payload)]
+
+    def _draft(
+        self,
+        config: DestinationConfig,
+        record: VersionRecord,
+        kind: str,
+        key: str,
+        payload: Mapping[str, Any],
+        *,
+        provisional: bool = False,
+    ) -> Draft:
+        event_id, partition = record.version.event_id, record.partition_key
+        return Draft(config.name, kind, key, event_id, payload, partition, provisional)
+
+
+def enqueue_candidate(
+    archive: Archive, destinations: Iterable[DestinationConfig], alert: DerivedAlert, now: datetime
+) -> list[str]:
+    """Write a scored candidate to the outbox of every Hopskotch topic whose rule it meets, as v1 and v2 as configured.
+
+    Returns the ids of the messages (UUID text). Asked again with the same score it changes nothing.
+    """
+    candidate, made = alert.candidate, []
+    if candidate is None:
+        raise ValueError("the alert holds no candidate")
+    old = BrokerAlertV1(
+        candidate.name,
+        candidate.ra,
+        candidate.dec,
+        candidate.time_obs,
+        candidate.kilonova_probability,
+        candidate.other_probability,
+    )
+    bodies: dict[str, DerivedAlert | BrokerAlertV1] = {"v1": old, "v2": alert}
+    partition = alert.version.partition_key if alert.version else None
+    with writing(archive.engine) as connection:
+        _lock(connection, alert.event_id)
+        for config in destinations:
+            if config.kind != HOPSKOTCH or not all(reason.passed for reason in config.rule.judge(alert)):
+                continue
+            for form in config.settings.get("formats", ["v2"]):
+                key, body = str(message_id(bodies[form])), bodies[form].to_json()
+                payload = {"alert": body, "published": now.isoformat(), "test": alert.is_test}
+                draft = Draft(config.name, form, key, alert.event_id, payload, partition)
+                outbox.enqueue(connection, draft, now)
+                made.append(key)
+    return made
+
+
+def _prerequisites(record: VersionRecord, versions: Sequence[VersionRecord]) -> list[VersionRecord]:
+    """Versions whose rows the site must have before this one's, in the order in which they go."""
+    label, found = record.version.label, []
+    if label.endswith(EXTERNAL_SUFFIX):
+        main = label.removesuffix(EXTERNAL_SUFFIX)
+        same = [v for v in versions if v.version.label == main and v.version.created == record.version.created]
+        for one in same:
+            found += [*_prerequisites(one, versions), one]
+    lower = [v for v in versions if v.version.label == label and v.number < record.number]
+    return found + sorted(lower, key=lambda v: v.number)
+
+
+def _is_retraction(record: VersionRecord) -> bool:
+    return record.version.alert_type is AlertType.RETRACTION
+
+
+def _lock(connection: sa.Connection, event_id: str) -> None:
+    """One decision about an event at a time; SQLite's write lock does so already."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:event))"), {"event": event_id})

@@ -1,0 +1,174 @@
+"""Publishing on the GWTM site: look what is there, compare, send only what is missing.
+
+The server inserts every row it is sent and names the files of a row by counting the event's rows of its kind in the
+order of `datecreated`. So row k of a kind must be our version with number k, for ever: a version is posted only when
+the site holds exactly the rows before it, and a row that is there already is never posted again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from mma_pipeline.adapters.errors import CredentialsError, PermanentError
+from mma_pipeline.notices.derived import DerivedAlert
+
+from .errors import WaitingError
+from .gwtm_client import GwtmClient
+from .gwtm_fields import AlertRow, alert_row, galaxies_body
+from .model import Answer, Draft, Publication
+
+ALERT, GALAXIES, ICECUBE = "alert", "galaxies", "icecube"
+#: Ranking method of the galaxy lists (Arcavi et al. 2017, ApJL 848 L33).
+REFERENCE = "https://ui.adsabs.harvard.edu/abs/2017ApJ...848L..33A/abstract"
+
+
+@dataclass(slots=True)
+class GwtmDestination:
+    """The site as a destination.
+
+    Payloads: `alert` {alert, number, skymap_key}, `galaxies` {alert, galaxies}, `icecube` {body}, where alert is the
+    JSON of a `DerivedAlert`.
+    """
+
+    client: GwtmClient
+    name: str = "gwtm"
+    observing_run: str = "O4"
+    groupname: str = "mma_pipeline"
+    settle_s: float = 60.0
+    per_minute: int | None = None
+
+    def prepare(self, item: Publication) -> Mapping[str, Any]:  # noqa: ARG002 - the site itself is looked at
+        """Nothing: the site shows what it has."""
+        return {}
+
+    def preview(self, item: Draft) -> Mapping[str, Any]:
+        """The endpoint and the body; nothing is called."""
+        if item.kind == ALERT:
+            row = self._row(item.payload)
+            return {"endpoint": "post_alert", "body": dict(row.fields), "notes": list(row.notes)}
+        if item.kind == GALAXIES:
+            return {"endpoint": "event_galaxies", "body": self._galaxies(item.payload)}
+        return {"endpoint": "post_icecube_notice", "body": item.payload["body"]}
+
+    def send(self, item: Publication) -> Answer:
+        """Publish one item; safe to repeat after any failure."""
+        if item.kind == ALERT:
+            return self._send_alert(item)
+        if item.kind == GALAXIES:
+            return self._send_galaxies(item)
+        if item.kind == ICECUBE:
+            answer = self.client.post_icecube(item.payload["body"])
+            stored = answer["icecube_notice"]
+            known = "id" not in stored
+            events = len(answer.get("icecube_notice_events") or ())
+            return Answer(f"icecube_notice {stored.get('id', 'known')}", {"events": events}, already_there=known)
+        raise PermanentError(f"GWTM takes no {item.kind}")
+
+    def _row(self, payload: Mapping[str, Any]) -> AlertRow:
+        alert = DerivedAlert.from_json(payload["alert"])
+        return alert_row(alert, observing_run=self.observing_run, skymap_key=payload.get("skymap_key"))
+
+    def _galaxies(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        alert = DerivedAlert.from_json(payload["alert"])
+        return galaxies_body(alert, payload["galaxies"], groupname=self.groupname, reference=REFERENCE)
+
+    def _send_alert(self, item: Publication) -> Answer:
+        row = self._row(item.payload)
+        fields, number = dict(row.fields), int(item.payload["number"])
+        rows = self.client.alerts(fields["graceid"])
+        same_kind = [r for r in rows if r.get("alert_type") == fields["alert_type"]]
+        if len(same_kind) > number:
+            found = same_kind[number]
+            if not _same_version(found, fields):
+                raise PermanentError(
+                    f"GWTM has another alert (id {found.get('id')}, timesent {found.get('timesent')}) as number {number}"
+                    f" of {fields['graceid']} {fields['alert_type']}: ours would get files of another name"
+                )
+            return Answer(f"gw_alert {found['id']}", _details(found, row, number), already_there=True)
+        if len(same_kind) < number:
+            raise WaitingError(
+                f"GWTM has {len(same_kind)} rows of {fields['graceid']} {fields['alert_type']}, this is number {number}:"
+                " the ones before it go first"
+            )
+        moment = _moment_before_retraction(rows, fields)
+        stored = self.client.post_alert(fields | ({} if moment is None else {"datecreated": moment}))
+        return Answer(f"gw_alert {stored['id']}", _details(stored, row, number))
+
+    def _send_galaxies(self, item: Publication) -> Answer:
+        body = self._galaxies(item.payload)
+        lists = self.client.galaxies(body["graceid"], self.groupname)
+        ours = next((listid for listid, entries in lists.items() if _same_list(entries, body["galaxies"])), None)
+        posted = self.client.post_galaxies(body) if ours is None else ours
+        # The previous list goes only after the new one is there, so that observers always see one.
+        removed, kept = [], []
+        for listid in lists:
+            if listid == posted:
+                continue
+            try:
+                self.client.remove_galaxies(listid)
+                removed.append(listid)
+            except CredentialsError:
+                kept.append(listid)
+        details = {"galaxies": len(body["galaxies"]), "removed_lists": removed, "lists_of_others": kept}
+        return Answer(f"list {posted}", details, already_there=ours is not None)
+
+
+def _same_version(stored: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
+    """Whether a row is this version: created in the same second. Figures may differ by the code that made them."""
+    try:
+        seconds = (_time(stored["timesent"]) - _time(fields["timesent"])).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        return False
+    return abs(seconds) < 1
+
+
+def _moment_before_retraction(rows: Sequence[Mapping[str, Any]], fields: Mapping[str, Any]) -> str | None:
+    """`datecreated` for a version that arrives after a later retraction; None in all other cases.
+
+    The site shows the row with the latest `datecreated`. Without this, a late preliminary would make a retracted
+    event look alive. It is put between the retraction and the row before it, so the order of its own kind stays.
+    """
+    later = [
+        index
+        for index, row in enumerate(rows)
+        if row.get("alert_type") == "Retraction"
+        and row.get("timesent")
+        and _time(row["timesent"]) > _time(fields["timesent"])
+    ]
+    if not later or fields["alert_type"] == "Retraction":
+        return None
+    end = _time(rows[later[0]]["datecreated"])
+    start = _time(rows[later[0] - 1]["datecreated"]) if later[0] else end - timedelta(seconds=2)
+    kind_after = any(r.get("alert_type") == fields["alert_type"] for r in rows[later[0] :])
+    return None if kind_after or end <= start else (start + (end - start) / 2).isoformat(timespec="microseconds")
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _same_list(entries: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> bool:
+    if len(entries) != len(wanted):
+        return False
+    stored = sorted(entries, key=lambda entry: entry["rank"])
+    return all(
+        a["name"] == b["name"] and a["rank"] == b["rank"] and math.isclose(a["score"], b["score"], rel_tol=1e-9)
+        for a, b in zip(stored, wanted, strict=True)
+    )
+
+
+def _details(stored: Mapping[str, Any], row: AlertRow, number: int) -> dict[str, Any]:
+    """What is worth keeping of a stored row, and where it differs from what we would send today."""
+    differs = [
+        name
+        for name, value in row.fields.items()
+        if isinstance(value, float)
+        and isinstance(stored.get(name), int | float)
+        and not math.isclose(value, stored[name], rel_tol=1e-9, abs_tol=1e-12)
+    ]
+    kept = ("id", "datecreated", "timesent", "alert_type", "skymap_fits_url")
+    return {**{k: stored.get(k) for k in kept}, "number": number, "notes": list(row.notes), "differs": differs}

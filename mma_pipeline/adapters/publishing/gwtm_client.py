@@ -1,0 +1,130 @@
+"""HTTP client of the GWTM v1 API: one method per endpoint that we use, nothing decided here.
+
+Contract: recorded steps of the real server (TheTreasureMap/gwtm). The token goes into the header `api_token` and
+nowhere else. Every request has a timeout; none is repeated here, because repeating a post without looking first
+doubles rows. Raises `CredentialsError`, `ConfigurationError`, `PermanentError`, `TransientError` or `UncertainError`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError, PermanentError
+
+from .errors import UncertainError, as_error, transport_error
+
+_WHO = "GWTM"
+_LIST_ID = re.compile(r"List ID: (\d+)")
+
+
+class GwtmClient:
+    """The API below one base address.
+
+    Args:
+        base: address that ends in `/api/v1/`.
+        token: an administrator's API token.
+        timeout_s: seconds that the server may take to answer; connecting gets a third of it, at most 10 s.
+        transport: for tests.
+    """
+
+    def __init__(
+        self, base: str, token: str, *, timeout_s: float = 30.0, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        if not base.startswith(("http://", "https://")):
+            raise ConfigurationError("API_BASE must be an http or https address that ends in /api/v1/")
+        if not token or not token.isascii() or not token.isprintable():
+            raise ConfigurationError("API_TOKEN is empty or holds characters that no header can carry")
+        self._token = token
+        self._http = httpx.Client(
+            base_url=base if base.endswith("/") else f"{base}/",
+            headers={"api_token": token},
+            timeout=httpx.Timeout(timeout_s, connect=min(10.0, timeout_s / 3)),
+            follow_redirects=False,  # a followed 307 would carry the token elsewhere
+            transport=transport,
+        )
+
+    def __repr__(self) -> str:
+        return f"GwtmClient({str(self._http.base_url)!r})"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def alerts(self, graceid: str) -> list[dict[str, Any]]:
+        """All rows of an event, oldest first: the order in which the site numbers them."""
+        rows = self._request("GET", "query_alerts", params={"graceid": graceid})
+        if not isinstance(rows, list) or not all(isinstance(r, dict) and r.get("graceid") == graceid for r in rows):
+            raise PermanentError(f"{_WHO} answered query_alerts with something else than rows of {graceid}")
+        return sorted(rows, key=lambda row: (str(row.get("datecreated")), int(row.get("id") or 0)))
+
+    def post_alert(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Insert a row, always; returns it as stored, with its `id`."""
+        row = self._request("POST", "post_alert", json=dict(fields))
+        if not isinstance(row, dict) or not isinstance(row.get("id"), int):
+            raise UncertainError(f"{_WHO} answered post_alert without the stored row")
+        return row
+
+    def galaxies(self, graceid: str, groupname: str) -> dict[int, list[dict[str, Any]]]:
+        """Entries of each list of a group for an event, by list id; empty lists are invisible here."""
+        entries = self._request("GET", "event_galaxies", params={"graceid": graceid, "groupname": groupname})
+        if not isinstance(entries, list):
+            raise PermanentError(f"{_WHO} answered event_galaxies with something else than a list")
+        lists: dict[int, list[dict[str, Any]]] = {}
+        for entry in entries:
+            lists.setdefault(int(entry["listid"]), []).append(entry)
+        return lists
+
+    def post_galaxies(self, body: Mapping[str, Any]) -> int:
+        """Add a list; returns its id, which the server tells only in the text of its message."""
+        answer = self._request("POST", "event_galaxies", json=dict(body))
+        found = _LIST_ID.search(str(answer.get("message"))) if isinstance(answer, dict) else None
+        if found is None:
+            raise UncertainError(f"{_WHO} answered event_galaxies without the id of the list")
+        return int(found[1])
+
+    def remove_galaxies(self, listid: int) -> bool:
+        """Remove a list of ours; False where it is gone already."""
+        try:
+            self._request("DELETE", "remove_event_galaxies", params={"listid": str(listid)})
+        except NotFoundError:
+            return False
+        return True
+
+    def post_icecube(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Store a neutrino notice; the server itself ignores a reference that it knows."""
+        answer = self._request("POST", "post_icecube_notice", json=dict(body))
+        if not isinstance(answer, dict) or not isinstance(answer.get("icecube_notice"), dict):
+            raise UncertainError(f"{_WHO} answered post_icecube_notice without a notice")
+        return answer
+
+    def delete_test_alerts(self) -> str:
+        """Remove the site's test alerts and their files; only when a person asks for it. Returns the server's words."""
+        answer = self._request("POST", "del_test_alerts", json={})
+        return str(answer.get("message")) if isinstance(answer, dict) else ""
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Mapping[str, Any] | Sequence[Any] | None = None,
+    ) -> Any:
+        try:
+            answer = self._http.request(method, path, params=params, json=json)
+        except httpx.TransportError as error:
+            # The library's own text may repeat the address but never the headers.
+            raise transport_error(error, f"{_WHO} {path}") from error
+        failure = as_error(answer, f"{_WHO} {path}", (self._token,))
+        if failure is not None:
+            raise failure
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise UncertainError(
+                f"{_WHO} {path} answered {answer.status_code} with something that is no JSON"
+            ) from error

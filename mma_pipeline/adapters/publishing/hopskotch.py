@@ -1,0 +1,239 @@
+"""Publishing on Hopskotch with hop-client: idempotent producer, checked delivery, and a look before a second try.
+
+The message id is a digest of the content, so consumers can drop repeats. Where the credential may read the topic, an
+attempt after a crash or a lost answer first looks whether the message is there already: the offsets at which the topic
+ended before the first attempt are kept with the publication, and only what came after them is read.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlparse
+
+from mma_pipeline.adapters.errors import ConfigurationError, CredentialsError, PermanentError, TransientError
+from mma_pipeline.adapters.redact import redact
+from mma_pipeline.notices import derived
+
+from .errors import UncertainError
+from .model import Answer, Draft, Publication
+
+V1, V2, RETRACTION = "v1", "v2", "retraction"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class HopskotchDestination:
+    """A topic as a destination.
+
+    Payloads: {alert, published} with the JSON of a `DerivedAlert` (kinds `v2`, `retraction`) or of a `BrokerAlertV1`
+    (kind `v1`), and the time of the decision (ISO 8601).
+
+    Args:
+        name: name of the destination.
+        url: `kafka://[user@]host[:port]/topic`, one topic.
+        anonymous: connect without credentials (a test's broker).
+        auth: a `hop.auth.Auth`; by default hop-client's own auth.toml is read.
+        verify: look on the topic before a second try; needs the right to read it.
+        timeout_s: seconds that a delivery may take.
+    """
+
+    name: str
+    url: str
+    anonymous: bool = False
+    auth: Any = None
+    verify: bool = True
+    timeout_s: float = 30.0
+    settle_s: float = 30.0
+    per_minute: int | None = None
+    _producer: Any = field(default=None, repr=False)
+    _consumer: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        parsed = urlparse(self.url)
+        if parsed.scheme != "kafka" or not parsed.hostname or "," in parsed.netloc or len(self.topic.split("/")) != 1:
+            raise ConfigurationError(f"{self.name}: the Hopskotch address must be kafka://host/topic")
+        if not self.topic or "," in self.topic or parsed.password:
+            raise ConfigurationError(f"{self.name}: the Hopskotch address names one topic and no password")
+
+    @property
+    def topic(self) -> str:
+        """Name of the topic."""
+        return urlparse(self.url).path.lstrip("/")
+
+    def preview(self, item: Draft) -> Mapping[str, Any]:
+        """Headers and message; nothing is called."""
+        alert, headers, test = _message(item.kind, item.payload)
+        shown = {**headers, "_id": derived.message_id(alert).hex, **({"_test": "true"} if test else {})}
+        return {"topic": self.topic, "headers": shown, "body": alert.to_json()}
+
+    def prepare(self, item: Publication) -> Mapping[str, Any]:  # noqa: ARG002 - the topic alone matters
+        """Offsets at which each partition ends now."""
+        return {"ends": self._ends()} if self.verify else {}
+
+    def send(self, item: Publication) -> Answer:
+        """Publish one message; raises UncertainError where it may or may not have been written."""
+        alert, headers, test = _message(item.kind, item.payload)
+        message = derived.message_id(alert)
+        if item.attempts > 1 and item.progress.get("ends"):
+            found = self._find(message.bytes, item.progress["ends"])
+            if found is not None:
+                partition, offset = found
+                return Answer(f"{self.topic}/{partition}/{offset}", {"id": str(message)}, already_there=True)
+        partition, offset = self._write(alert, headers, message.bytes, test=test, key=item.event_id)
+        return Answer(f"{self.topic}/{partition}/{offset}", {"id": str(message)})
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._consumer is not None:
+            self._consumer.close()
+        self._producer = self._consumer = None
+
+    def _write(
+        self,
+        alert: derived.DerivedAlert | derived.BrokerAlertV1,
+        headers: dict[str, str],
+        message: bytes,
+        *,
+        test: bool,
+        key: str,
+    ) -> tuple[int, int]:
+        producer = self._open_producer()
+        sender = [] if producer.auth is None else [("_sender", producer.auth.username.encode())]
+        is_v2 = isinstance(alert, derived.DerivedAlert)
+        packed = [
+            *((name, value.encode()) for name, value in headers.items()),
+            ("_id", message),
+            *sender,
+            *([("_test", b"true")] if test else []),
+            ("_format", (derived.FORMAT_V2 if is_v2 else "json").encode()),
+        ]
+        delivered: list[tuple[Any, Any]] = []
+        producer.write_raw(
+            derived.encode(alert), packed, delivery_callback=lambda e, m: delivered.append((e, m)), key=key
+        )
+        producer.flush(timedelta(seconds=self.timeout_s + 5))
+        if not delivered or delivered[0][0] is not None:
+            # A producer that failed may still hold the message: it must not send it behind our back later.
+            self._producer = None
+            raise self._delivery_error(delivered[0][0] if delivered else None)
+        return delivered[0][1].partition(), delivered[0][1].offset()
+
+    def _delivery_error(self, error: Any) -> PermanentError | TransientError:
+        from confluent_kafka import KafkaError as Kafka
+
+        if error is None:
+            return UncertainError(f"{self.name}: no word on the delivery within {self.timeout_s:g} s")
+        text = f"{self.name}: not delivered: {redact(error.str())}"
+        refused = {
+            Kafka.TOPIC_AUTHORIZATION_FAILED,
+            Kafka.CLUSTER_AUTHORIZATION_FAILED,
+            Kafka.SASL_AUTHENTICATION_FAILED,
+        }
+        if error.code() in refused | {Kafka._AUTHENTICATION}:
+            return CredentialsError(text)
+        if error.code() in {Kafka.MSG_SIZE_TOO_LARGE, Kafka.INVALID_RECORD, Kafka.TOPIC_EXCEPTION}:
+            return PermanentError(text)
+        return UncertainError(text)
+
+    def _open_producer(self) -> Any:
+        if self._producer is None:
+            from hop.io import Stream
+
+            auth = self.auth if self.auth is not None else not self.anonymous
+            try:
+                self._producer = Stream(auth=auth).open(
+                    self.url,
+                    "w",
+                    produce_timeout=timedelta(seconds=self.timeout_s),
+                    use_idempotence=True,
+                    automatic_offload=False,  # our messages hold links, nothing large
+                )
+            except (FileNotFoundError, RuntimeError, ValueError) as error:
+                raise ConfigurationError(
+                    f"{self.name}: hop-client cannot open the topic: {redact(str(error))}"
+                ) from error
+        return self._producer
+
+    def _open_consumer(self) -> Any:
+        if self._consumer is None:
+            from confluent_kafka import Consumer
+
+            producer = self._open_producer()
+            user = "" if producer.auth is None else f"{producer.auth.username}-"
+            address = producer.broker_addresses
+            settings = {
+                "bootstrap.servers": address if isinstance(address, str) else ",".join(address),
+                "group.id": f"{user}mma-publication-look",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                **({} if producer.auth is None else producer.auth()),
+            }
+            self._consumer = Consumer(settings)
+        return self._consumer
+
+    def _ends(self) -> dict[str, int]:
+        from confluent_kafka import KafkaException, TopicPartition
+
+        consumer = self._open_consumer()
+        try:
+            partitions = consumer.list_topics(self.topic, timeout=self.timeout_s).topics[self.topic].partitions
+            ends = {
+                str(p): consumer.get_watermark_offsets(TopicPartition(self.topic, p), timeout=self.timeout_s)[1]
+                for p in partitions
+            }
+        except KafkaException as error:
+            raise TransientError(f"{self.name}: the topic's state cannot be read: {redact(str(error))}") from error
+        return ends
+
+    def _find(self, message: bytes, since: Mapping[str, int]) -> tuple[int, int] | None:
+        """Partition and offset of a message written after the given offsets; None where there is none."""
+        from confluent_kafka import TopicPartition
+
+        ends = self._ends()
+        unread = {p: end for p, end in ends.items() if end > since.get(p, 0)}
+        if not unread:
+            return None
+        consumer = self._open_consumer()
+        consumer.assign([TopicPartition(self.topic, int(p), since.get(p, 0)) for p in unread])
+        deadline = time.monotonic() + self.timeout_s
+        try:
+            while unread and time.monotonic() < deadline:
+                record = consumer.poll(1.0)
+                if record is None:
+                    continue
+                partition = str(record.partition())
+                if record.error() is None:
+                    if ("_id", message) in (record.headers() or ()):
+                        return record.partition(), record.offset()
+                    if record.offset() + 1 < ends[partition]:
+                        continue
+                unread.pop(partition, None)
+        finally:
+            consumer.unassign()
+        if unread:
+            raise TransientError(f"{self.name}: the topic could not be read to its end within {self.timeout_s:g} s")
+        return None
+
+
+def id_of(kind: str, payload: Mapping[str, Any]) -> uuid.UUID:
+    """Id of the message that a payload makes."""
+    return derived.message_id(_message(kind, payload)[0])
+
+
+def _message(
+    kind: str, payload: Mapping[str, Any]
+) -> tuple[derived.DerivedAlert | derived.BrokerAlertV1, dict[str, str], bool]:
+    """The alert of a payload, its headers, and whether it is a test."""
+    published = datetime.fromisoformat(payload["published"])
+    if kind == V1:
+        old = derived.BrokerAlertV1(**payload["alert"])
+        return old, derived.headers_v1(old, published), bool(payload.get("test"))
+    alert = derived.DerivedAlert.from_json(payload["alert"])
+    return alert, derived.headers_v2(alert, published), alert.is_test

@@ -1,0 +1,95 @@
+"""What the outbox holds and what a destination does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class State(StrEnum):
+    """Where a publication stands."""
+
+    PENDING = "pending"
+    """To be sent when its time and its turn come."""
+    SENDING = "sending"
+    """Claimed by a publisher; taken over by another when the lease runs out."""
+    DONE = "done"
+    """The receiver has it."""
+    FAILED = "failed"
+    """Given up; a person has to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Something that is to be published, before it is in the outbox."""
+
+    destination: str
+    kind: str
+    dedupe_key: str
+    """Unique per destination: what has this key is published once."""
+    event_id: str
+    payload: Mapping[str, Any]
+    """JSON values; everything that sending needs."""
+    partition_key: str | None = None
+    provisional: bool = False
+    """Kept until its own decision brings the full payload, or its time comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A row of the outbox."""
+
+    id: int
+    destination: str
+    kind: str
+    dedupe_key: str
+    event_id: str
+    partition_key: str | None
+    payload: Mapping[str, Any]
+    state: State
+    attempts: int
+    next_attempt: datetime
+    created: datetime
+    finished: datetime | None
+    provisional: bool
+    progress: Mapping[str, Any]
+    """What an earlier attempt left behind to find out whether it got through."""
+    answer: Mapping[str, Any]
+    """The receiver's answer."""
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the receiver said to a publication that it has."""
+
+    reference: str
+    """The receiver's name for it: row id, list id, topic/partition/offset, HTTP status."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    already_there: bool = False
+    """An earlier attempt had got through."""
+
+
+class Destination(Protocol):
+    """One place that we publish to."""
+
+    name: str
+    settle_s: float
+    """Seconds to wait after an attempt without answer, until a slow receiver has surely stored it or not."""
+    per_minute: int | None
+    """At most so many publications in a minute; None for no limit."""
+
+    def prepare(self, item: Publication) -> Mapping[str, Any]:
+        """What to remember before the first attempt, so that a later one can look whether it got through."""
+
+    def send(self, item: Publication) -> Answer:
+        """Send, after looking whether it is there already.
+
+        Raises PermanentError, TransientError, UncertainError or WaitingError.
+        """
+
+    def preview(self, item: Draft) -> Mapping[str, Any]:
+        """What would be sent, without calling anything."""

@@ -1,0 +1,166 @@
+"""Takes publications from the outbox and sends them; any number of publishers may run at once.
+
+One step is: claim (committed), prepare (committed), send, note the answer (committed). A publisher that dies between
+any two of them leaves a claim that another takes over, and every destination looks before it sends a second time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.archive import outbox, reading, writing
+from mma_pipeline.adapters.errors import AdapterError, PermanentError, TransientError
+from mma_pipeline.notices.errors import NoticeError
+
+from .config import DestinationConfig
+from .errors import UncertainError, WaitingError
+from .model import Answer, Destination, Draft, Publication
+from .webhook import FAILURE
+
+_log = logging.getLogger(__name__)
+Clock = Callable[[], datetime]
+#: Longer than any attempt can last: the slowest has a look, a post and a few removals at 30 s each.
+LEASE_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """When a failed attempt is repeated: first after `first_s` seconds, then doubled up to `longest_s`."""
+
+    first_s: float = 15.0
+    longest_s: float = 1800.0
+    attempts: int = 12
+    """Attempts before giving up: with the defaults about four hours."""
+    waiting_s: float = 5.0
+    """Pause where something else has to be published first."""
+    waiting_limit_s: float = 86_400.0
+    """Give up waiting for what has to be published first after so many seconds."""
+
+    def pause(self, attempts: int) -> timedelta:
+        """Pause after so many attempts."""
+        return timedelta(seconds=min(self.first_s * 2.0 ** max(attempts - 1, 0), self.longest_s))
+
+
+class Publisher:
+    """Sends what is in the outbox of one archive.
+
+    Args:
+        engine: the archive's database.
+        destinations: by name.
+        told_of_failures: destinations (webhooks) that get a message when a publication is given up.
+        clock: now, UTC.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        destinations: Mapping[str, Destination],
+        *,
+        told_of_failures: Sequence[DestinationConfig] = (),
+        backoff: Backoff | None = None,
+        lease_s: float = LEASE_S,
+        clock: Clock = lambda: datetime.now(UTC),
+    ) -> None:
+        self._engine = engine
+        self._destinations = destinations
+        self._told = tuple(config.name for config in told_of_failures)
+        self._backoff = backoff or Backoff()
+        self._lease_s = lease_s
+        self._clock = clock
+
+    def run(
+        self, destination: str, *, event_id: str | None = None, limit: int = 100, seconds: float = 120.0
+    ) -> list[Publication]:
+        """Send what is due at one destination, at most `limit` publications and about `seconds` long.
+
+        Returns those that were tried, as they stand afterwards. Receivers' failures are noted, not raised.
+        """
+        tried: list[Publication] = []
+        end = time.monotonic() + seconds
+        while len(tried) < limit and time.monotonic() < end:
+            step = self._step(destination, event_id)
+            if step is None:
+                break
+            tried.append(step)
+        return tried
+
+    def _step(self, name: str, event_id: str | None) -> Publication | None:
+        target, now = self._destinations[name], self._clock()
+        if self._over_rate(target, now):
+            return None
+        with writing(self._engine) as connection:
+            claimed = outbox.claim(
+                connection, name, now, lease_s=self._lease_s, settle_s=target.settle_s, event_id=event_id
+            )
+        if claimed is None:
+            return None
+        item, token = claimed
+        try:
+            if item.attempts > self._backoff.attempts:
+                raise PermanentError(
+                    f"given up after {item.attempts - 1} attempts: {item.error or 'each ended in a crash'}"
+                )
+            if not item.progress:
+                progress = target.prepare(item)
+                if progress:
+                    with writing(self._engine) as connection:
+                        outbox.note_progress(connection, item, token, progress)
+            self._note_answer(item, token, target.send(item))
+        except NoticeError as error:
+            self._note_failure(item, token, PermanentError(f"the payload cannot be read: {error}"), target)
+        except AdapterError as error:
+            self._note_failure(item, token, error, target)
+        return self._reread(item)
+
+    def _note_answer(self, item: Publication, token: str, answer: Answer) -> None:
+        with writing(self._engine) as connection:
+            outbox.finish(connection, item, token, answer, self._clock())
+        _log.info("published %s %s of %s: %s", item.destination, item.kind, item.event_id, answer.reference)
+
+    def _note_failure(self, item: Publication, token: str, error: AdapterError, target: Destination) -> None:
+        now = self._clock()
+        text = str(error)
+        if isinstance(error, WaitingError) and now - item.created < timedelta(seconds=self._backoff.waiting_limit_s):
+            until = now + timedelta(seconds=self._backoff.waiting_s)
+            with writing(self._engine) as connection:
+                outbox.postpone(connection, item, token, text, until, counts=False)
+            return
+        if isinstance(error, TransientError) and item.attempts < self._backoff.attempts:
+            pause = self._backoff.pause(item.attempts)
+            if isinstance(error, UncertainError):
+                pause = max(pause, timedelta(seconds=target.settle_s))
+            with writing(self._engine) as connection:
+                outbox.postpone(connection, item, token, text, now + pause)
+            _log.warning("%s will be tried again: %s", item.destination, text)
+            return
+        with writing(self._engine) as connection:
+            outbox.fail(connection, item, token, text, now)
+            self._tell(connection, item, text, now)
+        _log.error("publication %s to %s of %s failed: %s", item.id, item.destination, item.event_id, text)
+
+    def _tell(self, connection: sa.Connection, item: Publication, text: str, now: datetime) -> None:
+        if item.kind == FAILURE or item.destination in self._told:
+            return  # a webhook that fails cannot tell of it
+        failure = {"destination": item.destination, "event_id": item.event_id, "kind": item.kind, "error": text}
+        for name in self._told:
+            key = f"failure-{item.destination}-{item.id}"
+            draft = Draft(name, FAILURE, key, item.event_id, {"failure": failure}, item.partition_key)
+            outbox.enqueue(connection, draft, now)
+
+    def _over_rate(self, target: Destination, now: datetime) -> bool:
+        if target.per_minute is None:
+            return False
+        with reading(self._engine) as connection:
+            sent = outbox.finished_since(connection, target.name, now - timedelta(minutes=1))
+        return sent >= target.per_minute
+
+    def _reread(self, item: Publication) -> Publication:
+        with reading(self._engine) as connection:
+            found = outbox.publications(connection, event_id=item.event_id, destination=item.destination)
+        return next(row for row in found if row.id == item.id)

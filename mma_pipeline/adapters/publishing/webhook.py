@@ -1,0 +1,115 @@
+"""Telling people: an HTTP POST of JSON made by a template, as Slack and most chat servers take it.
+
+The address is a secret (whoever has it can post) and is shown nowhere. A receiver that knows `Idempotency-Key` drops
+repeats; others may show a message twice after a lost answer, which is better than not at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import httpx
+
+from mma_pipeline.adapters.errors import ConfigurationError
+
+from .errors import as_error, transport_error
+from .model import Answer, Draft, Publication
+
+VERSION, FAILURE = "version", "failure"
+_FIGURES = """\
+{%- set a = alert -%}
+{%- if failure %}Publication to {{ failure.destination }} failed for {{ failure.event_id }}: {{ failure.error }}
+{%- elif a.version.label == "Retraction" %}RETRACTED: {{ a.event_id }}
+{%- else %}{{ a.event_id }} {{ a.version.label }}{% if a.role == "test" %} (mock){% endif -%}
+{%- if a.event and a.event.classification %}: {% for name, p in a.event.classification | dictsort(by="value", reverse=true) if p >= 0.01 -%}
+{{ "" if loop.first else ", " }}{{ name }} {{ "%.0f" | format(100 * p) }} %{% endfor %}{% endif -%}
+{%- if a.event and a.event.far is defined %}; false alarm rate {{ "%.2g" | format(a.event.far * 31557600) }} per year{% endif -%}
+{%- if a.localisation and a.localisation.area_90 is defined %}; 90 % area {{ "%.0f" | format(a.localisation.area_90) }} deg²{% endif -%}
+{%- if a.localisation and a.localisation.distance_mean is defined %}; {{ "%.0f" | format(a.localisation.distance_mean) }} ± {{ "%.0f" | format(a.localisation.distance_std | default(0)) }} Mpc{% endif -%}
+{%- if a.external %}; with {{ a.external.observatory }}{% endif -%}
+{%- endif -%}
+"""
+#: Built-in templates: each renders to JSON.
+TEMPLATES = {
+    "generic": '{"text": {{ summary | tojson }}, "alert": {{ alert | tojson }}, "failure": {{ failure | tojson }}, '
+    '"picture": {{ picture | tojson }}}',
+    "slack": '{"text": {{ summary | tojson }}, "blocks": [{"type": "section", "text": {"type": "mrkdwn", '
+    '"text": {{ summary | tojson }}}}'
+    '{% if picture %}, {"type": "image", "image_url": {{ picture | tojson }}, '
+    '"alt_text": {{ ("Sky map of " ~ alert.event_id) | tojson }}}{% endif %}]}',
+}
+
+
+@dataclass(slots=True)
+class WebhookDestination:
+    """One address as a destination.
+
+    Payloads: {alert, picture} with the JSON of a `DerivedAlert` (kind `version`), or {failure} with destination,
+    event_id and error (kind `failure`).
+
+    Args:
+        name: name of the destination.
+        url: http or https address; secret.
+        template: `generic` or `slack`.
+        template_file: a Jinja template of your own in place of it; it sees alert, failure, summary, picture and must
+            render to JSON.
+        per_minute: at most so many messages in a minute.
+    """
+
+    name: str
+    url: str = field(repr=False)
+    template: str = "generic"
+    template_file: str | None = None
+    content_type: str = "application/json"
+    per_minute: int | None = 10
+    settle_s: float = 30.0
+    timeout_s: float = 15.0
+
+    def __post_init__(self) -> None:
+        if urlparse(self.url).scheme not in {"http", "https"}:
+            raise ConfigurationError(f"{self.name}: the webhook's address must begin with https:// or http://")
+        if self.template_file is None and self.template not in TEMPLATES:
+            raise ConfigurationError(f"{self.name}: template is one of {', '.join(TEMPLATES)}, or set template_file")
+
+    def prepare(self, item: Publication) -> Mapping[str, Any]:  # noqa: ARG002 - nothing can be looked at
+        """Nothing: a webhook cannot be asked what it has."""
+        return {}
+
+    def preview(self, item: Draft) -> Mapping[str, Any]:
+        """The message; nothing is called."""
+        return {"body": self.render(item.payload)}
+
+    def send(self, item: Publication) -> Answer:
+        """Post one message."""
+        body = json.dumps(self.render(item.payload), ensure_ascii=False).encode()
+        headers = {"Content-Type": self.content_type, "Idempotency-Key": f"{self.name}-{item.dedupe_key}"}
+        try:
+            answer = httpx.post(self.url, content=body, headers=headers, timeout=self.timeout_s, follow_redirects=False)
+        except httpx.TransportError as error:
+            raise transport_error(error, self.name) from None  # the cause's text repeats the secret address
+        failure = as_error(answer, self.name, (self.url,))
+        if failure is not None:
+            raise failure
+        return Answer(f"HTTP {answer.status_code}")
+
+    def render(self, payload: Mapping[str, Any]) -> Any:
+        """The message as JSON values; raises ConfigurationError where the template does not make JSON."""
+        import jinja2
+        from jinja2.sandbox import SandboxedEnvironment
+
+        environment = SandboxedEnvironment(autoescape=False)
+        environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "ensure_ascii": False}
+        values = {"alert": payload.get("alert"), "failure": payload.get("failure"), "picture": payload.get("picture")}
+        try:
+            source = Path(self.template_file).read_text("utf-8") if self.template_file else TEMPLATES[self.template]
+            summary = environment.from_string(_FIGURES).render(values)
+            return json.loads(environment.from_string(source).render(values, summary=summary))
+        except OSError as error:
+            raise ConfigurationError(f"{self.name}: template_file cannot be read: {error.strerror}") from error
+        except (jinja2.TemplateError, ValueError) as error:
+            raise ConfigurationError(f"{self.name}: the template does not make JSON: {error}") from error
