@@ -77,4 +77,4 @@ def server_words(answer: httpx.Response, secrets: Iterable[str]) -> str:
             text = body["message"]
             if body.get("errors"):
                 text += ": " + json.dumps(body["errors"])
-    return redact(" ".join(text.split()), secrets)[:_WORDS] or "no text"
+    return redact(redact(" ".join(text.split()), secrets))[:_WORDS] or "no text"

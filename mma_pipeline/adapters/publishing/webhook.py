@@ -67,7 +67,7 @@ class WebhookDestination:
     template_file: str | None = None
     content_type: str = "application/json"
     per_minute: int | None = 10
-    settle_s: float = 30.0
+    settle_s: float = 0.0
     timeout_s: float = 15.0
 
     def __post_init__(self) -> None:
@@ -92,10 +92,17 @@ class WebhookDestination:
             answer = httpx.post(self.url, content=body, headers=headers, timeout=self.timeout_s, follow_redirects=False)
         except httpx.TransportError as error:
             raise transport_error(error, self.name) from None  # the cause's text repeats the secret address
-        failure = as_error(answer, self.name, (self.url,))
+        failure = as_error(answer, self.name, self._secrets())
         if failure is not None:
             raise failure
         return Answer(f"HTTP {answer.status_code}")
+
+    def _secrets(self) -> list[str]:
+        """The address and its parts, the longest first: an error page may repeat any of them."""
+        parsed = urlparse(self.url)
+        parts = [*parsed.path.split("/"), *parsed.query.replace("&", "=").split("=")]
+        found = {self.url, parsed.path, parsed.query, *parts}
+        return sorted((part for part in found if len(part) >= 6), key=len, reverse=True)
 
     def render(self, payload: Mapping[str, Any]) -> Any:
         """The message as JSON values; raises ConfigurationError where the template does not make JSON."""
