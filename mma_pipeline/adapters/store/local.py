@@ -25,6 +25,7 @@ class LocalBackend:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.name = self.root.as_uri().rstrip("/")
+        self.secrets: tuple[str, ...] = ()
 
     def write(self, key: str, data: Payload, digest: Digest, content_type: str, metadata: Mapping[str, str]) -> None:
         """Write beside, flush to disk, then rename: a reader sees the old object or the new one, never a part."""
@@ -45,12 +46,20 @@ class LocalBackend:
             unfinished.unlink(missing_ok=True)
         self._write_note(key, identity, digest, content_type, metadata)
 
-    def read(self, key: str, into: Path | None = None) -> bytes:
-        """Return the file's bytes, or copy them to ``into``."""
-        if into is None:
-            return (self.root / key).read_bytes()
-        shutil.copyfile(self.root / key, into)
-        return b""
+    def read(self, key: str, into: Path | None = None) -> tuple[StoredObject, bytes]:
+        """Read one open file, so that a writer who replaces it meanwhile is not noticed."""
+        with (self.root / key).open("rb") as file:
+            identity = _identity(os.fstat(file.fileno()))
+            data = b""
+            if into is None:
+                data = file.read()
+            else:
+                with into.open("wb") as target:
+                    shutil.copyfileobj(file, target, 1 << 20)
+        note = self._read_note(key, identity)
+        if note is None:
+            return StoredObject(key, identity[1], content_type=guess_content_type(key)), data
+        return _noted(key, identity, note), data
 
     def head(self, key: str) -> StoredObject | None:
         """Look the file up; without a valid note its digest is taken from its content and noted."""
@@ -66,9 +75,7 @@ class LocalBackend:
                 return StoredObject(key, digest.size, digest.sha256, digest.md5, content_type)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return StoredObject(
-            key, identity[1], note["sha256"], note.get("md5"), note["content_type"], dict(note["metadata"])
-        )
+        return _noted(key, identity, note)
 
     def ls(self, prefix: str) -> Iterator[StoredObject]:
         """Walk only the folder that the prefix points into; sizes without digests."""
@@ -143,3 +150,8 @@ class LocalBackend:
 def _identity(stat: os.stat_result) -> tuple[int, ...]:
     """Inode, size and modification time (ns): the file that a note was written for."""
     return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+def _noted(key: str, identity: tuple[int, ...], note: dict[str, Any]) -> StoredObject:
+    """Build the object from a note that is valid for the file."""
+    return StoredObject(key, identity[1], note["sha256"], note.get("md5"), note["content_type"], dict(note["metadata"]))

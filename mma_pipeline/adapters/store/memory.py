@@ -18,6 +18,7 @@ class MemoryBackend:
     def __init__(self, name: str) -> None:
         self.name = f"memory://{name}".rstrip("/")
         self._objects: dict[str, tuple[StoredObject, bytes]] = {}
+        self.secrets: tuple[str, ...] = ()
         self._lock = threading.Lock()
 
     @classmethod
@@ -32,15 +33,15 @@ class MemoryBackend:
         with self._lock:
             self._objects[key] = (found, content)
 
-    def read(self, key: str, into: Path | None = None) -> bytes:
-        """Return the bytes."""
-        if key not in self._objects:
+    def read(self, key: str, into: Path | None = None) -> tuple[StoredObject, bytes]:
+        """Return the entry."""
+        entry = self._objects.get(key)
+        if entry is None:
             raise FileNotFoundError(key)
-        content = self._objects[key][1]
         if into is None:
-            return content
-        into.write_bytes(content)
-        return b""
+            return entry
+        into.write_bytes(entry[1])
+        return entry[0], b""
 
     def head(self, key: str) -> StoredObject | None:
         """Look it up."""

@@ -53,7 +53,7 @@ class Digest:
     def of(cls, data: Payload) -> Digest:
         """Hash bytes, or a file in pieces of 1 MiB."""
         sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
-        for piece in _pieces(data):
+        for piece in pieces(data, _CHUNK):
             sha256.update(piece)
             md5.update(piece)
             size += len(piece)
@@ -73,12 +73,17 @@ class Backend(Protocol):
 
     name: str
     """What errors and `Store.url` call the place, without credentials, ending without a slash."""
+    secrets: tuple[str, ...]
+    """Values that no message may show."""
 
     def write(self, key: str, data: Payload, digest: Digest, content_type: str, metadata: Mapping[str, str]) -> None:
         """Put the object there in one step as a reader sees it; the server verifies what it received."""
 
-    def read(self, key: str, into: Path | None = None) -> bytes:
-        """Return the content; with ``into`` write it to that file and return nothing (empty bytes)."""
+    def read(self, key: str, into: Path | None = None) -> tuple[StoredObject, bytes]:
+        """Return one version of the object, what is said of it and its content, in one request.
+
+        With ``into`` the content goes to that file, and the bytes returned are empty.
+        """
 
     def head(self, key: str) -> StoredObject | None:
         """Look up one object without reading it, None if it is not there."""
@@ -104,12 +109,18 @@ def guess_content_type(key: str) -> str:
     return mimetypes.guess_type(key, strict=False)[0] or "application/octet-stream"
 
 
-def _pieces(data: Payload) -> Iterator[bytes | memoryview]:
+def pieces(data: Payload, size: int) -> Iterator[bytes]:
+    """Yield the content in pieces of ``size`` bytes (the last may be shorter)."""
     if isinstance(data, bytes):
-        view = memoryview(data)
-        for start in range(0, len(view), _CHUNK):
-            yield view[start : start + _CHUNK]
+        for start in range(0, len(data), size):
+            yield data[start : start + size]
         return
     with data.open("rb") as file:
-        while piece := file.read(_CHUNK):
+        while piece := file.read(size):
             yield piece
+
+
+def check_size(found: StoredObject, received: int) -> None:
+    """Raise EOFError (worth another try) if a connection ended before the last byte."""
+    if received != found.size:
+        raise EOFError(f"received {received} of {found.size} bytes")

@@ -7,7 +7,9 @@ is compared with its digest, failures are translated and retried within limits.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -27,6 +29,9 @@ from mma_pipeline.adapters.store.model import Backend, Digest, Payload, StoredOb
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
+_NOTE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_NOTES_BYTES = 1900
+"""S3 allows 2,048; the digest takes some."""
 
 
 class Store:
@@ -47,10 +52,15 @@ class Store:
 
     @classmethod
     def open(cls, url: str | Path, **options: Any) -> Store:
-        """Open a store by URL: a path, ``file:///…`` or ``memory://name``.
+        """Open a store by URL; makes no request.
+
+        Args:
+            url: a folder, ``file:///…``, ``memory://name``, ``s3://bucket/prefix``, ``abfs://container``,
+                ``swift://container``; ``abfs://`` alone takes the first segment of each key as container.
+            options: those of `Store` and of `mma_pipeline.adapters.store.opening.backend_for`.
 
         Raises:
-            ConfigurationError: an address that no backend serves, or an option that is missing.
+            ConfigurationError: an address that no backend serves, or a setting that is missing.
         """
         from mma_pipeline.adapters.store.opening import backend_for
 
@@ -74,7 +84,7 @@ class Store:
             key: relative POSIX path.
             data: bytes, or the path of a file that is not to be held in memory.
             content_type: media type; by default from the key's ending.
-            metadata: short names (ASCII letters, digits, ``_`` or ``-``) and values (printable ASCII), not secrets.
+            metadata: names (a-z, 0-9, ``_``) and values (printable ASCII, at most 256), never secrets.
 
         Returns:
             The object with its digest; ``written`` is False if nothing had to be done.
@@ -103,18 +113,23 @@ class Store:
             NotFoundError: no such object.
             DigestError: the bytes are not those that were written.
         """
-        check_key(key)
-        data = self._try("get", key, lambda: self._backend.read(key))
-        self._compare(key, Digest.of(data))
-        return data
+        return self.read(key)[1]
 
-    def get_file(self, key: str, path: Path) -> Digest:
+    def get_file(self, key: str, path: Path) -> StoredObject:
         """Write one object to a local file without holding it in memory; errors as for `get`."""
         check_key(key)
-        self._try("get", key, lambda: self._backend.read(key, path))
+        found, _ = self._try("get", key, lambda: self._backend.read(key, path))
         digest = Digest.of(path)
-        self._compare(key, digest)
-        return digest
+        self._compare(found, digest)
+        return replace(found, sha256=digest.sha256, md5=digest.md5)
+
+    def read(self, key: str) -> tuple[StoredObject, bytes]:
+        """Return one object with what is said of it, compared with its digest; errors as for `get`."""
+        check_key(key)
+        found, data = self._try("get", key, lambda: self._backend.read(key))
+        digest = Digest.of(data)
+        self._compare(found, digest)
+        return replace(found, sha256=digest.sha256, md5=digest.md5), data
 
     def stat(self, key: str) -> StoredObject | None:
         """Look one object up (one request, no listing), None if it is not there."""
@@ -149,7 +164,8 @@ class Store:
         Raises:
             NotFoundError: no such object.
         """
-        check_key(key)
+        if self.stat(key) is None:
+            raise NotFoundError(f"delete {self.url(key)}: there is no such object")
         if self._may_write("delete", key):
             self._try("delete", key, lambda: self._backend.delete(key))
 
@@ -166,14 +182,13 @@ class Store:
         """Address of an object (or of the store), without credentials."""
         return f"{self._backend.name}/{quote(key)}" if key else self._backend.name
 
-    def _compare(self, key: str, digest: Digest) -> None:
-        found = self.stat(key)
-        if found is None or (found.sha256 is None and found.md5 is None) or digest.same_as(found):
-            return
-        raise DigestError(
-            f"get {self.url(key)}: {digest.size} bytes with SHA-256 {digest.sha256[:12]}… are not the "
-            f"{found.size} bytes that were written; restore the object or write it again"
-        )
+    def _compare(self, found: StoredObject, digest: Digest) -> None:
+        known = found.sha256 is not None or found.md5 is not None
+        if known and not digest.same_as(found):
+            raise DigestError(
+                f"get {self.url(found.key)}: {digest.size} bytes with SHA-256 {digest.sha256[:12]}… are not the "
+                f"{found.size} bytes that were written; restore the object or write it again"
+            )
 
     def _may_write(self, action: str, key: str) -> bool:
         if not self._writes:
@@ -187,7 +202,7 @@ class Store:
             try:
                 return request()
             except Exception as exc:  # noqa: BLE001  (every library has errors of its own: sorted in one place)
-                failure = as_adapter_error(exc, action, self.url(key))
+                failure = as_adapter_error(exc, action, self.url(key), self._backend.secrets)
             raise failure  # outside the handler: the library's exception, which may hold secrets, is not chained
 
         retrying = tenacity.Retrying(
@@ -206,12 +221,14 @@ class Store:
 
 
 def _checked_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Refuse what one of the stores could not carry: Azure wants identifiers, Swift 256 letters, S3 2 KB in all."""
     for name, value in metadata.items():
-        plain = name.replace("-", "").replace("_", "")
-        if not (plain.isascii() and plain.isalnum() and name == name.lower()):
-            raise InvalidKeyError(f"metadata name {name!r} refused: lower-case ASCII letters, digits, - and _ only")
-        if not (value.isascii() and value.isprintable() and value == value.strip()):
-            raise InvalidKeyError(f"metadata value of {name!r} refused: printable ASCII only")
+        if not _NOTE_NAME.fullmatch(name) or name == "sha256":
+            raise InvalidKeyError(f"metadata name {name!r:.80} refused: a-z, 0-9 and _, starting with a letter")
+        if not (value.isascii() and value.isprintable() and value == value.strip() and 0 < len(value) <= 256):
+            raise InvalidKeyError(f"metadata value of {name!r} refused: 1 to 256 letters of printable ASCII")
+    if sum(len(name) + len(value) for name, value in metadata.items()) > _NOTES_BYTES:
+        raise InvalidKeyError(f"metadata refused: more than {_NOTES_BYTES} bytes in all")
     return dict(metadata)
 
 

@@ -134,7 +134,9 @@ class StoreContract:
                 act()
         assert store.ls() == []
 
-    @pytest.mark.parametrize("metadata", [{"Übel": "x"}, {"a": "ü"}, {"a": "x\ny"}, {"": "x"}])
+    @pytest.mark.parametrize(
+        "metadata", [{"Übel": "x"}, {"a": "ü"}, {"a": "x\ny"}, {"": "x"}, {"a-b": "x"}, {"a": ""}, {"a": "x" * 300}]
+    )
     def test_metadata_is_plain(self, store: Store, metadata: dict[str, str]) -> None:
         """Metadata that HTTP headers cannot carry are refused before anything is written."""
         with pytest.raises(InvalidKeyError):
@@ -173,7 +175,7 @@ class StoreContract:
 
         def read() -> None:
             while not stop.is_set():
-                data = store._backend.read("hot")
+                data = store._backend.read("hot")[1]
                 if data not in versions:
                     wrong.append(len(data))
 
