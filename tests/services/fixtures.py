@@ -63,3 +63,30 @@ def postgres() -> Iterator[object]:
 def postgres_url(postgres: object) -> str:
     """The URL of an empty PostgreSQL database of the test's own."""
     return postgres.create_database()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[object]:
+    """A running S3 server that authenticates (tests.services.s3.S3Server); use a bucket or prefix of your own."""
+    from tests.services.s3 import S3Server
+
+    with needs("S3"), S3Server.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[object]:
+    """A running Azure Blob server (tests.services.azurite.Azurite); use a container of your own."""
+    from tests.services.azurite import Azurite
+
+    with needs("Azurite"), Azurite.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def swift_cluster() -> Iterator[object]:
+    """A running OpenStack Swift with Keystone (tests.services.swift_cluster.SwiftCluster); use your own container."""
+    from tests.services.swift_cluster import SwiftCluster
+
+    with needs("OpenStack Swift"), SwiftCluster.running() as cluster:
+        yield cluster

@@ -58,7 +58,7 @@ class AzureBackend:
     def write(self, key: str, data: Payload, digest: Digest, content_type: str, metadata: Mapping[str, str]) -> None:
         """Upload; above 64 MiB in blocks that become the blob when the last one was accepted."""
         notes = {**metadata, "sha256": digest.sha256}
-        self._run(lambda: self._write(key, data, digest, content_type, notes))
+        self._run(lambda: self._in_container(key, lambda: self._upload(key, data, digest, content_type, notes)))
 
     def read(self, key: str, into: Path | None = None) -> tuple[StoredObject, bytes]:
         """Get what is said of the blob and its bytes from one answer."""
@@ -74,7 +74,7 @@ class AzureBackend:
 
     def copy(self, src: str, dst: str) -> None:
         """Copy on the server's side; type and metadata come along."""
-        self._run(lambda: self._copy(src, dst))
+        self._run(lambda: self._in_container(dst, lambda: self._copy(src, dst)))
 
     def delete(self, key: str) -> None:
         """Delete the blob."""
@@ -106,18 +106,17 @@ class AzureBackend:
         async with self._fs.service_client.get_blob_client(container=container, blob=name) as blob:
             yield blob
 
-    async def _write(
-        self, key: str, data: Payload, digest: Digest, content_type: str, metadata: Mapping[str, str]
-    ) -> None:
+    async def _in_container(self, key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do what needs the key's container, which may have to be made first."""
         from azure.core.exceptions import ResourceNotFoundError
 
         try:
-            await self._upload(key, data, digest, content_type, metadata)
+            await work()
         except ResourceNotFoundError as exc:
             if not self._create or getattr(exc, "error_code", None) != "ContainerNotFound":
                 raise
             await self._make_container(self._place(key)[0])
-            await self._upload(key, data, digest, content_type, metadata)
+            await work()
 
     async def _make_container(self, container: str) -> None:
         from azure.core.exceptions import ResourceExistsError

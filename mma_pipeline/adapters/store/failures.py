@@ -26,7 +26,7 @@ _WRONG = {
 }  # fmt: skip
 
 _NO_CONTAINER = {"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"}
-_FULL_CODES = {"XMinioStorageFull", "QuotaExceeded", "XAmzQuotaExceeded", "AccountQuotaExceeded"}
+_FULL_CODES = {"EntityTooLarge", "XMinioStorageFull", "QuotaExceeded", "XAmzQuotaExceeded", "AccountQuotaExceeded"}
 _DAMAGED_CODES = {
     "BadDigest", "XAmzContentSHA256Mismatch", "Md5Mismatch", "IncompleteBody", "RequestTimeout", "InvalidBlockList",
     "InvalidBlobOrBlock", "NoSuchUpload",
@@ -40,10 +40,10 @@ _CREDENTIAL_CLASSES = {
     "ClientAuthenticationError", "CredentialUnavailableError", "Unauthorized", "MissingAuthPlugin",
 }  # fmt: skip
 _CONNECTION_CLASSES = {
-    "HTTPClientError", "ConnectionClosedError", "IncompleteRead", "IncompleteReadError", "ResponseStreamingError",
+    "HTTPClientError", "ConnectionError", "IncompleteRead", "IncompleteReadError", "ResponseStreamingError",
     "ResponseParserError", "ClientPayloadError", "ClientConnectionError", "ServerDisconnectedError", "FSTimeoutError",
     "ServiceRequestError", "ServiceResponseError", "ConnectFailure", "ConnectTimeout", "UnknownConnectionError",
-    "ProtocolError", "HTTPException", "RetriableConnectionFailure", "ReadTimeoutError",
+    "ConnectionClosedError", "ProtocolError", "HTTPException", "RetriableConnectionFailure", "ReadTimeoutError",
 }  # fmt: skip
 
 

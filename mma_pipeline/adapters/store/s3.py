@@ -99,9 +99,7 @@ class S3Backend:
         """Page through the bucket, 1,000 keys a request."""
         token: dict[str, str] = {}
         while True:
-            page = self._fs.call_s3(
-                "list_objects_v2", Bucket=self._bucket, Prefix=self._prefix + prefix, EncodingType="url", **token
-            )
+            page = self._fs.call_s3("list_objects_v2", Bucket=self._bucket, Prefix=self._prefix + prefix, **token)
             for entry in page.get("Contents", ()):
                 key = entry["Key"].removeprefix(self._prefix)
                 if not key.endswith("/"):  # a folder's marker

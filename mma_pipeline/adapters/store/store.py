@@ -180,7 +180,8 @@ class Store:
 
     def url(self, key: str = "") -> str:
         """Address of an object (or of the store), without credentials."""
-        return f"{self._backend.name}/{quote(key)}" if key else self._backend.name
+        place = self._backend.name
+        return f"{place if place.endswith('/') else f'{place}/'}{quote(key)}" if key else place
 
     def _compare(self, found: StoredObject, digest: Digest) -> None:
         known = found.sha256 is not None or found.md5 is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -28,9 +29,6 @@ def keystone_session(environ: Mapping[str, str], timeout_s: float) -> Any:
     Raises:
         ConfigurationError: a name without which no login is possible is missing.
     """
-    from keystoneauth1 import session
-    from keystoneauth1.identity import v3
-
     auth_url = _needed(environ, "OS_AUTH_URL").rstrip("/")
     if not auth_url.endswith("/v3"):
         auth_url += "/v3"
@@ -40,20 +38,31 @@ def keystone_session(environ: Mapping[str, str], timeout_s: float) -> Any:
     else:
         username, secret = _needed(environ, "OS_USERNAME"), _needed(environ, "OS_PASSWORD")
         application = username if _CREDENTIAL_ID.fullmatch(username) else None
+    cacert = environ.get("OS_CACERT") or None
     if application:
-        auth: Any = v3.ApplicationCredential(
-            auth_url, application_credential_id=application, application_credential_secret=secret
+        return _session(
+            timeout_s, cacert, auth_url, application_credential_id=application, application_credential_secret=secret
         )
-    else:
-        auth = v3.Password(
-            auth_url,
-            username=username,
-            password=secret,
-            project_name=_needed(environ, "OS_PROJECT_NAME"),
-            user_domain_name=environ.get("OS_USER_DOMAIN_NAME") or "Default",
-            project_domain_name=environ.get("OS_PROJECT_DOMAIN_NAME") or "Default",
-        )
-    return session.Session(auth=auth, timeout=timeout_s, verify=environ.get("OS_CACERT") or True)
+    return _session(
+        timeout_s,
+        cacert,
+        auth_url,
+        username=username,
+        password=secret,
+        project_name=_needed(environ, "OS_PROJECT_NAME"),
+        user_domain_name=environ.get("OS_USER_DOMAIN_NAME") or "Default",
+        project_domain_name=environ.get("OS_PROJECT_DOMAIN_NAME") or "Default",
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _session(timeout_s: float, cacert: str | None, auth_url: str, **login: str) -> Any:
+    """One session per login and process: a token serves every store that is opened with it."""
+    from keystoneauth1 import session
+    from keystoneauth1.identity import v3
+
+    kind: Any = v3.ApplicationCredential if "application_credential_id" in login else v3.Password
+    return session.Session(auth=kind(auth_url, **login), timeout=timeout_s, verify=cacert or True)
 
 
 def _needed(environ: Mapping[str, str], name: str) -> str:

@@ -273,6 +273,12 @@ class SwiftFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         self.call(swift.delete_object, *self._split(path))
         self.rm_segments(parts)
 
+    def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
+        """Delete files, with ``recursive`` all below a path (directories are only names, there is nothing else)."""
+        for one in [path] if isinstance(path, str) else path:
+            for name in self.find(one, maxdepth=maxdepth) if recursive else [one]:
+                self.rm_file(name)
+
     def rm_segments(self, segments: list[tuple[str, str]]) -> None:
         """Delete segments that no manifest names any more; those already gone are as wanted."""
         for container, name in segments:

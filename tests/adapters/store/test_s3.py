@@ -1,0 +1,95 @@
+"""The S3 store, on moto's server and on Swift's S3 interface with Keystone's credentials."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from mma_pipeline.adapters.errors import PermanentError, StoreFullError
+from mma_pipeline.adapters.store import Store
+from tests.adapters.store.remote import Place, RemoteContract
+from tests.services.s3 import S3Server
+from tests.services.swift_cluster import SwiftCluster
+
+pytestmark = pytest.mark.service("s3")
+
+
+class TestS3(RemoteContract):
+    """moto's server, which checks signatures."""
+
+    @pytest.fixture
+    def place(self, s3_server: S3Server) -> Place:
+        """A prefix of its own in a bucket."""
+        client = s3_server.client()
+        if "stores" not in [b["Name"] for b in client.list_buckets()["Buckets"]]:  # type: ignore[attr-defined]
+            where = {"LocationConstraint": "eu-west-1"}
+            client.create_bucket(Bucket="stores", CreateBucketConfiguration=where)  # type: ignore[attr-defined]
+        return Place(
+            f"s3://stores/{uuid.uuid4().hex}", s3_server.port, s3_server.environ_at, ("AWS_SECRET_ACCESS_KEY",)
+        )
+
+    def test_large_object_is_multipart(self, place: Place, store: Store, s3_server: S3Server) -> None:
+        """What is large goes in parts, and the server knows type and metadata as any client sees them."""
+        store.put("x.json", b"n" * (20 << 20), metadata={"offset": "7"})
+        seen = s3_server.client().head_object(  # type: ignore[attr-defined]
+            Bucket="stores", Key=place.url.removeprefix("s3://stores/") + "/x.json"
+        )
+        assert seen["ETag"].endswith('-2"')
+        assert (seen["ContentType"], seen["Metadata"]["offset"]) == ("application/json", "7")
+
+    def test_written_by_others(self, place: Place, store: Store, s3_server: S3Server) -> None:
+        """An object without our digest counts as unchanged if its MD5 agrees, and is written anew if not."""
+        key = place.url.removeprefix("s3://stores/") + "/fit/a.json"
+        s3_server.client().put_object(Bucket="stores", Key=key, Body=b"{}")  # type: ignore[attr-defined]
+        assert not store.put("fit/a.json", b"{}").written
+        assert store.get("fit/a.json") == b"{}"
+        assert store.put("fit/a.json", b"[]").written
+
+    def test_missing_bucket(self, s3_server: S3Server) -> None:
+        """A bucket that is not there is said to be not there, and is not made unless asked for."""
+        name = f"missing-{uuid.uuid4().hex}"
+        with pytest.raises(PermanentError, match="does not exist"):
+            Store.open(f"s3://{name}", environ=s3_server.environ).put("a", b"1")
+        assert Store.open(f"s3://{name}", environ=s3_server.environ, create=True).put("a", b"1").written
+
+
+class TestS3OnSwift:
+    """An S3 server of another make: Swift's, with Keystone's EC2 credentials."""
+
+    @pytest.fixture
+    def store(self, swift_cluster: SwiftCluster) -> Store:
+        """A bucket of its own."""
+        environ = swift_cluster.s3_environ()
+        return Store.open(f"s3://b{uuid.uuid4().hex}", environ=environ, create=True, first_wait_s=0.05)
+
+    def test_round_trip(self, store: Store) -> None:
+        """Written, read, looked up, listed, copied, deleted; small and in parts."""
+        store.put("fit/ü☄.json", b"{}", metadata={"offset": "1"})
+        store.put("fit/large", b"n" * (17 << 20))
+        assert store.get("fit/ü☄.json") == b"{}"
+        found = store.stat("fit/large")
+        assert found is not None
+        assert found.size == 17 << 20
+        assert [o.key for o in store.ls("fit/")] == ["fit/large", "fit/ü☄.json"]
+        assert store.copy("fit/ü☄.json", "b").metadata == {"offset": "1"}
+        store.delete("fit/large")
+        assert store.stat("fit/large") is None
+
+    def test_no_space(self, store: Store, swift_cluster: SwiftCluster) -> None:
+        """Over the quota: a StoreFullError, and the old object stays."""
+        store.put("a", b"old")
+        quota = Store.open(store.url().replace("s3://", "swift://"), environ=swift_cluster.environ())
+        set_quota(quota, 1000)
+        with pytest.raises(StoreFullError, match="quota"):
+            store.put("a", b"n" * 2000)
+        assert store.get("a") == b"old"
+
+
+def set_quota(store: Store, size: int) -> None:
+    """Limit a Swift container to ``size`` bytes."""
+    from swiftclient import client
+
+    backend = store._backend
+    headers = {"X-Container-Meta-Quota-Bytes": str(size)}
+    backend._fs.call(client.post_container, backend._container, headers=headers)  # type: ignore[attr-defined]

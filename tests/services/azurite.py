@@ -1,0 +1,74 @@
+"""Azurite, Microsoft's emulator of Azure Blob Storage; it checks signatures and digests as the service does.
+
+``with Azurite.running() as server: Store.open("abfs://fit", environ=server.environ)``.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.services.installed import azurite_folder
+from tests.services.process import Child, ServiceUnavailableError, free_ports, port_open
+
+ACCOUNT = "mmatests"
+
+
+class Azurite:
+    """One server with one account, its files in a throw-away folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Prepare (not start) a server whose files lie in `folder`."""
+        self.folder = folder
+        self.key = base64.b64encode(os.urandom(48)).decode()
+        (self.port,) = free_ports(1)
+        self._child: Child | None = None
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls) -> Iterator[Azurite]:
+        """Run a server in a throw-away folder."""
+        with tempfile.TemporaryDirectory(prefix="mma-azurite-") as folder:
+            server = cls(Path(folder))
+            server.start()
+            try:
+                yield server
+            finally:
+                server.stop()
+
+    def start(self) -> None:
+        """Start and wait until it listens."""
+        node = shutil.which("node")
+        if node is None:
+            raise ServiceUnavailableError("no node: install Node.js 20 or newer with npm")
+        script = azurite_folder() / "node_modules/azurite/dist/src/blob/main.js"
+        command = [node, str(script), "--blobPort", str(self.port), "--location", str(self.folder)]
+        command += ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+        environ = {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{self.key}"}
+        self._child = Child("Azurite", command, self.folder / "azurite.log", env=environ, cwd=self.folder)
+        self._child.wait_ready(lambda: port_open(self.port))
+
+    def stop(self) -> None:
+        """End the server."""
+        if self._child is not None:
+            self._child.end(signal.SIGKILL)
+            self._child = None
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment names under which a store finds the server."""
+        return self.environ_at(self.port)
+
+    def environ_at(self, port: int) -> dict[str, str]:
+        """The same, by way of a proxy's port."""
+        return {
+            "AZURE_ACCOUNT_NAME": ACCOUNT,
+            "AZURE_ACCOUNT_KEY": self.key,
+            "AZURE_BLOB_ENDPOINT": f"http://127.0.0.1:{port}/{ACCOUNT}",
+        }

@@ -1,0 +1,84 @@
+"""Servers that come from package registries: installed once, pinned with hashes, into the user's cache folder.
+
+The folder's name holds the digest of the lock file, so that a new pin installs anew. MMA_SERVICES_DIR names another
+place (a cache that a CI system keeps).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.services.process import ServiceUnavailableError
+
+HERE = Path(__file__).parent
+
+
+def cache() -> Path:
+    """Return the folder that holds installed servers."""
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mma_pipeline"
+    return Path(os.environ.get("MMA_SERVICES_DIR", home))
+
+
+def azurite_folder() -> Path:
+    """Return the folder with Azurite's ``node_modules``; ServiceUnavailableError without Node.js or npm."""
+
+    def install(folder: Path) -> None:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / "azurite" / name, folder)
+        if shutil.which("npm") is None:
+            raise ServiceUnavailableError("no npm: install Node.js 20 or newer with npm")
+        # no package's own scripts are run: Azurite needs none
+        _run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
+
+    return once("azurite", [HERE / "azurite" / "package-lock.json"], install)
+
+
+def swift_environment() -> Path:
+    """Return the folder whose ``venv`` holds Swift and Keystone."""
+
+    def install(folder: Path) -> None:
+        requirements = str(HERE / "swift" / "requirements.txt")
+        uv = shutil.which("uv") or shutil.which("uv", path="/opt/uvenv/bin")
+        if uv:
+            _run([uv, "venv", "-q", "--python", sys.executable, str(folder / "venv")], folder)
+            python = str(folder / "venv/bin/python")
+            _run([uv, "pip", "install", "-q", "--python", python, "--require-hashes", "-r", requirements], folder)
+        else:
+            _run([sys.executable, "-m", "venv", str(folder / "venv")], folder)
+            pip = [str(folder / "venv/bin/python"), "-m", "pip", "install", "-q", "--require-hashes"]
+            _run([*pip, "-r", requirements], folder)
+
+    return once("swift", [HERE / "swift" / "requirements.txt"], install)
+
+
+def once(name: str, made_from: list[Path], install: Callable[[Path], None]) -> Path:
+    """Install into a folder named by the digest of what it is made from, unless it is there; safe in parallel."""
+    home = cache()
+    home.mkdir(parents=True, exist_ok=True)
+    content = b"".join(path.read_bytes() for path in made_from)
+    folder = home / f"{name}-{hashlib.sha256(content).hexdigest()[:12]}"
+    with (home / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            install(folder)
+            (folder / "complete").touch()
+    return folder
+
+
+def _run(command: list[str], folder: Path) -> None:
+    with tempfile.TemporaryFile("w+") as said:
+        try:
+            subprocess.run(command, cwd=folder, stdout=said, stderr=said, check=True, timeout=900)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
+            said.seek(0)
+            raise ServiceUnavailableError(f"{command[0]} could not install: {error}: {said.read()[-600:]}") from error
