@@ -175,7 +175,7 @@ class StoreContract:
 
         def read() -> None:
             while not stop.is_set():
-                data = store._backend.read("hot")[1]
+                data = store.get("hot")
                 if data not in versions:
                     wrong.append(len(data))
 
