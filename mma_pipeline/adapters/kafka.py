@@ -207,11 +207,15 @@ class StreamReader:
                         partitions[partition] = gap.resumed
         self._refreshed = time.monotonic()
         if wanted != self._position:
-            self._consumer.assign([TopicPartition(t, p, o) for t, parts in wanted.items() for p, o in parts.items()])
             self._position = wanted
+            self._assign()
         for gap in gaps:
             _log.error("stream %s: %s", self.config.name, gap)
         return gaps
+
+    def _assign(self) -> None:
+        parts = [TopicPartition(t, p, o) for t, found in self._position.items() for p, o in found.items()]
+        self._consumer.assign(parts)
 
     def _partitions(self, topic: str) -> Sequence[int]:
         try:
@@ -261,7 +265,8 @@ class StreamReader:
             gap = self._gap(topic, partition, position)
             resumed = position if gap is None else gap.resumed
             self._position[topic][partition] = resumed
-            self._consumer.seek(TopicPartition(topic, partition, resumed))
+            # Not seek: it fails while the partition is being looked up anew, as after its topic was recreated.
+            self._assign()
             if gap is None:
                 return []
             _log.error("stream %s: %s", self.config.name, gap)
