@@ -87,15 +87,17 @@ def cap_rows(order: IntArray, ipix: IntArray, ra: float, dec: float, radius: flo
     distance = separation(centre_ra, centre_dec, ra, dec)
     reach = _pixel_radius()[order]
     fraction = (distance <= radius).astype(np.float64)
-    for row in np.flatnonzero(np.abs(distance - radius) < reach):
-        # A circle much smaller than the pixel would slip between the children: go on until they resolve it.
-        extra = depth
-        while extra < 9 and order[row] + extra < MAX_ORDER and _pixel_radius()[order[row] + extra] > radius / 25:
-            extra += 1
-        extra = min(extra, int(MAX_ORDER - order[row]))
-        children = (ipix[row] << (2 * extra)) + np.arange(np.int64(1) << (2 * extra))
-        child_ra, child_dec = pixel_centres(np.full(children.size, order[row] + extra), children)
-        fraction[row] = np.mean(separation(child_ra, child_dec, ra, dec) <= radius)
+    crossed = np.flatnonzero(np.abs(distance - radius) < reach)
+    # A circle much smaller than its pixel would slip between the children: divide until they resolve it.
+    wanted = int(np.searchsorted(-_pixel_radius(), -radius / 25.0))
+    extra = np.clip(wanted - order[crossed], depth, 9)
+    extra = np.minimum(extra, MAX_ORDER - order[crossed])
+    for step in np.unique(extra):
+        rows = crossed[extra == step]
+        for block in np.array_split(rows, max(1, (rows.size << int(2 * step)) >> 18)):
+            children = (ipix[block, np.newaxis] << (2 * step)) + np.arange(np.int64(1) << (2 * step))
+            child_ra, child_dec = pixel_centres((order[block] + step)[:, np.newaxis], children)
+            fraction[block] = np.mean(separation(child_ra, child_dec, ra, dec) <= radius, axis=1)
     return fraction
 
 
