@@ -112,8 +112,8 @@ def test_moc_is_a_true_spherical_cap(ra: float, dec: float, radius: float) -> No
 
     cells = _cells(_cap(ra, dec, radius))
     assert max(map(int, cells)) <= 9
-    expected = 2 * np.pi * (1 - np.cos(np.radians(radius)))
-    assert _area(cells) == pytest.approx(expected, rel=0.02)
+    smallest, largest = (2 * np.pi * (1 - np.cos(np.radians(r))) for r in (radius, radius + 0.15))
+    assert smallest <= _area(cells) <= largest, "every cell that the cap touches, 0.11 deg wide, and no other"
     moc = MOC.from_json(cells)
     rng = np.random.default_rng(0)
     lon, lat = rng.uniform(0, 360, 400), np.degrees(np.arcsin(rng.uniform(-1, 1, 400)))
