@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import lzma
+import struct
+import zlib
+from itertools import islice
 from typing import Any
 
 from mma_pipeline.notices.errors import NoticeError
@@ -15,7 +19,8 @@ def decode_avro(data: bytes) -> dict[str, Any]:
     import fastavro
 
     try:
-        records = list(fastavro.reader(io.BytesIO(data)))
+        # Two tell one from many; a damaged count could promise records without end.
+        records = list(islice(fastavro.reader(io.BytesIO(data)), 2))
     # fastavro lets whatever its decoder stumbles over escape: the message is damaged in every such case.
     except (
         ValueError,
@@ -26,8 +31,13 @@ def decode_avro(data: bytes) -> dict[str, Any]:
         OverflowError,
         AttributeError,
         StopIteration,
+        RecursionError,
+        MemoryError,
+        zlib.error,
+        struct.error,
+        lzma.LZMAError,
     ) as error:
-        raise NoticeError(f"the message is not a readable Avro file: {type(error).__name__}") from error
+        raise NoticeError("the message is not a readable Avro file: it is damaged or cut short") from error
     if len(records) != 1 or not isinstance(records[0], dict):
-        raise NoticeError(f"the Avro file holds {len(records)} records where one alert belongs")
+        raise NoticeError("the Avro file does not hold exactly one alert")
     return records[0]

@@ -314,7 +314,7 @@ def decode_offsets(cursor: str | None) -> Offsets:
     try:
         decoded = json.loads(cursor)
         return {str(t): {int(p): int(o) for p, o in parts.items()} for t, parts in decoded.items()}
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, OverflowError, RecursionError) as error:
         raise PermanentError(
             f"the sensor's cursor {cursor[:80]!r} is not a map of topic to partition to offset: reset it in the UI"
         ) from error

@@ -21,6 +21,12 @@ from mma_pipeline.notices.model import LvkNotice
 
 _log = logging.getLogger(__name__)
 
+#: Characters of a reason: one line for a person, whatever the message holds.
+MAX_REASON = 400
+#: A map of an alert is refused when it is larger than this once decompressed: the largest real ones are 13 MB, and
+#: what a few kilobytes of gzip can grow to must not take the memory of the stream's reader.
+MAX_MAP_BYTES = 200_000_000
+
 Facts = Mapping[str, Any]
 #: Bytes to the versions they bring, with facts in JSON values; raises NoticeError or SkyMapError.
 Parser = Callable[[bytes], tuple[tuple[EventVersion, Facts], ...]]
@@ -43,13 +49,22 @@ def ingest(archive: Archive, message: StreamMessage, parse: Parser) -> Recorded 
         versions = parse(message.body)
     except (NoticeError, SkyMapError) as error:
         reason = str(error)
-    except Exception as error:  # noqa: BLE001 - one message that nobody foresaw must not stop the stream behind it
+    except Exception:  # noqa: BLE001 - one message that nobody foresaw must not stop the stream behind it
         _log.exception("%s: the parser failed in an unforeseen way", message.coordinates)
-        reason = f"the parser failed in an unforeseen way ({type(error).__name__}): please report this message"
+        reason = (
+            f"the parser failed in an unforeseen way (see the log, {message.coordinates}): please report this message"
+        )
     else:
         return archive.record(message, versions)
+    reason = presentable(reason)
     _log.warning("%s put in quarantine: %s", message.coordinates, reason)
     return Quarantined(archive.quarantine(message, reason), message, reason)
+
+
+def presentable(reason: str) -> str:
+    """A reason of bounded length without control characters and lone surrogates, which databases and pages refuse."""
+    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in reason)
+    return plain if len(plain) <= MAX_REASON else plain[: MAX_REASON - 1] + "…"
 
 
 def read_alert(body: bytes) -> LvkNotice:
@@ -117,9 +132,10 @@ def requests_of(recorded: Recorded) -> tuple[VersionRecord, ...]:
 
 
 def _check_map(data: bytes, version: EventVersion) -> None:
+    from mma_pipeline.science.fitstable import gunzip
     from mma_pipeline.science.skymap import SkyMapError, decode_skymap
 
     try:
-        decode_skymap(data)
+        decode_skymap(gunzip(data, MAX_MAP_BYTES))
     except SkyMapError as error:
         raise NoticeError(f"the map of {version.event_id} {version.label} cannot be used: {error}") from error

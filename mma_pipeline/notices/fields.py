@@ -11,6 +11,9 @@ from typing import Any, NoReturn
 
 from .errors import NoticeError
 
+#: Alerts nest three levels deep; more is left for keys that may come.
+MAX_DEPTH = 32
+
 
 def decode_json(data: bytes) -> dict[str, Any]:
     """Decode one JSON object; raises NoticeError for anything else, NaN and Infinity included (RFC 8259)."""
@@ -24,11 +27,30 @@ def decode_json(data: bytes) -> dict[str, Any]:
         raise NoticeError(f"the message is not JSON: {error.msg} at character {error.pos}") from error
     except RecursionError as error:
         raise NoticeError("the message is JSON nested too deeply") from error
+    except NoticeError:
+        raise
     except ValueError as error:
-        raise NoticeError(f"the message is not JSON: {error}") from error
+        # The one left: Python refuses to read integers of thousands of digits.
+        raise NoticeError("the message holds a number with too many digits") from error
     if not isinstance(record, dict):
         raise NoticeError(f"the message is a JSON {kind_of(record)} where an object belongs")
+    _check_depth(record)
     return record
+
+
+def _check_depth(record: object) -> None:
+    """Raise NoticeError where objects and lists are nested deeper than any alert, before something recurses on them."""
+    level: list[object] = [record]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise NoticeError(f"the message is JSON nested deeper than {MAX_DEPTH} levels")
 
 
 def object_at(record: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
@@ -77,7 +99,7 @@ def number_at(record: Mapping[str, Any], key: str, name: str) -> float | None:
 def numbers_at(record: Mapping[str, Any], key: str) -> Mapping[str, float]:
     """The map of names to finite numbers at `key`, empty where absent; null entries are left out."""
     values = object_at(record, key) or {}
-    return MappingProxyType({str(k): finite(v, f"{key}.{str(k)[:40]}") for k, v in values.items() if v is not None})
+    return MappingProxyType({str(k): finite(v, f"{key}.{str(k)!r:.42}") for k, v in values.items() if v is not None})
 
 
 def series_at(record: Mapping[str, Any], key: str) -> tuple[float, ...]:
@@ -110,4 +132,5 @@ def _refuse_constant(name: str) -> NoReturn:
 def kind_of(value: object) -> str:
     """The JSON name of a value's kind, for messages to people."""
     names = {dict: "object", list: "list", str: "text", bool: "boolean", int: "number", float: "number"}
-    return "null" if value is None else names.get(type(value), type(value).__name__)
+    names[bytes] = "piece of binary data"
+    return "null" if value is None else names.get(type(value), "value of another kind")

@@ -55,7 +55,9 @@ class EventVersion:
     @property
     def partition_key(self) -> str:
         """Key such as `S230518h-Preliminary-20230518T133818-1a2b3c4d5e`."""
-        return f"{self.event_id}-{self.label}-{self.created.strftime(_TIME)}-{self.digest}"
+        # strftime writes years before 1000 with fewer than four digits on Linux.
+        created = f"{self.created.year:04d}{self.created:%m%dT%H%M%S}"
+        return f"{self.event_id}-{self.label}-{created}-{self.digest}"
 
     @property
     def role(self) -> Role:

@@ -214,9 +214,9 @@ def _map_digest(data: bytes | None) -> str | None:
 
 
 def _stamp(moment: datetime) -> str:
-    text = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     millis = moment.microsecond // 1000
-    return f"{text}.{millis:03d}Z" if millis else f"{text}Z"
+    text = moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds" if millis else "seconds")
+    return f"{text}Z"
 
 
 def _decode_map(value: object, name: str) -> bytes:

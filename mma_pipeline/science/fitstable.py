@@ -90,7 +90,7 @@ def read_table(data: bytes) -> tuple[Columns, dict[str, Any]]:
         except SkyMapError:
             raise
         except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, fits.VerifyError) as error:
-            raise SkyMapError(f"sky map is damaged or truncated FITS ({type(error).__name__})") from error
+            raise SkyMapError("sky map is damaged or truncated FITS") from error
     raise SkyMapError("sky map holds no binary table (damaged, truncated, or another kind of FITS file)")
 
 

@@ -1,0 +1,128 @@
+"""Version keys and file stems: what goes in comes out, and nothing else is accepted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.key import EventVersion, FileStem, check_event_id
+from mma_pipeline.notices.model import AlertType, Role, role_of
+
+EVENT_IDS = st.from_regex(r"(S|MS|TS|GW)[0-9]{6}[A-Za-z]{1,8}", fullmatch=True)
+LABELS = st.sampled_from(
+    ["EarlyWarning", "Preliminary", "Initial", "Update", "Retraction", "Update-ExtCoinc", "Initial-ExtCoinc", "IceCube"]
+)
+TIMES = st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(microsecond=0))
+DIGESTS = st.from_regex(r"[0-9a-f]{10}", fullmatch=True)
+
+
+@given(EVENT_IDS, TIMES, LABELS, DIGESTS)
+def test_partition_key_round_trip(event_id: str, created: datetime, label: str, digest: str) -> None:
+    """A version's partition key parses back to the version, in every year that a time can have."""
+    version = EventVersion(event_id, created, label, digest)
+    assert EventVersion.from_partition_key(version.partition_key) == version
+    # Dagster's own separators and wildcards have no place in a key.
+    assert not set(version.partition_key) & set("|,*?[]/\\ \t\n")
+
+
+@given(EVENT_IDS, LABELS, st.integers(0, 99_999))
+def test_stem_round_trip(event_id: str, label: str, number: int) -> None:
+    """A file stem parses back to event, label and number; zero is written as nothing."""
+    stem = FileStem(event_id, label, number)
+    assert FileStem.parse(str(stem)) == stem
+    assert str(stem).endswith(label if number == 0 else str(number))
+
+
+@given(st.text())
+def test_arbitrary_text_is_no_key(text: str) -> None:
+    """Text is either refused with NoticeError, or gives itself back."""
+    for parse in (EventVersion.from_partition_key, FileStem.parse):
+        try:
+            found = parse(text)
+        except NoticeError:
+            continue
+        assert (found.partition_key if isinstance(found, EventVersion) else str(found)) == text
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "S230518h",
+        "S230518h-Preliminary-20230518T133818-1a2b3c4d5",
+        "S230518h-Preliminary-20230518T133818-1A2B3C4D5E",
+        "S230518h-Preliminary-20231318T133818-1a2b3c4d5e",
+        "S230518h-PRELIMINARY-20230518T133818-1a2b3c4d5e",
+        "S230518h-Preliminary-20230518T133818-1a2b3c4d5e\n",
+        "../S230518h-Preliminary-20230518T133818-1a2b3c4d5e",
+        "S230518h-IceCube-ExtCoinc-20230518T133818-1a2b3c4d5e",
+        "S２３0518h-Preliminary-20230518T133818-1a2b3c4d5e",
+    ],
+)
+def test_wrong_keys_are_refused(key: str) -> None:
+    """A key that no version has is refused, so that a mistyped partition fails at once."""
+    with pytest.raises(NoticeError):
+        EventVersion.from_partition_key(key)
+
+
+@pytest.mark.parametrize(
+    "stem", ["S230518h-Preliminary0", "S230518h-Preliminary01", "S230518h-Preliminary-1", "-Update"]
+)
+def test_wrong_stems_are_refused(stem: str) -> None:
+    """Each stem has one spelling: no zero, no leading zeros."""
+    with pytest.raises(NoticeError):
+        FileStem.parse(stem)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        17,
+        "",
+        "S230518",
+        "s230518h",
+        "XS230518h",
+        "S230518h/..",
+        "../../x",
+        "S230518h\x00",
+        "S230518h\n",
+        "S230518hé",
+        "S230518abcdefghi",
+        ["S230518h"],
+        {"id": "S230518h"},
+        True,
+        2.5,
+        "S２３０５１８h",
+        "S230518h ",
+    ],
+)
+def test_what_is_no_event_id(value: object) -> None:
+    """Ids become file names: anything that is not exactly an id is refused in one short sentence."""
+    with pytest.raises(NoticeError) as refusal:
+        check_event_id(value)
+    assert "superevent_id" in str(refusal.value)
+    assert len(str(refusal.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("event_id", "role"),
+    [("S230518h", "observation"), ("GW170817a", "observation"), ("MS230425k", "test"), ("TS240101a", "test")],
+)
+def test_role_is_told_by_the_id(event_id: str, role: str) -> None:
+    """Mock (MS) and test (TS) events are tests by their id alone."""
+    assert role_of(event_id) is Role(role)
+    assert EventVersion(event_id, datetime(2024, 1, 1, tzinfo=UTC), "Retraction", "0" * 10).role is Role(role)
+
+
+def test_alert_type_of_labels() -> None:
+    """A label tells the kind of notice, with and without external coincidence; a neutrino notice has none."""
+    created = datetime(2024, 1, 1, tzinfo=UTC)
+    assert EventVersion("S240101a", created, "Update-ExtCoinc", "0" * 10).alert_type is AlertType.UPDATE
+    assert EventVersion("S240101a", created, "Update-ExtCoinc", "0" * 10).is_external
+    assert EventVersion("S240101a", created, "Initial", "0" * 10).alert_type is AlertType.INITIAL
+    assert EventVersion("S240101a", created, "IceCube", "0" * 10).alert_type is None

@@ -1,0 +1,257 @@
+"""Parsing of igwn.gwalert: real alerts, what may differ from the schema, and identities that arrival cannot change."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mma_pipeline.adapters.avro import decode_avro
+from mma_pipeline.notices import lvk
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.key import EventVersion
+from mma_pipeline.notices.model import AlertType, Role
+from tests.alerts import alert, avro, body, fits_map, needs_real_alerts, real_paths
+
+
+def _json(record: dict[str, Any]) -> bytes:
+    return json.dumps(record).encode()
+
+
+def _keys(data: bytes) -> list[str]:
+    return [version.partition_key for version in lvk.versions_of(lvk.parse_json(data))]
+
+
+@needs_real_alerts
+@pytest.mark.parametrize("path", real_paths("*.json"), ids=lambda path: path.stem)
+def test_real_alerts_parse(path: Path) -> None:
+    """Every real alert parses, with the values that its JSON says."""
+    record = json.loads(path.read_text())
+    notice = lvk.parse_json(path.read_bytes())
+    assert notice.superevent_id == record["superevent_id"]
+    assert notice.alert_type.name == {"EARLYWARNING": "EARLY_WARNING"}.get(record["alert_type"], record["alert_type"])
+    assert notice.time_created == datetime.fromisoformat(record["time_created"]).replace(tzinfo=UTC)
+    if record["event"] is None:
+        assert notice.event is None
+        assert notice.alert_type is AlertType.RETRACTION
+    else:
+        assert notice.event is not None
+        assert notice.event.far == record["event"]["far"]
+        assert notice.event.significant == record["event"].get("significant")
+        assert list(notice.event.instruments) == record["event"]["instruments"]
+        sent = record["event"]["skymap"]
+        assert notice.event.skymap == (base64.b64decode(sent) if sent else None)
+    assert (notice.external is None) == (record["external_coinc"] is None)
+
+
+@needs_real_alerts
+@pytest.mark.parametrize("path", real_paths("*.avro"), ids=lambda path: path.stem)
+def test_avro_twins_are_one_version(path: Path) -> None:
+    """The same alert from GCN (JSON) and from SCiMMA (Avro) has the same partition key."""
+    from_avro = lvk.from_record(decode_avro(path.read_bytes()))
+    from_json = lvk.parse_json(path.with_suffix(".json").read_bytes())
+    assert lvk.versions_of(from_avro) == lvk.versions_of(from_json)
+
+
+def test_avro_twin_with_external_coincidence() -> None:
+    """An alert with a combined map, written by the published Avro schema, is the same two versions as its JSON."""
+    record = alert(kind="UPDATE", external=fits_map(sigma=1.0))
+    assert lvk.versions_of(lvk.from_record(decode_avro(avro(record)))) == lvk.versions_of(lvk.parse_json(_json(record)))
+
+
+@needs_real_alerts
+def test_keys_do_not_depend_on_arrival() -> None:
+    """A stream replayed in any order, or twice, gives the same set of keys, all different."""
+    paths = real_paths("*.json")
+    first = {key for path in paths for key in _keys(path.read_bytes())}
+    shuffled = paths * 2
+    random.Random(3).shuffle(shuffled)
+    assert {key for path in shuffled for key in _keys(path.read_bytes())} == first
+    with_maps = [path for path in paths if "ext" in path.name or path.name.startswith(("MS230425l", "MS230425n"))]
+    assert len(first) >= len(paths)
+    assert with_maps
+
+
+@given(st.permutations(["alert_type", "time_created", "superevent_id", "urls", "event", "external_coinc"]))
+def test_key_order_and_white_space_do_not_matter(order: list[str]) -> None:
+    """JSON that differs only in the order of keys or in white space is the same version."""
+    record = alert(skymap=b"SIMPLE")
+    again = json.dumps({key: record[key] for key in order}, indent=2).encode()
+    assert _keys(again) == _keys(_json(record))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"far": 2e-9},
+        {"significant": False},
+        {"pipeline": "pycbc"},
+        {"skymap": b"ABC"},
+        {"classification": {"BBH": 1.0}},
+    ],
+)
+def test_other_content_is_another_version(change: dict[str, Any]) -> None:
+    """A change of facts or map under the same creation time changes the digest, and only the digest."""
+    one, other = (lvk.versions_of(lvk.parse_json(data))[0] for data in (body(), body(**change)))
+    assert one.digest != other.digest
+    assert (one.event_id, one.label, one.created) == (other.event_id, other.label, other.created)
+
+
+def test_combined_map_is_a_version_beside_its_parent() -> None:
+    """A combined map makes a second version `…-ExtCoinc` with its own map; without one there is only the parent."""
+    combined = fits_map(sigma=0.8)
+    notice = lvk.parse_json(body(kind="UPDATE", external=combined))
+    parent, external = lvk.versions_of(notice)
+    assert (parent.label, external.label) == ("Update", "Update-ExtCoinc")
+    assert parent.created == external.created
+    assert lvk.map_of(notice, external) == combined
+    assert lvk.map_of(notice, parent) == fits_map()
+    record = alert(kind="UPDATE", external=combined)
+    for absent in ({"combined_skymap": None}, {}):
+        record["external_coinc"].pop("combined_skymap", None)
+        record["external_coinc"] |= absent
+        assert [v.label for v in lvk.versions_of(lvk.parse_json(_json(record)))] == ["Update"]
+
+
+def test_old_spellings() -> None:
+    """EARLY_WARNING and a missing `significant`, as in samples older than O4, are accepted."""
+    record = alert(kind="EARLY_WARNING")
+    del record["event"]["significant"]
+    notice = lvk.parse_json(_json(record))
+    assert notice.alert_type is AlertType.EARLY_WARNING
+    assert notice.event is not None
+    assert notice.event.significant is None
+    same = alert(kind="EARLYWARNING")
+    del same["event"]["significant"]
+    assert _keys(_json(same)) == _keys(_json(record))
+
+
+def test_unknown_keys_are_tolerated() -> None:
+    """Keys that the schema does not know change neither parsing nor identity."""
+    record = alert(skymap_filename="bayestar.multiorder.fits,1", HasSSM=0.3)
+    record["sent_by"] = {"anything": [1, 2, 3]}
+    assert _keys(_json(record)) == _keys(body())
+
+
+def test_open_maps() -> None:
+    """Properties that came later (HasSSM) are kept, null entries left out, and no classification at all is empty."""
+    notice = lvk.parse_json(body(properties={"HasSSM": 0.25, "HasNS": None}, classification=None))
+    assert notice.event is not None
+    assert dict(notice.event.properties) == {"HasSSM": 0.25}
+    assert dict(notice.event.classification) == {}
+
+
+@pytest.mark.parametrize("notice_id", [524666471, "524666471"])
+def test_external_notice_id_as_number_or_text(notice_id: object) -> None:
+    """gcn_notice_id is an integer or text; both are the same version."""
+    record = alert(kind="UPDATE", external=fits_map())
+    record["external_coinc"]["gcn_notice_id"] = notice_id
+    notice = lvk.parse_json(_json(record))
+    assert notice.external is not None
+    assert notice.external.gcn_notice_id == "524666471"
+
+
+def test_chirp_mass_is_read() -> None:
+    """mchirp_source gives edges and probabilities as sent."""
+    histogram = {"bin_edges": [0.1, 1.74, 8.72], "probabilities": [0.9, 0.1]}
+    notice = lvk.parse_json(body(mchirp_source=histogram))
+    assert notice.event is not None
+    assert notice.event.chirp_mass is not None
+    assert notice.event.chirp_mass.bin_edges == (0.1, 1.74, 8.72)
+    assert notice.event.chirp_mass.probabilities == (0.9, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("event_id", "role"), [("S240301a", Role.OBSERVATION), ("MS240301a", Role.TEST), ("TS240301a", Role.TEST)]
+)
+def test_roles(event_id: str, role: Role) -> None:
+    """The role of a notice, also of a retraction, comes from the id."""
+    assert lvk.parse_json(body(event_id)).role is role
+    assert lvk.parse_json(body(event_id, "RETRACTION")).role is role
+
+
+def test_retraction_has_no_event() -> None:
+    """A retraction is one version without event and map."""
+    notice = lvk.parse_json(body(kind="RETRACTION"))
+    (version,) = lvk.versions_of(notice)
+    assert version.label == "Retraction"
+    assert notice.event is None
+    assert lvk.map_of(notice, version) is None
+
+
+@needs_real_alerts
+@pytest.mark.parametrize("path", real_paths("*.json"), ids=lambda path: path.stem)
+def test_written_again_it_is_the_same_version(path: Path) -> None:
+    """`to_record`, the JSON made for an alert received as Avro, parses to the same versions."""
+    notice = lvk.parse_json(path.read_bytes())
+    assert lvk.versions_of(lvk.parse_json(_json(lvk.to_record(notice)))) == lvk.versions_of(notice)
+
+
+@pytest.mark.parametrize("created", ["0001-01-01T00:00:00Z", "0999-06-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_strange_years_have_parsable_keys(created: str) -> None:
+    """A creation time in any year that Python knows gives a key that parses back: years keep four digits."""
+    (version,) = lvk.versions_of(lvk.parse_json(body(created=created)))
+    assert EventVersion.from_partition_key(version.partition_key) == version
+
+
+@pytest.mark.parametrize(
+    ("written", "same"),
+    [
+        ("2024-03-01T13:00:00+01:00", True),
+        ("2024-03-01T12:00:00", True),
+        ("2024-03-01T12:00:00.000Z", True),
+        ("2024-03-01T12:00:01Z", False),
+    ],
+)
+def test_times_are_utc(written: str, same: bool) -> None:
+    """A creation time is the same instant however it is written; without a zone it is UTC."""
+    assert (_keys(body(created=written)) == _keys(body())) is same
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+PLACES = [("alert_type",), ("time_created",), ("superevent_id",), ("urls",), ("event",), ("external_coinc",)] + [
+    ("event", key)
+    for key in (
+        *("time", "far", "significant", "instruments", "group", "pipeline", "search", "classification", "properties"),
+        *("duration", "central_frequency", "mchirp_source", "skymap"),
+    )
+]
+
+
+@given(st.sampled_from(PLACES), JSON_VALUES)
+def test_any_value_anywhere_is_read_or_refused(place: tuple[str, ...], value: object) -> None:
+    """Whatever stands in a field, the notice is read with a key that parses, or refused with NoticeError."""
+    record = alert(skymap=b"SIMPLE")
+    inner = record
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    try:
+        versions = lvk.versions_of(lvk.parse_json(json.dumps(record).encode()))
+    except NoticeError as error:
+        versions, reason = (), str(error)
+    else:
+        reason = "read"
+    assert 0 < len(reason) < 400
+    assert reason.isprintable()
+    for version in versions:
+        assert EventVersion.from_partition_key(version.partition_key) == version
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused_politely(data: bytes) -> None:
+    """Random bytes raise NoticeError and nothing else, as JSON and as Avro."""
+    for parse in (lvk.parse_json, decode_avro, lambda d: decode_avro(b"Obj\x01" + d)):
+        with pytest.raises(NoticeError):
+            parse(data)
