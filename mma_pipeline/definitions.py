@@ -2,9 +2,16 @@
 
 import dagster as dg
 
+from mma_pipeline.defs.assets.publication import (
+    gwtm_publication,
+    hopskotch_publication,
+    publishable,
+    webhook_publication,
+)
 from mma_pipeline.defs.assets.streams import gwalert_stream, quarantine
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.products import PRODUCTS
+from mma_pipeline.defs.publication import publication_job, publication_sensor, publish_outbox
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, StoreResource
 from mma_pipeline.defs.sensors import stream_sensor
 from mma_pipeline.defs.streams import STREAMS
@@ -14,9 +21,13 @@ defs = dg.Definitions(
         gwalert_stream,
         quarantine,
         *(product.asset() for product in PRODUCTS),
+        publishable,
+        gwtm_publication,
+        hopskotch_publication,
+        webhook_publication,
     ],
-    jobs=[alert_products],
-    sensors=[stream_sensor(stream) for stream in STREAMS],
+    jobs=[alert_products, publication_job, publish_outbox],
+    sensors=[*(stream_sensor(stream) for stream in STREAMS), publication_sensor],
     resources={
         "archive": ArchiveResource(),
         "store": StoreResource(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .app import app
 from .demo import demo
 from .doctor import doctor
+from .publication import explain, publication
 from .replay import replay
 from .simulate import simulate
 from .status import quarantine, show, status
@@ -15,6 +16,8 @@ app.command()(replay)
 app.command()(status)
 app.command()(show)
 app.command()(quarantine)
+app.command()(explain)
+app.add_typer(publication, name="publication")
 app.command()(doctor)
 
 __all__ = ["app"]

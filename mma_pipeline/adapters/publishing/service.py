@@ -1,0 +1,133 @@
+"""Decider, destinations and publisher put together from an environment, for the graph and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.archive import Archive, VersionRecord, outbox, reading, schema
+
+from . import config
+from .config import DestinationConfig
+from .decision import HOLD_S, Decider, Decision, Extras
+from .model import Destination, Draft, Publication, State
+from .publisher import Publisher
+
+#: A version is offered for publication by itself only so long after its message was received: what is older was
+#: replayed or belongs to a destination that is new, and goes out on a person's word alone.
+OFFERED_H = 24.0
+
+
+@dataclass(frozen=True)
+class Publications:
+    """Everything that publishing needs, for one archive and one environment.
+
+    Args:
+        archive: versions, products and outbox.
+        url: address of a storage key, for links.
+        env: configuration and secrets.
+    """
+
+    archive: Archive
+    url: Callable[[str], str]
+    env: Mapping[str, str]
+
+    @cached_property
+    def configs(self) -> tuple[DestinationConfig, ...]:
+        """The configured destinations."""
+        return config.load(self.env)
+
+    @cached_property
+    def dry_run(self) -> bool:
+        """Whether nothing is published and nothing called."""
+        return config.is_dry_run(self.env)
+
+    def of_kind(self, kind: str) -> tuple[DestinationConfig, ...]:
+        """The destinations of one kind."""
+        return tuple(c for c in self.configs if c.kind == kind)
+
+    @cached_property
+    def _opened(self) -> dict[str, Destination]:
+        return {}
+
+    def destination(self, name: str) -> Destination:
+        """A destination, opened once; raises ConfigurationError."""
+        if name not in self._opened:
+            chosen = next(c for c in self.configs if c.name == name)
+            self._opened[name] = config.open_destination(chosen, self.env)
+        return self._opened[name]
+
+    @property
+    def publisher(self) -> Publisher:
+        """The publisher for all configured destinations."""
+        opened = {c.name: self.destination(c.name) for c in self.configs}
+        told = [c for c in self.configs if c.kind == config.WEBHOOK and c.wants_failures]
+        return Publisher(self.archive.engine, opened, told_of_failures=told)
+
+    def decide(
+        self, record: VersionRecord, configs: Sequence[DestinationConfig], extras: Extras | None = None
+    ) -> list[Decision]:
+        """Decide about a version and write down what is to be sent; with DRY_RUN only say what would be."""
+        decider = Decider(self.archive, self.url, configs)
+        now = datetime.now(UTC)
+        return decider.preview(record, now, extras) if self.dry_run else decider.decide(record, now, extras)
+
+    def explain(self, record: VersionRecord) -> list[Decision]:
+        """What would be decided about a version now; nothing is written or called."""
+        return Decider(self.archive, self.url, self.configs).preview(record, datetime.now(UTC))
+
+    def preview(self, draft: Draft) -> Mapping[str, object]:
+        """What a draft would send, without calling anything."""
+        return self.destination(draft.destination).preview(draft)
+
+    def of_version(self, partition_key: str, names: Sequence[str]) -> list[Publication]:
+        """Publications of a version at some destinations."""
+        with reading(self.archive.engine) as connection:
+            found = outbox.publications(connection, partition_key=partition_key)
+        return [item for item in found if item.destination in names]
+
+    def due(self) -> list[Publication]:
+        """Open publications of configured destinations whose time has come."""
+        names = {c.name for c in self.configs}
+        with reading(self.archive.engine) as connection:
+            return [item for item in outbox.due(connection) if item.destination in names]
+
+    def failed(self) -> list[Publication]:
+        """Publications that were given up."""
+        with reading(self.archive.engine) as connection:
+            return outbox.publications(connection, state=State.FAILED)
+
+    def undecided(self, ready: Callable[[VersionRecord], bool], *, limit: int = 50) -> list[VersionRecord]:
+        """Versions to be decided upon: received lately, not decided for some destination, and ready.
+
+        A version counts as ready, too, when its products have not come within the holding time.
+        """
+        if not self.configs:
+            return []
+        now, version, message, decision = datetime.now(UTC), schema.version, schema.message, outbox.decision
+        names = [c.name for c in self.configs]
+        decided = (
+            sa.select(sa.func.count())
+            .where(decision.c.partition_key == version.c.partition_key, decision.c.destination.in_(names))
+            .scalar_subquery()
+        )
+        query = (
+            sa.select(version.c.partition_key, message.c.received)
+            .join(message, message.c.id == version.c.message_id)
+            .where(message.c.received > now - timedelta(hours=OFFERED_H), decided < len(names))
+            .order_by(message.c.received)
+        )
+        with reading(self.archive.engine) as connection:
+            rows = connection.execute(query).all()
+        found = []
+        for row in rows:
+            record = self.archive.version(row.partition_key)
+            if ready(record) or row.received < now - timedelta(seconds=HOLD_S):
+                found.append(record)
+            if len(found) == limit:
+                break
+        return found

@@ -1,0 +1,191 @@
+"""Publication in the graph: checks stand before it, materialisations show answers, the sensor asks once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from mma_pipeline.adapters.archive import Archive, VersionRecord, outbox, reading
+from mma_pipeline.adapters.publishing.model import Publication, State
+from mma_pipeline.definitions import defs
+from mma_pipeline.defs.jobs import alert_products
+from mma_pipeline.defs.partitions import alert_versions
+from mma_pipeline.defs.publication import publication_sensor
+from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from tests.adapters.publishing.helpers import ALERTS, needs_alerts, take_in
+from tests.services.gwtm_schemas import ADMIN
+from tests.services.gwtm_standin import GwtmStandIn
+
+pytestmark = needs_alerts
+
+
+class House:
+    """An archive, a store, a Dagster instance and the site, wired by the environment as in production."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, server: GwtmStandIn) -> None:
+        self.server, self.store_folder = server, path / "products"
+        url = f"sqlite:///{path / 'archive.db'}"
+        monkeypatch.setenv("MMA_ARCHIVE_URL", url)
+        monkeypatch.setenv("MMA_STORE_URL", self.store_folder.as_uri())
+        monkeypatch.setenv("API_BASE", server.base)
+        monkeypatch.setenv("API_TOKEN", ADMIN)
+        for name in ("DRY_RUN", "MMA_HOP_URL", "MMA_WEBHOOK_URL", "MMA_PUBLICATION_CONFIG"):
+            monkeypatch.delenv(name, raising=False)
+        self.archive = Archive(url, create=True)
+        self.instance = dg.DagsterInstance.ephemeral()
+        self.taken = 0
+
+    def take(self, pattern: str) -> VersionRecord:
+        """Archive one alert and make its products."""
+        self.taken += 1
+        record = take_in(self.archive, [next(ALERTS.glob(pattern)).read_bytes()], start=self.taken)[0]
+        self.instance.add_dynamic_partitions(str(alert_versions.name), [record.partition_key])
+        assert self.run(alert_products.name, record).success
+        return record
+
+    def run(self, job: str, record: VersionRecord | None = None) -> dg.ExecuteInProcessResult:
+        """Run a job in this process."""
+        key = None if record is None else record.partition_key
+        return defs.resolve_job_def(job).execute_in_process(
+            partition_key=key, instance=self.instance, raise_on_error=False
+        )
+
+    def tick(self) -> Any:
+        """What the sensor answers."""
+        context = dg.build_sensor_context(instance=self.instance)
+        return publication_sensor(context, archive=ArchiveResource(), store=StoreResource())
+
+    def outbox(self) -> list[Publication]:
+        """All publications."""
+        with reading(self.archive.engine) as connection:
+            return outbox.publications(connection)
+
+    def partitions(self, asset: str = "gwtm_publication") -> set[str | None]:
+        """Partitions with a materialisation."""
+        return set(self.instance.get_materialized_partitions(dg.AssetKey(asset)))
+
+    def answer(self, asset: str = "gwtm_publication") -> dict[str, Any]:
+        """Metadata of the latest materialisation."""
+        event = self.instance.get_latest_materialization_event(dg.AssetKey(asset))
+        assert event is not None
+        assert event.asset_materialization is not None
+        return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """Everything, empty."""
+    with GwtmStandIn() as server:
+        yield House(tmp_path, monkeypatch, server)
+
+
+def test_materialisation_shows_the_receivers_answer(house: House) -> None:
+    """Id, time and state of the stored row are in the metadata; a second run posts nothing."""
+    record = house.take("S230518h-PRELIMINARY*.json")
+    for _ in range(2):
+        assert house.run("publish_version", record).success
+        assert len(house.server.alerts) == 1
+    shown = house.answer()
+    assert shown["reference"] == f"gw_alert {house.server.alerts[0]['id']}"
+    assert shown["state"] == "done"
+    assert shown["published"]
+    assert "role is observation or test" in shown["decision"]
+
+
+def test_nothing_is_published_that_failed_a_check(house: House) -> None:
+    """A file that is not what was written stops publication before anything is decided or called."""
+    record = house.take("S230518h-PRELIMINARY*.json")
+    written = next(self for self in house.store_folder.rglob("*_moc.fits.gz"))
+    written.write_bytes(b"something else")
+    assert not house.run("publish_version", record).success
+    assert house.server.alerts == []
+    assert house.outbox() == []
+    assert house.server.requests.total() == 0
+
+
+def test_dry_run_calls_nothing_and_shows_what_it_would_send(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request, no publication; the body is in the observation."""
+    monkeypatch.setenv("DRY_RUN", "true")
+    record = house.take("S230518h-PRELIMINARY*.json")
+    result = house.run("publish_version", record)
+    assert result.success
+    assert house.server.requests.total() == 0
+    assert house.outbox() == []
+    (event,) = [e for e in result.all_events if e.event_type_value == "ASSET_OBSERVATION"]
+    shown = event.asset_observation_data.asset_observation.metadata["would send"].value
+    assert shown[0]["endpoint"] == "post_alert"
+    assert shown[0]["body"]["graceid"] == "S230518h"
+    assert ADMIN not in json.dumps(shown)
+    assert house.instance.get_latest_materialization_event(dg.AssetKey("gwtm_publication")) is None
+
+
+def test_a_refusal_fails_with_the_servers_words(house: House) -> None:
+    """The UI shows what the server said and how to send it again; other versions go on."""
+    house.server.fail("post_alert", "400")
+    refused, fine = house.take("S230518h-PRELIMINARY*.json"), house.take("S240112e-*.json")
+    result = house.run("publish_version", refused)
+    assert not result.success
+    (failure,) = [e for e in result.all_events if e.is_step_failure]
+    assert "Request validation error" in str(failure.event_specific_data.error_display_string)
+    assert house.run("publish_version", fine).success
+    assert [row["graceid"] for row in house.server.alerts] == ["S240112e"]
+
+
+def test_an_outage_is_finished_by_the_outbox(house: House) -> None:
+    """Not sent: no materialisation and no failure. When the time has come the sensor asks, and the row is reported."""
+    house.server.fail("query_alerts", "500")
+    record = house.take("S230518h-PRELIMINARY*.json")
+    assert house.run("publish_version", record).success
+    assert house.instance.get_latest_materialization_event(dg.AssetKey("gwtm_publication")) is None
+    (item,) = house.outbox()
+    assert item.state is State.PENDING
+    with house.archive.engine.begin() as connection:
+        connection.execute(outbox.publication.update().values(next_attempt=item.created))
+    (request,) = house.tick().run_requests
+    assert request.job_name == "publish_outbox"
+    assert house.run("publish_outbox").success
+    assert house.answer()["reference"] == f"gw_alert {house.server.alerts[0]['id']}"
+    assert house.partitions() == {record.partition_key}
+    assert isinstance(house.tick(), dg.SkipReason)
+
+
+def test_sensor_asks_once_for_what_is_ready(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version without its products is left alone; one with them is asked for under one run key until decided."""
+    (waiting,) = take_in(house.archive, [next(ALERTS.glob("S240112e-*.json")).read_bytes()], start=50)
+    assert isinstance(house.tick(), dg.SkipReason)
+    record = house.take("S230518h-PRELIMINARY*.json")
+    keys = [[r.run_key for r in house.tick().run_requests] for _ in range(2)]
+    assert keys == [[f"publish:{record.partition_key}"]] * 2
+    assert waiting.partition_key not in str(keys)
+    assert house.run("publish_version", record).success
+    assert isinstance(house.tick(), dg.SkipReason)
+    monkeypatch.delenv("API_BASE")
+    assert "no destination" in str(house.tick().skip_message)
+
+
+def test_what_another_versions_run_sends_is_reported_too(house: House) -> None:
+    """A version that waited and went out in the run of a later one has its own materialisation."""
+    house.server.fail("query_alerts", "500")
+    first = house.take("S240112e-PRELIMINARY-2024-01-12T010901Z.json")
+    assert house.run("publish_version", first).success
+    assert house.partitions() == set()
+    (item,) = house.outbox()
+    with house.archive.engine.begin() as connection:
+        connection.execute(outbox.publication.update().values(next_attempt=item.created))
+    second = house.take("S240112e-PRELIMINARY-2024-01-12T011334Z.json")
+    assert house.run("publish_version", second).success
+    assert house.partitions() == {first.partition_key, second.partition_key}
+    assert [row["alert_type"] for row in house.server.alerts] == ["Preliminary", "Preliminary"]
+
+
+def test_a_retraction_is_published_though_it_has_no_map(house: House) -> None:
+    """Products that do not apply do not keep a retraction from going out."""
+    record = house.take("MS181101ab-retraction.json")
+    assert house.run("publish_version", record).success
+    (row,) = house.server.alerts
+    assert (row["alert_type"], row["packet_type"], row["skymap_fits_url"]) == ("Retraction", 164, None)
