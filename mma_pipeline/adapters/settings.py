@@ -11,6 +11,7 @@ from typing import Any
 
 from .errors import ConfigurationError
 from .kafka import StreamConfig
+from .store.environment import store_settings
 
 GCN_GWALERT = "gcn-gwalert"
 
@@ -26,8 +27,12 @@ def archive_url(env: Mapping[str, str]) -> str:
 
 
 def store_url(env: Mapping[str, str]) -> str:
-    """URL of the product store: `MMA_STORE_URL`, else the folder `products` in `home`."""
-    return env.get("MMA_STORE_URL") or (home(env) / "products").as_uri()
+    """URL of the product store: `MMA_STORE_URL` or the listeners' names, else the folder `products` in `home`.
+
+    Where `DRY_RUN` is true or `WRITE_TO_STORAGE` false, products go to that folder too. Raises ConfigurationError
+    where a name has a value that cannot be meant.
+    """
+    return store_settings(env, local=(home(env) / "products").as_uri()).url
 
 
 def gcn_stream(env: Mapping[str, str], name: str, topic: str) -> StreamConfig | None:

@@ -9,6 +9,7 @@ from .publication import explain, publication
 from .replay import replay
 from .simulate import simulate
 from .status import quarantine, show, status
+from .storage import storage
 
 app.command()(demo)
 app.command()(simulate)
@@ -19,5 +20,6 @@ app.command()(quarantine)
 app.command()(explain)
 app.add_typer(publication, name="publication")
 app.command()(doctor)
+app.add_typer(storage, name="storage")
 
 __all__ = ["app"]

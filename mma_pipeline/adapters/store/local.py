@@ -78,7 +78,7 @@ class LocalBackend:
         return _noted(key, identity, note)
 
     def ls(self, prefix: str) -> Iterator[StoredObject]:
-        """Walk only the folder that the prefix points into; sizes without digests."""
+        """Walk only the folder that the prefix points into; digests where they are noted."""
         top = self.root / prefix.rpartition("/")[0]
         for folder, subfolders, names in os.walk(top):
             if Path(folder) == self.root and HIDDEN in subfolders:
@@ -88,9 +88,11 @@ class LocalBackend:
                 key = path.relative_to(self.root).as_posix()
                 if key.startswith(prefix):
                     try:
-                        yield StoredObject(key, path.stat().st_size)
+                        identity = _identity(path.stat())
                     except FileNotFoundError:  # deleted since the folder was read
                         continue
+                    note = self._read_note(key, identity)
+                    yield StoredObject(key, identity[1]) if note is None else _noted(key, identity, note)
 
     def copy(self, src: str, dst: str) -> None:
         """Copy file and note."""

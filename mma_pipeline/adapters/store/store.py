@@ -77,6 +77,7 @@ class Store:
         *,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        look: bool = True,
     ) -> StoredObject:
         """Write one object, unless the same bytes are there already.
 
@@ -85,6 +86,7 @@ class Store:
             data: bytes, or the path of a file that is not to be held in memory.
             content_type: media type; by default from the key's ending.
             metadata: names (a-z, 0-9, ``_``) and values (printable ASCII, at most 256), never secrets.
+            look: False where the caller has just seen that the object is missing, and saves the request.
 
         Returns:
             The object with its digest; ``written`` is False if nothing had to be done.
@@ -97,7 +99,7 @@ class Store:
         check_key(key)
         notes = _checked_metadata(metadata or {})
         digest = Digest.of(data)
-        found = self.stat(key)
+        found = self.stat(key) if look else None
         if found is not None and digest.same_as(found):
             return StoredObject(key, digest.size, digest.sha256, digest.md5, found.content_type, found.metadata)
         kind = content_type or guess_content_type(key)
@@ -221,16 +223,33 @@ class Store:
         return retrying(once)
 
 
+def notes_that_fit(found: StoredObject) -> dict[str, str]:
+    """Metadata of an object that another program may have written, less what not every store can carry."""
+    kept: dict[str, str] = {}
+    for name, value in found.metadata.items():
+        plain = {name.lower().replace("-", "_"): value}
+        if _objection(plain) is None and _objection(kept | plain) is None:
+            kept |= plain
+    return kept
+
+
 def _checked_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Refuse what one of the stores could not carry: Azure wants identifiers, Swift 256 letters, S3 2 KB in all."""
+    reason = _objection(metadata)
+    if reason is not None:
+        raise InvalidKeyError(f"metadata refused: {reason}")
+    return dict(metadata)
+
+
+def _objection(metadata: Mapping[str, str]) -> str | None:
+    """Say what one of the stores could not carry: Azure wants identifiers, Swift 256 letters, S3 2 KB in all."""
     for name, value in metadata.items():
         if not _NOTE_NAME.fullmatch(name) or name == "sha256":
-            raise InvalidKeyError(f"metadata name {name!r:.80} refused: a-z, 0-9 and _, starting with a letter")
+            return f"the name {name!r:.80} is not a-z, 0-9 and _, starting with a letter"
         if not (value.isascii() and value.isprintable() and value == value.strip() and 0 < len(value) <= 256):
-            raise InvalidKeyError(f"metadata value of {name!r} refused: 1 to 256 letters of printable ASCII")
+            return f"the value of {name!r} is not 1 to 256 letters of printable ASCII"
     if sum(len(name) + len(value) for name, value in metadata.items()) > _NOTES_BYTES:
-        raise InvalidKeyError(f"metadata refused: more than {_NOTES_BYTES} bytes in all")
-    return dict(metadata)
+        return f"it takes more than {_NOTES_BYTES} bytes in all"
+    return None
 
 
 def _worth_another_try(exc: BaseException) -> bool:

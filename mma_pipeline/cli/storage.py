@@ -1,0 +1,228 @@
+"""`mma storage`: move objects between stores, check them, list them, count them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.filesize import decimal
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from .app import Exit, JsonOption, clear_errors, console, errors, fail, print_json
+
+if TYPE_CHECKING:
+    from mma_pipeline.adapters.store import Store
+    from mma_pipeline.adapters.store.migration import Outcome, Summary
+
+storage = typer.Typer(help="Move products between stores, check them, list them.", no_args_is_help=True)
+
+Where = Annotated[
+    str | None, typer.Option("--store", help="s3, abfs, swift, a URL or a folder; by default the one in use.")
+]
+Container = Annotated[str, typer.Option("--container", help="Folder: fit, test, mma …, or all.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, max=128, help="Transfers at the same time.")]
+_FOLDER_DEPTH = 2
+
+
+@storage.command()
+def migrate(
+    source: Annotated[str, typer.Option("--source", help="s3, abfs, swift, a URL or a folder.")],
+    dest: Annotated[str, typer.Option("--dest", help="s3, abfs, swift, a URL or a folder.")],
+    container: Container = "all",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be moved, and move nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Move also what is there with the same digest.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for each file.")] = False,
+    workers: Workers = 16,
+    as_json: JsonOption = False,
+) -> None:
+    """Move objects from one store to another; run it again after any interruption, and it goes on.
+
+    Credentials come from the environment (AWS_*, AZURE_*, OS_*); names with SOURCE_ or DEST_ in front win for their
+    side, so that two accounts of one kind can be given. What is there with the same digest is skipped. Errors stop
+    nothing; failed files are listed at the end, and the exit code is 1.
+    """
+    from mma_pipeline.adapters.store.migration import Summary, estimate, plan
+    from mma_pipeline.adapters.store.migration import migrate as move
+
+    with clear_errors():
+        origin, target = _open(source, "SOURCE_"), _open(dest, "DEST_", create=True)
+        if origin.url() == target.url() and not _differ(os.environ):
+            raise fail("source and destination are the same place", Exit.USAGE)
+        work = plan(origin, target, _prefix(container), force=force)
+        if not as_json:
+            console.print(f"{origin.url()} -> {target.url()}, {container}")
+            console.print(f"{len(work.todo)} files, {decimal(work.size)} to move; {len(work.done)} are there already")
+        if dry_run or len(work.todo) > 100:
+            seconds = estimate(origin, work, workers)
+            if seconds is not None and not as_json:
+                console.print(
+                    f"reading takes about {_duration(seconds)} (from a sample of 100 files); writing adds to it"
+                )
+        if dry_run:
+            if as_json:
+                print_json({"files": len(work.todo), "bytes": work.size, "there": len(work.done), "read_s": seconds})
+            elif verbose:
+                for entry in work.todo:
+                    console.print(f"would move {entry.key} ({decimal(entry.size)})", highlight=False, markup=False)
+            return
+        summary = Summary(same=len(work.done))
+        _follow(move(origin, target, work, workers), len(work.todo), work.size, summary, verbose, quiet=as_json)
+    _report(summary, "moved", as_json)
+
+
+@storage.command()
+def verify(
+    store: Where = None,
+    container: Container = "all",
+    against: Annotated[str | None, typer.Option("--against", help="Another store that must hold the same.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for each file.")] = False,
+    workers: Workers = 16,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every object and compare it with its digest, or compare two stores by digest."""
+    from mma_pipeline.adapters.store import migration
+
+    with clear_errors():
+        place, prefix = _open(store, "SOURCE_"), _prefix(container)
+        summary = migration.Summary()
+        if against is not None:
+            outcomes = migration.compare(place, _open(against, "DEST_"), prefix, workers)
+            _follow(outcomes, None, None, summary, verbose, quiet=as_json)
+        else:
+            entries = place.ls(prefix)
+            size = sum(entry.size for entry in entries)
+            _follow(migration.verify(place, entries, workers), len(entries), size, summary, verbose, quiet=as_json)
+    _report(summary, "verified", as_json)
+
+
+@storage.command("ls")
+def list_objects(
+    prefix: Annotated[str, typer.Argument(help="Only keys that start so.")] = "",
+    store: Where = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List objects with their sizes."""
+    with clear_errors():
+        entries = _open(store).ls(prefix)
+    if as_json:
+        print_json([{"key": entry.key, "size_bytes": entry.size, "sha256": entry.sha256} for entry in entries])
+    else:
+        for entry in entries:
+            console.print(f"{decimal(entry.size):>10}  {entry.key}", highlight=False, markup=False, soft_wrap=True)
+    if not entries:
+        raise fail(f"nothing starts with {prefix!r}" if prefix else "the store is empty", Exit.NOTHING)
+
+
+@storage.command()
+def du(
+    prefix: Annotated[str, typer.Argument(help="Only keys that start so.")] = "",
+    store: Where = None,
+    depth: Annotated[int, typer.Option(min=1, max=10, help="Path segments to tell apart.")] = _FOLDER_DEPTH,
+    as_json: JsonOption = False,
+) -> None:
+    """Count objects and bytes by folder."""
+    with clear_errors():
+        entries = _open(store).ls(prefix)
+    files: dict[str, int] = defaultdict(int)
+    sizes: dict[str, int] = defaultdict(int)
+    for entry in entries:
+        folder = "/".join(entry.key.split("/")[:-1][:depth]) or "."
+        files[folder] += 1
+        sizes[folder] += entry.size
+    if as_json:
+        print_json([{"folder": name, "files": files[name], "size_bytes": sizes[name]} for name in sorted(files)])
+    else:
+        table = Table("folder", "files", "size")
+        for name in sorted(files):
+            table.add_row(name, str(files[name]), decimal(sizes[name]))
+        table.add_row("all", str(len(entries)), decimal(sum(sizes.values())), style="bold")
+        console.print(table)
+    if not entries:
+        raise typer.Exit(Exit.NOTHING)
+
+
+def _open(name: str | None, side: str = "", *, create: bool = False) -> Store:
+    """Open a store by the old names, a URL or a path, with the environment of its side of a move."""
+    from mma_pipeline.adapters import settings
+    from mma_pipeline.adapters.store import Store
+    from mma_pipeline.adapters.store.environment import url_of_source
+
+    environ = {**os.environ, **{k.removeprefix(side): v for k, v in os.environ.items() if side and k.startswith(side)}}
+    url = settings.store_url(environ) if name is None else url_of_source(name, environ)
+    options = {"environ": environ, "create": True if create else None} if "://" in url else {}
+    return Store.open(url, **options)
+
+
+def _differ(environ: Mapping[str, str]) -> bool:
+    """Whether one side of a move has credentials or an endpoint of its own."""
+    return any(name.startswith(("SOURCE_", "DEST_")) for name in environ)
+
+
+def _prefix(container: str) -> str:
+    return "" if container == "all" else f"{container.strip('/')}/"
+
+
+def _follow(
+    outcomes: Iterable[Outcome],
+    count: int | None,
+    size: int | None,
+    summary: Summary,
+    verbose: bool,
+    *,
+    quiet: bool,
+) -> None:
+    """Show progress on standard error while the outcomes come, and count them."""
+    columns = (
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    started = time.monotonic()
+    logging.getLogger("mma_pipeline.adapters.store").setLevel(logging.INFO if verbose else logging.ERROR)
+    with Progress(*columns, console=errors, disable=quiet, transient=True) as progress:
+        task = progress.add_task("", total=count, rate="")
+        handled = 0
+        for outcome in outcomes:
+            summary.add(outcome)
+            handled += outcome.size
+            rate = handled / max(time.monotonic() - started, 1e-3)
+            progress.update(task, advance=1, rate=f"{decimal(int(rate))}/s of {decimal(size or handled)}")
+            if verbose and not quiet:
+                said = outcome.error or ("moved" if outcome.moved else "same")
+                console.print(f"{outcome.key} ({decimal(outcome.size)}): {said}", highlight=False, markup=False)
+    summary.seconds = time.monotonic() - started
+
+
+def _report(summary: Summary, verb: str, as_json: bool) -> None:
+    """Print the statistics and the failures; exit 1 if there are any."""
+    rate = summary.moved_bytes / summary.seconds if summary.seconds else 0.0
+    if as_json:
+        failed = [{"key": one.key, "error": one.error} for one in summary.failed]
+        figures = {"moved": summary.moved, "moved_bytes": summary.moved_bytes, "same": summary.same, "failed": failed}
+        print_json({**figures, "seconds": round(summary.seconds, 3), "bytes_per_s": round(rate)})
+    else:
+        count = summary.moved if verb == "moved" else summary.same
+        line = f"{count} files {verb}"
+        if verb == "moved":
+            line += f" ({decimal(summary.moved_bytes)}, {decimal(int(rate))}/s), {summary.same} were there already"
+        console.print(f"{line}; {_duration(summary.seconds)}")
+        for one in summary.failed:
+            errors.print(f"failed: {one.key}: {one.error}", highlight=False, markup=False, soft_wrap=True)
+    if summary.failed:
+        raise fail(f"{len(summary.failed)} files failed; run the command again to try them again")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
