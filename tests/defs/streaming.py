@@ -1,0 +1,69 @@
+"""A stream for tests: an embedded Kafka, and the real sensor asked tick by tick as the daemon asks it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
+from mma_pipeline.adapters.producer import ConfirmedProducer
+from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
+from mma_pipeline.defs.sensors import stream_sensor
+from mma_pipeline.defs.streams import STREAMS
+from tests.homes import Home
+
+TOPIC = "igwn.gwalert"
+STREAM = next(stream for stream in STREAMS if stream.topic == TOPIC)
+
+
+class Streaming:
+    """A broker, a home, and the cursor that Dagster would keep."""
+
+    def __init__(self, home: Home, kafka: EmbeddedKafka, cursor: str | None = None) -> None:
+        """Begin without cursor, as a new sensor does."""
+        self.home, self.kafka, self.cursor = home, kafka, cursor
+        kafka.create_topic(TOPIC)
+        self._producer = ConfirmedProducer({"bootstrap.servers": kafka.bootstrap})
+
+    def send(self, *bodies: bytes) -> list[int]:
+        """Write messages, all to the partition of one key so that their order holds; returns their offsets."""
+        return [self._producer.send(TOPIC, body, key="alerts")[1] for body in bodies]
+
+    def context(self, cursor: str | None) -> dg.SensorEvaluationContext:
+        """What the daemon hands to the sensor."""
+        return dg.build_sensor_context(
+            instance=self.home.instance,
+            cursor=cursor,
+            resources={
+                "archive": ArchiveResource(url=self.home.env["MMA_ARCHIVE_URL"]),
+                "kafka": KafkaResource(bootstrap=self.kafka.bootstrap),
+            },
+        )
+
+    def tick(self) -> Any:
+        """One tick; the cursor is kept as Dagster keeps it, after success only."""
+        answer = stream_sensor(STREAM)(self.context(self.cursor))
+        if isinstance(answer, dg.SensorResult):
+            self.cursor = answer.cursor
+        return answer
+
+    def ticks(self, messages: int) -> list[dg.SensorResult]:
+        """As many ticks as it takes to read that many messages."""
+        from mma_pipeline.adapters.kafka import decode_offsets
+
+        before, answers = _total(decode_offsets(self.cursor)), []
+        while _total(decode_offsets(self.cursor)) - before < messages:
+            answer = self.tick()
+            assert isinstance(answer, dg.SensorResult), answer
+            answers.append(answer)
+        return answers
+
+
+def _total(offsets: dict[str, dict[int, int]]) -> int:
+    return sum(offset for partitions in offsets.values() for offset in partitions.values())
+
+
+def keys_of(answers: list[dg.SensorResult]) -> list[str]:
+    """Partition keys of the runs that ticks asked for."""
+    return [str(request.partition_key) for answer in answers for request in answer.run_requests or []]

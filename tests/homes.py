@@ -1,0 +1,163 @@
+"""Homes for tests: a folder with archive, store and Dagster settings, and what a sensor or a person does with it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.alerts import real_paths
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from mma_pipeline.adapters.archive import Archive, VersionRecord
+    from mma_pipeline.adapters.store import Store
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Settings of the machine that must not reach a test.
+FOREIGN = (
+    *("KAFKA_CLIENT_ID", "KAFKA_CLIENT_SECRET", "KAFKA_GROUP_ID", "KAFKA_OFFSET_RESET", "MMA_KAFKA_BOOTSTRAP"),
+    *("DRY_RUN", "WRITE_TO_STORAGE", "GCN_DOMAIN"),
+)
+
+
+class Home:
+    """A DAGSTER_HOME with the project's settings, an archive and a store of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "dagster_home" / "dagster.yaml", folder)
+        self.folder = folder
+        self.products = folder / "products"
+        self.env = {
+            "DAGSTER_HOME": str(folder),
+            "MMA_ARCHIVE_URL": f"sqlite:///{folder / 'archive.db'}",
+            "MMA_STORE_URL": self.products.as_uri(),
+        }
+        self._offsets = itertools.count()
+        self._instance: dg.DagsterInstance | None = None
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[Home]:
+        """The process's environment points here."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name in FOREIGN:
+                patch.delenv(name, raising=False)
+            for name, value in self.env.items():
+                patch.setenv(name, value)
+            yield self
+
+    @property
+    def archive(self) -> Archive:
+        """The archive."""
+        from mma_pipeline.adapters.archive import Archive
+
+        return Archive(self.env["MMA_ARCHIVE_URL"], create=True)
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        from mma_pipeline.adapters.store import Store
+
+        return Store.open(self.env["MMA_STORE_URL"])
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        """A Dagster instance in memory, the same for the life of the home."""
+        import dagster as dg
+
+        if self._instance is None:
+            self._instance = dg.DagsterInstance.ephemeral()
+        return self._instance
+
+    def receive(self, body: bytes) -> tuple[VersionRecord, ...]:
+        """Archive a message as the sensor does; returns its versions."""
+        from mma_pipeline.adapters.message import StreamMessage
+        from mma_pipeline.defs.ingest import Quarantined, ingest, parse_alert
+
+        message = StreamMessage(
+            "gcn-gwalert", "igwn.gwalert", 0, next(self._offsets), body, None, (), None, datetime.now(UTC)
+        )
+        outcome = ingest(self.archive, message, parse_alert)
+        assert not isinstance(outcome, Quarantined), outcome
+        return outcome.versions
+
+    def make(self, record: VersionRecord) -> dg.ExecuteInProcessResult:
+        """Run the job of all products for a version."""
+        return self.make_all([record])
+
+    def make_all(self, records: Sequence[VersionRecord]) -> dg.ExecuteInProcessResult:
+        """Run the job of all products for one version, or for several in one run as a backfill does."""
+        from mma_pipeline.definitions import defs
+        from mma_pipeline.defs.partitions import alert_versions
+
+        keys = [record.partition_key for record in records]
+        self.instance.add_dynamic_partitions(alert_versions.name or "", keys)
+        where: dict[str, object] = {"partition_key": keys[0]}
+        if len(keys) > 1:
+            ordered = self.instance.get_dynamic_partitions(alert_versions.name or "")
+            assert ordered[ordered.index(keys[0]) :][: len(keys)] == keys, "a range holds neighbours"
+            where = {
+                "tags": {
+                    "dagster/asset_partition_range_start": keys[0],
+                    "dagster/asset_partition_range_end": keys[-1],
+                }
+            }
+        with self.active():
+            return defs.resolve_job_def("alert_products").execute_in_process(
+                instance=self.instance,
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                **where,
+            )
+
+    def files(self) -> dict[str, bytes]:
+        """Every file of the store by its key."""
+        return {
+            path.relative_to(self.products).as_posix(): path.read_bytes()
+            for path in sorted(self.products.rglob("*"))
+            if path.is_file() and ".mma" not in path.relative_to(self.products).parts
+        }
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """An empty home that the environment points to."""
+    with Home(tmp_path / "home").active() as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="session")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, list[dict[str, str]]]:
+    """A home into which `mma replay --direct` brought every real alert and the bad one, and what it reported.
+
+    Shared by the whole session: read only.
+    """
+    import json
+
+    from typer.testing import CliRunner
+
+    from mma_pipeline.cli import app
+    from tests.alerts import BAD_FOLDER, REAL_FOLDER
+
+    if not real_paths():
+        pytest.skip(f"no real alerts: {REAL_FOLDER} is not there (see CONTRIBUTING.md)")
+    home = Home(tmp_path_factory.mktemp("replayed"))
+    with home.active():
+        answer = CliRunner().invoke(app, ["replay", "--direct", "--json", str(REAL_FOLDER), str(BAD_FOLDER)])
+    assert answer.exit_code == 0, answer.output
+    return home, json.loads(answer.stdout)
+
+
+def tree(folder: Path) -> set[str]:
+    """Paths of all files below a folder."""
+    return {str(Path(top, name)) for top, _, names in os.walk(folder) for name in names}
