@@ -6,11 +6,13 @@ from mma_pipeline.adapters.archive import VersionRecord
 
 from .assets.raw_alert import raw_alert
 from .assets.skymap import skymap
+from .assets.skymap_statistics import skymap_statistics
 from .product import Product
 
 PRODUCTS: tuple[Product, ...] = (
     raw_alert,
     skymap,
+    skymap_statistics,
 )
 
 

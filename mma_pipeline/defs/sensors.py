@@ -18,8 +18,9 @@ from .partitions import alert_versions
 from .resources import ArchiveResource, KafkaResource
 from .streams import Stream
 
-#: Seconds that a tick waits for a first message: well inside the 60 s that Dagster allows a tick.
-POLL_S = 15.0
+#: Seconds that a tick waits for a first message. The daemon looks for due sensors every 5 s, so a tick that ends just
+#: before such a look leaves the stream unwatched for a moment only; Dagster allows a tick 60 s.
+POLL_S = 49.3
 #: Most messages taken in one tick: a map is decoded in some 20 ms, so a tick stays in seconds.
 MAX_MESSAGES = 50
 
