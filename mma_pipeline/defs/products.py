@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from mma_pipeline.adapters.archive import VersionRecord
 
+from .assets.contours import contours
+from .assets.coverage import coverage
 from .assets.raw_alert import raw_alert
 from .assets.skymap import skymap
+from .assets.skymap_plot import skymap_plot
 from .assets.skymap_statistics import skymap_statistics
 from .product import Product
 
@@ -13,6 +16,9 @@ PRODUCTS: tuple[Product, ...] = (
     raw_alert,
     skymap,
     skymap_statistics,
+    coverage,
+    contours,
+    skymap_plot,
 )
 
 

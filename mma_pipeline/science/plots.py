@@ -26,9 +26,12 @@ _DPI = 100
 _SIZE_IN = (15.0, 6.2)
 #: The zoom never shows less or more than this, degrees from its centre to its edge.
 _ZOOM_MIN_DEG, _ZOOM_MAX_DEG = 1.0, 60.0
-_STYLES = {50: {"color": "#7a0f0f", "linewidth": 1.4}, 90: {"color": "#c0392b", "linewidth": 1.1}}
-_GRID = {"color": "#9aa5b1", "linewidth": 0.6, "alpha": 0.7, "zorder": 2}
-_LABEL = {"color": "#3b4754", "fontsize": 8}
+_STYLES: dict[int, dict[str, Any]] = {
+    50: {"color": "#7a0f0f", "linewidth": 1.4},
+    90: {"color": "#c0392b", "linewidth": 1.1},
+}
+_GRID: dict[str, Any] = {"color": "#9aa5b1", "linewidth": 0.6, "alpha": 0.7, "zorder": 2}
+_LABEL: dict[str, Any] = {"color": "#3b4754", "fontsize": 8}
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ def sky_picture(
     _draw_near(near, skymap, contours, places)
     figure.text(0.02, 0.945, title, fontsize=15, fontweight="bold", color="#1d2733")
     figure.text(0.02, 0.9, note, fontsize=10, color="#3b4754")
-    canvas.draw()
-    return _png(np.asarray(canvas.buffer_rgba()))
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return _png(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
 
 
 def region_of(skymap: SkyMap, level: float = 0.9) -> tuple[float, float, float]:
@@ -103,16 +106,16 @@ def _draw_sky(axes: Axes, skymap: SkyMap, contours: Mapping[int, Lines], top: fl
     density[inside] = _density(skymap, ra[inside], dec[inside])
     _image(axes, density, (-2, 2, -1, 1), top)
     for meridian in range(30, 360, 30):
-        _line(axes, *_mollweide(np.full(181, float(meridian)), np.linspace(-90, 90, 181)), **_GRID)
+        axes.plot(*_mollweide(np.full(181, float(meridian)), np.linspace(-90, 90, 181)), **_GRID)
         if meridian % 60 == 0:
             at_x, at_y = _mollweide(np.array([float(meridian)]), np.array([0.0]))
             axes.text(at_x[0], at_y[0] + 0.015, f"{meridian // 15}h", ha="center", va="bottom", zorder=5, **_LABEL)
     for parallel in range(-60, 61, 30):
-        _line(axes, *_mollweide(np.linspace(1e-6, 360 - 1e-6, 361), np.full(361, float(parallel))), **_GRID)
+        axes.plot(*_mollweide(np.linspace(1e-6, 360 - 1e-6, 361), np.full(361, float(parallel))), **_GRID)
         at_x, at_y = _mollweide(np.array([360 - 1e-6]), np.array([float(parallel)]))
         axes.text(at_x[0] - 0.03, at_y[0], _degrees(parallel), ha="right", va="center", zorder=5, **_LABEL)
     edge = np.linspace(0, 2 * np.pi, 400)
-    _line(axes, 2 * np.cos(edge), np.sin(edge), color="#3b4754", linewidth=1.0, zorder=4)
+    axes.plot(2 * np.cos(edge), np.sin(edge), color="#3b4754", linewidth=1.0, zorder=4)
     for level, lines in contours.items():
         for line in lines:
             points = np.asarray(line, dtype=float)
@@ -144,19 +147,21 @@ def _draw_near(axes: Axes, skymap: SkyMap, contours: Mapping[int, Lines], marker
     step = _step(radius)
     parallels = np.arange(-90 + step, 90, step)
     shown = parallels[np.abs(parallels - dec0) < radius * 1.6 + step]
-    spread = 180 if abs(dec0) + radius > 80 else min(180.0, 1.6 * radius / np.cos(np.radians(min(abs(dec0) + radius, 85))))
+    spread = (
+        180 if abs(dec0) + radius > 80 else min(180.0, 1.6 * radius / np.cos(np.radians(min(abs(dec0) + radius, 85))))
+    )
     ra_step = _step(spread)
     first = np.floor((ra0 - spread) / ra_step) * ra_step
     meridians = np.unique(np.arange(first, ra0 + spread + ra_step, ra_step) % 360)
     taken: list[tuple[float, float]] = []
     for parallel in shown:
         line_x, line_y = frame.forward(ra0 + np.linspace(-spread, spread, 241), np.full(241, parallel))
-        _line(axes, line_x, line_y, **_GRID)
+        axes.plot(line_x, line_y, **_GRID)
         _edge_label(axes, line_x, line_y, edge, _degrees(parallel, _digits(step)), taken, side="right")
     for meridian in meridians:
         dec = np.clip(np.linspace(dec0 - 1.7 * radius, dec0 + 1.7 * radius, 241), -90, 90)
         line_x, line_y = frame.forward(np.full(241, meridian), dec)
-        _line(axes, line_x, line_y, **_GRID)
+        axes.plot(line_x, line_y, **_GRID)
         _edge_label(axes, line_x, line_y, edge, f"{meridian:.{_digits(ra_step)}f}°", taken, side="bottom")
     for level, lines in contours.items():
         style = _STYLES.get(level, _STYLES[90])
@@ -181,7 +186,9 @@ def _draw_near(axes: Axes, skymap: SkyMap, contours: Mapping[int, Lines], marker
     axes.set_aspect("equal")
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_title(f"{2 * radius:.{0 if radius > 5 else 1}f}° across, about RA {ra0:.2f}°, Dec {dec0:+.2f}°", fontsize=10)
+    axes.set_title(
+        f"{2 * radius:.{0 if radius > 5 else 1}f}° across, about RA {ra0:.2f}°, Dec {dec0:+.2f}°", fontsize=10
+    )
 
 
 class _Azimuthal:
@@ -239,10 +246,6 @@ def _image(axes: Axes, density: FloatArray, extent: tuple[float, float, float, f
     axes.imshow(
         np.sqrt(density / top), extent=extent, origin="lower", cmap=colours, vmin=0, vmax=1, interpolation="nearest"
     )
-
-
-def _line(axes: Axes, x: FloatArray, y: FloatArray, **style: Any) -> None:
-    axes.plot(x, y, **style)
 
 
 def _broken(axes: Axes, x: FloatArray, y: FloatArray, longest: float, **style: Any) -> None:

@@ -56,7 +56,12 @@ contours = Product(
             "area_agrees_with_moc",
             "Each outline's area is that of the MOC within 2 % and one of its largest cells.",
             _areas_agree,
-            shows=("contour_area_50_deg2", "contour_moc_area_50_deg2", "contour_area_90_deg2", "contour_moc_area_90_deg2"),
+            shows=(
+                "contour_area_50_deg2",
+                "contour_moc_area_50_deg2",
+                "contour_area_90_deg2",
+                "contour_moc_area_90_deg2",
+            ),
         ),
     ),
 )
