@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .skymap import IntArray, SkyMap
+from .skymap import FloatArray, IntArray, SkyMap
 
 if TYPE_CHECKING:
     from mocpy import MOC
@@ -76,3 +76,24 @@ def moc_json(coverage: Coverage) -> bytes:
     cells: dict[str, Any] = coverage.moc().serialize("json")
     ordered = {order: sorted(cells[order]) for order in sorted(cells, key=int)}
     return json.dumps(ordered, separators=(",", ":")).encode()
+
+
+def overlap_area(first: MOC, second: MOC) -> float:
+    """Area that two coverage maps share, deg²."""
+    return float(first.intersection(second).sky_fraction) * 4 * np.pi * DEG2_PER_SR
+
+
+def probability_within(skymap: SkyMap, moc: MOC) -> float:
+    """Probability of the sky map inside a coverage map, 0 to 1; exact, also where its cells cut the map's rows."""
+    ranges = np.asarray(moc.to_depth29_ranges).astype(np.int64)
+    if not len(ranges):
+        return 0.0
+    before = np.concatenate([[0.0], np.cumsum(skymap.prob)])
+    return float(np.sum(_up_to(skymap, before, ranges[:, 1]) - _up_to(skymap, before, ranges[:, 0])))
+
+
+def _up_to(skymap: SkyMap, before: FloatArray, index29: IntArray) -> FloatArray:
+    """Probability of all that lies before order-29 indices along the NESTED curve; before has the sum ahead of each row."""
+    row = skymap.row_of(np.maximum(index29 - 1, 0))
+    share = (index29 - skymap.start29[row]) / (np.int64(1) << (2 * (29 - skymap.order[row])))
+    return np.asarray(before[row] + share * skymap.prob[row])

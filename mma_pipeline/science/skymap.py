@@ -169,9 +169,7 @@ def encode_skymap(skymap: SkyMap) -> bytes:
 
 
 _DISTANCE_COLUMNS = {"DISTMU": "Mpc", "DISTSIGMA": "Mpc", "DISTNORM": "Mpc-2"}
-_PIXEL_CARDS = frozenset(
-    ("PIXTYPE", "ORDERING", "COORDSYS", "INDXSCHM", "MOCORDER", "NSIDE", "FIRSTPIX", "LASTPIX", "OBJECT", "EXTNAME")
-)
+_PIXEL_CARDS = frozenset(("PIXTYPE", "ORDERING", "COORDSYS", "INDXSCHM", "MOCORDER", "NSIDE", "FIRSTPIX", "LASTPIX"))
 
 
 def _range29(uniq: IntArray) -> tuple[IntArray, IntArray]:

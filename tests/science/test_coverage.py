@@ -5,10 +5,15 @@ import json
 
 import numpy as np
 import pytest
+from astropy import units
+from astropy.coordinates import Latitude, Longitude
 from astropy.io import fits
+from astropy.table import QTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mocpy import MOC
 
-from mma_pipeline.science.coverage import credible_coverage, moc_fits, moc_json
+from mma_pipeline.science.coverage import credible_coverage, moc_fits, moc_json, overlap_area, probability_within
 from mma_pipeline.science.skymap import decode_skymap
 
 from .maps import MISSING, gaussian_map, real_maps, table_bytes
@@ -75,3 +80,26 @@ def test_level_outside_the_unit_interval_is_refused(level):
     """A credible level that is none gives one clear error."""
     with pytest.raises(ValueError, match="outside 0 to 1"):
         credible_coverage(_gaussian(), level)
+
+
+@pytest.mark.parametrize("name", sorted(real_maps()) or [pytest.param("", marks=pytest.mark.skip(MISSING))])
+def test_probability_within_agrees_with_mocpy(name):
+    """The probability inside a region is what its rows hold, and what mocpy sums."""
+    skymap = decode_skymap(real_maps()[name])
+    found = credible_coverage(skymap, 0.9)
+    table = QTable({"UNIQ": skymap.uniq.astype(np.uint64), "PROBDENSITY": skymap.probdensity / units.sr})
+    held = probability_within(skymap, found.moc())
+    assert held == pytest.approx(found.probability, rel=1e-9)
+    assert held == pytest.approx(float(found.moc().probability_in_multiordermap(table)), rel=1e-6)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.floats(0, 360), st.floats(-90, 90), st.floats(0.5, 60), st.integers(3, 9))
+def test_probability_of_a_uniform_sky_is_the_area(ra, dec, radius, depth):
+    """On a uniform sky the probability within any coverage is its share of the sky, also when its cells cut rows."""
+    cone = MOC.from_cone(Longitude(ra, "deg"), Latitude(dec, "deg"), radius=Longitude(radius, "deg"), max_depth=depth)
+    skymap = decode_skymap(table_bytes({"UNIQ": np.arange(4, 16), "PROBDENSITY": np.full(12, 1 / (4 * np.pi))}))
+    assert probability_within(skymap, cone) == pytest.approx(float(cone.sky_fraction), abs=1e-12)
+    assert overlap_area(cone, cone) == pytest.approx(float(cone.sky_fraction) * FULL_SKY_DEG2)
+    assert overlap_area(cone, cone.complement()) == 0
+    assert probability_within(skymap, MOC.new_empty(9)) == 0
