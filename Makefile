@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
-.PHONY: demo dev test lint bench setup constraints clean help
+.PHONY: demo dev test lint bench bench-storage setup constraints clean help
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -27,6 +27,9 @@ lint: setup ## ruff, mypy, import-linter, docstrings
 
 bench: setup ## figures beside what a user would run instead, one JSON line each
 	$(BIN)/python benchmarks/skymaps.py
+
+bench-storage: setup ## rate of a move between stores beside a plain sequential copy
+	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/storage.py
 
 setup: $(VENV)/ready ## a virtual environment with every dependency, pinned by hash
 

@@ -23,19 +23,19 @@ ACCOUNT = "mmatests"
 class Azurite:
     """One server with one account, its files in a throw-away folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """Prepare (not start) a server whose files lie in `folder`."""
-        self.folder = folder
+    def __init__(self, folder: Path, file_limit: int | None = None) -> None:
+        """Prepare (not start) a server whose files lie in `folder`; beyond `file_limit` bytes its disk is full."""
+        self.folder, self._file_limit = folder, file_limit
         self.key = base64.b64encode(os.urandom(48)).decode()
         (self.port,) = free_ports(1)
         self._child: Child | None = None
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls) -> Iterator[Azurite]:
+    def running(cls, file_limit: int | None = None) -> Iterator[Azurite]:
         """Run a server in a throw-away folder."""
         with tempfile.TemporaryDirectory(prefix="mma-azurite-") as folder:
-            server = cls(Path(folder))
+            server = cls(Path(folder), file_limit)
             server.start()
             try:
                 yield server
@@ -50,6 +50,8 @@ class Azurite:
         script = azurite_folder() / "node_modules/azurite/dist/src/blob/main.js"
         command = [node, str(script), "--blobPort", str(self.port), "--location", str(self.folder)]
         command += ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+        if self._file_limit is not None:
+            command = ["prlimit", f"--fsize={self._file_limit}", *command]
         environ = {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{self.key}"}
         self._child = Child("Azurite", command, self.folder / "azurite.log", env=environ, cwd=self.folder)
         self._child.wait_ready(lambda: port_open(self.port))

@@ -18,11 +18,13 @@ class Proxy:
         cuts: how many more connections are cut; each after `cut_after` bytes.
         cut_after: bytes of either direction that pass before a cut.
         connections: how many were accepted.
+        requests: first lines of the HTTP requests that passed.
     """
 
     def __init__(self, target: int, latency_s: float = 0.0) -> None:
         self.target, self.latency_s = target, latency_s
         self.cuts, self.cut_after, self.connections, self.port = 0, 0, 0, 0
+        self.requests: list[str] = []
         self._loop = asyncio.new_event_loop()
 
     @classmethod
@@ -82,6 +84,9 @@ class Proxy:
             while data := await source.read(1 << 16):
                 if request and state["answered"]:
                     state["answered"], passed = False, 0
+                    line = data.split(b"\r\n", 1)[0].decode(errors="replace")
+                    if line.endswith(" HTTP/1.1"):  # not a body that had to wait for "100 Continue"
+                        self.requests.append(line)
                     if self.latency_s:
                         await asyncio.sleep(self.latency_s)
                 elif not request and not state["answered"]:

@@ -7,6 +7,7 @@ calls are made one level below, on the same client: one request to look up, one 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
@@ -80,7 +81,8 @@ class S3Backend:
         except FileNotFoundError:  # no such bucket
             if not self._create:
                 raise
-            self._fs.call_s3("create_bucket", Bucket=self._bucket, **self._location)
+            with contextlib.suppress(FileExistsError):  # another writer was faster
+                self._fs.call_s3("create_bucket", Bucket=self._bucket, **self._location)
             self._run(self._write(key, data, digest, described))
 
     def read(self, key: str, into: Path | None = None) -> tuple[StoredObject, bytes]:

@@ -136,6 +136,23 @@ class RemoteContract(StoreContract):
         for name in place.secrets:
             assert environ[name] not in caplog.text
 
+    def test_requests_are_few(self, place: Place, proxy: Proxy) -> None:
+        """A new object takes two requests, an unchanged one, a read and a look-up one each; nothing is ever listed."""
+        store = place.open(proxy.port)
+        store.put("p/warm", b"1")
+        counts = []
+        for work in (
+            lambda: store.put("p/x", b"1"),
+            lambda: store.put("p/x", b"1"),
+            lambda: store.get("p/x"),
+            lambda: store.stat("p/missing"),
+        ):
+            proxy.requests.clear()
+            work()
+            counts.append(len(proxy.requests))
+            assert not [line for line in proxy.requests if "list" in line or "format=json" in line]
+        assert counts == [2, 1, 1, 1]
+
     def test_several_stores_at_once(self, place: Place, store: Store) -> None:
         """Stores opened one after another in one process do not disturb each other."""
         other = place.open()

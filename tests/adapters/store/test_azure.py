@@ -6,10 +6,11 @@ import uuid
 
 import pytest
 
-from mma_pipeline.adapters.errors import ConfigurationError, PermanentError
+from mma_pipeline.adapters.errors import ConfigurationError, PermanentError, TransientError
 from mma_pipeline.adapters.store import Store
 from tests.adapters.store.remote import Place, RemoteContract
 from tests.services.azurite import Azurite
+from tests.services.fixtures import needs
 
 pytestmark = pytest.mark.service("azurite")
 
@@ -52,3 +53,12 @@ class TestAzure(RemoteContract):
         with pytest.raises(PermanentError) as caught:
             work()
         assert "not!base64!" not in str(caught.value)
+
+    def test_full_disk(self) -> None:
+        """A server whose disk is full is a TransientError after limited tries; the old object stays."""
+        with needs("Azurite"), Azurite.running(file_limit=3_000_000) as full:
+            store = Store.open("abfs://stores", environ=full.environ, attempts=2, first_wait_s=0.05, timeout_s=3)
+            store.put("a", b"o" * 2_000_000)
+            with pytest.raises(TransientError, match="stores/a"):
+                store.put("a", b"n" * 2_000_000)
+            assert store.get("a") == b"o" * 2_000_000
