@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
@@ -25,10 +25,13 @@ class StreamMessage:
     received: datetime
     """When this process took the message from the broker, UTC."""
 
+    digest: str | None = field(default=None, compare=False)
+    """SHA-256 as archived, for a message that was read without its body; None: taken from the body."""
+
     @cached_property
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 of the body."""
-        return hashlib.sha256(self.body).hexdigest()
+        """Hexadecimal SHA-256 of the body as received."""
+        return self.digest or hashlib.sha256(self.body).hexdigest()
 
     @property
     def coordinates(self) -> str:

@@ -17,10 +17,11 @@ from typing import Any
 import dagster as dg
 
 from mma_pipeline.adapters.archive import ProductRecord, VersionRecord
-from mma_pipeline.adapters.errors import NotFoundError
+from mma_pipeline.adapters.errors import NotFoundError, TransientError
 from mma_pipeline.adapters.paths import site_key, version_key
 from mma_pipeline.adapters.store import Store
 
+from .ingest import MAX_REASON
 from .partitions import alert_versions
 from .resources import ArchiveResource, StoreResource
 from .source import Source
@@ -162,6 +163,7 @@ def _materialise(
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     opened, target = archive.open(), store.open()
     done: list[_Produced] = []
+    failed: dict[str, Exception] = {}
     keys = context.partition_keys
     for key in keys:
         source = Source(opened, target, key)
@@ -172,9 +174,22 @@ def _materialise(
                 missing = {"applies": False, "reason": f"needs {product.need.label}"}
                 context.add_asset_metadata(missing, partition_key=key)
             continue
-        produced = _produce(product, source)
+        try:
+            produced = _produce(product, source)
+        except TransientError:
+            raise
+        except Exception as error:
+            context.log.exception(f"{key}: {product.name} could not be made")
+            failed[key] = error
+            continue
         done.append(produced)
         context.add_asset_metadata(_metadata(product, source, produced), partition_key=key)
+    if failed:
+        # Trying the same again cannot help. The other versions of a batch have their files; the step says which has not.
+        reasons = "; ".join(f"{key}: {error}" for key, error in failed.items())
+        raise dg.Failure(f"{product.name} could not be made for {reasons}"[:MAX_REASON], allow_retries=False) from (
+            next(iter(failed.values()))
+        )
     if done:
         digests = hashlib.sha256("".join(r.sha256 for p in done for r in p.records).encode()).hexdigest()
         yield dg.MaterializeResult(

@@ -303,4 +303,5 @@ def _message(row: sa.Row[Any], body: bytes) -> StreamMessage:
         headers=tuple((name, base64.b64decode(value)) for name, value in row.headers),
         broker_time=row.broker_time,
         received=row.received,
+        digest=row.sha256,
     )
