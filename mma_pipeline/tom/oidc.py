@@ -26,6 +26,24 @@ _NAME_LENGTH = 150
 class OidcBackend(OIDCAuthenticationBackend):
     """Logs in users of the provider configured by `OIDC_*`."""
 
+    def verify_token(self, token: str, **kwargs: Any) -> dict[str, Any]:
+        """The claims of an id token that is meant for us; raises SuspiciousOperation for another client's.
+
+        The library checks signature and nonce, not the audience (OpenID Connect Core 3.1.3.7, step 3).
+        """
+        payload: dict[str, Any] = super().verify_token(token, **kwargs)
+        audience = payload.get("aud")
+        if self.OIDC_RP_CLIENT_ID not in (audience if isinstance(audience, list) else [audience]):
+            raise SuspiciousOperation("the id token was made for another client")
+        return payload
+
+    def get_userinfo(self, access_token: str, id_token: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """The user's claims; raises SuspiciousOperation where they are another subject's (Core 5.3.2)."""
+        claims: dict[str, Any] = super().get_userinfo(access_token, id_token, payload)
+        if claims.get("sub") != payload.get("sub"):
+            raise SuspiciousOperation("the provider answers with the claims of another subject")
+        return claims
+
     def verify_claims(self, claims: Mapping[str, Any]) -> bool:
         """A login needs a subject; e-mail and names are welcome but not needed."""
         return bool(claims.get("sub"))

@@ -10,6 +10,8 @@ import pytest
 from mma_pipeline.tom.demo.event import Sent, SimulatedEvent
 from mma_pipeline.tom.demo.portal import Portal
 
+from .browsing import browser, page  # noqa: F401 - fixtures
+
 # Playwright's synchronous interface runs an event loop in the test's thread, and Django refuses the database there.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 

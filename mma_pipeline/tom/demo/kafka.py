@@ -30,12 +30,17 @@ class EmbeddedKafka:
         del self._producer
 
     def send(self, topic: str, messages: Iterable[Sent]) -> None:
-        """Publish messages in their order, keyed as the pipeline does, and wait for the broker.
+        """Publish messages as `publish` does."""
+        publish(self._producer, topic, messages)
 
-        Raises TimeoutError where it does not take them.
-        """
-        for message in messages:
-            headers: list[tuple[str, str | bytes | None]] = [*message.headers.items()]
-            self._producer.produce(topic, message.body, key=b"demo", headers=headers)
-        if self._producer.flush(_TIMEOUT_S):
-            raise TimeoutError("the embedded Kafka did not take the messages")
+
+def publish(producer: Producer, topic: str, messages: Iterable[Sent]) -> None:
+    """Publish messages in their order, in one partition, and wait for the broker.
+
+    Raises TimeoutError where it does not take them within ten seconds.
+    """
+    for message in messages:
+        headers: list[tuple[str, str | bytes | None]] = [*message.headers.items()]
+        producer.produce(topic, message.body, key=b"demo", headers=headers)
+    if producer.flush(_TIMEOUT_S):
+        raise TimeoutError("the broker did not take the messages")

@@ -35,9 +35,14 @@ def listed(name: str) -> list[str]:
     return [entry.strip() for entry in os.environ.get(name, "").split(",") if entry.strip()]
 
 
+def kafka_bootstrap() -> str:
+    """Brokers of the derived alerts; those of the pipeline where no others are named, empty for none."""
+    return os.environ.get("TOM_KAFKA_BOOTSTRAP") or os.environ.get("MMA_KAFKA_BOOTSTRAP", "")
+
+
 def kafka_client() -> dict[str, str]:
     """librdkafka settings of the alert stream: plain to a local broker, SASL over TLS where a user name is given."""
-    client = {"bootstrap.servers": os.environ.get("TOM_KAFKA_BOOTSTRAP", "")}
+    client = {"bootstrap.servers": kafka_bootstrap()}
     user = os.environ.get("TOM_KAFKA_USERNAME", "")
     if user:
         client |= {

@@ -20,7 +20,7 @@ from tom_common.default_settings import (
 
 from mma_pipeline.tom.extra_fields import EXTRA_FIELDS as EXTRA_FIELDS
 
-from .environment import kafka_client, listed, number, truth
+from .environment import kafka_bootstrap, kafka_client, listed, number, truth
 
 # The Earth's orientation comes with astropy-iers-data; a page must not wait for a download of the latest one.
 iers.conf.auto_download = False
@@ -184,7 +184,6 @@ DATA_PROCESSORS = {
     "spectroscopy": "tom_dataproducts.processors.spectroscopy_processor.SpectroscopyProcessor",
 }
 SELECTION_EXTRA_FIELDS: list[str] = []
-TARGET_LIST_COLUMNS = ["name", "events", "kilonova probability", "magnitude", "alert status", "observations"]
 GENERAL_SEARCH_FUNCTIONS: dict[str, str] = {}
 HOOKS = {
     "target_post_save": "tom_common.hooks.target_post_save",
@@ -222,7 +221,7 @@ MMA_TOM = {
 }
 ALERT_STREAMS = [
     {
-        "ACTIVE": bool(os.environ.get("TOM_KAFKA_BOOTSTRAP")),
+        "ACTIVE": bool(kafka_bootstrap()),
         "NAME": "mma_pipeline.tom.stream.KafkaAlertStream",
         "OPTIONS": {
             "NAME": "derived-alerts",

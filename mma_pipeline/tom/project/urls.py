@@ -7,8 +7,13 @@ from typing import Any
 from django.conf import settings
 from django.urls import include, path
 
+from .tables import AlertTargetListView
+
 _base = f"{settings.BASE_PATH}/" if settings.BASE_PATH else ""
-urlpatterns = [path(_base, include("tom_common.urls"))]
+urlpatterns = [
+    path(f"{_base}targets/", AlertTargetListView.as_view()),  # before the toolkit's; its name stays the toolkit's
+    path(_base, include("tom_common.urls")),
+]
 if settings.OIDC_ENABLED:
     urlpatterns.insert(0, path(f"{_base}oidc/", include("mozilla_django_oidc.urls")))
 
