@@ -7,6 +7,13 @@ DEMO_FLAGS := $(if $(EXIT),--exit)
 
 .PHONY: demo dev test lint bench bench-storage setup constraints clean help
 
+VENV_TOM := .venv-tom
+BIN_TOM := $(VENV_TOM)/bin
+# The TOM keeps its state and the key of its sessions in .tom/
+TOM = DJANGO_SECRET_KEY="$$(cat .tom/secret)" TOM_DATA_DIR=$(CURDIR)/.tom TOM_TEST_EVENTS=true TOM_KAFKA_FROM_BEGINNING=true $(BIN_TOM)/python -m mma_pipeline.tom
+
+.PHONY: tom tom-retract test-tom bench-tom setup-tom
+
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
@@ -47,5 +54,39 @@ constraints: ## resolve the dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header -q -o constraints.txt
 
+	$(BIN)/python -c 'import tomllib; e = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*e["tom"], *e["tom-dev"], sep="\n")' \
+	  | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --no-header -q -o constraints-tom.txt
+
+tom: setup-tom ## the TOM with a simulated event; MMA_KAFKA_BOOTSTRAP=host:port reads the alerts of a running pipeline
+	@mkdir -p .tom && { test -s .tom/secret || (umask 077; head -c 48 /dev/urandom | base64 -w0 > .tom/secret); }
+	$(TOM) mma_serve --demo
+
+tom-retract: setup-tom ## retract the simulated event of a running `make tom`
+	$(TOM) mma_demo_event --retract
+
+test-tom: setup-tom ## all tests of the TOM, in its own environment, with browser and OpenID Connect provider
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
+	  { echo "the browser tests need chromium"; exit 1; }
+	@command -v npm >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq npm >/dev/null; } || \
+	  { echo "the login tests need node and npm"; exit 1; }
+	cd tests/tom/node && npm ci --silent --no-audit --no-fund
+	$(BIN_TOM)/python -m pytest -c tests/tom/pytest.ini tests/tom
+
+bench-tom: setup-tom ## the TOM's query over 10,000 derived alerts, one JSON line each
+	$(BIN_TOM)/python benchmarks/tom_query.py
+
+setup-tom: $(VENV_TOM)/ready ## the TOM's virtual environment, pinned by hash: the toolkit's pins exclude ours
+
+$(VENV_TOM)/ready: constraints-tom.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (set PYTHON=…)"; exit 1; }
+	@test -x $(BIN_TOM)/pip || $(PYTHON) -m venv --clear $(VENV_TOM) 2>/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv --clear $(VENV_TOM); } || \
+	  { echo "cannot make a virtual environment: install python3-venv"; exit 1; }
+	$(BIN_TOM)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r <(sed -n '/^uv==/,/[^\\]$$/p' constraints-tom.txt)
+	$(BIN_TOM)/uv pip install -q --compile-bytecode --python $(BIN_TOM)/python --require-hashes -r constraints-tom.txt
+	$(BIN_TOM)/uv pip install -q --python $(BIN_TOM)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
 clean: ## remove the environment, caches and the demo's state
-	rm -rf $(VENV) dagster_home/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV_TOM) .tom tests/tom/node/node_modules dagster_home/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -128,13 +128,16 @@ def _event(reading: Reading) -> Event | None:
     alert = reading.alert
     if alert is None or alert.version is None or reading.kind is DerivedKind.RETRACTION:
         return event
-    created = alert.version.created
-    if event.version_created is None or created >= event.version_created:
+    created, changed = alert.version.created, []
+    if event.version_created is None or created > event.version_created:
         event.version, event.version_created = alert.version.partition_key, created
+        changed += ["version", "version_created"]
     significant = alert.event.significant if alert.event else None
-    if significant is not None and (event.significant_as_of is None or created >= event.significant_as_of):
+    if significant is not None and (event.significant_as_of is None or created > event.significant_as_of):
         event.significant, event.significant_as_of = significant, created
-    event.save()
+        changed += ["significant", "significant_as_of"]
+    if changed:
+        event.save(update_fields=changed)
     return event
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import reduce
 from typing import Any
 
-from django.db import transaction
-from django.db.models import F, Func, Value
-from django.db.models.functions import Lower
+from django.db import connection, transaction
 from tom_dataproducts.models import PhotometryReducedDatum
+from tom_targets.base_models import BaseTarget
 from tom_targets.models import Target, TargetExtra, TargetName
 
 from .models import DerivedAlert
 
 #: Characters that the toolkit's own name matching ignores (tom_targets.base_models.simplify_name).
 _IGNORED = " -_()"
+_PLAIN_NAME = reduce(lambda sql, character: f"replace({sql}, '{character}', '')", _IGNORED, "lower(name)")
 SOURCE_NAME = "mma_pipeline"
 
 
@@ -28,20 +29,21 @@ class Status(StrEnum):
 def find(name: str, aliases: list[str] | None = None) -> Target | None:
     """The target known by this name, by an alias, or by a spelling that differs only in case, spaces and dashes.
 
-    The same rule as the toolkit's `match_fuzzy_name`, but done by the database: that one reads every target.
+    The same rule as the toolkit's `match_fuzzy_name`, but one question to the database: that one reads every target.
+    The oldest target wins where there are several.
     """
-    for spelling in (name, *(aliases or ())):
-        target = Target.objects.filter(name=spelling).first()
-        if target is not None:
-            return target
-        plain = _simplify(spelling)
-        target = (
-            Target.objects.annotate(plain=_simplified("name")).filter(plain=plain).order_by("pk").first()
-            or Target.objects.annotate(plain=_simplified("aliases__name")).filter(plain=plain).order_by("pk").first()
-        )
-        if target is not None:
-            return target
-    return None
+    spellings = sorted({_simplify(spelling) for spelling in (name, *(aliases or ()))})
+    marks = ", ".join(["%s"] * len(spellings))
+    # Only table names and placeholders are put together here.
+    sql = (
+        f"SELECT id FROM {BaseTarget._meta.db_table} WHERE {_PLAIN_NAME} IN ({marks}) "  # noqa: S608
+        f"UNION SELECT target_id FROM {TargetName._meta.db_table} WHERE {_PLAIN_NAME} IN ({marks}) "
+        "ORDER BY 1 LIMIT 1"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*spellings, *spellings])
+        row = cursor.fetchone()
+    return None if row is None else Target.objects.get(pk=row[0])
 
 
 @transaction.atomic
@@ -132,10 +134,3 @@ def _photometry(target: Target, alert: DerivedAlert) -> None:
 
 def _simplify(name: str) -> str:
     return name.lower().translate(dict.fromkeys(map(ord, _IGNORED)))
-
-
-def _simplified(field: str) -> Any:
-    expression: Any = Lower(F(field))
-    for character in _IGNORED:
-        expression = Func(expression, Value(character), Value(""), function="REPLACE")
-    return expression

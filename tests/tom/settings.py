@@ -22,9 +22,12 @@ os.environ |= {
 from mma_pipeline.tom.project.settings import *  # noqa: E402, F403
 from mma_pipeline.tom.project.settings import DATABASES, INSTALLED_APPS  # noqa: E402
 
-INSTALLED_APPS = [*INSTALLED_APPS, "tom_alerts"]
+# The picture for the docs is of the project as it is, without the brokers of older TOMs.
+if not os.environ.get("TOM_PICTURE"):
+    INSTALLED_APPS = [*INSTALLED_APPS, "tom_alerts"]
 TOM_ALERT_CLASSES = ["mma_pipeline.tom.broker.MmaBroker"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # A file, because the listener's thread and the web server's threads open it too.
 DATABASES["default"]["TEST"] = {"NAME": f"{_DATA}/test.sqlite3"}
-ROOT_URLCONF = "tests.tom.urls"
+if not os.environ.get("TOM_PICTURE"):
+    ROOT_URLCONF = "tests.tom.urls"

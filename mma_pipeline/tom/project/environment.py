@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -36,8 +37,16 @@ def listed(name: str) -> list[str]:
 
 
 def kafka_bootstrap() -> str:
-    """Brokers of the derived alerts; those of the pipeline where no others are named, empty for none."""
-    return os.environ.get("TOM_KAFKA_BOOTSTRAP") or os.environ.get("MMA_KAFKA_BOOTSTRAP", "")
+    """Brokers of the derived alerts; where none are named those that the pipeline publishes to, empty for none."""
+    named = os.environ.get("TOM_KAFKA_BOOTSTRAP") or os.environ.get("MMA_KAFKA_BOOTSTRAP")
+    address = urlsplit(os.environ.get("MMA_HOP_URL", ""))
+    return named or (f"{address.hostname}:{address.port or 9092}" if address.hostname else "")
+
+
+def kafka_topics() -> list[str]:
+    """Topics of the derived alerts; where none are named those that the pipeline publishes to."""
+    published = urlsplit(os.environ.get("MMA_HOP_URL", "")).path.strip("/")
+    return listed("TOM_KAFKA_TOPICS") or [topic for topic in published.split(",") if topic] or ["mma.derived"]
 
 
 def kafka_client() -> dict[str, str]:

@@ -20,7 +20,7 @@ from tom_common.default_settings import (
 
 from mma_pipeline.tom.extra_fields import EXTRA_FIELDS as EXTRA_FIELDS
 
-from .environment import kafka_bootstrap, kafka_client, listed, number, truth
+from .environment import kafka_bootstrap, kafka_client, kafka_topics, listed, number, truth
 
 # The Earth's orientation comes with astropy-iers-data; a page must not wait for a download of the latest one.
 iers.conf.auto_download = False
@@ -44,7 +44,13 @@ TOM_NAME = os.environ.get("TOM_NAME", "Multi-messenger TOM")
 SITE_ID = 1
 ROOT_URLCONF = "mma_pipeline.tom.project.urls"
 WSGI_APPLICATION = "mma_pipeline.tom.project.wsgi.application"
-INSTALLED_APPS = [*TOMTOOLKIT_INSTALLED_APPS, "tom_alertstreams", "mozilla_django_oidc", "mma_pipeline.tom"]
+_CHOSEN = {"tom_dataservices": "mma_pipeline.tom.project.apps.ChosenDataServices"}
+INSTALLED_APPS = [
+    *(_CHOSEN.get(app, app) for app in TOMTOOLKIT_INSTALLED_APPS),
+    "tom_alertstreams",
+    "mozilla_django_oidc",
+    "mma_pipeline.tom",
+]
 # WhiteNoise serves the toolkit's scripts and styles from any WSGI server, right behind Django's own security.
 MIDDLEWARE = [TOMTOOLKIT_MIDDLEWARE[0], "whitenoise.middleware.WhiteNoiseMiddleware", *TOMTOOLKIT_MIDDLEWARE[1:]]
 TEMPLATES = [
@@ -172,6 +178,7 @@ FACILITIES = {
     },
 }
 TOM_FACILITY_CLASSES = ["tom_observations.facilities.lco.LCOFacility"]
+TOM_DATA_SERVICES = listed("TOM_DATA_SERVICES") or ["simbad", "ned", "tns", "mpc"]
 DATA_SERVICES: dict[str, dict[str, str]] = {}
 DATA_PRODUCT_TYPES = {
     "photometry": ("photometry", "Photometry"),
@@ -225,7 +232,7 @@ ALERT_STREAMS = [
         "NAME": "mma_pipeline.tom.stream.KafkaAlertStream",
         "OPTIONS": {
             "NAME": "derived-alerts",
-            "TOPICS": listed("TOM_KAFKA_TOPICS") or ["mma.derived"],
+            "TOPICS": kafka_topics(),
             "CLIENT": kafka_client(),
             "FROM_BEGINNING": truth("TOM_KAFKA_FROM_BEGINNING"),
         },
