@@ -5,6 +5,8 @@ from __future__ import annotations
 from .app import app
 from .demo import demo
 from .doctor import doctor
+from .kilonova import kilonova
+from .photometry import publish_photometry
 from .publication import explain, publication
 from .replay import replay
 from .simulate import simulate
@@ -21,5 +23,7 @@ app.command()(explain)
 app.add_typer(publication, name="publication")
 app.command()(doctor)
 app.add_typer(storage, name="storage")
+app.command()(publish_photometry)
+app.add_typer(kilonova, name="kilonova")
 
 __all__ = ["app"]

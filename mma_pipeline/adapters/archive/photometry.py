@@ -1,0 +1,213 @@
+"""Candidates, their measurements and their scores.
+
+Recording is idempotent: a measurement is identified by candidate, time, band, value and kind, whatever message brings
+it again. Times are 64-bit MJD, as sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.errors import NotFoundError
+from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.notices.candidate_key import slug_of
+from mma_pipeline.notices.measurement import Candidate, Measurement, PhotometryNotice
+
+from .alerts import Archive, _insert_for, _insert_message
+from .database import reading, writing
+from .schema import RowId, metadata
+
+candidate = sa.Table(
+    "candidate",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("slug", sa.String(80), nullable=False, unique=True),
+    sa.Column("ra", sa.Double, nullable=False),
+    sa.Column("dec", sa.Double, nullable=False),
+    sa.Column("ebv", sa.Double),
+    sa.Column("simulated", sa.Boolean, nullable=False),
+)
+
+#: `message_id` is the message that first brought the measurement.
+measurement = sa.Table(
+    "measurement",
+    metadata,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("candidate", sa.String(64), sa.ForeignKey("candidate.name"), nullable=False),
+    sa.Column("mjd", sa.Double, nullable=False),
+    sa.Column("band", sa.String(32), nullable=False),
+    sa.Column("magnitude", sa.Double, nullable=False),
+    sa.Column("error", sa.Double),
+    sa.Column("upper_limit", sa.Boolean, nullable=False),
+    sa.Column("telescope", sa.String(100)),
+    sa.Column("instrument", sa.String(100)),
+    sa.Column("message_id", RowId, sa.ForeignKey("message.id"), nullable=False, index=True),
+    sa.UniqueConstraint("candidate", "mjd", "band", "magnitude", "upper_limit"),
+)
+
+#: The latest score of each candidate night; the result holds every published number.
+candidate_score = sa.Table(
+    "candidate_score",
+    metadata,
+    sa.Column("partition_key", sa.String(160), primary_key=True),
+    sa.Column("event_id", sa.String(32), nullable=False, index=True),
+    sa.Column("candidate", sa.String(64), sa.ForeignKey("candidate.name"), nullable=False),
+    sa.Column("night", sa.Integer, nullable=False),
+    sa.Column("result", sa.JSON, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedMeasurement:
+    """A measurement with the message that brought it."""
+
+    id: int
+    measurement: Measurement
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedCandidate:
+    """A candidate and the span of its measurements."""
+
+    candidate: Candidate
+    slug: str
+    simulated: bool
+    first_detection: float | None
+    """MJD, days; None where there are only limits."""
+    last: float
+    """MJD of the latest measurement, days."""
+
+
+class PhotometryArchive:
+    """The photometry in an archive; safe to share between threads."""
+
+    def __init__(self, archive: Archive) -> None:
+        """Look at the photometry of an open archive."""
+        self.engine = archive.engine
+
+    def record(self, message: StreamMessage, notice: PhotometryNotice) -> list[ArchivedMeasurement]:
+        """Archive a message and its measurements in one transaction.
+
+        Returns all its measurements that this very message was the first to bring, also when it is recorded again,
+        so that a crash between this and what follows loses nothing.
+        """
+        with writing(self.engine) as connection:
+            message_id = _insert_message(connection, message, event_id=notice.event_id, reason=None)
+            insert = _insert_for(connection)
+            for one in {m.candidate.name: m.candidate for m in notice.measurements}.values():
+                row = {"name": one.name, "slug": slug_of(one.name), "ra": one.ra, "dec": one.dec, "ebv": one.ebv}
+                connection.execute(insert(candidate).values(**row, simulated=notice.simulated).on_conflict_do_nothing())
+                if one.ebv is not None:
+                    # A later message may know the extinction that the first one left out.
+                    unknown = sa.and_(candidate.c.name == one.name, candidate.c.ebv.is_(None))
+                    connection.execute(sa.update(candidate).where(unknown).values(ebv=one.ebv))
+            rows = [
+                {
+                    "candidate": m.candidate.name, "mjd": m.mjd, "band": m.band, "magnitude": m.magnitude,
+                    "error": m.error, "upper_limit": m.upper_limit, "telescope": m.telescope,
+                    "instrument": m.instrument, "message_id": message_id,
+                }
+                for m in notice.measurements
+            ]  # fmt: skip
+            for row in rows:
+                connection.execute(insert(measurement).values(row).on_conflict_do_nothing())
+            return _select(connection, measurement.c.message_id == message_id)
+
+    def candidate(self, name: str) -> ArchivedCandidate:
+        """A candidate by name; raises NotFoundError."""
+        found = self._candidates(candidate.c.name == name)
+        if not found:
+            raise NotFoundError(f"no candidate {name} is archived: send its photometry with `mma publish-photometry`")
+        return found[0]
+
+    def by_slug(self, slug: str) -> ArchivedCandidate:
+        """A candidate by the slug of partition keys; raises NotFoundError."""
+        found = self._candidates(candidate.c.slug == slug)
+        if not found:
+            raise NotFoundError(f"no candidate {slug} is archived")
+        return found[0]
+
+    def candidates(self, *, since_mjd: float = 0.0) -> list[ArchivedCandidate]:
+        """Candidates measured since an MJD, by name."""
+        return [found for found in self._candidates(sa.true()) if found.last >= since_mjd]
+
+    def measurements(self, name: str) -> list[ArchivedMeasurement]:
+        """All measurements of a candidate by time."""
+        with reading(self.engine) as connection:
+            return _select(connection, measurement.c.candidate == name)
+
+    def record_score(self, partition_key: str, event_id: str, name: str, night: int, result: Mapping[str, Any]) -> None:
+        """Note the score of a candidate night, in place of an earlier one."""
+        row = {"event_id": event_id, "candidate": name, "night": night, "result": dict(result)}
+        with writing(self.engine) as connection:
+            connection.execute(sa.delete(candidate_score).where(candidate_score.c.partition_key == partition_key))
+            connection.execute(sa.insert(candidate_score).values(partition_key=partition_key, **row))
+
+    def latest_scores(self, event_id: str) -> list[Mapping[str, Any]]:
+        """The result of the latest night of each candidate of an event, most probable first."""
+        query = sa.select(candidate_score).where(candidate_score.c.event_id == event_id)
+        with reading(self.engine) as connection:
+            rows = connection.execute(query.order_by(candidate_score.c.night, candidate_score.c.partition_key)).all()
+        latest = {row.candidate: row.result for row in rows}
+        return sorted(latest.values(), key=_rank)
+
+    def _candidates(self, where: sa.ColumnElement[bool]) -> list[ArchivedCandidate]:
+        first = sa.func.min(sa.case((measurement.c.upper_limit.is_(False), measurement.c.mjd)))
+        query = (
+            sa.select(candidate, first.label("first_detection"), sa.func.max(measurement.c.mjd).label("last"))
+            .join(measurement, measurement.c.candidate == candidate.c.name)
+            .where(where)
+            .group_by(*candidate.c)
+            .order_by(candidate.c.name)
+        )
+        with reading(self.engine) as connection:
+            return [
+                ArchivedCandidate(
+                    Candidate(r.name, r.ra, r.dec, r.ebv), r.slug, bool(r.simulated), r.first_detection, r.last
+                )
+                for r in connection.execute(query)
+            ]
+
+
+def _rank(result: Mapping[str, Any]) -> tuple[bool, float, float, str]:
+    """What can be known first, then by posterior (where a prior could be stated), then by the light curve."""
+    posterior = result.get("posterior")
+    probability = result["p_phot"]
+    return (
+        not result["sufficient"],
+        -(probability if posterior is None else posterior),
+        -probability,
+        str(result["candidate"]),
+    )
+
+
+def _select(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[ArchivedMeasurement]:
+    columns: Sequence[sa.ColumnElement[Any]] = [measurement, candidate.c.ra, candidate.c.dec, candidate.c.ebv]  # type: ignore[list-item]
+    query = (
+        sa.select(*columns)
+        .join(candidate, candidate.c.name == measurement.c.candidate)
+        .where(where)
+        .order_by(measurement.c.mjd, measurement.c.band, measurement.c.id)
+    )
+    return [
+        ArchivedMeasurement(
+            r.id,
+            Measurement(
+                Candidate(r.candidate, r.ra, r.dec, r.ebv),
+                r.mjd,
+                r.band,
+                r.magnitude,
+                r.error,
+                bool(r.upper_limit),
+                r.telescope,
+                r.instrument,
+            ),
+            r.message_id,
+        )
+        for r in connection.execute(query)
+    ]

@@ -1,0 +1,67 @@
+"""Hermes messages (LCOGT/hermes): photometry of data.targets in data.photometry, numbers often as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import NoticeError
+from .fields import text_at
+from .key import check_event_id
+from .measurement import (
+    Measurement,
+    PhotometryNotice,
+    candidate_of,
+    checked_band,
+    checked_mjd,
+    complete,
+    each,
+    error_of,
+    number_of,
+    rows_of,
+)
+from .times import mjd_of
+
+
+def parse_hermes(record: Mapping[str, Any]) -> PhotometryNotice:
+    """Measurements of a decoded Hermes message; raises NoticeError where nothing in it can be used."""
+    data = record["data"]
+    targets = {}
+    for target in rows_of(data.get("targets"), "data.targets"):
+        if isinstance(target, Mapping) and isinstance(target.get("name"), str):
+            targets[target["name"]] = target
+    event_id = data.get("event_id")
+    rows = rows_of(data.get("photometry"), "data.photometry")
+    found, skipped = each(rows, "photometry", lambda row: _row(row, targets))
+    try:
+        event = check_event_id(event_id)
+    except NoticeError:
+        # Hermes puts any name of an event there, such as "GRB 230409B".
+        event = None
+    return complete(found, skipped, "hermes", event)
+
+
+def _row(row: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> Measurement:
+    name = row.get("target_name")
+    target = targets.get(name) if isinstance(name, str) else None
+    if target is None:
+        raise NoticeError(f"target {str(name)[:40]!r} is not among data.targets")
+    candidate = candidate_of(target.get("name"), target.get("ra"), target.get("dec"))
+    brightness, limit = row.get("brightness"), row.get("limiting_brightness")
+    upper = brightness in (None, "")
+    value = number_of(limit if upper else brightness, "limiting_brightness" if upper else "brightness")
+    unit = row.get("limiting_brightness_unit" if upper else "brightness_unit")
+    error = None if upper else error_of(row.get("brightness_error"), "brightness_error")
+    if unit in ("mJy", "uJy", "μJy"):
+        if value <= 0:
+            raise NoticeError("a flux that is not positive has no magnitude")
+        jansky = value * (1e-3 if unit == "mJy" else 1e-6)
+        error = None if error is None else 2.5 / math.log(10) * error / value
+        value = -2.5 * math.log10(jansky / 3631.0)
+    elif unit != "AB mag":
+        raise NoticeError(f"brightness is in {str(unit)[:30]!r}; AB mag, mJy and uJy are understood")
+    mjd = mjd_of(row.get("date_obs"))
+    # T_start and T_stop count from a trigger that the message does not date; the observation's own date serves.
+    return Measurement(candidate, checked_mjd(mjd, "date_obs"), checked_band(row.get("bandpass")), value, error, upper,
+                       text_at(row, "telescope"), text_at(row, "instrument"))  # fmt: skip

@@ -1,0 +1,51 @@
+"""How the probability of one candidate developed, night by night."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mma_pipeline.science.kilonova.lightcurve import MAX_AGE_DAYS, NIGHT_DAYS, Event, LightCurve, prepare
+from mma_pipeline.science.kilonova.model import Model
+from mma_pipeline.science.kilonova.nights import night_numbers
+
+
+def until(curve: LightCurve, mjd: float) -> LightCurve:
+    """The part of a light curve up to and including an MJD (days)."""
+    keep = curve.mjd <= mjd
+    return LightCurve(
+        curve.mjd[keep], curve.magnitude[keep], curve.error[keep],
+        [b for b, k in zip(curve.band, keep, strict=True) if k], curve.upper_limit[keep],
+    )  # fmt: skip
+
+
+def nightly_scores(model: Model, curve: LightCurve, event: Event) -> list[dict[str, Any]]:
+    """Score after each night with a detection in griz, oldest first.
+
+    Each entry: mjd (days, end of the night's data), days since the merger, nights, p_phot, p_afterglow, p_other,
+    sufficient (False: insufficient data, the value is provisional) and slope_err (mag/day, None without a slope).
+    """
+    points = prepare([curve], [event])
+    t = points.t[~points.limit]
+    if not len(t):
+        return []
+    number = night_numbers(np.zeros(len(t), dtype=np.int64), t)
+    starts = np.array([t[number == k].min() for k in range(int(number.max()) + 1)])
+    # Everything up to the next night's first detection counts for the night, limits included.
+    ends = np.minimum(starts + NIGHT_DAYS, np.append(starts[1:] - 1e-9, MAX_AGE_DAYS))
+    curves = [until(curve, event.merger_mjd + end) for end in ends]
+    scores = model.score(curves, [event] * len(curves))
+    return [
+        {
+            "mjd": event.merger_mjd + float(t[number <= k].max()),
+            "days": float(t[number <= k].max()),
+            "nights": int(scores.nights[k]),
+            "p_phot": float(scores.probability[k, 0]),
+            "p_afterglow": float(scores.probability[k, 1]),
+            "p_other": float(scores.probability[k, 2]),
+            "sufficient": bool(scores.sufficient[k]),
+            "slope_err": float(scores.slope_err[k]) if np.isfinite(scores.slope_err[k]) else None,
+        }
+        for k in range(len(curves))
+    ]

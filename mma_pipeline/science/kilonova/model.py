@@ -1,0 +1,135 @@
+"""The trained model: its file format, and scoring of candidates.
+
+The file is a numpy archive of plain arrays (no pickled objects are accepted) with a JSON header that says how it
+was made and a digest over all arrays, which is checked before the model is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from mma_pipeline.science.kilonova.calibration import Calibration
+from mma_pipeline.science.kilonova.features import FEATURE_NAMES, compute
+from mma_pipeline.science.kilonova.lightcurve import BoolArray, Event, LightCurve, Points, prepare
+from mma_pipeline.science.kilonova.trees import Trees
+from mma_pipeline.science.skymap import FloatArray, IntArray
+
+FORMAT = "mma-kilonova-model/1"
+#: A score is published once one band's slope is known this well, mag per day.
+MAX_SLOPE_ERR = 0.2
+_ARRAYS = ("column", "threshold", "value", "baseline", "score", "probability")
+
+
+class ModelError(ValueError):
+    """The file is not a usable model; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Photometric probabilities of S candidates; they refer to the class shares `calibration.REFERENCE`."""
+
+    probability: FloatArray
+    """Kilonova, afterglow, other; shape (S, 3), rows sum to one."""
+    sufficient: BoolArray
+    """False where nothing can be known yet: the probability is provisional. Shape (S,)."""
+    nights: IntArray
+    """Nights with a detection in griz, shape (S,)."""
+    slope_err: FloatArray
+    """Smallest error of one band's slope, mag per day, shape (S,); infinite where none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Trees, calibration and where they come from."""
+
+    trees: Trees
+    calibration: Calibration
+    features: tuple[str, ...]
+    info: Mapping[str, Any]
+    """Seed, data and sizes of the training; JSON types only."""
+
+    def score_points(self, points: Points) -> Scores:
+        """Score cleaned points, one candidate per snapshot."""
+        f = compute(points)
+        p = self.calibration.apply(self.trees.probabilities(f.matrix), f.nights)
+        sufficient = (f.best_slope_err <= MAX_SLOPE_ERR) & (f.nights > 0)
+        return Scores(p, np.asarray(sufficient), f.nights, f.best_slope_err)
+
+    def score(self, curves: Sequence[LightCurve], events: Sequence[Event]) -> Scores:
+        """Score S candidates, each against its event; raises ValueError where column lengths differ."""
+        return self.score_points(prepare(curves, events))
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    h = hashlib.sha256()
+    for name in sorted(arrays):
+        a = np.ascontiguousarray(arrays[name])
+        h.update(f"{name} {a.dtype.str} {a.shape}\n".encode())
+        h.update(a.tobytes())
+    return h.hexdigest()
+
+
+def encode(model: Model) -> bytes:
+    """The model's file; the same model gives the same bytes."""
+    arrays: dict[str, np.ndarray] = {
+        "column": model.trees.column.astype("<i2"),
+        "threshold": model.trees.threshold.astype("<f4"),
+        "value": model.trees.value.astype("<f4"),
+        "baseline": model.trees.baseline.astype("<f8"),
+        "score": model.calibration.score.astype("<f8"),
+        "probability": model.calibration.probability.astype("<f8"),
+    }
+    header = {
+        "format": FORMAT,
+        "features": list(model.features),
+        "info": dict(model.info),
+        "sha256": _digest(arrays),
+    }
+    text = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
+    out = io.BytesIO()
+    # numpy writes every member with the same fixed date, so nothing in the archive depends on the clock.
+    members: dict[str, Any] = {"header": text, **arrays}
+    np.savez_compressed(out, **members)
+    return out.getvalue()
+
+
+def decode(data: bytes) -> Model:
+    """Read a model's file; raises ModelError for another format, other features or a digest that does not fit."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            header = json.loads(archive["header"].tobytes())
+            arrays = {name: archive[name] for name in _ARRAYS}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as problem:
+        raise ModelError(f"not a kilonova model: {problem}") from problem
+    if header.get("format") != FORMAT:
+        raise ModelError(f"model format {header.get('format')!r}, this version reads {FORMAT!r}: train it again")
+    if header.get("sha256") != _digest(arrays):
+        raise ModelError("the model's digest does not fit its arrays: the file is damaged or was changed")
+    if tuple(header.get("features", ())) != FEATURE_NAMES:
+        raise ModelError("the model was trained with other features than this version computes: train it again")
+    trees = Trees(
+        arrays["column"].astype(np.int32), arrays["threshold"], arrays["value"], arrays["baseline"], len(FEATURE_NAMES)
+    )
+    return Model(trees, Calibration(arrays["score"], arrays["probability"]), FEATURE_NAMES, header["info"])
+
+
+def digest(model: Model) -> str:
+    """SHA-256 of the model's file, hexadecimal; names the model in everything that is published."""
+    return hashlib.sha256(encode(model)).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def packaged() -> Model:
+    """The model that comes with the package; raises ModelError if it was built wrongly."""
+    return decode(files("mma_pipeline.science.kilonova").joinpath("model.npz").read_bytes())

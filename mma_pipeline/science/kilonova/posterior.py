@@ -1,0 +1,157 @@
+"""From the photometric probability to the probability of being this event's kilonova: position, prior, posterior.
+
+Nothing here is learned. All three ingredients are published beside the posterior, so that a reader can replace one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mma_pipeline.science.kilonova.calibration import REFERENCE
+from mma_pipeline.science.skymap import MAX_ORDER, SkyMap
+
+#: The whole sky, deg².
+FULL_SKY_DEG2 = 4 * math.pi * (180 / math.pi) ** 2
+_SR_PER_DEG2 = (math.pi / 180) ** 2
+#: Core-collapse and thermonuclear supernovae together, per Mpc³ and year (Li et al. 2011, MNRAS 412 1473: 1.0e-4).
+SUPERNOVA_RATE = 1.0e-4
+#: A typical supernova's absolute magnitude in r, and the days during which it is within a magnitude of that.
+_SUPERNOVA_MAG, _SUPERNOVA_DAYS = -17.5, 40.0
+
+
+class SkyFactorError(ValueError):
+    """The position or the map does not allow a sky factor; the message says why."""
+
+
+@dataclass(frozen=True)
+class SkyFactor:
+    """How much more probable a position is for the event's counterpart than for an unrelated transient."""
+
+    value: float
+    """Likelihood ratio, dimensionless, 0 or more."""
+    dimensions: int
+    """2 (position) or 3 (position and the host's distance)."""
+    density: float
+    """Probability per deg² (2-D) or per Mpc³ (3-D) at the candidate."""
+    search: float
+    """Searched area in deg² (2-D) or volume in Mpc³ (3-D)."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Probability, before any photometry, that a transient of the searched area is the event's kilonova."""
+
+    value: float
+    source: float
+    """Probability that the event made a kilonova: (1 - P(terrestrial)) × P(HasRemnant)."""
+    contaminants: float
+    """Unrelated transients expected in the searched area."""
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The four numbers that are published for a candidate, and their odds."""
+
+    p_phot: float
+    """Probability of a kilonova from the light curve alone, at the reference shares of the classes."""
+    sky_factor: float
+    prior: float
+    posterior: float
+
+
+def contaminants_per_deg2(depth_mag: float = 21.5) -> float:
+    """Supernovae visible at a moment per deg² down to r = depth_mag.
+
+    Rate × Euclidean volume per deg² out to where a supernova of -17.5 mag has that magnitude × 40 days. At
+    21.5 mag: 0.28 per deg². Other classes add to it; light curves remove most of them, which p_phot accounts for.
+    """
+    distance_mpc = 10 ** ((depth_mag - _SUPERNOVA_MAG - 25) / 5)
+    volume = distance_mpc**3 / 3 * _SR_PER_DEG2
+    return SUPERNOVA_RATE * volume * _SUPERNOVA_DAYS / 365.25
+
+
+def row_at(skymap: SkyMap, ra_deg: float, dec_deg: float) -> int:
+    """Row of the map that holds a position (ICRS, degrees); raises SkyFactorError for an impossible position."""
+    if not (math.isfinite(ra_deg) and math.isfinite(dec_deg) and -90 <= dec_deg <= 90):
+        raise SkyFactorError(f"({ra_deg}, {dec_deg}) is not a position in degrees")
+    import healpy
+
+    index = healpy.ang2pix(2**MAX_ORDER, ra_deg % 360.0, dec_deg, nest=True, lonlat=True)
+    return int(skymap.row_of(np.array([index], dtype=np.int64))[0])
+
+
+def sky_factor(
+    skymap: SkyMap,
+    ra_deg: float,
+    dec_deg: float,
+    *,
+    area_deg2: float = FULL_SKY_DEG2,
+    host_distance_mpc: float | None = None,
+    host_sigma_mpc: float = 0.0,
+    search_distance_mpc: float | None = None,
+) -> SkyFactor:
+    """Likelihood ratio of a position (ICRS, degrees), and of the host's distance where one is given.
+
+    2-D: p_GW × A, the map's density at the candidate times the searched area: an unrelated transient is equally
+    likely anywhere in A. 3-D: dP/dV × V with dP/dV = p_GW · distnorm · N(d; distmu, distsigma) (Singer et al. 2016,
+    ApJL 829 L15, eq. 4, divided by d²) and V = A · d_max³ / 3: an unrelated one is equally likely in any volume. A
+    host distance with an error is the Gaussian convolution, distsigma² + host_sigma². `search_distance_mpc` is
+    d_max. Both forms are exact; the searched area cancels against the contaminants in the posterior.
+
+    Raises SkyFactorError for an impossible position, or a host distance without a search distance or map distances.
+    """
+    row = row_at(skymap, ra_deg, dec_deg)
+    per_sr = float(skymap.probdensity[row])
+    if host_distance_mpc is None:
+        density = per_sr * _SR_PER_DEG2
+        return SkyFactor(density * area_deg2, 2, density, area_deg2)
+    if skymap.distmu is None or skymap.distsigma is None or skymap.distnorm is None:
+        raise SkyFactorError("the map has no distances: leave the host's distance out")
+    if search_distance_mpc is None or search_distance_mpc <= 0 or host_distance_mpc <= 0:
+        raise SkyFactorError("a host distance needs positive distances, and the distance to which was searched")
+    mu, sigma, norm = (float(column[row]) for column in (skymap.distmu, skymap.distsigma, skymap.distnorm))
+    if not (math.isfinite(mu) and math.isfinite(sigma) and sigma > 0):
+        # A row without a distance carries next to no probability; such a host is excluded.
+        per_mpc3 = 0.0
+    else:
+        width = math.hypot(sigma, host_sigma_mpc)
+        normal = math.exp(-0.5 * ((host_distance_mpc - mu) / width) ** 2) / (math.sqrt(2 * math.pi) * width)
+        per_mpc3 = per_sr * norm * normal
+    volume = area_deg2 * _SR_PER_DEG2 * search_distance_mpc**3 / 3
+    return SkyFactor(per_mpc3 * volume, 3, per_mpc3, volume)
+
+
+def prior(
+    *,
+    has_remnant: float | None,
+    terrestrial: float | None,
+    area_deg2: float,
+    contaminants: float | None = None,
+    detectable: float = 1.0,
+) -> Prior | None:
+    """Prior odds of one kilonova against the contaminants expected in area_deg2.
+
+    source / (source + contaminants · area), source = (1 - terrestrial) · has_remnant · detectable. `contaminants` is
+    per deg² (default `contaminants_per_deg2()`), `detectable` the share of kilonovae bright enough for the search.
+    None where the notice states no HasRemnant (a burst): then no prior can be stated.
+    """
+    if has_remnant is None:
+        return None
+    source = (1.0 - (terrestrial or 0.0)) * has_remnant * detectable
+    expected = (contaminants_per_deg2() if contaminants is None else contaminants) * area_deg2
+    total = source + expected
+    return Prior(source / total if total > 0 else 0.0, source, expected)
+
+
+def posterior(p_phot: float, factor: float, prior_value: float) -> Posterior:
+    """Bayes: odds = p_phot/(1-p_phot) ÷ reference odds × sky factor × prior odds; all arguments dimensionless."""
+    if prior_value <= 0 or factor <= 0:
+        return Posterior(p_phot, factor, prior_value, 0.0)
+    if prior_value >= 1:
+        return Posterior(p_phot, factor, prior_value, 1.0)
+    reference = REFERENCE[0] / (1 - REFERENCE[0])
+    odds = p_phot / (1 - p_phot) / reference * factor * prior_value / (1 - prior_value)
+    return Posterior(p_phot, factor, prior_value, odds / (1 + odds))

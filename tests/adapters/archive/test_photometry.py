@@ -1,0 +1,85 @@
+"""Photometry in the archive: full precision, once per measurement, with its message."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.errors import NotFoundError
+from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.notices.measurement import Candidate, Measurement
+from mma_pipeline.notices.photometry import encode, encode_source_v1, parse
+
+HERE = Candidate("AT2017gfo", 197.450374, -23.381495)
+MJD = 57983.003059500006
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """An empty archive."""
+    archive = Archive(f"sqlite:///{tmp_path / 'archive.db'}", create=True)
+    return archive, PhotometryArchive(archive)
+
+
+def message(body, offset):
+    """A message of the photometry topic."""
+    return StreamMessage("photometry", "mma.photometry", 0, offset, body, None, (), None, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_measurements_keep_every_digit_and_their_message(opened):
+    """A time and a magnitude come back bit for bit, with the message that brought them."""
+    archive, photometry = opened
+    m = Measurement(HERE, MJD, "i", 17.480130787100002, 0.02529849344005, telescope="CTIO")
+    body = encode([m])
+    photometry.record(message(body, 1), parse(body))
+    (found,) = photometry.measurements("AT2017gfo")
+    assert found.measurement == m
+    assert archive.message(found.message_id).body == body
+
+
+def test_each_measurement_is_archived_once(opened):
+    """The same measurement by another message, in another format, or again after a crash is archived once."""
+    _, photometry = opened
+    m = Measurement(HERE, MJD, "i", 17.48, 0.025)
+    first, second = encode_source_v1(m), encode([m, Measurement(HERE, MJD + 1, "i", 18.0, 0.1)])
+    brought = photometry.record(message(first, 1), parse(first))
+    assert photometry.record(message(first, 1), parse(first)) == brought
+    assert [b.measurement.mjd for b in photometry.record(message(second, 2), parse(second))] == [MJD + 1]
+    assert len(photometry.measurements("AT2017gfo")) == 2
+
+
+def test_candidate_spans_and_extinction(opened):
+    """A candidate knows its first detection (not limit), its last measurement, and a later extinction."""
+    _, photometry = opened
+    rows = [Measurement(HERE, MJD - 5, "r", 22.0, None, upper_limit=True), Measurement(HERE, MJD, "r", 18.0, 0.1)]
+    body = encode(rows, simulated=True)
+    photometry.record(message(body, 1), parse(body))
+    found = photometry.candidate("AT2017gfo")
+    assert (found.first_detection, found.last, found.simulated) == (MJD, MJD, True)
+    later = encode([Measurement(Candidate("AT2017gfo", 197.45, -23.38, 0.105), MJD + 1, "r", 18.5, 0.1)])
+    photometry.record(message(later, 2), parse(later))
+    assert photometry.candidate("AT2017gfo").candidate == Candidate("AT2017gfo", HERE.ra, HERE.dec, 0.105)
+    assert [c.candidate.name for c in photometry.candidates(since_mjd=MJD)] == ["AT2017gfo"]
+    assert photometry.candidates(since_mjd=MJD + 2) == []
+    with pytest.raises(NotFoundError, match="publish-photometry"):
+        photometry.candidate("AT2099x")
+
+
+def test_scores_rank_the_latest_night(opened):
+    """The latest night of each candidate counts; what cannot be judged yet comes last; then the posterior decides."""
+    _, photometry = opened
+    for number, name in enumerate(("A1", "B1", "C1")):
+        body = encode([Measurement(Candidate(name, 10.0, 10.0), MJD, "r", 18.0, 0.1)])
+        photometry.record(message(body, number), parse(body))
+
+    def score(name, night, p, posterior, sufficient=True):
+        result = {"candidate": name, "p_phot": p, "posterior": posterior, "sufficient": sufficient}
+        photometry.record_score(f"S230518h-{name}-MJD{night}", "S230518h", name, night, result)
+
+    score("A1", 57983, 0.99, 0.9)
+    score("A1", 57984, 0.3, 0.1)
+    score("B1", 57983, 0.8, 0.5)
+    score("C1", 57983, 0.95, 0.95, sufficient=False)
+    assert [r["candidate"] for r in photometry.latest_scores("S230518h")] == ["B1", "A1", "C1"]
+    assert photometry.latest_scores("S230518h")[1]["p_phot"] == 0.3

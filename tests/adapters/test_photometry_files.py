@@ -1,0 +1,83 @@
+"""Files of photometry: the Open Astronomy Catalog, tables with and without a mapping, our messages."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mma_pipeline.adapters.photometry_files import Defaults, read_photometry
+from mma_pipeline.notices.errors import NoticeError
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "photometry"
+POSITION = Defaults(ra=197.45, dec=-23.38)
+
+
+def write(tmp_path, text, name="AT2017gfo.csv"):
+    """A file with this text."""
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real photometry of ../shared is not here")
+def test_real_tables():
+    """Both real tables of AT2017gfo are read without a mapping: 35 and 141 points, to the last digit."""
+    decam = read_photometry(SHARED / "AT2017gfo_DECam_griz.csv", defaults=POSITION)
+    assert len(decam.measurements) == 35
+    assert decam.skipped == ()
+    first = decam.measurements[0]
+    assert (first.candidate.name, first.mjd, first.magnitude) == ("AT2017gfo", 57983.003059500006, 17.480130787100002)
+    many = read_photometry(SHARED / "AT2017gfo_ugrizyJHKs.dat", defaults=POSITION)
+    assert len(many.measurements) == 141
+    assert many.measurements[0].mjd == 57983.0
+
+
+def test_open_astronomy_catalog(tmp_path):
+    """Quantities in lists, numbers as text, limits as true; entries without a magnitude are reported."""
+    record = {
+        "AT2017gfo": {
+            "ra": [{"value": "13:09:48.09"}], "dec": [{"value": "-23:22:53.3"}], "ebv": [{"value": "0.105"}],
+            "photometry": [
+                {"time": "57983.0030595", "magnitude": "17.48", "e_magnitude": "0.025", "band": "i", "telescope": "CTIO", "system": "AB"},
+                {"time": ["57970.1", "57970.3"], "magnitude": "20.5", "band": "g", "upperlimit": True},
+                {"time": "57984", "countrate": "12", "band": "r"},
+                {"time": "57984", "magnitude": "17.1", "band": "K", "system": "Vega"},
+            ],
+        }
+    }  # fmt: skip
+    held = read_photometry(write(tmp_path, json.dumps(record), "a.json"))
+    limit, point = held.measurements
+    assert (limit.mjd, limit.upper_limit, limit.error) == (pytest.approx(57970.2), True, None)
+    assert (point.candidate.ra, point.candidate.ebv, point.telescope) == (pytest.approx(197.450375), 0.105, "CTIO")
+    assert len(held.skipped) == 2
+
+
+def test_column_mapping(tmp_path):
+    """Foreign column names are mapped; a row with text for a number is reported and left out."""
+    path = write(tmp_path, "when;brightness;flt;sigma\n57983.5;17.5;r;0.1\n57984.5;faint;r;\n57985.5;nan;r;0.1\n")
+    held = read_photometry(path, mapping={"time": "when", "magnitude": "brightness", "error": "sigma"}, defaults=POSITION)
+    assert [(m.candidate.name, m.mjd, m.error) for m in held.measurements] == [("AT2017gfo", 57983.5, 0.1)]
+    assert "line 3" in held.skipped[0]
+    assert len(held.skipped) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "mapping", "reason"),
+    [
+        ("", {}, "empty"), ("time,mag\n1,2\n", {}, "no column for band"), ("time,mag,band\n57983,20,r\n", {"time": "t"}, "no column 't'"),
+        ("time,mag,band\n57983,20,r\n", {"colour": "x"}, "no field 'colour'"), ("{", {}, "not JSON"), ('{"a": 3}', {}, "neither"),
+        ("time,mag,band\nx,20,r\n", {}, "not a time"),
+    ],
+)  # fmt: skip
+def test_unusable_files_say_why(tmp_path, text, mapping, reason):
+    """A file in which nothing can be used raises one NoticeError that names the reason."""
+    with pytest.raises(NoticeError, match=reason):
+        read_photometry(write(tmp_path, text), mapping=mapping, defaults=POSITION)
+
+
+def test_a_position_is_needed(tmp_path):
+    """Without a position in the file or given, the error says how to give one; a missing file has its own."""
+    with pytest.raises(NoticeError, match="--ra and --dec"):
+        read_photometry(write(tmp_path, "time,mag,band\n57983,20,r\n"))
+    with pytest.raises(NoticeError, match="cannot be read"):
+        read_photometry(tmp_path / "nothing.csv")

@@ -1,0 +1,239 @@
+"""The trained model: its file, its invariants, and what it says of real transients."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mma_pipeline.adapters.kilonova_data import at2017gfo, real_transients
+from mma_pipeline.science.kilonova import calibration, model
+from mma_pipeline.science.kilonova.features import FEATURE_NAMES
+from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve
+from mma_pipeline.science.kilonova.negatives import RealTransient, after_mergers, held_out
+from mma_pipeline.science.kilonova.training import every_night
+from mma_pipeline.science.kilonova.trees import DEPTH, export
+
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "photometry"
+needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason="the public photometry of ../shared is not here")
+MERGER = 57982.5285236
+EVENT = Event(MERGER, 39.8, 8.3, 0.105)
+
+
+def fading(n=4, *, slope=0.8, bands="gri", start=0.5):
+    """A source that fades by `slope` mag a day, seen nightly."""
+    rows = [(start + d + 0.001 * k, 18.5 + slope * d + 0.3 * k, b) for d in range(n) for k, b in enumerate(bands)]
+    t, mag, band = zip(*rows, strict=True)
+    size = len(rows)
+    return LightCurve(MERGER + np.array(t), np.array(mag), np.full(size, 0.05), list(band), np.zeros(size, bool))
+
+
+def join(a, mjd, mag, err, band, limit):
+    """The light curve with more rows."""
+    return LightCurve(
+        np.r_[a.mjd, mjd], np.r_[a.magnitude, mag], np.r_[a.error, err], [*a.band, *band],
+        np.r_[a.upper_limit, np.array(limit, bool)],
+    )  # fmt: skip
+
+
+def score(curve, event=EVENT):
+    """Probabilities of one candidate."""
+    return model.packaged().score([curve], [event]).probability[0]
+
+
+def test_row_order_changes_nothing():
+    """Any permutation of the rows gives exactly the same probabilities."""
+    c = fading()
+    order = np.random.default_rng(4).permutation(len(c.mjd))
+    shuffled = LightCurve(
+        c.mjd[order], c.magnitude[order], c.error[order], [c.band[i] for i in order], c.upper_limit[order]
+    )
+    assert np.array_equal(score(c), score(shuffled))
+
+
+def test_points_before_the_merger_change_nothing():
+    """Detections and limits before the merger are not looked at."""
+    c = fading()
+    more = join(
+        c, MERGER - np.array([0.01, 3.0, 400.0]), [18.0, 22.0, 19.0], [0.1, np.nan, 0.1], "rgi", [False, True, False]
+    )
+    assert np.array_equal(score(c), score(more))
+
+
+@pytest.mark.parametrize(
+    ("mjd", "mag", "err", "band"),
+    [(MERGER + 1, 19.0, 0.1, "J"), (MERGER + 1, 19.0, 0.1, "clear"), (MERGER + 1, np.nan, 0.1, "r"), (np.nan, 19.0, 0.1, "r"),
+     (np.inf, 19.0, 0.1, "r"), (MERGER + 1, -999.0, 0.1, "r"), (MERGER + 1, 99.0, 0.1, "r"), (MERGER + 1, np.inf, 0.1, "r"),
+     (MERGER + 300, 19.0, 0.1, "r"), (MERGER + 1, 19.0, 5.0, "r")],
+)  # fmt: skip
+def test_unusable_points_change_nothing(mjd, mag, err, band):
+    """Unknown bands, impossible values and points out of time leave the probabilities exactly as they were."""
+    c = fading()
+    assert np.array_equal(score(c), score(join(c, [mjd], [mag], [err], [band], [False])))
+
+
+def test_duplicates_change_nothing():
+    """The same measurement sent twice counts once."""
+    c = fading()
+    assert np.array_equal(score(c), score(join(c, c.mjd, c.magnitude, c.error, c.band, c.upper_limit)))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -0.1, 0.0, -np.inf])
+def test_errors_that_are_none_are_handled(bad):
+    """A missing, infinite, zero or negative error makes the point weak, and the result a probability."""
+    c = fading()
+    p = score(LightCurve(c.mjd, c.magnitude, np.full(len(c.mjd), bad), c.band, c.upper_limit))
+    assert np.isfinite(p).all()
+    assert p.sum() == pytest.approx(1.0)
+
+
+def test_limits_alone_abstain():
+    """Only upper limits, or nothing at all: insufficient data."""
+    limits = LightCurve(MERGER + np.arange(1, 4), np.full(3, 22.0), np.full(3, np.nan), list("gri"), np.ones(3, bool))
+    nothing = LightCurve(np.array([]), np.array([]), np.array([]), [], np.array([], bool))
+    s = model.packaged().score([limits, nothing], [EVENT, EVENT])
+    assert not s.sufficient.any()
+    assert s.nights.tolist() == [0, 0]
+
+
+def test_abstains_until_a_slope_is_known():
+    """One epoch abstains, as does a slope worse than 0.2 mag a day; a good slope does not."""
+    single, good = fading(1), fading(3)
+    poor = LightCurve(good.mjd, good.magnitude, np.full(len(good.mjd), 0.5), good.band, good.upper_limit)
+    s = model.packaged().score([single, poor, good], [EVENT] * 3)
+    assert s.sufficient.tolist() == [False, False, True]
+    assert s.slope_err[2] < 0.2 < s.slope_err[1]
+
+
+def test_candidates_do_not_influence_each_other():
+    """A candidate scores the same alone and among a thousand."""
+    curves = [fading(k % 5 + 1, slope=0.1 * (k % 9)) for k in range(1000)]
+    together = model.packaged().score(curves, [EVENT] * 1000).probability
+    for k in (0, 7, 500, 999):
+        assert np.array_equal(together[k], score(curves[k]))
+
+
+def test_ten_thousand_points():
+    """A light curve of 10,000 points gives a probability within the clip."""
+    rng = np.random.default_rng(6)
+    t = np.sort(rng.uniform(0.2, 20, 10_000))
+    many = LightCurve(MERGER + t, 18 + 0.3 * t + rng.normal(0, 0.1, 10_000), np.full(10_000, 0.1),
+                      list(rng.choice(list("griz"), 10_000)), np.zeros(10_000, bool))  # fmt: skip
+    assert 0.001 <= score(many)[0] <= 0.999
+
+
+def test_probabilities_are_clipped_and_sum_to_one():
+    """The light curve alone never says more than a thousand to one."""
+    p = model.packaged().score([fading(9, slope=s) for s in (-0.2, 0.0, 0.5, 1.5)], [EVENT] * 4).probability
+    assert p.sum(1) == pytest.approx(np.ones(4))
+    assert (p[:, 0] >= calibration.CLIP[0]).all()
+    assert (p[:, 0] <= calibration.CLIP[1]).all()
+
+
+def test_file_round_trip_and_damage():
+    """The file gives the same model again, byte for byte; damage, pickles and other formats are refused."""
+    m = model.packaged()
+    data = model.encode(m)
+    assert model.encode(model.decode(data)) == data
+    with np.load(io.BytesIO(data)) as archive:
+        members = {k: archive[k] for k in archive}
+    members["value"] = members["value"] * 1.01
+    changed = io.BytesIO()
+    np.savez(changed, **members)
+    with pytest.raises(model.ModelError, match="digest"):
+        model.decode(changed.getvalue())
+    with pytest.raises(model.ModelError, match="not a kilonova model"):
+        model.decode(data[: len(data) // 2])
+    pickled = io.BytesIO()
+    np.savez(pickled, **{**members, "column": np.array([{"a": 1}], dtype=object)})
+    with pytest.raises(model.ModelError, match="not a kilonova model"):
+        model.decode(pickled.getvalue())
+
+
+def test_exported_trees_agree_with_scikit_learn():
+    """The arrays give scikit-learn's own probabilities, missing values included."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
+
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(3000, 6)).astype(np.float32).astype(float)
+    x[rng.random(x.shape) < 0.3] = np.nan
+    y = np.where(np.nan_to_num(x[:, 0]) + np.nan_to_num(x[:, 1]) > 0.5, 0, np.where(np.isnan(x[:, 2]), 1, 2))
+    classifier = HistGradientBoostingClassifier(max_iter=20, max_depth=DEPTH, max_leaf_nodes=31, random_state=1)
+    with threadpool_limits(1):
+        classifier.fit(x, y)
+        expected = classifier.predict_proba(x)
+    assert export(classifier, 6).probabilities(x) == pytest.approx(expected, abs=1e-6)
+
+
+def test_calibration_is_monotone_and_honest():
+    """On scores that are twice too confident the curve is monotone and restores the true frequencies."""
+    rng = np.random.default_rng(9)
+    truth = rng.uniform(-3, 3, 60_000)
+    is_kilonova = rng.random(60_000) < 1 / (1 + np.exp(-truth))
+    raw = 1 / (1 + np.exp(-2 * truth))
+    nights = rng.integers(1, 9, 60_000)
+    curve = calibration.fit(raw, is_kilonova, nights, np.ones(60_000))
+    assert (np.diff(curve.probability, axis=1) >= 0).all()
+    mended = curve.apply(np.stack([raw, (1 - raw) / 2, (1 - raw) / 2], 1), nights)
+    assert np.abs(mended[:, 0] - 1 / (1 + np.exp(-truth))).mean() < 0.02
+
+
+def test_training_does_not_depend_on_threads(tmp_path):
+    """The same seed gives the same file with one and with two threads."""
+    code = (
+        "import sys;from pathlib import Path;"
+        "from mma_pipeline.science.kilonova.training import Settings, train;"
+        "from mma_pipeline.science.kilonova.model import encode;"
+        "Path(sys.argv[1]).write_bytes(encode(train(Settings(objects=1500, calibration_objects=1500, iterations=4))))"
+    )
+    files = []
+    for threads in ("1", "2"):
+        path = tmp_path / threads
+        env = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        subprocess.run([sys.executable, "-c", code, str(path)], check=True, env=env, timeout=200)
+        files.append(path.read_bytes())
+    assert files[0] == files[1]
+
+
+@needs_data
+def test_at2017gfo_is_recognised():
+    """From three nights on the real kilonova stays above 0.95; one night abstains."""
+    c = at2017gfo(SHARED).columns
+    ages = [0.9, 1.9, 2.9, 3.9, 4.9, 5.9, 6.9, 7.9, 8.9, 9.9]
+    curves = []
+    for age in ages:
+        keep = c["mjd"] < MERGER + age
+        curves.append(
+            LightCurve(c["mjd"][keep], c["magnitude"][keep], c["error"][keep],
+                       [b for b, k in zip(c["band"], keep, strict=True) if k], c["upper_limit"][keep])
+        )  # fmt: skip
+    s = model.packaged().score(curves, [EVENT] * len(ages))
+    assert not s.sufficient[0]
+    assert s.sufficient[1:].all()
+    assert s.probability[1, 0] >= 0.6
+    assert s.probability[2, 0] >= 0.97
+    assert (s.probability[3:, 0] >= 0.95).all()
+
+
+@needs_data
+def test_held_out_supernovae_do_not_pass():
+    """Of real transients that never entered training, few reach 0.9 in any night."""
+    rows = [r for r in real_transients(SHARED) if held_out(r.name)]
+    real = [RealTransient(r.name, r.source, r.kind, LightCurve(**r.columns), r.ebv) for r in rows]
+    sample = after_mergers(real, 77)
+    table = every_night(sample)
+    m = model.packaged()
+    p = m.calibration.apply(m.trees.probabilities(table.features.matrix), table.features.nights)[:, 0]
+    passed = (p >= 0.9) & (table.features.best_slope_err <= model.MAX_SLOPE_ERR)
+    source = np.array(sample.kind)[table.owner]
+    assert passed[source == "ztf-bts"].mean() <= 0.002
+    assert passed[source == "osc"].mean() <= 0.025
+
+
+def test_feature_names_are_unique():
+    """Every feature has a name of its own."""
+    assert len(set(FEATURE_NAMES)) == len(FEATURE_NAMES)

@@ -1,0 +1,145 @@
+"""The light-curve models against closed forms, published values and real data."""
+
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.cosmology import FlatLambdaCDM
+from scipy.integrate import quad
+
+from mma_pipeline.adapters.kilonova_data import at2017gfo, kilonova_tables
+from mma_pipeline.science.kilonova.bands import BANDS, EXTINCTION, WAVELENGTH_UM, band_index
+from mma_pipeline.science.kilonova.simulation import heating, kasen, population, radiation, shells, type_ia, villar
+from mma_pipeline.science.kilonova.simulation.survey import schedule
+
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "photometry"
+needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason="the public photometry of ../shared is not here")
+
+
+def test_blackbody_holds_its_luminosity():
+    """The specific luminosity integrated over all frequencies is the luminosity."""
+    c = 2.99792458e14  # um/s
+
+    def l_nu(log_nu: float) -> float:
+        nu = np.exp(log_nu)
+        return float(radiation.blackbody_lnu(np.array(3e41), np.array(5500.0), np.array(c / nu))) * nu
+
+    total, _ = quad(l_nu, np.log(1e12), np.log(2e16), limit=200)
+    assert total == pytest.approx(3e41, rel=1e-4)
+
+
+def test_distances_agree_with_astropy():
+    """Luminosity distances are those of astropy's flat cosmology, and redshifts invert them."""
+    z = np.array([0.001, 0.01, 0.1, 0.5, 1.0])
+    expected = FlatLambdaCDM(H0=70, Om0=0.3).luminosity_distance(z).to_value(u.Mpc)
+    assert radiation.luminosity_distance(z) == pytest.approx(expected, rel=2e-4)
+    assert radiation.redshift_at(expected) == pytest.approx(z, rel=1e-3)
+
+
+def test_absolute_magnitude_of_the_zero_point():
+    """3631 Jy from 10 pc is absolute magnitude zero."""
+    l_nu = 3631e-23 * 4 * np.pi * (10 * radiation.PC_CM) ** 2
+    assert float(radiation.lnu_to_absolute(l_nu)) == pytest.approx(0.0, abs=2e-3)
+
+
+def test_heating_follows_its_power_law():
+    """Seconds after the merger the arctangent is its own asymptote, so a day later heating falls as t^-1.3."""
+    t = np.array([0.5, 1.0, 10.0])
+    seconds = t * 86400 - 1.3
+    assert heating.heating_rate(t) == pytest.approx(4e18 * (0.11 / (np.pi * seconds)) ** 1.3, rel=1e-6)
+
+
+def test_thermalisation_at_a_row_of_the_table():
+    """At 0.01 solar masses and 0.2 c the coefficients are those of Barnes et al.'s table; at once 72 % thermalise."""
+    t = np.array([1e-9, 1.0, 5.0])
+    a, b, d = 1.31, 0.21, 1.13
+    expected = 0.36 * (np.exp(-a * t) + np.log(1 + 2 * b * t**d) / (2 * b * t**d))
+    found = heating.thermalisation(t, np.array([0.01]), np.array([0.2]))[0]
+    assert found[1:] == pytest.approx(expected[1:], rel=1e-9)
+    assert found[0] == pytest.approx(0.72, abs=1e-3)
+
+
+def test_late_light_is_the_heating():
+    """Long after diffusion ends the luminosity equals the heating of the moment."""
+    c = villar.Component(np.array([0.005]), np.array([0.25]), np.array([0.5]), np.array([1000.0]))
+    source = heating.heating_luminosity(villar.TIME_GRID_DAY, c.mass_msun, c.velocity_c)
+    late = villar.TIME_GRID_DAY > 15
+    assert villar.bolometric(c)[0, late] == pytest.approx(source[0, late], rel=0.05)
+
+
+@needs_data
+def test_published_fit_matches_at2017gfo():
+    """Villar et al.'s best fit lies within half a magnitude (root mean square) of the real griz photometry."""
+    columns = at2017gfo(SHARED).columns
+    band = np.array([band_index(b) for b in columns["band"]])
+    t = columns["mjd"] - 57982.5285236
+    model = radiation.lnu_to_absolute(villar.lnu(villar.AT2017GFO, t[None, :], WAVELENGTH_UM[band][None, :]))[0]
+    real = columns["magnitude"] - EXTINCTION[band] * 0.105 - radiation.modulus(np.array(40.7))
+    assert np.sqrt(np.mean((model - real) ** 2)) < 0.5
+
+
+@pytest.mark.parametrize("family", [villar, shells])
+def test_nothing_shines_before_the_merger(family):
+    """Both analytic families are dark before the merger, finite and positive after it."""
+    drawn = family.draw(np.random.default_rng(3), 50, broad=True)
+    t = np.tile([-2.0, 0.0, 0.02, 1.0, 10.0, 29.0], (50, 1))
+    light = family.lnu(drawn, t, np.full(t.shape, 0.62))
+    assert (light[:, :2] == 0).all()
+    assert np.isfinite(light).all()
+    assert (light[:, 2:5] > 0).all()
+
+
+@needs_data
+def test_tables_are_read_and_interpolated():
+    """A table's own times give its own values; damaged bytes raise the module's error."""
+    tables = kasen.read(kilonova_tables(SHARED))
+    t = np.full((3, 1), tables.t_day[30])
+    light = kasen.lnu(tables, np.array([0, 50, 200]), t, np.full((3, 1), WAVELENGTH_UM[1]))
+    assert light[:, 0] == pytest.approx(10 ** tables.log_lnu[[0, 50, 200], 30, 1], rel=1e-5)
+    with pytest.raises(kasen.TableError, match="kilonova table"):
+        kasen.read(b"PK\x03\x04 nothing")
+
+
+def test_type_ia_template_is_offline_and_peaks_where_it_should(socket_disabled):
+    """Hsiao's template comes out of the installed package; B peaks at phase zero and the second maximum is in i."""
+    mags = type_ia.template()
+    phases = np.arange(-18.0, 84.0)
+    blue = mags[:, round((0.44 - 0.22) / 0.005)]
+    red = mags[:, round((0.77 - 0.22) / 0.005)]
+    assert abs(phases[np.argmin(blue)]) <= 1
+    assert blue.min() == pytest.approx(0.0, abs=0.05)
+    assert blue[18 + 15] == pytest.approx(1.1, abs=0.25)  # Phillips' decline of a normal Ia
+    assert red[18 + 25] < red[18 + 12]
+
+
+def test_sample_is_deterministic_and_complete():
+    """One seed gives one sample, with every class and every contaminant in it, all seen at least once."""
+    one, two = population.simulate(5, 1500), population.simulate(5, 1500)
+    assert np.array_equal(one.points.mag, two.points.mag)
+    assert set(one.kind) == {"villar", "shells", "afterglow", *population.CONTAMINANTS}
+    seen = np.bincount(one.points.owner[~one.points.limit], minlength=len(one.label))
+    assert (seen > 0).all()
+    assert np.isfinite(one.points.mag).all()
+    with pytest.raises(ValueError, match="without its tables"):
+        population.simulate(5, 50, families=("kasen",))
+
+
+def test_surveys_differ_in_bands_and_cadence():
+    """Schedules include single-band surveys, all four bands, gaps and several exposures a night."""
+    visits = schedule(np.random.default_rng(1), 2000)
+    bands = np.array([len(np.unique(b[r])) for b, r in zip(visits.band, visits.real, strict=True)])
+    assert {1, 2, 3, 4} <= set(bands.tolist())
+    span = np.array([t[r].max() - t[r].min() for t, r in zip(visits.t, visits.real, strict=True) if r.any()])
+    assert span.min() < 5 < 20 < span.max()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("g", "g"), ("r'", "r"), ("ztfg", "g"), ("sdss_i", "i"), ("ps1::z", "z"), ("DECam-z", "z"), ("R", "r"), ("I", "i"),
+     ("rp", "r"), ("SDSSr'", "r"), ("ZTFR", "r"), ("B", None), ("V", None), ("J", None), ("white", None), ("G", None),
+     ("", None), ("u", None), ("y", None), ("clear", None)],
+)  # fmt: skip
+def test_band_names(name, expected):
+    """Survey prefixes and primes are understood; bands of other systems are not taken for griz."""
+    assert band_index(name) == (BANDS.index(expected) if expected else -1)
