@@ -2,6 +2,13 @@
 
 import dagster as dg
 
+from mma_pipeline.defs.assets.candidates import (
+    kilonova_alert,
+    kilonova_probability,
+    light_curve_plot,
+    photometry_stream_asset,
+    ranked_candidates,
+)
 from mma_pipeline.defs.assets.publication import (
     gwtm_publication,
     hopskotch_publication,
@@ -10,6 +17,7 @@ from mma_pipeline.defs.assets.publication import (
 )
 from mma_pipeline.defs.assets.streams import gwalert_stream, quarantine
 from mma_pipeline.defs.jobs import alert_products
+from mma_pipeline.defs.photometry import candidate_products, photometry_sensor
 from mma_pipeline.defs.products import PRODUCTS
 from mma_pipeline.defs.publication import publication_job, publication_sensor, publish_outbox
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, StoreResource
@@ -25,9 +33,14 @@ defs = dg.Definitions(
         gwtm_publication,
         hopskotch_publication,
         webhook_publication,
+        photometry_stream_asset,
+        kilonova_probability,
+        light_curve_plot,
+        ranked_candidates,
+        kilonova_alert,
     ],
-    jobs=[alert_products, publication_job, publish_outbox],
-    sensors=[*(stream_sensor(stream) for stream in STREAMS), publication_sensor],
+    jobs=[alert_products, publication_job, publish_outbox, candidate_products],
+    sensors=[*(stream_sensor(stream) for stream in STREAMS), publication_sensor, photometry_sensor],
     resources={
         "archive": ArchiveResource(),
         "store": StoreResource(),

@@ -292,7 +292,7 @@ def _metadata(product: Product, source: Source, produced: _Produced) -> dict[str
     """What a materialisation says about itself."""
     origin = source.origin
     pictures = {
-        spec.name: _picture(source.store, record.store_key)
+        spec.name: picture(source.store, record.store_key)
         for spec, record in zip(product.files, produced.records, strict=True)
         if spec.picture
     }
@@ -318,7 +318,8 @@ def _metadata(product: Product, source: Source, produced: _Produced) -> dict[str
     }
 
 
-def _picture(store: Store, key: str) -> dg.MarkdownMetadataValue:
+def picture(store: Store, key: str) -> dg.MarkdownMetadataValue:
+    """A PNG of the store as the UI shows it, inside the metadata."""
     encoded = base64.b64encode(store.get(key)).decode()
     return dg.MetadataValue.md(f"![{key.rpartition('/')[2]}](data:image/png;base64,{encoded})")
 

@@ -14,9 +14,9 @@ from .errors import NoticeError
 from .key import EVENT_ID
 from .measurement import check_name
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9._+]")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._+\-]")
 _KEY = re.compile(
-    rf"(?P<event>{EVENT_ID.pattern})-(?P<slug>[A-Za-z0-9][A-Za-z0-9._+~]{{0,79}})-MJD(?P<night>\d{{5,6}})", re.ASCII
+    rf"(?P<event>{EVENT_ID.pattern})-(?P<slug>[A-Za-z0-9][A-Za-z0-9._+~\-]{{0,79}})-MJD(?P<night>\d{{5,6}})", re.ASCII
 )
 
 

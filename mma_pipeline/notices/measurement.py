@@ -82,12 +82,13 @@ def complete(
 
 def candidate_of(name: object, ra: object, dec: object, ebv: float | None = None) -> Candidate:
     """Checked name and position (deg, or sexagesimal text); raises NoticeError."""
+    checked = check_name(name)
     longitude, latitude = angle(ra, "ra", hours=True), angle(dec, "dec", hours=False)
     if not 0 <= longitude <= 360:
         raise NoticeError(f"ra is {longitude:g}, outside 0 to 360 degrees")
     if not -90 <= latitude <= 90:
         raise NoticeError(f"dec is {latitude:g}, outside -90 to 90 degrees")
-    return Candidate(check_name(name), longitude % 360.0, latitude, ebv)
+    return Candidate(checked, longitude % 360.0, latitude, ebv)
 
 
 def ebv_of(head: Mapping[str, Any]) -> float | None:

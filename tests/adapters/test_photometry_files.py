@@ -55,7 +55,9 @@ def test_open_astronomy_catalog(tmp_path):
 def test_column_mapping(tmp_path):
     """Foreign column names are mapped; a row with text for a number is reported and left out."""
     path = write(tmp_path, "when;brightness;flt;sigma\n57983.5;17.5;r;0.1\n57984.5;faint;r;\n57985.5;nan;r;0.1\n")
-    held = read_photometry(path, mapping={"time": "when", "magnitude": "brightness", "error": "sigma"}, defaults=POSITION)
+    held = read_photometry(
+        path, mapping={"time": "when", "magnitude": "brightness", "error": "sigma"}, defaults=POSITION
+    )
     assert [(m.candidate.name, m.mjd, m.error) for m in held.measurements] == [("AT2017gfo", 57983.5, 0.1)]
     assert "line 3" in held.skipped[0]
     assert len(held.skipped) == 2

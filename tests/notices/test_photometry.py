@@ -59,7 +59,12 @@ def test_real_hermes_message():
     notice = parse((SHARED / "hopskotch" / "hermes_test_message.json").read_bytes())
     assert [m.upper_limit for m in notice.measurements] == [False, True, True, True, True, True, True]
     first = notice.measurements[0]
-    assert (first.candidate.name, first.candidate.ra, first.magnitude, first.error) == ("GRB 230409B", 329.5158, 19.35, 0.2)
+    assert (first.candidate.name, first.candidate.ra, first.magnitude, first.error) == (
+        "GRB 230409B",
+        329.5158,
+        19.35,
+        0.2,
+    )
     assert first.mjd == 60043.0
     assert notice.event_id is None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.notices.candidate_key import slug_of
 from mma_pipeline.notices.measurement import Candidate, Measurement, PhotometryNotice
 
+from . import schema
 from .alerts import Archive, _insert_for, _insert_message
 from .database import reading, writing
 from .schema import RowId, metadata
@@ -100,8 +102,10 @@ class PhotometryArchive:
             message_id = _insert_message(connection, message, event_id=notice.event_id, reason=None)
             insert = _insert_for(connection)
             for one in {m.candidate.name: m.candidate for m in notice.measurements}.values():
-                row = {"name": one.name, "slug": slug_of(one.name), "ra": one.ra, "dec": one.dec, "ebv": one.ebv}
-                connection.execute(insert(candidate).values(**row, simulated=notice.simulated).on_conflict_do_nothing())
+                head = {"name": one.name, "slug": slug_of(one.name), "ra": one.ra, "dec": one.dec, "ebv": one.ebv}
+                connection.execute(
+                    insert(candidate).values(**head, simulated=notice.simulated).on_conflict_do_nothing()
+                )
                 if one.ebv is not None:
                     # A later message may know the extinction that the first one left out.
                     unknown = sa.and_(candidate.c.name == one.name, candidate.c.ebv.is_(None))
@@ -140,6 +144,13 @@ class PhotometryArchive:
         """All measurements of a candidate by time."""
         with reading(self.engine) as connection:
             return _select(connection, measurement.c.candidate == name)
+
+    def events_since(self, created: datetime) -> list[str]:
+        """Ids of events with a version created since a moment, in order."""
+        version = schema.version
+        query = sa.select(version.c.event_id).where(version.c.created >= created).distinct()
+        with reading(self.engine) as connection:
+            return [str(event_id) for event_id in connection.execute(query.order_by(version.c.event_id)).scalars()]
 
     def record_score(self, partition_key: str, event_id: str, name: str, night: int, result: Mapping[str, Any]) -> None:
         """Note the score of a candidate night, in place of an earlier one."""

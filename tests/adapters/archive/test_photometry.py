@@ -24,7 +24,9 @@ def opened(tmp_path):
 
 def message(body, offset):
     """A message of the photometry topic."""
-    return StreamMessage("photometry", "mma.photometry", 0, offset, body, None, (), None, datetime(2026, 1, 1, tzinfo=UTC))
+    return StreamMessage(
+        "photometry", "mma.photometry", 0, offset, body, None, (), None, datetime(2026, 1, 1, tzinfo=UTC)
+    )
 
 
 def test_measurements_keep_every_digit_and_their_message(opened):

@@ -1,0 +1,215 @@
+"""One night of one candidate: light curve, kilonova probability, ranking among the event's candidates, derived alert.
+
+Partitioned by event, candidate and night (whole days of the MJD). Each materialisation names the messages that its
+measurements came in.
+"""
+
+# No postponed annotations here: Dagster reads the real types of an asset function's parameters.
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from mma_pipeline.adapters.paths import event_key
+from mma_pipeline.adapters.publishing.compose import version_ref
+from mma_pipeline.adapters.publishing.config import load
+from mma_pipeline.adapters.publishing.decision import enqueue_candidate
+from mma_pipeline.defs.candidates import CandidateSource
+from mma_pipeline.defs.photometry import candidate_nights
+from mma_pipeline.defs.product import OWNERS, RETRY
+from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.notices.derived import CandidateScore, DerivedAlert, DerivedKind
+
+GROUP = "candidate"
+CODE_VERSION = "1"
+
+photometry_stream_asset = dg.AssetSpec(
+    "photometry_stream",
+    group_name=GROUP,
+    kinds={"kafka"},
+    owners=OWNERS,
+    description="Topics of photometry (Hopskotch): every message is archived as received before it is used.",
+)
+
+
+def _lineage(source: CandidateSource) -> dict[str, Any]:
+    """Where the measurements came from, for the UI."""
+    ids = sorted({m.message_id for m in source.measurements})
+    latest = source.archive.message(ids[-1])
+    return {
+        "messages": dg.MetadataValue.json(ids),
+        "latest message": latest.coordinates,
+        "measurements": len(source.measurements),
+        "version": source.version.partition_key,
+        "code version": CODE_VERSION,
+    }
+
+
+def _key(source: CandidateSource, name: str) -> str:
+    return event_key(source.key.event_id, f"candidates/{source.key.slug}/{source.key.night}/{name}")
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"python"},
+    owners=OWNERS,
+    partitions_def=candidate_nights,
+    deps=[photometry_stream_asset],
+    retry_policy=RETRY,
+    code_version=CODE_VERSION,
+    description="Probability of a kilonova: from the light curve alone, the sky factor, the prior and the posterior.",
+    output_required=False,
+)
+def kilonova_probability(
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Score the candidate with all measurements up to this night."""
+    started = time.perf_counter()
+    source, target = CandidateSource(archive.open(), context.partition_key), store.open()
+    result = source.assess()
+    if result is None:
+        context.log.info(f"{context.partition_key}: nothing was detected in griz after the merger yet")
+        return
+    source.photometry.record_score(context.partition_key, source.key.event_id, source.name, source.key.night, result)
+    data = json.dumps(result, sort_keys=True, indent=1).encode()
+    stored = target.put(_key(source, "score.json"), data, content_type="application/json", metadata={})
+    shown = {k: v for k, v in result.items() if v is not None and k != "history"}
+    yield dg.MaterializeResult(
+        metadata={
+            **shown,
+            "history": dg.MetadataValue.json(result["history"]),
+            "file": dg.MetadataValue.url(target.url(stored.key)),
+            **_lineage(source),
+            "seconds": round(time.perf_counter() - started, 4),
+        }
+    )
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"matplotlib"},
+    owners=OWNERS,
+    partitions_def=candidate_nights,
+    deps=[kilonova_probability],
+    retry_policy=RETRY,
+    code_version=CODE_VERSION,
+    description="Light curve by band, limits, the band in which kilonovae are expected, and the probability by night.",
+)
+def light_curve_plot(
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+) -> dg.MaterializeResult[Any]:
+    """Draw the measurements up to this night."""
+    from mma_pipeline.defs.product import picture
+    from mma_pipeline.science.kilonova.by_night import nightly_scores
+    from mma_pipeline.science.kilonova.measured import light_curve
+    from mma_pipeline.science.kilonova.model import packaged
+    from mma_pipeline.science.kilonova.plot import light_curve_png
+
+    source, target = CandidateSource(archive.open(), context.partition_key), store.open()
+    curve = light_curve([m.measurement for m in source.measurements])
+    title = f"{source.name} · {source.key.event_id}"
+    history = nightly_scores(packaged(), curve, source.event)
+    data = light_curve_png(curve, source.event, [*history], title=title, simulated=source.record.simulated)
+    stored = target.put(_key(source, "light_curve.png"), data, content_type="image/png", metadata={})
+    target.put(
+        event_key(source.key.event_id, f"candidates/{source.key.slug}/light_curve.png"),
+        data,
+        content_type="image/png",
+        metadata={},
+    )
+    return dg.MaterializeResult(
+        metadata={"light curve": picture(target, stored.key), "size (bytes)": len(data), **_lineage(source)}
+    )
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"python"},
+    owners=OWNERS,
+    partitions_def=candidate_nights,
+    deps=[kilonova_probability],
+    retry_policy=RETRY,
+    code_version=CODE_VERSION,
+    description="All candidates of the event, the most probable first: a table here and `candidates.json` in the store.",
+)
+def ranked_candidates(
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+) -> dg.MaterializeResult[Any]:
+    """Rank the latest scores of the event."""
+    source, target = CandidateSource(archive.open(), context.partition_key), store.open()
+    ranked = source.photometry.latest_scores(source.key.event_id)
+    slim = [{k: v for k, v in entry.items() if k != "history"} for entry in ranked]
+    body = {"event_id": source.key.event_id, "candidates": slim}
+    data = json.dumps(body, sort_keys=True, indent=1).encode()
+    stored = target.put(
+        event_key(source.key.event_id, "candidates.json"), data, content_type="application/json", metadata={}
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "candidates": dg.MetadataValue.md(_table(ranked)),
+            "number": len(ranked),
+            "file": dg.MetadataValue.url(target.url(stored.key)),
+        }
+    )
+
+
+def _table(ranked: list[Mapping[str, Any]]) -> str:
+    lines = ["| | candidate | P (light curve) | sky factor | prior | posterior | nights | |", "|-|-|-|-|-|-|-|-|"]
+    for place, r in enumerate(ranked, start=1):
+        prior, after = (f"{r[k]:.3g}" if r.get(k) is not None else "none" for k in ("prior", "posterior"))
+        note = "" if r["sufficient"] else "insufficient data"
+        note += " simulated" if r.get("simulated") else ""
+        lines.append(
+            f"| {place} | {r['candidate']} | {r['p_phot']:.3f} | {r['sky_factor']:.3g} | {prior} | {after} | "
+            f"{r['nights']} | {note.strip()} |"
+        )
+    return "\n".join(lines)
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"kafka"},
+    owners=OWNERS,
+    partitions_def=candidate_nights,
+    deps=[kilonova_probability],
+    retry_policy=RETRY,
+    code_version=CODE_VERSION,
+    description="The derived alert of the score, handed to the outbox of publication; nothing while data are insufficient.",
+    output_required=False,
+)
+def kilonova_alert(context: dg.AssetExecutionContext, archive: ArchiveResource) -> Iterator[dg.MaterializeResult[Any]]:
+    """Write the score to the outbox of every destination that wants it."""
+    source = CandidateSource(archive.open(), context.partition_key)
+    result = source.assess()
+    if result is None or not result["sufficient"]:
+        context.log.info(f"{context.partition_key}: insufficient data, nothing is announced")
+        return
+    ids = enqueue_candidate(source.archive, load(os.environ), derived_alert(source, result), datetime.now(UTC))
+    yield dg.MaterializeResult(metadata={"messages queued": len(ids), "ids": dg.MetadataValue.json(ids)})
+
+
+def derived_alert(source: CandidateSource, result: Mapping[str, Any]) -> DerivedAlert:
+    """The message of a score: v1 consumers read the same numbers as kn_score and other_score."""
+    latest = [m.measurement for m in source.measurements if not m.measurement.upper_limit][-1]
+    return DerivedAlert(
+        kind=DerivedKind.CANDIDATE,
+        event_id=source.key.event_id,
+        version=version_ref(source.version),
+        candidate=CandidateScore(
+            name=str(result["candidate"]),
+            ra=float(result["ra"]),
+            dec=float(result["dec"]),
+            time_obs=float(result["time_obs_mjd"]),
+            kilonova_probability=float(result["p_phot"]),
+            other_probability=1.0 - float(result["p_phot"]),
+            classifier=f"mma-kilonova {result['model']}",
+            searched_probability=float(result["credible_level"]),
+            magnitude=latest.magnitude,
+            magnitude_error=latest.error,
+            band=latest.band,
+        ),
+    )

@@ -1,0 +1,177 @@
+"""Photometry in the graph: the sensor that archives it and asks for a run per candidate night.
+
+The cursor is the Kafka offsets, as for alerts. A message is archived before a run is asked for; asked again after a
+crash, the same message leads to the same run keys. A run key names the night, the newest measurement and the event's
+version, so a new measurement or a new map is scored again and a repetition is not.
+"""
+
+# No postponed annotations here: Dagster reads the real types of the sensor's parameters.
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive.photometry import ArchivedMeasurement, PhotometryArchive
+from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.kafka import Offsets, decode_offsets, encode_offsets
+from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.photometry_stream import photometry_stream
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.model import Role, role_of
+from mma_pipeline.notices.photometry import parse
+
+from .candidates import WATCHED_DAYS, nights_of
+from .ingest import Quarantined
+from .jobs import LANE_TAG, Lane
+from .resources import ArchiveResource, resident_reader
+from .sensors import MAX_MESSAGES, POLL_S, quarantine_event
+
+#: Every night of every candidate of every event.
+candidate_nights = dg.DynamicPartitionsDefinition(name="candidate_night")
+
+candidate_products = dg.define_asset_job(
+    "candidate_products",
+    selection=dg.AssetSelection.groups("candidate"),
+    executor_def=dg.in_process_executor,
+    description="Light curve, kilonova probability and ranking of one night of one candidate.",
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A candidate night that is to be scored."""
+
+    partition_key: str
+    event_id: str
+    candidate: str
+    reason: str
+    """Newest measurement and version; with the partition it makes the run key."""
+
+
+def ingest_photometry(archive: Archive, message: StreamMessage) -> list[ArchivedMeasurement] | Quarantined:
+    """Archive one photometry message, or put it aside with the reason; idempotent."""
+    try:
+        notice = parse(message.body, dict(message.headers))
+    except NoticeError as error:
+        return Quarantined(archive.quarantine(message, str(error)), message, str(error))
+    return PhotometryArchive(archive).record(message, notice)
+
+
+def wanted_nights(archive: Archive, brought: Iterable[ArchivedMeasurement]) -> list[Wanted]:
+    """Nights to score because of new measurements, by key; each candidate's own measurements decide."""
+    photometry = PhotometryArchive(archive)
+    by_name: dict[str, list[ArchivedMeasurement]] = {}
+    for one in brought:
+        by_name.setdefault(one.measurement.candidate.name, []).append(one)
+    found = []
+    for name, measured in by_name.items():
+        candidate = photometry.candidate(name)
+        newest = max(m.id for m in measured)
+        for night, record in nights_of(archive, candidate, measured):
+            reason = f"{newest}:{record.partition_key}"
+            found.append(Wanted(night.partition_key, night.event_id, name, reason))
+    return sorted(found, key=lambda w: w.partition_key)
+
+
+def nights_for_new_maps(archive: Archive, events: Sequence[str], now_mjd: float) -> list[Wanted]:
+    """The latest night of every recently measured candidate that these events' new maps admit."""
+    photometry = PhotometryArchive(archive)
+    found = []
+    for candidate in photometry.candidates(since_mjd=now_mjd - WATCHED_DAYS):
+        last = photometry.measurements(candidate.candidate.name)[-1]
+        for night, record in nights_of(archive, candidate, [last]):
+            if night.event_id in events:
+                reason = f"{last.id}:{record.partition_key}"
+                found.append(Wanted(night.partition_key, night.event_id, candidate.candidate.name, reason))
+    return found
+
+
+def run_request(wanted: Wanted) -> dg.RunRequest:
+    """The run that scores a night."""
+    real = role_of(wanted.event_id) is Role.OBSERVATION
+    return dg.RunRequest(
+        run_key=f"{wanted.partition_key}:{wanted.reason}",
+        partition_key=wanted.partition_key,
+        tags={
+            LANE_TAG: Lane.LIVE.value if real else Lane.MOCK.value,
+            "dagster/priority": "5" if real else "0",
+            "mma/event": wanted.event_id,
+            "mma/candidate": wanted.candidate.replace(" ", "_").replace(":", "_").replace("+", "_"),
+        },
+    )
+
+
+def tick_result(wanted: Sequence[Wanted], quarantined: Sequence[Quarantined], cursor: str) -> dg.SensorResult:
+    """Partitions, runs, quarantine reports and the cursor in one answer."""
+    keys = sorted({w.partition_key for w in wanted})
+    latest = {w.partition_key: w for w in wanted}
+    return dg.SensorResult(
+        run_requests=[run_request(latest[key]) for key in keys],
+        dynamic_partitions_requests=[candidate_nights.build_add_request(keys)] if keys else [],
+        asset_events=[quarantine_event(entry) for entry in quarantined],
+        cursor=cursor,
+    )
+
+
+def encode_cursor(offsets: Offsets, versions: int) -> str:
+    """Cursor text: offsets, and how many versions the archive had."""
+    return json.dumps({"offsets": json.loads(encode_offsets(offsets)), "versions": versions}, sort_keys=True)
+
+
+def decode_cursor(text: str | None) -> tuple[Offsets, int]:
+    """Offsets and number of versions of a cursor text; empty for none."""
+    if not text:
+        return {}, 0
+    record: dict[str, Any] = json.loads(text)
+    return decode_offsets(json.dumps(record["offsets"])), int(record["versions"])
+
+
+@dg.sensor(
+    name="photometry_sensor",
+    job=candidate_products,
+    minimum_interval_seconds=2,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Photometry of transients: the SCiMMA source messages, ours, and Hermes messages.",
+)
+def photometry_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult | dg.SkipReason:
+    """Archive new photometry and ask for a run per candidate night."""
+    from datetime import UTC, datetime
+
+    from mma_pipeline.notices.times import mjd_of_datetime
+
+    try:
+        config = photometry_stream(os.environ)
+    except ConfigurationError as error:
+        return dg.SkipReason(str(error))
+    if config is None:
+        return dg.SkipReason(
+            "not connected: set HOP_USERNAME and HOP_PASSWORD (Hopskotch), or MMA_KAFKA_BOOTSTRAP for a broker "
+            "without authentication; MMA_PHOTOMETRY_TOPICS names the topics"
+        )
+    reader = resident_reader(config)
+    before, known_versions = decode_cursor(context.cursor)
+    reader.commit(before)
+    batch = reader.poll(before, max_messages=MAX_MESSAGES, timeout_s=POLL_S)
+    for gap in batch.gaps:
+        context.log.error(f"messages lost: {gap}")
+    for problem in batch.problems:
+        context.log.warning(f"broker: {problem}")
+    opened = archive.open()
+    outcomes = list(map(partial(ingest_photometry, opened), batch.messages))
+    quarantined = [entry for entry in outcomes if isinstance(entry, Quarantined)]
+    for entry in quarantined:
+        context.log.warning(f"{entry.message.coordinates} put in quarantine: {entry.reason}")
+    wanted = wanted_nights(opened, [m for entry in outcomes if not isinstance(entry, Quarantined) for m in entry])
+    versions = opened.counts()["versions"]
+    if versions != known_versions:
+        now = mjd_of_datetime(datetime.now(UTC))
+        fresh = sorted({v.version.event_id for v in opened.versions(limit=max(versions - known_versions, 0))})
+        wanted = [*nights_for_new_maps(opened, fresh, now), *wanted]
+    if batch.offsets == before and not wanted and not batch.gaps and versions == known_versions:
+        return dg.SkipReason("no new photometry")
+    return tick_result(wanted, quarantined, encode_cursor(batch.offsets, versions))

@@ -1,0 +1,209 @@
+"""Photometry in the graph: from messages to scored nights, ranked candidates, and nothing where nothing belongs."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pytest
+
+from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.definitions import defs
+from mma_pipeline.defs.candidates import CandidateSource, current_version
+from mma_pipeline.defs.ingest import Quarantined, ingest, parse_alert
+from mma_pipeline.defs.photometry import (
+    candidate_nights,
+    candidate_products,
+    decode_cursor,
+    encode_cursor,
+    ingest_photometry,
+    nights_for_new_maps,
+    run_request,
+    tick_result,
+    wanted_nights,
+)
+from mma_pipeline.notices import lvk
+from mma_pipeline.notices.measurement import Candidate, Measurement
+from mma_pipeline.notices.photometry import encode
+from mma_pipeline.notices.times import mjd_of_datetime
+from mma_pipeline.science.kilonova.bands import BANDS, WAVELENGTH_UM
+from mma_pipeline.science.kilonova.simulation import villar
+from mma_pipeline.science.kilonova.simulation.radiation import lnu_to_absolute, modulus
+from mma_pipeline.science.simulation import simulate_event, simulate_retracted
+from mma_pipeline.science.skymap import decode_skymap
+
+MERGER = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
+MJD = mjd_of_datetime(MERGER)
+EVENT = "MS260301a"
+
+
+class House:
+    """An archive with one simulated event, and a store, wired by the environment as in production."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        url = f"sqlite:///{path / 'archive.db'}"
+        monkeypatch.setenv("MMA_ARCHIVE_URL", url)
+        monkeypatch.setenv("MMA_STORE_URL", (path / "products").as_uri())
+        for name in ("API_BASE", "MMA_HOP_URL", "MMA_WEBHOOK_URL", "MMA_PUBLICATION_CONFIG"):
+            monkeypatch.delenv(name, raising=False)
+        self.store = path / "products"
+        self.archive = Archive(url, create=True)
+        self.instance = dg.DagsterInstance.ephemeral()
+        self.sent = 0
+        self.notices = simulate_event(EVENT, time=MERGER, seed=4, distance=80.0, max_order=8)
+        self.alert(self.notices[3])
+        skymap = decode_skymap(self.notices[4].event.skymap)
+        import healpy
+
+        best = int(np.argmax(skymap.probdensity))
+        lon, lat = healpy.pix2ang(2 ** int(skymap.order[best]), int(skymap.ipix[best]), nest=True, lonlat=True)
+        self.peak = (float(lon), float(lat))
+
+    def message(self, stream: str, body: bytes) -> StreamMessage:
+        """The next message of a stream."""
+        self.sent += 1
+        return StreamMessage(stream, stream, 0, self.sent, body, None, (), None, datetime.now(UTC))
+
+    def alert(self, notice: Any) -> None:
+        """Archive a gravitational-wave notice."""
+        body = json.dumps(lvk.to_record(notice)).encode()
+        assert not isinstance(ingest(self.archive, self.message("gw", body), parse_alert), Quarantined)
+
+    def photometry(self, rows: list[Measurement]) -> Any:
+        """Archive a photometry message."""
+        return ingest_photometry(self.archive, self.message("photometry", encode(rows, simulated=True)))
+
+    def run(self, key: str) -> dg.ExecuteInProcessResult:
+        """Make the products of a night."""
+        self.instance.add_dynamic_partitions(str(candidate_nights.name), [key])
+        return defs.resolve_job_def(candidate_products.name).execute_in_process(
+            partition_key=key, instance=self.instance, raise_on_error=True
+        )
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    """A house of its own for each test."""
+    return House(tmp_path, monkeypatch)
+
+
+def kilonova(candidate: Candidate, nights: int, distance: float = 80.0) -> list[Measurement]:
+    """AT2017gfo's published fit at a distance (Mpc), seen nightly in griz."""
+    t = np.repeat(0.6 + np.arange(nights), 4)
+    band = np.tile(np.arange(4), nights)
+    light = villar.lnu(villar.AT2017GFO, t[None], WAVELENGTH_UM[band][None])
+    mags = lnu_to_absolute(light)[0] + modulus(np.array(distance))
+    return [Measurement(candidate, MJD + float(a), BANDS[k], float(m), 0.05, telescope="T")
+            for a, k, m in zip(t, band, mags, strict=True)]  # fmt: skip
+
+
+def steady(candidate: Candidate, nights: int) -> list[Measurement]:
+    """A source that slowly brightens, as an early supernova."""
+    return [Measurement(candidate, MJD + 0.7 + n, b, 19.5 - 0.15 * n, 0.05) for n in range(nights) for b in "gr"]
+
+
+def test_nights_become_partitions_with_scores_plots_and_a_ranking(house: House):
+    """Photometry of two candidates becomes nights; the kilonova wins, with plot, table, score and its messages."""
+    good, bad = Candidate("SIM-kn", *house.peak), Candidate("SIM sn:1", house.peak[0], house.peak[1])
+    wanted = []
+    for rows in (kilonova(good, 4), steady(bad, 4)):
+        wanted += wanted_nights(house.archive, house.photometry(rows))
+    assert len(wanted) == 8
+    assert {w.event_id for w in wanted} == {EVENT}
+    last = [max(w.partition_key for w in wanted if w.candidate == name) for name in ("SIM-kn", "SIM sn:1")]
+    for key in reversed(last):
+        result = house.run(key)
+    ranking = result.asset_materializations_for_node("ranked_candidates")[0].metadata
+    assert ranking["number"].value == 2
+    assert ranking["candidates"].value.index("SIM-kn") < ranking["candidates"].value.index("SIM sn:1")
+    scored = result.asset_materializations_for_node("kilonova_probability")[0].metadata
+    assert scored["p_phot"].value >= 0.9
+    assert scored["messages"].value == [2]
+    assert scored["posterior"].value > scored["prior"].value
+    assert scored["simulated"].value is True
+    assert (
+        "data:image/png" in result.asset_materializations_for_node("light_curve_plot")[0].metadata["light curve"].value
+    )
+    listed = json.loads((house.store / "mma" / EVENT / "candidates.json").read_text())
+    assert [c["candidate"] for c in listed["candidates"]] == ["SIM-kn", "SIM sn:1"]
+
+
+def test_first_night_is_insufficient_and_announces_nothing(house: House):
+    """After one epoch the status is insufficient_data with a provisional value, and no alert is made."""
+    wanted = wanted_nights(house.archive, house.photometry(kilonova(Candidate("SIM-kn", *house.peak), 1)))
+    result = house.run(wanted[0].partition_key)
+    assert (
+        result.asset_materializations_for_node("kilonova_probability")[0].metadata["status"].value
+        == "insufficient_data"
+    )
+    assert result.asset_materializations_for_node("kilonova_alert") == []
+
+
+def test_a_night_looks_at_nothing_later(house: House):
+    """Scored again after more nights, a night keeps its own numbers."""
+    candidate = Candidate("SIM-kn", *house.peak)
+    rows = kilonova(candidate, 5)
+    early = [m for m in rows if m.mjd < MJD + 2.9]
+    house.photometry(early)
+    key = sorted(w.partition_key for w in wanted_nights(house.archive, house.photometry(rows)))
+    night = f"{EVENT}-SIM-kn-MJD{int(early[-1].mjd)}"
+    assert all(night < k for k in key)
+    source = CandidateSource(house.archive, night)
+    assert max(m.measurement.mjd for m in source.measurements) == early[-1].mjd
+
+
+def test_map_and_time_decide(house: House):
+    """Far from the map, before the merger, two weeks late, or limits only: no event admits the candidate."""
+    ra, dec = house.peak
+    far = Candidate("far", (ra + 180) % 360, -dec)
+    cases = [
+        kilonova(far, 2),
+        [Measurement(Candidate("old", ra, dec), MJD - 2, "r", 20.0, 0.1), Measurement(Candidate("old", ra, dec), MJD + 1, "r", 20.5, 0.1)],
+        [Measurement(Candidate("late", ra, dec), MJD + 14, "r", 20.0, 0.1)],
+        [Measurement(Candidate("limit", ra, dec), MJD + 1, "r", 22.0, None, upper_limit=True)],
+    ]  # fmt: skip
+    for rows in cases:
+        assert wanted_nights(house.archive, house.photometry(rows)) == []
+
+
+def test_repetition_asks_for_nothing_new(house: House):
+    """A message recorded again gives the same run keys; one that repeats measurements gives none."""
+    rows = kilonova(Candidate("SIM-kn", *house.peak), 2)
+    message = house.message("photometry", encode(rows))
+    first = wanted_nights(house.archive, ingest_photometry(house.archive, message))
+    again = wanted_nights(house.archive, ingest_photometry(house.archive, message))
+    assert [run_request(w).run_key for w in first] == [run_request(w).run_key for w in again]
+    assert wanted_nights(house.archive, house.photometry(rows)) == []
+
+
+def test_a_new_map_scores_again_and_a_retraction_ends_it(house: House):
+    """A new version asks for the latest night once more under a new run key; a retracted event asks for nothing."""
+    first = wanted_nights(house.archive, house.photometry(kilonova(Candidate("SIM-kn", *house.peak), 3)))
+    house.alert(house.notices[4])
+    now = MJD + 4
+    (fresh,) = nights_for_new_maps(house.archive, [EVENT], now)
+    assert fresh.partition_key == first[-1].partition_key
+    assert fresh.reason != first[-1].reason
+    retraction = simulate_retracted(EVENT, time=MERGER + timedelta(seconds=1), seed=1)[-1]
+    house.alert(retraction)
+    assert current_version(house.archive, EVENT) is None
+    assert nights_for_new_maps(house.archive, [EVENT], now) == []
+
+
+def test_unusable_messages_are_put_aside(house: House):
+    """A malformed message goes to quarantine with a reason and asks for no run."""
+    outcome = ingest_photometry(house.archive, house.message("photometry", b'{"candidate": "../x", "magnitude": 3}'))
+    assert isinstance(outcome, Quarantined)
+    assert "candidate" in outcome.reason
+    answer = tick_result([], [outcome], encode_cursor({"t": {0: 7}}, 3))
+    assert answer.run_requests == []
+    assert len(answer.asset_events) == 1
+    assert decode_cursor(answer.cursor) == ({"t": {0: 7}}, 3)
+    assert decode_cursor(None) == ({}, 0)
+    assert PhotometryArchive(house.archive).candidates() == []
