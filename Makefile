@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
-.PHONY: demo dev test lint bench bench-storage setup constraints clean help
+.PHONY: demo dev test services lint bench bench-storage setup constraints clean help
 
 VENV_TOM := .venv-tom
 BIN_TOM := $(VENV_TOM)/bin
@@ -23,8 +23,12 @@ demo: setup ## run everything on this machine with a simulated event (EXIT=1: en
 dev: setup ## Dagster on dagster_home with the streams that the environment configures
 	DAGSTER_HOME=$(CURDIR)/dagster_home $(BIN)/dagster dev -w workspace.yaml
 
-test: setup lint ## lint, types, import directions, all tests
-	$(BIN)/python -m pytest
+test: setup lint services ## lint, types, import directions, all tests, those of the TOM in its own environment
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(MAKE) --no-print-directory test-tom
+
+services: ## programs that the tests' real services need, where they are missing
+	@tests/services/system.sh
 
 lint: setup ## ruff, mypy, import-linter, docstrings
 	$(BIN)/ruff check .
@@ -65,11 +69,7 @@ tom: setup-tom ## the TOM with a simulated event; MMA_KAFKA_BOOTSTRAP=host:port 
 tom-retract: setup-tom ## retract the simulated event of a running `make tom`
 	$(TOM) mma_demo_event --retract
 
-test-tom: setup-tom ## all tests of the TOM, in its own environment, with browser and OpenID Connect provider
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
-	  { echo "the browser tests need chromium"; exit 1; }
-	@command -v npm >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq npm >/dev/null; } || \
-	  { echo "the login tests need node and npm"; exit 1; }
+test-tom: setup-tom services ## all tests of the TOM, in its own environment, with browser and OpenID Connect provider
 	cd tests/tom/node && npm ci --silent --no-audit --no-fund
 	$(BIN_TOM)/python -m pytest -c tests/tom/pytest.ini tests/tom
 
