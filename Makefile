@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
-.PHONY: demo dev test services lint bench bench-storage setup constraints clean help
+.PHONY: demo dev soak test services lint bench bench-storage setup constraints clean help
 
 VENV_TOM := .venv-tom
 BIN_TOM := $(VENV_TOM)/bin
@@ -29,6 +29,9 @@ test: setup lint services ## lint, types, import directions, all tests, those of
 
 services: ## programs that the tests' real services need, where they are missing
 	@tests/services/system.sh
+
+soak: setup ## the kill test for an hour (MINUTES=60): real Kafka and PostgreSQL, everything dies at random moments
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.delivery.storm --minutes $(or $(MINUTES),60)
 
 lint: setup ## ruff, mypy, import-linter, docstrings
 	$(BIN)/ruff check .

@@ -16,13 +16,17 @@ from mma_pipeline.defs.assets.publication import (
     webhook_publication,
 )
 from mma_pipeline.defs.assets.streams import gwalert_stream, quarantine
+from mma_pipeline.defs.completeness import completeness_job, completeness_schedule, gracedb_completeness
+from mma_pipeline.defs.health import nothing_wrong, pipeline_health_asset, pipeline_health_sensor
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.photometry import candidate_products, photometry_sensor
 from mma_pipeline.defs.products import PRODUCTS
 from mma_pipeline.defs.publication import publication_job, publication_sensor, publish_outbox
-from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, GraceDBResource, KafkaResource, StoreResource
+from mma_pipeline.defs.retention import retention, retention_schedule
 from mma_pipeline.defs.sensors import stream_sensor
 from mma_pipeline.defs.streams import STREAMS
+from mma_pipeline.defs.unfinished import unfinished_versions_sensor
 
 defs = dg.Definitions(
     assets=[
@@ -38,12 +42,23 @@ defs = dg.Definitions(
         light_curve_plot,
         ranked_candidates,
         kilonova_alert,
+        gracedb_completeness,
+        pipeline_health_asset,
     ],
-    jobs=[alert_products, publication_job, publish_outbox, candidate_products],
-    sensors=[*(stream_sensor(stream) for stream in STREAMS), publication_sensor, photometry_sensor],
+    asset_checks=[nothing_wrong],
+    jobs=[alert_products, publication_job, publish_outbox, candidate_products, retention, completeness_job],
+    sensors=[
+        *(stream_sensor(stream) for stream in STREAMS),
+        publication_sensor,
+        photometry_sensor,
+        unfinished_versions_sensor,
+        pipeline_health_sensor,
+    ],
+    schedules=[retention_schedule, completeness_schedule],
     resources={
         "archive": ArchiveResource(),
         "store": StoreResource(),
         "kafka": KafkaResource(),
+        "gracedb": GraceDBResource(),
     },
 )

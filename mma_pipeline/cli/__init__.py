@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from .app import app
+from .archive import archive
+from .backfill import backfill
 from .demo import demo
 from .doctor import doctor
 from .kilonova import kilonova
 from .photometry import publish_photometry
+from .health import alive, metrics
 from .publication import explain, publication
 from .replay import replay
 from .simulate import simulate
 from .status import quarantine, show, status
 from .storage import storage
+from .worker import worker
 
 app.command()(demo)
 app.command()(simulate)
@@ -25,5 +29,10 @@ app.command()(doctor)
 app.add_typer(storage, name="storage")
 app.command()(publish_photometry)
 app.add_typer(kilonova, name="kilonova")
+app.add_typer(archive, name="archive")
+app.command()(backfill)
+app.command()(worker)
+app.command()(alive)
+app.command()(metrics)
 
 __all__ = ["app"]

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -86,6 +87,29 @@ def _database() -> list[Finding]:
     return [Finding("archive database", Verdict.OK, f"{where}: {counts}")]
 
 
+def _pipeline() -> list[Finding]:
+    import dagster as dg
+
+    from mma_pipeline.adapters import settings
+    from mma_pipeline.adapters.archive import Archive
+    from mma_pipeline.defs.health import health
+
+    with dg.DagsterInstance.get() as instance:
+        found = health(instance, Archive(settings.archive_url(os.environ), create=True), datetime.now(UTC))
+    if not found.daemons:
+        return [
+            Finding("pipeline", Verdict.WARNING, "no daemon has run here yet", "start dagster-daemon, or dagster dev")
+        ]
+    quarantined = sum(stream.quarantined for stream in found.streams)
+    detail = (
+        f"{found.running} runs under way, {found.queued} waiting, {found.failed_day} failed in 24 h; "
+        f"{quarantined} messages in quarantine"
+    )
+    if not found.problems:
+        return [Finding("pipeline", Verdict.OK, detail)]
+    return [Finding("pipeline", Verdict.FAILED, problem, "see the message") for problem in found.problems]
+
+
 def _store() -> list[Finding]:
     from mma_pipeline.adapters import settings
     from mma_pipeline.adapters.store import Store
@@ -158,4 +182,11 @@ def _gcn_heartbeat() -> list[Finding]:
     return findings
 
 
-CHECKS: tuple[Callable[[], list[Finding]], ...] = (_dagster_home, _database, _store, _brokers, _gcn_heartbeat)
+CHECKS: tuple[Callable[[], list[Finding]], ...] = (
+    _dagster_home,
+    _database,
+    _pipeline,
+    _store,
+    _brokers,
+    _gcn_heartbeat,
+)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from mma_pipeline.adapters import settings
 from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.gracedb import PUBLIC_API, GraceDB
 from mma_pipeline.adapters.kafka import StreamConfig, StreamReader
 from mma_pipeline.adapters.store import Store
 
@@ -52,6 +53,16 @@ class KafkaResource(dg.ConfigurableResource["KafkaResource"]):
             env["MMA_KAFKA_BOOTSTRAP"] = self.bootstrap
         config = settings.gcn_stream(env, stream, topic)
         return None if config is None else resident_reader(config)
+
+
+class GraceDBResource(dg.ConfigurableResource["GraceDBResource"]):
+    """GraceDB's public API, or the one at `MMA_GRACEDB_API`."""
+
+    api: str | None = Field(default=None, description="Address that ends in /api/; by default from the environment.")
+
+    def open(self) -> GraceDB:
+        """A client; nothing is asked yet."""
+        return GraceDB(self.api or os.environ.get("MMA_GRACEDB_API") or PUBLIC_API)
 
 
 _readers: dict[str, tuple[StreamConfig, StreamReader]] = {}

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 _SCRIPTS = Path(__file__).parent / "migrations"
+#: Not alembic's own default, so that the archive may share a database with Dagster, which uses that one.
+VERSION_TABLE = "mma_alembic_version"
 #: Any constant does: it names the lock under which one process at a time migrates a PostgreSQL archive.
 _LOCK = 7_203_811
 
@@ -25,9 +27,9 @@ def head_revision() -> str:
 def current_revision(engine: sa.Engine) -> str | None:
     """Revision of the database; None for an empty one."""
     with engine.connect() as connection:
-        if not sa.inspect(connection).has_table("alembic_version"):
+        if not sa.inspect(connection).has_table(VERSION_TABLE):
             return None
-        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        return connection.execute(sa.select(sa.text("version_num")).select_from(sa.table(VERSION_TABLE))).scalar()
 
 
 def migrate(engine: sa.Engine) -> None:

@@ -1,0 +1,152 @@
+"""`mma backfill`: make products again from the archive, or fetch from GraceDB what was never received."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .app import Exit, JsonOption, clear_errors, console, fail, print_json
+
+if TYPE_CHECKING:
+    from mma_pipeline.adapters.archive import Archive, VersionRecord
+
+#: Versions made in one go: one Dagster run each, all in this process.
+Entry = dict[str, Any]
+
+
+def backfill(
+    events: Annotated[list[str] | None, typer.Argument(help="Superevent ids or partition keys.")] = None,
+    between: Annotated[
+        str | None, typer.Option(help="START..END of the notices' creation, UTC, such as 2023-05-18..2023-05-20.")
+    ] = None,
+    run: Annotated[str | None, typer.Option(help="An observing run, such as O4b or O4.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every version in the archive.")] = False,
+    from_gracedb: Annotated[
+        str | None, typer.Option(help="START..END: fetch public superevents of these days that were never received.")
+    ] = None,
+    gracedb: Annotated[str | None, typer.Option(help="Another GraceDB, by the address of its API.")] = None,
+    missing: Annotated[bool, typer.Option("--missing", help="Only versions that lack products.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and make nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make products again from the archive, in this process: no Kafka, no daemon.
+
+    The same message and code give the same bytes. Example: mma backfill --run O4a --missing
+    """
+    with clear_errors():
+        archive = _open()
+        fetched: list[Entry] = []
+        if from_gracedb is not None:
+            fetched = _fetch(archive, from_gracedb, gracedb, dry_run=dry_run)
+            records = [archive.version(key) for entry in fetched for key in entry.get("partitions", ())]
+        else:
+            records = _chosen(archive, events or [], between, run, everything=everything)
+        if missing:
+            records = [record for record in records if _lacks(archive, record)]
+        if not records and not fetched:
+            raise fail("nothing to make: see `mma status` for what is archived", Exit.NOTHING)
+        entries = fetched + ([_planned(record) for record in records] if dry_run else _make(archive, records, as_json))
+    if as_json:
+        print_json(entries)
+    if any(entry["outcome"] == "failed" for entry in entries):
+        raise typer.Exit(Exit.FAILED)
+
+
+def parse_range(text: str) -> tuple[datetime, datetime]:
+    """START..END as two UTC times; a day alone means its midnight. Raises typer.BadParameter."""
+    first, dots, last = text.partition("..")
+    try:
+        start, end = (datetime.fromisoformat(part.strip()) for part in (first, last))
+    except ValueError:
+        start = end = datetime.max.replace(tzinfo=UTC)
+    start, end = (t if t.tzinfo else t.replace(tzinfo=UTC) for t in (start, end))
+    if not dots or start >= end:
+        raise typer.BadParameter(f"{text!r} is no range of time: write 2023-05-18..2023-05-20 (UTC, end excluded)")
+    return start, end
+
+
+def _open() -> Archive:
+    from mma_pipeline.adapters import settings
+    from mma_pipeline.adapters.archive import Archive
+
+    return Archive(settings.archive_url(os.environ), create=True)
+
+
+def _chosen(
+    archive: Archive, events: list[str], between: str | None, run: str | None, *, everything: bool
+) -> list[VersionRecord]:
+    from mma_pipeline.notices.runs import observing_run
+
+    if sum((bool(events), between is not None, run is not None, everything)) != 1:
+        raise fail("say what to make, in one way: events, --between, --run, --all or --from-gracedb", Exit.USAGE)
+    if events:
+        found = [r for e in events for r in ([archive.version(e)] if e.count("-") >= 3 else archive.versions(e))]
+    else:
+        found = archive.versions()
+        if not everything:
+            start, end = parse_range(between) if between is not None else observing_run(run or "")
+            found = [r for r in found if start <= r.version.created and (end is None or r.version.created < end)]
+    return sorted(found, key=lambda record: (record.version.created, record.partition_key))
+
+
+def _lacks(archive: Archive, record: VersionRecord) -> bool:
+    from mma_pipeline.defs.products import expected_files
+
+    return bool(expected_files(record) - {product.name for product in archive.products(record.partition_key)})
+
+
+def _planned(record: VersionRecord) -> Entry:
+    console.print(f"would make {record.partition_key}", highlight=False)
+    return {"partition": record.partition_key, "outcome": "planned"}
+
+
+def _make(archive: Archive, records: list[VersionRecord], quiet: bool) -> list[Entry]:
+    import dagster as dg
+
+    from .materialise import materialise
+
+    entries: list[Entry] = []
+    with dg.DagsterInstance.get() as instance:
+        for count, record in enumerate(records, 1):
+            key = record.partition_key
+            before = {product.name: product.sha256 for product in archive.products(key)}
+            done = materialise(instance, record)
+            after = {product.name: product.sha256 for product in archive.products(key)}
+            changed = sorted(name for name, digest in before.items() if after.get(name) != digest)
+            entry = {"partition": key, "outcome": "made" if done else "failed", "files": len(after), "changed": changed}
+            entries.append(entry)
+            if not quiet:
+                note = f", changed: {', '.join(changed)}" if changed else ""
+                console.print(
+                    f"{count}/{len(records)} {key}: {entry['outcome']}, {len(after)} files{note}",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+    return entries
+
+
+def _fetch(archive: Archive, text: str, api: str | None, *, dry_run: bool) -> list[Entry]:
+    """Archive the notices of public superevents that are not there; each says that it came from GraceDB."""
+    from mma_pipeline.adapters.gracedb import PUBLIC_API, GraceDB
+    from mma_pipeline.defs.completeness import archive_superevent, unknown_superevents
+
+    start, end = parse_range(text)
+    service = GraceDB(api or PUBLIC_API)
+    entries: list[Entry] = []
+    for superevent_id in unknown_superevents(archive, service, start, end):
+        if dry_run:
+            console.print(f"would fetch {superevent_id}", highlight=False)
+            entries.append({"event": superevent_id, "outcome": "planned"})
+            continue
+        keys, problem = archive_superevent(archive, service, superevent_id)
+        entry: Entry = {"event": superevent_id, "outcome": "fetched" if keys else "nothing usable", "partitions": keys}
+        entries.append(entry | ({"reason": problem} if problem else {}))
+        console.print(
+            f"{superevent_id}: {len(keys)} versions{f' ({problem})' if problem else ''}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return entries

@@ -1,0 +1,119 @@
+"""`mma alive` and `mma metrics`: for Kubernetes and Prometheus."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .app import clear_errors, console, fail
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from mma_pipeline.defs.health import Health
+
+#: Daemons without which no alert gets through.
+DAEMONS = ["SENSOR", "QUEUED_RUN_COORDINATOR"]
+
+
+def alive(
+    daemons: Annotated[
+        list[str] | None, typer.Argument(help="Daemons to look at.", show_default=" ".join(DAEMONS))
+    ] = None,
+    within: Annotated[float, typer.Option(help="Most seconds since the last heartbeat.", min=1)] = 180.0,
+) -> None:
+    """Exit 0 where the daemons' heartbeats are young, else 1: a liveness probe that looks at work, not at processes."""
+    import dagster as dg
+
+    now = datetime.now(UTC).timestamp()
+    with dg.DagsterInstance.get() as instance:
+        beats = {name: now - beat.timestamp for name, beat in instance.get_daemon_heartbeats().items()}
+    dead = [name for name in daemons or DAEMONS if beats.get(name, float("inf")) > within]
+    if dead:
+        ages = ", ".join(f"{name}: {f'{beats[name]:.0f} s ago' if name in beats else 'never'}" for name in dead)
+        raise fail(f"no heartbeat within {within:.0f} s ({ages})")
+    console.print(", ".join(f"{name}: {beats[name]:.0f} s" for name in daemons or DAEMONS))
+
+
+def metrics(
+    textfile: Annotated[
+        Path | None, typer.Option(help="Write for node_exporter's textfile collector, atomically, instead of printing.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Serve them for Prometheus on this port until stopped.")] = None,
+    address: Annotated[str, typer.Option(help="Address to serve on.")] = "0.0.0.0",  # noqa: S104 - a pod's own address
+) -> None:
+    """The pipeline's health as Prometheus metrics."""
+    from prometheus_client import CollectorRegistry, generate_latest, start_http_server, write_to_textfile
+
+    if port is not None:
+        registry = CollectorRegistry()
+        registry.register(_Live())  # type: ignore[arg-type]
+        _, thread = start_http_server(port, address, registry)
+        thread.join()
+        return
+    registry = CollectorRegistry()
+    with clear_errors():
+        fill(registry, _look())
+    if textfile is not None:
+        write_to_textfile(str(textfile), registry)
+    else:
+        typer.echo(generate_latest(registry).decode(), nl=False)
+
+
+def fill(registry: CollectorRegistry, found: Health) -> None:
+    """Put the figures of one moment into a registry; ages in seconds."""
+    from prometheus_client import Gauge
+
+    def gauge(name: str, help_: str, *labels: str) -> Gauge:
+        return Gauge(f"mma_{name}", help_, labels, registry=registry)
+
+    daemon = gauge("daemon_heartbeat_age_seconds", "Seconds since a Dagster daemon was last alive.", "daemon")
+    for name, age in found.daemons.items():
+        daemon.labels(name).set(age)
+    message = gauge("stream_message_age_seconds", "Seconds since a message was last received.", "stream")
+    tick = gauge("stream_look_age_seconds", "Seconds since a stream's broker was last looked at.", "stream")
+    count = gauge("stream_messages", "Messages in the archive.", "stream")
+    bad = gauge("stream_quarantined", "Messages in quarantine.", "stream")
+    for stream in found.streams:
+        count.labels(stream.name).set(stream.messages)
+        bad.labels(stream.name).set(stream.quarantined)
+        if stream.message_age_s is not None:
+            message.labels(stream.name).set(stream.message_age_s)
+        if stream.tick_age_s is not None:
+            tick.labels(stream.name).set(stream.tick_age_s)
+    gauge("versions_unfinished", "Versions that lack products although they had their time.").set(found.unfinished)
+    gauge("runs_queued", "Runs that wait.").set(found.queued)
+    gauge("runs_running", "Runs under way.").set(found.running)
+    gauge("runs_failed_day", "Runs that failed in the last 24 hours, retries included.").set(found.failed_day)
+    gauge("publications_failed", "Publications that failed for good.").set(found.publications_failed)
+    gauge("problems", "Things that a person must look at.").set(len(found.problems))
+
+
+class _Live:
+    """A collector that looks at every scrape."""
+
+    def collect(self) -> list[object]:
+        from prometheus_client import CollectorRegistry
+
+        registry = CollectorRegistry()
+        fill(registry, _look())
+        return list(registry.collect())
+
+    def describe(self) -> list[object]:
+        return []
+
+
+def _look() -> Health:
+    import dagster as dg
+
+    from mma_pipeline.adapters import settings
+    from mma_pipeline.adapters.archive import Archive
+    from mma_pipeline.defs.health import health
+
+    with dg.DagsterInstance.get() as instance:
+        archive = Archive(settings.archive_url(os.environ), create=True)
+        return health(instance, archive, datetime.now(UTC))

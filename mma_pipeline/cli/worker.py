@@ -1,0 +1,63 @@
+"""`mma worker`: the resident worker of the warm lane, a stock dagster-celery worker with the code loaded.
+
+The instance's own run launcher says which queue to serve, so that dagster.yaml is the only place that names it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from .app import Exit, fail
+
+#: What products import when they are made: loaded once here, before the worker forks, and shared by its processes.
+PRELOAD = ("mma_pipeline.definitions", "astropy.io.fits", "numpy", "scipy.stats", "mocpy", "contourpy", "PIL.Image")
+#: Runs after which a process of the pool is replaced, so that no leak lives for ever.
+RUNS_PER_PROCESS = 200
+
+
+def worker(
+    processes: Annotated[int, typer.Option(help="Runs at the same time.", min=1)] = 2,
+    queue: Annotated[str, typer.Option(help="Queue to serve.")] = "dagster",
+    loglevel: Annotated[str, typer.Option(help="How much Celery says.")] = "warning",
+) -> None:
+    """Run alerts in processes that have the code loaded already.
+
+    Needs a `run_launcher` of dagster-celery in DAGSTER_HOME's dagster.yaml; dagster_home/warm has one.
+    """
+    import importlib
+    import importlib.util
+
+    import dagster as dg
+    from dagster_celery.launcher import CeleryRunLauncher
+    from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
+
+    with dg.DagsterInstance.get() as instance:
+        launcher = instance.run_launcher
+        if not isinstance(launcher, CeleryRunLauncher):
+            raise fail(
+                f"{os.environ['DAGSTER_HOME']}/dagster.yaml starts runs with {type(launcher).__name__}: "
+                "a worker needs dagster_celery.launcher.CeleryRunLauncher there (see dagster_home/warm)",
+                Exit.USAGE,
+            )
+        app = launcher.celery
+        create_execute_job_task(app)
+        create_resume_job_task(app)
+        for module in PRELOAD:
+            if importlib.util.find_spec(module) is not None:
+                importlib.import_module(module)
+        app.worker_main(
+            [
+                "worker",
+                f"--queues={queue}",
+                f"--concurrency={processes}",
+                f"--loglevel={loglevel}",
+                f"--max-tasks-per-child={RUNS_PER_PROCESS}",
+                # One worker per queue and machine: nothing to talk to other workers about.
+                "--without-gossip",
+                "--without-mingle",
+                "--without-heartbeat",
+            ]
+        )

@@ -1,0 +1,101 @@
+"""The net below everything else: a version that is archived but not finished gets another run.
+
+The sensors and Dagster's own retries finish nearly all; what slips through (retries used up in a long outage, a cursor
+that was moved by hand, a Dagster database restored from a backup) is found here from the archive alone.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from mma_pipeline.adapters.archive.recent import RecentVersion, recent_versions
+from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.notices.model import Role
+
+from .jobs import LANE_TAG, Lane, alert_products
+from .partitions import alert_versions
+from .products import expected_files
+from .resources import ArchiveResource
+
+#: How far back to look: what is older needs a person (`mma status` shows it).
+LOOK_BACK = timedelta(days=3)
+#: Seconds that a version may take, retries included, before it counts as unfinished.
+PATIENCE_S = 600.0
+#: Runs that a version may have had; more would not help either.
+MOST_RUNS = 30
+#: Runs asked for in one tick.
+MOST_REQUESTS = 50
+
+
+def patience(env: Mapping[str, str]) -> timedelta:
+    """`MMA_UNFINISHED_AFTER_S` in seconds, or ten minutes; raises ConfigurationError for what is no number above 0."""
+    text = env.get("MMA_UNFINISHED_AFTER_S") or str(PATIENCE_S)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < LOOK_BACK.total_seconds():
+        raise ConfigurationError(f"MMA_UNFINISHED_AFTER_S is {text!r}: give seconds, such as 600")
+    return timedelta(seconds=seconds)
+
+
+def lacking(found: RecentVersion) -> set[str]:
+    """Names of the files that a version should have and has not."""
+    return expected_files(found.record) - found.files
+
+
+@dg.sensor(
+    name="unfinished_versions_sensor",
+    job=alert_products,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts another run for a version that is archived but lacks products and has no run under way.",
+)
+def unfinished_versions_sensor(
+    context: dg.SensorEvaluationContext, archive: ArchiveResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Ask for what is missing."""
+    now = datetime.now(UTC)
+    wait = patience(os.environ)
+    requests = []
+    for found in recent_versions(archive.open(), now - LOOK_BACK, now - wait):
+        missing = lacking(found)
+        if not missing:
+            continue
+        request = _request(context.instance, found, missing, now - wait)
+        if request is not None:
+            context.log.error(
+                f"{found.record.partition_key} lacks {', '.join(sorted(missing))}: asking for another run"
+            )
+            requests.append(request)
+        if len(requests) == MOST_REQUESTS:
+            break
+    if not requests:
+        return dg.SkipReason("every version has its products or a run under way")
+    keys = [str(request.partition_key) for request in requests]
+    return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[alert_versions.build_add_request(keys)])
+
+
+def _request(
+    instance: dg.DagsterInstance, found: RecentVersion, missing: set[str], idle_since: datetime
+) -> dg.RunRequest | None:
+    """A run for the version, unless one is under way, has just ended, or too many had no success."""
+    key = found.record.partition_key
+    records = instance.get_run_records(dg.RunsFilter(job_name=alert_products.name, tags={"dagster/partition": key}))
+    if len(records) >= MOST_RUNS or any(not record.dagster_run.is_finished for record in records):
+        return None
+    if any(record.end_time is not None and record.end_time > idle_since.timestamp() for record in records):
+        return None
+    real = found.record.version.role is Role.OBSERVATION
+    return dg.RunRequest(
+        run_key=f"{key}/unfinished/{len(records)}",
+        partition_key=key,
+        tags={
+            LANE_TAG: Lane.LIVE.value if real else Lane.MOCK.value,
+            "dagster/priority": "10" if real else "0",
+            "mma/event": found.record.version.event_id,
+            "mma/lacking": ",".join(sorted(missing))[:200],
+        },
+    )

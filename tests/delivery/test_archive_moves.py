@@ -1,0 +1,207 @@
+"""The archive moves between databases, products are rebuilt from it to the same bytes, mock events are forgotten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.archive import Archive, ProductRecord
+from mma_pipeline.adapters.archive.retention import forget
+from mma_pipeline.adapters.archive.transfer import export_archive, import_archive
+from mma_pipeline.adapters.errors import PermanentError
+from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.store import Store
+from mma_pipeline.cli.backfill import parse_range
+from mma_pipeline.cli.materialise import materialise
+from mma_pipeline.defs.ingest import ingest, parse_alert
+from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.retention import remove_expired
+from mma_pipeline.defs.unfinished import unfinished_versions_sensor
+from mma_pipeline.notices import lvk
+from mma_pipeline.notices.runs import observing_run
+from mma_pipeline.science.simulation import simulate_event
+
+DAY = datetime(2023, 6, 1, 12, tzinfo=UTC)
+
+
+def alerts(superevent_id: str) -> list[bytes]:
+    """Two notices of a simulated event: an early warning and one with a combined map."""
+    notices = simulate_event(superevent_id, time=DAY, seed=3, max_order=5)
+    return [json.dumps(lvk.to_record(notice)).encode() for notice in (notices[0], notices[-1])]
+
+
+def receive(archive: Archive, bodies: list[bytes], *, received: datetime = DAY, topic: str = "t") -> None:
+    """Archive messages as a sensor does."""
+    for offset, body in enumerate(bodies):
+        ingest(
+            archive, StreamMessage("s", topic, 0, offset, body, b"k\xff", (("h", b"\x00"),), DAY, received), parse_alert
+        )
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    """An archive with a real and a mock event and one malformed message."""
+    found = Archive(f"sqlite:///{tmp_path / 'archive.db'}", create=True)
+    receive(found, alerts("S230601a"), topic="real")
+    receive(found, [*alerts("MS230601a"), b"not json"], topic="mock")
+    return found
+
+
+@pytest.fixture
+def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: Archive) -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance beside the archive, and an empty store."""
+    monkeypatch.setenv("MMA_ARCHIVE_URL", archive.engine.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("MMA_STORE_URL", (tmp_path / "products").as_uri())
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def rows(archive: Archive) -> dict[str, list[object]]:
+    """Every row of every table."""
+    with archive.engine.connect() as connection:
+        names = sa.inspect(connection).get_table_names()
+        return {
+            name: sorted(map(repr, connection.execute(sa.text(f'SELECT * FROM "{name}"')).all()))
+            for name in sorted(names)
+        }
+
+
+def test_export_and_import_lose_nothing(archive: Archive, tmp_path: Path) -> None:
+    """SQLite to SQLite: every row of every table is the same, and so is a second export."""
+    first, second = tmp_path / "a.jsonl.gz", tmp_path / "b.jsonl.gz"
+    counts = export_archive(archive.engine, first)
+    assert counts["message"] == 5
+    assert counts["version"] == 6
+    other = Archive(f"sqlite:///{tmp_path / 'other.db'}", create=True)
+    assert import_archive(other.engine, first) == counts
+    assert rows(other) == rows(archive)
+    export_archive(other.engine, second)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_archive_moves_to_postgresql_and_goes_on(archive: Archive, tmp_path: Path, postgres_url: str) -> None:
+    """The laptop's archive moves to the production database, and the next message gets a new number."""
+    first, second = tmp_path / "a.jsonl.gz", tmp_path / "b.jsonl.gz"
+    export_archive(archive.engine, first)
+    other = Archive(postgres_url, create=True)
+    import_archive(other.engine, first)
+    export_archive(other.engine, second)
+    assert first.read_bytes() == second.read_bytes()
+    receive(other, [b"again not json"], topic="later")
+    assert other.counts()["messages"] == 6
+
+
+def test_import_needs_an_empty_archive_and_a_whole_file(archive: Archive, tmp_path: Path) -> None:
+    """A filled archive, another file and a file that was cut short are refused, and nothing is written."""
+    path = tmp_path / "a.jsonl.gz"
+    export_archive(archive.engine, path)
+    with pytest.raises(PermanentError, match="not empty"):
+        import_archive(archive.engine, path)
+    empty = Archive(f"sqlite:///{tmp_path / 'empty.db'}", create=True)
+    cut = tmp_path / "cut.gz"
+    cut.write_bytes(path.read_bytes()[:-200])
+    other = tmp_path / "other.gz"
+    other.write_bytes(b"no gzip")
+    for bad in (cut, other):
+        with pytest.raises(PermanentError):
+            import_archive(empty.engine, bad)
+    assert empty.counts()["messages"] == 0
+
+
+def test_products_are_rebuilt_to_the_same_bytes(
+    archive: Archive, deployment: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """From a moved archive alone, into another store, every product has the digest that it had."""
+    records = archive.versions("S230601a")
+    assert all(materialise(deployment, record) for record in records)
+    before = {(p.partition_key, p.name): p.sha256 for r in records for p in archive.products(r.partition_key)}
+    assert before
+    export_archive(archive.engine, tmp_path / "a.gz")
+    moved = Archive(f"sqlite:///{tmp_path / 'moved.db'}", create=True)
+    import_archive(moved.engine, tmp_path / "a.gz")
+    with moved.engine.begin() as connection:  # nothing known to copy from: everything is made again
+        connection.execute(sa.text("DELETE FROM product"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMA_ARCHIVE_URL", str(moved.engine.url))
+        patch.setenv("MMA_STORE_URL", (tmp_path / "second").as_uri())
+        assert all(materialise(deployment, record) for record in moved.versions("S230601a"))
+    after = {(p.partition_key, p.name): p.sha256 for r in records for p in moved.products(r.partition_key)}
+    assert after == before
+
+
+def test_retention_removes_mock_events_whole_and_keeps_real_ones(
+    archive: Archive, deployment: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """Files, rows, contents, runs and partitions of old mock events go; a real event and a young mock event stay."""
+    receive(archive, alerts("MS230602b"), received=DAY + timedelta(days=40), topic="young")
+    for record in archive.versions():
+        assert materialise(deployment, record)
+    store = Store.open((tmp_path / "products").as_uri())
+    versions, files = remove_expired(deployment, archive, store, DAY + timedelta(days=1))
+    assert versions == 3
+    assert files > 0
+    left = {record.version.event_id for record in archive.versions()}
+    assert left == {"S230601a", "MS230602b"}
+    partitions = deployment.get_dynamic_partitions("alert_version")
+    assert {key.partition("-")[0] for key in partitions} == left
+    assert {run.tags["dagster/partition"] for run in deployment.get_runs()} == set(partitions)
+    assert not [path for path in (tmp_path / "products").rglob("*MS230601a*") if path.is_file()]
+    kept: list[ProductRecord] = [p for r in archive.versions() for p in archive.products(r.partition_key)]
+    assert all(store.exists(product.store_key) for product in kept)
+    with archive.engine.connect() as connection:
+        orphans = sa.text("SELECT count(*) FROM body WHERE sha256 NOT IN (SELECT sha256 FROM message)")
+        assert connection.scalar(orphans) == 0
+    assert archive.counts()["quarantined"] == 1
+    assert remove_expired(deployment, archive, store, DAY + timedelta(days=1)) == (0, 0)
+
+
+def test_a_real_event_cannot_be_forgotten(archive: Archive) -> None:
+    """Whoever asks: the archive refuses to remove a real event, and removes nothing else in that request."""
+    keys = [record.partition_key for record in archive.versions()]
+    with pytest.raises(PermanentError, match="real event"):
+        forget(archive.engine, keys)
+    assert len(archive.versions()) == 6
+
+
+def test_unfinished_version_gets_another_run(archive: Archive, deployment: dg.DagsterInstance) -> None:
+    """A version that was archived but never made is asked for once it is overdue, and not while it is finished."""
+
+    def tick() -> object:
+        context = dg.build_sensor_context(instance=deployment, resources={"archive": ArchiveResource()})
+        return unfinished_versions_sensor(context)
+
+    assert isinstance(tick(), dg.SkipReason), "2023 is beyond its look back"
+    now = datetime.now(UTC)
+    receive(archive, alerts("S230603c"), received=now - timedelta(minutes=20), topic="lost")
+    receive(archive, alerts("S230604d"), received=now, topic="under way")
+    lost = {record.partition_key for record in archive.versions("S230603c")}
+    result = tick()
+    assert isinstance(result, dg.SensorResult)
+    assert {request.partition_key for request in result.run_requests or ()} == lost
+    for record in archive.versions("S230603c"):
+        assert materialise(deployment, record)
+    assert isinstance(tick(), dg.SkipReason)
+
+
+@pytest.mark.parametrize("text", ["2023-05-18", "2023-05-20..2023-05-18", "yesterday..today", ""])
+def test_wrong_range_is_refused(text: str) -> None:
+    """A range without end, backwards or unreadable is a usage error that shows an example."""
+    with pytest.raises(Exception, match=r"2023-05-18\.\.2023-05-20"):
+        parse_range(text)
+
+
+def test_observing_runs_by_name() -> None:
+    """GW170817 lies in O2, S230518h before O4, and O4 is its parts together."""
+    start, end = observing_run("o2")
+    assert end is not None
+    assert start <= datetime(2017, 8, 17, 12, 41, tzinfo=UTC) < end
+    assert observing_run("O4") == (observing_run("O4a")[0], observing_run("O4c")[1])
+    assert datetime(2023, 5, 18, tzinfo=UTC) < observing_run("O4a")[0]
+    with pytest.raises(Exception, match="no observing run"):
+        observing_run("O9")

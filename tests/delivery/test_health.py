@@ -1,0 +1,107 @@
+"""What watches over the pipeline says what is wrong, and says nothing where nothing is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from prometheus_client import CollectorRegistry
+from typer.testing import CliRunner
+
+from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.cli import app
+from mma_pipeline.cli.health import fill
+from mma_pipeline.defs.health import Health, StreamHealth, health, pipeline_health_sensor
+from mma_pipeline.defs.resources import ArchiveResource
+from tests.delivery.test_archive_moves import alerts, receive
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def well(**changes: object) -> Health:
+    """A pipeline in good health, with changes."""
+    figures: dict[str, object] = {
+        "at": NOW,
+        "daemons": {"SENSOR": 5.0},
+        "streams": (StreamHealth("gcn-gwalert", 40_000.0, 12.0, 100, 3),),
+        "unfinished": 0,
+        "queued": 0,
+        "running": 0,
+        "failed_day": 2,
+        "publications_failed": 0,
+    }
+    return Health(**{**figures, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"daemons": {}}, "no Dagster daemon"),
+        ({"daemons": {"SENSOR": 400.0}}, "SENSOR was last alive 400 s ago"),
+        ({"streams": (StreamHealth("gcn-gwalert", 5.0, 500.0, 1, 0),)}, "gcn-gwalert was last looked at 500 s ago"),
+        ({"unfinished": 3}, "3 versions lack products"),
+        ({"publications_failed": 1}, "1 publications failed"),
+    ],
+)
+def test_each_trouble_is_one_sentence(change: dict[str, object], said: str) -> None:
+    """A dead daemon, an unread stream, unfinished versions and failed publications are named, alone."""
+    assert not well().problems, "a quiet stream, old quarantine and retried runs are no trouble"
+    (problem,) = well(**change).problems
+    assert said in problem
+
+
+def test_figures_come_from_the_archive(tmp_path: Path) -> None:
+    """Messages, quarantine, ages and unfinished versions are those of the archive."""
+    archive = Archive(f"sqlite:///{tmp_path / 'archive.db'}", create=True)
+    now = datetime.now(UTC)
+    receive(archive, [*alerts("S230601a"), b"not json"], received=now - timedelta(minutes=30))
+    with dg.instance_for_test() as instance:
+        found = health(instance, archive, now)
+    stream = {stream.name: stream for stream in found.streams}["s"]
+    assert (stream.messages, stream.quarantined) == (3, 1)
+    assert stream.message_age_s == pytest.approx(1800, abs=1)
+    assert found.unfinished == len(archive.versions())
+    assert [problem for problem in found.problems if "lack products" in problem]
+
+
+def test_metrics_say_what_is_known_and_no_more() -> None:
+    """An age that is not known is absent, not zero."""
+    registry = CollectorRegistry()
+    fill(registry, well(streams=(StreamHealth("a", None, None, 0, 0), StreamHealth("b", 7.5, 1.0, 4, 2))))
+    assert registry.get_sample_value("mma_stream_message_age_seconds", {"stream": "a"}) is None
+    assert registry.get_sample_value("mma_stream_message_age_seconds", {"stream": "b"}) == 7.5
+    assert registry.get_sample_value("mma_stream_quarantined", {"stream": "b"}) == 2
+    assert registry.get_sample_value("mma_problems") == 0
+
+
+def test_sensor_reports_asset_and_check_without_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every five minutes: one materialisation and one check, failed where something is wrong."""
+    monkeypatch.setenv("MMA_ARCHIVE_URL", f"sqlite:///{tmp_path / 'archive.db'}")
+    with dg.instance_for_test() as instance:
+        context = dg.build_sensor_context(instance=instance, resources={"archive": ArchiveResource()})
+        result = pipeline_health_sensor(context)
+    assert isinstance(result, dg.SensorResult)
+    assert not result.run_requests
+    made, check = result.asset_events
+    assert isinstance(made, dg.AssetMaterialization)
+    assert isinstance(check, dg.AssetCheckEvaluation)
+    assert not check.passed, "no daemon runs in this test"
+
+
+def test_alive_fails_where_no_daemon_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The liveness probe of a fresh home exits 1 and says which heartbeat is missing."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    result = CliRunner().invoke(app, ["alive"])
+    assert result.exit_code == 1
+    assert "SENSOR: never" in result.stderr
+
+
+def test_metrics_as_textfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`mma metrics --textfile` writes what node_exporter reads."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("MMA_ARCHIVE_URL", f"sqlite:///{tmp_path / 'archive.db'}")
+    result = CliRunner().invoke(app, ["metrics", "--textfile", str(tmp_path / "mma.prom")])
+    assert result.exit_code == 0, result.output
+    assert "mma_runs_queued 0.0" in (tmp_path / "mma.prom").read_text()

@@ -1,0 +1,25 @@
+"""Nothing is lost and nothing is done twice, whatever dies when."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.delivery.stack import Stack
+from tests.delivery.storm import TOPIC, Storm
+from tests.services.kafka import KafkaBroker
+from tests.services.postgres import PostgresServer
+
+
+@pytest.mark.timeout(900)
+def test_every_message_once_whatever_is_killed(
+    kafka: KafkaBroker, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Kills of daemon, code server, worker, run, database and broker: each message leads to one of everything.
+
+    `make soak` does the same with 200 notices a round for an hour.
+    """
+    kafka.create_topic(TOPIC)
+    stack = Stack(tmp_path_factory.mktemp("storm"), kafka, postgres, warm=True)
+    with stack.running():
+        report = Storm(stack, kafka, postgres, seed=11).rage(40, blows=7, every_s=(2, 6), settle_s=420)
+    assert not report.problems, f"{report}\n{stack.log('daemon')}"
