@@ -7,9 +7,9 @@ from .archive import archive
 from .backfill import backfill
 from .demo import demo
 from .doctor import doctor
+from .health import alive, metrics
 from .kilonova import kilonova
 from .photometry import publish_photometry
-from .health import alive, metrics
 from .publication import explain, publication
 from .replay import replay
 from .simulate import simulate
