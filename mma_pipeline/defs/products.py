@@ -6,6 +6,7 @@ from mma_pipeline.adapters.archive import VersionRecord
 
 from .assets.contours import contours
 from .assets.coverage import coverage
+from .assets.flat_skymap import flat_skymap
 from .assets.raw_alert import raw_alert
 from .assets.skymap import skymap
 from .assets.skymap_plot import skymap_plot
@@ -15,6 +16,7 @@ from .product import Product
 PRODUCTS: tuple[Product, ...] = (
     raw_alert,
     skymap,
+    flat_skymap,
     skymap_statistics,
     coverage,
     contours,

@@ -15,7 +15,8 @@ from mma_pipeline.defs.source import Source
 LEVELS = (50, 90)
 #: Outline and MOC may differ by this much: the MOC ends at pixel borders, the outline runs through them. A region of a
 #: few pixels has a border that is most of it, so the tolerance grows as the map's own resolution gets coarse.
-AREA_TOLERANCE = 0.02
+#: Real maps: up to 3.3 % (GW170817 at NSIDE 128), 3.0 % for a narrow arc (MS230425l), under 2 % otherwise.
+AREA_TOLERANCE = 0.04
 
 
 def _make(source: Source) -> Made:
@@ -54,7 +55,7 @@ contours = Product(
     checks=(
         CheckSpec(
             "area_agrees_with_moc",
-            "Each outline's area is that of the MOC within 2 % and one of its largest cells.",
+            "Each outline's area is that of the MOC within 4 % and one of its largest cells.",
             _areas_agree,
             shows=(
                 "contour_area_50_deg2",

@@ -7,7 +7,6 @@ copy.
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -25,12 +24,13 @@ def _inputs(source: Source) -> Sequence[str]:
 
 
 def _make(source: Source) -> Made:
+    from mma_pipeline.science.fitstable import gunzip, gzip_bytes
     from mma_pipeline.science.skymap import decode_skymap
 
     data = source.skymap_bytes
     if data is None:
         raise ValueError(f"{source.record.partition_key} was archived with a map that its message does not have")
-    plain = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+    plain = gunzip(data)  # bounded: a small stream may grow to gigabytes
     skymap = decode_skymap(plain)
     figures = {
         "rows": len(skymap.uniq),
@@ -43,7 +43,7 @@ def _make(source: Source) -> Made:
         "time_offset_s": _time_offset(skymap.meta, source.facts.get("time")),
         "event_id": source.record.version.event_id,
     }
-    return Made({"skymap": gzip.compress(plain, compresslevel=6, mtime=0)}, figures)
+    return Made({"skymap": gzip_bytes(plain)}, figures)
 
 
 def _time_offset(meta: Mapping[str, Any], event_time: str | None) -> float | None:
