@@ -28,6 +28,7 @@ if not os.environ.get("TOM_PICTURE"):
 TOM_ALERT_CLASSES = ["mma_pipeline.tom.broker.MmaBroker"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # A file, because the listener's thread and the web server's threads open it too.
-DATABASES["default"]["TEST"] = {"NAME": f"{_DATA}/test.sqlite3"}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["TEST"] = {"NAME": f"{_DATA}/test.sqlite3"}
 if not os.environ.get("TOM_PICTURE"):
     ROOT_URLCONF = "tests.tom.urls"

@@ -38,9 +38,12 @@ def listed(name: str) -> list[str]:
 
 def kafka_bootstrap() -> str:
     """Brokers of the derived alerts; where none are named those that the pipeline publishes to, empty for none."""
-    named = os.environ.get("TOM_KAFKA_BOOTSTRAP") or os.environ.get("MMA_KAFKA_BOOTSTRAP")
+    if named := os.environ.get("TOM_KAFKA_BOOTSTRAP"):
+        return named
     address = urlsplit(os.environ.get("MMA_HOP_URL", ""))
-    return named or (f"{address.hostname}:{address.port or 9092}" if address.hostname else "")
+    if address.hostname:
+        return f"{address.hostname}:{address.port or 9092}"
+    return os.environ.get("MMA_KAFKA_BOOTSTRAP", "")
 
 
 def kafka_topics() -> list[str]:
