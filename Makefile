@@ -60,7 +60,6 @@ $(VENV)/ready: constraints.txt pyproject.toml
 constraints: ## resolve the dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header -q -o constraints.txt
-
 	$(BIN)/python -c 'import tomllib; e = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*e["tom"], *e["tom-dev"], sep="\n")' \
 	  | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --no-header -q -o constraints-tom.txt
