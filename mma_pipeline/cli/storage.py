@@ -7,7 +7,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.filesize import decimal
@@ -206,13 +206,16 @@ def _report(summary: Summary, verb: str, as_json: bool) -> None:
     rate = summary.moved_bytes / summary.seconds if summary.seconds else 0.0
     if as_json:
         failed = [{"key": one.key, "error": one.error} for one in summary.failed]
-        figures = {"moved": summary.moved, "moved_bytes": summary.moved_bytes, "same": summary.same, "failed": failed}
+        figures: dict[str, Any] = {"moved": summary.moved, "moved_bytes": summary.moved_bytes, "same": summary.same}
+        figures |= {"unknown": summary.unknown, "failed": failed}
         print_json({**figures, "seconds": round(summary.seconds, 3), "bytes_per_s": round(rate)})
     else:
         count = summary.moved if verb == "moved" else summary.same
         line = f"{count} files {verb}"
         if verb == "moved":
             line += f" ({decimal(summary.moved_bytes)}, {decimal(int(rate))}/s), {summary.same} were there already"
+        if summary.unknown:
+            line += f", {summary.unknown} were read but have no digest to compare with"
         console.print(f"{line}; {_duration(summary.seconds)}")
         for one in summary.failed:
             errors.print(f"failed: {one.key}: {one.error}", highlight=False, markup=False, soft_wrap=True)

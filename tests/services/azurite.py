@@ -8,14 +8,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.services.installed import azurite_folder
-from tests.services.process import Child, ServiceUnavailableError, free_ports, port_open
+from tests.services.installed import azurite_folder, program
+from tests.services.process import Child, free_ports, port_open
 
 ACCOUNT = "mmatests"
 
@@ -44,14 +43,18 @@ class Azurite:
 
     def start(self) -> None:
         """Start and wait until it listens."""
-        node = shutil.which("node")
-        if node is None:
-            raise ServiceUnavailableError("no node: install Node.js 20 or newer with npm")
         script = azurite_folder() / "node_modules/azurite/dist/src/blob/main.js"
-        command = [node, str(script), "--blobPort", str(self.port), "--location", str(self.folder)]
+        command = [
+            program("node", "nodejs", "npm"),
+            str(script),
+            "--blobPort",
+            str(self.port),
+            "--location",
+            str(self.folder),
+        ]
         command += ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
         if self._file_limit is not None:
-            command = ["prlimit", f"--fsize={self._file_limit}", *command]
+            command = [program("prlimit", "util-linux"), f"--fsize={self._file_limit}", *command]
         environ = {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{self.key}"}
         self._child = Child("Azurite", command, self.folder / "azurite.log", env=environ, cwd=self.folder)
         self._child.wait_ready(lambda: port_open(self.port))

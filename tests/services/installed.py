@@ -21,10 +21,28 @@ from tests.services.process import ServiceUnavailableError
 HERE = Path(__file__).parent
 
 
-def cache() -> Path:
+def cache_folder() -> Path:
     """Return the folder that holds installed servers."""
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mma_pipeline"
-    return Path(os.environ.get("MMA_SERVICES_DIR", home))
+    home = Path(os.environ.get("MMA_SERVICES_DIR", home))
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def program(name: str, *packages: str) -> str:
+    """Path of a program of the system; where it is missing, root installs the Debian packages that bring it."""
+    found = shutil.which(name)
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        with (cache_folder() / "apt.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-qq", "-y", "--no-install-recommends"]
+            quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            _run([*apt, "update"], Path("/"), quiet)
+            _run([*apt, "install", *packages], Path("/"), quiet)
+        found = shutil.which(name)
+    if found is None:
+        raise ServiceUnavailableError(f"no {name}: install {' and '.join(packages)}")
+    return found
 
 
 def azurite_folder() -> Path:
@@ -33,10 +51,8 @@ def azurite_folder() -> Path:
     def install(folder: Path) -> None:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(HERE / "azurite" / name, folder)
-        if shutil.which("npm") is None:
-            raise ServiceUnavailableError("no npm: install Node.js 20 or newer with npm")
         # no package's own scripts are run: Azurite needs none
-        _run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
+        _run([program("npm", "nodejs", "npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
 
     return once("azurite", [HERE / "azurite" / "package-lock.json"], install)
 
@@ -46,7 +62,7 @@ def swift_environment() -> Path:
 
     def install(folder: Path) -> None:
         requirements = str(HERE / "swift" / "requirements.txt")
-        uv = shutil.which("uv") or shutil.which("uv", path="/opt/uvenv/bin")
+        uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
         if uv:
             _run([uv, "venv", "-q", "--python", sys.executable, str(folder / "venv")], folder)
             python = str(folder / "venv/bin/python")
@@ -61,8 +77,7 @@ def swift_environment() -> Path:
 
 def once(name: str, made_from: list[Path], install: Callable[[Path], None]) -> Path:
     """Install into a folder named by the digest of what it is made from, unless it is there; safe in parallel."""
-    home = cache()
-    home.mkdir(parents=True, exist_ok=True)
+    home = cache_folder()
     content = b"".join(path.read_bytes() for path in made_from)
     folder = home / f"{name}-{hashlib.sha256(content).hexdigest()[:12]}"
     with (home / f"{name}.lock").open("w") as lock:
@@ -75,10 +90,10 @@ def once(name: str, made_from: list[Path], install: Callable[[Path], None]) -> P
     return folder
 
 
-def _run(command: list[str], folder: Path) -> None:
+def _run(command: list[str], folder: Path, environ: dict[str, str] | None = None) -> None:
     with tempfile.TemporaryFile("w+") as said:
         try:
-            subprocess.run(command, cwd=folder, stdout=said, stderr=said, check=True, timeout=900)
+            subprocess.run(command, cwd=folder, env=environ, stdout=said, stderr=said, check=True, timeout=900)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
             said.seek(0)
             raise ServiceUnavailableError(f"{command[0]} could not install: {error}: {said.read()[-600:]}") from error

@@ -14,8 +14,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.services.installed import program
 from tests.services.keystone import HERE, LISTENER_PASSWORD, SERVICE_PASSWORD, Keystone, write_config
-from tests.services.process import Child, ServiceUnavailableError, free_ports, port_open
+from tests.services.process import Child, free_ports, port_open
 
 _KINDS = ("account", "container", "object")
 
@@ -31,8 +32,7 @@ class SwiftCluster:
         """Prepare (not start) a cluster in `folder`."""
         self.folder = folder
         self.password = LISTENER_PASSWORD
-        if shutil.which("memcached") is None:
-            raise ServiceUnavailableError("no memcached: install the package memcached")
+        self._memcached_program = program("memcached", "memcached")
         self.keystone = Keystone(folder)
         self.port, self._memcached, *self._storage = free_ports(2 + len(_KINDS))
         self._children: list[Child] = []
@@ -61,7 +61,7 @@ class SwiftCluster:
             config = etc / f"{kind}-server.conf"
             write_config("storage-server.conf", config, kind=kind, port=port, etc=etc, devices=devices)
             self._serve(f"swift-{kind}-server", [str(config)])
-        memcached = ["memcached", "-l", "127.0.0.1", "-p", str(self._memcached), "-u", "nobody", "-m", "16"]
+        memcached = [self._memcached_program, "-l", "127.0.0.1", "-p", str(self._memcached), "-u", "nobody", "-m", "16"]
         self._children.append(Child("memcached", memcached, self.folder / "memcached.log"))
         write_config(
             "proxy-server.conf",

@@ -7,9 +7,11 @@ modification time are those it was written for: after a file was replaced by han
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +19,9 @@ from typing import Any
 
 from mma_pipeline.adapters.store.keys import HIDDEN
 from mma_pipeline.adapters.store.model import Digest, Payload, StoredObject, guess_content_type
+
+_ABANDONED_S = 86_400.0
+"""No write takes a day."""
 
 
 class LocalBackend:
@@ -26,6 +31,7 @@ class LocalBackend:
         self.root = root.absolute()
         self.name = self.root.as_uri().rstrip("/")
         self.secrets: tuple[str, ...] = ()
+        self._swept = False
 
     def write(self, key: str, data: Payload, digest: Digest, content_type: str, metadata: Mapping[str, str]) -> None:
         """Write beside, flush to disk, then rename: a reader sees the old object or the new one, never a part."""
@@ -111,6 +117,12 @@ class LocalBackend:
     def _unfinished(self) -> Path:
         folder = self.root / HIDDEN / "tmp"
         folder.mkdir(parents=True, exist_ok=True)
+        if not self._swept:
+            self._swept = True
+            for left in folder.iterdir():  # by a writer that was killed
+                with contextlib.suppress(FileNotFoundError):
+                    if left.stat().st_mtime < time.time() - _ABANDONED_S:
+                        left.unlink()
         return folder / uuid.uuid4().hex
 
     def _note(self, key: str) -> Path:

@@ -35,12 +35,14 @@ class Outcome:
         key: which.
         size: bytes.
         moved: True if it was written, False if it was there already, or there is an error.
+        unknown: True if it could be read, but no digest says whether it is what was written.
         error: why it failed, None if it did not.
     """
 
     key: str
     size: int
     moved: bool = False
+    unknown: bool = False
     error: str | None = None
 
 
@@ -73,6 +75,7 @@ class Summary:
     moved: int = 0
     moved_bytes: int = 0
     same: int = 0
+    unknown: int = 0
     seconds: float = 0.0
     failed: list[Outcome] = field(default_factory=list)
 
@@ -80,6 +83,8 @@ class Summary:
         """Count one object."""
         if outcome.error is not None:
             self.failed.append(outcome)
+        elif outcome.unknown:
+            self.unknown += 1
         elif outcome.moved:
             self.moved += 1
             self.moved_bytes += outcome.size
@@ -125,8 +130,7 @@ def estimate(source: Store, work: Plan, workers: int = WORKERS) -> float | None:
 
     def read(entry: StoredObject) -> bool:
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                source.get_file(entry.key, Path(folder, "sample"))
+            source.verify(entry.key)
         except AdapterError:
             return False
         return True
@@ -149,11 +153,9 @@ def verify(store: Store, entries: Iterable[StoredObject], workers: int = WORKERS
 
     def read(entry: StoredObject) -> Outcome:
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                store.get_file(entry.key, Path(folder, "object"))
+            return Outcome(entry.key, entry.size, unknown=not store.verify(entry.key))
         except AdapterError as error:
             return Outcome(entry.key, entry.size, error=str(error))
-        return Outcome(entry.key, entry.size)
 
     yield from in_parallel(read, entries, workers)
 

@@ -7,7 +7,9 @@ is compared with its digest, failures are translated and retried within limits.
 from __future__ import annotations
 
 import logging
+import os
 import re
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -41,11 +43,20 @@ class Store:
         backend: where the bytes go.
         attempts: how often one request is tried before its TransientError is raised.
         first_wait_s: pause before the second try, seconds; doubled for each further one, with jitter, at most 8 s.
+        reopen: makes the backend anew in a process that was forked off (connections cannot be shared).
         writes: False turns `put`, `copy` and `delete` into log lines (dry run, WRITE_TO_STORAGE=False).
     """
 
-    def __init__(self, backend: Backend, *, attempts: int = 4, first_wait_s: float = 0.25, writes: bool = True) -> None:
-        self._backend = backend
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        attempts: int = 4,
+        first_wait_s: float = 0.25,
+        writes: bool = True,
+        reopen: Callable[[], Backend] | None = None,
+    ) -> None:
+        self._opened, self._process, self._reopen = backend, os.getpid(), reopen
         self._writes = writes
         self._attempts = attempts
         self._wait = tenacity.wait_exponential_jitter(initial=first_wait_s, max=8.0, jitter=first_wait_s)
@@ -65,7 +76,18 @@ class Store:
         from mma_pipeline.adapters.store.opening import backend_for
 
         kept = {name: options.pop(name) for name in ("attempts", "first_wait_s", "writes") if name in options}
-        return cls(backend_for(str(url), **options), **kept)
+
+        def make() -> Backend:
+            return backend_for(str(url), **options)
+
+        return cls(make(), reopen=make, **kept)
+
+    @property
+    def _backend(self) -> Backend:
+        """The backend of this process."""
+        if self._process != os.getpid() and self._reopen is not None:
+            self._opened, self._process = self._reopen(), os.getpid()
+        return self._opened
 
     def __repr__(self) -> str:
         return f"Store({self._backend.name!r})"
@@ -132,6 +154,20 @@ class Store:
         digest = Digest.of(data)
         self._compare(found, digest)
         return replace(found, sha256=digest.sha256, md5=digest.md5), data
+
+    def verify(self, key: str) -> bool:
+        """Read one object whole and compare it with its digest; False if the store has none (others wrote it).
+
+        Raises:
+            NotFoundError: no such object.
+            DigestError: the bytes are not those that were written.
+        """
+        check_key(key)
+        with tempfile.TemporaryDirectory(prefix="mma-verify-") as folder:
+            path = Path(folder, "object")
+            found, _ = self._try("get", key, lambda: self._backend.read(key, path))
+            self._compare(found, Digest.of(path))
+        return found.sha256 is not None or found.md5 is not None
 
     def stat(self, key: str) -> StoredObject | None:
         """Look one object up (one request, no listing), None if it is not there."""

@@ -8,8 +8,7 @@ from pathlib import Path
 from swiftclient.exceptions import ClientException
 
 from mma_pipeline.adapters.store.model import Digest, Payload, StoredObject
-from mma_pipeline.adapters.store.swift_session import keystone_session
-from mma_pipeline.adapters.store.swiftfs import SwiftFileSystem
+from mma_pipeline.adapters.store.swiftfs import SwiftFileSystem, account_of
 
 _NOTE = "x-object-meta-"
 
@@ -39,13 +38,8 @@ class SwiftBackend:
         secrets = (environ.get("OS_PASSWORD"), environ.get("OS_APPLICATION_CREDENTIAL_SECRET"))
         self.secrets = tuple(value for value in secrets if value)
         self._container, self._prefix, self._create = container, f"{prefix}/" if prefix else "", create
-        self._fs = SwiftFileSystem(
-            keystone_session(environ, timeout_s),
-            storage_url=environ.get("OS_STORAGE_URL") or None,
-            region=environ.get("OS_REGION_NAME") or None,
-            cacert=environ.get("OS_CACERT") or None,
-            timeout_s=timeout_s,
-        )
+        self._fs = SwiftFileSystem(account_of(environ, timeout_s))
+        self._account = self._fs.account
         # Keys last seen as large objects: what replaces one must delete its segments, and asking each time would cost
         # every small write a request more (the store looks a key up before it writes it).
         self._large: set[str] = set()
@@ -53,29 +47,31 @@ class SwiftBackend:
     def write(self, key: str, data: Payload, digest: Digest, content_type: str, metadata: Mapping[str, str]) -> None:
         """Put the object, in segments above 64 MiB; segments of what it replaces are deleted afterwards."""
         path = self._path(key)
-        old = self._fs.segments(path) if key in self._large else []
+        old = self._account.segments(path) if key in self._large else []
         notes = {**metadata, "sha256": digest.sha256}
         headers = {f"{_NOTE}{name.replace('_', '-')}": value for name, value in notes.items()}
         for last in (False, True):
             try:
-                self._fs.send(path, data, md5=digest.md5, size=digest.size, content_type=content_type, headers=headers)
+                self._account.send(
+                    path, data, md5=digest.md5, size=digest.size, content_type=content_type, headers=headers
+                )
                 break
             except ClientException as exc:
                 if last or exc.http_status != 404 or not self._create:
                     raise
             self._fs.mkdir(self._container)
         if old:
-            kept = set(self._fs.segments(path))
-            self._fs.rm_segments([segment for segment in old if segment not in kept])
+            kept = set(self._account.segments(path))
+            self._account.rm_segments([segment for segment in old if segment not in kept])
 
     def read(self, key: str, into: Path | None = None) -> tuple[StoredObject, bytes]:
         """Get headers and bytes from one answer."""
-        headers, data = self._fs.fetch(self._path(key), into)
+        headers, data = self._account.fetch(self._path(key), into)
         return self._described(key, headers), data
 
     def head(self, key: str) -> StoredObject | None:
         """Ask for the headers."""
-        headers = self._fs.head(self._path(key))
+        headers = self._account.head(self._path(key))
         return None if headers is None else self._described(key, headers)
 
     def ls(self, prefix: str) -> Iterator[StoredObject]:

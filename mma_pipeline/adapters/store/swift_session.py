@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -38,25 +39,22 @@ def keystone_session(environ: Mapping[str, str], timeout_s: float) -> Any:
     else:
         username, secret = _needed(environ, "OS_USERNAME"), _needed(environ, "OS_PASSWORD")
         application = username if _CREDENTIAL_ID.fullmatch(username) else None
-    cacert = environ.get("OS_CACERT") or None
     if application:
-        return _session(
-            timeout_s, cacert, auth_url, application_credential_id=application, application_credential_secret=secret
-        )
-    return _session(
-        timeout_s,
-        cacert,
-        auth_url,
-        username=username,
-        password=secret,
-        project_name=_needed(environ, "OS_PROJECT_NAME"),
-        user_domain_name=environ.get("OS_USER_DOMAIN_NAME") or "Default",
-        project_domain_name=environ.get("OS_PROJECT_DOMAIN_NAME") or "Default",
-    )
+        login = {"application_credential_id": application, "application_credential_secret": secret}
+    else:
+        login = {
+            "username": username,
+            "password": secret,
+            "project_name": _needed(environ, "OS_PROJECT_NAME"),
+            "user_domain_name": environ.get("OS_USER_DOMAIN_NAME") or "Default",
+            "project_domain_name": environ.get("OS_PROJECT_DOMAIN_NAME") or "Default",
+        }
+    # connections are not shared with a process that was forked off
+    return _session(os.getpid(), timeout_s, environ.get("OS_CACERT") or None, auth_url, **login)
 
 
 @functools.lru_cache(maxsize=16)
-def _session(timeout_s: float, cacert: str | None, auth_url: str, **login: str) -> Any:
+def _session(_process: int, timeout_s: float, cacert: str | None, auth_url: str, **login: str) -> Any:
     """One session per login and process: a token serves every store that is opened with it."""
     from keystoneauth1 import session
     from keystoneauth1.identity import v3

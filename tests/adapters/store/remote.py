@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import time
 import traceback
@@ -152,6 +153,15 @@ class RemoteContract(StoreContract):
             counts.append(len(proxy.requests))
             assert not [line for line in proxy.requests if "list" in line or "format=json" in line]
         assert counts == [2, 1, 1, 1]
+
+    def test_after_fork(self, store: Store) -> None:
+        """A store goes on working in a process that was forked off, and in the one that forked."""
+        store.put("a", b"1")
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if store.get("a") == b"1" and store.put("b", b"2").written else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert store.get("b") == b"2"
 
     def test_several_stores_at_once(self, place: Place, store: Store) -> None:
         """Stores opened one after another in one process do not disturb each other."""

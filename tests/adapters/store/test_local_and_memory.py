@@ -60,6 +60,16 @@ class TestLocal(StoreContract):
         assert sorted(p.name for p in root.iterdir() if not p.name.startswith(".")) == ["b", "fit"]
         assert list((root / ".mma/tmp").iterdir()) == []
 
+    def test_leftovers_of_killed_writers(self, store: Store, tmp_path) -> None:
+        """What a killed writer left is removed after a day, and not before: it may still be written."""
+        store.put("a", b"1")
+        unfinished = tmp_path / "store/.mma/tmp"
+        for name in ("old", "new"):
+            (unfinished / name).write_bytes(b"part")
+        os.utime(unfinished / "old", (1, 1))
+        Store.open(tmp_path / "store").put("b", b"1")
+        assert [p.name for p in unfinished.iterdir()] == ["new"]
+
     def test_file_in_the_way(self, store: Store) -> None:
         """A key below an existing object is refused with a reason."""
         store.put("a", b"1")

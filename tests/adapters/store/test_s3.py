@@ -92,4 +92,4 @@ def set_quota(store: Store, size: int) -> None:
 
     backend = store._backend
     headers = {"X-Container-Meta-Quota-Bytes": str(size)}
-    backend._fs.call(client.post_container, backend._container, headers=headers)  # type: ignore[attr-defined]
+    backend._account.call(client.post_container, backend._container, headers=headers)  # type: ignore[attr-defined]

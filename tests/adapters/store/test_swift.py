@@ -9,7 +9,8 @@ import pytest
 
 from mma_pipeline.adapters.errors import ConfigurationError, CredentialsError, StoreFullError
 from mma_pipeline.adapters.store import Store
-from mma_pipeline.adapters.store.swiftfs import SEGMENT_BYTES, SwiftFileSystem
+from mma_pipeline.adapters.store.swift_account import SEGMENT_BYTES
+from mma_pipeline.adapters.store.swiftfs import SwiftFileSystem
 from tests.adapters.store.remote import Place, RemoteContract
 from tests.adapters.store.test_s3 import set_quota
 from tests.services.swift_cluster import SwiftCluster
