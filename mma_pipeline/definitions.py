@@ -21,7 +21,7 @@ from mma_pipeline.defs.health import nothing_wrong, pipeline_health_asset, pipel
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.photometry import candidate_products, photometry_sensor
 from mma_pipeline.defs.products import PRODUCTS
-from mma_pipeline.defs.publication import publication_job, publication_sensor, publish_outbox
+from mma_pipeline.defs.publication import failed_runs_sensor, publication_job, publication_sensor, publish_outbox
 from mma_pipeline.defs.resources import ArchiveResource, GraceDBResource, KafkaResource, StoreResource
 from mma_pipeline.defs.retention import retention, retention_schedule
 from mma_pipeline.defs.sensors import stream_sensor
@@ -50,6 +50,7 @@ defs = dg.Definitions(
     sensors=[
         *(stream_sensor(stream) for stream in STREAMS),
         publication_sensor,
+        failed_runs_sensor,
         photometry_sensor,
         unfinished_versions_sensor,
         pipeline_health_sensor,

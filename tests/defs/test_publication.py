@@ -160,7 +160,7 @@ def test_sensor_asks_once_for_what_is_ready(house: House, monkeypatch: pytest.Mo
     assert isinstance(house.tick(), dg.SkipReason)
     record = house.take("S230518h-PRELIMINARY*.json")
     keys = [[r.run_key for r in house.tick().run_requests] for _ in range(2)]
-    assert keys == [[f"publish:{record.partition_key}"]] * 2
+    assert keys == [[f"publish:{record.partition_key}:0"]] * 2
     assert waiting.partition_key not in str(keys)
     assert house.run("publish_version", record).success
     assert isinstance(house.tick(), dg.SkipReason)

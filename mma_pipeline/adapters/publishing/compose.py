@@ -6,6 +6,7 @@ whose products are missing still makes an alert: it says less.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -25,14 +26,14 @@ from mma_pipeline.notices.derived import (
 FLAT_MAP = "flat_skymap"
 #: Pictures that a message may show, the better first.
 PICTURES = ("skymap_zoom", "skymap_plot", "skymap_allsky")
-#: Our field to the names under which products may state it.
+#: Our field to the figure that states it.
 _FIGURES = {
-    "ra": ("peak_ra_deg",),
-    "dec": ("peak_dec_deg",),
-    "area_50": ("area_50_deg2",),
-    "area_90": ("area_90_deg2",),
-    "distance_mean": ("distance_mean_mpc",),
-    "distance_std": ("distance_std_mpc",),
+    "ra": "peak_ra_deg",
+    "dec": "peak_dec_deg",
+    "area_50": "area_50_deg2",
+    "area_90": "area_90_deg2",
+    "distance_mean": "distance_mean_mpc",
+    "distance_std": "distance_std_mpc",
 }
 
 
@@ -97,13 +98,11 @@ def _event(facts: Mapping[str, Any]) -> EventSummary | None:
 
 
 def _localisation(products: Iterable[ProductRecord]) -> Localisation | None:
-    figures: dict[str, Any] = {}
+    figures: dict[str, float] = {}
     for product in products:
-        figures |= {k: v for k, v in product.figures.items() if v is not None}
-    found = {
-        field: next((float(figures[name]) for name in names if name in figures), None)
-        for field, names in _FIGURES.items()
-    }
+        numbers = {k: v for k, v in product.figures.items() if isinstance(v, int | float) and math.isfinite(v)}
+        figures |= {k: float(v) for k, v in numbers.items()}
+    found = {field: figures.get(name) for field, name in _FIGURES.items()}
     return None if all(value is None for value in found.values()) else Localisation(**found)
 
 

@@ -90,7 +90,7 @@ def open_destination(config: DestinationConfig, env: Mapping[str, str]) -> Desti
         from .hopskotch import HopskotchDestination
 
         settings.pop("formats", None)
-        return HopskotchDestination(name=config.name, **settings)
+        return HopskotchDestination(name=config.name, auth=_hop_auth(env), **settings)
     from .webhook import WebhookDestination
 
     url = _needed(env, settings.pop("url_env", "MMA_WEBHOOK_URL"))
@@ -137,6 +137,18 @@ def _check_hopskotch(settings: Mapping[str, Any], where: str) -> None:
         raise ConfigurationError(f"{where} needs url = 'kafka://host/topic'")
     if not set(settings.get("formats", ["v2"])) <= {"v1", "v2"}:
         raise ConfigurationError(f"{where}.formats may hold 'v1' and 'v2'")
+
+
+def _hop_auth(env: Mapping[str, str]) -> Any:
+    """The SCRAM credential of `HOP_USERNAME` and `HOP_PASSWORD`; None leaves it to hop-client's auth.toml."""
+    user, password = env.get("HOP_USERNAME"), env.get("HOP_PASSWORD")
+    if not user and not password:
+        return None
+    if not user or not password:
+        raise ConfigurationError("set both HOP_USERNAME and HOP_PASSWORD, the Hopskotch credential")
+    from hop.auth import Auth
+
+    return Auth(user, password)
 
 
 def _needed(env: Mapping[str, str], name: str) -> str:

@@ -179,11 +179,16 @@ class HopskotchDestination:
         return self._consumer
 
     def _ends(self) -> dict[str, int]:
-        from confluent_kafka import KafkaException, TopicPartition
+        from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
         consumer = self._open_consumer()
         try:
-            partitions = consumer.list_topics(self.topic, timeout=self.timeout_s).topics[self.topic].partitions
+            topic = consumer.list_topics(self.topic, timeout=self.timeout_s).topics[self.topic]
+            if topic.error is not None and topic.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise CredentialsError(
+                    f"{self.name}: the credential may not read the topic: allow it, or set verify = false"
+                )
+            partitions = topic.partitions
             ends = {
                 str(p): consumer.get_watermark_offsets(TopicPartition(self.topic, p), timeout=self.timeout_s)[1]
                 for p in partitions

@@ -9,13 +9,15 @@ from functools import cached_property
 
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.archive import Archive, VersionRecord, outbox, reading, schema
+from mma_pipeline.adapters.archive import Archive, VersionRecord, outbox, reading, schema, writing
+from mma_pipeline.adapters.redact import redact
 
 from . import config
 from .config import DestinationConfig
 from .decision import HOLD_S, Decider, Decision, Extras
 from .model import Destination, Draft, Publication, State
 from .publisher import Publisher
+from .webhook import FAILURE
 
 #: A version is offered for publication by itself only so long after its message was received: what is older was
 #: replayed or belongs to a destination that is new, and goes out on a person's word alone.
@@ -96,15 +98,34 @@ class Publications:
         with reading(self.archive.engine) as connection:
             return [item for item in outbox.due(connection) if item.destination in names]
 
+    def tell_failure(self, key: str, what: str, event_id: str, text: str, partition_key: str | None) -> int:
+        """Write a message about a failure to the outbox of each webhook that wants it; returns how many are new.
+
+        Args:
+            key: unique for the failure.
+            what: what failed, for people.
+            event_id: event that it is about.
+            text: the reason; secrets of the environment are taken out.
+            partition_key: version that it is about, if any.
+        """
+        failure = {"destination": what, "event_id": event_id, "kind": "run", "error": redact(text)[:500]}
+        told = [c.name for c in self.configs if c.kind == config.WEBHOOK and c.wants_failures]
+        with writing(self.archive.engine) as connection:
+            drafts = [
+                Draft(name, FAILURE, f"failure-{key}", event_id, {"failure": failure}, partition_key) for name in told
+            ]
+            return sum(outbox.enqueue(connection, draft, datetime.now(UTC)) for draft in drafts)
+
     def failed(self) -> list[Publication]:
         """Publications that were given up."""
         with reading(self.archive.engine) as connection:
             return outbox.publications(connection, state=State.FAILED)
 
-    def undecided(self, ready: Callable[[VersionRecord], bool], *, limit: int = 50) -> list[VersionRecord]:
+    def undecided(self, ready: Callable[[VersionRecord], bool], *, limit: int = 50) -> list[tuple[VersionRecord, int]]:
         """Versions to be decided upon: received lately, not decided for some destination, and ready.
 
-        A version counts as ready, too, when its products have not come within the holding time.
+        A version counts as ready, too, when its products have not come within the holding time. With each comes how
+        often it should have been asked for by now: at once, and after 1, 2, 4, … minutes, for runs that died.
         """
         if not self.configs:
             return []
@@ -125,9 +146,9 @@ class Publications:
             rows = connection.execute(query).all()
         found = []
         for row in rows:
-            record = self.archive.version(row.partition_key)
-            if ready(record) or row.received < now - timedelta(seconds=HOLD_S):
-                found.append(record)
+            record, age = self.archive.version(row.partition_key), now - row.received
+            if ready(record) or age > timedelta(seconds=HOLD_S):
+                found.append((record, max(int(age.total_seconds() // 60), 0).bit_length()))
             if len(found) == limit:
                 break
         return found

@@ -23,7 +23,8 @@ from .model import Answer, Draft, Publication
 VERSION, FAILURE = "version", "failure"
 _FIGURES = """\
 {%- set a = alert -%}
-{%- if failure %}Publication to {{ failure.destination }} failed for {{ failure.event_id }}: {{ failure.error }}
+{%- if failure and failure.kind == "run" %}{{ failure.destination }} failed for {{ failure.event_id }}: {{ failure.error }}
+{%- elif failure %}Publication to {{ failure.destination }} failed for {{ failure.event_id }}: {{ failure.error }}
 {%- elif a.version.label == "Retraction" %}RETRACTED: {{ a.event_id }}
 {%- else %}{{ a.event_id }} {{ a.version.label }}{% if a.role == "test" %} (mock){% endif -%}
 {%- if a.event and a.event.classification %}: {% for name, p in a.event.classification | dictsort(by="value", reverse=true) if p >= 0.01 -%}

@@ -62,7 +62,7 @@ def test_every_alert_is_one_row_with_our_name(tmp_path: Path) -> None:
     assert {p.state for p in all_publications(archive)} == {State.DONE}
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_names_agree_in_any_order_of_arrival(tmp_path: Path, seed: int) -> None:
     """Whatever order alerts come in and whoever decides first, row and file of a name are the same version."""
     bodies = [p.read_bytes() for p in alert_files()]

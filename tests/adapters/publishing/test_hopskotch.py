@@ -196,3 +196,25 @@ def test_a_retraction_withdraws_every_message(topic_url: str, tmp_path: Path) ->
     assert sorted(w.replace("-", "") for w in withdrawn) == sorted(sent)
     assert {p.state for p in all_publications(archive)} == {State.DONE}
     assert all("_test" in dict(m.headers()) for m in messages)
+
+
+def test_with_a_credential(kafka: Any) -> None:
+    """Over SASL the user name is the sender, and the look before a second try works with the same credential."""
+    from hop.auth import Auth, SASLMethod
+
+    topic = f"publish-{next(_topics)}"
+    kafka.create_topic(topic)
+    auth = Auth("alice", kafka.passwords["alice"], ssl=False, method=SASLMethod.SCRAM_SHA_512)
+    url = f"kafka://{kafka.sasl_bootstrap}/{topic}"
+    target = HopskotchDestination("hop", url, auth=auth, timeout_s=20.0)
+    payload = {"alert": FULL.to_json(), "published": NOW.isoformat()}
+    progress = target.prepare(item("v2", payload))
+    target.send(item("v2", payload, progress=progress))
+    assert target.send(item("v2", payload, attempts=2, progress=progress)).already_there
+    (message,) = everything_on(f"kafka://{kafka.bootstrap}/{topic}")
+    assert dict(message.headers())["_sender"] == b"alice"
+    wrong = Auth("alice", "not-the-password", ssl=False, method=SASLMethod.SCRAM_SHA_512)
+    refused = HopskotchDestination("hop", url, auth=wrong, timeout_s=2.0, verify=False)
+    with pytest.raises(UncertainError) as caught:
+        refused.send(item("v2", payload))
+    assert "not-the-password" not in str(caught.value)

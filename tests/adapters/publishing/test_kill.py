@@ -54,7 +54,7 @@ def test_killed_around_each_step_of_gwtm(tmp_path: Path) -> None:
     """Killed before the post, after the server's answer and after the note, again and again: each row once."""
     url, archive = prepared(tmp_path, "gwtm")
     with GwtmStandIn() as server:
-        for ahead, where in enumerate(WHERE * 2):
+        for ahead, where in enumerate(WHERE):
             assert end(start(url, server.base, where, 100.0 * ahead)) == -signal.SIGKILL
         assert end(start(url, server.base, "never", 1000.0)) == 0
         rows = [(row["graceid"], row["alert_type"]) for row in server.alerts]
@@ -91,7 +91,7 @@ def test_killed_around_each_step_of_kafka(tmp_path: Path, kafka: Any) -> None:
     kafka.create_topic(topic, partitions=2)
     address = f"kafka://{kafka.bootstrap}/{topic}"
     url, archive = prepared(tmp_path, "hopskotch", {"url": address})
-    for ahead, where in enumerate(WHERE * 2):
+    for ahead, where in enumerate(WHERE):
         assert end(start(url, address, where, 100.0 * ahead)) == -signal.SIGKILL
     assert end(start(url, address, "never", 1000.0)) == 0
     ids = [dict(m.headers())["_id"] for m in everything_on(address)]

@@ -1,0 +1,187 @@
+"""Galaxy lists and neutrino notices on GWTM, and everything at once under random faults and several publishers."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.publishing.decision import Extras
+from mma_pipeline.adapters.publishing.gwtm_fields import icecube_body
+from mma_pipeline.adapters.publishing.model import Draft, State
+from mma_pipeline.adapters.publishing.publisher import Backoff
+from tests.adapters.publishing.helpers import (
+    ALERTS,
+    NO_WAIT,
+    SHARED,
+    alert_files,
+    all_publications,
+    decide_all,
+    decider,
+    gwtm,
+    make_products,
+    needs_alerts,
+    publisher,
+    site_names,
+    take_in,
+)
+from tests.adapters.publishing.test_outbox import put
+from tests.services.gwtm_schemas import USER
+from tests.services.gwtm_standin import FaultKind, GwtmStandIn
+
+GALAXIES = [
+    {"name": "NGC 4993", "ra": 197.448, "dec": -23.384, "score": 0.3, "info": {"Distance [Mpc]": 40.0}},
+    {"name": "ESO 508-019", "ra": 197.466, "dec": -24.239, "score": 0.1, "info": {}},
+]
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    """An empty archive."""
+    return Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+
+
+@pytest.fixture
+def server() -> Iterator[GwtmStandIn]:
+    """An empty site."""
+    with GwtmStandIn() as running:
+        yield running
+
+
+def decide(archive: Archive, record: VersionRecord, galaxies: list[dict[str, Any]]) -> None:
+    """Decide about a version that brings galaxies."""
+    make_products(archive, record)
+    decider(archive).decide(record, datetime.now(UTC), Extras(galaxies=galaxies))
+
+
+@needs_alerts
+@pytest.mark.parametrize("fault", [None, "500 after", "truncated", "slow after"])
+def test_a_new_list_takes_the_place_of_the_old(archive: Archive, server: GwtmStandIn, fault: FaultKind | None) -> None:
+    """One list of ours per event, the latest, whatever goes wrong on the way; other people's lists stay."""
+    pattern = ("S230518h-PRELIMINARY*.json", "S230518h-UPDATE*.json")
+    first, second = take_in(archive, [next(ALERTS.glob(p)).read_bytes() for p in pattern])
+    site = gwtm(server, timeout_s=1.0)
+    sender = publisher(archive, site)
+    decide(archive, first, GALAXIES)
+    sender.run("gwtm")
+    other = {**server_list("S230518h", "2023-05-18T13:38:18"), "groupname": "mma_pipeline"}
+    stranger = gwtm(server, token=USER)
+    stranger.client.post_galaxies(other)
+    if fault is not None:
+        server.fail("event_galaxies", fault, seconds=2.0)
+    decide(archive, second, GALAXIES[:1])
+    sender.run("gwtm")
+    lists = [(x["user"], [e["name"] for e in x["entries"]]) for x in server.lists]
+    assert sorted(lists) == [("admin", ["NGC 4993"]), ("user", ["x"])]
+    assert {p.state for p in all_publications(archive)} == {State.DONE}
+    (kept,) = [
+        p.answer for p in all_publications(archive) if p.kind == "galaxies" and p.partition_key == second.partition_key
+    ]
+    assert len(kept["lists_of_others"]) == 1
+
+
+def server_list(graceid: str, stamp: str) -> dict[str, Any]:
+    """A list as somebody else posts it."""
+    galaxy = {"name": "x", "ra": 1.0, "dec": 2.0, "score": 1.0, "rank": 1}
+    return {"graceid": graceid, "timesent_stamp": stamp, "galaxies": [galaxy]}
+
+
+@pytest.mark.skipif(not (SHARED / "data" / "icecube").is_dir(), reason="../shared/data/icecube is not here")
+@pytest.mark.parametrize("fault", [None, "500 after", "truncated"])
+def test_a_neutrino_notice_is_stored_once(archive: Archive, server: GwtmStandIn, fault: FaultKind | None) -> None:
+    """Also after a lost answer, and also one without coincident events."""
+    record = json.loads((SHARED / "data" / "icecube" / "lvk_nu_track_search.example.json").read_text())
+    limit = record | {"reference": {"gcn.notices.LVK.alert": "S230914ak-3-Initial"}, "coincident_events": []}
+    if fault is not None:
+        server.fail("post_icecube_notice", fault)
+    bodies = [icecube_body(record), icecube_body(limit)]
+    put(archive.engine, *(Draft("gwtm", "icecube", str(n), "S230914ak", {"body": b}) for n, b in enumerate(bodies)))
+    publisher(archive, gwtm(server)).run("gwtm")
+    assert [(n["ref_id"], len(n["events"])) for n in server.notices] == [
+        ("S230914ak-2-Preliminary", 2),
+        ("S230914ak-3-Initial", 0),
+    ]
+    assert {p.state for p in all_publications(archive)} == {State.DONE}
+
+
+TRANSIENT: list[FaultKind] = ["500", "500 after", "truncated", "html", "slow after", "slow before"]
+
+
+@needs_alerts
+@pytest.mark.parametrize("seed", [0, 1])
+def test_random_faults_leave_each_row_once(archive: Archive, server: GwtmStandIn, seed: int) -> None:
+    """A site that fails half of all requests in random ways ends with every row once, under our names."""
+    luck = random.Random(seed)
+    for _ in range(16):
+        path = luck.choice(["query_alerts", "post_alert", "post_alert", "event_galaxies"])
+        server.fail(path, luck.choice(TRANSIENT), seconds=0.6)
+    bodies = [p.read_bytes() for p in alert_files() if p.name.startswith(("MS181101ab", "MS230425k"))]
+    luck.shuffle(bodies)
+    records = take_in(archive, bodies)
+    for record in records:
+        if record.facts.get("skymap_sha256"):
+            decide(archive, record, GALAXIES)
+        else:
+            decide_all(archive, [record])
+    patient = Backoff(first_s=0.0, longest_s=0.0, waiting_s=0.0, attempts=40, waiting_limit_s=3600)
+    # A receiver that was slow has stored what it was sent before it is looked at again: that is what settling is for.
+    sender = publisher(archive, gwtm(server, timeout_s=0.3, settle_s=0.7), backoff=patient)
+    for _ in range(400):
+        sender.run("gwtm", limit=50)
+        if all(p.state not in {State.PENDING, State.SENDING} for p in all_publications(archive)):
+            break
+        threading.Event().wait(0.05)
+    assert {p.state for p in all_publications(archive)} == {State.DONE}
+    names = site_names(server)
+    assert {str(v.stem) for v in archive.versions()} == set(names)
+    assert all(skymap is None or skymap.split("/")[1] == f"{stem}.fits.gz" for stem, skymap in names.items())
+    with_map = {v.version.event_id for v in archive.versions() if v.facts.get("skymap_sha256")}
+    assert sorted(x["graceid"] for x in server.lists) == sorted(with_map)
+
+
+@needs_alerts
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_many_deciders_and_publishers_at_once(
+    request: pytest.FixtureRequest, tmp_path: Path, server: GwtmStandIn, database: str
+) -> None:
+    """Three threads decide about the same versions in different orders and publish meanwhile: each row once."""
+    url = f"sqlite:///{tmp_path / 'b.db'}"
+    if database == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    archive = Archive(url, create=True)
+    bodies = [p.read_bytes() for p in alert_files() if p.name.startswith(("MS181101ab", "S230518h"))]
+    records = take_in(archive, bodies)
+    for record in records:
+        make_products(archive, record)
+    problems: list[BaseException] = []
+
+    def work(seed: int) -> None:
+        mine = random.Random(seed).sample(records, len(records))
+        sender = publisher(archive, gwtm(server, timeout_s=20.0), backoff=NO_WAIT)
+        try:
+            for record in mine:
+                decider(archive).decide(record, datetime.now(UTC))
+                sender.run("gwtm", limit=3)
+        except BaseException as error:
+            problems.append(error)
+            raise
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert problems == []
+    publisher(archive, gwtm(server)).run("gwtm")
+    assert {p.state for p in all_publications(archive)} == {State.DONE}
+    names = site_names(server)
+    assert {str(v.stem) for v in archive.versions()} == set(names)
+    assert len(server.alerts) == len(names)
+    archive.engine.dispose()
