@@ -95,6 +95,10 @@ def test_materialisation_shows_the_receivers_answer(house: House) -> None:
     assert shown["state"] == "done"
     assert shown["published"]
     assert "role is observation or test" in shown["decision"]
+    # Areas of this alert by an independent tool (ligo.skymap): 1002.05 and 265.79 deg².
+    row = house.server.alerts[0]
+    assert row["area_90"] == pytest.approx(1002.05, rel=1e-3)
+    assert row["area_50"] == pytest.approx(265.79, rel=1e-3)
 
 
 def test_nothing_is_published_that_failed_a_check(house: House) -> None:

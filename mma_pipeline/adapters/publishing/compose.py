@@ -24,8 +24,8 @@ from mma_pipeline.notices.derived import (
 
 #: Name of the product that the GWTM site reads as the flat map.
 FLAT_MAP = "flat_skymap"
-#: Pictures that a message may show, the better first.
-PICTURES = ("skymap_zoom", "skymap_plot", "skymap_allsky")
+#: Name of the picture that a message may show.
+PICTURE = "picture"
 #: Our field to the figure that states it.
 _FIGURES = {
     "ra": "peak_ra_deg",
@@ -72,11 +72,10 @@ def version_ref(record: VersionRecord) -> VersionRef:
 
 def picture_of(products: Mapping[str, ProductRecord], url: Callable[[str], str]) -> str | None:
     """Address of the picture to show; None where there is none that a chat server could fetch."""
-    for name in PICTURES:
-        if name in products:
-            address = url(products[name].store_key)
-            return address if address.startswith(("https://", "http://")) else None
-    return None
+    if PICTURE not in products:
+        return None
+    address = url(products[PICTURE].store_key)
+    return address if address.startswith(("https://", "http://")) else None
 
 
 def _event(facts: Mapping[str, Any]) -> EventSummary | None:
