@@ -116,6 +116,7 @@ class StreamReader:
         self.config = config
         self._lock = threading.Lock()
         self._position: Offsets = {}
+        self._committed: Offsets = {}
         self._refreshed = 0.0
         self._problems: list[str] = []
         settings = {
@@ -167,9 +168,11 @@ class StreamReader:
     def commit(self, offsets: Offsets) -> None:
         """Tell the consumer group how far the caller has durably come; best effort, never waited for."""
         done = [TopicPartition(t, p, o) for t, parts in offsets.items() for p, o in parts.items() if o >= 0]
-        if not done:
-            return
         with self._lock:
+            # Commits that wait for a broker pile up, and keep the client from closing.
+            if not done or offsets == self._committed:
+                return
+            self._committed = _copy(offsets)
             try:
                 self._consumer.commit(offsets=done, asynchronous=True)
             except KafkaException as error:
@@ -298,8 +301,10 @@ class StreamReader:
         )
 
     def _note_error(self, error: KafkaError) -> None:
-        self._problems.append(error.str())
-        _log.warning("stream %s: %s", self.config.name, error.str())
+        # The client complains several times a second while brokers are away: once per poll is enough.
+        if error.str() not in self._problems:
+            self._problems.append(error.str())
+            _log.warning("stream %s: %s", self.config.name, error.str())
 
 
 def encode_offsets(offsets: Offsets) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from .errors import TransientError
+from .errors import PermanentError, TransientError
 
 DELIVERY_TIMEOUT_S = 30.0
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
@@ -20,16 +20,23 @@ class ConfirmedProducer:
     """A producer whose `send` returns only when the broker has the message."""
 
     def __init__(self, client: Mapping[str, Any]) -> None:
-        """`client` is librdkafka configuration; it may hold credentials and is never shown."""
-        self._producer = Producer(
-            {
-                "enable.idempotence": True,
-                "message.max.bytes": MAX_MESSAGE_BYTES,
-                "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
-                "linger.ms": 0,
-                **client,
-            }
-        )
+        """`client` is librdkafka configuration; it may hold credentials and is never shown.
+
+        Raises PermanentError where librdkafka refuses it.
+        """
+        settings = {
+            "enable.idempotence": True,
+            "message.max.bytes": MAX_MESSAGE_BYTES,
+            "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
+            "linger.ms": 0,
+            **client,
+        }
+        try:
+            self._producer = Producer(settings)
+        except KafkaException as error:
+            refusal = error.args[0] if error.args else error
+            said = refusal.str() if isinstance(refusal, KafkaError) else str(refusal)
+            raise PermanentError(f"Kafka refuses the settings of the producer: {said}") from error
 
     def __enter__(self) -> ConfirmedProducer:
         return self

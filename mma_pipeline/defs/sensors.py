@@ -48,9 +48,9 @@ def stream_sensor(stream: Stream) -> dg.SensorDefinition:
                 "or MMA_KAFKA_BOOTSTRAP for a broker without authentication"
             )
         offsets = decode_offsets(context.cursor)
-        # What the cursor says is durable: the group may know it.
-        reader.commit(offsets)
         batch = reader.poll(offsets, max_messages=MAX_MESSAGES, timeout_s=POLL_S)
+        # What the cursor said before is durable: the group may know it, now that a broker is there to be told.
+        reader.commit(offsets)
         for gap in batch.gaps:
             context.log.error(f"messages lost: {gap}")
         for problem in batch.problems:

@@ -332,6 +332,7 @@ def test_failing_product_fails_alone(home: Home, breaking: dg.JobDefinition) -> 
     assert not any(event.is_step_up_for_retry for event in result.all_events)
 
 
+@pytest.mark.timeout(900)  # the first to ask for it waits for the replay of all real alerts
 @needs_real_alerts
 def test_every_real_alert_has_every_product(replayed: tuple[Home, list[dict[str, str]]]) -> None:
     """Every real alert has its partition; each with a map has every product, and the files are what the archive says."""

@@ -33,8 +33,13 @@ def current_revision(engine: sa.Engine) -> str | None:
 
 
 def migrate(engine: sa.Engine) -> None:
-    """Upgrade the database to this code's schema; harmless where it is there already."""
-    if current_revision(engine) == head_revision():
+    """Upgrade the database to this code's schema; harmless where it is there already.
+
+    Raises PermanentError where newer code has been there.
+    """
+    found = current_revision(engine)
+    _refuse_newer(found)
+    if found == head_revision():
         return
     # alembic costs a second to import, and only this rare branch needs it.
     from alembic import command
@@ -48,9 +53,18 @@ def migrate(engine: sa.Engine) -> None:
 def require_current(engine: sa.Engine) -> None:
     """Raise PermanentError where the database is not at this code's schema."""
     found, wanted = current_revision(engine), head_revision()
+    _refuse_newer(found)
     if found != wanted:
         raise PermanentError(
-            f"the archive database is at schema {found or 'none'}, this code needs {wanted}: run `mma archive migrate`"
+            f"the archive database is at schema {found or 'none'}, this code needs {wanted}: run `mma doctor`, which brings it up to date"
+        )
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and found > head_revision():
+        raise PermanentError(
+            f"the archive database is at schema {found}, this code knows {head_revision()} at most: "
+            "install the newer mma_pipeline that migrated it, or set MMA_ARCHIVE_URL to another database"
         )
 
 

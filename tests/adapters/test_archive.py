@@ -1,0 +1,260 @@
+"""The archive on SQLite and PostgreSQL: recording is idempotent, numbers are unique, the schema is the migrated one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.archive import Archive, ProductRecord
+from mma_pipeline.adapters.archive.database import open_engine
+from mma_pipeline.adapters.archive.migrate import current_revision, head_revision, migrate
+from mma_pipeline.adapters.archive.schema import metadata
+from mma_pipeline.adapters.errors import NotFoundError, PermanentError, TransientError
+from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.notices.key import EventVersion
+
+NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'archive.db'}"
+    else:
+        yield request.getfixturevalue("postgres_url")
+    open_engine.cache_clear()
+
+
+@pytest.fixture
+def archive(url: str) -> Iterator[Archive]:
+    """An archive at this code's schema."""
+    opened = Archive(url, create=True)
+    yield opened
+    opened.engine.dispose()
+
+
+def message(offset: int = 0, data: bytes = b"body", **changes: object) -> StreamMessage:
+    """A message with every field set."""
+    values = {
+        "stream": "gcn-gwalert",
+        "topic": "igwn.gwalert",
+        "partition": 2,
+        "offset": offset,
+        "body": data,
+        "key": b"\x00key",
+        "headers": (("_id", b"\xff\x00"), ("_id", b"twice")),
+        "broker_time": NOW,
+        "received": NOW + timedelta(seconds=1, milliseconds=5),
+    }
+    return StreamMessage(**(values | changes))
+
+
+def version(number: int = 0, event: str = "S240301a", label: str = "Preliminary") -> EventVersion:
+    """One of many versions of an event."""
+    return EventVersion(event, NOW + timedelta(minutes=number), label, f"{number:010x}")
+
+
+def test_message_comes_back_as_it_was(archive: Archive) -> None:
+    """A message, with key, repeated headers, times and every byte of its body, is read as it was recorded."""
+    sent = message(7, bytes(range(256)) * 5000)
+    recorded = archive.record(sent, [(version(), {"far_hz": 1e-9})])
+    assert archive.message(recorded.message_id) == sent
+    assert archive.origin(recorded.message_id).sha256 == sent.sha256
+    assert archive.origin(recorded.message_id).body == b""
+
+
+def test_recording_twice_changes_nothing(archive: Archive) -> None:
+    """The same message recorded again gives the same answer and leaves the same rows."""
+    versions = [(version(), {"a": 1}), (version(label="Preliminary-ExtCoinc"), {"a": 2})]
+    first = archive.record(message(), versions)
+    counts = archive.counts()
+    assert archive.record(message(), versions) == first
+    assert archive.counts() == counts
+    assert first.owned == first.versions
+    assert len(first.owned) == 2
+
+
+def test_same_alert_at_another_offset(archive: Archive) -> None:
+    """A duplicate is a message of its own, brings no version, and its body is kept once."""
+    first = archive.record(message(1), [(version(), {})])
+    second = archive.record(message(2), [(version(), {})])
+    assert second.message_id != first.message_id
+    assert second.versions == first.versions
+    assert second.owned == ()
+    with archive.engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM body")) == 1
+
+
+def test_topic_created_anew(archive: Archive) -> None:
+    """Another message at the same offset, as in a topic that counts from zero again, is not taken for the old one."""
+    one = archive.record(message(0, b"old"), [])
+    other = archive.record(message(0, b"new"), [])
+    assert one.message_id != other.message_id
+
+
+def test_numbers_in_order_of_recording(archive: Archive) -> None:
+    """Each label of an event counts from zero in order of recording, whatever the creation times say."""
+    late, early = version(9), version(1)
+    assert archive.record(message(1), [(late, {})]).versions[0].number == 0
+    assert archive.record(message(2), [(early, {})]).versions[0].number == 1
+    assert archive.record(message(3), [(version(label="Update"), {})]).versions[0].number == 0
+    assert archive.record(message(4), [(version(event="S240301b"), {})]).versions[0].number == 0
+    assert str(archive.version(early.partition_key).stem) == "S240301a-Preliminary1"
+
+
+def test_numbers_when_many_record_at_once(archive: Archive, url: str) -> None:
+    """Threads with engines of their own, recording versions of one event at once, get all numbers once."""
+    workers, each = 4, 6
+    failures: list[BaseException] = []
+    barrier = threading.Barrier(workers)
+
+    def work(worker: int) -> None:
+        own = Archive.__new__(Archive)
+        own.engine = open_engine.__wrapped__(url)
+        barrier.wait()
+        try:
+            for n in range(each):
+                mine = version(worker * each + n)
+                own.record(message(worker * each + n, f"{worker} {n}".encode()), [(mine, {}), (version(1000), {})])
+        except BaseException as error:  # noqa: BLE001 - shown by the assertion in the main thread
+            failures.append(error)
+        finally:
+            own.engine.dispose()
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    numbers = sorted(record.number for record in archive.versions("S240301a"))
+    assert numbers == list(range(workers * each + 1))
+
+
+def test_quarantine(archive: Archive) -> None:
+    """A message put aside keeps its bytes and reason, newest first, and counts once however often it is put aside."""
+    archive.quarantine(message(1, b"one"), "not JSON")
+    first = archive.quarantine(message(2, b"two"), "empty")
+    assert archive.quarantine(message(2, b"two"), "empty") == first
+    assert [(m.body, reason) for _, m, reason in archive.quarantined()] == [(b"two", "empty"), (b"one", "not JSON")]
+    assert len(archive.quarantined(limit=1)) == 1
+    assert archive.counts() == {"messages": 2, "versions": 0, "products": 0, "quarantined": 2}
+
+
+def _product(partition_key: str, **changes: object) -> ProductRecord:
+    values = {
+        "partition_key": partition_key,
+        "name": "skymap",
+        "asset": "skymap",
+        "store_key": "fit/x.fits.gz",
+        "sha256": "a" * 64,
+        "size": 2**33,
+        "content_type": "application/gzip",
+        "code_version": "1",
+        "address": "b" * 64,
+        "figures": {"area_90_deg2": 12.5, "list": [1, None]},
+        "written": NOW,
+    }
+    return ProductRecord(**(values | changes))
+
+
+def test_products(archive: Archive) -> None:
+    """A file's record comes back as written, replaces an earlier one of its name, and is found by its address."""
+    (record,) = archive.record(message(), [(version(), {})]).versions
+    first = _product(record.partition_key)
+    archive.record_product(first)
+    assert archive.products(record.partition_key) == [first]
+    newer = _product(record.partition_key, sha256="c" * 64)
+    archive.record_product(newer)
+    assert archive.product(record.partition_key, "skymap") == newer
+    assert archive.products_at("b" * 64) == [newer]
+    assert archive.product(record.partition_key, "other") is None
+    assert archive.products_at("d" * 64) == []
+
+
+def test_what_is_not_there(archive: Archive) -> None:
+    """Asking for a version or message that was never archived says so, and what to do."""
+    with pytest.raises(NotFoundError, match="replay its alert"):
+        archive.version(version().partition_key)
+    with pytest.raises(NotFoundError, match="no message 99"):
+        archive.message(99)
+    with pytest.raises(NotFoundError, match="no message 99"):
+        archive.origin(99)
+
+
+def test_times_come_back_in_utc(archive: Archive) -> None:
+    """A time with another zone is kept as the same instant; a time without zone is refused."""
+    local = NOW.astimezone(timezone(timedelta(hours=5)))
+    recorded = archive.record(message(1, received=local, broker_time=None), [])
+    found = archive.message(recorded.message_id)
+    assert found.received == NOW
+    assert found.received.tzinfo is UTC
+    assert found.broker_time is None
+    with pytest.raises(sa.exc.StatementError, match="without zone"):
+        archive.record(message(2, received=datetime(2024, 1, 1)), [])  # noqa: DTZ001
+
+
+def test_migrated_schema_is_the_declared_one(url: str) -> None:
+    """From an empty database, the migrations give exactly the tables that the code declares; again they do nothing."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    import mma_pipeline.adapters.archive.alerts
+    import mma_pipeline.adapters.archive.outbox  # noqa: F401 - declares its tables
+
+    engine = open_engine(url)
+    migrate(engine)
+    migrate(engine)
+    assert current_revision(engine) == head_revision()
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "target_metadata": metadata})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_old_or_missing_schema_is_a_clear_error(url: str) -> None:
+    """Without leave to migrate, an empty or older database is refused with the command to run."""
+    with pytest.raises(PermanentError, match=r"is at schema none, .*run `mma doctor`, which brings it up to date"):
+        Archive(url)
+    Archive(url, create=True)
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
+    with pytest.raises(PermanentError, match=r"is at schema 0000, this code needs \d{4}"):
+        Archive(url)
+
+
+def test_database_of_newer_code_is_refused(url: str) -> None:
+    """A database that newer code migrated is not touched: the error says that this code is older."""
+    Archive(url, create=True)
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    for create in (False, True):
+        with pytest.raises(PermanentError, match="9999"):
+            Archive(url, create=create)
+
+
+def test_wrong_url_does_not_show_the_password() -> None:
+    """A URL that cannot be read is refused without repeating it."""
+    with pytest.raises(PermanentError) as refusal:
+        open_engine("postgres//me:hunter2@db/archive")
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_database_away_is_transient() -> None:
+    """A PostgreSQL that does not answer is TransientError, without the password in its text or chain's head."""
+    from mma_pipeline.adapters.archive import reading
+    from tests.services.process import free_ports
+
+    (port,) = free_ports(1)
+    engine = open_engine(f"postgresql://me:hunter2@127.0.0.1:{port}/none")
+    with pytest.raises(TransientError) as failure, reading(engine):
+        pass
+    assert "hunter2" not in str(failure.value)
+    assert "hunter2" not in str(failure.value.__cause__)
