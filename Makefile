@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Certificates as the rest of the system trusts them, also behind an institute's own authority.
+export UV_SYSTEM_CERTS ?= true
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
 .PHONY: demo dev soak test services lint bench bench-storage setup constraints clean help
