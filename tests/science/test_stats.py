@@ -15,7 +15,7 @@ from mma_pipeline.science.skymap import SkyMap, decode_skymap
 from tests.science.maps import MISSING, gaussian_map, real_maps, table_bytes
 
 NAMES = list(real_maps()) or [pytest.param("", marks=pytest.mark.skip(reason=MISSING))]
-SMALL = ["GW170817_bayestar_flat_nside128", "S240605a_bayestar"] if real_maps() else NAMES
+SMALL = ["GW170817_bayestar_flat_nside128"] if real_maps() else NAMES
 SKY = 360**2 / np.pi
 
 
@@ -131,11 +131,11 @@ def test_sky_fractions_agree_with_astropy(name: str) -> None:
     assert found.prob_north == pytest.approx(prob[dec > 0].sum() + prob[dec == 0].sum() / 2, abs=0.01)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.floats(0, 360), st.floats(-90, 90), st.floats(0.2, 2.0), st.floats(0.05, 0.95))
 def test_gaussian_areas(ra: float, dec: float, sigma: float, level: float) -> None:
     """A small Gaussian holds probability p within -2πσ² ln(1-p), wherever it lies."""
-    skymap = gaussian(ra, dec, sigma)
+    skymap = gaussian(ra, dec, sigma, order=int(np.clip(np.ceil(np.log2(1000 / sigma)), 6, 11)))
     area = -2 * np.pi * sigma**2 * np.log1p(-level)
     assert stats.credible_areas(skymap, (level,)) == pytest.approx([area], rel=4e-3)
     found = stats.describe(skymap)
