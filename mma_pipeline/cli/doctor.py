@@ -129,19 +129,24 @@ def _store() -> list[Finding]:
 
 def _brokers() -> list[Finding]:
     from mma_pipeline.adapters import settings
+    from mma_pipeline.adapters.hop_stream import hop_stream
     from mma_pipeline.adapters.kafka import StreamReader
-    from mma_pipeline.defs.streams import STREAMS
+    from mma_pipeline.defs.streams import STREAMS, Broker
 
     findings = []
     for stream in STREAMS:
-        config = settings.gcn_stream(os.environ, f"doctor-{stream.name}", stream.topic)
+        name = f"doctor-{stream.name}"
+        hop = stream.broker is Broker.HOPSKOTCH
+        config = (hop_stream if hop else settings.gcn_stream)(os.environ, name, stream.topic)
         if config is None:
             findings.append(
                 Finding(
                     f"stream {stream.name}",
                     Verdict.WARNING,
                     "no credentials",
-                    "set KAFKA_CLIENT_ID and KAFKA_CLIENT_SECRET (gcn.nasa.gov, Client Credentials)",
+                    "set HOP_USERNAME and HOP_PASSWORD (my.hop.scimma.org)"
+                    if hop
+                    else "set KAFKA_CLIENT_ID and KAFKA_CLIENT_SECRET (gcn.nasa.gov, Client Credentials)",
                 )
             )
             continue

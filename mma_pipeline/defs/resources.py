@@ -15,6 +15,7 @@ from pydantic import Field
 from mma_pipeline.adapters import settings
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.gracedb import PUBLIC_API, GraceDB
+from mma_pipeline.adapters.hop_stream import hop_stream
 from mma_pipeline.adapters.kafka import StreamConfig, StreamReader
 from mma_pipeline.adapters.store import Store
 
@@ -63,6 +64,12 @@ class GraceDBResource(dg.ConfigurableResource["GraceDBResource"]):
     def open(self) -> GraceDB:
         """A client; nothing is asked yet."""
         return GraceDB(self.api or os.environ.get("MMA_GRACEDB_API") or PUBLIC_API)
+
+
+def hop_reader(stream: str, topic: str) -> StreamReader | None:
+    """The consumer of a Hopskotch topic; None where there is no credential. Raises ConfigurationError."""
+    config = hop_stream(os.environ, stream, topic)
+    return None if config is None else resident_reader(config)
 
 
 _readers: dict[str, tuple[StreamConfig, StreamReader]] = {}

@@ -4,19 +4,22 @@ The cursor is the Kafka offsets and moves only with a tick that succeeded, so a 
 loses none. A repeated message changes nothing in the archive, and its run key keeps its run single.
 """
 
+import os
+
 import dagster as dg
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.errors import ConfigurationError
-from mma_pipeline.adapters.kafka import Batch, Offsets, decode_offsets, encode_offsets
+from mma_pipeline.adapters.hop_stream import is_test, whole
+from mma_pipeline.adapters.kafka import Batch, Offsets, StreamReader, decode_offsets, encode_offsets
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.notices.model import Role
 
 from .ingest import Quarantined, ingest, requests_of
 from .jobs import LANE_TAG, Lane, alert_products
 from .partitions import alert_versions
-from .resources import ArchiveResource, KafkaResource
-from .streams import Stream
+from .resources import ArchiveResource, KafkaResource, hop_reader
+from .streams import Broker, Stream
 
 #: Seconds that a tick waits for a first message. The daemon looks for due sensors every 5 s, so a tick that ends just
 #: before such a look leaves the stream unwatched for a moment only; Dagster allows a tick 60 s.
@@ -39,14 +42,11 @@ def stream_sensor(stream: Stream) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, archive: ArchiveResource, kafka: KafkaResource
     ) -> dg.SensorResult | dg.SkipReason:
         try:
-            reader = kafka.reader(stream.name, stream.topic)
+            reader = _reader(stream, kafka)
         except ConfigurationError as error:
             return dg.SkipReason(str(error))
         if reader is None:
-            return dg.SkipReason(
-                "not connected: set KAFKA_CLIENT_ID and KAFKA_CLIENT_SECRET (GCN client credentials), "
-                "or MMA_KAFKA_BOOTSTRAP for a broker without authentication"
-            )
+            return dg.SkipReason(_NOT_CONNECTED[stream.broker])
         offsets = decode_offsets(context.cursor)
         batch = reader.poll(offsets, max_messages=MAX_MESSAGES, timeout_s=POLL_S)
         # What the cursor said before is durable: the group may know it, now that a broker is there to be told.
@@ -56,7 +56,8 @@ def stream_sensor(stream: Stream) -> dg.SensorDefinition:
         for problem in batch.problems:
             context.log.warning(f"broker: {problem}")
         opened = archive.open()
-        outcomes = [(message, ingest(opened, message, stream.parse)) for message in batch.messages]
+        messages = _wanted(stream, batch)
+        outcomes = [(message, ingest(opened, message, stream.parse)) for message in messages]
         requested = []
         quarantined = []
         for message, outcome in outcomes:
@@ -68,6 +69,28 @@ def stream_sensor(stream: Stream) -> dg.SensorDefinition:
         return tick_result(stream, batch, offsets, requested, quarantined)
 
     return _sensor
+
+
+_NOT_CONNECTED = {
+    Broker.GCN: "not connected: set KAFKA_CLIENT_ID and KAFKA_CLIENT_SECRET (GCN client credentials), "
+    "or MMA_KAFKA_BOOTSTRAP for a broker without authentication",
+    Broker.HOPSKOTCH: "not connected: set HOP_USERNAME and HOP_PASSWORD, or MMA_HOP_STREAMS=true to use hop-client's "
+    "auth.toml",
+}
+
+
+def _reader(stream: Stream, kafka: KafkaResource) -> StreamReader | None:
+    if stream.broker is Broker.HOPSKOTCH:
+        return hop_reader(stream.name, stream.topic)
+    return kafka.reader(stream.name, stream.topic)
+
+
+def _wanted(stream: Stream, batch: Batch) -> list[StreamMessage]:
+    """The messages of a batch; on Hopskotch without those marked as tests, and large ones fetched from where they lie."""
+    if stream.broker is not Broker.HOPSKOTCH:
+        return list(batch.messages)
+    with_tests = (os.environ.get("MMA_HOP_TESTS") or "").lower() in {"1", "true", "yes"}
+    return [whole(message) for message in batch.messages if with_tests or not is_test(message)]
 
 
 def tick_result(

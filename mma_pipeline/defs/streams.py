@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from mma_pipeline.adapters.settings import GCN_GWALERT
 
 from .ingest import Parser, parse_alert
+
+
+class Broker(StrEnum):
+    """Whose broker a stream is read from."""
+
+    GCN = "GCN"
+    HOPSKOTCH = "Hopskotch"
 
 
 @dataclass(frozen=True)
@@ -17,6 +25,7 @@ class Stream:
     topic: str
     parse: Parser
     about: str
+    broker: Broker = Broker.GCN
 
     @property
     def sensor_name(self) -> str:
@@ -30,5 +39,12 @@ STREAMS = (
         "igwn.gwalert",
         parse_alert,
         "Gravitational-wave alerts of LIGO/Virgo/KAGRA, JSON, from NASA GCN Kafka.",
+    ),
+    Stream(
+        "hop-gwalert",
+        "igwn.gwalert",
+        parse_alert,
+        "The same alerts in Avro, from SCiMMA Hopskotch: whichever comes first starts the run.",
+        Broker.HOPSKOTCH,
     ),
 )

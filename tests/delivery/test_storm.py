@@ -21,5 +21,5 @@ def test_every_message_once_whatever_is_killed(
     kafka.create_topic(TOPIC)
     stack = Stack(tmp_path_factory.mktemp("storm"), kafka, postgres, warm=True)
     with stack.running():
-        report = Storm(stack, kafka, postgres, seed=11).rage(40, blows=7, every_s=(2, 6), settle_s=420)
+        report = Storm(stack, kafka, postgres, seed=11).rage(20, blows=6, every_s=(2, 6), settle_s=420)
     assert not report.problems, f"{report}\n{stack.log('daemon')}"

@@ -1,0 +1,131 @@
+"""Reading Hopskotch: credentials as hop-client keeps them, test messages, and messages that lie outside the broker.
+
+The stream itself is read by `kafka.StreamReader`, so that the caller's cursor rules here too. Sources: hop-client 0.13
+(io.py, auth.py) and its documentation: a group id begins with the credential's user name; the header `_test` marks test
+messages; `_format: external` marks a message that is only the address of a large one (BSON).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import tenacity
+
+from .errors import ConfigurationError, TransientError
+from .kafka import StreamConfig
+from .message import StreamMessage
+
+_log = logging.getLogger(__name__)
+
+HOPSKOTCH = "kafka.scimma.org:9092"
+TIMEOUT_S = 30.0
+ATTEMPTS = 3
+#: Largest message fetched from outside the broker, bytes.
+MAX_BYTES = 256 * 1024 * 1024
+
+
+def hop_stream(env: Mapping[str, str], name: str, topic: str) -> StreamConfig | None:
+    """How to read a topic of Hopskotch; None where there is no credential.
+
+    The credential is `HOP_USERNAME` and `HOP_PASSWORD`, or with `MMA_HOP_STREAMS=true` the one that `hop auth` keeps in
+    auth.toml. `MMA_HOP_BOOTSTRAP` names another broker, `MMA_HOP_PROTOCOL=SASL_PLAINTEXT` one without TLS,
+    `MMA_HOP_GROUP` what follows the user name in the group id. Raises ConfigurationError where half of the credential
+    is set or auth.toml cannot be used.
+    """
+    broker = env.get("MMA_HOP_BOOTSTRAP") or HOPSKOTCH
+    user, password = env.get("HOP_USERNAME"), env.get("HOP_PASSWORD")
+    if bool(user) != bool(password):
+        raise ConfigurationError("set both HOP_USERNAME and HOP_PASSWORD, the Hopskotch credential (`hop auth`)")
+    if user and password:
+        client: dict[str, Any] = {
+            "security.protocol": env.get("MMA_HOP_PROTOCOL") or "SASL_SSL",
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": user,
+            "sasl.password": password,
+        }
+    elif (env.get("MMA_HOP_STREAMS") or "").lower() in {"1", "true", "yes"}:
+        user, client = _kept_credential(broker)
+    else:
+        return None
+    client |= {"bootstrap.servers": broker, "group.id": f"{user}-{env.get('MMA_HOP_GROUP') or 'mma'}-{name}"}
+    return StreamConfig(name, (topic,), client, env.get("KAFKA_OFFSET_RESET") or "earliest")
+
+
+def _kept_credential(broker: str) -> tuple[str, dict[str, Any]]:
+    from hop.auth import load_auth, select_matching_auth
+
+    try:
+        chosen = select_matching_auth(load_auth(), broker)
+    except (OSError, RuntimeError, KeyError) as error:
+        # The text of these errors names files and hosts, never the secret.
+        raise ConfigurationError(f"hop-client's auth.toml cannot be used ({error}): run `hop auth add`") from error
+    return str(chosen.username), dict(chosen())
+
+
+def is_test(message: StreamMessage) -> bool:
+    """Whether a message is marked as a test: the header's presence counts, not its value."""
+    return any(name == "_test" for name, _ in message.headers)
+
+
+def whole(message: StreamMessage) -> StreamMessage:
+    """The message itself where it is only the address of one; else the message unchanged.
+
+    Fetched without credentials, so private topics' offloaded messages stay addresses and end in quarantine. Raises
+    TransientError where the server does not answer; an address that is gone leaves the message as it is.
+    """
+    if dict(message.headers).get("_format") != b"external":
+        return message
+    try:
+        url = str(json.loads(message.body)["url"])
+    except (ValueError, KeyError, TypeError):
+        return message
+    if urlsplit(url).scheme not in {"http", "https"}:
+        return message
+    fetched = _fetch(url)
+    return message if fetched is None else _unpacked(message, fetched)
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(TransientError),
+    stop=tenacity.stop_after_attempt(ATTEMPTS),
+    wait=tenacity.wait_exponential(multiplier=0.5, max=4),
+    reraise=True,
+)
+def _fetch(url: str) -> bytes | None:
+    host = urlsplit(url).hostname
+    try:
+        with httpx.stream("GET", url, timeout=TIMEOUT_S, follow_redirects=True) as answer:
+            if answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.is_server_error:
+                raise TransientError(f"{host} answered {answer.status_code} for a large message")
+            if not answer.is_success:
+                _log.error("%s answered %d for a large message: it is left as its address", host, answer.status_code)
+                return None
+            parts, size = [], 0
+            for part in answer.iter_bytes():
+                parts.append(part)
+                size += len(part)
+                if size > MAX_BYTES:
+                    _log.error("a message at %s is larger than %d bytes: it is left as its address", host, MAX_BYTES)
+                    return None
+            return b"".join(parts)
+    except httpx.TransportError as error:
+        raise TransientError(f"{host} does not give a large message ({type(error).__name__})") from error
+
+
+def _unpacked(message: StreamMessage, data: bytes) -> StreamMessage:
+    from hop import bson
+
+    try:
+        found = bson.loads(data)
+        body = found["message"]
+        headers = tuple((str(name), bytes(value)) for name, value in found["metadata"]["headers"])
+    except Exception as error:  # noqa: BLE001 - hop's BSON reader names no exceptions; bytes from outside must not stop us
+        _log.error("%s: the large message cannot be read (%s)", message.coordinates, type(error).__name__)
+        return message
+    return replace(message, body=bytes(body), headers=headers) if isinstance(body, bytes) else message
