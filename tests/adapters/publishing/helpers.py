@@ -85,7 +85,7 @@ def decide_all(archive: Archive, records: Sequence[VersionRecord], *configs: Des
         chooser.decide(record, datetime.now(UTC))
 
 
-def gwtm(server: GwtmStandIn, *, timeout_s: float = 5.0, settle_s: float = 0.0, token: str = ADMIN) -> GwtmDestination:
+def gwtm(server: GwtmStandIn, *, timeout_s: float = 30.0, settle_s: float = 0.0, token: str = ADMIN) -> GwtmDestination:
     """The stand-in as a destination."""
     return GwtmDestination(GwtmClient(server.base, token, timeout_s=timeout_s), settle_s=settle_s)
 
