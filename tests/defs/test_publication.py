@@ -15,7 +15,7 @@ from mma_pipeline.adapters.publishing.model import Publication, State
 from mma_pipeline.definitions import defs
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.publication import publication_sensor
+from mma_pipeline.defs.publication import failed_runs_sensor, publication_sensor
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from tests.adapters.publishing.helpers import ALERTS, needs_alerts, take_in
 from tests.services.gwtm_schemas import ADMIN
@@ -185,6 +185,36 @@ def test_what_another_versions_run_sends_is_reported_too(house: House) -> None:
     assert house.run("publish_version", second).success
     assert house.partitions() == {first.partition_key, second.partition_key}
     assert [row["alert_type"] for row in house.server.alerts] == ["Preliminary", "Preliminary"]
+
+
+def test_people_hear_of_a_failed_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that could not make its products is one message in the outbox of the webhook, without secrets."""
+    record = take_in(house.archive, [next(ALERTS.glob("S230518h-PRELIMINARY*.json")).read_bytes()])[0]
+    monkeypatch.setenv("MMA_WEBHOOK_URL", "https://hooks.example/T0000-B0000-XXXXXXXX")
+
+    @dg.op
+    def breaks() -> None:
+        raise RuntimeError(f"no space for {ADMIN}")
+
+    @dg.job(name="alert_products")
+    def broken() -> None:
+        breaks()
+
+    tags = {"dagster/partition": record.partition_key, "mma/event": "S230518h"}
+    result = broken.execute_in_process(instance=house.instance, raise_on_error=False, tags=tags)
+    (failure,) = [e for e in result.all_events if e.event_type_value == "PIPELINE_FAILURE"]
+    context = dg.build_run_status_sensor_context(
+        sensor_name="failed_runs_sensor",
+        dagster_event=failure,
+        dagster_instance=house.instance,
+        dagster_run=result.dagster_run,
+    ).for_run_failure()
+    for _ in range(2):
+        failed_runs_sensor(context, archive=ArchiveResource(), store=StoreResource())
+    (item,) = house.outbox()
+    assert (item.destination, item.kind, item.event_id) == ("webhook", "failure", "S230518h")
+    assert item.payload["failure"]["destination"] == "alert_products"
+    assert ADMIN not in str(item)
 
 
 def test_a_retraction_is_published_though_it_has_no_map(house: House) -> None:
