@@ -25,7 +25,7 @@ from mma_pipeline.science.skymap import MAX_ORDER, FloatArray, IntArray, SkyMap
 _OUTSIDE = 0.998
 #: Samples that the threshold is found from; their noise on the enclosed probability is below 0.1 %.
 _SAMPLES = 200_000
-#: Rows with more probability than this are split; the densest row of a real map seen holds 1.3 %.
+#: Rows with more probability than this are split; the densest row of a real map seen holds 1.6 %.
 _PLATEAU = 0.05
 #: An outline may leave its exact course by this fraction of the square root of the region's area, but …
 _TOLERANCE = 0.0008
