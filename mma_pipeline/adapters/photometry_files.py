@@ -45,6 +45,10 @@ class PhotometryFile:
     """Sorted by candidate and time."""
     skipped: tuple[str, ...]
     """Rows left out, each with its reason."""
+    event_id: str | None = None
+    """The event that a message of ours names."""
+    simulated: bool = False
+    """Whether a message of ours says that it is simulated."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,9 @@ def read_photometry(
     except OSError as error:
         raise NoticeError(f"{path} cannot be read: {error.strerror}") from error
     given = defaults or Defaults()
+    event_id, simulated = None, False
     if data.lstrip()[:1] == b"{":
-        found, skipped = _json(data, given)
+        found, skipped, event_id, simulated = _json(data, given)
     else:
         found, skipped = _table(data, mapping or {}, given, path.stem)
     if not found:
@@ -82,17 +87,17 @@ def read_photometry(
             f"{path.name} holds no photometry that can be used: {skipped[0] if skipped else 'it is empty'}"
         )
     found.sort(key=lambda m: (m.candidate.name, m.mjd, m.band, m.magnitude))
-    return PhotometryFile(tuple(found), tuple(skipped))
+    return PhotometryFile(tuple(found), tuple(skipped), event_id, simulated)
 
 
-def _json(data: bytes, defaults: Defaults) -> tuple[list[Measurement], list[str]]:
+def _json(data: bytes, defaults: Defaults) -> tuple[list[Measurement], list[str], str | None, bool]:
     try:
         record = json.loads(data)
     except ValueError as error:
         raise NoticeError(f"the file is not JSON: {error}") from error
     if "schema" in record or "candidate" in record or "data" in record:
         notice = parse(data)
-        return list(notice.measurements), list(notice.skipped)
+        return list(notice.measurements), list(notice.skipped), notice.event_id, notice.simulated
     found: list[Measurement] = []
     skipped: list[str] = []
     for name, entry in record.items():
@@ -106,7 +111,7 @@ def _json(data: bytes, defaults: Defaults) -> tuple[list[Measurement], list[str]
                 found.append(_catalog_row(candidate, row))
             except NoticeError as problem:
                 skipped.append(f"{name}, entry {number}: {problem}")
-    return found, skipped
+    return found, skipped, None, False
 
 
 def _first(entry: Mapping[str, Any], key: str) -> Any:

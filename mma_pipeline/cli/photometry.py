@@ -71,7 +71,11 @@ def publish_photometry(
             if speed:
                 due = started + (m.mjd - first) * 86400.0 / speed
                 time.sleep(max(0.0, due - time.monotonic()))
-            body = encode_source_v1(m) if v1 else encode([m], simulated=simulated)
+            body = (
+                encode_source_v1(m)
+                if v1
+                else encode([m], event_id=held.event_id, simulated=simulated or held.simulated)
+            )
             where = sender.send(body, m.candidate.name, headers)
             sent.append({"candidate": m.candidate.name, "mjd": m.mjd, "band": m.band, "where": where})
             if not as_json:

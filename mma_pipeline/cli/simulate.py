@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .app import JsonOption, clear_errors, console, print_json
+
+if TYPE_CHECKING:
+    from mma_pipeline.notices.model import LvkNotice
 
 
 def simulate(
@@ -26,12 +30,16 @@ def simulate(
         int, typer.Option("--order", help="Finest HEALPix order of the maps (11: as BAYESTAR sends).", min=5, max=14)
     ] = 10,
     retracted: Annotated[bool, typer.Option("--retracted", help="A candidate that is retracted instead.")] = False,
+    kilonova: Annotated[
+        bool, typer.Option("--kilonova", help="Also photometry of a counterpart, labelled simulated.")
+    ] = False,
+    nights: Annotated[int, typer.Option(help="Nights of that photometry.", min=1, max=20)] = 6,
     as_json: JsonOption = False,
 ) -> None:
     """Write the alerts of a simulated merger: early warning to update, and an external coincidence.
 
     Every file is an igwn.gwalert message by the published schema, with a multi-order map that has distance layers.
-    Send them with `mma replay FOLDER/*`.
+    Send them with `mma replay FOLDER/*.json`, and the photometry of --kilonova with `mma publish-photometry`.
     """
     from mma_pipeline.notices import lvk
     from mma_pipeline.science.simulation import simulate_event, simulate_retracted
@@ -51,8 +59,27 @@ def simulate(
         path = folder / f"{name}-{notice.time_created:%Y%m%dT%H%M%S}-{notice.alert_type.value}{suffix}.json"
         path.write_text(json.dumps(lvk.to_record(notice), sort_keys=True), encoding="utf-8")
         written.append(str(path))
+    if kilonova and not retracted:
+        photometry = folder / f"{name}-kilonova.photometry"
+        photometry.write_bytes(_counterpart(notices, name, seed, nights, distance))
+        written.append(str(photometry))
     if as_json:
         print_json({"event": name, "files": written})
     else:
         for path_text in written:
             console.print(path_text)
+
+
+def _counterpart(notices: Sequence[LvkNotice], name: str, seed: int, nights: int, distance: float) -> bytes:
+    """A photometry message of a kilonova inside the last map of these notices."""
+    from mma_pipeline.notices.photometry import encode
+    from mma_pipeline.notices.times import mjd_of_datetime
+    from mma_pipeline.science.kilonova.counterpart import simulate_counterpart
+    from mma_pipeline.science.skymap import decode_skymap
+
+    last = [notice.event for notice in notices if notice.event is not None and notice.event.skymap][-1]
+    rows = simulate_counterpart(
+        decode_skymap(last.skymap or b""), mjd_of_datetime(last.time), name=f"{name}-kn", seed=seed, nights=nights,
+        distance_mpc=distance,
+    )  # fmt: skip
+    return encode(rows, event_id=name, simulated=True)
