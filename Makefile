@@ -47,6 +47,9 @@ bench: setup ## figures beside what a user would run instead, one JSON line each
 bench-storage: setup ## rate of a move between stores beside a plain sequential copy
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/storage.py
 
+bench-kilonova: setup ## the kilonova model's figures beside their goals, one JSON line each
+	$(BIN)/python benchmarks/kilonova.py
+
 setup: $(VENV)/ready ## a virtual environment with every dependency, pinned by hash
 
 $(VENV)/ready: constraints.txt pyproject.toml

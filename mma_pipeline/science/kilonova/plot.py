@@ -67,7 +67,8 @@ def light_curve_png(
         axes.plot(t[limits], curve.magnitude[limits], "v", ms=5, mfc="none", color=_COLOURS[name], alpha=0.6)
     if shown.any():
         axes.set_ylim(curve.magnitude[shown].max() + 1.0, curve.magnitude[shown].min() - 1.0)
-        axes.legend(title="shaded: 90 % of models", ncols=4, fontsize=9)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(title="shaded: 90 % of models", ncols=4, fontsize=9)
     axes.set_ylabel("AB magnitude")
     axes.set_title(f"{title} (simulated)" if simulated else title)
     days = [h["days"] for h in history]
