@@ -12,7 +12,8 @@ from tests.adapters.store.remote import Place, RemoteContract
 from tests.services.azurite import Azurite
 from tests.services.fixtures import needs
 
-pytestmark = pytest.mark.service("azurite")
+# the first test of a run may have to install its server
+pytestmark = [pytest.mark.service("azurite"), pytest.mark.timeout(1200)]
 
 
 class TestAzure(RemoteContract):
@@ -57,7 +58,7 @@ class TestAzure(RemoteContract):
     def test_full_disk(self) -> None:
         """A server whose disk is full is a TransientError after limited tries; the old object stays."""
         with needs("Azurite"), Azurite.running(file_limit=3_000_000) as full:
-            store = Store.open("abfs://stores", environ=full.environ, attempts=2, first_wait_s=0.05, timeout_s=3)
+            store = Store.open("abfs://stores", environ=full.environ, attempts=2, first_wait_s=0.05, timeout_s=8)
             store.put("a", b"o" * 2_000_000)
             with pytest.raises(TransientError, match="stores/a"):
                 store.put("a", b"n" * 2_000_000)

@@ -12,7 +12,8 @@ from tests.adapters.store.remote import Place, RemoteContract
 from tests.services.s3 import S3Server
 from tests.services.swift_cluster import SwiftCluster
 
-pytestmark = pytest.mark.service("s3")
+# the first test of a run may have to install its server
+pytestmark = [pytest.mark.service("s3"), pytest.mark.timeout(1200)]
 
 
 class TestS3(RemoteContract):

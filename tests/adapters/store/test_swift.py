@@ -15,7 +15,8 @@ from tests.adapters.store.remote import Place, RemoteContract
 from tests.adapters.store.test_s3 import set_quota
 from tests.services.swift_cluster import SwiftCluster
 
-pytestmark = pytest.mark.service("swift")
+# the first test of a run may have to install its server
+pytestmark = [pytest.mark.service("swift"), pytest.mark.timeout(1200)]
 
 
 class TestSwift(RemoteContract):
