@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from mma_pipeline import __version__
 
@@ -69,7 +70,7 @@ def print_json(value: Any) -> None:
 
 def fail(message: str, code: Exit = Exit.FAILED) -> typer.Exit:
     """Say what is wrong on standard error; raise the result."""
-    errors.print(f"[red]mma:[/red] {message}", highlight=False)
+    errors.print(f"[red]mma:[/red] {escape(message)}", highlight=False, soft_wrap=True)
     return typer.Exit(code)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from .app import Exit, JsonOption, console, print_json
 
@@ -50,7 +51,7 @@ def doctor(as_json: JsonOption = False) -> None:
         colour = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "red"}
         for finding in findings:
             mark = f"[{colour[finding.verdict]}]{finding.verdict}[/]"
-            table.add_row(finding.what, mark, finding.detail, finding.advice)
+            table.add_row(finding.what, mark, Text(finding.detail), Text(finding.advice))
         console.print(table)
     if any(finding.verdict is Verdict.FAILED for finding in findings):
         raise typer.Exit(Exit.FAILED)

@@ -86,7 +86,8 @@ def _through_kafka(
             last = item.created or last
             partition, offset, _ = producer.send(topic, item.body)
             outcome.append({"name": item.name, "outcome": "sent", "partition": partition, "offset": offset})
-            progress.console.print(f"{item.name} -> {topic}/{partition}/{offset}", highlight=False)
+            if not quiet:
+                progress.console.print(f"{item.name} -> {topic}/{partition}/{offset}", highlight=False, markup=False)
             progress.advance(task)
     return outcome
 
@@ -99,6 +100,7 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
     from mma_pipeline.adapters.message import StreamMessage
     from mma_pipeline.cli.materialise import materialise, report_quarantine
     from mma_pipeline.defs.ingest import Quarantined, ingest, parse_alert
+    from mma_pipeline.defs.products import expected_files
 
     outcome: list[dict[str, Any]] = []
     with clear_errors(), dg.DagsterInstance.get() as instance, _progress(quiet) as progress:
@@ -114,14 +116,15 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
             else:
                 for record in result.versions:
                     key = record.partition_key
-                    there = bool(archive.products(key)) and not again
+                    names = {product.name for product in archive.products(key)}
+                    there = expected_files(record) <= names and not again
                     done = "already there" if there else "made" if materialise(instance, record) else "failed"
                     outcome.append({"name": item.name, "outcome": done, "partition": key, "stem": str(record.stem)})
             for entry in outcome[-2:]:
-                if entry["name"] == item.name:
+                if entry["name"] == item.name and not quiet:
                     detail = entry.get("partition") or entry.get("reason")
                     progress.console.print(
-                        f"{item.name}: {entry['outcome']}: {detail}", highlight=False, soft_wrap=True
+                        f"{item.name}: {entry['outcome']}: {detail}", highlight=False, soft_wrap=True, markup=False
                     )
             progress.advance(task)
     return outcome

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from .app import Exit, JsonOption, clear_errors, console, fail, print_json
 
@@ -113,7 +114,7 @@ def show(
         grid = Table.grid(padding=(0, 2))
         for name, value in {**facts, **entry["figures"].get("skymap_statistics", {})}.items():
             if value is not None:
-                grid.add_row(name, str(value))
+                grid.add_row(name, Text(str(value)))
         for product in entry["products"]:
             grid.add_row(product["name"], f"{product['key']}  {product['size_bytes']} bytes")
         if entry["missing"]:
@@ -140,7 +141,8 @@ def quarantine(
     for column in ("message", "topic/partition/offset", "received (UTC)", "reason"):
         table.add_column(column)
     for i, message, reason in found:
-        table.add_row(str(i), message.coordinates, f"{message.received:%Y-%m-%d %H:%M:%S}", reason)
+        # What a message holds is text, whatever markup it may look like.
+        table.add_row(str(i), Text(message.coordinates), f"{message.received:%Y-%m-%d %H:%M:%S}", Text(reason))
     console.print(table)
 
 

@@ -87,7 +87,7 @@ def in_gbm_saa(latitude: float, longitude: float, time: datetime) -> bool:
 
 
 def inside(polygon: Polygon, latitude: float, longitude: float) -> bool:
-    """Even-odd rule on the latitude-longitude plane; no polygon here crosses the date line or a pole."""
+    """Even-odd rule on the latitude-longitude plane; no polygon here crosses the date line or a pole (degrees)."""
     lat, lon = np.array(polygon).T
     lat2, lon2 = np.roll(lat, -1), np.roll(lon, -1)
     east = (longitude + 180.0) % 360.0 - 180.0

@@ -82,7 +82,7 @@ def night_ends(sample: Sample) -> tuple[IntArray, IntArray, FloatArray]:
 
 
 def tabulate(sample: Sample, owner: IntArray, until: FloatArray) -> Table:
-    """Features of snapshots (arguments as in `cut`)."""
+    """Features of snapshots, one row each (arguments as in `cut`)."""
     parts = [
         compute(cut(sample, owner[i : i + _CHUNK], until[i : i + _CHUNK])) for i in range(0, len(owner), _CHUNK)
     ] or [compute(cut(sample, owner, until))]

@@ -36,7 +36,7 @@ class Sightline:
 
 
 def uniform(rng: np.random.Generator, low: float, high: float, n: int) -> FloatArray:
-    """n draws, uniform between low and high."""
+    """Draws of shape (n,), uniform between low and high (any unit)."""
     return rng.uniform(low, high, n)
 
 

@@ -58,7 +58,10 @@ def flare(rng: np.random.Generator, t: FloatArray, um: FloatArray, depth: FloatA
 
 
 def active_nucleus(rng: np.random.Generator, t: FloatArray, um: FloatArray, depth: FloatArray) -> FloatArray:
-    """Active nuclei and blazars: a damped random walk (Kelly et al. 2009, ApJ 698 895), as total or difference flux."""
+    """Active nuclei and blazars: a damped random walk (Kelly et al. 2009, ApJ 698 895), as total or difference flux.
+
+    Times in days, wavelengths in µm, shape (n, visits); magnitudes of the same shape.
+    """
     n, visits = t.shape
     blazar = rng.random(n) < 0.3
     tau = np.where(blazar, uniform(rng, 2, 20, n), np.exp(uniform(rng, np.log(20), np.log(300), n)))

@@ -1,0 +1,259 @@
+"""`mma`: what each command prints and its exit codes, on small alerts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
+from mma_pipeline.cli import app
+from tests.alerts import alert, body
+from tests.defs.malformed import good, tiny_map, with_event, with_top
+from tests.homes import Home
+from tests.services.gracedb import GraceDBStandIn
+from tests.services.process import free_ports
+
+RUNNER = CliRunner()
+
+
+def mma(*arguments: object, **env: str) -> Result:
+    """Run `mma` in this process."""
+    return RUNNER.invoke(app, [str(argument) for argument in arguments], env=env)
+
+
+def mma_json(*arguments: object, **env: str) -> Any:
+    """What `mma … --json` prints, parsed."""
+    result = mma(*arguments, "--json", **env)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The files of one simulated event."""
+    folder = tmp_path_factory.mktemp("simulated")
+    answer = mma_json("simulate", folder, "--time", "2024-03-01T12:00:00", "--seed", 4, "--order", 9)
+    return [Path(name) for name in answer["files"]]
+
+
+def test_simulate_is_deterministic(simulated: list[Path], tmp_path: Path) -> None:
+    """The same seed, id and time give the same files, byte for byte; another seed gives other maps."""
+    same = mma_json("simulate", tmp_path / "a", "--time", "2024-03-01T12:00:00", "--seed", 4, "--order", 9)
+    assert [Path(f).name for f in same["files"]] == [path.name for path in simulated]
+    assert [Path(f).read_bytes() for f in same["files"]] == [path.read_bytes() for path in simulated]
+    other = mma_json("simulate", tmp_path / "b", "--time", "2024-03-01T12:00:00", "--seed", 5, "--order", 5)
+    assert all(Path(f).read_bytes() != path.read_bytes() for f, path in zip(other["files"], simulated, strict=True))
+
+
+def test_simulated_alerts_follow_the_schema(simulated: list[Path], tmp_path: Path) -> None:
+    """Every simulated alert, the retraction too, is valid by igwn-gwalert-schema's own JSON schema."""
+    from importlib.resources import files
+
+    text = files("igwn_gwalert_schema").joinpath("igwn.alerts.Alert.schema.json").read_text()
+    retracted = mma_json("simulate", tmp_path, "--retracted", "--order", 5)["files"]
+    for path in [*simulated, *map(Path, retracted)]:
+        jsonschema.validate(json.loads(path.read_text()), json.loads(text))
+    kinds = [json.loads(path.read_text())["alert_type"] for path in simulated]
+    assert kinds == ["EARLYWARNING", "PRELIMINARY", "PRELIMINARY", "INITIAL", "UPDATE", "UPDATE"]
+
+
+def test_simulated_areas_are_those_asked_for(simulated: list[Path], tmp_path: Path) -> None:
+    """ligo.skymap finds the 90 % areas and distances that the simulation sets out to make (its docstring: blobs closely)."""
+    import base64
+
+    from ligo.skymap.io import read_sky_map
+    from ligo.skymap.postprocess.crossmatch import crossmatch
+
+    asked = {3: ("event", "skymap", 160.0), 4: ("event", "skymap", 28.0), 5: ("external_coinc", "combined_skymap", 9.0)}
+    for index, (holder, key, area) in asked.items():
+        path = tmp_path / "map.fits"
+        path.write_bytes(base64.b64decode(json.loads(simulated[index].read_text())[holder][key]))
+        found = crossmatch(read_sky_map(str(path), moc=True), contours=(0.9,))
+        assert found.contour_areas[0] == pytest.approx(area, rel=0.05)
+
+
+def test_replay_direct_twice(home: Home, tmp_path: Path) -> None:
+    """`mma replay --direct` makes every product; a second time it adds nothing; --again materialises and changes nothing."""
+    files = {"a.json": body(), "b.json": body("MS240301a", "RETRACTION"), "bad[red].json": b"{}"}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    paths = [tmp_path / name for name in files]
+    first = mma_json("replay", "--direct", *paths)
+    assert [entry["outcome"] for entry in first] == ["made", "made", "quarantined"]
+    assert [entry.get("stem") for entry in first] == ["MS240301a-Preliminary", "MS240301a-Retraction", None]
+    made, counts = home.files(), home.archive.counts()
+    second = mma_json("replay", "--direct", *paths)
+    assert [entry["outcome"] for entry in second] == ["already there", "already there", "quarantined"]
+    third = mma("replay", "--direct", "--again", *paths)
+    assert third.exit_code == 0
+    assert "bad[red].json: quarantined: superevent_id" in third.output
+    assert home.files() == made
+    assert home.archive.counts() == counts
+
+
+def test_replay_completes_what_is_missing(home: Home, tmp_path: Path) -> None:
+    """A version that lacks a product, as after a failed run, is materialised by the next replay."""
+    (tmp_path / "a.json").write_bytes(body())
+    mma_json("replay", "--direct", tmp_path / "a.json")
+    complete = home.archive.counts()
+    import sqlalchemy as sa
+
+    with home.archive.engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM product WHERE asset = 'skymap'"))
+    (entry,) = mma_json("replay", "--direct", tmp_path / "a.json")
+    assert entry["outcome"] == "made"
+    assert home.archive.counts() == complete
+
+
+def test_status_show_and_quarantine(home: Home, tmp_path: Path) -> None:
+    """Reading commands tell, as tables and as JSON, what is archived, made, missing and put aside."""
+    assert mma("show", "S240101z").exit_code == 3
+    (tmp_path / "a.json").write_bytes(with_event(pipeline="[/red] <b>", search=None))
+    (tmp_path / "b.json").write_bytes(with_top(alert_type="[/bold]"))
+    mma_json("replay", "--direct", tmp_path / "a.json", tmp_path / "b.json")
+    record = home.receive(good("S240301b"))[0]
+
+    status = mma_json("status")
+    assert status["counts"] | {"products": 0} == {"messages": 3, "versions": 2, "products": 0, "quarantined": 1}
+    by_key = {entry["partition"]: entry for entry in status["versions"]}
+    assert "skymap" in by_key[record.partition_key]["missing"]
+    (whole,) = [entry for key, entry in by_key.items() if key != record.partition_key]
+    assert whole["missing"] == []
+    assert {product["key"] for product in whole["products"]} == set(home.files())
+    assert len(mma_json("status", "--limit", 1)["versions"]) == 1
+
+    shown = mma_json("show", record.partition_key)
+    assert shown["event"] == "S240301b"
+    (entry,) = mma_json("show", whole["event"])["versions"]
+    assert entry["facts"]["pipeline"] == "[/red] <b>"
+    assert entry["figures"]["skymap"]["rows"] == 12
+    (aside,) = mma_json("quarantine")
+    assert aside["reason"].startswith("alert_type is '[/bold]'")
+
+    for command in (["status"], ["show", whole["event"]], ["quarantine"]):
+        table = mma(*command)
+        assert table.exit_code == 0, table.output
+        assert table.output.strip()
+    assert "[/red] <b>" in mma("show", whole["event"]).output
+    assert "[/bold]" in mma("quarantine").output
+
+
+def test_replay_through_kafka(home: Home, tmp_path: Path) -> None:
+    """Without --direct the messages go to the broker as they are, in the order of the arguments."""
+    (tmp_path / "a.json").write_bytes(good("S240301a"))
+    (tmp_path / "b.json").write_bytes(b"broken")
+    with EmbeddedKafka() as kafka:
+        kafka.create_topic("igwn.gwalert")
+        sent = mma_json("replay", tmp_path / "a.json", tmp_path / "b.json", "--bootstrap", kafka.bootstrap)
+        assert [entry["outcome"] for entry in sent] == ["sent", "sent"]
+        from mma_pipeline.adapters.kafka import StreamConfig, StreamReader
+
+        reader = StreamReader(StreamConfig("look", ("igwn.gwalert",), {"bootstrap.servers": kafka.bootstrap}))
+        found: list[bytes] = []
+        offsets: dict[str, dict[int, int]] = {}
+        while len(found) < 2:
+            batch = reader.poll(offsets, max_messages=2, timeout_s=20)
+            offsets, found = batch.offsets, found + [message.body for message in batch.messages]
+        reader.close()
+    assert sorted(found) == sorted([good("S240301a"), b"broken"])
+
+
+def test_replay_of_a_superevent(home: Home) -> None:
+    """`mma replay SUPEREVENT` fetches the notices from GraceDB and brings them in their order of creation."""
+    notices = {
+        "S240301a-initial.json,0": json.dumps(
+            alert("S240301a", "INITIAL", skymap=tiny_map(), created="2024-03-01T13:00:00Z")
+        ),
+        "S240301a-preliminary.json,1": json.dumps(alert("S240301a", skymap=tiny_map(), created="2024-03-01T12:05:00Z")),
+        "S240301a-preliminary.json,0": json.dumps(alert("S240301a", skymap=tiny_map())),
+        "bayestar.fits,0": "",
+    }
+    with GraceDBStandIn({"S240301a": {name: text.encode() for name, text in notices.items()}}) as gracedb:
+        outcome = mma_json("replay", "S240301a", "--direct", "--gracedb", gracedb.api)
+        assert [entry["stem"] for entry in outcome] == [
+            "S240301a-Preliminary",
+            "S240301a-Preliminary1",
+            "S240301a-Initial",
+        ]
+        missing = mma("replay", "S240399z", "--direct", "--gracedb", gracedb.api)
+    assert missing.exit_code == 3
+    assert "GraceDB does not know" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["replay"], 2, "Missing argument"),
+        (["replay", "no/such/file"], 1, "neither a file, a folder nor a superevent id"),
+        (["show", "S240101z"], 3, "see `mma status`"),
+        (["show", "S240101z-Initial-20240101T000000-0123456789"], 3, "no version"),
+        (["simulate", "--event", "../x"], 1, "superevent_id is '../x'"),
+        (["demo", "--workspace", "no/such.yaml"], 2, "is missing"),
+        (["nonsense"], 2, "No such command"),
+    ],
+)
+def test_exit_codes(home: Home, arguments: list[str], code: int, said: str) -> None:
+    """Wrong usage is 2, what failed 1, nothing found 3; the reason is on standard error, without a traceback."""
+    result = mma(*arguments)
+    assert result.exit_code == code, result.output
+    assert said in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_replay_without_broker_says_what_to_set(home: Home, tmp_path: Path) -> None:
+    """Without broker and without --direct the command says which setting is missing."""
+    (tmp_path / "a.json").write_bytes(good("S240301a"))
+    result = mma("replay", tmp_path / "a.json")
+    assert result.exit_code == 2
+    assert "MMA_KAFKA_BOOTSTRAP" in result.stderr
+
+
+def test_doctor_with_a_broker(home: Home) -> None:
+    """With everything in place the doctor finds nothing failed and ends 0."""
+    with EmbeddedKafka() as kafka:
+        kafka.create_topic("igwn.gwalert")
+        findings = mma_json("doctor", MMA_KAFKA_BOOTSTRAP=kafka.bootstrap)
+    found = {finding["what"]: finding["verdict"] for finding in findings}
+    assert found["archive database"] == found["store"] == "ok"
+    assert found["stream gcn-gwalert"] == "ok"
+    assert "failed" not in found.values()
+    assert home.files() == {}
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Requests to brokers that do not answer are given up after a second."""
+    monkeypatch.setattr("mma_pipeline.adapters.kafka.REQUEST_TIMEOUT_S", 1.0)
+    return
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_doctor_without_broker(home: Home) -> None:
+    """A broker that does not answer is found, with exit code 1, and does not hide the other findings."""
+    (port,) = free_ports(1)
+    result = mma("doctor", "--json", MMA_KAFKA_BOOTSTRAP=f"127.0.0.1:{port}")
+    assert result.exit_code == 1
+    found = {finding["what"]: finding for finding in json.loads(result.stdout)}
+    assert [what for what, finding in found.items() if finding["verdict"] == "failed"] == ["brokers"]
+    assert "no broker answers" in found["brokers"]["detail"]
+    assert found["store"]["verdict"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [("MMA_ARCHIVE_URL", "nonsense", "database"), ("KAFKA_CLIENT_ID", "half-of-them", "brokers")],
+)
+def test_doctor_finds_wrong_settings(home: Home, name: str, value: str, what: str) -> None:
+    """A setting that cannot work is one failed finding in words, and exit code 1."""
+    result = mma("doctor", "--json", **{name: value})
+    assert result.exit_code == 1
+    failed = {f["what"]: f["detail"] for f in json.loads(result.stdout) if f["verdict"] == "failed"}
+    assert what in failed
+    assert value not in failed[what]
