@@ -133,7 +133,7 @@ def delete_test_alerts(
         published = _open()
         if published.dry_run:
             raise fail("DRY_RUN is set: nothing is called")
-        sites = [published.destination(config.name) for config in published.of_kind("gwtm")]
+        sites = [published.destinations[config.name] for config in published.of_kind("gwtm")]
         if not sites:
             raise fail("no GWTM destination is configured", Exit.NOTHING)
         if not yes:

@@ -5,8 +5,10 @@ depends on a product that was skipped would be skipped as well.
 """
 
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
+import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -183,22 +185,43 @@ def send_outbox(context: dg.OpExecutionContext, archive: ArchiveResource, store:
     if published.dry_run:
         context.log.info("DRY_RUN is set: nothing is sent")
         return
+    wrong = []
     for config in published.configs:
-        for item in published.publisher.run(config.name):
-            words = f"{item.destination} {item.kind} of {item.event_id}: {item.state}"
-            if item.state is State.DONE:
-                context.log.info(f"{words} {item.answer.get('reference')}")
-                event: type[dg.AssetMaterialization | dg.AssetObservation] = dg.AssetMaterialization
-            else:
-                context.log.warning(f"{words}: {item.error}")
-                event = dg.AssetObservation
-            context.log_event(event(ASSETS[config.kind], partition=item.partition_key, metadata=answer_metadata(item)))
+        try:
+            items = published.publisher.run(config.name)
+        except AdapterError as error:
+            wrong.append(f"{config.name}: {error}")
+            continue
+        for item in items:
+            _report(context, item, ASSETS[config.kind])
+    if wrong:
+        raise dg.Failure("; ".join(wrong), allow_retries=False)
+
+
+def _report(context: dg.OpExecutionContext, item: Publication, asset: str) -> None:
+    """Show a publication that was tried on its asset: a materialisation when the receiver has it."""
+    words = f"{item.destination} {item.kind} of {item.event_id}: {item.state}"
+    if item.state is State.DONE:
+        context.log.info(f"{words} {item.answer.get('reference')}")
+        event: type[dg.AssetMaterialization | dg.AssetObservation] = dg.AssetMaterialization
+    else:
+        context.log.warning(f"{words}: {item.error}")
+        event = dg.AssetObservation
+    context.log_event(event(asset, partition=item.partition_key, metadata=answer_metadata(item)))
 
 
 @dg.job(executor_def=dg.in_process_executor, description="Sends what waits in the outbox.")
 def publish_outbox() -> None:
     """The job of `send_outbox`."""
     send_outbox()
+
+
+def _outbox_key(due: Sequence[Publication], now_s: float) -> str:
+    """Run key for emptying the outbox: new when something else is due, and every ten minutes where nothing could be
+    claimed (a destination whose settings are wrong must not be the end of it)."""
+    rows = [(item.id, item.attempts, item.next_attempt.isoformat()) for item in due]
+    digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    return f"outbox:{int(now_s // 600)}:{digest[:16]}"
 
 
 @dg.sensor(
@@ -228,9 +251,7 @@ def publication_sensor(archive: ArchiveResource, store: StoreResource) -> dg.Sen
         for record, count in records
     ]
     if due:
-        first = due[0]
-        key = f"outbox:{first.id}:{first.attempts}:{first.next_attempt.isoformat()}"
-        requests.append(dg.RunRequest(run_key=key, job_name="publish_outbox"))
+        requests.append(dg.RunRequest(run_key=_outbox_key(due, time.time()), job_name="publish_outbox"))
     if not requests:
         return dg.SkipReason("nothing to publish")
     keys = [record.partition_key for record, _ in records]

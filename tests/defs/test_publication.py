@@ -187,6 +187,34 @@ def test_what_another_versions_run_sends_is_reported_too(house: House) -> None:
     assert [row["alert_type"] for row in house.server.alerts] == ["Preliminary", "Preliminary"]
 
 
+def test_a_wrong_setting_stops_no_other_destination(
+    house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A topic whose credential is half set fails with what to do; the site gets its row all the same."""
+    path = tmp_path / "publication.toml"
+    rule = "rule = { roles = ['observation'] }"
+    topic = f"[destinations.a]\nkind = 'hopskotch'\nurl = 'kafka://127.0.0.1:1/t'\n{rule}"
+    path.write_text(f"{topic}\n[destinations.site]\nkind = 'gwtm'\n{rule}\n")
+    monkeypatch.setenv("MMA_PUBLICATION_CONFIG", str(path))
+    monkeypatch.setenv("HOP_USERNAME", "somebody")
+    record = house.take("S230518h-PRELIMINARY*.json")
+    result = house.run("publish_version", record)
+    assert [e.step_key for e in result.all_events if e.is_step_failure] == ["hopskotch_publication"]
+    assert len(house.server.alerts) == 1
+    (stuck,) = house.tick().run_requests
+    assert not house.run("publish_outbox").success
+    # What comes due behind the one that cannot be sent makes a new request.
+    house.server.fail("query_alerts", "500")
+    later = house.take("S240112e-PRELIMINARY-2024-01-12T010901Z.json")
+    house.run("publish_version", later)
+    with house.archive.engine.begin() as connection:
+        connection.execute(outbox.publication.update().values(next_attempt=house.outbox()[0].created))
+    (other,) = house.tick().run_requests
+    assert other.run_key != stuck.run_key
+    house.run("publish_outbox")
+    assert {(p.destination, p.state) for p in house.outbox()} == {("site", State.DONE), ("a", State.PENDING)}
+
+
 def test_people_hear_of_a_failed_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that could not make its products is one message in the outbox of the webhook, without secrets."""
     record = take_in(house.archive, [next(ALERTS.glob("S230518h-PRELIMINARY*.json")).read_bytes()])[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -22,6 +22,26 @@ from .webhook import FAILURE
 #: A version is offered for publication by itself only so long after its message was received: what is older was
 #: replayed or belongs to a destination that is new, and goes out on a person's word alone.
 OFFERED_H = 24.0
+
+
+class _Destinations(Mapping[str, Destination]):
+    """Destinations by name, opened one by one, so that a wrong setting of one keeps no other from working."""
+
+    def __init__(self, configs: Sequence[DestinationConfig], env: Mapping[str, str]) -> None:
+        self._configs = {c.name: c for c in configs}
+        self._env = env
+        self._opened: dict[str, Destination] = {}
+
+    def __getitem__(self, name: str) -> Destination:
+        if name not in self._opened:
+            self._opened[name] = config.open_destination(self._configs[name], self._env)
+        return self._opened[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._configs)
+
+    def __len__(self) -> int:
+        return len(self._configs)
 
 
 @dataclass(frozen=True)
@@ -53,22 +73,15 @@ class Publications:
         return tuple(c for c in self.configs if c.kind == kind)
 
     @cached_property
-    def _opened(self) -> dict[str, Destination]:
-        return {}
-
-    def destination(self, name: str) -> Destination:
-        """A destination, opened once; raises ConfigurationError."""
-        if name not in self._opened:
-            chosen = next(c for c in self.configs if c.name == name)
-            self._opened[name] = config.open_destination(chosen, self.env)
-        return self._opened[name]
+    def destinations(self) -> Mapping[str, Destination]:
+        """The destinations by name, each opened when it is first asked for; that raises ConfigurationError."""
+        return _Destinations(self.configs, self.env)
 
     @property
     def publisher(self) -> Publisher:
-        """The publisher for all configured destinations."""
-        opened = {c.name: self.destination(c.name) for c in self.configs}
+        """The publisher for all configured destinations; one that cannot be opened stops no other."""
         told = [c for c in self.configs if c.kind == config.WEBHOOK and c.wants_failures]
-        return Publisher(self.archive.engine, opened, told_of_failures=told)
+        return Publisher(self.archive.engine, self.destinations, told_of_failures=told)
 
     def decide(
         self, record: VersionRecord, configs: Sequence[DestinationConfig], extras: Extras | None = None
@@ -84,7 +97,7 @@ class Publications:
 
     def preview(self, draft: Draft) -> Mapping[str, object]:
         """What a draft would send, without calling anything."""
-        return self.destination(draft.destination).preview(draft)
+        return self.destinations[draft.destination].preview(draft)
 
     def of_version(self, partition_key: str, names: Sequence[str]) -> list[Publication]:
         """Publications of a version at some destinations."""
