@@ -99,6 +99,11 @@ class CandidateSource:
         """Name of the candidate."""
         return self.record.candidate.name
 
+    @property
+    def withdrawn(self) -> bool:
+        """Whether the event was retracted, or has no map."""
+        return current_version(self.archive, self.key.event_id) is None
+
     @cached_property
     def version(self) -> VersionRecord:
         """The event's current version; raises NotFoundError where it was retracted or has no map."""

@@ -194,6 +194,9 @@ def test_a_new_map_scores_again_and_a_retraction_ends_it(house: House):
     house.alert(retraction)
     assert current_version(house.archive, EVENT) is None
     assert nights_for_new_maps(house.archive, [EVENT], now) == []
+    late = house.run(first[-1].partition_key)
+    assert late.success
+    assert late.asset_materializations_for_node("kilonova_probability") == []
 
 
 def test_unusable_messages_are_put_aside(house: House):

@@ -70,6 +70,10 @@ def kilonova_probability(
     """Score the candidate with all measurements up to this night."""
     started = time.perf_counter()
     source, target = CandidateSource(archive.open(), context.partition_key), store.open()
+    if source.withdrawn:
+        # A run that was queued before the retraction: nothing is wrong, there is nothing to score any more.
+        context.log.info(f"{context.partition_key}: {source.key.event_id} has no map any more, nothing is scored")
+        return
     result = source.assess()
     if result is None:
         context.log.info(f"{context.partition_key}: nothing was detected in griz after the merger yet")

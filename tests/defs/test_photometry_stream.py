@@ -1,0 +1,115 @@
+"""From a file through Kafka to the archive: `mma publish-photometry`, the sensor, its cursor."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from typer.testing import CliRunner
+
+from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
+from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.photometry_stream import photometry_stream
+from mma_pipeline.cli import app
+from mma_pipeline.defs.photometry import photometry_sensor
+from mma_pipeline.defs.resources import ArchiveResource
+
+TABLE = """time,magnitude,e_magnitude,band,upperlimit
+57983.003059500006,17.480130787100002,0.025,i,0
+57983.9770265,17.593,0.022,z,0
+57970.5,21.0,,r,1
+"""
+
+
+def run(*arguments: str) -> dict:
+    """The JSON answer of a command that must succeed."""
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def wired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An embedded broker and an archive, named by the environment."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("MMA_ARCHIVE_URL", f"sqlite:///{tmp_path / 'archive.db'}")
+    for name in ("HOP_USERNAME", "HOP_PASSWORD", "MMA_PHOTOMETRY_TOPICS"):
+        monkeypatch.delenv(name, raising=False)
+    with EmbeddedKafka() as kafka:
+        kafka.create_topic("mma.photometry")
+        monkeypatch.setenv("MMA_KAFKA_BOOTSTRAP", kafka.bootstrap)
+        yield tmp_path
+
+
+def tick(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
+    """One evaluation of the sensor."""
+    context = dg.build_sensor_context(cursor=cursor, instance=dg.DagsterInstance.ephemeral())
+    return photometry_sensor(context, archive=ArchiveResource())
+
+
+def test_file_to_archive(wired: Path):
+    """A published table arrives in the archive to the last digit, limits included, and is asked for once."""
+    path = wired / "AT2017gfo.csv"
+    path.write_text(TABLE)
+    sent = run("publish-photometry", str(path), "--ra", "197.45", "--dec", "-23.38", "--ebv", "0.105", "--simulated")
+    assert [row["mjd"] for row in sent["sent"]] == [57970.5, 57983.003059500006, 57983.9770265]
+    cursor, seen = None, 0
+    for _ in range(10):
+        answer = tick(cursor)
+        if isinstance(answer, dg.SensorResult):
+            cursor = answer.cursor
+        photometry = PhotometryArchive(Archive(f"sqlite:///{wired / 'archive.db'}", create=True))
+        seen = sum(len(photometry.measurements(c.candidate.name)) for c in photometry.candidates())
+        if seen == 3:
+            break
+    (limit, first, _) = [m.measurement for m in photometry.measurements("AT2017gfo")]
+    assert limit.upper_limit
+    assert (first.mjd, first.magnitude) == (57983.003059500006, 17.480130787100002)
+    assert photometry.candidate("AT2017gfo").simulated
+
+
+def test_score_of_a_file(tmp_path: Path):
+    """`mma kilonova score` gives one entry per night; a foreign column is mapped; a bad option ends with a message."""
+    path = tmp_path / "AT2017gfo.csv"
+    path.write_text(TABLE.replace("time,", "when,"))
+    answer = run("kilonova", "score", str(path), "--merger", "57982.5285", "--distance", "40", "--column", "time=when")
+    assert [entry["nights"] for entry in answer["scores"]] == [1, 2]
+    assert not answer["scores"][0]["sufficient"]
+    wrong = CliRunner().invoke(app, ["kilonova", "score", str(path), "--merger", "57982.5", "--column", "time"])
+    assert wrong.exit_code == 1
+
+
+def test_commands_say_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """No broker, no position, no file: an exit code that is not zero, and nothing is sent."""
+    monkeypatch.delenv("MMA_KAFKA_BOOTSTRAP", raising=False)
+    path = tmp_path / "AT2017gfo.csv"
+    path.write_text(TABLE)
+    assert CliRunner().invoke(app, ["publish-photometry", str(path)]).exit_code == 1
+    assert CliRunner().invoke(app, ["publish-photometry", str(path), "--ra", "1", "--dec", "1"]).exit_code == 2
+    assert CliRunner().invoke(app, ["publish-photometry", str(tmp_path / "none.csv")]).exit_code == 1
+    assert CliRunner().invoke(app, ["kilonova", "train", "--data", str(tmp_path / "none")]).exit_code == 3
+
+
+def test_settings_of_the_stream():
+    """Hopskotch with a full credential, whose group begins with the user; half of one is refused; nothing, None."""
+    config = photometry_stream({"HOP_USERNAME": "me", "HOP_PASSWORD": "secret-word", "MMA_PHOTOMETRY_TOPICS": "a, b"})
+    assert config is not None
+    assert config.topics == ("a", "b")
+    assert str(config.client["group.id"]).startswith("me-")
+    assert "secret-word" not in repr(config)
+    assert photometry_stream({}) is None
+    with pytest.raises(ConfigurationError, match="both"):
+        photometry_stream({"HOP_USERNAME": "me"})
+
+
+def test_simulated_counterpart_goes_the_same_way(tmp_path: Path):
+    """`mma simulate --kilonova` writes photometry labelled simulated that `mma kilonova score` reads."""
+    answer = run("simulate", str(tmp_path / "sim"), "--kilonova", "--order", "6", "--time", "2026-03-01T02:00:00", "--distance", "60")  # fmt: skip
+    (photometry,) = [f for f in answer["files"] if f.endswith(".photometry")]
+    assert json.loads(Path(photometry).read_bytes())["simulated"] is True
+    scores = run("kilonova", "score", photometry, "--merger", "61100.0833", "--distance", "60")["scores"]
+    assert scores[-1]["p_phot"] > 0.9
