@@ -158,8 +158,8 @@ class Stack:
         settings: dict[str, Any] = yaml.safe_load(source.read_text())
         settings["run_monitoring"] |= {
             "poll_interval_seconds": 3,
-            "start_timeout_seconds": 30,
-            "max_runtime_seconds": 60,
+            "start_timeout_seconds": 45,
+            "max_runtime_seconds": 120,
         }
         if self.warm:
             queue = self.folder / "queue"

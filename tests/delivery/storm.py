@@ -33,6 +33,7 @@ from tests.services.kafka import KafkaBroker
 from tests.services.postgres import PostgresServer
 
 TOPIC = "igwn.gwalert"
+TOPICS = (TOPIC, "mma.photometry")
 PARTITIONS = "alert_version"
 
 
@@ -231,7 +232,8 @@ def main() -> None:
     while time.monotonic() < end:
         folder = Path(tempfile.mkdtemp(prefix=f"mma-storm-{seed}-"))
         with KafkaBroker.running() as kafka, PostgresServer.running() as postgres:
-            kafka.create_topic(TOPIC)
+            for topic in TOPICS:
+                kafka.create_topic(topic)
             stack = Stack(folder, kafka, postgres, warm=not options.laptop)
             with stack.running():
                 report = Storm(stack, kafka, postgres, seed).rage(

@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
 from mma_pipeline.adapters.archive import Archive, ProductRecord
 from mma_pipeline.adapters.archive.retention import forget
@@ -17,6 +18,7 @@ from mma_pipeline.adapters.archive.transfer import export_archive, import_archiv
 from mma_pipeline.adapters.errors import PermanentError
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.adapters.store import Store
+from mma_pipeline.cli import app
 from mma_pipeline.cli.backfill import parse_range
 from mma_pipeline.cli.materialise import materialise
 from mma_pipeline.defs.ingest import ingest, parse_alert
@@ -187,6 +189,26 @@ def test_unfinished_version_gets_another_run(archive: Archive, deployment: dg.Da
     for record in archive.versions("S230603c"):
         assert materialise(deployment, record)
     assert isinstance(tick(), dg.SkipReason)
+
+
+def test_backfill_chooses_by_event_time_and_run(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By event it makes products and a second time changes no digest; by time and by observing run it finds the same."""
+    monkeypatch.setenv("MMA_ARCHIVE_URL", str(archive.engine.url))
+    monkeypatch.setenv("MMA_STORE_URL", (tmp_path / "products").as_uri())
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    key = min(record.partition_key for record in archive.versions("S230601a"))
+    for _ in range(2):
+        made = CliRunner().invoke(app, ["backfill", key, "--json"])
+        assert made.exit_code == 0, made.output
+        (entry,) = json.loads(made.stdout)
+        assert (entry["outcome"], entry["changed"]) == ("made", [])
+    assert CliRunner().invoke(app, ["backfill", key, "--missing"]).exit_code == 3
+    for choice in (["--between", "2023-06-01..2023-06-02"], ["--run", "O4a"], ["--all"]):
+        planned = CliRunner().invoke(app, ["backfill", *choice, "--dry-run"])
+        assert planned.output.count("would make") == 6, choice
+    assert CliRunner().invoke(app, ["backfill"]).exit_code == 2
 
 
 @pytest.mark.parametrize("text", ["2023-05-18", "2023-05-20..2023-05-18", "yesterday..today", ""])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.delivery.stack import Stack
-from tests.delivery.storm import TOPIC, Storm
+from tests.delivery.storm import TOPICS, Storm
 from tests.services.kafka import KafkaBroker
 from tests.services.postgres import PostgresServer
 
@@ -18,8 +18,9 @@ def test_every_message_once_whatever_is_killed(
 
     `make soak` does the same with 200 notices a round for an hour.
     """
-    kafka.create_topic(TOPIC)
+    for topic in TOPICS:
+        kafka.create_topic(topic)
     stack = Stack(tmp_path_factory.mktemp("storm"), kafka, postgres, warm=True)
     with stack.running():
-        report = Storm(stack, kafka, postgres, seed=11).rage(20, blows=6, every_s=(2, 6), settle_s=420)
+        report = Storm(stack, kafka, postgres, seed=11).rage(20, blows=6, every_s=(2, 6), settle_s=600)
     assert not report.problems, f"{report}\n{stack.log('daemon')}"
