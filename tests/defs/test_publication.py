@@ -99,6 +99,9 @@ def test_materialisation_shows_the_receivers_answer(house: House) -> None:
     row = house.server.alerts[0]
     assert row["area_90"] == pytest.approx(1002.05, rel=1e-3)
     assert row["area_50"] == pytest.approx(265.79, rel=1e-3)
+    # The site reads our own flat map, under the name that it counts.
+    assert row["skymap_fits_url"] == "fit/S230518h-Preliminary.fits.gz"
+    assert (house.store_folder / row["skymap_fits_url"]).is_file()
 
 
 def test_nothing_is_published_that_failed_a_check(house: House) -> None:
