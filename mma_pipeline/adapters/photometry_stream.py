@@ -16,17 +16,19 @@ HOPSKOTCH = "kafka.scimma.org:9092"
 def photometry_stream(env: Mapping[str, str]) -> StreamConfig | None:
     """How to read photometry; None where neither credentials nor a broker are set.
 
-    `MMA_PHOTOMETRY_TOPICS` lists the topics (commas; by default `mma.photometry`). With `HOP_USERNAME` and
-    `HOP_PASSWORD` they are Hopskotch's (SCRAM-SHA-512; a group id there must begin with the user name), else those of
-    `MMA_KAFKA_BOOTSTRAP`. `MMA_PHOTOMETRY_OFFSET_RESET` is where a new group begins. Raises ConfigurationError where
+    `MMA_PHOTOMETRY_TOPICS` lists the topics (commas). With `HOP_USERNAME` and `HOP_PASSWORD` they are Hopskotch's
+    (SCRAM-SHA-512; a group id there must begin with the user name), else those of `MMA_KAFKA_BOOTSTRAP`, by default
+    `mma.photometry`. `MMA_PHOTOMETRY_OFFSET_RESET` is where a new group begins. Raises ConfigurationError where
     only half of the credentials is set.
     """
-    topics = tuple(t.strip() for t in (env.get("MMA_PHOTOMETRY_TOPICS") or DEFAULT_TOPIC).split(",") if t.strip())
+    named = env.get("MMA_PHOTOMETRY_TOPICS")
+    topics = tuple(t.strip() for t in (named or DEFAULT_TOPIC).split(",") if t.strip())
     start = env.get("MMA_PHOTOMETRY_OFFSET_RESET") or "earliest"
     user, password = env.get("HOP_USERNAME"), env.get("HOP_PASSWORD")
     if bool(user) != bool(password):
         raise ConfigurationError("set both HOP_USERNAME and HOP_PASSWORD, the Hopskotch credential (`hop auth`)")
-    if user and password:
+    # The same credential serves publication: only named topics are read with it.
+    if user and password and named:
         client: dict[str, Any] = {
             "bootstrap.servers": env.get("MMA_HOP_BOOTSTRAP") or HOPSKOTCH,
             "security.protocol": "SASL_SSL",

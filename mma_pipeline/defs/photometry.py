@@ -150,8 +150,8 @@ def photometry_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResou
         return dg.SkipReason(str(error))
     if config is None:
         return dg.SkipReason(
-            "not connected: set HOP_USERNAME and HOP_PASSWORD (Hopskotch), or MMA_KAFKA_BOOTSTRAP for a broker "
-            "without authentication; MMA_PHOTOMETRY_TOPICS names the topics"
+            "not connected: set MMA_PHOTOMETRY_TOPICS with HOP_USERNAME and HOP_PASSWORD (Hopskotch), or "
+            "MMA_KAFKA_BOOTSTRAP for a broker without authentication"
         )
     reader = resident_reader(config)
     before, known_versions = decode_cursor(context.cursor)

@@ -102,6 +102,7 @@ def test_settings_of_the_stream():
     assert str(config.client["group.id"]).startswith("me-")
     assert "secret-word" not in repr(config)
     assert photometry_stream({}) is None
+    assert photometry_stream({"HOP_USERNAME": "me", "HOP_PASSWORD": "secret-word"}) is None
     with pytest.raises(ConfigurationError, match="both"):
         photometry_stream({"HOP_USERNAME": "me"})
 
