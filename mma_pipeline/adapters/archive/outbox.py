@@ -59,6 +59,10 @@ decision = sa.Table(
 _OPEN = (State.PENDING, State.SENDING)
 
 
+class LostClaimError(PermanentError):
+    """The publication was taken over by another publisher after the lease of this one had run out."""
+
+
 def enqueue(connection: sa.Connection, draft: Draft, now: datetime, *, hold_s: float = 0.0) -> bool:
     """Add a draft, in the caller's transaction; True where it is new.
 
@@ -71,7 +75,9 @@ def enqueue(connection: sa.Connection, draft: Draft, now: datetime, *, hold_s: f
     if known is not None:
         if known.provisional and not draft.provisional and known.state == State.PENDING and known.attempts == 0:
             values = {"payload": dict(draft.payload), "provisional": False, "next_attempt": now}
-            connection.execute(sa.update(table).where(where).values(values))
+            # A publisher may have claimed it since it was read: then its lease must not be touched.
+            untried = sa.and_(where, table.c.state == State.PENDING, table.c.attempts == 0)
+            connection.execute(sa.update(table).where(untried).values(values))
         return False
     connection.execute(
         sa.insert(table).values(
@@ -257,7 +263,7 @@ def due(connection: sa.Connection, now: datetime | None = None) -> list[Publicat
 def _update(connection: sa.Connection, item: Publication, token: str, values: Mapping[str, Any]) -> None:
     where = (publication.c.id == item.id, publication.c.claim == token)
     if connection.execute(sa.update(publication).where(*where).values(dict(values))).rowcount != 1:
-        raise PermanentError(f"publication {item.id} was taken over by another publisher: this one was too slow")
+        raise LostClaimError(f"publication {item.id} was taken over by another publisher: this one was too slow")
 
 
 def _publication(row: sa.Row[Any]) -> Publication:

@@ -102,6 +102,13 @@ class Publisher:
             return None
         item, token = claimed
         try:
+            self._attempt(item, token, target)
+        except outbox.LostClaimError as error:
+            _log.warning("%s", error)
+        return self._reread(item)
+
+    def _attempt(self, item: Publication, token: str, target: Destination) -> None:
+        try:
             if item.attempts > self._backoff.attempts:
                 raise PermanentError(
                     f"given up after {item.attempts - 1} attempts: {item.error or 'each ended in a crash'}"
@@ -114,9 +121,10 @@ class Publisher:
             self._note_answer(item, token, target.send(item))
         except NoticeError as error:
             self._note_failure(item, token, PermanentError(f"the payload cannot be read: {error}"), target)
+        except outbox.LostClaimError:
+            raise
         except AdapterError as error:
             self._note_failure(item, token, error, target)
-        return self._reread(item)
 
     def _note_answer(self, item: Publication, token: str, answer: Answer) -> None:
         with writing(self._engine) as connection:
