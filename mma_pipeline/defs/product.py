@@ -44,6 +44,8 @@ class FileSpec:
     content_type: str
     picture: bool = False
     """Whether the UI shows it as a picture."""
+    optional: bool = False
+    """Whether a product may leave it out, as a region that is unknown; never the product's first file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Made:
     """What a product's function returns."""
 
     files: Mapping[str, bytes]
-    """File name to content; exactly the files declared."""
+    """File name to content: the files declared, without optional ones that there is nothing to say in."""
     figures: Mapping[str, Any] = field(default_factory=dict)
     """Figures for people and for later products: JSON values, units in the names (`area_90_deg2`)."""
 
@@ -218,10 +220,10 @@ def _known(product: Product, source: Source, address: str) -> tuple[Mapping[str,
     own = source.record.partition_key
     for key in sorted(by_version, key=lambda k: k != own):
         found = by_version[key]
-        if any(spec.name not in found for spec in product.files):
+        if any(spec.name not in found and not spec.optional for spec in product.files):
             continue
         try:
-            records = [_adopt(source, spec, found[spec.name]) for spec in product.files]
+            records = [_adopt(source, spec, found[spec.name]) for spec in product.files if spec.name in found]
         except NotFoundError:
             # Somebody removed the file from the store: it is made again.
             continue
@@ -245,6 +247,8 @@ def _make(product: Product, source: Source, address: str) -> tuple[Mapping[str, 
     made = product.make(source)
     records = []
     for spec in product.files:
+        if spec.optional and spec.name not in made.files:
+            continue
         data = made.files[spec.name]
         stored = source.store.put(
             spec.key(source.record),
@@ -292,9 +296,9 @@ def _metadata(product: Product, source: Source, produced: _Produced) -> dict[str
     """What a materialisation says about itself."""
     origin = source.origin
     pictures = {
-        spec.name: picture(source.store, record.store_key)
-        for spec, record in zip(product.files, produced.records, strict=True)
-        if spec.picture
+        record.name: picture(source.store, record.store_key)
+        for record in produced.records
+        if any(spec.picture and spec.name == record.name for spec in product.files)
     }
     links = "\n".join(
         f"- [{record.store_key}]({source.store.url(record.store_key)}) ({record.size} bytes)"
@@ -327,6 +331,8 @@ def picture(store: Store, key: str) -> dg.MarkdownMetadataValue:
 def _value(value: Any) -> Any:
     if isinstance(value, dict | list):
         return dg.MetadataValue.json(value)
+    if isinstance(value, str) and "\n" in value:
+        return dg.MetadataValue.md(value)
     return value
 
 

@@ -7,10 +7,12 @@ from mma_pipeline.adapters.archive import VersionRecord
 from .assets.contours import contours
 from .assets.coverage import coverage
 from .assets.flat_skymap import flat_skymap
+from .assets.galaxies import galaxies
 from .assets.raw_alert import raw_alert
 from .assets.skymap import skymap
 from .assets.skymap_plot import skymap_plot
 from .assets.skymap_statistics import skymap_statistics
+from .assets.visibility import visibility
 from .product import Product
 
 PRODUCTS: tuple[Product, ...] = (
@@ -21,9 +23,13 @@ PRODUCTS: tuple[Product, ...] = (
     coverage,
     contours,
     skymap_plot,
+    galaxies,
+    visibility,
 )
 
 
 def expected_files(record: VersionRecord) -> set[str]:
     """Names of the files that a version has once everything that applies to it is made."""
-    return {spec.name for product in PRODUCTS if product.need.met(record) for spec in product.files}
+    return {
+        spec.name for product in PRODUCTS if product.need.met(record) for spec in product.files if not spec.optional
+    }

@@ -1,0 +1,206 @@
+"""`gcn.notices.icecube.lvk_nu_track_search`: JSON bytes to an `IceCubeNotice` and its version.
+
+Both the schema of today (`localization` with ra_dec_error, a number or a list) and the one before it (ra, dec and
+ra_uncertainty, a number or a list, in `localization` or beside it) are read. A notice without coincident events is a
+result too: an upper limit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from .errors import NoticeError
+from .fields import decode_json, finite, kind_of, number_at, object_at, time_at
+from .key import DIGEST_LENGTH, ICECUBE_LABEL, EventVersion, check_event_id
+
+_REFERENCE = "gcn.notices.LVK.alert"
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """A direction on the sky."""
+
+    ra: float
+    """Right ascension, deg."""
+    dec: float
+    """Declination, deg."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neutrino:
+    """One track in spatial and temporal coincidence with the event."""
+
+    time_offset: float | None
+    """Neutrino minus event time, s."""
+    direction: Direction | None
+    """Best fit; None where the notice gives none."""
+    radius: float | None
+    """Radius of the error circle, deg; the largest where several are given."""
+    containment: float | None
+    """Probability inside the circle, 0 to 1."""
+    systematic_included: bool | None
+    pval_generic: float | None
+    """P-value of the generic search for this track, 0 to 1, not corrected for trials."""
+    pval_bayesian: float | None
+    """P-value of the Bayesian search for this track, 0 to 1, not corrected for trials."""
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IceCubeNotice:
+    """One search of IceCube for neutrinos from a gravitational-wave event."""
+
+    event_id: str
+    """Superevent."""
+    reference: str
+    """LVK alert whose map was used, such as `S230914ak-2-Preliminary`."""
+    alert_time: datetime
+    """When the notice was made, UTC."""
+    trigger_time: datetime | None
+    """Time of the gravitational-wave event, UTC."""
+    observation_start: datetime | None
+    observation_stop: datetime | None
+    pval_generic: float | None
+    """P-value of the generic search, 0 to 1, not corrected for trials."""
+    pval_bayesian: float | None
+    """P-value of the Bayesian search, 0 to 1, not corrected for trials."""
+    neutrinos: tuple[Neutrino, ...]
+    """Empty for an upper limit."""
+    most_probable: Direction | None
+    flux_sensitivity: tuple[float, float] | None
+    """Time-integrated E² dN/dE over the 90 % region, least and greatest, GeV cm⁻²."""
+    energy_range: tuple[float, float] | None
+    """GeV."""
+
+    @property
+    def window_s(self) -> float | None:
+        """Length of the time window searched, s."""
+        if self.observation_start is None or self.observation_stop is None:
+            return None
+        return (self.observation_stop - self.observation_start).total_seconds()
+
+
+def parse_json(data: bytes) -> IceCubeNotice:
+    """Parse one notice as sent by GCN; raises NoticeError with the reason."""
+    return from_record(decode_json(data))
+
+
+def from_record(record: Mapping[str, Any]) -> IceCubeNotice:
+    """Build a notice from a decoded record; raises NoticeError with the reason."""
+    events = record.get("coincident_events")
+    if events is not None and not isinstance(events, list):
+        raise NoticeError(f"coincident_events is a {kind_of(events)} where a list belongs")
+    sensitivity = object_at(record, "neutrino_flux_sensitivity_range") or {}
+    return IceCubeNotice(
+        event_id=_event_id(record),
+        reference=_reference(record),
+        alert_time=time_at(record, "alert_datetime"),
+        trigger_time=_time(record, "trigger_time"),
+        observation_start=_time(record, "observation_start"),
+        observation_stop=_time(record, "observation_stop"),
+        pval_generic=_probability(record, "pval_generic"),
+        pval_bayesian=_probability(record, "pval_bayesian"),
+        neutrinos=tuple(_neutrino(event, i) for i, event in enumerate(events or ())),
+        most_probable=_direction(object_at(record, "most_probable_direction") or {}, "most_probable_direction"),
+        flux_sensitivity=_range(sensitivity, "flux_sensitivity"),
+        energy_range=_range(sensitivity, "sensitive_energy_range"),
+    )
+
+
+def version_of(notice: IceCubeNotice, data: bytes) -> EventVersion:
+    """Identity of the notice: event, label `IceCube`, its time, and a digest of the content whatever its layout."""
+    canonical = json.dumps(decode_json(data), sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]
+    created = notice.alert_time.astimezone(UTC).replace(microsecond=0)
+    return EventVersion(notice.event_id, created, ICECUBE_LABEL, digest)
+
+
+def _event_id(record: Mapping[str, Any]) -> str:
+    value = record.get("ref_ID")
+    if value is None:
+        value = _reference(record).partition("-")[0]
+    elif isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return check_event_id(value)
+
+
+def _reference(record: Mapping[str, Any]) -> str:
+    reference = object_at(record, "reference")
+    value = None if reference is None else reference.get(_REFERENCE)
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        raise NoticeError(f"reference.{_REFERENCE} is {kind_of(value)}: it must name the LVK alert")
+    return str(value)
+
+
+def _neutrino(event: object, place: int) -> Neutrino:
+    name = f"coincident_events[{place}]"
+    if not isinstance(event, Mapping):
+        raise NoticeError(f"{name} is a {kind_of(event)} where an object belongs")
+    where = event.get("localization")
+    if where is not None and not isinstance(where, Mapping):
+        raise NoticeError(f"{name}.localization is a {kind_of(where)} where an object belongs")
+    # The schema before kept the position beside the other values.
+    where = event if where is None else where
+    containment = _probability(where, "containment_probability", name)
+    systematic = where.get("systematic_included")
+    ids = event.get("id")
+    return Neutrino(
+        time_offset=number_at(event, "event_dt", f"{name}.event_dt"),
+        direction=_direction(where, name),
+        radius=_radius(where, name),
+        containment=containment,
+        systematic_included=systematic if isinstance(systematic, bool) else None,
+        pval_generic=_probability(event, "event_pval_generic", name),
+        pval_bayesian=_probability(event, "event_pval_bayesian", name),
+        ids=tuple(str(i)[:100] for i in ids) if isinstance(ids, list) else (str(ids)[:100],) if ids else (),
+    )
+
+
+def _direction(record: Mapping[str, Any], name: str) -> Direction | None:
+    ra, dec = number_at(record, "ra", f"{name}.ra"), number_at(record, "dec", f"{name}.dec")
+    if ra is None or dec is None:
+        return None
+    if not -90 <= dec <= 90:
+        raise NoticeError(f"{name}.dec is {dec}, not a declination in degrees")
+    return Direction(ra % 360.0, dec)
+
+
+def _radius(record: Mapping[str, Any], name: str) -> float | None:
+    for key in ("ra_dec_error", "ra_uncertainty"):
+        value = record.get(key)
+        if value is None or value == []:
+            continue
+        values = value if isinstance(value, list) else [value]
+        sizes = [finite(v, f"{name}.{key}") for v in values if v is not None]
+        if any(size <= 0 or size > 180 for size in sizes):
+            raise NoticeError(f"{name}.{key} is {value!r:.60}, not an angle in degrees")
+        if sizes:
+            return max(sizes)
+    return None
+
+
+def _probability(record: Mapping[str, Any], key: str, name: str | None = None) -> float | None:
+    value = record.get(key)
+    if value in (None, "null"):  # the text was sent for a while
+        return None
+    number = finite(value, f"{name}.{key}" if name else key)
+    if not 0 <= number <= 1:
+        raise NoticeError(f"{key} is {number}, not a probability")
+    return number
+
+
+def _time(record: Mapping[str, Any], key: str) -> datetime | None:
+    return None if record.get(key) is None else time_at(record, key)
+
+
+def _range(record: Mapping[str, Any], key: str) -> tuple[float, float] | None:
+    values = record.get(key)
+    if not isinstance(values, list) or len(values) != 2:
+        return None
+    low, high = (finite(v, key) for v in values)
+    return low, high

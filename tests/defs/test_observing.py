@@ -1,0 +1,162 @@
+"""Galaxies and visibility of a version in Dagster: made, left out with the reason, filled in later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from mma_pipeline.adapters.archive import Archive, Recorded, VersionRecord
+from mma_pipeline.adapters.catalog import build_index
+from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError
+from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.store import Store
+from mma_pipeline.adapters.tle import parse_tle
+from mma_pipeline.cli.materialise import materialise
+from mma_pipeline.defs import observing
+from mma_pipeline.defs.ingest import ingest, parse_alert
+from mma_pipeline.defs.products import expected_files
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+pytestmark = pytest.mark.skipif(not SHARED.exists(), reason=f"no real alerts: {SHARED} is not there")
+S230518H = SHARED / "gw_alerts" / "S230518h-PRELIMINARY-2023-05-18T133818Z.json"
+RETRACTION = SHARED / "gw_alerts" / "MS230425k-retraction.json"
+#: Fermi as it may have been on 2023-05-18: the elements of 2022 with another epoch and a checksum to match.
+LINE1 = "1 33053U 08029A   23138.40000000  .00001259  00000-0  54777-4 0  999"
+LINE2 = "2 33053  25.5816 188.2914 0012165   2.5099 357.5496 15.11835419757226"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty home of its own."""
+    for name in ("MMA_GALAXY_CATALOG", "MMA_ARCHIVE_URL", "MMA_STORE_URL", observing.OLD_CATALOG_CONFIG):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    return tmp_path
+
+
+def _record(place: Path, alert: Path) -> VersionRecord:
+    archive = Archive(f"sqlite:///{place / 'archive.db'}", create=True)
+    body = alert.read_bytes()
+    now = datetime(2024, 1, 1, tzinfo=UTC)
+    message = StreamMessage("test", "igwn.gwalert", 0, 0, body, None, (), None, now)
+    recorded = ingest(archive, message, parse_alert)
+    assert isinstance(recorded, Recorded)
+    return recorded.versions[0]
+
+
+def _products(place: Path, record: VersionRecord) -> dict[str, bytes]:
+    archive, store = Archive(f"sqlite:///{place / 'archive.db'}"), Store.open(place / "products")
+    return {p.name: store.get(p.store_key) for p in archive.products(record.partition_key)}
+
+
+def _catalog(place: Path) -> None:
+    rng = np.random.default_rng(3)
+    table = Table(
+        {
+            "objname": [f"NED {i}" for i in range(40_000)],
+            "ra": rng.uniform(0, 360, 40_000),
+            "dec": np.degrees(np.arcsin(rng.uniform(-1, 1, 40_000))),
+            "DistMpc": 600 * rng.uniform(0, 1, 40_000) ** (1 / 3),
+            "Mstar": 10 ** rng.normal(10, 0.5, 40_000),
+        }
+    )
+    table.write(place / "ned.fits")
+    build_index(place / "ned.fits", place / "galaxies")
+
+
+def _line1() -> str:
+    digits = sum(int(c) if c.isdigit() else c == "-" for c in LINE1)
+    return LINE1 + str(digits % 10)
+
+
+def test_without_catalog_and_elements_nothing_fails(place: Path) -> None:
+    """No catalog: no list, and none is expected. No elements: unknown is said, and no region file exists."""
+    record = _record(place, S230518H)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert materialise(instance, record)
+    made = _products(place, record)
+    assert "galaxies" not in made
+    assert "galaxies" not in expected_files(record)
+    assert expected_files(record) <= set(made)
+    told = json.loads(made["visibility"])
+    assert told["Fermi-GBM"]["state"] == "unknown"
+    assert "no orbital elements" in told["Fermi-GBM"]["reason"]
+    assert told["Fermi-LAT"]["probability"] is None
+    assert not {"Fermi", "LAT"} & set(made)
+    assert not list((place / "products").rglob("*-Fermi.json"))
+
+
+def test_galaxies_and_visibility_when_there_is_data(place: Path) -> None:
+    """With a catalog and elements kept: the list in all its forms, and the region at the name that the site reads."""
+    record = _record(place, S230518H)
+    _catalog(place)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert materialise(instance, record)
+        first = _products(place, record)
+        Store.open(place / "products")
+        observing.tle_archive(Store.open(place / "products")).keep(parse_tle(_line1() + "\n" + LINE2))
+        assert materialise(instance, record)
+        made = _products(place, record)
+        event = instance.get_latest_materialization_event(dg.AssetKey("galaxies"))
+    entries = json.loads(made["galaxies"])
+    assert len(entries) > 10
+    assert [e["rank"] for e in entries] == list(range(1, len(entries) + 1))
+    table = Table.read(made["galaxy_table"].decode().splitlines(), format="ascii.ecsv")
+    assert str(table["distance_density"].unit) == "1 / Mpc3"
+    assert list(table["name"][:5]) == [e["name"] for e in entries[:5]]
+    np.testing.assert_allclose(table["score"][: len(entries)], [e["score"] for e in entries], rtol=1e-5)
+    assert first["galaxies"] == made["galaxies"]
+    told = json.loads(made["visibility"])
+    assert told["Fermi-GBM"]["state"] in {"known", "off"}
+    assert (place / "products" / "fit" / "S230518h-Fermi.json").read_bytes() == made["Fermi"]
+    assert told["Fermi-LAT"]["state"] == "unknown"
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert "NED" in str(event.asset_materialization.metadata["best"].value)
+
+
+def test_retraction_has_neither(place: Path) -> None:
+    """A retraction has no list and no field of view, and nothing fails."""
+    _catalog(place)
+    record = _record(place, RETRACTION)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert materialise(instance, record)
+    assert not {"galaxies", "visibility"} & set(_products(place, record))
+
+
+def test_settings(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranking follows our variables, else the old listener's file; wrong values are named."""
+    ini = place / "gal_catalog_config.ini"
+    ini.write_text("[GALAXIES]\nCREDZONE = 0.5\nNGALAXIES = 7\nSENSITIVITY = 20.5\nMINL=1e40\nMAXL=1e42\n")
+    monkeypatch.setenv(observing.OLD_CATALOG_CONFIG, str(ini))
+    found = observing.galaxy_settings()
+    assert (found.choice.level, found.published) == (0.5, 7)
+    assert found.choice.detectability is not None
+    assert found.choice.detectability.limiting_magnitude == 20.5
+    monkeypatch.setenv("MMA_GALAXY_LEVEL", "0.9")
+    monkeypatch.setenv("MMA_GALAXY_WEIGHT", "none")
+    assert (observing.galaxy_settings().choice.level, observing.galaxy_settings().choice.weight) == (0.9, None)
+    monkeypatch.setenv("MMA_GALAXY_LEVEL", "ninety")
+    with pytest.raises(ConfigurationError, match="MMA_GALAXY_LEVEL"):
+        observing.galaxy_settings()
+    monkeypatch.setenv("MMA_GALAXY_CATALOG", str(place / "nowhere"))
+    with pytest.raises(NotFoundError, match="mma catalog import"):
+        observing.galaxy_catalog()
+
+
+def test_instruments_from_a_file(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More satellites come by a file; a file that cannot be used is said with the variable's name."""
+    path = place / "instruments.json"
+    path.write_text('[{"name": "SVOM-GRM", "file": "SVOM", "norad_id": 60086, "view": "unocculted"}]')
+    monkeypatch.setenv("MMA_INSTRUMENTS", str(path))
+    assert [i.name for i in observing.instruments()] == ["SVOM-GRM"]
+    path.write_text("[{}]")
+    with pytest.raises(ConfigurationError, match="MMA_INSTRUMENTS"):
+        observing.instruments()

@@ -1,0 +1,150 @@
+"""IceCube notices: both schemas, upper limits, what is refused, identity."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.icecube import parse_json, version_of
+
+EXAMPLE = (
+    Path(__file__).resolve().parents[2].parent / "shared" / "data" / "icecube" / "lvk_nu_track_search.example.json"
+)
+
+
+def _notice(**changes: Any) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "type": "IceCube LVK Alert Nu Track Search",
+        "reference": {"gcn.notices.LVK.alert": "S230914ak-2-Preliminary"},
+        "ref_ID": "S230914ak",
+        "alert_datetime": "2023-09-14T11:49:16.526Z",
+        "trigger_time": "2023-09-14T11:14:01Z",
+        "observation_start": "2023-09-14T11:05:41.000Z",
+        "observation_stop": "2023-09-14T11:22:21.000Z",
+        "pval_generic": 0.0191,
+        "pval_bayesian": None,
+        "coincident_events": [
+            {
+                "event_dt": 12.91,
+                "localization": {"ra": 17.48, "dec": 16.15, "ra_dec_error": 0.5, "containment_probability": 0.9},
+                "id": ["138590_39138551"],
+            }
+        ],
+    }
+    return {key: value for key, value in (record | changes).items() if value is not ...}
+
+
+def _bytes(**changes: Any) -> bytes:
+    return json.dumps(_notice(**changes)).encode()
+
+
+@pytest.mark.skipif(not EXAMPLE.exists(), reason=f"{EXAMPLE} is not there")
+def test_the_published_example() -> None:
+    """Every value of the schema's own example is kept, with its unit."""
+    found = parse_json(EXAMPLE.read_bytes())
+    assert (found.event_id, found.reference) == ("S230914ak", "S230914ak-2-Preliminary")
+    assert found.trigger_time == datetime(2023, 9, 14, 11, 14, 1, tzinfo=UTC)
+    assert found.window_s == 1000.0
+    assert (found.pval_generic, found.pval_bayesian) == (0.0191, 0.0549)
+    first, second = found.neutrinos
+    assert (first.time_offset, first.radius, first.containment) == (12.91, 0.5, 0.9)
+    assert second.direction is not None
+    assert (second.direction.ra, second.direction.dec) == (13.82, 18.66)
+    assert second.pval_bayesian == 0.0656
+    assert first.pval_bayesian is None
+    assert first.ids == ("138590_39138551",)
+    assert found.most_probable is not None
+    assert found.flux_sensitivity == (0.0277, 0.647)
+    assert found.energy_range == (542, 23_000_000)
+
+
+@pytest.mark.parametrize(
+    ("event", "radius"),
+    [
+        ({"localization": {"ra": 1.0, "dec": 2.0, "ra_dec_error": [0.4, 0.6]}}, 0.6),
+        ({"localization": {"ra": 1.0, "dec": 2.0, "ra_uncertainty": [0.51], "uncertainty_shape": "circle"}}, 0.51),
+        ({"ra": 1.0, "dec": 2.0, "ra_uncertainty": [0.51]}, 0.51),
+        ({"ra": 361.0, "dec": 2.0, "ra_uncertainty": 0.3}, 0.3),
+        ({"localization": {"ra": 1.0, "dec": 2.0}}, None),
+        ({"localization": {"ra": 1.0, "dec": 2.0, "ra_uncertainty": []}}, None),
+    ],
+)
+def test_positions_of_every_schema(event: dict[str, Any], radius: float | None) -> None:
+    """Number or list, old or new name, inside `localization` or beside it: the position is never lost."""
+    (found,) = parse_json(_bytes(coincident_events=[event])).neutrinos
+    assert found.direction is not None
+    assert (found.direction.ra, found.direction.dec) == (1.0, 2.0)
+    assert found.radius == radius
+
+
+@pytest.mark.parametrize("events", [[], None, ...])
+def test_a_notice_without_events_is_a_result(events: Any) -> None:
+    """No coincidence is an upper limit, not nothing."""
+    found = parse_json(_bytes(coincident_events=events, most_probable_direction=None))
+    assert found.neutrinos == ()
+    assert found.most_probable is None
+    assert found.pval_generic == 0.0191
+
+
+@pytest.mark.parametrize("reference", ["S230914ak-2-Preliminary", 4642])
+def test_reference_may_be_text_or_number(reference: str | int) -> None:
+    """The old example has an integer where the new one has a name."""
+    assert parse_json(_bytes(reference={"gcn.notices.LVK.alert": reference})).reference == str(reference)
+
+
+def test_superevent_from_the_reference_where_the_id_is_missing() -> None:
+    """Without ref_ID the superevent is read from the reference."""
+    assert parse_json(_bytes(ref_ID=...)).event_id == "S230914ak"
+    assert parse_json(_bytes(pval_generic="null")).pval_generic is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ref_ID": "../../x"},
+        {"ref_ID": 12},
+        {"reference": ...},
+        {"reference": {"gcn.notices.LVK.alert": None}},
+        {"reference": "S230914ak"},
+        {"alert_datetime": ...},
+        {"alert_datetime": "yesterday"},
+        {"pval_generic": 1.5},
+        {"pval_generic": "small"},
+        {"coincident_events": {}},
+        {"coincident_events": [None]},
+        {"coincident_events": [{"localization": []}]},
+        {"coincident_events": [{"localization": {"ra": 1, "dec": 91}}]},
+        {"coincident_events": [{"localization": {"ra": 1, "dec": 2, "ra_dec_error": -1}}]},
+        {"coincident_events": [{"localization": {"ra": "1", "dec": 2}}]},
+        {"most_probable_direction": [1, 2]},
+    ],
+)
+def test_wrong_values_are_refused_with_the_reason(changes: dict[str, Any]) -> None:
+    """A value that would reach a file name, a number or a map wrongly stops the notice, with its name in the reason."""
+    with pytest.raises(NoticeError) as caught:
+        parse_json(_bytes(**changes))
+    assert len(str(caught.value)) > 10
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'{"pval_generic": NaN}', b"Unknown topic"])
+def test_bodies_that_are_no_notice(body: bytes) -> None:
+    """Empty, cut, not UTF-8, not JSON, not an object: refused."""
+    with pytest.raises(NoticeError):
+        parse_json(body)
+
+
+def test_identity_depends_on_content_alone() -> None:
+    """The same notice written in another order is the same version; another p-value is another."""
+    body = _bytes()
+    notice = parse_json(body)
+    turned = json.dumps(dict(reversed(_notice().items())), indent=2).encode()
+    key = version_of(notice, body).partition_key
+    assert key.startswith("S230914ak-IceCube-20230914T114916-")
+    assert version_of(parse_json(turned), turned).partition_key == key
+    other = _bytes(pval_generic=0.02)
+    assert version_of(parse_json(other), other).partition_key != key
