@@ -5,6 +5,8 @@ from __future__ import annotations
 from .app import app
 from .archive import archive
 from .backfill import backfill
+from .catalog import catalog
+from .crossmatch import crossmatch
 from .demo import demo
 from .doctor import doctor
 from .health import alive, metrics
@@ -30,6 +32,8 @@ app.add_typer(storage, name="storage")
 app.command()(publish_photometry)
 app.add_typer(kilonova, name="kilonova")
 app.add_typer(archive, name="archive")
+app.add_typer(catalog, name="catalog")
+app.command()(crossmatch)
 app.command()(backfill)
 app.command()(worker)
 app.command()(alive)

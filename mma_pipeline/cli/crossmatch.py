@@ -1,0 +1,114 @@
+"""`mma crossmatch`: where positions lie in the newest map of an event."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .app import Exit, JsonOption, console, errors
+
+
+def crossmatch(
+    event: Annotated[str, typer.Argument(help="Superevent id (newest map) or partition key of a version.")],
+    ra: Annotated[float | None, typer.Option(help="Right ascension, deg.")] = None,
+    dec: Annotated[float | None, typer.Option(help="Declination, deg.")] = None,
+    distance: Annotated[float | None, typer.Option(help="Luminosity distance, Mpc.")] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="CSV or ECSV with columns ra, dec, optionally distance (Mpc) and name.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Searched probability and area, 2-D and 3-D credible level, offset of a position or of a table of candidates."""
+    if (table is None) == (ra is None or dec is None):
+        errors.print("give --ra and --dec, or --table FILE")
+        raise typer.Exit(Exit.USAGE)
+    from mma_pipeline.adapters import settings
+    from mma_pipeline.adapters.archive import Archive
+    from mma_pipeline.adapters.errors import AdapterError
+    from mma_pipeline.adapters.store import Store
+    from mma_pipeline.defs.source import Source
+    from mma_pipeline.science.crossmatch import crossmatch as match
+    from mma_pipeline.science.sphere import PositionError
+
+    try:
+        archive, store = (
+            Archive(settings.archive_url(os.environ), create=True),
+            Store.open(settings.store_url(os.environ)),
+        )
+        key = _newest(archive, event)
+        if key is None:
+            errors.print(f"{event} has no version with a map in the archive", markup=False)
+            raise typer.Exit(Exit.NOTHING)
+        names, ras, decs, distances = ([None], [ra], [dec], [distance]) if table is None else _read(table)
+        known = [math.nan if d is None else d for d in distances]
+        found = match(Source(archive, store, key).skymap, ras, decs, known if any(d == d for d in known) else None)  # type: ignore[arg-type]
+    except (AdapterError, PositionError, ValueError, OSError) as error:
+        errors.print(str(error), markup=False)
+        raise typer.Exit(Exit.FAILED) from error
+    columns = {
+        "searched_prob": found.searched_prob,
+        "searched_area_deg2": found.searched_area,
+        "offset_deg": found.offset,
+        "probdensity_per_sr": found.probdensity,
+        "searched_prob_vol": found.searched_prob_vol,
+        "searched_vol_mpc3": found.searched_vol,
+    }
+    rows: list[dict[str, Any]] = []
+    for i, (name, x, y, d) in enumerate(zip(names, ras, decs, distances, strict=True)):
+        values = {c: None if v is None or not math.isfinite(v[i]) else float(v[i]) for c, v in columns.items()}
+        rows.append({"name": name, "ra_deg": x, "dec_deg": y, "distance_mpc": d, **values})
+    if as_json:
+        typer.echo(json.dumps({"version": key, "positions": rows}))
+        return
+    _print(key, rows)
+
+
+def _newest(archive: Any, event: str) -> str | None:
+    versions = [v for v in archive.versions() if event in {v.version.event_id, v.partition_key}]
+    versions = [v for v in versions if v.facts.get("skymap_sha256")]
+    own = [v for v in versions if not v.version.is_external] or versions
+    return max(own, key=lambda v: v.version.created).partition_key if own else None
+
+
+def _read(path: Path) -> tuple[list[str | None], list[float], list[float], list[float | None]]:
+    import pandas as pd
+
+    frame = pd.read_csv(path, comment="#", sep=r"\s+" if path.suffix == ".ecsv" else ",")
+    missing = {"ra", "dec"} - set(frame.columns)
+    if missing:
+        raise ValueError(f"{path} has no column {', '.join(sorted(missing))}")
+    count = len(frame)
+    names = [str(n) for n in frame["name"]] if "name" in frame else [None] * count
+    values = pd.to_numeric(frame["distance"], errors="coerce") if "distance" in frame else [math.nan] * count
+    distances = [None if d != d or d <= 0 else float(d) for d in values]
+    return list(names), [float(v) for v in frame["ra"]], [float(v) for v in frame["dec"]], distances
+
+
+def _print(key: str, rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(title=Text(key))
+    heads = (
+        "name",
+        "RA, deg",
+        "Dec, deg",
+        "Mpc",
+        "2-D level",
+        "area, deg²",
+        "offset, deg",
+        "3-D level",
+        "volume, Mpc³",
+    )
+    keys = ("ra_deg", "dec_deg", "distance_mpc", "searched_prob", "searched_area_deg2", "offset_deg")
+    for head in heads:
+        shown.add_column(head)
+    for row in rows:
+        values = [row[k] for k in (*keys, "searched_prob_vol", "searched_vol_mpc3")]
+        shown.add_row(Text(row["name"] or "-"), *("-" if v is None else f"{v:.5g}" for v in values))
+    console.print(shown)
