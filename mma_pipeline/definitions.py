@@ -27,6 +27,7 @@ from mma_pipeline.defs.retention import retention, retention_schedule
 from mma_pipeline.defs.sensors import stream_sensor
 from mma_pipeline.defs.streams import STREAMS
 from mma_pipeline.defs.unfinished import unfinished_versions_sensor
+from mma_pipeline.defs.visibility_fill import visibility_products, visibility_sensor
 
 defs = dg.Definitions(
     assets=[
@@ -46,7 +47,15 @@ defs = dg.Definitions(
         pipeline_health_asset,
     ],
     asset_checks=[nothing_wrong],
-    jobs=[alert_products, publication_job, publish_outbox, candidate_products, retention, completeness_job],
+    jobs=[
+        alert_products,
+        publication_job,
+        publish_outbox,
+        candidate_products,
+        retention,
+        completeness_job,
+        visibility_products,
+    ],
     sensors=[
         *(stream_sensor(stream) for stream in STREAMS),
         publication_sensor,
@@ -54,6 +63,7 @@ defs = dg.Definitions(
         photometry_sensor,
         unfinished_versions_sensor,
         pipeline_health_sensor,
+        visibility_sensor,
     ],
     schedules=[retention_schedule, completeness_schedule],
     resources={

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -19,9 +19,10 @@ from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.adapters.tle import parse_tle
 from mma_pipeline.cli.materialise import materialise
-from mma_pipeline.defs import observing
+from mma_pipeline.defs import observing, visibility_fill
 from mma_pipeline.defs.ingest import ingest, parse_alert
 from mma_pipeline.defs.products import expected_files
+from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(not SHARED.exists(), reason=f"no real alerts: {SHARED} is not there")
@@ -160,3 +161,30 @@ def test_instruments_from_a_file(place: Path, monkeypatch: pytest.MonkeyPatch) -
     path.write_text("[{}]")
     with pytest.raises(ConfigurationError, match="MMA_INSTRUMENTS"):
         observing.instruments()
+
+
+def test_unknown_is_filled_in_later(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once elements can be had, the sensor keeps them and asks for the versions that waited, once; else it waits."""
+    record = _record(place, S230518H)
+    monkeypatch.setattr(visibility_fill, "LOOK_BACK", timedelta(days=36500))
+    monkeypatch.setenv("MMA_TLE_SOURCE", str(place / "nowhere.tle"))
+    monkeypatch.setenv("MMA_FT2_SOURCE", "")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert materialise(instance, record)
+
+        def tick() -> object:
+            context = dg.build_sensor_context(
+                instance, resources={"archive": ArchiveResource(), "store": StoreResource()}
+            )
+            return visibility_fill.visibility_sensor(context)
+
+        assert isinstance(tick(), dg.SkipReason)
+        (place / "fermi.tle").write_text(_line1() + "\n" + LINE2)
+        monkeypatch.setenv("MMA_TLE_SOURCE", f"{place / 'nowhere.tle'},{place / 'fermi.tle'}")
+        asked = tick()
+        assert isinstance(asked, dg.SensorResult)
+        assert asked.run_requests is not None
+        assert [r.partition_key for r in asked.run_requests] == [record.partition_key]
+        assert materialise(instance, record)
+        assert isinstance(tick(), dg.SkipReason)
+    assert json.loads(_products(place, record)["visibility"])["Fermi-GBM"]["state"] in {"known", "off"}
