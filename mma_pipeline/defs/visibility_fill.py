@@ -53,7 +53,7 @@ def visibility_sensor(
     problems = [] if not waiting else fetch_missing(target, waiting, now)
     for problem in problems:
         context.log.warning(problem)
-    requests = []
+    requests: list[dg.RunRequest] = []
     for record in waiting:
         source = Source(opened, target, record.partition_key)
         states = "-".join(fov.state.value for fov in fields_of_view(source))
