@@ -7,6 +7,7 @@ same content was made before by the same code, for whatever version, its files a
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
 import base64
 import hashlib
+import io
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ from .source import Source
 OWNERS = ["team:multi-messenger"]
 #: Partitions that one run of a backfill takes: a process per alert would spend its time starting.
 BATCH = 50
+#: Width of the window in which the UI shows a picture, pixels.
+PICTURE_WIDTH = 1120
 #: A store or database that is away for a moment is tried again within the run; the run itself is retried later.
 RETRY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
@@ -323,9 +326,22 @@ def _metadata(product: Product, source: Source, produced: _Produced) -> dict[str
 
 
 def picture(store: Store, key: str) -> dg.MarkdownMetadataValue:
-    """A PNG of the store as the UI shows it, inside the metadata."""
-    encoded = base64.b64encode(store.get(key)).decode()
+    """A PNG of the store as the UI shows it, inside the metadata, no wider than the UI's window for it."""
+    encoded = base64.b64encode(_fitted(store.get(key))).decode()
     return dg.MetadataValue.md(f"![{key.rpartition('/')[2]}](data:image/png;base64,{encoded})")
+
+
+def _fitted(png: bytes) -> bytes:
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(png))
+    if image.width <= PICTURE_WIDTH:
+        return png
+    size = (PICTURE_WIDTH, round(image.height * PICTURE_WIDTH / image.width))
+    small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS).quantize(256, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    small.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def _value(value: Any) -> Any:

@@ -213,7 +213,9 @@ def test_migrated_schema_is_the_declared_one(url: str) -> None:
     migrate(engine)
     assert current_revision(engine) == head_revision()
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "target_metadata": metadata})
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "target_metadata": metadata, "version_table": "mma_alembic_version"}
+        )
         assert compare_metadata(context, metadata) == []
 
 
@@ -224,7 +226,7 @@ def test_old_or_missing_schema_is_a_clear_error(url: str) -> None:
     Archive(url, create=True)
     engine = open_engine(url)
     with engine.begin() as connection:
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
+        connection.execute(sa.text("UPDATE mma_alembic_version SET version_num = '0000'"))
     with pytest.raises(PermanentError, match=r"is at schema 0000, this code needs \d{4}"):
         Archive(url)
 
@@ -234,7 +236,7 @@ def test_database_of_newer_code_is_refused(url: str) -> None:
     Archive(url, create=True)
     engine = open_engine(url)
     with engine.begin() as connection:
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(sa.text("UPDATE mma_alembic_version SET version_num = '9999'"))
     for create in (False, True):
         with pytest.raises(PermanentError, match="9999"):
             Archive(url, create=create)
