@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,13 @@ from .app import JsonOption, clear_errors, console, print_json
 
 if TYPE_CHECKING:
     from mma_pipeline.notices.model import LvkNotice
+
+
+class Shape(StrEnum):
+    """Outline of a simulated region; the science says what each is, and costs seconds to import."""
+
+    BLOB = "blob"
+    ARC = "arc"
 
 
 def simulate(
@@ -29,6 +37,10 @@ def simulate(
     max_order: Annotated[
         int, typer.Option("--order", help="Finest HEALPix order of the maps (11: as BAYESTAR sends).", min=5, max=14)
     ] = 10,
+    area: Annotated[
+        float, typer.Option(help="90 % area of the update, deg²; earlier regions are larger in proportion.", min=0.01)
+    ] = 28.0,
+    shape: Annotated[Shape, typer.Option(help="Shape of the initial and later regions.")] = Shape.BLOB,
     retracted: Annotated[bool, typer.Option("--retracted", help="A candidate that is retracted instead.")] = False,
     kilonova: Annotated[
         bool, typer.Option("--kilonova", help="Also photometry of a counterpart, labelled simulated.")
@@ -42,6 +54,7 @@ def simulate(
     Send them with `mma replay FOLDER/*.json`, and the photometry of --kilonova with `mma publish-photometry`.
     """
     from mma_pipeline.notices import lvk
+    from mma_pipeline.science.simulation import Shape as RegionShape
     from mma_pipeline.science.simulation import simulate_event, simulate_retracted
 
     merger = (time or datetime.now(UTC)).replace(tzinfo=UTC, microsecond=0)
@@ -50,7 +63,15 @@ def simulate(
         notices = (
             simulate_retracted(name, time=merger, seed=seed, max_order=max_order)
             if retracted
-            else simulate_event(name, time=merger, seed=seed, distance=distance, max_order=max_order)
+            else simulate_event(
+                name,
+                time=merger,
+                seed=seed,
+                distance=distance,
+                max_order=max_order,
+                area_90=area,
+                shape=RegionShape(shape.value),
+            )
         )
     folder.mkdir(parents=True, exist_ok=True)
     written = []

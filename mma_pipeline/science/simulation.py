@@ -26,6 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 #: split, round by round; seven rounds reach order 11 and 19,200 rows.
 BASE_ORDER = 4
 _SPLIT = 12 * 4**BASE_ORDER // 4
+_LARGEST_DEG2 = 20_000.0
 
 
 class Shape(StrEnum):
@@ -62,8 +63,8 @@ def simulate_skymap(spec: MapSpec, *, name: str, time: datetime) -> SkyMap:
     """
     if not -90 <= spec.dec <= 90:
         raise ValueError(f"declination {spec.dec} is outside -90 to 90 degrees")
-    if not 0 < spec.area_90 <= 20_000:
-        raise ValueError(f"a 90 % area of {spec.area_90} deg² is outside 0 to 20,000")
+    if not 0 < spec.area_90 <= _LARGEST_DEG2:
+        raise ValueError(f"a 90 % area of {spec.area_90} deg² is outside 0 to {_LARGEST_DEG2:,.0f}")
     if not BASE_ORDER <= spec.max_order <= 20:
         raise ValueError(f"order {spec.max_order} is outside {BASE_ORDER} to 20")
     density = _density(spec)
@@ -88,11 +89,19 @@ def simulate_skymap(spec: MapSpec, *, name: str, time: datetime) -> SkyMap:
 
 
 def simulate_event(
-    superevent_id: str, *, time: datetime, seed: int, distance: float = 120.0, max_order: int = 10
+    superevent_id: str,
+    *,
+    time: datetime,
+    seed: int,
+    distance: float = 120.0,
+    max_order: int = 10,
+    area_90: float = 28.0,
+    shape: Shape = Shape.BLOB,
 ) -> list[LvkNotice]:
     """The notices of one binary neutron star merger as a live stream sends them.
 
-    Early warning, preliminary, the second preliminary with the identical map, initial, update with a smaller region,
+    `distance` in Mpc; `area_90` is the 90 % area of the update, deg², to which the regions of the notices before it
+    shrink in fixed proportions; `shape` is that of the initial and later regions. Early warning, preliminary, the second preliminary with the identical map, initial, update with a smaller region,
     and a further update with an external coincidence and its combined map. The same arguments give the same notices.
     Raises NoticeError for an id that is none.
     """
@@ -114,11 +123,14 @@ def simulate_event(
         )
         return encode_skymap(simulate_skymap(spec, name=superevent_id, time=time))
 
-    early = sky(1800, distance * 1.2, min(max_order, 8), Shape.ARC)
-    preliminary = sky(420, distance * 1.1, max_order, Shape.ARC)
-    initial = sky(160, distance, max_order, Shape.BLOB)
-    update = sky(28, distance, max_order, Shape.BLOB)
-    combined = sky(9, distance, max_order, Shape.BLOB)
+    def area(share: float) -> float:
+        return min(area_90 * share / 28, _LARGEST_DEG2)
+
+    early = sky(area(1800), distance * 1.2, min(max_order, 8), Shape.ARC)
+    preliminary = sky(area(420), distance * 1.1, max_order, Shape.ARC)
+    initial = sky(area(160), distance, max_order, shape)
+    update = sky(area(28), distance, max_order, shape)
+    combined = sky(area(9), distance, max_order, shape)
     grb = ExternalCoincidence(
         gcn_notice_id=str(700_000_000 + seed % 1000),
         ivorn="ivo://simulated/Fermi#GBM",

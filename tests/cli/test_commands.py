@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
 from mma_pipeline.cli import app
+from mma_pipeline.science.skymap import decode_skymap
 from tests.alerts import alert, body
 from tests.defs.malformed import good, tiny_map, with_event, with_top
 from tests.homes import Home
@@ -66,8 +69,6 @@ def test_simulated_alerts_follow_the_schema(simulated: list[Path], tmp_path: Pat
 
 def test_simulated_areas_are_those_asked_for(simulated: list[Path], tmp_path: Path) -> None:
     """ligo.skymap finds the 90 % areas and distances that the simulation sets out to make (its docstring: blobs closely)."""
-    import base64
-
     from ligo.skymap.io import read_sky_map
     from ligo.skymap.postprocess.crossmatch import crossmatch
 
@@ -257,3 +258,18 @@ def test_doctor_finds_wrong_settings(home: Home, name: str, value: str, what: st
     failed = {f["what"]: f["detail"] for f in json.loads(result.stdout) if f["verdict"] == "failed"}
     assert what in failed
     assert value not in failed[what]
+
+
+@pytest.mark.parametrize("shape", ["blob", "arc"])
+def test_simulate_takes_size_and_shape(tmp_path: Path, shape: str) -> None:
+    """The update's region has the size asked for: an ellipse and an arc alike; both have distances."""
+    area = 60.0
+    options = ("--time", "2024-03-01T12:00:00", "--order", 9, "--area", area, "--shape", shape)
+    files = mma_json("simulate", tmp_path, *options)["files"]
+    update = json.loads(Path(files[4]).read_text())
+    skymap = decode_skymap(base64.b64decode(update["event"]["skymap"]))
+    rank = np.argsort(-skymap.probdensity)
+    rows = rank[: np.searchsorted(np.cumsum(skymap.prob[rank]), 0.9)]
+    found = float(np.sum(skymap.area[rows])) * (180 / np.pi) ** 2
+    assert found == pytest.approx(area, rel=0.03)
+    assert skymap.is_3d
