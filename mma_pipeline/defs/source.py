@@ -65,6 +65,14 @@ class Source:
         """The version's map, decoded from the `skymap` product; raises NotFoundError where that is missing."""
         return _decoded(self.store, self.product("skymap"))
 
+    @cached_property
+    def skymap_as_sent(self) -> SkyMap | None:
+        """The version's map, decoded from the message: for products that apply without a map too; None where absent."""
+        from mma_pipeline.science.skymap import decode_skymap
+
+        data = self.skymap_bytes
+        return None if data is None else decode_skymap(data)
+
     def product(self, name: str) -> ProductRecord:
         """A file of this version made before; raises NotFoundError where it is missing."""
         found = self.archive.product(self.record.partition_key, name)

@@ -138,7 +138,7 @@ def test_alert_without_map(home: Home) -> None:
     (version,) = home.receive(json.dumps(record).encode())
     result = home.make(version)
     assert result.success
-    assert set(_materialisations(result)) == {"raw_alert"}
+    assert set(_materialisations(result)) == {"raw_alert", "visibility"}
 
 
 def test_external_coincidence_beside_its_parent(home: Home) -> None:

@@ -64,8 +64,9 @@ def _make(source: Source) -> Made:
     files: dict[str, bytes] = {}
     summary: dict[str, Any] = {}
     figures: dict[str, Any] = {}
+    skymap = source.skymap_as_sent
     for fov in fields_of_view(source):
-        inside = fov.probability(source.skymap) if source.skymap_sha256 else None
+        inside = None if skymap is None else fov.probability(skymap)
         name = fov.instrument.file
         summary[fov.instrument.name] = {
             "state": fov.state.value,
@@ -105,7 +106,8 @@ visibility = Product(
     code_version="1",
     group="observing",
     kinds=frozenset({"astropy", "json"}),
-    deps=("skymap",),
+    # Not of the map: an alert without one was seen by somebody all the same.
+    deps=("raw_alert",),
     need=Need("the time of the event", _has_time),
     files=(
         own_file("visibility", "visibility.json", "application/json"),
