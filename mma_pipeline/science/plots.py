@@ -143,7 +143,8 @@ def _draw_near(axes: Axes, skymap: SkyMap, contours: Mapping[int, Lines], marker
     grid = (np.arange(width) + 0.5) / width * 2 * edge - edge
     x, y = np.meshgrid(grid, grid)
     density = _density(skymap, *frame.inverse(x, y))
-    _image(axes, density, (-edge, edge, -edge, edge), float(np.nanmax(density)))
+    # A region smaller than a pixel of the picture may fall between them all.
+    _image(axes, density, (-edge, edge, -edge, edge), float(density.max()) or float(skymap.probdensity.max()))
     step = _step(radius)
     parallels = np.arange(-90 + step, 90, step)
     shown = parallels[np.abs(parallels - dec0) < radius * 1.6 + step]

@@ -8,6 +8,7 @@ import dagster as dg
 
 from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
 from mma_pipeline.adapters.producer import ConfirmedProducer
+from mma_pipeline.defs import resources
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
 from mma_pipeline.defs.sensors import stream_sensor
 from mma_pipeline.defs.streams import STREAMS
@@ -29,6 +30,11 @@ class Streaming:
     def send(self, *bodies: bytes) -> list[int]:
         """Write messages, all to the partition of one key so that their order holds; returns their offsets."""
         return [self._producer.send(TOPIC, body, key="alerts")[1] for body in bodies]
+
+    def process_ends(self) -> None:
+        """The resident consumers go, as they do with their process; the next tick makes new ones."""
+        while resources._readers:
+            resources._readers.popitem()[1][1].close()
 
     def context(self, cursor: str | None) -> dg.SensorEvaluationContext:
         """What the daemon hands to the sensor."""
