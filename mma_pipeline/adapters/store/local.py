@@ -8,6 +8,7 @@ modification time are those it was written for: after a file was replaced by han
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -47,10 +48,11 @@ class LocalBackend:
                 os.fsync(file.fileno())
             identity = _identity(unfinished.stat())
             target.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.replace(target)
+            with self._locked():
+                unfinished.replace(target)
+                self._write_note(key, identity, digest, content_type, metadata)
         finally:
             unfinished.unlink(missing_ok=True)
-        self._write_note(key, identity, digest, content_type, metadata)
 
     def read(self, key: str, into: Path | None = None) -> tuple[StoredObject, bytes]:
         """Read one open file, so that a writer who replaces it meanwhile is not noticed."""
@@ -75,13 +77,9 @@ class LocalBackend:
             if not path.is_file():
                 return None
             note = self._read_note(key, identity)
-            if note is None:
-                digest, content_type = Digest.of(path), guess_content_type(key)
-                self._write_note(key, identity, digest, content_type, {})
-                return StoredObject(key, digest.size, digest.sha256, digest.md5, content_type)
+            return self._take_note(key) if note is None else _noted(key, identity, note)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return _noted(key, identity, note)
 
     def ls(self, prefix: str) -> Iterator[StoredObject]:
         """Walk only the folder that the prefix points into; digests where they are noted."""
@@ -111,8 +109,9 @@ class LocalBackend:
 
     def delete(self, key: str) -> None:
         """Remove file and note."""
-        (self.root / key).unlink()
-        self._note(key).unlink(missing_ok=True)
+        with self._locked():
+            (self.root / key).unlink()
+            self._note(key).unlink(missing_ok=True)
 
     def _unfinished(self) -> Path:
         folder = self.root / HIDDEN / "tmp"
@@ -127,6 +126,27 @@ class LocalBackend:
 
     def _note(self, key: str) -> Path:
         return self.root / HIDDEN / "meta" / f"{key}.json"
+
+    def _take_note(self, key: str) -> StoredObject:
+        """Digest and note what lies there, while no writer replaces it: else the note would describe another file."""
+        path = self.root / key
+        with self._locked():
+            identity = _identity(path.stat())
+            note = self._read_note(key, identity)  # a writer may have been between its two steps a moment ago
+            if note is not None:
+                return _noted(key, identity, note)
+            digest, content_type = Digest.of(path), guess_content_type(key)
+            self._write_note(key, identity, digest, content_type, {})
+            return StoredObject(key, digest.size, digest.sha256, digest.md5, content_type)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the store against other writers, in this process or another, until file and note agree."""
+        folder = self.root / HIDDEN
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _write_note(
         self,

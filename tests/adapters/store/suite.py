@@ -170,7 +170,7 @@ class StoreContract:
     def test_concurrent_writers_and_readers(self, store: Store) -> None:
         """While several write one key, a reader sees one whole version, never a mixture, never nothing."""
         versions = [bytes([65 + n]) * (200_000 + n) for n in range(4)]
-        store.put("hot", versions[0])
+        store.put("hot", versions[0], metadata={"letter": "A"})
         stop, wrong = threading.Event(), []
 
         def read() -> None:
@@ -181,7 +181,7 @@ class StoreContract:
 
         with ThreadPoolExecutor(6) as pool:
             readers = [pool.submit(read) for _ in range(2)]
-            writers = [pool.submit(store.put, "hot", v) for v in versions * 5]
+            writers = [pool.submit(store.put, "hot", v, metadata={"letter": chr(v[0])}) for v in versions * 5]
             for writer in writers:
                 writer.result()
             stop.set()
@@ -191,3 +191,4 @@ class StoreContract:
         final = store.stat("hot")
         assert final is not None
         assert final.sha256 == hashlib.sha256(store.get("hot")).hexdigest()
+        assert final.metadata == {"letter": chr(store.get("hot")[0])}
