@@ -15,10 +15,11 @@ from mma_pipeline.defs.assets.publication import (
     publishable,
     webhook_publication,
 )
-from mma_pipeline.defs.assets.streams import gwalert_stream, quarantine
+from mma_pipeline.defs.assets.streams import gwalert_stream, icecube_stream, quarantine
 from mma_pipeline.defs.completeness import completeness_job, completeness_schedule, gracedb_completeness
 from mma_pipeline.defs.health import nothing_wrong, pipeline_health_asset, pipeline_health_sensor
 from mma_pipeline.defs.jobs import alert_products
+from mma_pipeline.defs.neutrino_fill import neutrino_coincidence_sensor, neutrino_products
 from mma_pipeline.defs.photometry import candidate_products, photometry_sensor
 from mma_pipeline.defs.products import PRODUCTS
 from mma_pipeline.defs.publication import failed_runs_sensor, publication_job, publication_sensor, publish_outbox
@@ -32,6 +33,7 @@ from mma_pipeline.defs.visibility_fill import visibility_products, visibility_se
 defs = dg.Definitions(
     assets=[
         gwalert_stream,
+        icecube_stream,
         quarantine,
         *(product.asset() for product in PRODUCTS),
         publishable,
@@ -55,6 +57,7 @@ defs = dg.Definitions(
         retention,
         completeness_job,
         visibility_products,
+        neutrino_products,
     ],
     sensors=[
         *(stream_sensor(stream) for stream in STREAMS),
@@ -64,6 +67,7 @@ defs = dg.Definitions(
         unfinished_versions_sensor,
         pipeline_health_sensor,
         visibility_sensor,
+        neutrino_coincidence_sensor,
     ],
     schedules=[retention_schedule, completeness_schedule],
     resources={

@@ -80,14 +80,16 @@ class Home:
         return self._instance
 
     def receive(self, body: bytes) -> tuple[VersionRecord, ...]:
-        """Archive a message as the sensor does; returns its versions."""
+        """Archive a message as the sensor of its stream does; returns its versions."""
         from mma_pipeline.adapters.message import StreamMessage
-        from mma_pipeline.defs.ingest import Quarantined, ingest, parse_alert
+        from mma_pipeline.defs.ingest import Quarantined, ingest
+        from mma_pipeline.defs.streams import stream_of
 
+        stream = stream_of(body)
         message = StreamMessage(
-            "gcn-gwalert", "igwn.gwalert", 0, next(self._offsets), body, None, (), None, datetime.now(UTC)
+            stream.name, stream.topic, 0, next(self._offsets), body, None, (), None, datetime.now(UTC)
         )
-        outcome = ingest(self.archive, message, parse_alert)
+        outcome = ingest(self.archive, message, stream.parse)
         assert not isinstance(outcome, Quarantined), outcome
         return outcome.versions
 

@@ -8,7 +8,8 @@
     │   ├── InvalidKeyError          a name that no store may be given (also a ValueError)
     │   └── DigestError              bytes are there, but they are not the bytes that were written
     └── TransientError               outage, timeout, throttling: the same request may succeed later
-        └── StoreFullError           no space left; retried by the next run, not within this one
+        ├── StoreFullError           no space left; retried by the next run, not within this one
+        └── MissingTopicError        the broker has no such topic (yet)
 
 No message holds a secret: what a server or library says passes through `mma_pipeline.adapters.redact` first.
 """
@@ -50,3 +51,7 @@ class TransientError(AdapterError):
 
 class StoreFullError(TransientError):
     """The store has no space left for the object."""
+
+
+class MissingTopicError(TransientError):
+    """The broker does not know the topic; it may be created later."""

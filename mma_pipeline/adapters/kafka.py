@@ -30,7 +30,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from .errors import PermanentError, TransientError
+from .errors import MissingTopicError, PermanentError, TransientError
 from .message import StreamMessage
 
 _log = logging.getLogger(__name__)
@@ -226,7 +226,8 @@ class StreamReader:
         except KafkaException as error:
             raise TransientError(f"stream {self.config.name}: no broker answers: {_reason(error)}") from error
         if found.error is not None:
-            raise TransientError(f"stream {self.config.name}: topic {topic}: {found.error.str()}")
+            kind = MissingTopicError if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART else TransientError
+            raise kind(f"stream {self.config.name}: topic {topic}: {found.error.str()}")
         return sorted(found.partitions)
 
     def _first_offset(self, topic: str, partition: int, *, new_topic: bool) -> int:

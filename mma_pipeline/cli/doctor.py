@@ -130,6 +130,7 @@ def _store() -> list[Finding]:
 
 def _brokers() -> list[Finding]:
     from mma_pipeline.adapters import settings
+    from mma_pipeline.adapters.errors import MissingTopicError
     from mma_pipeline.adapters.hop_stream import hop_stream
     from mma_pipeline.adapters.kafka import StreamReader
     from mma_pipeline.defs.streams import STREAMS, Broker
@@ -155,6 +156,14 @@ def _brokers() -> list[Finding]:
         try:
             batch = reader.poll({}, max_messages=1, timeout_s=0.0)
             waiting = sum(reader.lag().values())
+        except MissingTopicError:
+            own = bool(os.environ.get("MMA_KAFKA_BOOTSTRAP")) and not hop
+            verdict = Verdict.WARNING if own else Verdict.FAILED
+            advice = "create it, if the stream is wanted" if own else "check the credential's rights"
+            findings.append(
+                Finding(f"stream {stream.name}", verdict, f"the broker has no topic {stream.topic}", advice)
+            )
+            continue
         finally:
             reader.close()
         count = sum(len(partitions) for partitions in batch.offsets.values())

@@ -17,7 +17,10 @@ from .sources import Item, gather, in_order_of_creation
 
 def replay(
     targets: Annotated[
-        list[str], typer.Argument(help="Alert files (JSON or Avro), folders, or ids of public superevents (GraceDB).")
+        list[str],
+        typer.Argument(
+            help="Files (alerts in JSON or Avro, neutrino notices), folders, or ids of public superevents (GraceDB)."
+        ),
     ],
     direct: Annotated[
         bool, typer.Option("--direct", help="Materialise here and now, without Kafka, sensor or daemon.")
@@ -25,7 +28,9 @@ def replay(
     again: Annotated[
         bool, typer.Option("--again", help="With --direct: materialise also versions that have their products.")
     ] = False,
-    topic: Annotated[str, typer.Option(help="Topic to write to.")] = "igwn.gwalert",
+    topic: Annotated[
+        str | None, typer.Option(help="Topic to write to; by default that of each message's stream.")
+    ] = None,
     bootstrap: Annotated[
         str | None, typer.Option(envvar="MMA_KAFKA_BOOTSTRAP", help="Broker to write to, host:port.")
     ] = None,
@@ -68,9 +73,10 @@ def _progress(quiet: bool) -> Progress:
 
 
 def _through_kafka(
-    items: Sequence[Item], topic: str, bootstrap: str, speed: float, *, quiet: bool
+    items: Sequence[Item], wanted: str | None, bootstrap: str, speed: float, *, quiet: bool
 ) -> list[dict[str, Any]]:
     from mma_pipeline.adapters.producer import ConfirmedProducer
+    from mma_pipeline.defs.streams import stream_of
 
     outcome = []
     last: datetime | None = None
@@ -79,13 +85,15 @@ def _through_kafka(
         _progress(quiet) as progress,
         ConfirmedProducer({"bootstrap.servers": bootstrap}) as producer,
     ):
-        task = progress.add_task(f"writing to {topic}", total=len(items))
+        task = progress.add_task("writing", total=len(items))
         for item in items:
             if speed and last is not None and item.created is not None:
                 time.sleep(max(0.0, (item.created - last).total_seconds() / speed))
             last = item.created or last
+            topic = wanted or stream_of(item.body).topic
             partition, offset, _ = producer.send(topic, item.body)
-            outcome.append({"name": item.name, "outcome": "sent", "partition": partition, "offset": offset})
+            sent = {"name": item.name, "outcome": "sent", "topic": topic, "partition": partition, "offset": offset}
+            outcome.append(sent)
             if not quiet:
                 progress.console.print(f"{item.name} -> {topic}/{partition}/{offset}", highlight=False, markup=False)
             progress.advance(task)
@@ -99,8 +107,9 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
     from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.message import StreamMessage
     from mma_pipeline.cli.materialise import materialise, report_quarantine
-    from mma_pipeline.defs.ingest import Quarantined, ingest, parse_alert
+    from mma_pipeline.defs.ingest import Quarantined, ingest
     from mma_pipeline.defs.products import expected_files
+    from mma_pipeline.defs.streams import stream_of
 
     outcome: list[dict[str, Any]] = []
     with clear_errors(), dg.DagsterInstance.get() as instance, _progress(quiet) as progress:
@@ -109,7 +118,7 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
         for item in items:
             # The place of a replayed file is its name, so that a second replay is the same message again.
             message = StreamMessage("replay", item.name[:255], 0, 0, item.body, None, (), None, datetime.now(UTC))
-            result = ingest(archive, message, parse_alert)
+            result = ingest(archive, message, stream_of(item.body).parse)
             if isinstance(result, Quarantined):
                 report_quarantine(instance, result)
                 outcome.append({"name": item.name, "outcome": "quarantined", "reason": result.reason})

@@ -59,10 +59,16 @@ def _from_gracedb(superevent_id: str, api: str | None) -> list[Item]:
 
 
 def _item(name: str, body: bytes) -> Item:
+    from mma_pipeline.adapters.avro import MAGIC
     from mma_pipeline.defs.ingest import read_alert
+    from mma_pipeline.notices import icecube
+    from mma_pipeline.notices.fields import decode_json
 
     try:
-        created = read_alert(body).time_created
+        if not body.startswith(MAGIC) and icecube.is_icecube(record := decode_json(body)):
+            created = icecube.from_record(record).alert_time
+        else:
+            created = read_alert(body).time_created
     except NoticeError:
         # A bad file is sent like any other: what becomes of it is for the quarantine to say.
         created = None

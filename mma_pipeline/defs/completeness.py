@@ -13,7 +13,7 @@ from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.gracedb import GraceDB
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.key import check_event_id
+from mma_pipeline.notices.key import ICECUBE_LABEL, check_event_id
 
 from .ingest import Quarantined, ingest, parse_alert
 from .product import OWNERS
@@ -41,7 +41,8 @@ def unknown_superevents(archive: Archive, service: GraceDB, start: datetime, end
             check_event_id(superevent_id)
         except NoticeError:
             continue
-        if not archive.versions(superevent_id, limit=1):
+        # A neutrino notice speaks of an event whose own alert may be missing all the same.
+        if all(record.version.label == ICECUBE_LABEL for record in archive.versions(superevent_id)):
             yield superevent_id
 
 

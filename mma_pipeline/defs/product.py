@@ -21,6 +21,7 @@ from mma_pipeline.adapters.archive import ProductRecord, VersionRecord
 from mma_pipeline.adapters.errors import NotFoundError, TransientError
 from mma_pipeline.adapters.paths import site_key, version_key
 from mma_pipeline.adapters.store import Store
+from mma_pipeline.notices.key import ICECUBE_LABEL
 
 from .ingest import MAX_REASON
 from .partitions import alert_versions
@@ -84,6 +85,8 @@ class Need:
 
 
 NEEDS_NOTHING = Need("a message", lambda _: True)
+NEEDS_ALERT = Need("a gravitational-wave alert", lambda record: record.version.label != ICECUBE_LABEL)
+NEEDS_NEUTRINO_NOTICE = Need("a neutrino notice", lambda record: record.version.label == ICECUBE_LABEL)
 NEEDS_MAP = Need("a sky map", lambda record: record.facts.get("skymap_sha256") is not None)
 
 

@@ -8,6 +8,7 @@ from .assets.contours import contours
 from .assets.coverage import coverage
 from .assets.flat_skymap import flat_skymap
 from .assets.galaxies import galaxies
+from .assets.neutrinos import neutrino_coincidence, neutrino_notice
 from .assets.raw_alert import raw_alert
 from .assets.skymap import skymap
 from .assets.skymap_plot import skymap_plot
@@ -25,6 +26,8 @@ PRODUCTS: tuple[Product, ...] = (
     skymap_plot,
     galaxies,
     visibility,
+    neutrino_notice,
+    neutrino_coincidence,
 )
 
 

@@ -9,7 +9,7 @@ import os
 import dagster as dg
 
 from mma_pipeline.adapters.archive import VersionRecord
-from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError
 from mma_pipeline.adapters.hop_stream import is_test, whole
 from mma_pipeline.adapters.kafka import Batch, Offsets, StreamReader, decode_offsets, encode_offsets
 from mma_pipeline.adapters.message import StreamMessage
@@ -48,7 +48,13 @@ def stream_sensor(stream: Stream) -> dg.SensorDefinition:
         if reader is None:
             return dg.SkipReason(_NOT_CONNECTED[stream.broker])
         offsets = decode_offsets(context.cursor)
-        batch = reader.poll(offsets, max_messages=MAX_MESSAGES, timeout_s=POLL_S)
+        try:
+            batch = reader.poll(offsets, max_messages=MAX_MESSAGES, timeout_s=POLL_S)
+        except MissingTopicError as error:
+            if offsets or not (kafka.bootstrap or os.environ.get("MMA_KAFKA_BOOTSTRAP")):
+                raise
+            # A broker of one's own need not have every stream.
+            return dg.SkipReason(f"nothing to read: {error}")
         # What the cursor said before is durable: the group may know it, now that a broker is there to be told.
         reader.commit(offsets)
         for gap in batch.gaps:

@@ -11,7 +11,7 @@ from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.adapters.store import Store
-from mma_pipeline.notices import lvk
+from mma_pipeline.notices import icecube, lvk
 from mma_pipeline.notices.model import LvkNotice
 
 from .ingest import read_alert
@@ -48,6 +48,11 @@ class Source:
     def notice(self) -> LvkNotice:
         """The message, parsed."""
         return read_alert(self.message.body)
+
+    @cached_property
+    def neutrino_notice(self) -> icecube.IceCubeNotice:
+        """The message of a neutrino notice, parsed."""
+        return icecube.parse_json(self.message.body)
 
     @property
     def skymap_sha256(self) -> str | None:

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mma_pipeline.adapters.settings import GCN_GWALERT
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.fields import decode_json
+from mma_pipeline.notices.icecube import is_icecube
 
 from .ingest import Parser, parse_alert
+from .neutrinos import parse_neutrinos
 
 
 class Broker(StrEnum):
@@ -47,4 +51,20 @@ STREAMS = (
         "The same alerts in Avro, from SCiMMA Hopskotch: whichever comes first starts the run.",
         Broker.HOPSKOTCH,
     ),
+    Stream(
+        "gcn-icecube",
+        "gcn.notices.icecube.lvk_nu_track_search",
+        parse_neutrinos,
+        "IceCube's searches for neutrinos from gravitational-wave events, JSON, from NASA GCN Kafka.",
+    ),
 )
+
+
+def stream_of(body: bytes) -> Stream:
+    """The stream that a message without an address belongs to, by what it holds; alerts are the rest."""
+    try:
+        neutrinos = is_icecube(decode_json(body))
+    except NoticeError:
+        neutrinos = False
+    parse = parse_neutrinos if neutrinos else parse_alert
+    return next(stream for stream in STREAMS if stream.parse is parse)

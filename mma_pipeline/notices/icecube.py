@@ -1,8 +1,8 @@
 """`gcn.notices.icecube.lvk_nu_track_search`: JSON bytes to an `IceCubeNotice` and its version.
 
 Both the schema of today (`localization` with ra_dec_error, a number or a list) and the one before it (ra, dec and
-ra_uncertainty, a number or a list, in `localization` or beside it) are read. A notice without coincident events is a
-result too: an upper limit.
+ra_uncertainty, a number or a list, in `localization` or beside it) are read, and position_a_error, as later core schemas
+call the radius. A notice without coincident events is a result too: an upper limit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from .errors import NoticeError
 from .fields import decode_json, finite, kind_of, number_at, object_at, time_at
 from .key import DIGEST_LENGTH, ICECUBE_LABEL, EventVersion, check_event_id
 
+#: What tells a notice of this stream from one of `igwn.gwalert`.
+_OWN_KEYS = frozenset({"ref_ID", "reference", "n_events_coincident", "coincident_events"})
 _REFERENCE = "gcn.notices.LVK.alert"
+#: A window of two weeks holds a few tens of tracks in coincidence; a list beyond this is damage.
+MAX_NEUTRINOS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +88,24 @@ class IceCubeNotice:
             return None
         return (self.observation_stop - self.observation_start).total_seconds()
 
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """Seconds searched before and after the event; None where the notice does not tell, or the event lies outside."""
+        if self.trigger_time is None or self.observation_start is None or self.observation_stop is None:
+            return None
+        before = (self.trigger_time - self.observation_start).total_seconds()
+        after = (self.observation_stop - self.trigger_time).total_seconds()
+        return (before, after) if before >= 0 and after >= 0 and before + after > 0 else None
+
 
 def parse_json(data: bytes) -> IceCubeNotice:
     """Parse one notice as sent by GCN; raises NoticeError with the reason."""
     return from_record(decode_json(data))
+
+
+def is_icecube(record: Mapping[str, Any]) -> bool:
+    """Whether a decoded message looks like one of this stream, be it well formed or not."""
+    return "superevent_id" not in record and not _OWN_KEYS.isdisjoint(record)
 
 
 def from_record(record: Mapping[str, Any]) -> IceCubeNotice:
@@ -95,6 +113,10 @@ def from_record(record: Mapping[str, Any]) -> IceCubeNotice:
     events = record.get("coincident_events")
     if events is not None and not isinstance(events, list):
         raise NoticeError(f"coincident_events is a {kind_of(events)} where a list belongs")
+    if events is not None and len(events) > MAX_NEUTRINOS:
+        raise NoticeError(
+            f"coincident_events has {len(events)} entries, more than the {MAX_NEUTRINOS} that can be meant"
+        )
     sensitivity = object_at(record, "neutrino_flux_sensitivity_range") or {}
     return IceCubeNotice(
         event_id=_event_id(record),
@@ -167,11 +189,12 @@ def _direction(record: Mapping[str, Any], name: str) -> Direction | None:
         return None
     if not -90 <= dec <= 90:
         raise NoticeError(f"{name}.dec is {dec}, not a declination in degrees")
-    return Direction(ra % 360.0, dec)
+    turned = ra % 360.0
+    return Direction(0.0 if turned == 360.0 else turned, dec)  # -1e-20 % 360 is 360
 
 
 def _radius(record: Mapping[str, Any], name: str) -> float | None:
-    for key in ("ra_dec_error", "ra_uncertainty"):
+    for key in ("ra_dec_error", "ra_uncertainty", "position_a_error"):
         value = record.get(key)
         if value is None or value == []:
             continue

@@ -5,8 +5,8 @@ both localisations, and the chance that a background track agrees as well or bet
 
     p_space = A / 4π, A the area searched by falling density until the best fit is reached: the chance of an isotropic
               background track to fall on a place at least as probable
-    p_time  = 2 |Δt| / T for a search window of length T centred on the event: the chance of a uniform background
-              track to come at least as near in time
+    p_time  = share of the search window that lies at least as near in time, 2 |Δt| / T where the window of length T is
+              centred on the event: the chance of a uniform background track to come at least as near
     p       = x (1 - ln x), x = p_space · p_time: the two combined by Fisher's method (R. A. Fisher 1925, "Statistical
               Methods for Research Workers", section 21.1; χ² of -2 ln x with four degrees of freedom)
     overlap = 4π ∫ p_GW p_ν dΩ (Ashton et al. 2018, ApJ 860 6, doi:10.3847/1538-4357/aabfd2): above one, place
@@ -28,12 +28,12 @@ import numpy as np
 from mma_pipeline.notices.icecube import Neutrino
 from mma_pipeline.science.crossmatch import Ranking, crossmatch
 from mma_pipeline.science.skymap import MAX_ORDER, SkyMap
-from mma_pipeline.science.sphere import cap_rows, pixel_centres, separation, unit_vectors
+from mma_pipeline.science.sphere import cap_rows, index29, pixel_centres, separation, unit_vectors
 
-#: Window of the search, s, where the notice does not give one (±500 s: Aartsen et al. 2020, ApJL 898 L10).
-WINDOW_S = 1000.0
+#: Window of the search, s before and after, where the notice does not give one (Aartsen et al. 2020, ApJL 898 L10).
+WINDOW_S = (500.0, 500.0)
 _CONTAINMENT = 0.9
-_SKY_DEG2 = 4.0 * np.pi * np.square(180.0 / np.pi)
+_SKY_DEG2 = 4.0 * math.pi * (180.0 / math.pi) ** 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +64,22 @@ class Overlap:
     """The same for the tracks of this notice, 0 to 1."""
 
 
-def overlaps(m: SkyMap, neutrinos: Sequence[Neutrino], window_s: float | None = None) -> tuple[Overlap, ...]:
-    """Every neutrino of a notice against a map; `window_s` is the length of the search window, s."""
+def overlaps(
+    m: SkyMap, neutrinos: Sequence[Neutrino], window_s: tuple[float, float] | None = None
+) -> tuple[Overlap, ...]:
+    """Every neutrino of a notice against a map; `window_s` are the seconds searched before and after the event."""
     ranking = Ranking(m)
-    window = WINDOW_S if window_s is None or window_s <= 0 else window_s
-    return tuple(_overlap(ranking, neutrino, window, len(neutrinos)) for neutrino in neutrinos)
+    return tuple(_overlap(ranking, neutrino, window_s or WINDOW_S, len(neutrinos)) for neutrino in neutrinos)
 
 
-def _overlap(ranking: Ranking, neutrino: Neutrino, window: float, trials: int) -> Overlap:
+def time_p_value(offset: float, window_s: tuple[float, float]) -> float:
+    """Share of a search window (seconds before and after the event) within |offset| s of the event, 0 to 1."""
+    return sum(min(abs(offset), side) for side in window_s) / sum(window_s)
+
+
+def _overlap(ranking: Ranking, neutrino: Neutrino, window: tuple[float, float], trials: int) -> Overlap:
     inside = level = integral = p_space = p_spacetime = p_trials = None
-    p_time = None if neutrino.time_offset is None else min(1.0, 2.0 * abs(neutrino.time_offset) / window)
+    p_time = None if neutrino.time_offset is None else time_p_value(neutrino.time_offset, window)
     where = neutrino.direction
     if where is not None:
         at = crossmatch(ranking, where.ra, where.dec)
@@ -117,6 +123,8 @@ def _integral(m: SkyMap, ra: float, dec: float, radius: float, containment: floa
     order = int(np.clip(np.ceil(np.log2(np.sqrt(np.pi / 3.0) / (sigma / 6.0))), 5, 16))
     ipix = healpy.query_disc(1 << order, unit_vectors(ra, dec), min(6.0 * sigma, np.pi), nest=True)
     ipix = np.asarray(ipix, dtype=np.int64)
+    if not ipix.size:  # a circle smaller than a pixel: the density where it lies
+        return float(4.0 * np.pi * m.probdensity[m.row_of(index29([ra], [dec]))][0])
     lon, lat = pixel_centres(np.full(ipix.size, order), ipix)
     angle = np.radians(separation(lon, lat, ra, dec))
     weight = np.exp((np.cos(angle) - 1.0) / sigma**2)

@@ -14,7 +14,7 @@ from mma_pipeline.science.sphere import index29
 
 
 def draw_overlaps(m: SkyMap, found: Sequence[Overlap], title: str) -> bytes:
-    """PNG of the whole sky (Mollweide, RA to the left): density, 50 and 90 % outlines, circles with their numbers.
+    """PNG of the whole sky (Mollweide, RA to the left): density, 50 and 90 % outlines, circles, numbered.
 
     Deterministic: the bytes depend on the arguments and the versions of matplotlib and NumPy only.
     """
@@ -37,6 +37,8 @@ def draw_overlaps(m: SkyMap, found: Sequence[Overlap], title: str) -> bytes:
         for ra, dec in _circle(one.ra, one.dec, one.radius or 0.5):
             axes.plot(np.radians(ra), np.radians(dec), color="tab:blue", linewidth=1.4)
         x = np.radians(-((one.ra + 180.0) % 360.0 - 180.0))
+        # The circles of good tracks are half a degree wide: a cross makes them findable.
+        axes.plot(x, np.radians(one.dec), marker="+", markersize=11, color="tab:blue")
         axes.annotate(
             str(number), (x, np.radians(one.dec)), xytext=(6, 6), textcoords="offset points", color="tab:blue"
         )
@@ -44,6 +46,7 @@ def draw_overlaps(m: SkyMap, found: Sequence[Overlap], title: str) -> bytes:
     hours = [f"{(360 - x) % 360}°" for x in range(-150, 180, 30)]
     axes.set_xticks(np.radians(range(-150, 180, 30)), hours, fontsize=7)
     axes.set_title(title, fontsize=10)
+    figure.subplots_adjust(left=0.06, right=0.97, bottom=0.04, top=0.92)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

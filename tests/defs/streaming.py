@@ -11,7 +11,7 @@ from mma_pipeline.adapters.producer import ConfirmedProducer
 from mma_pipeline.defs import resources
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
 from mma_pipeline.defs.sensors import stream_sensor
-from mma_pipeline.defs.streams import STREAMS
+from mma_pipeline.defs.streams import STREAMS, Stream
 from tests.homes import Home
 
 TOPIC = "igwn.gwalert"
@@ -21,15 +21,15 @@ STREAM = next(stream for stream in STREAMS if stream.topic == TOPIC)
 class Streaming:
     """A broker, a home, and the cursor that Dagster would keep."""
 
-    def __init__(self, home: Home, kafka: EmbeddedKafka, cursor: str | None = None) -> None:
+    def __init__(self, home: Home, kafka: EmbeddedKafka, cursor: str | None = None, stream: Stream = STREAM) -> None:
         """Begin without cursor, as a new sensor does."""
-        self.home, self.kafka, self.cursor = home, kafka, cursor
-        kafka.create_topic(TOPIC)
+        self.home, self.kafka, self.cursor, self.stream = home, kafka, cursor, stream
+        kafka.create_topic(stream.topic)
         self._producer = ConfirmedProducer({"bootstrap.servers": kafka.bootstrap})
 
     def send(self, *bodies: bytes) -> list[int]:
         """Write messages, all to the partition of one key so that their order holds; returns their offsets."""
-        return [self._producer.send(TOPIC, body, key="alerts")[1] for body in bodies]
+        return [self._producer.send(self.stream.topic, body, key="alerts")[1] for body in bodies]
 
     def process_ends(self) -> None:
         """The resident consumers go, as they do with their process; the next tick makes new ones."""
@@ -49,7 +49,7 @@ class Streaming:
 
     def tick(self) -> Any:
         """One tick; the cursor is kept as Dagster keeps it, after success only."""
-        answer = stream_sensor(STREAM)(self.context(self.cursor))
+        answer = stream_sensor(self.stream)(self.context(self.cursor))
         if isinstance(answer, dg.SensorResult):
             self.cursor = answer.cursor
         return answer

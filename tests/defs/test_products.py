@@ -25,7 +25,9 @@ from tests.homes import Home, tree
 
 #: Made where a galaxy catalog was imported (`test_observing.py`); these homes have none.
 NEEDS_CATALOG = {"galaxies"}
-MAP_PRODUCTS = {product.name for product in PRODUCTS} - {"raw_alert"} - NEEDS_CATALOG
+#: Made for neutrino notices only (`test_neutrinos.py`).
+OF_NEUTRINOS = {"neutrino_notice", "neutrino_coincidence"}
+MAP_PRODUCTS = {product.name for product in PRODUCTS} - {"raw_alert"} - NEEDS_CATALOG - OF_NEUTRINOS
 
 
 def _materialisations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetMaterialization]:
@@ -64,7 +66,7 @@ def test_materialisation_says_where_it_comes_from(home: Home) -> None:
     """Every materialisation names stream, topic, partition, offset, times, digest, code version, seconds and files."""
     (record,) = home.receive(body())
     found = _materialisations(home.make(record))
-    assert set(found) == {product.name for product in PRODUCTS} - NEEDS_CATALOG
+    assert set(found) == {product.name for product in PRODUCTS} - NEEDS_CATALOG - OF_NEUTRINOS
     for name, event in found.items():
         shown = {key: value.value for key, value in event.metadata.items()}
         assert (shown["stream"], shown["topic"], shown["partition"]) == ("gcn-gwalert", "igwn.gwalert", 0)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.icecube import parse_json, version_of
+from mma_pipeline.notices.icecube import is_icecube, parse_json, version_of
 
 EXAMPLE = (
     Path(__file__).resolve().parents[2].parent / "shared" / "data" / "icecube" / "lvk_nu_track_search.example.json"
@@ -70,6 +70,7 @@ def test_the_published_example() -> None:
         ({"localization": {"ra": 1.0, "dec": 2.0, "ra_uncertainty": [0.51], "uncertainty_shape": "circle"}}, 0.51),
         ({"ra": 1.0, "dec": 2.0, "ra_uncertainty": [0.51]}, 0.51),
         ({"ra": 361.0, "dec": 2.0, "ra_uncertainty": 0.3}, 0.3),
+        ({"localization": {"ra": 1.0, "dec": 2.0, "position_a_error": 0.45}}, 0.45),
         ({"localization": {"ra": 1.0, "dec": 2.0}}, None),
         ({"localization": {"ra": 1.0, "dec": 2.0, "ra_uncertainty": []}}, None),
     ],
@@ -97,6 +98,22 @@ def test_reference_may_be_text_or_number(reference: str | int) -> None:
     assert parse_json(_bytes(reference={"gcn.notices.LVK.alert": reference})).reference == str(reference)
 
 
+def test_window_before_and_after() -> None:
+    """Seconds searched before and after the event; None where the notice does not tell or contradicts itself."""
+    assert parse_json(_bytes()).window == (500.0, 500.0)
+    assert parse_json(_bytes(observation_stop="2023-09-28T11:14:01Z")).window == (500.0, 14 * 86400.0)
+    assert parse_json(_bytes(trigger_time=...)).window is None
+    assert parse_json(_bytes(trigger_time="2023-09-15T00:00:00Z")).window is None
+
+
+def test_told_apart_from_gravitational_wave_alerts() -> None:
+    """Messages of this stream are known by their keys, also when something in them is missing."""
+    assert is_icecube(_notice())
+    assert is_icecube(_notice(reference=...))
+    assert not is_icecube({"superevent_id": "S230914ak", "alert_type": "RETRACTION"})
+    assert not is_icecube({"hello": 1})
+
+
 def test_superevent_from_the_reference_where_the_id_is_missing() -> None:
     """Without ref_ID the superevent is read from the reference."""
     assert parse_json(_bytes(ref_ID=...)).event_id == "S230914ak"
@@ -116,6 +133,7 @@ def test_superevent_from_the_reference_where_the_id_is_missing() -> None:
         {"pval_generic": 1.5},
         {"pval_generic": "small"},
         {"coincident_events": {}},
+        {"coincident_events": [{}] * 1001},
         {"coincident_events": [None]},
         {"coincident_events": [{"localization": []}]},
         {"coincident_events": [{"localization": {"ra": 1, "dec": 91}}]},

@@ -58,9 +58,30 @@ def test_p_value_is_uniform_for_background() -> None:
     n = 1500
     ra, dec, dt = rng.uniform(0, 360, n), np.degrees(np.arcsin(rng.uniform(-1, 1, n))), rng.uniform(-500, 500, n)
     sky = _sky(310.0, -35.0, 12.0, order=7)
-    found = overlaps(sky, [_track(*p[:2], radius=None, dt=p[2]) for p in zip(ra, dec, dt, strict=True)], 1000.0)
+    found = overlaps(sky, [_track(*p[:2], radius=None, dt=p[2]) for p in zip(ra, dec, dt, strict=True)], (500.0, 500.0))
     p = np.array([f.p_spacetime for f in found])
     assert kstest(p, "uniform").pvalue > 1e-3
+
+
+def test_window_that_is_not_centred() -> None:
+    """Uniform times in the two-week window of a neutron-star merger (0.1 d before to 14 d after) have uniform p_time."""
+    from scipy.stats import kstest
+
+    from mma_pipeline.science.coincidence import time_p_value
+
+    window = (8640.0, 14 * 86400.0)
+    times = np.random.default_rng(3).uniform(-window[0], window[1], 4000)
+    assert kstest([time_p_value(t, window) for t in times], "uniform").pvalue > 1e-3
+    assert time_p_value(-250.0, (500.0, 500.0)) == 0.5
+    assert time_p_value(2 * 86400.0, window) == pytest.approx((8640 + 172800) / (8640 + 14 * 86400))
+    assert time_p_value(1e9, window) == 1.0
+
+
+def test_circle_smaller_than_any_pixel() -> None:
+    """A radius of nearly nothing gives the density at the best fit, not a number that is none."""
+    sky = _sky(50.0, 0.0, 3.0)
+    (found,) = overlaps(sky, [_track(50.0, 0.0, radius=1e-7)])
+    assert found.overlap == pytest.approx(2 / np.radians(3.0) ** 2, rel=0.02)
 
 
 def test_fisher_against_scipy() -> None:

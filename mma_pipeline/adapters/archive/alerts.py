@@ -119,11 +119,15 @@ class Archive:
             )
         return _version_record(row)
 
-    def versions(self, event_id: str | None = None, *, limit: int | None = None) -> list[VersionRecord]:
-        """Versions of one event or of all, newest creation time first."""
+    def versions(
+        self, event_id: str | None = None, *, label: str | None = None, limit: int | None = None
+    ) -> list[VersionRecord]:
+        """Versions of one event or of all, of one label or of all, newest creation time first."""
         query = sa.select(schema.version).order_by(schema.version.c.created.desc(), schema.version.c.partition_key)
         if event_id is not None:
             query = query.where(schema.version.c.event_id == event_id)
+        if label is not None:
+            query = query.where(schema.version.c.label == label)
         with reading(self.engine) as connection:
             return [_version_record(row) for row in connection.execute(query.limit(limit))]
 

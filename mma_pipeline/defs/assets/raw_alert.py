@@ -13,8 +13,8 @@ from typing import Any
 import dagster as dg
 
 from mma_pipeline.adapters.avro import MAGIC
-from mma_pipeline.adapters.lvk_schema import schema_drift
-from mma_pipeline.defs.product import NEEDS_NOTHING, CheckSpec, Made, Product, site_file
+from mma_pipeline.adapters.notice_schemas import LVK, schema_drift
+from mma_pipeline.defs.product import NEEDS_ALERT, CheckSpec, Made, Product, site_file
 from mma_pipeline.defs.source import Source
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.fields import decode_json
@@ -26,7 +26,7 @@ def _make(source: Source) -> Made:
         body = json.dumps(lvk.to_record(source.notice), sort_keys=True, separators=(",", ":")).encode()
     figures: dict[str, Any] = {name: value for name, value in source.facts.items() if name != "urls"}
     figures["gracedb"] = source.facts.get("urls", {}).get("gracedb")
-    figures["schema_drift"] = schema_drift(decode_json(body))
+    figures["schema_drift"] = schema_drift(decode_json(body), LVK)
     return Made({"alert": body}, figures)
 
 
@@ -40,7 +40,7 @@ raw_alert = Product(
     files=(site_file("alert", "_alert.json", "application/json"),),
     inputs=lambda source: [source.origin.sha256, source.record.version.label],
     make=_make,
-    need=NEEDS_NOTHING,
+    need=NEEDS_ALERT,
     checks=(
         CheckSpec(
             "follows_published_schema",

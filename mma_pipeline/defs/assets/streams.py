@@ -15,12 +15,23 @@ gwalert_stream = dg.AssetSpec(
     ),
 )
 
+icecube_stream = dg.AssetSpec(
+    "icecube_stream",
+    group_name="neutrino",
+    kinds={"kafka"},
+    owners=OWNERS,
+    description=(
+        "The topic `gcn.notices.icecube.lvk_nu_track_search`: IceCube's search for neutrinos from each gravitational-wave "
+        "event. Every message is archived as received; a notice is a partition of its own."
+    ),
+)
+
 quarantine = dg.AssetSpec(
     "quarantine",
     group_name="alert",
     kinds={"kafka"},
     owners=OWNERS,
-    deps=[gwalert_stream],
+    deps=[gwalert_stream, icecube_stream],
     description=(
         "Messages that cannot become an alert, each with the reason. They stay in the archive, stop nothing behind "
         "them, and can be looked at with `mma quarantine`."

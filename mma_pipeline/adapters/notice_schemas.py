@@ -1,4 +1,8 @@
-"""Where a notice departs from the published schema of `igwn.gwalert` (package igwn-gwalert-schema)."""
+"""Where a notice departs from the schema of its stream.
+
+`igwn.gwalert`: the schema that the package igwn-gwalert-schema publishes. IceCube: no package carries the published
+one, so what we expect of it is written down in `notices/schemas`.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,17 @@ from jsonschema.protocols import Validator
 
 #: Departures listed at most; a foreign message could have thousands.
 MAX_LISTED = 20
+LVK = ("igwn_gwalert_schema", "igwn.alerts.Alert.schema.json")
+ICECUBE = ("mma_pipeline.notices", "schemas/icecube-lvk-nu-track-search.schema.json")
 
 
-def schema_drift(record: Mapping[str, Any]) -> list[str]:
-    """One sentence per departure, in the order of the document; empty where the notice follows the schema."""
+def schema_drift(record: Mapping[str, Any], schema: tuple[str, str]) -> list[str]:
+    """One sentence per departure, in the order of the document; empty where the notice follows the schema.
+
+    `schema` is `LVK` or `ICECUBE`: a package and the name of the file in it.
+    """
     found = sorted(
-        _validator().iter_errors(dict(record)), key=lambda error: [str(part) for part in error.absolute_path]
+        _validator(*schema).iter_errors(dict(record)), key=lambda error: [str(part) for part in error.absolute_path]
     )
     return [f"{error.json_path}: {_brief(error)}" for error in found[:MAX_LISTED]]
 
@@ -32,6 +41,6 @@ def _brief(error: jsonschema.ValidationError) -> str:
 
 
 @cache
-def _validator() -> Validator:
-    text = files("igwn_gwalert_schema").joinpath("igwn.alerts.Alert.schema.json").read_text(encoding="utf-8")
+def _validator(package: str, name: str) -> Validator:
+    text = files(package).joinpath(name).read_text(encoding="utf-8")
     return jsonschema.Draft202012Validator(json.loads(text))
