@@ -18,7 +18,7 @@ from mma_pipeline.adapters.archive.recent import recent_versions
 from .product import OWNERS
 from .resources import ArchiveResource
 from .streams import STREAMS
-from .unfinished import LOOK_BACK, lacking, patience
+from .unfinished import LOOK_BACK, lacking, last_looks, patience
 
 #: Seconds without heartbeat after which a daemon counts as dead: Dagster beats every 30 s.
 DAEMON_S = 180.0
@@ -36,7 +36,7 @@ class StreamHealth:
     message_age_s: float | None
     """Seconds since a message was last received; None where there was none."""
     tick_age_s: float | None
-    """Seconds since its sensor last completed a look at the broker; None where it never did."""
+    """Seconds since the last look at the broker began that ended well; None where there was none."""
     messages: int
     quarantined: int
 
@@ -100,20 +100,14 @@ def health(instance: dg.DagsterInstance, archive: Archive, now: datetime) -> Hea
 
 
 def _streams(instance: dg.DagsterInstance, archive: Archive, now: datetime) -> Iterator[StreamHealth]:
-    ticks: dict[str, float | None] = {}
-    for state in instance.all_instigator_state():
-        data = state.instigator_data
-        if data is not None:
-            stamp = getattr(data, "last_tick_success_timestamp", None) or getattr(data, "last_tick_timestamp", None)
-            ticks[state.instigator_name] = stamp
+    looked = last_looks(instance)
     table = schema.message
     bad = sa.func.count(table.c.quarantine_reason)
     query = sa.select(table.c.stream, sa.func.max(table.c.received), sa.func.count(), bad).group_by(table.c.stream)
     with reading(archive.engine) as connection:
         known = {row[0]: row for row in connection.execute(query)}
     for name in sorted({stream.name for stream in STREAMS} | set(known)):
-        sensors = [stream.sensor_name for stream in STREAMS if stream.name == name]
-        stamp = ticks.get(sensors[0]) if sensors else None
+        stamp = looked[name].began if name in looked else None
         row = known.get(name)
         yield StreamHealth(
             name=name,

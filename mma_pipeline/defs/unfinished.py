@@ -1,11 +1,13 @@
 """The net below everything else: a version that is archived but not finished gets another run.
 
 The sensors and Dagster's own retries finish nearly all; what slips through (retries used up in a long outage, a cursor
-that was moved by hand, a Dagster database restored from a backup) is found here from the archive alone.
+that was moved by hand, a Dagster database restored from a backup) is found here from the archive alone. Nothing is asked
+for that they are still about to start: a run key guards the runs of one sensor, not those of two.
 """
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -18,6 +20,7 @@ from .jobs import LANE_TAG, Lane, alert_products
 from .partitions import alert_versions
 from .products import expected_files
 from .resources import ArchiveResource
+from .streams import STREAMS
 
 #: How far back to look: what is older needs a person (`mma status` shows it).
 LOOK_BACK = timedelta(days=3)
@@ -25,6 +28,10 @@ LOOK_BACK = timedelta(days=3)
 PATIENCE_S = 600.0
 #: Runs that a version may have had; more would not help either.
 MOST_RUNS = 30
+#: How long a failed run is left to Dagster, which has said that it will retry it.
+RETRY_S = 3600.0
+#: Ticks of a stream's sensor among which a good one is looked for.
+TICKS = 20
 #: Runs asked for in one tick.
 MOST_REQUESTS = 50
 
@@ -59,12 +66,13 @@ def unfinished_versions_sensor(
     """Ask for what is missing."""
     now = datetime.now(UTC)
     wait = patience(os.environ)
+    looked = last_looks(context.instance)
     requests = []
     for found in recent_versions(archive.open(), now - LOOK_BACK, now - wait):
         missing = lacking(found)
-        if not missing:
+        if not missing or not was_requested(found, looked):
             continue
-        request = _request(context.instance, found, missing, now - wait)
+        request = request_for(context.instance, found, missing, now - wait)
         if request is not None:
             context.log.error(
                 f"{found.record.partition_key} lacks {', '.join(sorted(missing))}: asking for another run"
@@ -78,7 +86,49 @@ def unfinished_versions_sensor(
     return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[alert_versions.build_add_request(keys)])
 
 
-def _request(
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is known of a stream's sensor."""
+
+    running: bool
+    began: float | None
+    """Unix time at which its last tick began that ended well; None where none did."""
+
+
+def last_looks(instance: dg.DagsterInstance) -> dict[str, Look]:
+    """Stream name to its sensor's last good tick; streams whose sensor never ran are absent."""
+    names = {stream.sensor_name: stream.name for stream in STREAMS}
+    found: dict[str, Look] = {}
+    for state in instance.all_instigator_state():
+        if state.instigator_name in names:
+            ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=TICKS)
+            good = (tick.timestamp for tick in ticks if tick.status.value in {"SUCCESS", "SKIPPED"})
+            look = Look(state.is_running, next(good, None))
+            name = names[state.instigator_name]
+            # A code location that was renamed leaves the old one's state behind.
+            found[name] = max(found.get(name, look), look, key=lambda one: (one.running, one.began or 0.0))
+    return found
+
+
+def was_requested(found: RecentVersion, looked: Mapping[str, Look]) -> bool:
+    """Whether the sensor of the version's stream has asked for what it ever will.
+
+    A tick that died repeats its messages or submits the rest of its runs, however late: only a tick that began after
+    the message came, and ended well, leaves nothing behind.
+    """
+    look = looked.get(found.stream)
+    if look is None or not look.running:
+        return True
+    return look.began is not None and look.began > found.received.timestamp()
+
+
+def _will_be_retried(record: dg.RunRecord, now: datetime) -> bool:
+    tags = record.dagster_run.tags
+    announced = tags.get("dagster/will_retry") == "true" and "dagster/auto_retry_run_id" not in tags
+    return announced and record.end_time is not None and now.timestamp() - record.end_time < RETRY_S
+
+
+def request_for(
     instance: dg.DagsterInstance, found: RecentVersion, missing: set[str], idle_since: datetime
 ) -> dg.RunRequest | None:
     """A run for the version, unless one is under way, has just ended, or too many had no success."""
@@ -87,6 +137,8 @@ def _request(
     if len(records) >= MOST_RUNS or any(not record.dagster_run.is_finished for record in records):
         return None
     if any(record.end_time is not None and record.end_time > idle_since.timestamp() for record in records):
+        return None
+    if any(_will_be_retried(record, datetime.now(UTC)) for record in records):
         return None
     real = found.record.version.role is Role.OBSERVATION
     return dg.RunRequest(

@@ -1,7 +1,9 @@
 """Observing runs of LIGO, Virgo and KAGRA: when they began and ended.
 
-Source: the LVK observing plan, https://observing.docs.ligo.org/plan/ (start and end at 15:00 or 16:00 UTC; engineering
-runs are counted to the run that they lead into only from its official start).
+Sources: for O1 to O4b the data releases of the Gravitational Wave Open Science Center, which give both moments in GPS
+seconds (https://gwosc.org/O4/O4a, https://gwosc.org/O4/O4b and the pages of the earlier runs); O4c began with the end of
+O4b and ended on 2025-11-18 at 16:00 UTC (https://blog.gravityspy.org, November 2025; the end planned in
+https://ligo.org/?p=4062). Engineering runs belong to none. What begins after O4 is on https://observing.docs.ligo.org/plan/.
 """
 
 from __future__ import annotations

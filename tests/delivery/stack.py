@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,19 @@ RESTART_S = 1.0
 class Stack:
     """One deployment on free ports in a folder of its own."""
 
-    def __init__(self, folder: Path, kafka: KafkaBroker, postgres: PostgresServer | None, *, warm: bool) -> None:
-        """Write settings; nothing runs yet. `warm` needs PostgreSQL; without it the laptop's settings on SQLite."""
+    def __init__(
+        self,
+        folder: Path,
+        kafka: KafkaBroker,
+        postgres: PostgresServer | None,
+        *,
+        warm: bool,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write settings; nothing runs yet. `warm` needs PostgreSQL; without it the laptop's settings on SQLite.
+
+        `env`: further variables for every process, such as where to publish.
+        """
         self.folder, self.warm = folder, warm
         self.home = folder / "home"
         self.home.mkdir(parents=True)
@@ -56,6 +67,7 @@ class Stack:
             "MMA_ARCHIVE_URL": self.archive_url,
             "MMA_UNFINISHED_AFTER_S": "45",
             "MMA_STORE_URL": (folder / "products").as_uri(),
+            **(env or {}),
         }
         self._write_settings()
         self._children: dict[str, Child] = {}

@@ -1,8 +1,8 @@
 """The kill test: notices arrive in bursts while processes, connections and the broker die at seeded random moments.
 
-Afterwards every message must be archived once, every version have one partition, one successful run and all its
-files, every malformed message be in quarantine once, and nothing be left over. `make soak` runs it for an hour:
-`python -m tests.delivery.storm --minutes 60`.
+Afterwards every message must be archived once, every version have one partition, one successful run, all its files, one
+row at the GWTM stand-in and one message on the Hopskotch topic, every malformed message be in quarantine once, and
+nothing be left over. `make soak` runs it for an hour: `python -m tests.delivery.storm --minutes 60`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import dagster as dg
 import sqlalchemy as sa
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from mma_pipeline.adapters.archive import reading
 from mma_pipeline.adapters.archive.schema import message as message_table
@@ -29,11 +29,15 @@ from mma_pipeline.defs.products import expected_files
 from mma_pipeline.notices import lvk
 from mma_pipeline.science.simulation import simulate_event
 from tests.delivery.stack import Stack
+from tests.services.gwtm_schemas import ADMIN
+from tests.services.gwtm_standin import GwtmStandIn
 from tests.services.kafka import KafkaBroker
 from tests.services.postgres import PostgresServer
 
 TOPIC = "igwn.gwalert"
 TOPICS = (TOPIC, "mma.photometry")
+#: Where the stack publishes derived alerts.
+DERIVED = "mma.derived"
 PARTITIONS = "alert_version"
 
 
@@ -67,11 +71,12 @@ class Report:
 def bodies(chance: random.Random, day: datetime) -> Iterator[tuple[bytes, tuple[str, ...]]]:
     """An endless stream of notices, with what each must lead to: versions, none for what is malformed.
 
-    A tenth of them repeat an earlier message byte for byte, as Kafka producers may, and a twentieth is malformed.
-    Real and mock events are mixed. The maps of all events are alike: this is about delivery, not about maps.
+    A tenth of them repeat an earlier message byte for byte, as Kafka producers may, and a twentieth is malformed. A
+    fifth is about an event of before. Real and mock events are mixed. The maps of all events are alike: this is about delivery, not about maps.
     """
     template = [lvk.to_record(n) for n in simulate_event("MS230101a", time=day, seed=7, max_order=4)]
     sent: list[tuple[bytes, tuple[str, ...]]] = []
+    events: list[str] = []
     number = 0
     while True:
         number += 1
@@ -83,7 +88,9 @@ def bodies(chance: random.Random, day: datetime) -> Iterator[tuple[bytes, tuple[
             continue
         record = json.loads(json.dumps(chance.choice(template)))
         letters = "".join(chr(97 + (number // 26**power) % 26) for power in (2, 1, 0))
-        record["superevent_id"] = f"{chance.choice(('S', 'MS'))}{day:%y%m%d}{letters}"
+        new = f"{chance.choice(('S', 'MS'))}{day:%y%m%d}{letters}"
+        record["superevent_id"] = chance.choice(events) if events and chance.random() < 0.2 else new
+        events.append(record["superevent_id"])
         record["time_created"] = f"{day + timedelta(seconds=number):%Y-%m-%dT%H:%M:%SZ}"
         body = json.dumps(record).encode()
         keys = tuple(version.partition_key for version in lvk.versions_of(lvk.parse_json(body)))
@@ -94,9 +101,11 @@ def bodies(chance: random.Random, day: datetime) -> Iterator[tuple[bytes, tuple[
 class Storm:
     """Send, break, wait, compare."""
 
-    def __init__(self, stack: Stack, kafka: KafkaBroker, postgres: PostgresServer, seed: int) -> None:
-        """Everything that is random comes from `seed`."""
-        self.stack, self.kafka, self.postgres = stack, kafka, postgres
+    def __init__(
+        self, stack: Stack, kafka: KafkaBroker, postgres: PostgresServer, seed: int, site: GwtmStandIn | None = None
+    ) -> None:
+        """Everything that is random comes from `seed`. `site`: where the stack publishes, beside the topic DERIVED."""
+        self.stack, self.kafka, self.postgres, self.site = stack, kafka, postgres, site
         self.chance = random.Random(seed)
         self.sent = Sent()
         self.faults: Counter[str] = Counter()
@@ -173,6 +182,8 @@ class Storm:
             self._keep_up()
             time.sleep(2)
             problems = compare(self.stack, self.sent)
+            if self.site is not None and not problems:
+                problems = compare_published(self.stack, self.sent, self.site, self.kafka)
         return problems
 
 
@@ -201,13 +212,60 @@ def compare(stack: Stack, sent: Sent) -> list[str]:
         if len(partitions) != len(set(partitions)):
             problems.append("a partition is there twice")
         runs = instance.get_runs()
-    succeeded = Counter(run.tags["dagster/partition"] for run in runs if run.status is dg.DagsterRunStatus.SUCCESS)
+    made = [run for run in runs if run.job_name == "alert_products" and run.status is dg.DagsterRunStatus.SUCCESS]
+    succeeded = Counter(run.tags["dagster/partition"] for run in made)
     problems += _differences("successful runs", set(succeeded), sent.keys)
     problems += [f"{key} succeeded {count} times" for key, count in succeeded.items() if count > 1]
     unfinished = [run for run in runs if not run.is_finished]
     if unfinished:
         problems.append(f"{len(unfinished)} runs are not finished: {Counter(run.status.value for run in unfinished)}")
     return problems
+
+
+def publishing(folder: Path, site: GwtmStandIn, kafka: KafkaBroker) -> dict[str, str]:
+    """Environment of a stack that publishes everything to the stand-in and to the topic DERIVED."""
+    kafka.create_topic(DERIVED)
+    config = folder / "publication.toml"
+    rule = 'rule = { roles = ["observation", "test"] }'
+    config.write_text(
+        f'[destinations.gwtm]\nkind = "gwtm"\nsettle_s = 5\n{rule}\n'
+        f'[destinations.hopskotch]\nkind = "hopskotch"\nurl = "kafka://{kafka.bootstrap}/{DERIVED}"\n'
+        f"anonymous = true\nsettle_s = 5\n{rule}\n"
+    )
+    return {"MMA_PUBLICATION_CONFIG": str(config), "API_BASE": site.base, "API_TOKEN": ADMIN}
+
+
+def compare_published(stack: Stack, sent: Sent, site: GwtmStandIn, kafka: KafkaBroker) -> list[str]:
+    """Rows of the site and messages of the topic beside the versions: each exactly once."""
+    versions = {record.partition_key: record.version for record in stack.archive().versions()}
+    wanted = {(v.event_id, v.label, v.created.replace(tzinfo=None)): key for key, v in versions.items()}
+    rows = Counter((row["graceid"], row["alert_type"], row["timesent"]) for row in list(site.alerts))
+    messages = Counter(json.loads(body)["version"]["partition_key"] for body in read_topic(kafka, DERIVED))
+    problems = [f"{count} rows for {row}" for row, count in rows.items() if count > 1]
+    problems += [f"{count} messages for {key}" for key, count in messages.items() if count > 1]
+    problems += _differences("rows", {wanted.get(row, str(row)) for row in rows}, sent.keys)
+    problems += _differences("messages", set(messages), sent.keys)
+    return problems
+
+
+def read_topic(kafka: KafkaBroker, topic: str) -> list[bytes]:
+    """Every message of partition 0, from the first to where the topic ends now."""
+    low, high = kafka.watermarks(topic)
+    consumer = Consumer(kafka.client(**{"group.id": "storm", "enable.auto.commit": False}))
+    try:
+        consumer.assign([TopicPartition(topic, 0, low)])
+        found: list[bytes] = []
+        at = low
+        while at < high:
+            message = consumer.poll(10)
+            if message is None:
+                break
+            if message.error() is None:
+                found.append(message.value())
+                at = message.offset() + 1
+        return found
+    finally:
+        consumer.close()
 
 
 def _differences(what: str, found: set[str], wanted: set[str]) -> list[str]:
@@ -224,26 +282,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--notices", type=int, default=200, help="per storm")
+    parser.add_argument("--blows", type=int, default=25, help="least number of faults per storm")
     parser.add_argument("--seed", type=int, default=int(time.time()) % 100_000)
     parser.add_argument("--laptop", action="store_true", help="the plain launcher in place of the warm worker")
     options = parser.parse_args()
     end = time.monotonic() + options.minutes * 60
     seed = options.seed
+    total: Counter[str] = Counter()
     while time.monotonic() < end:
         folder = Path(tempfile.mkdtemp(prefix=f"mma-storm-{seed}-"))
-        with KafkaBroker.running() as kafka, PostgresServer.running() as postgres:
+        with KafkaBroker.running() as kafka, PostgresServer.running() as postgres, GwtmStandIn() as site:
             for topic in TOPICS:
                 kafka.create_topic(topic)
-            stack = Stack(folder, kafka, postgres, warm=not options.laptop)
+            stack = Stack(
+                folder / "stack", kafka, postgres, warm=not options.laptop, env=publishing(folder, site, kafka)
+            )
             with stack.running():
-                report = Storm(stack, kafka, postgres, seed).rage(
-                    options.notices, blows=25, every_s=(3, 12), settle_s=1200
+                report = Storm(stack, kafka, postgres, seed, site).rage(
+                    options.notices, blows=options.blows, every_s=(3, 12), settle_s=1500
                 )
         sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S} seed {seed}: {report}\n")
         sys.stdout.flush()
         if report.problems:
             sys.exit(f"kept for you to look at: {folder}")
+        total += Counter(messages=report.sent.messages, versions=len(report.sent.keys), storms=1)
+        total += Counter(faults=sum(report.faults.values()))
         seed += 1
+    sys.stdout.write(f"all well: {', '.join(f'{count} {what}' for what, count in total.items())}\n")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from astropy.time import Time
 from typer.testing import CliRunner
 
 from mma_pipeline.adapters.archive import Archive, ProductRecord
+from mma_pipeline.adapters.archive.recent import RecentVersion, recent_versions
 from mma_pipeline.adapters.archive.retention import forget
 from mma_pipeline.adapters.archive.transfer import export_archive, import_archive
 from mma_pipeline.adapters.errors import PermanentError
@@ -21,10 +23,11 @@ from mma_pipeline.adapters.store import Store
 from mma_pipeline.cli import app
 from mma_pipeline.cli.backfill import parse_range
 from mma_pipeline.cli.materialise import materialise
+from mma_pipeline.definitions import defs
 from mma_pipeline.defs.ingest import ingest, parse_alert
 from mma_pipeline.defs.resources import ArchiveResource
 from mma_pipeline.defs.retention import remove_expired
-from mma_pipeline.defs.unfinished import unfinished_versions_sensor
+from mma_pipeline.defs.unfinished import Look, request_for, unfinished_versions_sensor, was_requested
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.runs import observing_run
 from mma_pipeline.science.simulation import simulate_event
@@ -61,6 +64,14 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: Archive
     monkeypatch.setenv("MMA_ARCHIVE_URL", archive.engine.url.render_as_string(hide_password=False))
     monkeypatch.setenv("MMA_STORE_URL", (tmp_path / "products").as_uri())
     with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def stored(deployment: dg.DagsterInstance, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance that knows sensors, too."""
+    (tmp_path / "home").mkdir()
+    with dg.instance_for_test(temp_dir=str(tmp_path / "home")) as instance:
         yield instance
 
 
@@ -171,11 +182,13 @@ def test_a_real_event_cannot_be_forgotten(archive: Archive) -> None:
     assert len(archive.versions()) == 6
 
 
-def test_unfinished_version_gets_another_run(archive: Archive, deployment: dg.DagsterInstance) -> None:
+def test_unfinished_version_gets_another_run(
+    archive: Archive, stored: dg.DagsterInstance, deployment: dg.DagsterInstance
+) -> None:
     """A version that was archived but never made is asked for once it is overdue, and not while it is finished."""
 
     def tick() -> object:
-        context = dg.build_sensor_context(instance=deployment, resources={"archive": ArchiveResource()})
+        context = dg.build_sensor_context(instance=stored, resources={"archive": ArchiveResource()})
         return unfinished_versions_sensor(context)
 
     assert isinstance(tick(), dg.SkipReason), "2023 is beyond its look back"
@@ -189,6 +202,46 @@ def test_unfinished_version_gets_another_run(archive: Archive, deployment: dg.Da
     for record in archive.versions("S230603c"):
         assert materialise(deployment, record)
     assert isinstance(tick(), dg.SkipReason)
+
+
+@pytest.mark.parametrize(
+    ("look", "asked"),
+    [
+        (None, True),
+        (Look(running=False, began=None), True),
+        (Look(running=True, began=None), False),
+        (Look(running=True, began=DAY.timestamp() - 1), False),
+        (Look(running=True, began=DAY.timestamp() + 1), True),
+    ],
+    ids=["no sensor", "stopped", "never well", "tick under way", "a tick later"],
+)
+def test_unfinished_waits_for_the_tick_that_brought_it(archive: Archive, look: Look | None, asked: bool) -> None:
+    """While the stream's sensor may still submit the version's run, the net below it asks for none."""
+    (found, *_) = recent_versions(archive, DAY, DAY + timedelta(seconds=1))
+    assert was_requested(found, {} if look is None else {"s": look}) is asked
+
+
+def test_unfinished_leaves_a_run_to_its_retry(archive: Archive, stored: dg.DagsterInstance) -> None:
+    """A failed run that Dagster will retry is not doubled; one that it gives up is followed by another."""
+    now = datetime.now(UTC)
+    receive(archive, alerts("S230603c")[:1], received=now - timedelta(minutes=20), topic="failed")
+    (record,) = archive.versions("S230603c")
+    run = stored.create_run_for_job(
+        defs.resolve_job_def("alert_products"), tags={"dagster/partition": record.partition_key}
+    )
+    stored.report_run_failed(run)
+
+    def idle(found: RecentVersion) -> dg.RunRequest | None:
+        return request_for(stored, found, {"alert"}, datetime.now(UTC) + timedelta(minutes=1))
+
+    (found,) = [one for one in recent_versions(archive, now - timedelta(hours=1), now) if one.record == record]
+    asked = idle(found)
+    assert asked is not None
+    assert asked.partition_key == record.partition_key
+    stored.add_run_tags(run.run_id, {"dagster/will_retry": "true"})
+    assert idle(found) is None
+    stored.add_run_tags(run.run_id, {"dagster/auto_retry_run_id": "0"})
+    assert idle(found) is not None
 
 
 def test_backfill_chooses_by_event_time_and_run(
@@ -216,6 +269,23 @@ def test_wrong_range_is_refused(text: str) -> None:
     """A range without end, backwards or unreadable is a usage error that shows an example."""
     with pytest.raises(Exception, match=r"2023-05-18\.\.2023-05-20"):
         parse_range(text)
+
+
+@pytest.mark.parametrize(
+    ("run", "start", "end"),
+    [
+        ("O1", 1126051217, 1137254417),
+        ("O2", 1164556817, 1187733618),
+        ("O3a", 1238166018, 1253977218),
+        ("O3b", 1256655618, 1269363618),
+        ("O4a", 1368975618, 1389456018),
+        ("O4b", 1396796418, 1422118818),
+    ],
+)
+def test_observing_runs_are_those_of_the_open_science_center(run: str, start: int, end: int) -> None:
+    """First and last moment agree with the GPS seconds of GWOSC's data releases."""
+    found = observing_run(run)
+    assert [round(Time(moment).gps) for moment in found] == [start, end]
 
 
 def test_observing_runs_by_name() -> None:

@@ -19,6 +19,8 @@ class RecentVersion:
     record: VersionRecord
     received: datetime
     """When its message was received, UTC."""
+    stream: str
+    """By which stream."""
     files: frozenset[str]
     """Names of the files written."""
 
@@ -29,7 +31,7 @@ def recent_versions(archive: Archive, since: datetime, before: datetime) -> list
     within = sa.and_(message.c.received >= since, message.c.received < before)
     with reading(archive.engine) as connection:
         rows = connection.execute(
-            sa.select(version.c.partition_key, message.c.received)
+            sa.select(version.c.partition_key, message.c.received, message.c.stream)
             .select_from(version.join(message))
             .where(within)
             .order_by(message.c.id)
@@ -40,6 +42,11 @@ def recent_versions(archive: Archive, since: datetime, before: datetime) -> list
         for row in connection.execute(joined):
             files.setdefault(row.partition_key, set()).add(row.name)
     return [
-        RecentVersion(archive.version(row.partition_key), row.received, frozenset(files.get(row.partition_key, ())))
+        RecentVersion(
+            archive.version(row.partition_key),
+            row.received,
+            row.stream,
+            frozenset(files.get(row.partition_key, ())),
+        )
         for row in rows
     ]

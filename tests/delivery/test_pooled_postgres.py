@@ -1,0 +1,60 @@
+"""Dagster's storage with kept connections: few sessions, and none that a restart of the database has spoilt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from mma_pipeline.defs import pooled_postgres
+from tests.services.postgres import PostgresServer
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> str:
+    """A database of the test's own."""
+    return postgres.create_database().rpartition("/")[2]
+
+
+@pytest.fixture
+def instance(
+    postgres: PostgresServer, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dg.DagsterInstance]:
+    """An instance configured as dagster_home/warm is."""
+    monkeypatch.setenv("DAGSTER_PG_URL", postgres.url(database).replace("+psycopg2", ""))
+    config = Path(__file__).parents[2] / "dagster_home" / "warm" / "dagster.yaml"
+    storage = config.read_text().split("storage:\n")[1].split("\n\n")[0]
+    (tmp_path / "dagster.yaml").write_text(f"telemetry:\n  enabled: false\nstorage:\n{storage}\n")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as found:
+        yield found
+
+
+def sessions(postgres: PostgresServer, database: str) -> int:
+    """Connections that were ever opened to a database."""
+    rows = postgres.execute(f"SELECT sessions FROM pg_stat_database WHERE datname = '{database}'")
+    return int(str(rows[0][0]))
+
+
+def test_connections_are_kept(postgres: PostgresServer, database: str, instance: dg.DagsterInstance) -> None:
+    """Fifty operations of one kind open hardly any connection."""
+    instance.add_dynamic_partitions("p", ["first"])
+    before = sessions(postgres, database)
+    for number in range(50):
+        instance.add_dynamic_partitions("p", [str(number)])
+    assert sessions(postgres, database) - before < 10
+    assert len(instance.get_dynamic_partitions("p")) == 51
+
+
+def test_cut_connections_are_replaced(
+    postgres: PostgresServer, database: str, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the database has cut every connection the next operation works, and so does one in another process."""
+    monkeypatch.setattr(pooled_postgres, "IDLE_S", 0.0)
+    instance.add_dynamic_partitions("p", ["before"])
+    assert postgres.cut_connections(database) > 0
+    instance.add_dynamic_partitions("p", ["after"])
+    with dg.DagsterInstance.from_ref(instance.get_ref()) as other:
+        assert other.get_dynamic_partitions("p") == ["before", "after"]
+        assert type(other.get_ref().storage_data.rehydrate()).__name__ == "DagsterPostgresStorage"
