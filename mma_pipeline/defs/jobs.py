@@ -16,6 +16,8 @@ class Lane(StrEnum):
     LIVE = "live"
     MOCK = "mock"
     BACKFILL = "backfill"
+    KILONOVA = "kilonova"
+    """Scoring of candidates: minutes of computing, which no alert waits for."""
 
 
 #: Every product of a version, in one process: a process of its own per product would cost seconds each.

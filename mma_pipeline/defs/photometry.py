@@ -98,7 +98,7 @@ def run_request(wanted: Wanted) -> dg.RunRequest:
         run_key=f"{wanted.partition_key}:{wanted.reason}",
         partition_key=wanted.partition_key,
         tags={
-            LANE_TAG: Lane.LIVE.value if real else Lane.MOCK.value,
+            LANE_TAG: Lane.KILONOVA.value if real else Lane.MOCK.value,
             "dagster/priority": "5" if real else "0",
             "mma/event": wanted.event_id,
             "mma/candidate": wanted.candidate.replace(" ", "_").replace(":", "_").replace("+", "_"),

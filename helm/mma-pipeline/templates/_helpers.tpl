@@ -1,0 +1,138 @@
+{{- define "mma.fullname" -}}
+{{- if .Values.fullnameOverride -}}{{ .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}{{ .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else -}}{{ printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" }}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "mma.image" -}}
+{{- with .Values.listeners.image -}}
+{{- if .digest -}}{{ .repository }}@{{ .digest }}{{- else -}}{{ .repository }}:{{ .tag }}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* On every pod, those of runs too: what the network policies select. */}}
+{{- define "mma.release" -}}
+mma-pipeline/release: {{ include "mma.fullname" . }}
+{{- end -}}
+
+{{- define "mma.labels" -}}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+app.kubernetes.io/name: mma-pipeline
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{/* Selector of one component: (list $ "daemon") */}}
+{{- define "mma.selector" -}}
+{{ include "mma.release" (index . 0) }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end -}}
+
+{{/* The restricted pod security standard, and a root file system that nobody writes to. */}}
+{{- define "mma.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "mma.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{- define "mma.dagsterHome" -}}/opt/dagster/home{{- end -}}
+{{- define "mma.pgHost" -}}
+{{- if .Values.postgresql.inCluster.enabled -}}{{ include "mma.fullname" . }}-postgresql{{- else -}}{{ .Values.postgresql.host }}{{- end -}}
+{{- end -}}
+{{- define "mma.pgPlace" -}}
+{{ .Values.postgresql.user }}@{{ include "mma.pgHost" . }}:{{ if .Values.postgresql.inCluster.enabled }}5432{{ else }}{{ .Values.postgresql.port }}{{ end }}
+{{- end -}}
+
+{{/* Products on a volume of this release: asked for, or because nothing may go where they belong. */}}
+{{- define "mma.local" -}}
+{{- with .Values.listeners -}}
+{{- if or (eq .storage.type "local") .dryRun (not .writeToStorage) }}true{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "mma.volumes" -}}
+- name: home
+  emptyDir: {sizeLimit: 1Gi}
+- name: tmp
+  emptyDir: {sizeLimit: 4Gi}
+{{- if include "mma.local" . }}
+- name: products
+  persistentVolumeClaim: {claimName: {{ include "mma.fullname" . }}-products}
+{{- end }}
+{{- end -}}
+
+{{- define "mma.volumeMounts" -}}
+- {name: home, mountPath: {{ include "mma.dagsterHome" . }}}
+- {name: tmp, mountPath: /tmp}
+{{- if include "mma.local" . }}
+- {name: products, mountPath: {{ include "mma.dagsterHome" . }}/products}
+{{- end }}
+{{- end -}}
+
+{{/* Dagster's settings in a pod of this chart; a run's pod gets its own mount from the launcher. */}}
+{{- define "mma.instanceVolume" -}}
+- name: instance
+  configMap: {name: {{ include "mma.fullname" . }}-instance}
+{{- end -}}
+{{- define "mma.instanceMount" -}}
+- {name: instance, mountPath: {{ include "mma.dagsterHome" . }}/dagster.yaml, subPath: dagster.yaml}
+{{- end -}}
+
+{{/* (list SECRET NAME key, NAME key …) as env entries */}}
+{{- define "mma.secretEnv" -}}
+{{- $secret := first . -}}
+{{- range $pair := chunk 2 (rest .) }}
+- name: {{ first $pair }}
+  valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ last $pair }}}}
+{{- end -}}
+{{- end -}}
+
+{{- define "mma.databaseEnv" -}}
+{{- include "mma.secretEnv" (list .Values.postgresql.existingSecret "PGPASSWORD" "postgresql-password") | trim }}
+{{- end -}}
+
+{{/* Secrets of what is switched on. libpq reads PGPASSWORD, so no URL holds a password. */}}
+{{- define "mma.env" -}}
+{{- $secret := .Values.listeners.existingSecret -}}
+{{- $keys := list $secret -}}
+{{- with .Values.listeners -}}
+{{- if and .kafka.enabled (not .kafka.bootstrap) }}{{ $keys = concat $keys (list "KAFKA_CLIENT_ID" "kafka-client-id" "KAFKA_CLIENT_SECRET" "kafka-client-secret") }}{{ end -}}
+{{- if .api.host }}{{ $keys = concat $keys (list "API_TOKEN" "api-token") }}{{ end -}}
+{{- if eq .storage.type "s3" }}{{ $keys = concat $keys (list "AWS_ACCESS_KEY_ID" "aws-access-key-id" "AWS_SECRET_ACCESS_KEY" "aws-secret-access-key") }}{{ end -}}
+{{- if eq .storage.type "swift" }}{{ $keys = concat $keys (list "OS_USERNAME" "swift-username" "OS_PASSWORD" "swift-password") }}{{ end -}}
+{{- if eq .storage.type "abfs" }}{{ $keys = concat $keys (list "AZURE_ACCOUNT_NAME" "azure-account-name" "AZURE_ACCOUNT_KEY" "azure-account-key") }}{{ end -}}
+{{- if .hop.enabled }}{{ $keys = concat $keys (list "HOP_USERNAME" "hop-username" "HOP_PASSWORD" "hop-password") }}{{ end -}}
+{{- if .webhook.enabled }}{{ $keys = concat $keys (list "MMA_WEBHOOK_URL" "webhook-url") }}{{ end -}}
+{{- end -}}
+{{- include "mma.databaseEnv" . }}
+{{- include "mma.secretEnv" $keys }}
+{{- end -}}
+
+{{/* Pods that roll when their settings change. */}}
+{{- define "mma.checksum" -}}
+checksum/settings: {{ print (include "mma.dagsterYaml" .) (include "mma.environment" .) | sha256sum }}
+{{- end -}}
+
+{{- define "mma.scheduling" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.listeners.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,264 @@
+"""The chart: what it renders, what it refuses, what its pods may do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import helm_python
+import pytest
+import yaml
+
+from tests.k8s.chart import (
+    BASE,
+    CHART,
+    OIDC,
+    RELEASE,
+    dagster_settings,
+    environment,
+    merged,
+    only,
+    pod_specs,
+    render,
+    secret_keys,
+    values_of,
+)
+
+FILES = sorted(path.name for path in CHART.glob("values*.yaml"))
+#: The defaults name no PostgreSQL, so they get one.
+SETUPS = {name: values_of(name) for name in FILES} | {
+    "values.yaml": merged(values_of("values.yaml"), BASE),
+    "oidc": merged(BASE, OIDC),
+}
+
+
+@pytest.mark.parametrize("name", SETUPS)
+def test_every_values_file_renders_and_lints(name: str) -> None:
+    """Each values file gives manifests, and Helm's lint finds neither error nor warning."""
+    manifests = render(SETUPS[name])
+    assert {"Deployment", "ConfigMap", "NetworkPolicy", "Role"} <= {m["kind"] for m in manifests}
+    names = [(m["kind"], m["metadata"]["name"]) for m in manifests]
+    assert len(names) == len(set(names))
+    report = helm_python.lint(CHART, SETUPS[name], strict=True)
+    assert not report["errors"], report
+    assert all(message["severity"] < 2 for message in report["messages"]), report
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_booleans_keep_their_value(value: bool) -> None:
+    """A boolean arrives as it was said; the old chart turned false into true."""
+    said = {"dryRun": value, "writeToStorage": value, "verbose": value}
+    found = environment(render(BASE, {"listeners": said}))
+    assert {name: found[name] for name in ("DRY_RUN", "WRITE_TO_STORAGE", "VERBOSE")} == dict.fromkeys(
+        ("DRY_RUN", "WRITE_TO_STORAGE", "VERBOSE"), str(value).lower()
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "about"),
+    [
+        ({"listeners": {"dryRun": "false"}}, "dryRun"),
+        ({"listeners": {"drydrun": True}}, "drydrun"),
+        ({"listeners": {"storage": {"type": "ftp"}}}, "storage"),
+        ({"listeners": {"api": {"token": "hunter2"}}}, "token"),
+        ({"listeners": {"extraEnv": {"AWS_SECRET_ACCESS_KEY": "hunter2"}}}, "AWS_SECRET_ACCESS_KEY"),
+        ({"listeners": {"extraEnv": {"MMA_MOCK_DAYS": 30}}}, "MMA_MOCK_DAYS"),
+        ({"listeners": {"image": {"digest": "sha256:short"}}}, "digest"),
+        ({"lanes": {"live": {"launch": "fast", "maxRuns": 1}}}, "launch"),
+        ({"lanes": {"live": {"launch": "pod", "maxRuns": 1}}}, "resources"),
+        ({"lanes": {"urgent": {"launch": "warm", "maxRuns": 1}}}, "urgent"),
+        ({"worker": {"processes": 0}}, "processes"),
+        ({"postgresql": {"host": ""}}, "host"),
+        ({"webserver": {"oidc": {"enabled": True}}}, "oidc"),
+        (merged(OIDC, {"webserver": {"oidc": {"allowedGroups": []}}}), "oidc"),
+        (merged(OIDC, {"webserver": {"oidc": {"allowedGroups": [], "emailDomains": ["*"]}}}), "oidc"),
+        ({"webserver": {"ingress": {"enabled": True, "host": "alerts.example"}}}, "oidc"),
+        ({"networkPolicy": {"extraEgress": [{"cidr": "everywhere", "ports": [443]}]}}, "cidr"),
+    ],
+)
+def test_wrong_values_are_refused(values: dict[str, Any], about: str) -> None:
+    """A value that cannot be meant, a token in the values, a UI open to all: refused, and the message says where."""
+    with pytest.raises(helm_python.HelmValuesError, match=about):
+        render(BASE, values)
+
+
+@pytest.mark.parametrize("name", SETUPS)
+def test_pods_keep_the_restricted_standard(name: str) -> None:
+    """No pod runs as root, writes to its root file system, gains rights or has more than it needs."""
+    for owner, template in pod_specs(render(SETUPS[name])):
+        pod = template["spec"]
+        assert pod["securityContext"]["runAsNonRoot"], owner
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, owner
+        assert pod["automountServiceAccountToken"] is owner.endswith(("-daemon", "-webserver")), owner
+        assert not any("hostPath" in volume for volume in pod.get("volumes", [])), owner
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            where = f"{owner}/{container['name']}"
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, where
+            assert {"requests", "limits"} <= set(container["resources"]), where
+            assert "memory" in container["resources"]["limits"], where
+
+
+def test_no_secret_is_a_value() -> None:
+    """Secrets come from Secrets by reference, under the listeners' keys, and no database address holds a password."""
+    manifests = render(SETUPS["values-gwtm.yaml"])
+    code = only(manifests, "Deployment", "-code")["spec"]["template"]["spec"]["containers"][0]
+    assert secret_keys(code) == {
+        "PGPASSWORD": "postgresql-password",
+        "KAFKA_CLIENT_ID": "kafka-client-id",
+        "KAFKA_CLIENT_SECRET": "kafka-client-secret",
+        "API_TOKEN": "api-token",
+        "OS_USERNAME": "swift-username",
+        "OS_PASSWORD": "swift-password",
+    }
+    assert "Secret" not in {m["kind"] for m in manifests}
+    plain = environment(manifests)
+    assert not {"KAFKA_CLIENT_SECRET", "API_TOKEN", "OS_PASSWORD", "PGPASSWORD"} & set(plain)
+    assert plain["MMA_ARCHIVE_URL"] == "postgresql+psycopg2://mma@gwtm-postgresql:5432/mma"
+    for part in ("-webserver", "-daemon"):
+        (first, *_) = only(manifests, "Deployment", part)["spec"]["template"]["spec"]["containers"]
+        assert set(secret_keys(first)) == {"PGPASSWORD"}, f"{part} needs the database and nothing else"
+
+
+def test_the_listeners_names_are_kept() -> None:
+    """The GWTM values give the listeners' environment: where they post, where products go, which run it is."""
+    values = merged(
+        SETUPS["values-gwtm.yaml"],
+        {
+            "listeners": {
+                "dryRun": False,
+                "writeToStorage": True,
+                "storage": {"type": "s3", "s3": {"bucket": "gwtreasuremap", "region": "us-east-2"}},
+                "observingRun": "O5",
+                "image": {"tag": "1.2.3"},
+            }
+        },
+    )
+    manifests = render(values)
+    found = environment(manifests)
+    wanted = {
+        "API_BASE": "http://gwtm-flask:8080/api/v1/",
+        "STORAGE_BUCKET_SOURCE": "s3",
+        "AWS_BUCKET": "gwtreasuremap",
+        "AWS_DEFAULT_REGION": "us-east-2",
+        "OBSERVING_RUN": "O5",
+        "DRY_RUN": "false",
+        "WRITE_TO_STORAGE": "true",
+        "KAFKA_OFFSET_RESET": "earliest",
+        "KAFKA_GROUP_ID": "gwtm-mma-pipeline",
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "INFO",
+    }
+    assert wanted.items() <= found.items()
+    images = {c["image"] for _, t in pod_specs(manifests) for c in t["spec"]["containers"]}
+    assert images == {"mma-pipeline:1.2.3"}
+
+
+@pytest.mark.parametrize(
+    ("api", "base"),
+    [
+        ({"host": "gwtm", "port": 8080, "path": "/api/v1/"}, "http://gwtm:8080/api/v1/"),
+        ({"host": "https://treasuremap.space", "path": "/api/v1"}, "https://treasuremap.space/api/v1/"),
+        ({"host": "https://treasuremap.space/", "port": None, "path": "/api/v1/"}, "https://treasuremap.space/api/v1/"),
+    ],
+)
+def test_the_sites_address_is_put_together(api: dict[str, Any], base: str) -> None:
+    """Host, port and path give the address that ends in a slash."""
+    assert environment(render(BASE, {"listeners": {"api": api}}))["API_BASE"] == base
+
+
+def test_dagster_is_reached_through_the_login_only() -> None:
+    """The web server listens on the loopback interface; the Service and the policy lead to oauth2-proxy alone."""
+    manifests = render(BASE, OIDC)
+    web, proxy = only(manifests, "Deployment", "-webserver")["spec"]["template"]["spec"]["containers"]
+    assert web["command"][:5] == ["dagster-webserver", "-h", "127.0.0.1", "-p", "3000"]
+    assert "ports" not in web
+    assert {"--upstream=http://127.0.0.1:3000", "--allowed-group=observers"} <= set(proxy["args"])
+    assert not any(arg.startswith("--skip-auth") for arg in proxy["args"])
+    assert secret_keys(proxy).keys() == {
+        "OAUTH2_PROXY_CLIENT_ID",
+        "OAUTH2_PROXY_CLIENT_SECRET",
+        "OAUTH2_PROXY_COOKIE_SECRET",
+    }
+    assert only(manifests, "Service", "-webserver")["spec"]["ports"] == [
+        {"name": "proxy", "port": 80, "targetPort": "proxy"}
+    ]
+    (rule,) = only(manifests, "NetworkPolicy", "-webserver")["spec"]["ingress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 4180}]
+
+
+def test_without_login_there_is_no_way_in() -> None:
+    """Without OIDC no Service and no Ingress lead to the UI."""
+    manifests = render(BASE)
+    assert not [m for m in manifests if m["kind"] == "Ingress"]
+    services = {m["metadata"]["name"] for m in manifests if m["kind"] == "Service"}
+    assert services == {f"{RELEASE}-code", f"{RELEASE}-metrics"}
+
+
+@pytest.mark.parametrize("name", SETUPS)
+def test_nothing_is_open_by_default(name: str) -> None:
+    """Every pod, those of runs too, is under a policy that denies both ways; only named ways are open again."""
+    manifests = render(SETUPS[name])
+    label = {"mma-pipeline/release": RELEASE}
+    deny = only(manifests, "NetworkPolicy", "-default-deny")["spec"]
+    assert deny == {"podSelector": {"matchLabels": label}, "policyTypes": ["Ingress", "Egress"]}
+    for owner, template in pod_specs(manifests):
+        assert label.items() <= template["metadata"]["labels"].items(), owner
+    assert dagster_settings(manifests)["run_launcher"]["config"]["pods"]["labels"] == label
+    for policy in (m for m in manifests if m["kind"] == "NetworkPolicy"):
+        for rule in policy["spec"].get("ingress", []):
+            assert rule["from"], "no rule lets everybody in"
+            assert rule["ports"]
+
+
+def test_rights_are_what_the_launcher_needs() -> None:
+    """One role, in its own namespace, for Jobs and their pods; no secrets, no wildcard, no cluster role."""
+    manifests = render(BASE)
+    (role,) = [m for m in manifests if m["kind"] == "Role"]
+    rights = {(r, verb) for rule in role["rules"] for r in rule["resources"] for verb in rule["verbs"]}
+    assert rights == {
+        *[("jobs", verb) for verb in ("create", "list", "delete")],
+        ("jobs/status", "get"),
+        *[("pods", verb) for verb in ("get", "list", "delete")],
+        ("pods/log", "get"),
+        ("events", "list"),
+    }
+    assert not [m for m in manifests if m["kind"].startswith("Cluster")]
+
+
+def test_settings_that_change_roll_the_pods() -> None:
+    """A changed setting changes the pods' template, so that no pod goes on with the old one."""
+    before, after = render(BASE), render(BASE, {"listeners": {"dryRun": True}})
+    for (owner, old), (_, new) in zip(pod_specs(before), pod_specs(after), strict=True):
+        assert old["metadata"]["annotations"] != new["metadata"]["annotations"], owner
+
+
+def test_products_of_a_dry_run_are_shared() -> None:
+    """What may not go to the store goes to a volume that code server, worker and runs share."""
+    manifests = render(SETUPS["values-gwtm.yaml"])
+    assert only(manifests, "PersistentVolumeClaim", "-products")["spec"]["accessModes"] == ["ReadWriteMany"]
+    mount = {"name": "products", "mountPath": "/opt/dagster/home/products"}
+    for part in ("-code", "-worker"):
+        (container, *_) = only(manifests, "Deployment", part)["spec"]["template"]["spec"]["containers"]
+        assert mount in container["volumeMounts"]
+    assert mount in dagster_settings(manifests)["run_launcher"]["config"]["pods"]["volume_mounts"]
+
+
+@pytest.mark.parametrize("name", ["application.yaml", "application-gwtm.yaml"])
+def test_applications_point_to_values_that_exist(name: str) -> None:
+    """An ArgoCD Application names the chart, its values files, and values that the schema takes."""
+    application = yaml.safe_load((CHART.parent / "argocd" / name).read_text())
+    source = application["spec"]["source"]
+    assert source["path"] == "helm/mma-pipeline"
+    files = [values_of(file) for file in source["helm"]["valueFiles"]]
+    manifests = render(*files, source["helm"]["valuesObject"])
+    images = {c["image"] for _, t in pod_specs(manifests) for c in t["spec"]["containers"]}
+    assert images == {"registry.example/mma-pipeline:0.1.0"}
+    for key, value in application["metadata"].get("annotations", {}).items():
+        if ".helm.image-" in key:
+            node: Any = merged(*files, source["helm"]["valuesObject"])
+            for part in value.split("."):
+                node = node[part]
+            assert isinstance(node, str), f"the image updater would write {value}, which the chart does not read"
