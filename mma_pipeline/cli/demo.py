@@ -18,6 +18,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from .app import Exit, clear_errors, console, fail
+from .demo_nights import ALERTS_TOPIC, DESTINATION, Night, follow_nights, nights_of, publication_settings
+from .demo_nights import TOPIC as PHOTOMETRY_TOPIC
 from .local_dagster import LocalDagster, free_port, fresh_home
 
 if TYPE_CHECKING:
@@ -67,11 +69,15 @@ def demo(
         raise fail(f"{workspace} is missing: run from the project's folder, or name it with --workspace", Exit.USAGE)
     home = fresh_home(Path(os.environ["DAGSTER_HOME"]))
     with clear_errors(), EmbeddedKafka() as kafka:
-        kafka.create_topic(TOPIC)
+        for topic in (TOPIC, PHOTOMETRY_TOPIC, ALERTS_TOPIC):
+            kafka.create_topic(topic)
         env = {
             "MMA_KAFKA_BOOTSTRAP": kafka.bootstrap,
             "MMA_ARCHIVE_URL": f"sqlite:///{home / 'archive.db'}",
             "MMA_STORE_URL": (home / "products").as_uri(),
+            "MMA_PUBLICATION_CONFIG": str(publication_settings(home, kafka.bootstrap)),
+            # What the user's own environment names must neither be read nor written by a demonstration.
+            **dict.fromkeys(("HOP_USERNAME", "HOP_PASSWORD", "MMA_PHOTOMETRY_TOPICS", "DRY_RUN"), ""),
         }
         with LocalDagster(home, workspace.absolute(), port or free_port(), env) as dagster:
             complete = _run(dagster, kafka.bootstrap, env["MMA_ARCHIVE_URL"], home, pace, seed)
@@ -87,7 +93,7 @@ def _run(dagster: LocalDagster, bootstrap: str, archive_url: str, home: Path, pa
     from mma_pipeline.adapters.producer import ConfirmedProducer
 
     with _spinner("starting Dagster (web server, daemon, code server)"):
-        plan = _plan(seed)
+        plan, nights = _plan(seed)
         dagster.wait_until_ready()
     console.print(f"UI: {dagster.url}", highlight=False)
     archive = Archive(archive_url, create=True)
@@ -111,27 +117,30 @@ def _run(dagster: LocalDagster, bootstrap: str, archive_url: str, home: Path, pa
             if finished or time.monotonic() - last_change > PATIENCE_S:
                 break
             time.sleep(0.25)
-    return _summary(archive, sent, home, dagster)
+    with ConfirmedProducer({"bootstrap.servers": bootstrap}) as producer:
+        scored = finished and follow_nights(archive, producer, nights, PATIENCE_S)
+    return _summary(archive, sent, home, dagster) and scored
 
 
-def _plan(seed: int) -> list[tuple[str, bytes, tuple[str, ...]]]:
-    """The messages in the order in which a live stream sends them: title, bytes, partition keys to come."""
+def _plan(seed: int) -> tuple[list[tuple[str, bytes, tuple[str, ...]]], list[Night]]:
+    """The messages in the order in which a live stream sends them (title, bytes, partition keys to come), and nights.
+
+    The merger is so long ago that the photometry of the nights after it does not lie in the future.
+    """
     from mma_pipeline.notices import lvk
     from mma_pipeline.science.simulation import simulate_event, simulate_retracted
 
-    merger = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)
-    day = f"{merger:%y%m%d}"
+    merger = datetime.now(UTC).replace(microsecond=0) - timedelta(days=5)
+    event_id = f"MS{merger:%y%m%d}a"
+    notices = simulate_event(event_id, time=merger, seed=seed)
     plan = []
-    for notice in (
-        *simulate_event(f"MS{day}a", time=merger, seed=seed),
-        *simulate_retracted(f"MS{day}b", time=merger, seed=seed + 1),
-    ):
+    for notice in (*notices, *simulate_retracted(f"MS{merger:%y%m%d}b", time=merger, seed=seed + 1)):
         body = json.dumps(lvk.to_record(notice)).encode()
         keys = tuple(version.partition_key for version in lvk.versions_of(notice))
         external = " with external coincidence" if notice.external is not None else ""
         plan.append((f"{notice.superevent_id} {notice.alert_type.value}{external}", body, keys))
     plan.insert(len(plan) - 1, ("malformed message", MALFORMED, ()))
-    return plan
+    return plan, nights_of(notices, event_id, seed)
 
 
 def _look(archive: Archive, sent: list[Sent]) -> None:
@@ -205,11 +214,20 @@ def _summary(archive: Archive, sent: list[Sent], home: Path, dagster: LocalDagst
     console.print(table)
     for _, message, reason in archive.quarantined():
         console.print(f"quarantine: {message.coordinates}: {reason}", highlight=False)
+    console.print(f"derived alerts on {ALERTS_TOPIC}: {_published(archive)}", highlight=False)
     console.print(f"files: {home / 'products'}", highlight=False, soft_wrap=True)
     console.print(f"UI:    {dagster.url}/asset-groups", highlight=False)
     if not complete:
         console.print(f"log:   {dagster.log}", highlight=False, soft_wrap=True)
     return complete
+
+
+def _published(archive: Archive) -> int:
+    """How many derived alerts the embedded Kafka has."""
+    from mma_pipeline.adapters.archive import outbox, reading
+
+    with reading(archive.engine) as connection:
+        return outbox.finished_since(connection, DESTINATION, datetime(1970, 1, 1, tzinfo=UTC))
 
 
 def _figures(archive: Archive, record: VersionRecord) -> tuple[str, str, str]:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .app import JsonOption, clear_errors, console, print_json
-
-if TYPE_CHECKING:
-    from mma_pipeline.notices.model import LvkNotice
 
 
 class Shape(StrEnum):
@@ -54,6 +50,8 @@ def simulate(
     Send them with `mma replay FOLDER/*.json`, and the photometry of --kilonova with `mma publish-photometry`.
     """
     from mma_pipeline.notices import lvk
+    from mma_pipeline.notices.photometry import encode
+    from mma_pipeline.science.kilonova.counterpart import counterpart_of
     from mma_pipeline.science.simulation import Shape as RegionShape
     from mma_pipeline.science.simulation import simulate_event, simulate_retracted
 
@@ -82,25 +80,11 @@ def simulate(
         written.append(str(path))
     if kilonova and not retracted:
         photometry = folder / f"{name}-kilonova.photometry"
-        photometry.write_bytes(_counterpart(notices, name, seed, nights, distance))
+        rows = counterpart_of(notices, name=f"{name}-kn", seed=seed, nights=nights, distance_mpc=distance)
+        photometry.write_bytes(encode(rows, event_id=name, simulated=True))
         written.append(str(photometry))
     if as_json:
         print_json({"event": name, "files": written})
     else:
         for path_text in written:
             console.print(path_text)
-
-
-def _counterpart(notices: Sequence[LvkNotice], name: str, seed: int, nights: int, distance: float) -> bytes:
-    """A photometry message of a kilonova inside the last map of these notices."""
-    from mma_pipeline.notices.photometry import encode
-    from mma_pipeline.notices.times import mjd_of_datetime
-    from mma_pipeline.science.kilonova.counterpart import simulate_counterpart
-    from mma_pipeline.science.skymap import decode_skymap
-
-    last = [notice.event for notice in notices if notice.event is not None and notice.event.skymap][-1]
-    rows = simulate_counterpart(
-        decode_skymap(last.skymap or b""), mjd_of_datetime(last.time), name=f"{name}-kn", seed=seed, nights=nights,
-        distance_mpc=distance,
-    )  # fmt: skip
-    return encode(rows, event_id=name, simulated=True)

@@ -159,6 +159,13 @@ class PhotometryArchive:
             connection.execute(sa.delete(candidate_score).where(candidate_score.c.partition_key == partition_key))
             connection.execute(sa.insert(candidate_score).values(partition_key=partition_key, **row))
 
+    def score(self, partition_key: str) -> Mapping[str, Any] | None:
+        """The score of a candidate night, None where it has none yet."""
+        query = sa.select(candidate_score.c.result).where(candidate_score.c.partition_key == partition_key)
+        with reading(self.engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else dict(row.result)
+
     def latest_scores(self, event_id: str) -> list[Mapping[str, Any]]:
         """The result of the latest night of each candidate of an event, most probable first."""
         query = sa.select(candidate_score).where(candidate_score.c.event_id == event_id)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from mma_pipeline.notices.measurement import Candidate, Measurement
+from mma_pipeline.notices.model import LvkNotice
+from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.science.kilonova.bands import BANDS, EXTINCTION, WAVELENGTH_UM
 from mma_pipeline.science.kilonova.simulation import villar
 from mma_pipeline.science.kilonova.simulation.radiation import lnu_to_absolute, modulus
-from mma_pipeline.science.skymap import SkyMap
+from mma_pipeline.science.skymap import SkyMap, decode_skymap
 
 #: 5-sigma depth of the imagined telescope in griz, mag.
 DEPTH = np.array([23.3, 23.2, 22.9, 22.4])
@@ -33,6 +36,25 @@ def place_in(skymap: SkyMap, rng: np.random.Generator) -> tuple[float, float, fl
     grid = np.linspace(max(mu - 4 * sigma, 1.0), max(mu + 4 * sigma, 2.0), 400)
     weight = grid**2 * np.exp(-0.5 * ((grid - mu) / sigma) ** 2)
     return float(ra), float(dec), float(rng.choice(grid, p=weight / weight.sum()))
+
+
+def counterpart_of(
+    notices: Sequence[LvkNotice], *, name: str, seed: int, nights: int = 6, distance_mpc: float | None = None
+) -> list[Measurement]:
+    """`simulate_counterpart` in the last map of an event's notices, the combined one of a coincidence where it has one.
+
+    Raises ValueError where no notice has a map.
+    """
+    merger, data = None, None
+    for notice in notices:
+        if notice.event is not None:
+            combined = notice.external.combined_skymap if notice.external is not None else None
+            merger, data = notice.event.time, combined or notice.event.skymap or data
+    if merger is None or data is None:
+        raise ValueError("no notice has a map to place a counterpart in")
+    return simulate_counterpart(
+        decode_skymap(data), mjd_of_datetime(merger), name=name, seed=seed, nights=nights, distance_mpc=distance_mpc
+    )
 
 
 def simulate_counterpart(
