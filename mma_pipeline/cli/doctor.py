@@ -10,12 +10,16 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from .app import Exit, JsonOption, console, print_json
+
+if TYPE_CHECKING:
+    from mma_pipeline.defs.health import StreamHealth
 
 #: Clock difference with the broker that is worth a word, seconds.
 CLOCK_TOLERANCE_S = 5.0
@@ -106,9 +110,26 @@ def _pipeline() -> list[Finding]:
         f"{found.running} runs under way, {found.queued} waiting, {found.failed_day} failed in 24 h; "
         f"{quarantined} messages in quarantine"
     )
+    watched = [
+        Finding(f"watch {stream.name}", Verdict.OK, ", ".join(words))
+        for stream in found.streams
+        if (words := _watched(stream))
+    ]
     if not found.problems:
-        return [Finding("pipeline", Verdict.OK, detail)]
-    return [Finding("pipeline", Verdict.FAILED, problem, "see the message") for problem in found.problems]
+        return [Finding("pipeline", Verdict.OK, detail), *watched]
+    return watched + [Finding("pipeline", Verdict.FAILED, problem, "see the message") for problem in found.problems]
+
+
+def _watched(stream: StreamHealth) -> list[str]:
+    """What the pipeline's own watch saw of a stream."""
+    words = []
+    if stream.lag is not None:
+        words.append(f"{stream.lag} messages wait at the broker")
+    if stream.credential_age_s is not None:
+        words.append(f"credential first used {stream.credential_age_s / 86400:.1f} days ago")
+    if stream.credential_idle_s is not None:
+        words.append(f"last worked {stream.credential_idle_s:.0f} s ago")
+    return words
 
 
 def _store() -> list[Finding]:

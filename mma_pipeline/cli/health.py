@@ -78,13 +78,22 @@ def fill(registry: CollectorRegistry, found: Health) -> None:
     tick = gauge("stream_look_age_seconds", "Seconds since a stream's broker was last looked at.", "stream")
     count = gauge("stream_messages", "Messages in the archive.", "stream")
     bad = gauge("stream_quarantined", "Messages in quarantine.", "stream")
+    lag = gauge("stream_lag_messages", "Messages that wait at the broker.", "stream")
+    first = gauge("credential_age_seconds", "Seconds since a stream's credential was first used here.", "stream")
+    idle = gauge("credential_idle_seconds", "Seconds since a stream's credential last worked.", "stream")
     for stream in found.streams:
+        known = ((lag, stream.lag), (first, stream.credential_age_s), (idle, stream.credential_idle_s))
+        for figure, value in known:
+            if value is not None:
+                figure.labels(stream.name).set(value)
         count.labels(stream.name).set(stream.messages)
         bad.labels(stream.name).set(stream.quarantined)
         if stream.message_age_s is not None:
             message.labels(stream.name).set(stream.message_age_s)
         if stream.tick_age_s is not None:
             tick.labels(stream.name).set(stream.tick_age_s)
+    if found.heartbeat_age_s is not None:
+        gauge("gcn_heartbeat_age_seconds", "Seconds since GCN's last heartbeat.").set(found.heartbeat_age_s)
     gauge("versions_unfinished", "Versions that lack products although they had their time.").set(found.unfinished)
     gauge("runs_queued", "Runs that wait.").set(found.queued)
     gauge("runs_running", "Runs under way.").set(found.running)

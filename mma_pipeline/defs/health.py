@@ -1,12 +1,13 @@
 """How the pipeline does: one set of figures for the UI's asset, `mma doctor`, `mma alive` and Prometheus.
 
 Everything here is read from Dagster's instance and the archive, so that any process may ask, also one that has no
-access to the streams.
+access to the streams. What only a process with access can see, the sensor looks at once a minute (`watch.py`).
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -19,11 +20,20 @@ from .product import OWNERS
 from .resources import ArchiveResource
 from .streams import STREAMS
 from .unfinished import LOOK_BACK, lacking, last_looks, patience
+from .watch import SENSOR, Seen, Watched, from_json, last_watched, watch
 
 #: Seconds without heartbeat after which a daemon counts as dead: Dagster beats every 30 s.
 DAEMON_S = 180.0
 #: Seconds without a completed tick after which a stream counts as unread; a tick waits up to 50 s.
 TICK_S = 180.0
+#: Seconds without GCN's heartbeat, which beats every second and is looked at every minute.
+HEARTBEAT_S = 300.0
+#: Seconds without an answer to a credential that are worth a word: brokers have shorter outages.
+CREDENTIAL_S = 86_400.0
+#: Messages that a stream may be behind: ten ticks of the sensor.
+LAG = 500
+#: Seconds between two reports where nothing changes.
+REPORT_S = 300.0
 #: Runs looked at for failures.
 RUNS = 500
 
@@ -39,6 +49,12 @@ class StreamHealth:
     """Seconds since the last look at the broker began that ended well; None where there was none."""
     messages: int
     quarantined: int
+    lag: int | None = None
+    """Messages that waited at the broker when it was last watched; None where that is not known."""
+    credential_age_s: float | None = None
+    """Seconds since the credential was first used here; None where there is none."""
+    credential_idle_s: float | None = None
+    """Seconds since the credential last worked; None where there is none, or it never did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +73,8 @@ class Health:
     failed_day: int
     """Runs of the last 24 hours that failed, retries that later succeeded included (at most 500 runs are looked at)."""
     publications_failed: int
+    heartbeat_age_s: float | None = None
+    """Seconds since GCN's last heartbeat; None where GCN is not read."""
 
     @property
     def problems(self) -> list[str]:
@@ -72,6 +90,17 @@ class Health:
                 found.append(
                     f"stream {stream.name} was last looked at {stream.tick_age_s:.0f} s ago: see its sensor's ticks"
                 )
+            if stream.credential_age_s is not None and stream.credential_idle_s is None:
+                found.append(f"the credential of {stream.name} has never worked: check it")
+            elif stream.credential_idle_s is not None and stream.credential_idle_s > CREDENTIAL_S:
+                found.append(
+                    f"the credential of {stream.name} last worked {stream.credential_idle_s / 86400:.1f} days ago: "
+                    "check it; GCN disables for good what is unused for 30 days"
+                )
+            if stream.lag is not None and stream.lag > LAG:
+                found.append(f"stream {stream.name} is {stream.lag} messages behind: see its sensor's ticks")
+        if self.heartbeat_age_s is not None and self.heartbeat_age_s > HEARTBEAT_S:
+            found.append(f"GCN's last heartbeat is {self.heartbeat_age_s:.0f} s old: GCN or the way to it is down")
         if self.unfinished:
             found.append(f"{self.unfinished} versions lack products although they had their time: see mma status")
         if self.publications_failed:
@@ -79,27 +108,38 @@ class Health:
         return found
 
 
-def health(instance: dg.DagsterInstance, archive: Archive, now: datetime) -> Health:
-    """Read all figures; raises TransientError where the archive does not answer."""
+def health(instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: Watched | None = None) -> Health:
+    """Read all figures; raises TransientError where the archive does not answer.
+
+    `watched`: the brokers as just seen; by default as the sensor saw them last.
+    """
     beats = instance.get_daemon_heartbeats()
     since = now - timedelta(days=1)
     finished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
     waiting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
     active = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    watched = watched or last_watched(instance)
     overdue = recent_versions(archive, now - LOOK_BACK, now - patience(os.environ))
     return Health(
         at=now,
         daemons={name: max(0.0, now.timestamp() - beat.timestamp) for name, beat in sorted(beats.items())},
-        streams=tuple(_streams(instance, archive, now)),
+        streams=tuple(_streams(instance, archive, now, watched)),
         unfinished=sum(bool(lacking(found)) for found in overdue),
         queued=instance.get_runs_count(waiting),
         running=instance.get_runs_count(dg.RunsFilter(statuses=active)),
         failed_day=len(instance.get_run_records(finished, limit=RUNS)),
         publications_failed=_failed_publications(archive),
+        heartbeat_age_s=_age(now, None if watched is None else watched.heartbeat),
     )
 
 
-def _streams(instance: dg.DagsterInstance, archive: Archive, now: datetime) -> Iterator[StreamHealth]:
+def _age(now: datetime, stamp: float | None) -> float | None:
+    return None if stamp is None else max(0.0, now.timestamp() - stamp)
+
+
+def _streams(
+    instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: Watched | None
+) -> Iterator[StreamHealth]:
     looked = last_looks(instance)
     table = schema.message
     bad = sa.func.count(table.c.quarantine_reason)
@@ -109,12 +149,16 @@ def _streams(instance: dg.DagsterInstance, archive: Archive, now: datetime) -> I
     for name in sorted({stream.name for stream in STREAMS} | set(known)):
         stamp = looked[name].began if name in looked else None
         row = known.get(name)
+        seen = Seen() if watched is None else watched.streams.get(name, Seen())
         yield StreamHealth(
             name=name,
             message_age_s=None if row is None else (now - row[1]).total_seconds(),
-            tick_age_s=None if stamp is None else max(0.0, now.timestamp() - stamp),
+            tick_age_s=_age(now, stamp),
             messages=0 if row is None else row[2],
             quarantined=0 if row is None else row[3],
+            lag=seen.lag,
+            credential_age_s=_age(now, seen.since),
+            credential_idle_s=_age(now, seen.worked),
         )
 
 
@@ -134,7 +178,8 @@ pipeline_health_asset = dg.AssetSpec(
     owners=OWNERS,
     description=(
         "How the pipeline does: age of heartbeats, of each stream's last look and last message, messages in quarantine, "
-        "versions that lack products, runs that wait or failed. Reported every five minutes by `pipeline_health_sensor`."
+        "versions that lack products, runs that wait or failed, what waits at the brokers, GCN's heartbeat, age of the "
+        "credentials. Reported every five minutes by `pipeline_health_sensor`."
     ),
 )
 
@@ -147,30 +192,22 @@ def nothing_wrong(context: dg.AssetCheckExecutionContext, archive: ArchiveResour
 
 
 @dg.sensor(
-    name="pipeline_health_sensor",
-    minimum_interval_seconds=300,
+    name=SENSOR,
+    minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Reports the health of the pipeline every five minutes, without starting a run.",
+    description="Watches the brokers every minute and reports the health of the pipeline every five, without a run.",
 )
 def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult:
-    """Report the figures and the check."""
-    found = health(context.instance, archive.open(), datetime.now(UTC))
+    """Look at the brokers; report the figures and the check every five minutes, and at once when trouble changes."""
+    now = datetime.now(UTC)
+    before = from_json(context.cursor)
+    watched = watch(context.instance, os.environ, before, now)
+    found = health(context.instance, archive.open(), now, watched)
+    trouble = hashlib.sha256("".join(sorted(_kinds(found.problems))).encode()).hexdigest()[:8]
+    if before is not None and before.trouble == trouble and now.timestamp() - before.reported < REPORT_S:
+        return dg.SensorResult(cursor=replace(watched, trouble=trouble, reported=before.reported).to_json())
     for problem in found.problems:
         context.log.error(problem)
-    metadata: dict[str, float | int | str] = {
-        "versions lacking products": found.unfinished,
-        "runs waiting": found.queued,
-        "runs under way": found.running,
-        "runs failed in 24 h": found.failed_day,
-        "publications failed": found.publications_failed,
-    }
-    for stream in found.streams:
-        metadata[f"{stream.name}: messages"] = stream.messages
-        metadata[f"{stream.name}: in quarantine"] = stream.quarantined
-        if stream.message_age_s is not None:
-            metadata[f"{stream.name}: last message (s ago)"] = round(stream.message_age_s)
-        if stream.tick_age_s is not None:
-            metadata[f"{stream.name}: last look (s ago)"] = round(stream.tick_age_s)
     check = dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey("pipeline_health"),
         check_name="nothing_wrong",
@@ -178,6 +215,40 @@ def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: Archive
         metadata={"problems": dg.MetadataValue.text("\n".join(found.problems) or "none")},
         severity=dg.AssetCheckSeverity.ERROR,
     )
-    return dg.SensorResult(
-        asset_events=[dg.AssetMaterialization(asset_key="pipeline_health", metadata=metadata), check]
-    )
+    report = dg.AssetMaterialization(asset_key="pipeline_health", metadata=figures(found))
+    cursor = replace(watched, trouble=trouble, reported=now.timestamp()).to_json()
+    return dg.SensorResult(asset_events=[report, check], cursor=cursor)
+
+
+def _kinds(problems: list[str]) -> set[str]:
+    """Problems without their numbers, which change at every look."""
+    return {"".join(c for c in problem if not c.isdigit() and c != ".") for problem in problems}
+
+
+def figures(found: Health) -> dict[str, float | int | str]:
+    """The figures as the UI shows them; what is not known is absent."""
+    shown: dict[str, float | int | str | None] = {
+        "versions lacking products": found.unfinished,
+        "runs waiting": found.queued,
+        "runs under way": found.running,
+        "runs failed in 24 h": found.failed_day,
+        "publications failed": found.publications_failed,
+        "GCN: last heartbeat (s ago)": _rounded(found.heartbeat_age_s),
+    }
+    for name, age in found.daemons.items():
+        shown[f"{name}: last heartbeat (s ago)"] = _rounded(age)
+    for stream in found.streams:
+        shown |= {
+            f"{stream.name}: messages": stream.messages,
+            f"{stream.name}: in quarantine": stream.quarantined,
+            f"{stream.name}: waiting at the broker": stream.lag,
+            f"{stream.name}: last message (s ago)": _rounded(stream.message_age_s),
+            f"{stream.name}: last look (s ago)": _rounded(stream.tick_age_s),
+            f"{stream.name}: credential first used (days ago)": _rounded(stream.credential_age_s, 86_400),
+            f"{stream.name}: credential last worked (s ago)": _rounded(stream.credential_idle_s),
+        }
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def _rounded(seconds: float | None, unit: float = 1) -> float | None:
+    return None if seconds is None else round(seconds / unit, 0 if unit == 1 else 1)

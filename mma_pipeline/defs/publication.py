@@ -216,6 +216,11 @@ def publish_outbox() -> None:
     send_outbox()
 
 
+def _tags(*, real: bool) -> dict[str, str]:
+    """Lane and priority of a publication: what is made goes out before more is made, and mock waits for all that is real."""
+    return {LANE_TAG: (Lane.LIVE if real else Lane.MOCK).value, "dagster/priority": "12" if real else "1"}
+
+
 def _outbox_key(due: Sequence[Publication], now_s: float) -> str:
     """Run key for emptying the outbox: new when something else is due, and every ten minutes where nothing could be
     claimed (a destination whose settings are wrong must not be the end of it)."""
@@ -246,12 +251,16 @@ def publication_sensor(archive: ArchiveResource, store: StoreResource) -> dg.Sen
             run_key=f"publish:{record.partition_key}:{count}",
             job_name=publication_job.name,
             partition_key=record.partition_key,
-            tags={LANE_TAG: (Lane.LIVE if record.version.role == "observation" else Lane.MOCK).value},
+            tags=_tags(real=record.version.role == "observation"),
         )
         for record, count in records
     ]
     if due:
-        requests.append(dg.RunRequest(run_key=_outbox_key(due, time.time()), job_name="publish_outbox"))
+        requests.append(
+            dg.RunRequest(
+                run_key=_outbox_key(due, time.time()), job_name="publish_outbox", tags={"dagster/priority": "10"}
+            )
+        )
     if not requests:
         return dg.SkipReason("nothing to publish")
     keys = [record.partition_key for record, _ in records]

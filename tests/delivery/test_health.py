@@ -41,6 +41,10 @@ def well(**changes: object) -> Health:
         ({"daemons": {}}, "no Dagster daemon"),
         ({"daemons": {"SENSOR": 400.0}}, "SENSOR was last alive 400 s ago"),
         ({"streams": (StreamHealth("gcn-gwalert", 5.0, 500.0, 1, 0),)}, "gcn-gwalert was last looked at 500 s ago"),
+        ({"streams": (StreamHealth("a", 5.0, 5.0, 1, 0, lag=501),)}, "a is 501 messages behind"),
+        ({"streams": (StreamHealth("a", 5.0, 5.0, 1, 0, credential_age_s=60.0),)}, "credential of a has never worked"),
+        ({"streams": (StreamHealth("a", 5.0, 5.0, 1, 0, 0, 9e6, 86_400.0 * 21),)}, "last worked 21.0 days ago"),
+        ({"heartbeat_age_s": 400.0}, "heartbeat is 400 s old"),
         ({"unfinished": 3}, "3 versions lack products"),
         ({"publications_failed": 1}, "1 publications failed"),
     ],
@@ -69,7 +73,13 @@ def test_figures_come_from_the_archive(tmp_path: Path) -> None:
 def test_metrics_say_what_is_known_and_no_more() -> None:
     """An age that is not known is absent, not zero."""
     registry = CollectorRegistry()
-    fill(registry, well(streams=(StreamHealth("a", None, None, 0, 0), StreamHealth("b", 7.5, 1.0, 4, 2))))
+    streams = (StreamHealth("a", None, None, 0, 0), StreamHealth("b", 7.5, 1.0, 4, 2, 6, 500.0, 3.0))
+    fill(registry, well(streams=streams, heartbeat_age_s=1.5))
+    watched = {"stream_lag_messages": 6, "credential_age_seconds": 500, "credential_idle_seconds": 3}
+    for name, value in watched.items():
+        assert registry.get_sample_value(f"mma_{name}", {"stream": "b"}) == value
+        assert registry.get_sample_value(f"mma_{name}", {"stream": "a"}) is None
+    assert registry.get_sample_value("mma_gcn_heartbeat_age_seconds") == 1.5
     assert registry.get_sample_value("mma_stream_message_age_seconds", {"stream": "a"}) is None
     assert registry.get_sample_value("mma_stream_message_age_seconds", {"stream": "b"}) == 7.5
     assert registry.get_sample_value("mma_stream_quarantined", {"stream": "b"}) == 2

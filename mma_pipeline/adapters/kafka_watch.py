@@ -1,0 +1,113 @@
+"""Looking at a stream's broker from beside the reader: how much waits there, and how old the newest message is.
+
+The reader holds its consumer for most of a minute at a time, so the watch has one of its own, as resident as the
+reader's. It joins no group and commits nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from datetime import UTC, datetime
+
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaException, TopicPartition
+
+from .errors import MissingTopicError, PermanentError, TransientError
+from .kafka import Offsets, StreamConfig
+
+#: Seconds that one request may take: a tick of the watch has three or four per stream.
+TIMEOUT_S = 5.0
+_IDENTITY = ("sasl.oauthbearer.client.id", "sasl.username")
+_SECRETS = ("sasl.oauthbearer.client.secret", "sasl.password")
+
+
+def fingerprint(config: StreamConfig) -> str | None:
+    """Twelve digits that change with a stream's credential and do not give it away; None where it has none."""
+    identity = next((str(config.client[name]) for name in _IDENTITY if config.client.get(name)), None)
+    secret = next((str(config.client[name]) for name in _SECRETS if config.client.get(name)), None)
+    if identity is None or secret is None:
+        return None
+    return hashlib.pbkdf2_hmac("sha256", secret.encode(), identity.encode(), 100_000, 6).hex()
+
+
+class BrokerWatch:
+    """One resident consumer that only looks."""
+
+    def __init__(self, config: StreamConfig) -> None:
+        """Create the client; raises PermanentError where librdkafka refuses the configuration."""
+        self.config = config
+        self._lock = threading.Lock()
+        settings = {
+            "group.id": f"mma-watch-{config.name}",
+            "reconnect.backoff.max.ms": 5000,
+            **config.client,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "latest",
+            "log_level": 0,
+        }
+        try:
+            self._consumer = Consumer(settings)
+        except KafkaException as error:
+            raise PermanentError(f"stream {config.name}: Kafka refuses the settings: {error.args[0]}") from error
+
+    def lag(self, offsets: Offsets) -> int:
+        """Messages of the stream's topics at or after the offsets; all of a partition that they do not name.
+
+        Raises MissingTopicError where the broker has not the topic, TransientError where it does not answer.
+        """
+        with self._lock:
+            waiting = 0
+            for topic in self.config.topics:
+                for partition in self._partitions(topic):
+                    low, high = self._ends(topic, partition)
+                    waiting += max(0, high - max(low, offsets.get(topic, {}).get(partition, low)))
+            return waiting
+
+    def newest(self) -> datetime | None:
+        """The broker's time of the newest message, UTC; None where there is none. Raises as `lag` does."""
+        with self._lock:
+            times = [
+                self._time_of(topic, partition, high - 1)
+                for topic in self.config.topics
+                for partition in self._partitions(topic)
+                for low, high in (self._ends(topic, partition),)
+                if high > low
+            ]
+        return max((time for time in times if time is not None), default=None)
+
+    def close(self) -> None:
+        """Leave the brokers."""
+        with self._lock:
+            self._consumer.close()
+
+    def _partitions(self, topic: str) -> list[int]:
+        try:
+            found = self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+        except KafkaException as error:
+            raise TransientError(f"stream {self.config.name}: no broker answers: {error.args[0]}") from error
+        if found.error is not None:
+            raise MissingTopicError(f"stream {self.config.name}: topic {topic}: {found.error.str()}")
+        return sorted(found.partitions)
+
+    def _ends(self, topic: str, partition: int) -> tuple[int, int]:
+        try:
+            answer = self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout=TIMEOUT_S, cached=False
+            )
+        except KafkaException as error:
+            raise TransientError(f"stream {self.config.name}: no broker answers: {error.args[0]}") from error
+        if answer is None:
+            raise TransientError(f"stream {self.config.name}: no broker tells the offsets of {topic}/{partition}")
+        return int(answer[0]), int(answer[1])
+
+    def _time_of(self, topic: str, partition: int, offset: int) -> datetime | None:
+        self._consumer.assign([TopicPartition(topic, partition, offset)])
+        try:
+            message = self._consumer.poll(TIMEOUT_S)
+        finally:
+            self._consumer.unassign()  # a heartbeat a second is not to be fetched for nothing
+        if message is None or message.error() is not None:
+            return None
+        kind, stamp = message.timestamp()
+        return None if kind == TIMESTAMP_NOT_AVAILABLE else datetime.fromtimestamp(stamp / 1000, UTC)

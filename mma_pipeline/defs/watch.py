@@ -1,0 +1,157 @@
+"""What only a process with access to the streams can see: lag, GCN's heartbeat, whether the credentials work.
+
+The health sensor looks once a minute and keeps what it saw in its cursor, where `mma doctor`, `mma metrics` and the UI
+read it: they need no credentials. A credential's age counts from when it was first used here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+
+import dagster as dg
+
+from mma_pipeline.adapters import settings
+from mma_pipeline.adapters.errors import AdapterError, ConfigurationError, MissingTopicError
+from mma_pipeline.adapters.hop_stream import hop_stream
+from mma_pipeline.adapters.kafka import StreamConfig, decode_offsets
+from mma_pipeline.adapters.kafka_watch import BrokerWatch, fingerprint
+
+from .streams import STREAMS, Broker, Stream
+
+_log = logging.getLogger(__name__)
+
+SENSOR = "pipeline_health_sensor"
+HEARTBEAT = "gcn.heartbeat"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One stream's broker; times in Unix seconds, None where it was not to be seen."""
+
+    lag: int | None = None
+    """Messages that wait to be read."""
+    credential: str | None = None
+    """Fingerprint of the credential; None where none is used."""
+    since: float | None = None
+    """When this credential was first seen."""
+    worked: float | None = None
+    """When it last got an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """All brokers at one moment."""
+
+    at: float
+    streams: Mapping[str, Seen] = field(default_factory=dict)
+    heartbeat: float | None = None
+    """Broker's time of GCN's newest heartbeat, Unix seconds; None where GCN is not read or sent none."""
+    trouble: str = ""
+    """Digest of the kinds of trouble when health was last reported."""
+    reported: float = 0.0
+    """When that was, Unix seconds."""
+
+    def to_json(self) -> str:
+        """Text for a cursor."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def from_json(text: str | None) -> Watched | None:
+    """What was kept in a cursor; None for none, and for one that another version of the code wrote."""
+    if not text:
+        return None
+    try:
+        found = json.loads(text)
+        streams = {str(name): Seen(**seen) for name, seen in found["streams"].items()}
+        return Watched(float(found["at"]), streams, found["heartbeat"], str(found["trouble"]), float(found["reported"]))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def last_watched(instance: dg.DagsterInstance) -> Watched | None:
+    """What the health sensor saw last; None where it never looked."""
+    return max(
+        (seen for text in _cursors(instance, SENSOR) if (seen := from_json(text)) is not None),
+        key=lambda seen: seen.at,
+        default=None,
+    )
+
+
+def watch(instance: dg.DagsterInstance, env: Mapping[str, str], before: Watched | None, now: datetime) -> Watched:
+    """Look at every stream that the environment configures; trouble leaves out what could not be seen."""
+    stamp = now.timestamp()
+    known = {} if before is None else before.streams
+    streams = {}
+    for stream in STREAMS:
+        config = _config(env, stream)
+        if config is not None:
+            cursor = next(iter(_cursors(instance, stream.sensor_name)), None)
+            streams[stream.name] = _seen(config, cursor, known.get(stream.name, Seen()), stamp)
+    return Watched(stamp, streams, _heartbeat(env, before))
+
+
+def _config(env: Mapping[str, str], stream: Stream) -> StreamConfig | None:
+    reading = hop_stream if stream.broker is Broker.HOPSKOTCH else settings.gcn_stream
+    try:
+        return reading(env, f"watch-{stream.name}", stream.topic)
+    except ConfigurationError:
+        return None  # the stream's own sensor says what is wrong
+
+
+def _seen(config: StreamConfig, cursor: str | None, before: Seen, now: float) -> Seen:
+    try:
+        lag = _resident(config).lag(decode_offsets(cursor))
+    except MissingTopicError:
+        lag = None  # a broker of one's own need not have every topic
+    except AdapterError as error:
+        _log.warning("%s", error)
+        lag = None
+    mark = fingerprint(config)
+    if mark is None:
+        return Seen(lag)
+    same = before.credential == mark
+    since = before.since if same and before.since is not None else now
+    return Seen(lag, mark, since, now if lag is not None else before.worked if same else None)
+
+
+def _heartbeat(env: Mapping[str, str], before: Watched | None) -> float | None:
+    last = None if before is None else before.heartbeat
+    try:
+        config = settings.gcn_stream(env, "watch-heartbeat", HEARTBEAT)
+        newest = None if config is None else _resident(config).newest()
+    except MissingTopicError:
+        return None
+    except AdapterError as error:
+        _log.warning("%s", error)
+        return last
+    if config is None:
+        return None
+    return last if newest is None else newest.timestamp()
+
+
+def _cursors(instance: dg.DagsterInstance, sensor: str) -> list[str | None]:
+    """Cursors kept for a sensor, the one that runs first."""
+    states = [state for state in instance.all_instigator_state() if state.instigator_name == sensor]
+    states.sort(key=lambda state: not state.is_running)
+    return [getattr(state.instigator_data, "cursor", None) for state in states]
+
+
+_watches: dict[str, BrokerWatch] = {}
+_lock = threading.Lock()
+
+
+def _resident(config: StreamConfig) -> BrokerWatch:
+    """The process's one watch of a stream; a changed setting replaces it."""
+    with _lock:
+        known = _watches.get(config.name)
+        if known is not None and known.config == config:
+            return known
+        if known is not None:
+            known.close()
+        _watches[config.name] = BrokerWatch(config)
+        return _watches[config.name]
