@@ -1,3 +1,9 @@
 """Fixtures that every test may use."""
 
+from hypothesis import HealthCheck, settings
+
 pytest_plugins = ["tests.services.fixtures", "tests.homes"]
+
+#: A busy machine draws examples slowly and runs them slowly: that says nothing about what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")

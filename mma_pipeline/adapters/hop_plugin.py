@@ -72,9 +72,30 @@ def summary(content: Mapping[str, Any]) -> str:
         )
     if external := content.get("external"):
         lines.append(f"  with {external['observatory']} {external['gcn_notice_id']}")
+    lines += _neutrino_lines(content.get("neutrinos") or {})
     lines += [f"  {p['name']}: {p['url']} ({p['size']} bytes)" for p in content.get("products") or ()]
     lines.append(f"  id {content.get('id')}")
     return "\n".join(lines)
+
+
+def _neutrino_lines(search: Mapping[str, Any]) -> list[str]:
+    if not search:
+        return []
+    lines = [
+        f"  {search.get('observatory')} on {search.get('reference')}: {search.get('count')} neutrinos in coincidence"
+    ]
+    for track in search.get("tracks") or ():
+        words = []
+        if "ra" in track and "dec" in track:
+            words.append(f"at {track['ra']:.2f} {track['dec']:+.2f} deg")
+        if "time_offset" in track:
+            words.append(f"{track['time_offset']:+.1f} s")
+        if "credible_level" in track:
+            words.append(f"credible level {track['credible_level']:.1%}")
+        if "p_trials" in track:
+            words.append(f"p = {track['p_trials']:.2g} for the tracks of this notice")
+        lines.append("    " + ", ".join(words))
+    return lines
 
 
 def _event_lines(event: Mapping[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import ArchivedMeasurement, PhotometryArchive
-from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError
 from mma_pipeline.adapters.kafka import Offsets, decode_offsets, encode_offsets
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.adapters.photometry_stream import photometry_stream
@@ -156,7 +156,12 @@ def photometry_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResou
     reader = resident_reader(config)
     before, known_versions = decode_cursor(context.cursor)
     reader.commit(before)
-    batch = reader.poll(before, max_messages=MAX_MESSAGES, timeout_s=POLL_S)
+    try:
+        batch = reader.poll(before, max_messages=MAX_MESSAGES, timeout_s=POLL_S)
+    except MissingTopicError as error:
+        if before or not os.environ.get("MMA_KAFKA_BOOTSTRAP"):
+            raise
+        return dg.SkipReason(f"nothing to read: {error}")
     for gap in batch.gaps:
         context.log.error(f"messages lost: {gap}")
     for problem in batch.problems:

@@ -17,12 +17,11 @@ import dagster as dg
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.errors import AdapterError
+from mma_pipeline.adapters.publishing.compose import COINCIDENCE
 from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, WEBHOOK
 from mma_pipeline.adapters.publishing.decision import Decision, Extras
-from mma_pipeline.adapters.publishing.gwtm_fields import icecube_body
 from mma_pipeline.adapters.publishing.model import Publication, State
 from mma_pipeline.adapters.publishing.service import Publications
-from mma_pipeline.notices.key import ICECUBE_LABEL
 
 from .jobs import LANE_TAG, Lane, alert_products
 from .partitions import alert_versions
@@ -80,9 +79,7 @@ def missing_files(source: Source) -> list[str]:
 
 
 def extras_of(source: Source) -> Extras:
-    """What a version brings beyond its alert: ranked galaxies, a neutrino notice."""
-    if source.record.version.label == ICECUBE_LABEL:
-        return Extras(icecube=icecube_body(json.loads(source.message.body)))
+    """What a version brings beyond its alert: ranked galaxies."""
     found = source.archive.product(source.record.partition_key, GALAXIES)
     if found is None or not found.content_type.endswith("json"):
         return Extras()
@@ -92,9 +89,11 @@ def extras_of(source: Source) -> Extras:
 
 
 def ready(record: VersionRecord, published: Publications) -> bool:
-    """Whether every file that applies to a version is there."""
-    names = {product.name for product in published.archive.products(record.partition_key)}
-    return expected_files(record) <= names
+    """Whether every file that applies to a version is there; of a neutrino notice also the map that it is compared with."""
+    products = {product.name: product for product in published.archive.products(record.partition_key)}
+    if COINCIDENCE in products and products[COINCIDENCE].figures.get("map_version") is None:
+        return False
+    return expected_files(record) <= products.keys()
 
 
 def answer_metadata(item: Publication) -> dict[str, Any]:

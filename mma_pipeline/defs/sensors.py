@@ -34,7 +34,7 @@ def stream_sensor(stream: Stream) -> dg.SensorDefinition:
     @dg.sensor(
         name=stream.sensor_name,
         job=alert_products,
-        minimum_interval_seconds=1,
+        minimum_interval_seconds=stream.interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"{stream.about} Topic `{stream.topic}`.",
     )
@@ -49,7 +49,7 @@ def stream_sensor(stream: Stream) -> dg.SensorDefinition:
             return dg.SkipReason(_NOT_CONNECTED[stream.broker])
         offsets = decode_offsets(context.cursor)
         try:
-            batch = reader.poll(offsets, max_messages=MAX_MESSAGES, timeout_s=POLL_S)
+            batch = reader.poll(offsets, max_messages=MAX_MESSAGES, timeout_s=stream.wait_s or POLL_S)
         except MissingTopicError as error:
             if offsets or not (kafka.bootstrap or os.environ.get("MMA_KAFKA_BOOTSTRAP")):
                 raise

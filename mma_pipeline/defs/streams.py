@@ -30,6 +30,10 @@ class Stream:
     parse: Parser
     about: str
     broker: Broker = Broker.GCN
+    wait_s: float | None = None
+    """Seconds that a tick waits for a first message; None: as long as a tick may, for streams where seconds count."""
+    interval_s: int = 1
+    """Least seconds between two ticks."""
 
     @property
     def sensor_name(self) -> str:
@@ -56,6 +60,9 @@ STREAMS = (
         "gcn.notices.icecube.lvk_nu_track_search",
         parse_neutrinos,
         "IceCube's searches for neutrinos from gravitational-wave events, JSON, from NASA GCN Kafka.",
+        # The search itself takes IceCube many minutes; a tick that waits holds a thread of the code server.
+        wait_s=2.0,
+        interval_s=15,
     ),
 )
 

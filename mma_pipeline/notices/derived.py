@@ -22,6 +22,7 @@ from .errors import NoticeError
 from .fields import decode_json, time_at
 from .key import check_event_id
 from .model import Role, role_of
+from .neutrino_summary import NeutrinoSearch
 
 SCHEMA_V1 = "scimma.alert-integration-demo/broker/v1"
 SENDER_V1 = "alert-integration-demo"
@@ -190,6 +191,8 @@ class DerivedAlert:
     event: EventSummary | None = None
     localisation: Localisation | None = None
     external: CoincidenceSummary | None = None
+    neutrinos: NeutrinoSearch | None = None
+    """Only where the version is a neutrino notice."""
     candidate: CandidateScore | None = None
     products: tuple[ProductLink, ...] = ()
     retracts: str | None = None
@@ -229,6 +232,7 @@ class DerivedAlert:
                 event=_nested(EventSummary, record.get("event"), times=("time",)),
                 localisation=_nested(Localisation, record.get("localisation")),
                 external=_nested(CoincidenceSummary, record.get("external")),
+                neutrinos=None if (found := record.get("neutrinos")) is None else NeutrinoSearch.from_json(found),
                 candidate=_nested(CandidateScore, record.get("candidate")),
                 products=tuple(ProductLink(**_known(ProductLink, p)) for p in record.get("products", ())),
                 retracts=record.get("retracts"),

@@ -21,6 +21,7 @@ from django.utils import timezone
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.notices.derived import DerivedKind
 from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.key import ICECUBE_LABEL
 
 from . import targets, withdrawal
 from .messages import Reading, read
@@ -128,6 +129,8 @@ def _event(reading: Reading) -> Event | None:
     alert = reading.alert
     if alert is None or alert.version is None or reading.kind is DerivedKind.RETRACTION:
         return event
+    if alert.version.label == ICECUBE_LABEL:
+        return event  # a notice about the event is no version of its map
     created, changed = alert.version.created, []
     if event.version_created is None or created > event.version_created:
         event.version, event.version_created = alert.version.partition_key, created

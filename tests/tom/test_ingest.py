@@ -13,8 +13,10 @@ from tom_dataproducts.models import PhotometryReducedDatum
 from tom_targets.models import Target, TargetName
 
 from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.notices import derived
+from mma_pipeline.notices.neutrino_summary import NeutrinoSearch, NeutrinoTrack
 from mma_pipeline.tom import ingest, targets
-from mma_pipeline.tom.demo.event import SimulatedEvent
+from mma_pipeline.tom.demo.event import Sent, SimulatedEvent
 from mma_pipeline.tom.models import DerivedAlert, Event, RejectedMessage, StreamPosition
 
 from .conftest import deliver
@@ -176,6 +178,20 @@ def test_retraction_marks_and_new_event_revives(event, auto_targets) -> None:
     deliver(*SimulatedEvent(event_id="MS261122b").score(0.6, NIGHT + timedelta(days=2)))
     assert Target.objects.get().extra_fields["alert status"] == "live"
     assert Target.objects.get().extra_fields["events"] == "MS261122b"
+
+
+def test_a_neutrino_notice_is_no_version_of_the_map(event) -> None:
+    """A notice about neutrinos is stored with its event, whose newest version stays what it was."""
+    deliver(event.announcement())
+    created = event.time + timedelta(hours=2)
+    ref = derived.VersionRef(f"{event.event_id}-IceCube-{created:%Y%m%dT%H%M%S}-0123456789", "IceCube", created)
+    search = NeutrinoSearch("IceCube", f"{event.event_id}-1-Initial", 1, 0.02, tracks=(NeutrinoTrack(197.0, -23.0),))
+    alert = derived.DerivedAlert(derived.DerivedKind.VERSION, event.event_id, version=ref, neutrinos=search)
+    headers = {name: value.encode() for name, value in derived.headers_v2(alert, created).items()}
+    deliver(Sent(derived.encode(alert), headers | {"_test": b"true"}, derived.message_id(alert)))
+    assert Event.objects.get().version == event.version().partition_key
+    assert DerivedAlert.objects.get(version=ref.partition_key).body["neutrinos"]["count"] == 1
+    assert not RejectedMessage.objects.exists()
 
 
 def test_retraction_of_an_unknown_event(event, auto_targets) -> None:

@@ -243,6 +243,13 @@ def publications(
     return [_publication(row) for row in connection.execute(query)]
 
 
+def keyed(connection: sa.Connection, destination: str, dedupe_key: str) -> Publication | None:
+    """The publication of a destination with this key; None where there is none."""
+    where = (publication.c.destination == destination, publication.c.dedupe_key == dedupe_key)
+    row = connection.execute(sa.select(publication).where(*where)).one_or_none()
+    return None if row is None else _publication(row)
+
+
 def finished_since(connection: sa.Connection, destination: str, since: datetime) -> int:
     """How many publications a destination has taken since a time."""
     where = (

@@ -21,11 +21,15 @@ from mma_pipeline.notices.derived import (
     ProductLink,
     VersionRef,
 )
+from mma_pipeline.notices.key import ICECUBE_LABEL
+from mma_pipeline.notices.neutrino_summary import NeutrinoSearch
 
 #: Name of the product that the GWTM site reads as the flat map.
 FLAT_MAP = "flat_skymap"
 #: Name of the picture that a message may show.
 PICTURE = "picture"
+#: Name of the product that compares a neutrino notice with a map.
+COINCIDENCE = "coincidence"
 #: Our field to the figure that states it.
 _FIGURES = {
     "ra": "peak_ra_deg",
@@ -38,7 +42,10 @@ _FIGURES = {
 
 
 def compose(
-    record: VersionRecord, products: Iterable[ProductRecord], url: Callable[[str], str]
+    record: VersionRecord,
+    products: Iterable[ProductRecord],
+    url: Callable[[str], str],
+    versions: Iterable[VersionRecord] = (),
 ) -> tuple[DerivedAlert, dict[str, ProductRecord]]:
     """The alert of a version and its products by name.
 
@@ -46,6 +53,7 @@ def compose(
         record: the version as archived.
         products: files written for it.
         url: address of a storage key.
+        versions: the event's versions, from which a neutrino notice takes what it does not say itself.
     """
     by_name = {product.name: product for product in products}
     version = record.version
@@ -53,9 +61,10 @@ def compose(
         DerivedKind.VERSION,
         version.event_id,
         version=version_ref(record),
-        event=_event(record.facts),
+        event=_event(_facts(record, by_name, versions)),
         localisation=_localisation(by_name.values()),
         external=_external(record.facts) if version.is_external else None,
+        neutrinos=_neutrinos(record, by_name) if version.label == ICECUBE_LABEL else None,
         products=tuple(
             ProductLink(p.name, url(p.store_key), p.sha256, p.size, p.content_type)
             for p in sorted(by_name.values(), key=lambda p: p.name)
@@ -76,6 +85,33 @@ def picture_of(products: Mapping[str, ProductRecord], url: Callable[[str], str])
         return None
     address = url(products[PICTURE].store_key)
     return address if address.startswith(("https://", "http://")) else None
+
+
+def _facts(
+    record: VersionRecord, products: Mapping[str, ProductRecord], versions: Iterable[VersionRecord]
+) -> Mapping[str, Any]:
+    """Facts of the source: the version's own; for a neutrino notice those of the version that it was compared with."""
+    if record.version.label != ICECUBE_LABEL:
+        return record.facts
+    compared = products[COINCIDENCE].figures.get("map_version") if COINCIDENCE in products else None
+    return next((v.facts for v in versions if v.partition_key == compared), {})
+
+
+def _neutrinos(record: VersionRecord, products: Mapping[str, ProductRecord]) -> NeutrinoSearch:
+    facts, figures = record.facts, products[COINCIDENCE].figures if COINCIDENCE in products else {}
+    units = {"ra_deg": "ra", "dec_deg": "dec", "radius_deg": "radius", "time_offset_s": "time_offset"}
+    tracks = [{units.get(name, name): value for name, value in track.items()} for track in figures.get("tracks", ())]
+    return NeutrinoSearch.from_json(
+        {
+            "observatory": ICECUBE_LABEL,
+            "reference": facts["reference"],
+            "count": facts["neutrinos"],
+            "pval_generic": facts.get("pval_generic"),
+            "pval_bayesian": facts.get("pval_bayesian"),
+            "map_version": figures.get("map_version"),
+            "tracks": tracks,
+        }
+    )
 
 
 def _event(facts: Mapping[str, Any]) -> EventSummary | None:

@@ -4,6 +4,8 @@ Beyond the rules of a destination:
 - A retraction goes wherever something of the event went, as a withdrawal of each message; the GWTM site, which shows
   an event's whole history, takes it in any case.
 - A version that arrives after its event was retracted is sent nowhere but to GWTM, whose numbering needs it.
+- A neutrino notice goes to GWTM by its role, to Hopskotch by the rule applied to the event that it was compared with, and
+  to nobody else. The site keeps the first notice of a reference, so a second one is not sent.
 - GWTM numbers rows by counting them. So with a version go all of the same kind with lower numbers, and with the
   combined map of a coincidence its main version. What has not been decided yet is written down at once with what is
   known and held back for a while, so that its own decision can complete it.
@@ -20,12 +22,14 @@ import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord, outbox, writing
 from mma_pipeline.notices.derived import BrokerAlertV1, DerivedAlert, message_id, retraction_of
+from mma_pipeline.notices.fields import decode_json
 from mma_pipeline.notices.key import EXTERNAL_SUFFIX, ICECUBE_LABEL
 from mma_pipeline.notices.model import AlertType
 
 from . import gwtm, hopskotch, webhook
 from .compose import FLAT_MAP, compose, picture_of, version_ref
 from .config import GWTM, HOPSKOTCH, DestinationConfig
+from .gwtm_fields import icecube_body
 from .model import Draft, State
 from .rules import Reason
 
@@ -50,8 +54,6 @@ class Extras:
 
     galaxies: Sequence[Mapping[str, Any]] = ()
     """Ranked host galaxies, best first: name, ra and dec [deg], score, info."""
-    icecube: Mapping[str, Any] | None = None
-    """Body of post_icecube_notice, for the version of an IceCube notice."""
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class Decider:
     destinations: Sequence[DestinationConfig]
     hold_s: float = HOLD_S
     _cache: dict[str, tuple[DerivedAlert, Mapping[str, Any]]] = field(default_factory=dict)
+    _notice: Mapping[str, Any] | None = None
 
     def decide(self, record: VersionRecord, now: datetime, extras: Extras | None = None) -> list[Decision]:
         """Decide and enqueue, in one transaction; asked again it changes nothing."""
@@ -103,7 +106,13 @@ class Decider:
         self._cache.clear()
         versions = self.archive.versions(record.version.event_id)
         for one in versions:
-            self._cache[one.partition_key] = compose(one, self.archive.products(one.partition_key), self.url)
+            products = self.archive.products(one.partition_key)
+            self._cache[one.partition_key] = compose(one, products, self.url, versions)
+        self._notice = None
+        if record.version.label == ICECUBE_LABEL:
+            sent = decode_json(self.archive.message(record.message_id).body)
+            # The parser found the event, which a notice of the old schema names in its reference only.
+            self._notice = icecube_body({**sent, "ref_ID": record.version.event_id})
         return versions
 
     def _judge(
@@ -137,22 +146,40 @@ class Decider:
         versions: Sequence[VersionRecord],
     ) -> tuple[Reason, ...]:
         event_id, label = record.version.event_id, record.version.label
-        if label == ICECUBE_LABEL and config.kind != GWTM:
-            return (Reason("a gravitational-wave version", False, "a neutrino notice; only GWTM takes these"),)
-        if record.version.alert_type is AlertType.RETRACTION or label == ICECUBE_LABEL:
+        neutrinos = label == ICECUBE_LABEL
+        if neutrinos and config.kind not in {GWTM, HOPSKOTCH}:
+            return (Reason("a gravitational-wave version", False, "a neutrino notice"),)
+        if record.version.alert_type is AlertType.RETRACTION or (neutrinos and config.kind == GWTM):
             sent = outbox.publications(connection, event_id=event_id, destination=config.name)
             role = Reason(
                 f"role is {' or '.join(config.rule.roles)}", str(alert.role) in config.rule.roles, str(alert.role)
             )
+            if neutrinos:
+                return (role, self._first_of_its_reference(connection, config, record))
             if config.kind == GWTM:
                 return (role,)
             return (Reason("something of the event was sent there", bool(sent), f"{len(sent)} publications"),)
         reasons = config.rule.judge(alert)
-        later = [v for v in versions if _is_retraction(v) and v.version.created >= record.version.created]
+        later = [
+            v for v in versions if _is_retraction(v) and (neutrinos or v.version.created >= record.version.created)
+        ]
         if later and config.kind != GWTM:
             found = f"retracted at {later[0].version.created.isoformat()}"
             reasons += (Reason("the event is not retracted", False, found),)
         return reasons
+
+    def _first_of_its_reference(
+        self, connection: sa.Connection, config: DestinationConfig, record: VersionRecord
+    ) -> Reason:
+        """The site answers a reference that it knows with 200, and stores nothing."""
+        key = self._notice_key()
+        known = outbox.keyed(connection, config.name, key)
+        other = known is not None and known.partition_key != record.partition_key
+        found = f"{key}, sent for {known.partition_key}" if known is not None and other else key
+        return Reason("the first notice of its reference", not other, found)
+
+    def _notice_key(self) -> str:
+        return f"icecube:{self._notice['notice_data']['ref_id']}" if self._notice else ""
 
     def _gwtm(
         self,
@@ -165,10 +192,9 @@ class Decider:
         accepted: bool,
     ) -> list[Draft]:
         if record.version.label == ICECUBE_LABEL:
-            if not accepted or extras.icecube is None:
+            if not accepted or self._notice is None:
                 return []
-            reference = extras.icecube["notice_data"]["ref_id"]
-            return [self._draft(config, record, gwtm.ICECUBE, f"icecube:{reference}", {"body": extras.icecube})]
+            return [self._draft(config, record, gwtm.ICECUBE, self._notice_key(), {"body": self._notice})]
         own = self._gwtm_alert(config, record, provisional=False)
         if not accepted:
             # A later version may already have needed this row for the numbering: then it gets its full content.
@@ -179,10 +205,21 @@ class Decider:
             for v in _prerequisites(record, versions)
         ]
         drafts = [*before, own]
-        if extras.galaxies:
+        if extras.galaxies and not self._has_newer_list(connection, config, record, versions):
             payload: dict[str, Any] = {"alert": own.payload["alert"], "galaxies": [dict(g) for g in extras.galaxies]}
             drafts.append(self._draft(config, record, gwtm.GALAXIES, f"galaxies:{record.partition_key}", payload))
         return drafts
+
+    @staticmethod
+    def _has_newer_list(
+        connection: sa.Connection, config: DestinationConfig, record: VersionRecord, versions: Sequence[VersionRecord]
+    ) -> bool:
+        """Whether a later version's galaxies went out: a notice that arrives late must not put the old ones back."""
+        known = outbox.publications(
+            connection, event_id=record.version.event_id, destination=config.name, kinds=(gwtm.GALAXIES,)
+        )
+        sent = {p.partition_key for p in known if p.state is not State.FAILED}
+        return any(v.partition_key in sent and _rank(v) > _rank(record) for v in versions)
 
     def _gwtm_alert(self, config: DestinationConfig, record: VersionRecord, *, provisional: bool) -> Draft:
         alert, products = self._cache[record.partition_key]
@@ -281,6 +318,11 @@ def _prerequisites(record: VersionRecord, versions: Sequence[VersionRecord]) -> 
             found += [*_prerequisites(one, versions), one]
     lower = [v for v in versions if v.version.label == label and v.number < record.number]
     return found + sorted(lower, key=lambda v: v.number)
+
+
+def _rank(record: VersionRecord) -> tuple[datetime, bool, str]:
+    """Order of versions for what an event has one of: by creation, the combined map behind the main one."""
+    return record.version.created, record.version.is_external, record.partition_key
 
 
 def _is_retraction(record: VersionRecord) -> bool:

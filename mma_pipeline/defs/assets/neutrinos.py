@@ -146,7 +146,8 @@ def _make_coincidence(source: Source) -> Made:
         "neutrinos": len(notice.neutrinos),
     }
     if record is None:
-        return Made({"coincidence": _json({**figures, "tracks": _tracks(notice)})}, figures)
+        figures["tracks"] = _tracks(notice)
+        return Made({"coincidence": _json(figures)}, figures)
     from mma_pipeline.science.coincidence import overlaps
     from mma_pipeline.science.coincidence_plot import draw_overlaps
 
@@ -164,10 +165,11 @@ def _make_coincidence(source: Source) -> Made:
             tracks, ("time_offset_s", "radius_deg", "probability_inside", "credible_level", "overlap", "p_spacetime", "p_trials")
         ),
         "caveat": CAVEAT,
+        "tracks": tracks,
     }  # fmt: skip
     title = f"{notice.event_id}: IceCube {notice.alert_time:%Y-%m-%d %H:%M:%S}, {_count(len(compared))}"
     title += f", on {record.version.label} {record.version.created:%Y-%m-%d %H:%M:%S}"
-    document = {**figures, "tracks": tracks, "method": METHOD, "map_sha256": record.facts["skymap_sha256"]}
+    document = {**figures, "method": METHOD, "map_sha256": record.facts["skymap_sha256"]}
     del document["comparison"]
     picture = draw_overlaps(skymap, compared, title + (" (retracted)" if found.retracted_by else ""))
     return Made({"coincidence": _json(document), "coincidence_picture": picture}, figures)

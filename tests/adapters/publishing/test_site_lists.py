@@ -89,6 +89,19 @@ def test_a_new_list_takes_the_place_of_the_old(archive: Archive, server: GwtmSta
     assert len(kept["lists_of_others"]) == 1
 
 
+@needs_alerts
+def test_a_late_notice_does_not_put_the_old_list_back(archive: Archive, server: GwtmStandIn) -> None:
+    """The list of an earlier version that is decided upon last is not sent; the row of that version is."""
+    pattern = ("S230518h-PRELIMINARY*.json", "S230518h-UPDATE*.json")
+    early, late = take_in(archive, [next(ALERTS.glob(p)).read_bytes() for p in pattern])
+    sender = publisher(archive, gwtm(server))
+    decide(archive, late, GALAXIES[:1])
+    decide(archive, early, GALAXIES)
+    sender.run("gwtm")
+    assert [[e["name"] for e in x["entries"]] for x in server.lists] == [["NGC 4993"]]
+    assert {row["alert_type"] for row in server.alerts} == {"Preliminary", "Update"}
+
+
 def server_list(graceid: str, stamp: str) -> dict[str, Any]:
     """A list as somebody else posts it."""
     galaxy = {"name": "x", "ra": 1.0, "dec": 2.0, "score": 1.0, "rank": 1}
