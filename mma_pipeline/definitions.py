@@ -9,6 +9,7 @@ from mma_pipeline.defs.assets.candidates import (
     photometry_stream_asset,
     ranked_candidates,
 )
+from mma_pipeline.defs.assets.event_page import event_page
 from mma_pipeline.defs.assets.publication import (
     gwtm_publication,
     hopskotch_publication,
@@ -20,6 +21,7 @@ from mma_pipeline.defs.completeness import completeness_job, completeness_schedu
 from mma_pipeline.defs.health import nothing_wrong, pipeline_health_asset, pipeline_health_sensor
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.neutrino_fill import neutrino_coincidence_sensor, neutrino_products
+from mma_pipeline.defs.page_sensor import event_page_sensor, event_pages
 from mma_pipeline.defs.photometry import candidate_products, photometry_sensor
 from mma_pipeline.defs.products import PRODUCTS
 from mma_pipeline.defs.publication import failed_runs_sensor, publication_job, publication_sensor, publish_outbox
@@ -36,6 +38,7 @@ defs = dg.Definitions(
         icecube_stream,
         quarantine,
         *(product.asset() for product in PRODUCTS),
+        event_page,
         publishable,
         gwtm_publication,
         hopskotch_publication,
@@ -58,6 +61,7 @@ defs = dg.Definitions(
         completeness_job,
         visibility_products,
         neutrino_products,
+        event_pages,
     ],
     sensors=[
         *(stream_sensor(stream) for stream in STREAMS),
@@ -68,6 +72,7 @@ defs = dg.Definitions(
         pipeline_health_sensor,
         visibility_sensor,
         neutrino_coincidence_sensor,
+        event_page_sensor,
     ],
     schedules=[retention_schedule, completeness_schedule],
     resources={

@@ -93,12 +93,16 @@ class Home:
         assert not isinstance(outcome, Quarantined), outcome
         return outcome.versions
 
-    def make(self, record: VersionRecord) -> dg.ExecuteInProcessResult:
-        """Run the job of all products for a version."""
-        return self.make_all([record])
+    def make(self, record: VersionRecord, only: Sequence[str] | None = None) -> dg.ExecuteInProcessResult:
+        """Run the job of all products for a version, or of some assets alone."""
+        return self.make_all([record], only)
 
-    def make_all(self, records: Sequence[VersionRecord]) -> dg.ExecuteInProcessResult:
+    def make_all(
+        self, records: Sequence[VersionRecord], only: Sequence[str] | None = None
+    ) -> dg.ExecuteInProcessResult:
         """Run the job of all products for one version, or for several in one run as a backfill does."""
+        import dagster as dg
+
         from mma_pipeline.definitions import defs
         from mma_pipeline.defs.partitions import alert_versions
 
@@ -118,6 +122,7 @@ class Home:
             return defs.resolve_job_def("alert_products").execute_in_process(
                 instance=self.instance,
                 raise_on_error=False,
+                asset_selection=None if only is None else [dg.AssetKey(name) for name in only],
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 **where,
             )

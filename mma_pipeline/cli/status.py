@@ -24,8 +24,11 @@ def _open() -> Archive:
 
 def describe(archive: Archive, record: VersionRecord) -> dict[str, Any]:
     """One version with its products, the assets that are missing, and the message it came in."""
+    from mma_pipeline.defs.order import withdrawn_by
+    from mma_pipeline.defs.page.write import page_key
     from mma_pipeline.defs.products import expected_files
 
+    retraction = withdrawn_by(archive, record)
     products = archive.products(record.partition_key)
     names = {product.name for product in products}
     origin = archive.origin(record.message_id)
@@ -39,6 +42,8 @@ def describe(archive: Archive, record: VersionRecord) -> dict[str, Any]:
         "stem": str(record.stem),
         "created": record.version.created.isoformat(),
         "role": record.version.role.value,
+        "retracted_by": None if retraction is None else retraction.partition_key,
+        "page": page_key(record.version.event_id),
         "facts": dict(record.facts),
         "message": {
             "stream": origin.stream,
@@ -78,7 +83,7 @@ def status(
         print_json({"counts": counts, "versions": versions})
         return
     table = Table(title=", ".join(f"{count} {name}" for name, count in counts.items()))
-    for column in ("event", "version", "created (UTC)", "files", "missing", "50 % deg²", "90 % deg²"):
+    for column in ("event", "version", "created (UTC)", "status", "files", "missing", "50 % deg²", "90 % deg²"):
         table.add_column(column, justify="right" if "deg²" in column or column == "files" else "left")
     for entry in versions:
         areas = entry["figures"].get("skymap_statistics", {})
@@ -86,6 +91,7 @@ def status(
             entry["event"],
             entry["stem"].removeprefix(entry["event"] + "-"),
             entry["created"][:19].replace("T", " "),
+            "" if entry["retracted_by"] is None else "[red]retracted[/red]",
             str(len(entry["products"])),
             ", ".join(entry["missing"]) or "nothing",
             _area(areas.get("area_50_deg2")),
@@ -106,8 +112,12 @@ def show(
     if not found:
         raise fail(f"nothing is archived for {event}: see `mma status` for what is", Exit.NOTHING)
     if as_json:
-        print_json({"event": found[0]["event"], "versions": found})
+        head = {name: found[0][name] for name in ("event", "retracted_by", "page")}
+        print_json({**head, "versions": found})
         return
+    if found[0]["retracted_by"] is not None:
+        console.print(f"[bold red]{found[0]['event']} is retracted[/bold red] ({found[0]['retracted_by']})")
+    console.print(f"page: {found[0]['page']}", highlight=False)
     for entry in reversed(found):
         console.rule(f"{entry['stem']}  ({entry['partition']})")
         facts = {k: v for k, v in entry["facts"].items() if v is not None}

@@ -23,7 +23,7 @@ class Lane(StrEnum):
 #: Every product of a version, in one process: a process of its own per product would cost seconds each.
 alert_products = dg.define_asset_job(
     "alert_products",
-    selection=dg.AssetSelection.groups("alert", "skymap", "observing", "neutrino"),
+    selection=dg.AssetSelection.groups("alert", "skymap", "observing", "neutrino", "event"),
     executor_def=dg.in_process_executor,
     description="Every product of one version of an event.",
 )

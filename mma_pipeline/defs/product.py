@@ -5,9 +5,7 @@ same content was made before by the same code, for whatever version, its files a
 """
 
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
-import base64
 import hashlib
-import io
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,19 +18,19 @@ import dagster as dg
 from mma_pipeline.adapters.archive import ProductRecord, VersionRecord
 from mma_pipeline.adapters.errors import NotFoundError, TransientError
 from mma_pipeline.adapters.paths import site_key, version_key
-from mma_pipeline.adapters.store import Store
 from mma_pipeline.notices.key import ICECUBE_LABEL
 
 from .ingest import MAX_REASON
+from .order import withdrawn_by
 from .partitions import alert_versions
 from .resources import ArchiveResource, StoreResource
+from .shown import picture as picture
+from .shown import shown_value
 from .source import Source
 
 OWNERS = ["team:multi-messenger"]
 #: Partitions that one run of a backfill takes: a process per alert would spend its time starting.
 BATCH = 50
-#: Width of the window in which the UI shows a picture, pixels.
-PICTURE_WIDTH = 1120
 #: A store or database that is away for a moment is tried again within the run; the run itself is retried later.
 RETRY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
@@ -106,6 +104,8 @@ class Product:
     kinds: frozenset[str] = frozenset({"python"})
     checks: tuple[CheckSpec, ...] = ()
     need: Need = NEEDS_MAP
+    unconfigured: Callable[[], str | None] = lambda: None
+    """Why nothing can be made here, as without a catalog, and what to do; said by a materialisation without files."""
 
     def asset(self) -> dg.AssetsDefinition:
         """The Dagster asset."""
@@ -158,6 +158,11 @@ def of_the_map(source: Source) -> Sequence[str]:
     return [str(source.skymap_sha256)]
 
 
+def made_again(product: Product, source: Source) -> dict[str, Any]:
+    """Make a product of a version outside its own asset's run; returns the metadata of its materialisation."""
+    return _metadata(product, source, _produce(product, source))
+
+
 @dataclass(frozen=True, slots=True)
 class _Produced:
     records: tuple[ProductRecord, ...]
@@ -171,6 +176,8 @@ def _materialise(
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     opened, target = archive.open(), store.open()
     done: list[_Produced] = []
+    lacking = product.unconfigured()
+    told = False
     failed: dict[str, Exception] = {}
     keys = context.partition_keys
     for key in keys:
@@ -181,6 +188,11 @@ def _materialise(
                 # A batch is materialised as a whole, so the partition must say that there is nothing in it.
                 missing = {"applies": False, "reason": f"needs {product.need.label}"}
                 context.add_asset_metadata(missing, partition_key=key)
+            continue
+        if lacking is not None:
+            context.log.info(f"{key} has no {product.name}: {lacking}")
+            context.add_asset_metadata({"applies": False, "reason": lacking}, partition_key=key)
+            told = True
             continue
         try:
             produced = _produce(product, source)
@@ -198,7 +210,7 @@ def _materialise(
         raise dg.Failure(f"{product.name} could not be made for {reasons}"[:MAX_REASON], allow_retries=False) from (
             next(iter(failed.values()))
         )
-    if done:
+    if done or told:
         digests = hashlib.sha256("".join(r.sha256 for p in done for r in p.records).encode()).hexdigest()
         yield dg.MaterializeResult(
             asset_key=product.name,
@@ -312,7 +324,8 @@ def _metadata(product: Product, source: Source, produced: _Produced) -> dict[str
     )
     return {
         **pictures,
-        **{name: _value(value) for name, value in produced.figures.items() if value is not None},
+        **_withdrawal(source),
+        **{name: shown_value(value) for name, value in produced.figures.items() if value is not None},
         "files": dg.MetadataValue.md(links),
         "stream": origin.stream,
         "topic": origin.topic,
@@ -328,41 +341,23 @@ def _metadata(product: Product, source: Source, produced: _Produced) -> dict[str
     }
 
 
-def picture(store: Store, key: str) -> dg.MarkdownMetadataValue:
-    """A PNG of the store as the UI shows it, inside the metadata, no wider than the UI's window for it."""
-    encoded = base64.b64encode(_fitted(store.get(key))).decode()
-    return dg.MetadataValue.md(f"![{key.rpartition('/')[2]}](data:image/png;base64,{encoded})")
-
-
-def _fitted(png: bytes) -> bytes:
-    from PIL import Image
-
-    image = Image.open(io.BytesIO(png))
-    if image.width <= PICTURE_WIDTH:
-        return png
-    size = (PICTURE_WIDTH, round(image.height * PICTURE_WIDTH / image.width))
-    small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS).quantize(256, dither=Image.Dither.NONE)
-    buffer = io.BytesIO()
-    small.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, dict | list):
-        return dg.MetadataValue.json(value)
-    if isinstance(value, str) and "\n" in value:
-        return dg.MetadataValue.md(value)
-    return value
+def _withdrawal(source: Source) -> dict[str, Any]:
+    """What a materialisation says of an event that was retracted before it was made."""
+    retraction = withdrawn_by(source.archive, source.record)
+    if retraction is None or retraction.version.alert_type is source.record.version.alert_type:
+        return {}
+    return {"retracted": True, "retracted by": retraction.partition_key}
 
 
 def _check(product: Product, check: CheckSpec, done: Sequence[_Produced]) -> dg.AssetCheckResult:
     results = [check.test(produced.figures) for produced in done]
-    shown = {name: done[-1].figures[name] for name in check.shows if done[-1].figures.get(name) is not None}
+    last = done[-1].figures if done else {}
+    shown = {name: last[name] for name in check.shows if last.get(name) is not None}
     return dg.AssetCheckResult(
         passed=all(result is not False for result in results),
         check_name=check.name,
         asset_key=product.name,
         severity=check.severity,
-        metadata={name: _value(value) for name, value in shown.items()}
+        metadata={name: shown_value(value) for name, value in shown.items()}
         | ({} if any(r is not None for r in results) else {"applies": False}),
     )

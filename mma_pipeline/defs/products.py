@@ -13,6 +13,7 @@ from .assets.raw_alert import raw_alert
 from .assets.skymap import skymap
 from .assets.skymap_plot import skymap_plot
 from .assets.skymap_statistics import skymap_statistics
+from .assets.version_difference import version_difference
 from .assets.visibility import visibility
 from .product import Product
 
@@ -28,11 +29,16 @@ PRODUCTS: tuple[Product, ...] = (
     visibility,
     neutrino_notice,
     neutrino_coincidence,
+    version_difference,
 )
 
 
 def expected_files(record: VersionRecord) -> set[str]:
     """Names of the files that a version has once everything that applies to it is made."""
     return {
-        spec.name for product in PRODUCTS if product.need.met(record) for spec in product.files if not spec.optional
+        spec.name
+        for product in PRODUCTS
+        if product.need.met(record) and product.unconfigured() is None
+        for spec in product.files
+        if not spec.optional
     }

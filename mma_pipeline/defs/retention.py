@@ -14,8 +14,10 @@ from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.retention import expired, files_of, forget
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.store import Store
+from mma_pipeline.notices.key import EventVersion
 
 from .jobs import LANE_TAG, Lane
+from .page.write import page_key, write_event_page
 from .partitions import alert_versions
 from .resources import ArchiveResource, StoreResource
 
@@ -43,7 +45,14 @@ def remove_expired(instance: dg.DagsterInstance, archive: Archive, store: Store,
             for run in instance.get_runs(dg.RunsFilter(tags={"dagster/partition": key})):
                 instance.delete_run(run.run_id)
             instance.delete_dynamic_partition(alert_versions.name or "", key)
+        events = sorted({EventVersion.from_partition_key(key).event_id for key in keys})
+        kept = [e for e in events if any(r.partition_key not in keys for r in archive.versions(e))]
+        for name in sorted(page_key(event_id) for event_id in set(events) - set(kept)):
+            if store.exists(name):
+                store.delete(name)
         forget(archive.engine, keys)
+        for event_id in kept:
+            write_event_page(archive, store, event_id)
         versions, files = versions + len(keys), files + len(stored)
     return versions, files
 

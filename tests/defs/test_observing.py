@@ -78,10 +78,16 @@ def _line1() -> str:
 
 
 def test_without_catalog_and_elements_nothing_fails(place: Path) -> None:
-    """No catalog: no list, and none is expected. No elements: unknown is said, and no region file exists."""
+    """No catalog: no list, none is expected, and the asset says what to do. No elements: unknown is said, without file."""
     record = _record(place, S230518H)
     with dg.DagsterInstance.ephemeral() as instance:
         assert materialise(instance, record)
+        event = instance.get_latest_materialization_event(dg.AssetKey("galaxies"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    said = {name: value.value for name, value in event.asset_materialization.metadata.items()}
+    assert said["applies"] is False
+    assert "mma catalog import" in str(said["reason"])
     made = _products(place, record)
     assert "galaxies" not in made
     assert "galaxies" not in expected_files(record)

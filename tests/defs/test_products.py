@@ -23,16 +23,21 @@ from tests.alerts import REAL_FOLDER, alert, body, fits_map, map_of_columns, nee
 from tests.defs.malformed import tiny_map
 from tests.homes import Home, tree
 
-#: Made where a galaxy catalog was imported (`test_observing.py`); these homes have none.
+#: Made where a galaxy catalog was imported (`test_observing.py`); these homes have none, and the asset says so.
 NEEDS_CATALOG = {"galaxies"}
 #: Made for neutrino notices only (`test_neutrinos.py`).
 OF_NEUTRINOS = {"neutrino_notice", "neutrino_coincidence"}
-MAP_PRODUCTS = {product.name for product in PRODUCTS} - {"raw_alert"} - NEEDS_CATALOG - OF_NEUTRINOS
+#: Of the event's other versions as well as of the map.
+OF_THE_EVENT = {"version_difference"}
+MAP_PRODUCTS = {product.name for product in PRODUCTS} - {"raw_alert"} - NEEDS_CATALOG - OF_NEUTRINOS - OF_THE_EVENT
+PAGE = "mma/{}/index.html"
 
 
 def _materialisations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetMaterialization]:
+    """Materialisations of products, which have files; the page of the event (`test_event_page.py`) is none."""
     found = [event.step_materialization_data.materialization for event in result.get_asset_materialization_events()]
-    return {event.asset_key.to_user_string(): event for event in found}
+    named = {event.asset_key.to_user_string(): event for event in found}
+    return {name: event for name, event in named.items() if name != "event_page" and name not in NEEDS_CATALOG}
 
 
 def _identity(folder: Path) -> dict[str, tuple[int, int]]:
@@ -50,8 +55,10 @@ def test_files_under_the_names_of_the_site(home: Home) -> None:
     assert gzip.decompress(files["fit/S240301a-Initial_moc.fits.gz"]) == fits_map()
     names = {product.name: product.store_key for product in home.archive.products(record.partition_key)}
     assert set(names) == expected_files(record)
-    assert set(names.values()) == set(files)
-    assert all(key.startswith(("fit/S240301a-Initial", f"mma/S240301a/{record.partition_key}/")) for key in files)
+    assert {*names.values(), PAGE.format("S240301a")} == set(files)
+    assert all(
+        key.startswith(("fit/S240301a-Initial", f"mma/S240301a/{record.partition_key}/")) for key in names.values()
+    )
 
 
 def test_mock_events_go_to_the_test_folder(home: Home) -> None:
@@ -123,14 +130,16 @@ def test_lost_files_are_made_again(home: Home, damage: str) -> None:
 
 
 def test_retraction_has_its_alert_only(home: Home) -> None:
-    """A retraction, also of an event never seen, materialises its alert and nothing else, and its run succeeds."""
+    """A retraction, also of an event never seen, materialises its alert and what it says of the event; its run succeeds."""
     data = body("S240301z", "RETRACTION")
     (record,) = home.receive(data)
     result = home.make(record)
     assert result.success
-    assert set(_materialisations(result)) == {"raw_alert"}
-    assert home.files() == {"fit/S240301z-Retraction_alert.json": data}
-    assert expected_files(record) == {"alert"}
+    assert set(_materialisations(result)) == {"raw_alert", "version_difference"}
+    files = home.files()
+    assert files.pop("fit/S240301z-Retraction_alert.json") == data
+    assert set(files) == {PAGE.format("S240301z"), f"mma/S240301z/{record.partition_key}/difference.json"}
+    assert expected_files(record) == {"alert", "difference"}
 
 
 def test_alert_without_map(home: Home) -> None:
@@ -140,7 +149,7 @@ def test_alert_without_map(home: Home) -> None:
     (version,) = home.receive(json.dumps(record).encode())
     result = home.make(version)
     assert result.success
-    assert set(_materialisations(result)) == {"raw_alert", "visibility"}
+    assert set(_materialisations(result)) == {"raw_alert", "visibility", "version_difference"}
 
 
 def test_external_coincidence_beside_its_parent(home: Home) -> None:
@@ -156,11 +165,11 @@ def test_external_coincidence_beside_its_parent(home: Home) -> None:
 
 
 def test_late_notice_gets_the_next_number(home: Home) -> None:
-    """An earlier notice that arrives late gets the next number; no file changes its name or its bytes."""
+    """An earlier notice that arrives late gets the next number; no file of the site changes its name or its bytes."""
     early, late = body(created="2024-03-01T12:00:00Z"), body(created="2024-03-01T12:06:00Z", far=2e-9)
     (second,) = home.receive(late)
     home.make(second)
-    before = home.files()
+    before = {key: data for key, data in home.files().items() if key.startswith("test/")}
     (first,) = home.receive(early)
     home.make(first)
     files = home.files()
@@ -191,7 +200,9 @@ def test_batch_with_a_retraction(home: Home) -> None:
     ]
     retraction = records[1].partition_key
     for partition, asset, metadata in seen:
-        applies = partition != retraction or asset == "raw_alert"
+        if asset == "event_page":
+            continue
+        applies = asset not in NEEDS_CATALOG and (partition != retraction or asset in {"raw_alert", *OF_THE_EVENT})
         assert ("files" in metadata) is applies, (partition, asset)
         if not applies:
             assert metadata["applies"].value is False

@@ -165,6 +165,8 @@ def test_retention_removes_mock_events_whole_and_keeps_real_ones(
     assert {key.partition("-")[0] for key in partitions} == left
     assert {run.tags["dagster/partition"] for run in deployment.get_runs()} == set(partitions)
     assert not [path for path in (tmp_path / "products").rglob("*MS230601a*") if path.is_file()]
+    assert not store.exists("mma/MS230601a/index.html")
+    assert store.exists("mma/MS230602b/index.html")
     kept: list[ProductRecord] = [p for r in archive.versions() for p in archive.products(r.partition_key)]
     assert all(store.exists(product.store_key) for product in kept)
     with archive.engine.connect() as connection:

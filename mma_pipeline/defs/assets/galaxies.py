@@ -2,7 +2,7 @@
 
 Score = position × distance × stellar mass (or luminosity) × detectability, from the map's own rows and distance
 layers, for the galaxies inside the credible volume; the scores of all of them sum to one. A map without distance ranks
-by position. Needs a catalog: `mma catalog import FILE` or `mma catalog download`; without one this asset stays empty.
+by position. Needs a catalog: `mma catalog import FILE` or `mma catalog download`; without one the asset says so.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.defs.observing import galaxy_catalog, galaxy_settings, has_catalog
-from mma_pipeline.defs.product import CheckSpec, Made, Need, Product, of_the_map, own_file
+from mma_pipeline.defs.product import CheckSpec, Made, Product, of_the_map, own_file
 from mma_pipeline.defs.source import Source
 
 
-def _needed(record: VersionRecord) -> bool:
-    return record.facts.get("skymap_sha256") is not None and has_catalog()
+def _no_catalog() -> str | None:
+    if has_catalog():
+        return None
+    return (
+        "no galaxy catalog is configured: `mma catalog import FILE` or `mma catalog download`, then materialise again"
+    )
 
 
 def _inputs(source: Source) -> Sequence[str]:
@@ -57,7 +60,7 @@ galaxies = Product(
     group="observing",
     kinds=frozenset({"numpy", "json"}),
     deps=("skymap",),
-    need=Need("a sky map and a galaxy catalog (`mma catalog import FILE`)", _needed),
+    unconfigured=_no_catalog,
     files=(
         own_file("galaxies", "galaxies.json", "application/json"),
         own_file("galaxy_table", "galaxies.ecsv", "text/plain"),

@@ -1,0 +1,61 @@
+"""The order of an event's versions, by what the alerts say of themselves and never by arrival.
+
+Own versions follow one another by creation time; notices created in the same second by kind, in the order in which
+kinds are sent, then by digest. Combined maps of an external coincidence are a line of their own that begins at the
+notice which brought the first of them. A notice of neutrinos is in no line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.notices.model import AlertType
+
+_KINDS = tuple(AlertType)
+
+
+def chronological(records: Sequence[VersionRecord]) -> list[VersionRecord]:
+    """Versions of one event, earliest first; a combined map directly after its own notice."""
+    return sorted(records, key=_key)
+
+
+def retraction_of(records: Sequence[VersionRecord]) -> VersionRecord | None:
+    """The retraction among an event's versions, the earliest of several; None where the event stands."""
+    return next((r for r in chronological(records) if r.version.alert_type is AlertType.RETRACTION), None)
+
+
+def withdrawn_by(archive: Archive, record: VersionRecord) -> VersionRecord | None:
+    """The retraction of the event of a version, from the archive; None where it stands."""
+    return retraction_of(archive.versions(record.version.event_id))
+
+
+def version_before(records: Sequence[VersionRecord], record: VersionRecord) -> VersionRecord | None:
+    """The version that one is compared with; None for the first of its event.
+
+    For a combined map the combined map before it; for the first of them the own version of the same notice.
+    """
+    line = _line(records, record)
+    earlier = [r for r in line if _key(r) < _key(record)]
+    return earlier[-1] if earlier else None
+
+
+def map_before(records: Sequence[VersionRecord], record: VersionRecord) -> VersionRecord | None:
+    """The newest earlier version in the same line that has a map, which need not be the one directly before."""
+    earlier = [r for r in _line(records, record) if _key(r) < _key(record) and r.facts.get("skymap_sha256")]
+    return earlier[-1] if earlier else None
+
+
+def _line(records: Sequence[VersionRecord], record: VersionRecord) -> list[VersionRecord]:
+    """What a version can be compared with, earliest first."""
+    own = [r for r in records if r.version.alert_type is not None]
+    line = [r for r in own if r.version.is_external == record.version.is_external]
+    if record.version.is_external and not any(_key(r) < _key(record) for r in line):
+        line = [r for r in own if r.message_id == record.message_id]
+    return chronological(line)
+
+
+def _key(record: VersionRecord) -> tuple[object, ...]:
+    version = record.version
+    kind = -1 if version.alert_type is None else _KINDS.index(version.alert_type)
+    return (version.created, kind, version.is_external, version.digest)

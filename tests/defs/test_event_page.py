@@ -1,0 +1,335 @@
+"""Versions in their order, what each changed, the event's page, and a retraction that goes through all of it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from html.parser import HTMLParser
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from mma_pipeline.adapters.archive import VersionRecord
+from mma_pipeline.adapters.store import Store
+from mma_pipeline.defs.assets.event_page import overtaken_differences
+from mma_pipeline.defs.order import chronological, map_before, version_before
+from mma_pipeline.defs.page import write
+from mma_pipeline.defs.page.render import ALADIN, Attachments, page_html, page_markdown
+from mma_pipeline.defs.page.state import event_state
+from mma_pipeline.defs.page.write import page_key, write_event_page
+from mma_pipeline.defs.page_sensor import event_page_sensor
+from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from tests.alerts import alert, body, fits_map
+from tests.homes import Home
+from tests.neutrinos import notice, track
+from tests.pages import HOSTILE, hostile_state
+
+EVENT = "MS240301a"
+#: What these tests look at; pictures and contours take most of a run's time and are tested in `test_products.py`.
+QUICK = ("raw_alert", "skymap", "skymap_statistics", "version_difference", "event_page")
+EARLY, LATER, LATEST = (f"2024-03-01T12:{minute}:00Z" for minute in ("00", "06", "30"))
+
+
+def _difference(home: Home, record: VersionRecord) -> dict[str, Any]:
+    product = home.archive.product(record.partition_key, "difference")
+    assert product is not None
+    return dict(json.loads(home.store.get(product.store_key)))
+
+
+class _Page(HTMLParser):
+    """What a browser would make of a page: elements with attributes, and text outside of scripts and styles."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(data.decode())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.elements and self.elements[-1][0] not in {"script", "style"}:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def links(self) -> list[str]:
+        found = [attributes.get("href") or attributes.get("src") for _, attributes in self.elements]
+        return [link for link in found if link and "://" not in link]
+
+
+def _page(home: Home, event_id: str = EVENT) -> _Page:
+    return _Page(home.store.get(page_key(event_id)))
+
+
+# -- order -----------------------------------------------------------------------------------------------------------
+
+
+def test_order_is_that_of_creation(home: Home) -> None:
+    """Whatever the order of arrival, versions follow one another by creation time; maps are sought among the earlier."""
+    no_map = alert(EVENT, "INITIAL", created=LATER)
+    no_map["event"]["skymap"] = None
+    (update,) = home.receive(body(EVENT, "UPDATE", created=LATEST))
+    (initial,) = home.receive(json.dumps(no_map).encode())
+    (first,) = home.receive(body(EVENT, created=EARLY))
+    records = home.archive.versions(EVENT)
+    assert chronological(records) == [first, initial, update]
+    assert version_before(records, first) is None
+    assert version_before(records, initial) == first
+    assert (version_before(records, update), map_before(records, update)) == (initial, first)
+
+
+def test_combined_maps_are_a_line_of_their_own(home: Home) -> None:
+    """The first combined map is compared with its own notice's, the next with the combined map before it."""
+    own, combined = home.receive(body(EVENT, created=EARLY, external=fits_map(sigma=1.0)))
+    own2, combined2 = home.receive(body(EVENT, "UPDATE", created=LATER, external=fits_map(sigma=0.8)))
+    records = home.archive.versions(EVENT)
+    assert version_before(records, combined) == own
+    assert version_before(records, combined2) == combined
+    assert version_before(records, own2) == own
+    assert version_before(records, own) is None
+
+
+# -- differences -----------------------------------------------------------------------------------------------------
+
+
+def test_differences_of_an_event(home: Home) -> None:
+    """First: none before. The same map again says so. A smaller region: areas, overlap and classes beside the old ones."""
+    sent = [
+        body(EVENT, created=EARLY),
+        body(EVENT, created=LATER),
+        body(
+            EVENT,
+            "UPDATE",
+            created=LATEST,
+            skymap=fits_map(sigma=1.0),
+            far=1e-12,
+            classification={"BNS": 0.5, "Terrestrial": 0.5},
+        ),
+    ]
+    records = [home.receive(data)[0] for data in sent]
+    for record in records:
+        assert home.make(record, QUICK).success
+    first, again, update = (_difference(home, record) for record in records)
+    assert first == {"before": None, "summary": "first version: there is none before"}
+    assert (again["before"], again["same_map"], again["changed"]) == (records[0].partition_key, True, {})
+    assert update["before"] == update["map_before"] == records[1].partition_key
+    # Concentric Gaussians of 2 and 1 deg: areas as the squares of the widths, the smaller region inside the larger.
+    assert update["area_90_deg2_before"] / update["area_90_deg2"] == pytest.approx(4, rel=0.05)
+    assert update["overlap_90_share"] == pytest.approx(1, abs=0.03)
+    assert update["overlap_90_share_of_before"] == pytest.approx(0.25, rel=0.06)
+    assert update["changed"] == {"far_hz": [1e-9, 1e-12]}
+    assert update["classification"]["BNS"] == [0.9, 0.5]
+    assert update["classification"]["NSBH"] == [0.05, None]
+
+
+def test_a_late_notice_changes_what_its_successor_is_compared_with(home: Home) -> None:
+    """When an earlier notice comes late, its run makes its successor's difference again and reports it there."""
+    (second,) = home.receive(body(EVENT, "UPDATE", created=LATER, skymap=fits_map(sigma=1.0)))
+    home.make(second, QUICK)
+    assert _difference(home, second)["before"] is None
+    (first,) = home.receive(body(EVENT, created=EARLY))
+    result = home.make(first, QUICK)
+    assert result.success
+    assert _difference(home, second)["before"] == first.partition_key
+    told = [(e.asset_key.to_user_string(), e.partition) for e in result.get_asset_materialization_events()]
+    assert ("version_difference", second.partition_key) in told
+    assert list(overtaken_differences(home.archive, home.store, EVENT)) == []
+    assert "90 %: " in _page(home).text
+
+
+def test_order_of_arrival_leaves_the_same_files(tmp_path: Any) -> None:
+    """Pages and differences are the same bytes whichever of an event's notices came first."""
+    sent = [
+        body(EVENT, created=EARLY),
+        body(EVENT, "UPDATE", created=LATER, skymap=fits_map(sigma=1.0), external=fits_map(sigma=0.8)),
+        body(EVENT, "RETRACTION", created=LATEST),
+    ]
+    found = []
+    for name, order in (("one", sent), ("two", sent[::-1])):
+        with Home(tmp_path / name).active() as home:
+            for data in order:
+                for record in home.receive(data):
+                    assert home.make(record, QUICK).success
+            found.append({key: data for key, data in home.files().items() if key.startswith("mma/")})
+    assert found[0] == found[1]
+
+
+# -- the page --------------------------------------------------------------------------------------------------------
+
+
+def test_page_shows_every_version_and_links_every_file(home: Home) -> None:
+    """All versions, areas and differences are on the page; every relative link leads to a file of the store."""
+    for data in (body(EVENT, created=EARLY), body(EVENT, "UPDATE", created=LATER, skymap=fits_map(sigma=1.0))):
+        for record in home.receive(data):
+            assert home.make(record).success
+    page, files = _page(home), home.files()
+    for words in (
+        "Preliminary",
+        "Update",
+        "BNS 90.0%",
+        "A mock or test event",
+        "no orbital elements",
+        "mma catalog import",
+    ):
+        assert words in page.text, words
+    base = home.products / "mma" / EVENT
+    linked = {(base / link).resolve().relative_to(home.products).as_posix() for link in page.links()}
+    assert linked <= set(files)
+    assert {p.store_key for r in home.archive.versions() for p in home.archive.products(r.partition_key)} <= linked
+    (aladin,) = [a for tag, a in page.elements if tag == "script" and a.get("src")]
+    assert aladin["src"] == ALADIN
+    assert (aladin["integrity"] or "").startswith("sha384-")
+
+
+def test_the_same_state_is_the_same_page(home: Home) -> None:
+    """Written again, the page has the same bytes and nothing is written; products made again change nothing on it."""
+    (record,) = home.receive(body(EVENT))
+    home.make(record, QUICK)
+    before = home.store.get(page_key(EVENT))
+    assert write_event_page(home.archive, home.store, EVENT).writes == 0
+    assert home.make(record, QUICK).success
+    assert home.store.get(page_key(EVENT)) == before
+    home.store.delete(page_key(EVENT))
+    assert write_event_page(home.archive, home.store, EVENT).writes == 1
+    assert home.store.get(page_key(EVENT)) == before
+
+
+def test_nothing_of_an_alert_is_markup() -> None:
+    """Texts of alerts with elements, handlers and javascript links in every field stay text, in HTML and in Markdown."""
+    galaxies = [{"rank": 1, "name": HOSTILE, "ra": 1.0, "dec": 2.0, "score": 0.1, "info": {HOSTILE: 1.0}}]
+    attached = Attachments(galaxies, {HOSTILE: [[[1.0, 2.0]]]})
+    plain = Attachments(galaxies, {"90": [[[1.0, 2.0]]]})
+    page = _Page(page_html(hostile_state(), "mma/x/index.html", attached))
+    reference = [tag for tag, _ in page.elements]
+    assert reference.count("script") == 3
+    assert [tag for tag, _ in _Page(page_html(hostile_state(), "mma/x/index.html", plain)).elements] == reference
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    addresses = [a.get("href") or a.get("src") or "" for _, a in page.elements]
+    assert not any(address.lower().startswith("javascript:") for address in addresses)
+    assert "<script>alert(1)</script>" in page.text
+    shown = page_markdown(hostile_state(), "mma/x/index.html", plain)
+    assert "<script" not in shown
+    assert "<img" not in shown
+    assert "](" not in shown
+    assert "\n# x" not in shown
+
+
+class _Interrupted(Store):
+    """A store in which, while one page is being written, something else happens first."""
+
+    def __init__(self, store: Store, meanwhile: list[Any]) -> None:
+        self.__dict__ = store.__dict__
+        self.meanwhile = meanwhile
+
+    def put(self, key: str, data: Any, **options: Any) -> Any:
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        return super().put(key, data, **options)
+
+
+def test_a_run_that_ends_meanwhile_leaves_no_stale_page(home: Home) -> None:
+    """While a page is written, another version's run ends and writes its own: the page that stays shows both."""
+    (first,) = home.receive(body(EVENT, created=EARLY))
+    home.make(first, QUICK)
+    (second,) = home.receive(body(EVENT, "UPDATE", created=LATER))
+
+    def other_run() -> None:
+        assert home.make(second, QUICK).success
+
+    home.store.delete(page_key(EVENT))
+    slow = _Interrupted(home.store, [other_run])
+    written = write_event_page(home.archive, slow, EVENT)
+    assert written.state.digest == event_state(home.archive, EVENT).digest
+    assert write.shows(home.store, EVENT, written.state.digest)
+    assert second.partition_key in _page(home).text
+
+
+def test_many_at_once(home: Home) -> None:
+    """Eight that archive a version and write the page at the same time: whoever is last, all versions are on it."""
+    bodies = [body(EVENT, created=f"2024-03-01T12:{minute:02d}:00Z", far=minute * 1e-9 + 1e-9) for minute in range(8)]
+    records: list[VersionRecord] = []
+    archive = home.archive
+
+    def one(data: bytes) -> None:
+        records.extend(home.receive(data))
+        write_event_page(archive, home.store, EVENT)
+
+    threads = [threading.Thread(target=one, args=(data,)) for data in bodies]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    page = _page(home)
+    assert len(records) == 8
+    assert all(record.partition_key in page.text for record in records)
+
+
+def test_sensor_asks_for_a_page_that_is_behind(home: Home) -> None:
+    """A page that rests behind the archive gets one run; one that changed just now is left to its own run."""
+    (record,) = home.receive(body(EVENT))
+    home.make(record, QUICK)
+    cursor: str | None = None
+
+    def tick() -> list[str]:
+        nonlocal cursor
+        context = dg.build_sensor_context(
+            home.instance, cursor=cursor, resources={"archive": ArchiveResource(), "store": StoreResource()}
+        )
+        result = event_page_sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        cursor = result.cursor
+        return [str(request.partition_key) for request in result.run_requests or ()]
+
+    assert [tick(), tick(), tick()] == [[], [], []]
+    (update,) = home.receive(body(EVENT, "UPDATE", created=LATER))
+    assert tick() == [], "its run is under way"
+    assert tick() == [update.partition_key]
+    write_event_page(home.archive, home.store, EVENT)
+    assert [tick(), tick()] == [[], []]
+
+
+# -- retraction ------------------------------------------------------------------------------------------------------
+
+
+def test_a_retraction_goes_through(home: Home) -> None:
+    """The page says it first; each product of the earlier versions is told; what is made later says it by itself."""
+    (first,) = home.receive(body(EVENT, created=EARLY))
+    home.make(first, QUICK)
+    assert "Retracted" not in _page(home).text
+    (retraction,) = home.receive(body(EVENT, "RETRACTION", created=LATEST))
+    result = home.make(retraction, QUICK)
+    assert result.success
+    page = _page(home)
+    assert [a for tag, a in page.elements if a.get("role") == "alert"]
+    assert page.text.startswith(f"RETRACTED {EVENT}")
+    told = [e.event_specific_data.asset_observation for e in result.all_events if e.is_asset_observation]
+    assert {o.asset_key.to_user_string() for o in told} == {p.asset for p in home.archive.products(first.partition_key)}
+    assert all(o.partition == first.partition_key and o.metadata["retracted"].value is True for o in told)
+    assert _difference(home, retraction)["summary"] == "the event is retracted"
+    (late,) = home.receive(body(EVENT, "UPDATE", created=LATER, skymap=fits_map(sigma=1.0)))
+    made = {e.asset_key.to_user_string(): e for e in home.make(late, QUICK).get_asset_materialization_events()}
+    metadata = made["skymap"].step_materialization_data.materialization.metadata
+    assert metadata["retracted by"].value == retraction.partition_key
+    assert _difference(home, retraction)["before"] == late.partition_key
+
+
+# -- neutrinos -------------------------------------------------------------------------------------------------------
+
+
+def test_neutrinos_are_on_the_page(home: Home) -> None:
+    """A neutrino notice is a version on the event's page: its tracks compared with the map, in tables, with the picture."""
+    (record,) = home.receive(body(EVENT, created=EARLY))
+    home.make(record, QUICK)
+    (neutrinos,) = home.receive(notice(EVENT, track(150.2, 20.1), track(170.0, -40.0)))
+    assert home.make(neutrinos).success
+    page = _page(home)
+    cells = [word.strip() for word in page.words]
+    assert {"p_spacetime", "credible_level", "best credible level"} <= set(cells)
+    assert not any("|---" in word for word in cells)
+    assert f"{neutrinos.partition_key}/coincidence.png" in page.links()
+    assert version_before(home.archive.versions(EVENT), record) is None

@@ -1,0 +1,39 @@
+"""States of events for tests of their pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mma_pipeline.defs.page.state import EventState
+
+HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">|[a](javascript:alert(3))\n# x'
+
+
+def hostile_state(picture: str = f"fit/{HOSTILE}") -> EventState:
+    """A retracted event in which every text that may come from outside is hostile; `picture` is the key of its picture."""
+    facts: dict[str, Any] = {
+        "alert_type": "Update", "urls": {"gracedb": "javascript:alert(4)"}, "far_hz": 1e-9, "significant": True,
+        "instruments": [HOSTILE], "group": HOSTILE, "pipeline": HOSTILE, "search": HOSTILE,
+        "classification": {HOSTILE: 0.5}, "properties": {HOSTILE: 0.5},
+    }  # fmt: skip
+    figures = {
+        "version_difference": {"before": "x", "summary": HOSTILE, "changed": {HOSTILE: [HOSTILE, HOSTILE]}},
+        "visibility": {f"{HOSTILE}_state": HOSTILE, f"{HOSTILE}_reason": HOSTILE},
+        "skymap_statistics": {"area_90_deg2": 10.0, "peak_ra_deg": 1.0, "peak_dec_deg": 2.0, HOSTILE: HOSTILE},
+    }
+    version = {
+        "partition": HOSTILE, "label": "Retraction", "own": True, "neutrino": False, "test": True, "stem": HOSTILE,
+        "created": "2024-03-01T12:00:00+00:00", "retracted": True, "facts": facts, "figures": figures,
+        "files": [{"name": HOSTILE, "asset": "a", "key": picture, "size": 1, "sha256": "0", "picture": True}],
+    }  # fmt: skip
+    neutrino = {
+        **version,
+        "own": False,
+        "neutrino": True,
+        "figures": {"c": {HOSTILE: HOSTILE, "t": [{HOSTILE: HOSTILE}]}},
+    }
+    candidate = {
+        "candidate": HOSTILE, "slug": HOSTILE, "ra": 1.0, "dec": 2.0, "p_phot": 0.5, "sky_factor": 1.0, "nights": 2,
+        "sufficient": False,
+    }  # fmt: skip
+    return EventState(HOSTILE, (version, neutrino), (candidate,))
