@@ -127,7 +127,7 @@ def test_status_show_and_quarantine(home: Home, tmp_path: Path) -> None:
     assert "skymap" in by_key[record.partition_key]["missing"]
     (whole,) = [entry for key, entry in by_key.items() if key != record.partition_key]
     assert whole["missing"] == []
-    assert {product["key"] for product in whole["products"]} == set(home.files())
+    assert {*(product["key"] for product in whole["products"]), whole["page"]} == set(home.files())
     assert len(mma_json("status", "--limit", 1)["versions"]) == 1
 
     shown = mma_json("show", record.partition_key)
