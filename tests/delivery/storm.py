@@ -282,7 +282,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--notices", type=int, default=200, help="per storm")
-    parser.add_argument("--blows", type=int, default=25, help="least number of faults per storm")
+    parser.add_argument("--blows", type=int, default=50, help="least number of faults per storm")
     parser.add_argument("--seed", type=int, default=int(time.time()) % 100_000)
     parser.add_argument("--laptop", action="store_true", help="the plain launcher in place of the warm worker")
     options = parser.parse_args()
