@@ -34,6 +34,9 @@ BATCH = 50
 #: A store or database that is away for a moment is tried again within the run; the run itself is retried later.
 RETRY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
+#: Tag of a run whose step failed for good: Dagster then leaves out the retries that a crash or an outage gets.
+PERMANENT = {"dagster/retry_on_asset_or_op_failure": "false"}
+
 
 @dataclass(frozen=True, slots=True)
 class FileSpec:
@@ -206,6 +209,7 @@ def _materialise(
         context.add_asset_metadata(_metadata(product, source, produced), partition_key=key)
     if failed:
         # Trying the same again cannot help. The other versions of a batch have their files; the step says which has not.
+        context.instance.add_run_tags(context.run_id, PERMANENT)
         reasons = "; ".join(f"{key}: {error}" for key, error in failed.items())
         raise dg.Failure(f"{product.name} could not be made for {reasons}"[:MAX_REASON], allow_retries=False) from (
             next(iter(failed.values()))

@@ -215,6 +215,18 @@ def publish_outbox() -> None:
     send_outbox()
 
 
+def _under_way(instance: dg.DagsterInstance) -> set[str]:
+    """Versions whose publication has a run that waits or works."""
+    statuses = [
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.QUEUED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+    ]
+    runs = instance.get_runs(dg.RunsFilter(job_name=publication_job.name, statuses=statuses))
+    return {run.tags.get("dagster/partition", "") for run in runs}
+
+
 def _tags(*, real: bool) -> dict[str, str]:
     """Lane and priority of a publication: what is made goes out before more is made, and mock waits for all that is real."""
     return {LANE_TAG: (Lane.LIVE if real else Lane.MOCK).value, "dagster/priority": "12" if real else "1"}
@@ -234,7 +246,9 @@ def _outbox_key(due: Sequence[Publication], now_s: float) -> str:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Publishes versions whose products are there, and sends again what waits in the outbox.",
 )
-def publication_sensor(archive: ArchiveResource, store: StoreResource) -> dg.SensorResult | dg.SkipReason:
+def publication_sensor(
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, store: StoreResource
+) -> dg.SensorResult | dg.SkipReason:
     """Ask for a run per version that is to be decided upon, and for one that empties the outbox."""
     try:
         published = services(archive, store)
@@ -244,6 +258,8 @@ def publication_sensor(archive: ArchiveResource, store: StoreResource) -> dg.Sen
         due = [] if published.dry_run else published.due()
     except AdapterError as error:
         return dg.SkipReason(str(error))
+    busy = _under_way(context.instance)
+    records = [(record, count) for record, count in records if record.partition_key not in busy]
     requests = [
         dg.RunRequest(
             # A key is used once: a run that died before it decided is asked for again under the next.

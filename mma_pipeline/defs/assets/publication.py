@@ -13,7 +13,7 @@ import dagster as dg
 
 from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, WEBHOOK
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.product import OWNERS
+from mma_pipeline.defs.product import OWNERS, PERMANENT
 from mma_pipeline.defs.products import PRODUCTS
 from mma_pipeline.defs.publication import (
     ASSETS,
@@ -64,6 +64,9 @@ def publishable(
     source = Source(archive.open(), store.open(), context.partition_key)
     failed, missing = failed_checks(source), missing_files(source)
     products = source.archive.products(context.partition_key)
+    if failed or missing:
+        # Looking again at once would find the same.
+        context.instance.add_run_tags(context.run_id, PERMANENT)
     yield dg.MaterializeResult(
         metadata={"files": len(products), "failed checks": ", ".join(failed) or "none"},
         check_results=[
