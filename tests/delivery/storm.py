@@ -110,7 +110,9 @@ class Storm:
         self.sent = Sent()
         self.faults: Counter[str] = Counter()
         self._bodies = bodies(self.chance, datetime(2023, 5, 18, tzinfo=UTC) + timedelta(days=seed % 300))
-        self._producer = Producer(kafka.client(**{"enable.idempotence": True, "linger.ms": 0}))
+        self._producer = Producer(
+            kafka.client(**{"enable.idempotence": True, "linger.ms": 0, "message.max.bytes": 10_000_000})
+        )
         self._down_until: float | None = None
         self._blows: dict[str, Callable[[], object]] = {
             "daemon killed": lambda: stack.kill("daemon"),
