@@ -44,7 +44,7 @@ class Finding:
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Check brokers, store, database, credentials, heartbeat and clock; exit code 1 if something does not work."""
+    """Check brokers, store, database, credentials, heartbeat, clock and publication; exit code 1 if something does not work."""
     findings = [finding for check in CHECKS for finding in _guarded(check)]
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -218,6 +218,28 @@ def _gcn_heartbeat() -> list[Finding]:
     return findings
 
 
+def _publication() -> list[Finding]:
+    from mma_pipeline.adapters.errors import AdapterError
+    from mma_pipeline.adapters.publishing import config
+    from mma_pipeline.adapters.publishing.probe import probe
+
+    found = config.load(os.environ)
+    if not found:
+        advice = "nothing is published: see docs/publication.md"
+        return [Finding("publication", Verdict.WARNING, "no destination is configured", advice)]
+    if config.is_dry_run(os.environ):
+        names = ", ".join(one.name for one in found)
+        return [Finding("publication", Verdict.WARNING, f"DRY_RUN is set: nothing goes to {names}", "unset it")]
+    findings = []
+    for one in found:
+        what = f"publication {one.name}"
+        try:
+            findings.append(Finding(what, Verdict.OK, probe(config.open_destination(one, os.environ))))
+        except AdapterError as error:
+            findings.append(Finding(what, Verdict.FAILED, str(error), "see the message and docs/publication.md"))
+    return findings
+
+
 CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     _dagster_home,
     _database,
@@ -225,4 +247,5 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     _store,
     _brokers,
     _gcn_heartbeat,
+    _publication,
 )

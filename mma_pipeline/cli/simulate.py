@@ -41,17 +41,22 @@ def simulate(
     kilonova: Annotated[
         bool, typer.Option("--kilonova", help="Also photometry of a counterpart, labelled simulated.")
     ] = False,
+    neutrino: Annotated[
+        bool, typer.Option("--neutrino", help="Also an IceCube notice about the event: a neutrino and background.")
+    ] = False,
     nights: Annotated[int, typer.Option(help="Nights of that photometry.", min=1, max=20)] = 6,
     as_json: JsonOption = False,
 ) -> None:
     """Write the alerts of a simulated merger: early warning to update, and an external coincidence.
 
     Every file is an igwn.gwalert message by the published schema, with a multi-order map that has distance layers.
-    Send them with `mma replay FOLDER/*.json`, and the photometry of --kilonova with `mma publish-photometry`.
+    Send them, and the notice of --neutrino, with `mma replay FOLDER/*.json`, and the photometry of --kilonova with
+    `mma publish-photometry`.
     """
     from mma_pipeline.notices import lvk
     from mma_pipeline.notices.photometry import encode
     from mma_pipeline.science.kilonova.counterpart import counterpart_of
+    from mma_pipeline.science.neutrino_simulation import neutrino_notice_of
     from mma_pipeline.science.simulation import Shape as RegionShape
     from mma_pipeline.science.simulation import simulate_event, simulate_retracted
 
@@ -77,6 +82,11 @@ def simulate(
         suffix = "-ext" if notice.external is not None else ""
         path = folder / f"{name}-{notice.time_created:%Y%m%dT%H%M%S}-{notice.alert_type.value}{suffix}.json"
         path.write_text(json.dumps(lvk.to_record(notice), sort_keys=True), encoding="utf-8")
+        written.append(str(path))
+    if neutrino:
+        record = neutrino_notice_of(notices, seed=seed)
+        path = folder / f"{name}-{record['alert_datetime'][:19].replace('-', '').replace(':', '')}-IceCube.json"
+        path.write_text(json.dumps(record, sort_keys=True), encoding="utf-8")
         written.append(str(path))
     if kilonova and not retracted:
         photometry = folder / f"{name}-kilonova.photometry"

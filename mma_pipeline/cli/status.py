@@ -122,7 +122,8 @@ def show(
         console.rule(f"{entry['stem']}  ({entry['partition']})")
         facts = {k: v for k, v in entry["facts"].items() if v is not None}
         grid = Table.grid(padding=(0, 2))
-        for name, value in {**facts, **entry["figures"].get("skymap_statistics", {})}.items():
+        figures = {**entry["figures"].get("skymap_statistics", {}), **_compared(entry)}
+        for name, value in {**facts, **figures}.items():
             if value is not None:
                 grid.add_row(name, Text(str(value)))
         for product in entry["products"]:
@@ -130,6 +131,21 @@ def show(
         if entry["missing"]:
             grid.add_row("missing", ", ".join(entry["missing"]))
         console.print(grid)
+
+
+def _compared(entry: dict[str, Any]) -> dict[str, Any]:
+    """Figures of a neutrino notice beside its event's map that fit on a line each."""
+    found = entry["figures"].get("neutrino_coincidence", {})
+    names = (
+        "state",
+        "map_version",
+        "retracted_by",
+        "best_track",
+        "best_credible_level",
+        "best_p_spacetime",
+        "best_p_trials",
+    )
+    return {name: found.get(name) for name in names}
 
 
 def quarantine(

@@ -74,7 +74,7 @@ class HopskotchDestination:
 
     def prepare(self, item: Publication) -> Mapping[str, Any]:  # noqa: ARG002 - the topic alone matters
         """Offsets at which each partition ends now."""
-        return {"ends": self._ends()} if self.verify else {}
+        return {"ends": self.ends()} if self.verify else {}
 
     def send(self, item: Publication) -> Answer:
         """Publish one message; raises UncertainError where it may or may not have been written."""
@@ -178,7 +178,8 @@ class HopskotchDestination:
             self._consumer = Consumer(settings)
         return self._consumer
 
-    def _ends(self) -> dict[str, int]:
+    def ends(self) -> dict[str, int]:
+        """Offset at which each partition of the topic ends; raises CredentialsError or TransientError."""
         from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
         consumer = self._open_consumer()
@@ -201,7 +202,7 @@ class HopskotchDestination:
         """Partition and offset of a message written after the given offsets; None where there is none."""
         from confluent_kafka import TopicPartition
 
-        ends = self._ends()
+        ends = self.ends()
         unread = {p: end for p, end in ends.items() if end > since.get(p, 0)}
         if not unread:
             return None
