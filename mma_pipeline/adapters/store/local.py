@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from mma_pipeline.adapters.store.keys import HIDDEN
 from mma_pipeline.adapters.store.model import Digest, Payload, StoredObject, guess_content_type
@@ -36,7 +36,7 @@ class LocalBackend:
 
     def write(self, key: str, data: Payload, digest: Digest, content_type: str, metadata: Mapping[str, str]) -> None:
         """Write beside, flush to disk, then rename: a reader sees the old object or the new one, never a part."""
-        target, unfinished = self.root / key, self._unfinished()
+        unfinished = self._unfinished()
         try:
             with unfinished.open("xb") as file:
                 if isinstance(data, bytes):
@@ -44,15 +44,20 @@ class LocalBackend:
                 else:
                     with data.open("rb") as source:
                         shutil.copyfileobj(source, file, 1 << 20)
-                file.flush()
-                os.fsync(file.fileno())
-            identity = _identity(unfinished.stat())
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with self._locked():
-                unfinished.replace(target)
-                self._write_note(key, identity, digest, content_type, metadata)
+                _flush(file)
+            self._place(unfinished, key, digest, content_type, metadata)
         finally:
             unfinished.unlink(missing_ok=True)
+
+    def _place(
+        self, unfinished: Path, key: str, digest: Digest, content_type: str, metadata: Mapping[str, str]
+    ) -> None:
+        """Give a finished file its name, and note what is said of it."""
+        target, identity = self.root / key, _identity(unfinished.stat())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            unfinished.replace(target)
+            self._write_note(key, identity, digest, content_type, metadata)
 
     def read(self, key: str, into: Path | None = None) -> tuple[StoredObject, bytes]:
         """Read one open file, so that a writer who replaces it meanwhile is not noticed."""
@@ -99,13 +104,19 @@ class LocalBackend:
                     yield StoredObject(key, identity[1]) if note is None else _noted(key, identity, note)
 
     def copy(self, src: str, dst: str) -> None:
-        """Copy file and note."""
-        found = self.head(src)
-        if found is None:
-            raise FileNotFoundError(src)
-        source = self.root / src
-        digest = Digest.of(source)
-        self.write(dst, source, digest, found.content_type or guess_content_type(dst), found.metadata)
+        """Copy one version of the file with what is said of it, also while a writer replaces it."""
+        with self._locked():  # file and note agree; what is open stays whole afterwards
+            file = (self.root / src).open("rb")
+            note = self._read_note(src, _identity(os.fstat(file.fileno())))
+        unfinished = self._unfinished()
+        try:
+            with file, unfinished.open("xb") as target:
+                shutil.copyfileobj(file, target, 1 << 20)
+                _flush(target)
+            kind = guess_content_type(dst) if note is None else note["content_type"]
+            self._place(unfinished, dst, Digest.of(unfinished), kind, {} if note is None else note["metadata"])
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def delete(self, key: str) -> None:
         """Remove file and note."""
@@ -179,6 +190,12 @@ class LocalBackend:
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return None  # absent or damaged: the file itself is asked instead
         return dict(note)
+
+
+def _flush(file: BinaryIO) -> None:
+    """Bring to disk what was written: a name must not survive a power cut without its content."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _identity(stat: os.stat_result) -> tuple[int, ...]:

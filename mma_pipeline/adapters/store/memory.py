@@ -56,11 +56,11 @@ class MemoryBackend:
 
     def copy(self, src: str, dst: str) -> None:
         """Copy the entry."""
-        if src not in self._objects:
-            raise FileNotFoundError(src)
-        found, content = self._objects[src]
         with self._lock:
-            self._objects[dst] = (replace(found, key=dst), content)
+            entry = self._objects.get(src)
+            if entry is None:
+                raise FileNotFoundError(src)
+            self._objects[dst] = (replace(entry[0], key=dst), entry[1])
 
     def delete(self, key: str) -> None:
         """Forget the entry."""

@@ -182,9 +182,11 @@ class StoreContract:
         with ThreadPoolExecutor(6) as pool:
             readers = [pool.submit(read) for _ in range(2)]
             writers = [pool.submit(store.put, "hot", v, metadata={"letter": chr(v[0])}) for v in versions * 5]
-            for writer in writers:
-                writer.result()
-            stop.set()
+            try:
+                for writer in writers:
+                    writer.result()
+            finally:  # a writer that failed must not leave the readers running
+                stop.set()
             for reader in readers:
                 reader.result()
         assert wrong == []
@@ -192,3 +194,19 @@ class StoreContract:
         assert final is not None
         assert final.sha256 == hashlib.sha256(store.get("hot")).hexdigest()
         assert final.metadata == {"letter": chr(store.get("hot")[0])}
+
+    def test_copy_while_written(self, store: Store) -> None:
+        """A copy of what is being replaced is one whole version with its own digest and metadata."""
+        versions = [bytes([65 + n]) * (50_000 + n) for n in range(4)]
+        store.put("hot", versions[0], metadata={"letter": "A"})
+        with ThreadPoolExecutor(5) as pool:
+            writers = [pool.submit(store.put, "hot", v, metadata={"letter": chr(v[0])}) for v in versions * 3]
+            copies = [pool.submit(store.copy, "hot", f"copies/{n}") for n in range(6)]
+            for done in (*writers, *copies):
+                done.result()
+        for n in range(6):
+            data, found = store.get(f"copies/{n}"), store.stat(f"copies/{n}")
+            assert data in versions
+            assert found is not None
+            assert found.sha256 == hashlib.sha256(data).hexdigest()
+            assert found.metadata == {"letter": chr(data[0])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -86,6 +87,8 @@ def test_killed_twice_and_resumed(everything: dict[str, str], tmp_path: Path) ->
         for _ in range(2):
             process = mma(everything, *words, "--verbose")
             assert process.stdout is not None
+            # what nobody reads stops the process: it cannot run far ahead of the test that kills it
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
             moved = 0
             for line in process.stdout:
                 moved += line.endswith(": moved\n")
