@@ -26,6 +26,8 @@ dev: setup ## Dagster on dagster_home with the streams that the environment conf
 	DAGSTER_HOME=$(CURDIR)/dagster_home $(BIN)/dagster dev -w workspace.yaml
 
 test: setup lint services ## lint, types, import directions, all tests, those of the TOM in its own environment
+	@echo "servers for the tests: the first time some minutes, MinIO is built"
+	@PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.services.installed azurite swift minio
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(MAKE) --no-print-directory test-tom
 
@@ -76,8 +78,10 @@ tom: setup-tom ## the TOM with a simulated event; MMA_KAFKA_BOOTSTRAP=host:port 
 tom-retract: setup-tom ## retract the simulated event of a running `make tom`
 	$(TOM) mma_demo_event --retract
 
-test-tom: setup-tom services ## all tests of the TOM, in its own environment, with browser and OpenID Connect provider
+test-tom: setup-tom services ## all tests of the TOM, in its own environment, with browser and OpenID Connect providers
 	cd tests/tom/node && npm ci --silent --no-audit --no-fund
+	@echo "Keycloak for the tests: the first time 176 MB are fetched"
+	@PYTHONPATH=$(CURDIR) $(BIN_TOM)/python -m tests.services.installed keycloak
 	$(BIN_TOM)/python -m pytest -c tests/tom/pytest.ini tests/tom
 
 bench-tom: setup-tom ## the TOM's query over 10,000 derived alerts, one JSON line each

@@ -75,6 +75,15 @@ def s3_server() -> Iterator[object]:
 
 
 @pytest.fixture(scope="session")
+def minio() -> Iterator[object]:
+    """A running MinIO (tests.services.minio.Minio); use a bucket or prefix of your own."""
+    from tests.services.minio import Minio
+
+    with needs("MinIO"), Minio.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def azurite() -> Iterator[object]:
     """A running Azure Blob server (tests.services.azurite.Azurite); use a container of your own."""
     from tests.services.azurite import Azurite

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 NODE_MODULES = Path(__file__).parent / "node" / "node_modules"
 _TYPES = {".css": "text/css", ".js": "text/javascript"}
@@ -46,6 +46,11 @@ def needed_packages() -> None:
     pytest.skip(message)
 
 
+PATIENCE_MS = 90_000
+"""A busy machine is slow; what never comes fails all the same."""
+expect.set_options(timeout=PATIENCE_MS)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The browser."""
@@ -75,7 +80,7 @@ def _answer(route: Route) -> None:
 def page(browser: Browser) -> Iterator[Page]:
     """A page of a browser that has no cookies yet."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE_MS)
     context.route("**/*", _answer)
     yield context.new_page()
     context.close()

@@ -9,6 +9,7 @@ import pytest
 
 from mma_pipeline.tom.demo.event import Sent, SimulatedEvent
 from mma_pipeline.tom.demo.portal import Portal
+from tests.services.fixtures import pytest_terminal_summary  # noqa: F401 - a hook: what could not be tested
 
 from .browsing import browser, page  # noqa: F401 - fixtures
 

@@ -1,12 +1,8 @@
-"""Login through a real OpenID Connect provider (oidc-provider, in node) with a real browser."""
+"""Login through real OpenID Connect providers (oidc-provider in node, and Keycloak) with a real browser."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import jwt
 import pytest
@@ -15,10 +11,11 @@ from django.core.exceptions import SuspiciousOperation
 
 from mma_pipeline.tom.models import OidcAccount
 from mma_pipeline.tom.oidc import OidcBackend, is_staff
+from tests.services.fixtures import needs
+from tests.services.keycloak import Keycloak
 
-from .browsing import needed, needed_packages
+from .providers import STAFF, KeycloakProvider, NodeProvider, Provider
 
-PROVIDER = Path(__file__).parent / "node"
 ACCOUNTS = {
     "u1": {
         "email": "vera@example.org",
@@ -27,57 +24,42 @@ ACCOUNTS = {
         "preferred_username": "vrubin",
         "groups": [],
     },
-    "u2": {"email": "staff@example.org", "preferred_username": "keeper", "groups": ["others", "tom-staff"]},
+    "u2": {"email": "staff@example.org", "preferred_username": "keeper", "groups": ["others", STAFF]},
     "u3": {"email": "boss@example.org", "preferred_username": "impostor", "groups": []},
-    "u4": {"email": "any@example.org", "preferred_username": "boss", "groups": ["tom-staff"]},
+    "u4": {"email": "any@example.org", "preferred_username": "boss", "groups": [STAFF]},
 }
+# the first test may have to fetch Keycloak, which then needs a while to start
+pytestmark = pytest.mark.timeout(1800)
 
 
-class Provider:
-    """The running provider and the accounts that it knows."""
-
-    def __init__(self, accounts: Path) -> None:
-        self.accounts = accounts
-        self.write(ACCOUNTS)
-
-    def write(self, accounts: dict) -> None:
-        """Change what the provider says of its users."""
-        self.accounts.write_text(json.dumps(accounts))
+@pytest.fixture(scope="session")
+def keycloak() -> Iterator[Keycloak]:
+    """A running Keycloak."""
+    with needs("Keycloak"), Keycloak.running() as server:
+        yield server
 
 
-@pytest.fixture
-def provider(live_server, settings, tmp_path) -> Iterator[Provider]:
+@pytest.fixture(params=["oidc-provider", "keycloak"])
+def provider(request, live_server, settings, tmp_path) -> Iterator[Provider]:
     """The provider, configured for this TOM, and the TOM for it."""
-    node = needed("node", "node", "nodejs")
-    needed_packages()
-    running = Provider(tmp_path / "accounts.json")
-    command = [node, "server.mjs", f"{live_server.url}/oidc/callback/", str(running.accounts)]
-    environment = {"PATH": os.environ["PATH"], "NODE_ENV": "test"} | {
-        name: os.environ[name] for name in ("OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET")
-    }
-    with subprocess.Popen(
-        command, cwd=PROVIDER, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        issuer = process.stdout.readline().strip()
-        assert issuer.startswith("http://127.0.0.1:"), "the provider did not start"
-        settings.OIDC_OP_AUTHORIZATION_ENDPOINT = f"{issuer}/auth"
-        settings.OIDC_OP_TOKEN_ENDPOINT = f"{issuer}/token"
-        settings.OIDC_OP_USER_ENDPOINT = f"{issuer}/me"
-        settings.OIDC_OP_JWKS_ENDPOINT = f"{issuer}/jwks"
-        yield running
-        process.terminate()
-        process.wait(timeout=10)
+    redirect = f"{live_server.url}/oidc/callback/"
+    if request.param == "keycloak":
+        running = KeycloakProvider.running(request.getfixturevalue("keycloak"), redirect, ACCOUNTS)
+    else:
+        running = NodeProvider.running(redirect, ACCOUNTS, tmp_path)
+    with running as one:
+        for name, address in one.endpoints.items():
+            setattr(settings, f"OIDC_OP_{name}_ENDPOINT", address)
+        settings.OIDC_STAFF_CLAIM = one.staff_claim
+        yield one
 
 
-def log_in(page, live_server, account: str) -> None:
+def log_in(page, live_server, provider: Provider, account: str) -> None:
     """From the TOM's login page through the provider and back."""
     page.context.clear_cookies()
     page.goto(f"{live_server.url}/targets/")
     page.click("#oidc-login")
-    page.fill("input[name=login]", account)
-    page.fill("input[name=password]", "any")
-    page.click("button[type=submit]")
-    page.click("button:has-text('Continue')")
+    provider.sign_in(page, account)
     page.wait_for_url(f"{live_server.url}/**")
 
 
@@ -85,7 +67,7 @@ def log_in(page, live_server, account: str) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_user_is_made_from_claims(live_server, provider, page) -> None:
     """The first login makes a user with the provider's names, who is no staff; the second finds the same one."""
-    log_in(page, live_server, "u1")
+    log_in(page, live_server, provider, "u1")
     assert "Vera Rubin (vrubin)" in page.inner_text("nav")
     user = User.objects.get(username="vrubin")
     assert (user.first_name, user.last_name, user.email) == ("Vera", "Rubin", "vera@example.org")
@@ -94,8 +76,8 @@ def test_a_user_is_made_from_claims(live_server, provider, page) -> None:
     assert not user.has_usable_password()
     renamed = ACCOUNTS["u1"] | {"given_name": "V.", "email": "rubin@example.org", "preferred_username": "other"}
     provider.write(ACCOUNTS | {"u1": renamed})
-    log_in(page, live_server, "u1")
-    again = User.objects.get(mma_oidc__subject="u1")
+    log_in(page, live_server, provider, "u1")
+    again = User.objects.get(mma_oidc__subject=provider.subject("u1"))
     assert again.pk == user.pk
     assert (again.username, again.first_name, again.email) == ("vrubin", "V.", "rubin@example.org")
 
@@ -104,12 +86,12 @@ def test_a_user_is_made_from_claims(live_server, provider, page) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_staff_comes_and_goes_with_the_claim(live_server, provider, page) -> None:
     """Who carries the claim is staff and enters the admin pages; without it at the next login, no longer."""
-    log_in(page, live_server, "u2")
+    log_in(page, live_server, provider, "u2")
     assert User.objects.get(username="keeper").is_staff
     page.goto(f"{live_server.url}/admin/")
     assert "Site administration" in page.content()
     provider.write(ACCOUNTS | {"u2": ACCOUNTS["u2"] | {"groups": ["others"]}})
-    log_in(page, live_server, "u2")
+    log_in(page, live_server, provider, "u2")
     assert not User.objects.get(username="keeper").is_staff
 
 
@@ -118,10 +100,10 @@ def test_staff_comes_and_goes_with_the_claim(live_server, provider, page) -> Non
 def test_nobody_enters_as_somebody_else(live_server, provider, page) -> None:
     """Neither the address nor the name of an account of the TOM opens it to a user of the provider."""
     boss = User.objects.create_superuser("boss", "boss@example.org", "own password")
-    log_in(page, live_server, "u3")
+    log_in(page, live_server, provider, "u3")
     assert "impostor" in page.inner_text("nav")
     assert User.objects.get(username="impostor").pk != boss.pk
-    log_in(page, live_server, "u4")
+    log_in(page, live_server, provider, "u4")
     assert "boss" not in page.inner_text("nav")
     assert not OidcAccount.objects.filter(user=boss).exists()
 

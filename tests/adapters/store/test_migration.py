@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,13 +18,14 @@ import pytest
 
 from mma_pipeline.adapters.store import Store
 from tests.services.azurite import Azurite
+from tests.services.minio import Minio
 from tests.services.s3 import S3Server
 from tests.services.swift_cluster import SwiftCluster
 
 ROOT = Path(__file__).parents[3]
 COUNT = 1500
 # the first test of a run may have to install its server
-pytestmark = [pytest.mark.service("s3, azurite, swift"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.service("s3, minio, azurite, swift"), pytest.mark.timeout(2700)]
 
 
 def mma(environ: dict[str, str], *words: str) -> subprocess.Popen[str]:
@@ -63,11 +65,15 @@ def fill(store: Store, made: dict[str, bytes]) -> None:
 
 
 @pytest.fixture
-def everything(s3_server: S3Server, swift_cluster: SwiftCluster, azurite: Azurite) -> dict[str, str]:
-    """The environment that reaches all three clouds, each with an empty place named like the others."""
+def everything(request: pytest.FixtureRequest, swift_cluster: SwiftCluster, azurite: Azurite) -> dict[str, str]:
+    """The environment that reaches all three clouds, each with an empty place named like the others.
+
+    S3 is MinIO, and moto's server where there is no Go to build MinIO.
+    """
+    s3: Minio | S3Server = request.getfixturevalue("minio" if shutil.which("go") else "s3_server")
     name = f"m{uuid.uuid4().hex[:20]}"
     return {
-        **s3_server.environ,
+        **s3.environ,
         **swift_cluster.environ(),
         **azurite.environ,
         "AWS_BUCKET": name,
