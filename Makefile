@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UV_SYSTEM_CERTS ?= true
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
-.PHONY: demo dev soak test services lint bench bench-storage setup constraints clean help
+.PHONY: demo dev soak test test-k8s services lint bench bench-storage setup constraints clean help
 
 VENV_TOM := .venv-tom
 BIN_TOM := $(VENV_TOM)/bin
@@ -33,6 +33,9 @@ test: setup lint services ## lint, types, import directions, all tests, those of
 
 services: ## programs that the tests' real services need, where they are missing
 	@tests/services/system.sh
+
+test-k8s: setup services ## chart and launcher on a real Kubernetes API server, built once (needs Go)
+	$(BIN)/python -m pytest -o addopts="-ra --strict-markers --strict-config" tests/k8s
 
 soak: setup ## the kill test for an hour (MINUTES=60): real Kafka and PostgreSQL, everything dies at random moments
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.delivery.storm --minutes $(or $(MINUTES),60)
@@ -67,6 +70,8 @@ $(VENV)/ready: constraints.txt pyproject.toml
 constraints: ## resolve the dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header -q -o constraints.txt
+	$(BIN)/uv pip compile pyproject.toml -c constraints.txt --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --no-header -q -o constraints-run.txt
 	$(BIN)/python -c 'import tomllib; e = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*e["tom"], *e["tom-dev"], sep="\n")' \
 	  | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --no-header -q -o constraints-tom.txt

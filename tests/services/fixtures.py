@@ -99,3 +99,12 @@ def swift_cluster() -> Iterator[object]:
 
     with needs("OpenStack Swift"), SwiftCluster.running() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def kubernetes_api() -> Iterator[object]:
+    """A running Kubernetes API server (tests.services.kubernetes.KubernetesApi); use a namespace of your own."""
+    from tests.services.kubernetes import KubernetesApi
+
+    with needs("Kubernetes API server"), KubernetesApi.running() as server:
+        yield server

@@ -40,8 +40,8 @@ def program(name: str, *packages: str) -> str:
             fcntl.flock(lock, fcntl.LOCK_EX)
             apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-qq", "-y", "--no-install-recommends"]
             quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-            _run([*apt, "update"], Path("/"), quiet)
-            _run([*apt, "install", *packages], Path("/"), quiet)
+            run([*apt, "update"], Path("/"), quiet)
+            run([*apt, "install", *packages], Path("/"), quiet)
         found = shutil.which(name)
     if found is None:
         raise ServiceUnavailableError(f"no {name}: install {' and '.join(packages)}")
@@ -55,7 +55,7 @@ def azurite_folder() -> Path:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(HERE / "azurite" / name, folder)
         # no package's own scripts are run: Azurite needs none
-        _run([program("npm", "nodejs", "npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
+        run([program("npm", "nodejs", "npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
 
     return once("azurite", [HERE / "azurite" / "package-lock.json"], install)
 
@@ -67,13 +67,13 @@ def swift_environment() -> Path:
         requirements = str(HERE / "swift" / "requirements.txt")
         uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
         if uv:
-            _run([uv, "venv", "-q", "--python", sys.executable, str(folder / "venv")], folder)
+            run([uv, "venv", "-q", "--python", sys.executable, str(folder / "venv")], folder)
             python = str(folder / "venv/bin/python")
-            _run([uv, "pip", "install", "-q", "--python", python, "--require-hashes", "-r", requirements], folder)
+            run([uv, "pip", "install", "-q", "--python", python, "--require-hashes", "-r", requirements], folder)
         else:
-            _run([sys.executable, "-m", "venv", str(folder / "venv")], folder)
+            run([sys.executable, "-m", "venv", str(folder / "venv")], folder)
             pip = [str(folder / "venv/bin/python"), "-m", "pip", "install", "-q", "--require-hashes"]
-            _run([*pip, "-r", requirements], folder)
+            run([*pip, "-r", requirements], folder)
 
     return once("swift", [HERE / "swift" / "requirements.txt"], install)
 
@@ -94,7 +94,7 @@ def minio_program() -> Path:
         environ = {**os.environ, "GOPATH": str(scratch / "path"), "GOCACHE": str(scratch / "cache"), "CGO_ENABLED": "0"}
         environ |= {"GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false", "GOWORK": "off"}
         try:
-            _run([go, "build", "-trimpath", "-ldflags=-s -w", "-o", "minio", "."], folder, environ, timeout=2400)
+            run([go, "build", "-trimpath", "-ldflags=-s -w", "-o", "minio", "."], folder, environ, timeout=2400)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -110,7 +110,7 @@ def keycloak_folder() -> Path:
     def install(folder: Path) -> None:
         java, maven = program("java", "default-jre-headless"), program("mvn", "maven")
         goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
-        _run([maven, "-q", "-B", "-f", str(HERE / "keycloak/pom.xml"), goal, f"-DoutputDirectory={folder}"], folder)
+        run([maven, "-q", "-B", "-f", str(HERE / "keycloak/pom.xml"), goal, f"-DoutputDirectory={folder}"], folder)
         archive = folder / "keycloak-quarkus-dist.tar.gz"
         with archive.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -120,7 +120,7 @@ def keycloak_folder() -> Path:
         archive.unlink()
         next(folder.glob("keycloak-*")).rename(folder / "keycloak")
         environ = {**os.environ, "JAVA": java}
-        _run([str(folder / "keycloak/bin/kc.sh"), "build", *KEYCLOAK_BUILD], folder, environ)
+        run([str(folder / "keycloak/bin/kc.sh"), "build", *KEYCLOAK_BUILD], folder, environ)
 
     return once("keycloak", [HERE / "keycloak/pom.xml"], install) / "keycloak"
 
@@ -140,7 +140,8 @@ def once(name: str, made_from: list[Path], install: Callable[[Path], None]) -> P
     return folder
 
 
-def _run(command: list[str], folder: Path, environ: dict[str, str] | None = None, timeout: float = 900) -> None:
+def run(command: list[str], folder: Path, environ: dict[str, str] | None = None, timeout: float = 900) -> None:
+    """Run an installer; ServiceUnavailableError with the end of what it said where it fails."""
     with tempfile.TemporaryFile("w+") as said:
         try:
             subprocess.run(command, cwd=folder, env=environ, stdout=said, stderr=said, check=True, timeout=timeout)

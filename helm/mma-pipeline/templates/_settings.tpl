@@ -122,7 +122,6 @@ run_launcher:
     broker: {env: MMA_CELERY_BROKER}
     backend: {env: MMA_CELERY_BACKEND}
     config_source:
-      broker_transport_options: {polling_interval: 0.1}
       worker_prefetch_multiplier: 1
       worker_hijack_root_logger: false
     pods:

@@ -1,0 +1,44 @@
+# One image for everything that runs: code server (the default), daemon, web server, workers, runs, `mma`.
+#
+#   docker build -t mma-pipeline:0.1.0 .
+#
+# BASE is a Debian 12 with Python 3.11; give it by digest where two builds must begin alike.
+ARG BASE=python:3.11-slim-bookworm
+
+FROM ${BASE} AS build
+WORKDIR /src
+# One dependency (sncosmo) comes as source only.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+# Every package by name, version and hash, the tools that build the wheel among them.
+COPY constraints.txt constraints-run.txt ./
+RUN for name in uv hatchling packaging pathspec pluggy trove-classifiers; do \
+      sed -n "/^$name==/,/[^\\\\]\$/p" constraints.txt; done > tools.txt \
+ && python3 -m venv /tools && /tools/bin/pip install -q --no-deps --require-hashes -r tools.txt \
+ && python3 -m venv --without-pip /opt/mma \
+ && /tools/bin/uv pip install -q --no-cache --python /opt/mma/bin/python --require-hashes -r constraints-run.txt
+COPY pyproject.toml README.md ./
+COPY mma_pipeline ./mma_pipeline
+# The package as a wheel. The packages' own tests and headers stay behind; bytecode goes along, since nobody can write it
+# to a read-only root later.
+RUN /tools/bin/pip wheel -q --no-deps --no-build-isolation --no-cache-dir -w dist . \
+ && /tools/bin/uv pip install -q --no-cache --no-deps --python /opt/mma/bin/python dist/*.whl \
+ && find /opt/mma -type d \( -name tests -o -path '*/pyarrow/include' -o -path '*/numpy/_core/include' \) \
+      ! -path '*/astropy/*' -prune -exec rm -rf {} + \
+ && find /opt/mma -name '*.js.map' -delete \
+ && /opt/mma/bin/python -m compileall -q -j 0 /opt/mma/lib > /dev/null || true
+RUN /opt/mma/bin/mma --version
+
+FROM ${BASE}
+RUN groupadd -g 10001 mma && useradd -u 10001 -g mma -d /tmp -s /usr/sbin/nologin mma \
+ && mkdir -p /opt/dagster/home && chown mma:mma /opt/dagster/home
+COPY --from=build /opt/mma /opt/mma
+# State without the chart goes to DAGSTER_HOME, the only place that is written to beside /tmp.
+ENV PATH=/opt/mma/bin:/usr/local/bin:/usr/bin:/bin DAGSTER_HOME=/opt/dagster/home HOME=/tmp \
+    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 10001:10001
+WORKDIR /tmp
+EXPOSE 3030
+# For the default command; Kubernetes has probes of its own for each part.
+HEALTHCHECK --interval=30s --timeout=20s --start-period=60s --retries=3 \
+  CMD ["dagster", "api", "grpc-health-check", "-p", "3030"]
+CMD ["dagster", "api", "grpc", "-m", "mma_pipeline.definitions", "-h", "0.0.0.0", "-p", "3030", "--log-format", "json"]
