@@ -18,19 +18,17 @@ A map without distance layers ranks by position, within the credible region.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mma_pipeline.science.crossmatch import Ranking
-from mma_pipeline.science.skymap import MAX_ORDER, FloatArray, IntArray, SkyMap
+from mma_pipeline.science.galaxy_selection import Best, best_places, members
+from mma_pipeline.science.skymap import FloatArray, IntArray, SkyMap
 
 _SQ_DEG = np.square(180.0 / np.pi)
-_BLOCK = 1 << 15
 #: The column of 3-D levels is exact to 5e-3.
 _LEVEL_STEP = 0.04
 
@@ -173,12 +171,12 @@ def _rank_3d(ranking: Ranking, catalog: Catalog, choice: Choice) -> GalaxyList:
     # Inside the volume means |d - μ| < σ √(2 ln(K / t)): one comparison instead of an exponential per galaxy.
     half = sigma * np.sqrt(2.0 * (log_norm - threshold))
     total, considered, without_weight = 0.0, 0, 0
-    kept = _Best(choice.limit)
-    for galaxy, row in _members(ranking.map, catalog, volume.row[:n][by_place]):
+    kept = Best(choice.limit)
+    farthest = np.inf if choice.max_distance is None else choice.max_distance
+    within = (mu - half, np.minimum(mu + half, farthest))
+    for galaxy, row in members(ranking.map, catalog.index29, volume.row[:n][by_place], catalog.distance, within):
         distance = catalog.distance[galaxy].astype(np.float64)
-        inside = (np.abs(distance - mu[row]) <= half[row]) & (distance > 0)
-        if choice.max_distance is not None:
-            inside &= distance <= choice.max_distance
+        inside = (np.abs(distance - mu[row]) <= half[row]) & (distance > 0) & (distance <= farthest)
         weight = np.ones(galaxy.size)
         if weights is not None:
             weight = weights[galaxy].astype(np.float64)
@@ -194,7 +192,7 @@ def _rank_3d(ranking: Ranking, catalog: Catalog, choice: Choice) -> GalaxyList:
         kept.add(galaxy, row, score, density)
     galaxy, row, score, density = kept.joined()
     by_weight = weights[galaxy].astype(np.float64) if weights is not None else np.full(galaxy.size, np.nan)
-    best = _best(score, by_weight, choice.limit)
+    best = best_places(score, by_weight, choice.limit)
     galaxy, density = galaxy[best], density[best]
     map_row = volume.row[:n][by_place[row[best]]]
     position = ranking.map.probdensity[map_row] / _SQ_DEG
@@ -223,8 +221,8 @@ def _rank_2d(ranking: Ranking, catalog: Catalog, choice: Choice) -> GalaxyList:
     rows = np.sort(order[:n])
     weights = catalog.weight(choice.weight) if choice.weight else None
     total, considered = 0.0, 0
-    kept = _Best(choice.limit)
-    for galaxy, row in _members(ranking.map, catalog, rows):
+    kept = Best(choice.limit)
+    for galaxy, row in members(ranking.map, catalog.index29, rows):
         if choice.max_distance is not None:
             distance = catalog.distance[galaxy]
             near = (distance > 0) & (distance <= choice.max_distance)
@@ -236,7 +234,7 @@ def _rank_2d(ranking: Ranking, catalog: Catalog, choice: Choice) -> GalaxyList:
         considered += galaxy.size
         kept.add(galaxy, row, score, tie)
     galaxy, row, score, tie = kept.joined()
-    best = _best(score, tie, choice.limit)
+    best = best_places(score, tie, choice.limit)
     absent = np.full(best.size, np.nan)
     return _listed(
         ranking,
@@ -253,63 +251,6 @@ def _rank_2d(ranking: Ranking, catalog: Catalog, choice: Choice) -> GalaxyList:
         considered=considered,
         without_weight=0,
     )
-
-
-def _members(m: SkyMap, catalog: Catalog, rows: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
-    """Galaxies inside rows of the map (ascending), in blocks: places in the catalog, and which of `rows` holds each.
-
-    Blocks keep the work inside the processor's cache and the memory bounded whatever the size of the region.
-    """
-    start = m.start29[rows]
-    stop = start + (np.int64(1) << (2 * (MAX_ORDER - m.order[rows])))
-    first = np.searchsorted(catalog.index29, start)
-    count = np.searchsorted(catalog.index29, stop) - first
-    end = np.cumsum(count)
-    cut = [0, *np.flatnonzero(np.diff(end // _BLOCK)) + 1, rows.size]
-    for a, b in pairwise(cut):
-        row = np.repeat(np.arange(a, b), count[a:b])
-        if row.size:
-            before = end[a:b] - count[a:b] - (end[a] - count[a])
-            yield np.arange(row.size) + (first[a:b] - before)[row - a], row
-
-
-class _Best:
-    """Collects blocks of galaxies and drops those that can no longer be among the best `limit`."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._floor = 0.0
-        self._blocks: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
-        self._size = 0
-
-    def add(self, galaxy: IntArray, row: IntArray, score: FloatArray, extra: FloatArray) -> None:
-        """One block: four arrays of one shape (K,)."""
-        good = np.flatnonzero((score > 0) & (score >= self._floor))
-        self._blocks.append((galaxy[good], row[good], score[good], extra[good]))
-        self._size += good.size
-        if self._size > 4 * self._limit:
-            joined = self.joined()
-            self._floor = float(np.partition(joined[2], self._size - self._limit)[self._size - self._limit])
-            good = np.flatnonzero(joined[2] >= self._floor)
-            self._blocks = [(joined[0][good], joined[1][good], joined[2][good], joined[3][good])]
-            self._size = good.size
-
-    def joined(self) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
-        """All that is kept, in the order of the catalog."""
-        if not self._blocks:
-            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0)
-        a, b, c, d = (np.concatenate(column) for column in zip(*self._blocks, strict=True))
-        return a, b, c, d
-
-
-def _best(score: FloatArray, tie: FloatArray, limit: int) -> IntArray:
-    """Indices of the `limit` largest scores, falling; ties by `tie` falling, then by place in the catalog."""
-    some = np.flatnonzero(score > 0)
-    if some.size > limit:
-        cut = np.partition(score[some], some.size - limit)[some.size - limit]
-        some = some[score[some] >= cut]
-    heaviness = np.nan_to_num(tie[some], nan=-1.0)
-    return np.asarray(some[np.lexsort((some, -heaviness, -score[some]))][:limit], dtype=np.int64)
 
 
 def _listed(

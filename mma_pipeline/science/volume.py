@@ -10,6 +10,7 @@ Volumes are Euclidean in luminosity distance, as `ligo.skymap.postprocess.crossm
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -47,37 +48,61 @@ class CredibleVolume:
     row: IntArray
     """Row of the map."""
 
+    @cached_property
+    def _scales(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Of each row what no threshold changes: μ/σ, and the factors of the closed form of the probability."""
+        with np.errstate(over="ignore"):  # μ far below zero: such rows are summed numerically
+            peak = np.exp(self.log_norm)
+            factor = self.sigma * self.area * (self.mu**2 + self.sigma**2) * _SQRT2PI * peak
+        return self.mu / self.sigma, factor, 2.0 * self.sigma**3 * self.area
+
     def above(self, log_density: float) -> tuple[float, float]:
         """Probability (0 to 1) and volume (Mpc³) of all that is denser than exp(log_density) Mpc⁻³."""
+        return self.probability_above(log_density), self.volume_above(log_density)
+
+    def probability_above(self, log_density: float) -> float:
+        """Probability (0 to 1) of all that is denser than exp(log_density) Mpc⁻³."""
         from scipy.special import erf
 
-        n = int(np.searchsorted(-self.log_peak, -log_density, side="left"))
+        half, cut = self._intervals(log_density)
+        n = half.size
         if n == 0:
-            return 0.0, 0.0
-        mu, sigma, area, log_norm = self.mu[:n], self.sigma[:n], self.area[:n], self.log_norm[:n]
-        half = np.sqrt(2.0 * (log_norm - log_density))
-        lowest = -mu / sigma  # r = 0 in units of sigma from mu
+            return 0.0
         # ∫ r² ρ dr over (a, b) in x = (r - μ)/σ; for a = -b the terms odd in x cancel.
         edge = np.exp(log_density)  # ρ at the interval's ends
-        with np.errstate(over="ignore", invalid="ignore"):  # μ far below zero: replaced below
-            peak = np.exp(log_norm)
-            probability = (mu**2 + sigma**2) * _SQRT2PI * peak * erf(half / np.sqrt(2.0))
-            probability -= 2.0 * sigma**2 * half * edge
-        volume = 2.0 * half * (mu**2 + (sigma * half) ** 2 / 3.0)
-        cut = np.flatnonzero(lowest > -half)
+        _, factor, spread = self._scales
+        with np.errstate(invalid="ignore"):  # μ far below zero: replaced below
+            rows = factor[:n] * erf(half * np.sqrt(0.5)) - edge * (spread[:n] * half)
         if cut.size:  # the interval reaches the observer: it starts at r = 0
-            mu_c, sigma_c, a, b = mu[cut], sigma[cut], lowest[cut], half[cut]
-            peak_c, rho_a = peak[cut], np.exp(log_norm[cut] - 0.5 * a**2)
-            erfs = np.sqrt(np.pi / 2.0) * (erf(b / np.sqrt(2.0)) - erf(a / np.sqrt(2.0)))
+            mu, sigma, b = self.mu[cut], self.sigma[cut], half[cut]
+            a = -self._scales[0][cut]
+            rho = np.exp(self.log_norm[cut] - 0.5 * a**2)
             with np.errstate(invalid="ignore", over="ignore"):  # replaced below where K overflows
+                erfs = np.sqrt(np.pi / 2.0) * (erf(b * np.sqrt(0.5)) - erf(a * np.sqrt(0.5)))
                 closed = (
-                    (mu_c**2 + sigma_c**2) * peak_c * erfs
-                    - 2.0 * mu_c * sigma_c * (edge - rho_a)
-                    - sigma_c**2 * (b * edge - a * rho_a)
+                    (mu**2 + sigma**2) * np.exp(self.log_norm[cut]) * erfs
+                    - 2.0 * mu * sigma * (edge - rho)
+                    - sigma**2 * (b * edge - a * rho)
                 )
-            probability[cut] = np.where(a > 0, sigma_c**2 * rho_a * _tail_moment(np.maximum(a, 0.0), b), closed)
-            volume[cut] = (mu_c + sigma_c * b) ** 3 / (3.0 * sigma_c)
-        return float(np.sum(sigma * area * probability)), float(np.sum(sigma * area * volume))
+            behind = np.flatnonzero(a > 0)
+            if behind.size:
+                closed[behind] = sigma[behind] ** 2 * rho[behind] * _tail_moment(a[behind], b[behind])
+            rows[cut] = sigma * self.area[cut] * closed
+        return float(np.sum(rows))
+
+    def volume_above(self, log_density: float) -> float:
+        """Volume (Mpc³) of all that is denser than exp(log_density) Mpc⁻³."""
+        half, cut = self._intervals(log_density)
+        mu, sigma = self.mu[: half.size], self.sigma[: half.size]
+        volume = 2.0 * half * (mu**2 + (sigma * half) ** 2 / 3.0)
+        volume[cut] = (mu[cut] + sigma[cut] * half[cut]) ** 3 / (3.0 * sigma[cut])
+        return float(np.sum(sigma * self.area[: half.size] * volume))
+
+    def _intervals(self, log_density: float) -> tuple[FloatArray, IntArray]:
+        """Half-widths, in σ, of the intervals of all rows that reach a density, and those that reach the observer."""
+        n = int(np.searchsorted(-self.log_peak, -log_density, side="left"))
+        half = np.sqrt(2.0 * (self.log_norm[:n] - log_density))
+        return half, np.asarray(np.flatnonzero(self._scales[0][:n] < half), dtype=np.int64)
 
     def levels(
         self, log_density: npt.ArrayLike, *, resolution: float = 0.005, volumes: bool = True
@@ -87,7 +112,8 @@ class CredibleVolume:
         Few thresholds are computed exactly; many from a monotone cubic through nodes that are refined until no two
         neighbours differ by more than `resolution` in probability, nor (with `volumes`) by half in volume. On real maps
         the default stays within 3e-4 of the exact level and 1 % of the exact volume; 0.06 without volumes, for a
-        column that people look at, within 5e-3. A density of zero (-inf) has level one and infinite volume.
+        column that people look at, within 5e-3. A density of zero (-inf) has level one and infinite volume. Without
+        `volumes` they are NaN.
         """
         from scipy.interpolate import PchipInterpolator
 
@@ -103,8 +129,9 @@ class CredibleVolume:
             top = float(self.log_peak[0])
             depth, nodes = np.log(np.maximum(top - wanted[some], top - x[0])), np.log(top - x)
             level[some] = PchipInterpolator(nodes, p)(depth)
-            volume[some] = np.exp(PchipInterpolator(nodes, np.log(v))(depth))
-        return np.clip(level, 0.0, 1.0), volume
+            if volumes:
+                volume[some] = np.exp(PchipInterpolator(nodes, np.log(v))(depth))
+        return np.clip(level, 0.0, 1.0), volume if volumes else np.full(wanted.shape, np.nan)
 
     def _curve(self, lowest: float, resolution: float, volumes: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Thresholds ln ρ (descending, from just below the peak to `lowest`) with probability and volume above."""
@@ -114,7 +141,11 @@ class CredibleVolume:
         depths = [float(d) for d in np.geomspace(1e-4, core, 16)]
         if deepest > core:
             depths += [float(d) for d in np.geomspace(core, deepest, 12)[1:]]
-        values = {d: self.above(top - d) for d in depths}
+
+        def at(depth: float) -> tuple[float, float]:
+            return self.above(top - depth) if volumes else (self.probability_above(top - depth), np.inf)
+
+        values = {d: at(d) for d in depths}
         for _ in range(8):
             new = [
                 float(np.sqrt(low * high))
@@ -123,7 +154,7 @@ class CredibleVolume:
             ]
             if not new:
                 break
-            values.update({d: self.above(top - d) for d in new})
+            values.update({d: at(d) for d in new})
         known = sorted(values)
         nodes = np.array([values[d] for d in known])
         return top - np.array(known), nodes[:, 0], nodes[:, 1]
@@ -134,15 +165,17 @@ class CredibleVolume:
 
         top = float(self.log_peak[0])
         inside, outside = 0.0, 2.0  # depths below the peak; deep sums are the dear ones, so the bracket grows
-        while self.above(top - outside)[0] <= level:
+        while self.probability_above(top - outside) <= level:
             inside, outside = outside, 1.5 * outside
             if inside > _LOG_RANGE:
                 return top - inside
-        return float(brentq(lambda t: self.above(t)[0] - level, top - outside, top - inside, xtol=1e-4, rtol=1e-6))
+        return float(
+            brentq(lambda t: self.probability_above(t) - level, top - outside, top - inside, xtol=1e-4, rtol=1e-6)
+        )
 
     def volume(self, level: float) -> float:
         """Volume, Mpc³, of the smallest region that holds the probability `level`."""
-        return self.above(self.threshold(level))[1]
+        return self.volume_above(self.threshold(level))
 
 
 def _tail_moment(a: FloatArray, b: FloatArray) -> FloatArray:
