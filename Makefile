@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UV_SYSTEM_CERTS ?= true
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
-.PHONY: demo dev soak test test-k8s services lint bench bench-storage setup constraints clean help
+.PHONY: demo dev soak test test-k8s services lint bench bench-events bench-storage setup constraints clean help
 
 VENV_TOM := .venv-tom
 BIN_TOM := $(VENV_TOM)/bin
@@ -48,6 +48,9 @@ lint: setup ## ruff, mypy, import-linter, docstrings
 
 bench: setup ## figures beside what a user would run instead, one JSON line each
 	$(BIN)/python benchmarks/skymaps.py
+
+bench-events: setup ## galaxies, cross-match, whole alerts and large maps beside what a user would run, one JSON line each
+	$(BIN)/python benchmarks/events.py
 
 bench-storage: setup ## rate of a move between stores beside a plain sequential copy
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/storage.py
