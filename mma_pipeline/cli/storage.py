@@ -28,6 +28,8 @@ Where = Annotated[
 Container = Annotated[str, typer.Option("--container", help="Folder: fit, test, mma …, or all.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, max=128, help="Transfers at the same time.")]
 _FOLDER_DEPTH = 2
+_WORTH_AN_ESTIMATE = 100
+"""Files; fewer are moved in the time that an estimate takes."""
 
 
 @storage.command()
@@ -47,7 +49,7 @@ def migrate(
     side, so that two accounts of one kind can be given. What is there with the same digest is skipped. Errors stop
     nothing; failed files are listed at the end, and the exit code is 1.
     """
-    from mma_pipeline.adapters.store.migration import Summary, estimate, plan
+    from mma_pipeline.adapters.store.migration import Summary, plan, sample
     from mma_pipeline.adapters.store.migration import migrate as move
 
     with clear_errors():
@@ -58,15 +60,19 @@ def migrate(
         if not as_json:
             console.print(f"{origin.url()} -> {target.url()}, {container}")
             console.print(f"{len(work.todo)} files, {decimal(work.size)} to move; {len(work.done)} are there already")
-        if dry_run or len(work.todo) > 100:
-            seconds = estimate(origin, work, workers)
+        if dry_run or (len(work.todo) > _WORTH_AN_ESTIMATE and not as_json):
+            tried = sample(origin, target, work, workers)
+            seconds = tried.estimate(len(work.todo))
             if seconds is not None and not as_json:
                 console.print(
-                    f"reading takes about {_duration(seconds)} (from a sample of 100 files); writing adds to it"
+                    f"about {_duration(sum(seconds))}: reading {_duration(seconds[0])}, measured on {tried.files} files; "
+                    f"writing {_duration(seconds[1])}, reckoned from that and the destination's round trips"
                 )
         if dry_run:
             if as_json:
-                print_json({"files": len(work.todo), "bytes": work.size, "there": len(work.done), "read_s": seconds})
+                read_s, write_s = seconds or (None, None)
+                figures = {"files": len(work.todo), "bytes": work.size, "there": len(work.done)}
+                print_json(figures | {"sampled": tried.files, "read_s": read_s, "write_s": write_s})
             elif verbose:
                 for entry in work.todo:
                     console.print(f"would move {entry.key} ({decimal(entry.size)})", highlight=False, markup=False)

@@ -119,24 +119,51 @@ def plan(source: Store, dest: Store, prefix: str = "", *, force: bool = False) -
     return Plan(tuple(todo), tuple(done), missing, tuple(refused))
 
 
-def estimate(source: Store, work: Plan, workers: int = WORKERS) -> float | None:
-    """Seconds that reading all of ``todo`` takes, from reading up to 100 objects spread over it; None if none can be.
+@dataclass(frozen=True)
+class Sample:
+    """What up to 100 objects of a plan took; times in seconds, with as many transfers at a time as the move has.
 
-    Writing comes on top, by an amount that only the destination knows.
+    Attributes:
+        files: how many could be read.
+        read_s: to read them from the source.
+        look_s: to look them up at the destination, a round trip each.
     """
+
+    files: int
+    read_s: float
+    look_s: float
+
+    def estimate(self, files: int) -> tuple[float, float] | None:
+        """Seconds that reading and writing that many files takes; None if no file could be read.
+
+        Nothing is written to find out: writing is taken to need a round trip to the destination, and as long as
+        reading for the bytes.
+        """
+        if not self.files:
+            return None
+        share = files / self.files
+        return self.read_s * share, (self.read_s + self.look_s) * share
+
+
+def sample(source: Store, dest: Store, work: Plan, workers: int = WORKERS) -> Sample:
+    """Read up to 100 objects spread over the plan and look them up at the destination; writes nothing."""
     step = max(1, len(work.todo) // _SAMPLE)
-    sample = work.todo[::step][:_SAMPLE]
-    started = time.monotonic()
+    some = work.todo[::step][:_SAMPLE]
 
-    def read(entry: StoredObject) -> bool:
-        try:
-            source.verify(entry.key)
-        except AdapterError:
-            return False
-        return True
+    def timed(ask: Callable[[StoredObject], object]) -> tuple[float, int]:
+        def answered(entry: StoredObject) -> bool:
+            try:
+                ask(entry)
+            except AdapterError:
+                return False
+            return True
 
-    count = sum(in_parallel(read, sample, workers))
-    return (time.monotonic() - started) / count * len(work.todo) if count else None
+        started = time.monotonic()
+        count = sum(in_parallel(answered, some, workers))
+        return time.monotonic() - started, count
+
+    read_s, files = timed(lambda entry: source.verify(entry.key))
+    return Sample(files, read_s, timed(lambda entry: dest.stat(entry.key))[0])
 
 
 def migrate(source: Store, dest: Store, work: Plan, workers: int = WORKERS) -> Iterator[Outcome]:

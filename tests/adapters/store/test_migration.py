@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from mma_pipeline.adapters.store import Store
+from mma_pipeline.adapters.store.migration import Sample
 from tests.services.azurite import Azurite
 from tests.services.minio import Minio
 from tests.services.s3 import S3Server
@@ -28,7 +32,7 @@ COUNT = 1500
 pytestmark = [pytest.mark.service("s3, minio, azurite, swift"), pytest.mark.timeout(2700)]
 
 
-def mma(environ: dict[str, str], *words: str) -> subprocess.Popen[str]:
+def mma(environ: dict[str, str], *words: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
     """Start ``mma storage …`` in a process of its own, with nothing but the given names in its environment."""
     program = "import sys; from mma_pipeline.cli import app; sys.argv[0] = 'mma'; app()"
     base = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -36,7 +40,7 @@ def mma(environ: dict[str, str], *words: str) -> subprocess.Popen[str]:
         [sys.executable, "-c", program, "storage", *words],
         env={**base, "PYTHONPATH": str(ROOT), "DAGSTER_HOME": "/nonexistent", "COLUMNS": "200", **environ},
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
 
@@ -144,6 +148,45 @@ def test_container(folder: Path, tmp_path: Path) -> None:
     code, out, _ = run({}, *words)
     assert "0 files moved" in out
     assert "10 were there already" in out
+
+
+def test_estimate(tmp_path: Path) -> None:
+    """A dry run counts files and bytes exactly, reads 100 of them for the time, and writes nothing."""
+    made = contents(230)
+    fill(Store.open(tmp_path / "source"), made)
+    words = ("migrate", "--source", str(tmp_path / "source"), "--dest", str(tmp_path / "dest"), "--dry-run")
+    code, out, err = run({}, *words, "--json")
+    assert code == 0, err
+    said = json.loads(out)
+    assert (said["files"], said["bytes"], said["there"]) == (230, sum(map(len, made.values())), 0)
+    assert said["sampled"] == 100
+    assert 0 < said["read_s"] < said["write_s"]
+    assert re.search(r"about .+: reading .+, measured on 100 files; writing .+", run({}, *words)[1])
+    assert not (tmp_path / "dest").exists()
+
+
+def test_estimate_by_proportion() -> None:
+    """The sample's times grow with the number of files; without a readable file there is no estimate."""
+    assert Sample(files=100, read_s=2.0, look_s=1.0).estimate(1500) == (30.0, 45.0)
+    assert Sample(files=0, read_s=2.0, look_s=1.0).estimate(1500) is None
+
+
+def test_progress_on_a_terminal(folder: Path, tmp_path: Path) -> None:
+    """On a terminal a line shows percentage, files and rate while files move; the statistics come at the end."""
+    screen, terminal = pty.openpty()
+    process = mma({"TERM": "xterm"}, "migrate", "--source", str(folder), "--dest", str(tmp_path / "d"), stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # what a terminal says when nobody holds its other end
+        while piece := os.read(screen, 4096):
+            shown += piece
+    os.close(screen)
+    out, _ = process.communicate(timeout=500)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert "100%" in text
+    assert "30/30" in text
+    assert re.search(r"\d (bytes|[kM]B)/s of \d", text), text
+    assert re.search(r"30 files moved \(\S+ kB, .+/s\), 0 were there already; .+ s", out)
 
 
 def test_failures_stop_nothing(folder: Path, tmp_path: Path) -> None:
