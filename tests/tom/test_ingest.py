@@ -224,7 +224,7 @@ def test_stream_and_person_at_the_same_moment(event, auto_targets, observer) -> 
 
         def run(action, *args, barrier=barrier, errors=errors) -> None:
             try:
-                barrier.wait(timeout=10)
+                barrier.wait(timeout=120)
                 action(*args)
             except Exception as error:  # noqa: BLE001 - reported below, in the test's own thread
                 errors.append(error)

@@ -32,7 +32,7 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def wait_for(database: Path, question: str, answer: object, seconds: float = 120.0) -> None:
+def wait_for(database: Path, question: str, answer: object, seconds: float = 200.0) -> None:
     """Ask the database until it gives the answer."""
     deadline = time.monotonic() + seconds
     found: object = None
@@ -65,19 +65,19 @@ def test_demo_serves_and_retracts(tmp_path) -> None:
             wait_for(database, "SELECT count(*) FROM tom_targets_basetarget", 1)
 
             browser, base = requests.Session(), f"http://127.0.0.1:{port}"
-            form = browser.get(f"{base}/accounts/login/", timeout=60).text
+            form = browser.get(f"{base}/accounts/login/", timeout=120).text
             token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form)[1]
             password = re.search(r"as observer with the password (\S+)", said)[1]
             data = {"login": "observer", "password": password, "csrfmiddlewaretoken": token, "next": "/targets/"}
-            targets = browser.post(f"{base}/accounts/login/", data, timeout=60)
+            targets = browser.post(f"{base}/accounts/login/", data, timeout=120)
             assert "AT2026mma" in targets.text
             assert "MS261121a" in targets.text
-            assert browser.get(f"{base}/static/tom_common/css/main.css", timeout=60).status_code == 200
+            assert browser.get(f"{base}/static/tom_common/css/main.css", timeout=120).status_code == 200
 
-            subprocess.run([*run, "mma_demo_event", "--retract"], env=env, check=True, capture_output=True, timeout=60)
+            subprocess.run([*run, "mma_demo_event", "--retract"], env=env, check=True, capture_output=True, timeout=120)
             wait_for(database, "SELECT count(*) FROM mma_tom_derivedalert WHERE retracted", 7)
-            assert "retracted" in browser.get(f"{base}/targets/", timeout=60).text
+            assert "retracted" in browser.get(f"{base}/targets/", timeout=120).text
         finally:
             server.send_signal(signal.SIGTERM)
-            server.wait(timeout=30)
+            server.wait(timeout=120)
     assert server.returncode == 0

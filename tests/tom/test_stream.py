@@ -52,7 +52,7 @@ def reader(kafka: EmbeddedKafka, topic: str, **options: object) -> stream.KafkaA
 
 def drain(source: stream.KafkaAlertStream, offsets: dict, count: int) -> dict:
     """Step until `count` messages are in the tables."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while DerivedAlert.objects.count() + RejectedMessage.objects.count() < count:
         assert time.monotonic() < deadline, "the messages did not come"
         offsets = source.step(offsets)
@@ -85,10 +85,10 @@ def test_reading_all_again_changes_nothing(kafka, topic, event, auto_targets) ->
     before = list(DerivedAlert.objects.order_by("pk").values())
     StreamPosition.objects.all().delete()
     again = reader(kafka, topic)
-    offsets = again.step(again.stored_place())
-    for _ in range(5):
+    offsets, deadline = again.stored_place(), time.monotonic() + 120
+    while sum(offsets.get(topic, {}).values()) < 6:
+        assert time.monotonic() < deadline, "the messages did not come again"
         offsets = again.step(offsets)
-    assert sum(offsets[topic].values()) == 6
     assert list(DerivedAlert.objects.order_by("pk").values()) == before
     assert Target.objects.count() == 1
 
@@ -107,11 +107,11 @@ def test_listens_until_stopped(kafka, topic, event, auto_targets) -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while DerivedAlert.objects.count() < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
     source.stop()
-    thread.join(timeout=30)
+    thread.join(timeout=120)
     assert not thread.is_alive()
     assert Target.objects.get().name == event.candidate
 
@@ -128,8 +128,10 @@ def test_database_away_is_waited_for(kafka, topic, event, auto_targets, monkeypa
     def fails_twice(*args):
         if next(calls) < 2:
             raise DatabaseError("database is locked")
-        source.stop()
-        return real(*args)
+        stored = real(*args)
+        if DerivedAlert.objects.count() == 2:  # they may come in two batches
+            source.stop()
+        return stored
 
     monkeypatch.setattr(stream.ingest, "store_batch", fails_twice)
     monkeypatch.setattr(stream, "close_old_connections", lambda: None)

@@ -165,18 +165,23 @@ def test_attempts_end(requested, portal, event) -> None:
 
 def test_portal_calls_have_a_timeout(requested, portal, event, settings) -> None:
     """The toolkit calls the portal with a limit in seconds."""
-    import time
+    import threading
 
     from tom_observations.facilities import ocs
 
     assert ocs.make_request.keywords == {"timeout": 30.0}
 
+    released = threading.Event()
+
     def hangs(call):
-        time.sleep(1.0)
+        released.wait(120)
 
     portal.failure = hangs
-    with pytest.raises(ocs.requests.Timeout):
-        ocs.make_request("GET", f"{portal.url}/api/profile/", timeout=0.2)
+    try:
+        with pytest.raises(ocs.requests.Timeout):
+            ocs.make_request("GET", f"{portal.url}/api/profile/", timeout=0.2)
+    finally:
+        released.set()
 
 
 def test_page_tells_the_story(client, requested, portal, event) -> None:
