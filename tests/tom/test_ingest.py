@@ -240,7 +240,7 @@ def test_stream_and_person_at_the_same_moment(event, auto_targets, observer) -> 
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(timeout=30)
+            thread.join(timeout=120)
         assert errors == []
         assert Target.objects.filter(name=each.candidate).count() == 1
         assert DerivedAlert.objects.filter(candidate=each.candidate, target__isnull=True).count() == 0

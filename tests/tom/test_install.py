@@ -24,7 +24,7 @@ def installed(tmp_path_factory) -> Path:
     """Folder with the wheel's content, as `pip install --no-deps` lays it down."""
     out = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=280)
     (wheel,) = out.glob("*.whl")
     target = out / "site"
     with zipfile.ZipFile(wheel) as archive:
@@ -37,7 +37,7 @@ def command(site: Path, folder: Path, *arguments: str, **environment: str) -> su
     clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     env = clean | {"PYTHONPATH": str(site), "DJANGO_SECRET_KEY": "x", "TOM_DATA_DIR": str(folder)} | environment
     line = [sys.executable, "-m", "mma_pipeline.tom", *arguments]
-    return subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, timeout=280, check=False)
 
 
 def test_wheel_runs_elsewhere(installed, tmp_path) -> None:
