@@ -10,7 +10,8 @@ from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.notices import icecube
 from mma_pipeline.notices.icecube import IceCubeNotice
 from mma_pipeline.notices.key import EventVersion
-from mma_pipeline.notices.model import AlertType
+
+from .order import chronological, retraction_of
 
 
 def parse_neutrinos(body: bytes) -> tuple[tuple[EventVersion, Mapping[str, Any]], ...]:
@@ -61,7 +62,7 @@ def counterpart(archive: Archive, event_id: str) -> Counterpart:
 
 
 def counterpart_among(versions: Sequence[VersionRecord]) -> Counterpart:
-    """The same from an event's versions, newest first."""
-    own = (v for v in versions if v.facts.get("skymap_sha256") and not v.version.is_external)
-    retractions = (v.partition_key for v in versions if v.version.alert_type is AlertType.RETRACTION)
-    return Counterpart(next(own, None), next(retractions, None))
+    """The same from an event's versions, in any order."""
+    own = [v for v in chronological(versions) if v.facts.get("skymap_sha256") and not v.version.is_external]
+    retraction = retraction_of(versions)
+    return Counterpart(own[-1] if own else None, None if retraction is None else retraction.partition_key)

@@ -29,6 +29,9 @@ from tests.neutrinos import notice, track
 from tests.services.gwtm_schemas import ADMIN
 from tests.services.gwtm_standin import GwtmStandIn
 
+#: Products of an alert that what is published is made from.
+MADE = ["raw_alert", "skymap", "flat_skymap", "skymap_statistics", "galaxies"]
+
 
 @dataclass
 class House:
@@ -54,7 +57,8 @@ class House:
         record = self.home.receive(data)[0]
         self.home.instance.add_dynamic_partitions("alert_version", [record.partition_key])
         if make:
-            assert self.home.make(record).success
+            wanted = ["neutrino_notice", "neutrino_coincidence"] if record.version.label == "IceCube" else MADE
+            assert self.home.make(record, wanted).success
         assert self.run("publish_version", record).success
         return record
 
