@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UV_SYSTEM_CERTS ?= true
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
-.PHONY: demo dev soak test test-k8s services lint bench bench-events bench-storage setup constraints clean help
+.PHONY: demo dev soak test test-k8s services lint bench bench-delivery bench-events bench-storage setup constraints clean help
 
 VENV_TOM := .venv-tom
 BIN_TOM := $(VENV_TOM)/bin
@@ -54,6 +54,11 @@ bench-events: setup ## galaxies, cross-match, whole alerts and large maps beside
 
 bench-storage: setup ## rate of a move between stores beside a plain sequential copy
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/storage.py
+
+bench-delivery: setup services ## latency of both lanes, cost of 50,000 partitions, a backfill of 1,000: half an hour, idle machine
+	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/latency.py --alerts $(or $(ALERTS),50)
+	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/scale.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/backfill.py --versions $(or $(VERSIONS),1000)
 
 bench-kilonova: setup ## the kilonova model's figures beside their goals, one JSON line each
 	$(BIN)/python benchmarks/kilonova.py
