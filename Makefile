@@ -55,7 +55,7 @@ bench-events: setup ## galaxies, cross-match, whole alerts and large maps beside
 bench-storage: setup ## rate of a move between stores beside a plain sequential copy
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/storage.py
 
-bench-delivery: setup services ## latency of both lanes, cost of 50,000 partitions, a backfill of 1,000: half an hour, idle machine
+bench-delivery: setup services ## latency of both lanes, cost of 50,000 partitions, a backfill of 1,000: an hour on an idle machine
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/latency.py --alerts $(or $(ALERTS),50)
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/scale.py
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/backfill.py --versions $(or $(VERSIONS),1000)

@@ -126,7 +126,7 @@ def bare(bodies: list[tuple[bytes, str]], folder: Path) -> list[float]:
         ingest(archive, StreamMessage("s", "t", 0, offset, body, None, (), None, datetime.now(UTC)), parse_alert)
         source = Source(archive, store, key)
         for product in PRODUCTS:
-            if product.need.met(source.record):
+            if product.need.met(source.record) and product.unconfigured() is None:
                 for record in _make(product, source, f"{key}-{product.name}")[1]:
                     archive.record_product(record)
         seconds.append(time.perf_counter() - began)

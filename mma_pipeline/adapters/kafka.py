@@ -9,7 +9,6 @@ Sources: librdkafka's CONFIGURATION.md and INTRODUCTION.md; the GCN Kafka client
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -31,6 +30,8 @@ from confluent_kafka import (
 )
 
 from .errors import MissingTopicError, PermanentError, TransientError
+from .kafka_cursor import Offsets, TopicIds
+from .kafka_topics import TopicDirectory
 from .message import StreamMessage
 
 _log = logging.getLogger(__name__)
@@ -44,9 +45,6 @@ REFRESH_S = 60.0
 #: Largest message accepted, bytes: GCN allows 4 MiB, with room for more.
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 
-#: topic -> partition -> next offset to read.
-Offsets = dict[str, dict[int, int]]
-
 
 @dataclass(frozen=True)
 class Gap:
@@ -58,19 +56,19 @@ class Gap:
     """Offset that should have come next."""
     resumed: int
     """Offset at which reading goes on."""
+    another_topic: bool = False
+    """Whether the broker says that the topic is not the one that was read."""
 
     @property
     def lost(self) -> int | None:
         """How many messages were dropped unseen; None where the topic was created anew and nobody can know."""
-        return self.resumed - self.wanted if self.resumed > self.wanted else None
+        return None if self.another_topic or self.resumed <= self.wanted else self.resumed - self.wanted
 
     def __str__(self) -> str:
         where = f"{self.topic}/{self.partition}"
         if self.lost is None:
-            return (
-                f"{where}: offset {self.wanted} does not exist, the topic was created anew; "
-                f"reading goes on at {self.resumed}"
-            )
+            why = "is another topic's" if self.another_topic else "does not exist"
+            return f"{where}: offset {self.wanted} {why}, the topic was created anew; reading goes on at {self.resumed}"
         return (
             f"{where}: {self.lost} messages from offset {self.wanted} were dropped by the broker before they were "
             f"read; reading goes on at {self.resumed}"
@@ -87,6 +85,8 @@ class Batch:
     gaps: tuple[Gap, ...] = ()
     problems: tuple[str, ...] = ()
     """What brokers complained about during the poll, without secrets; the client goes on trying by itself."""
+    topic_ids: TopicIds = field(default_factory=dict)
+    """The topics' identities, as far as they are known: they belong into the cursor with the offsets."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,8 @@ class StreamReader:
         self._position: Offsets = {}
         self._committed: Offsets = {}
         self._refreshed = 0.0
+        self._directory = TopicDirectory(config.name, config.client)
+        self._topic_ids: TopicIds = {}
         self._problems: list[str] = []
         settings = {
             "group.id": f"mma-{config.name}",
@@ -140,8 +142,12 @@ class StreamReader:
         except KafkaException as error:
             raise PermanentError(f"stream {config.name}: Kafka refuses the settings: {_reason(error)}") from error
 
-    def poll(self, offsets: Offsets, *, max_messages: int, timeout_s: float) -> Batch:
+    def poll(
+        self, offsets: Offsets, *, max_messages: int, timeout_s: float, topic_ids: TopicIds | None = None
+    ) -> Batch:
         """Read on from `offsets`, waiting up to `timeout_s` seconds for the first message.
+
+        `topic_ids` are those that came with the offsets: a topic that has another by now is read from its beginning.
 
         Returns as soon as a burst ends or `max_messages` are there. Raises TransientError where no broker answers
         the first request; later silence gives an empty batch with the broker's complaints.
@@ -149,7 +155,7 @@ class StreamReader:
         with self._lock:
             deadline = time.monotonic() + timeout_s
             self._problems.clear()
-            gaps = self._seek(offsets)
+            gaps = self._seek(offsets, topic_ids or {})
             found: list[StreamMessage] = []
             while len(found) < max_messages:
                 wait = QUIET_S if found else max(0.0, deadline - time.monotonic())
@@ -163,7 +169,8 @@ class StreamReader:
                         break
                     continue
                 found.append(self._received(message))
-            return Batch(tuple(found), _copy(self._position), tuple(gaps), tuple(dict.fromkeys(self._problems)))
+            problems = tuple(dict.fromkeys(self._problems))
+            return Batch(tuple(found), _copy(self._position), tuple(gaps), problems, dict(self._topic_ids))
 
     def commit(self, offsets: Offsets) -> None:
         """Tell the consumer group how far the caller has durably come; best effort, never waited for."""
@@ -191,17 +198,28 @@ class StreamReader:
         """Leave the brokers."""
         with self._lock:
             self._consumer.close()
+            self._directory.close()
 
-    def _seek(self, offsets: Offsets) -> list[Gap]:
+    def _seek(self, offsets: Offsets, topic_ids: TopicIds) -> list[Gap]:
         stale = time.monotonic() - self._refreshed > REFRESH_S
         if self._position and not stale and self._position == offsets:
             return []
         wanted = {topic: dict(offsets.get(topic, {})) for topic in self.config.topics}
         gaps = []
+        self._topic_ids = dict(topic_ids)
         for topic, partitions in wanted.items():
             fresh = not offsets.get(topic)
-            for partition in self._partitions(topic):
-                if partition not in partitions:
+            found = self._partitions(topic)
+            identity = self._directory.id_of(topic)
+            anew = identity is not None and topic_ids.get(topic, identity) != identity
+            if identity is not None:
+                self._topic_ids[topic] = identity
+            for partition in found:
+                if anew and partition in partitions:
+                    low, _ = self._watermarks(topic, partition)
+                    gaps.append(Gap(topic, partition, partitions[partition], low, another_topic=True))
+                    partitions[partition] = low
+                elif partition not in partitions:
                     partitions[partition] = self._first_offset(topic, partition, new_topic=fresh)
                 else:
                     gap = self._gap(topic, partition, partitions[partition])
@@ -306,24 +324,6 @@ class StreamReader:
         if error.str() not in self._problems:
             self._problems.append(error.str())
             _log.warning("stream %s: %s", self.config.name, error.str())
-
-
-def encode_offsets(offsets: Offsets) -> str:
-    """Cursor text for offsets: JSON, keys sorted."""
-    return json.dumps({t: {str(p): o for p, o in parts.items()} for t, parts in offsets.items()}, sort_keys=True)
-
-
-def decode_offsets(cursor: str | None) -> Offsets:
-    """Offsets from cursor text; nothing for no cursor. Raises PermanentError for text that is no cursor."""
-    if not cursor:
-        return {}
-    try:
-        decoded = json.loads(cursor)
-        return {str(t): {int(p): int(o) for p, o in parts.items()} for t, parts in decoded.items()}
-    except (ValueError, AttributeError, TypeError, OverflowError, RecursionError) as error:
-        raise PermanentError(
-            f"the sensor's cursor {cursor[:80]!r} is not a map of topic to partition to offset: reset it in the UI"
-        ) from error
 
 
 def _copy(offsets: Offsets) -> Offsets:

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaException, TopicPartition
 
 from .errors import MissingTopicError, PermanentError, TransientError
-from .kafka import Offsets, StreamConfig
+from .kafka import StreamConfig
+from .kafka_cursor import Offsets
 
 #: Seconds that one request may take: a tick of the watch has three or four per stream.
 TIMEOUT_S = 5.0

@@ -18,7 +18,7 @@ import dagster as dg
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import ArchivedMeasurement, PhotometryArchive
 from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError
-from mma_pipeline.adapters.kafka import Offsets, decode_offsets, encode_offsets
+from mma_pipeline.adapters.kafka_cursor import Offsets, decode_offsets, encode_offsets
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.adapters.photometry_stream import photometry_stream
 from mma_pipeline.notices.errors import NoticeError

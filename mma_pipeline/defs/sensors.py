@@ -11,7 +11,8 @@ import dagster as dg
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError
 from mma_pipeline.adapters.hop_stream import is_test, whole
-from mma_pipeline.adapters.kafka import Batch, Offsets, StreamReader, decode_offsets, encode_offsets
+from mma_pipeline.adapters.kafka import Batch, StreamReader
+from mma_pipeline.adapters.kafka_cursor import Offsets, decode_offsets, decode_topic_ids, encode_offsets
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.notices.model import Role
 
@@ -49,7 +50,12 @@ def stream_sensor(stream: Stream) -> dg.SensorDefinition:
             return dg.SkipReason(_NOT_CONNECTED[stream.broker])
         offsets = decode_offsets(context.cursor)
         try:
-            batch = reader.poll(offsets, max_messages=MAX_MESSAGES, timeout_s=stream.wait_s or POLL_S)
+            batch = reader.poll(
+                offsets,
+                max_messages=MAX_MESSAGES,
+                timeout_s=stream.wait_s or POLL_S,
+                topic_ids=decode_topic_ids(context.cursor),
+            )
         except MissingTopicError as error:
             if offsets or not (kafka.bootstrap or os.environ.get("MMA_KAFKA_BOOTSTRAP")):
                 raise
@@ -115,7 +121,7 @@ def tick_result(
         run_requests=[_run_request(record, message) for record, message in requested],
         dynamic_partitions_requests=[alert_versions.build_add_request(keys)] if keys else [],
         asset_events=[quarantine_event(entry) for entry in quarantined],
-        cursor=encode_offsets(batch.offsets),
+        cursor=encode_offsets(batch.offsets, batch.topic_ids),
     )
 
 

@@ -17,7 +17,8 @@ from django.db import DatabaseError, close_old_connections
 from tom_alertstreams.alertstreams.alertstream import AlertStream
 
 from mma_pipeline.adapters.errors import TransientError
-from mma_pipeline.adapters.kafka import Offsets, StreamConfig, StreamReader
+from mma_pipeline.adapters.kafka import StreamConfig, StreamReader
+from mma_pipeline.adapters.kafka_cursor import Offsets
 
 from . import ingest, withdrawal
 from .models import StreamPosition

@@ -56,7 +56,7 @@ class Streaming:
 
     def ticks(self, messages: int) -> list[dg.SensorResult]:
         """As many ticks as it takes to read that many messages."""
-        from mma_pipeline.adapters.kafka import decode_offsets
+        from mma_pipeline.adapters.kafka_cursor import decode_offsets
 
         before, answers = _total(decode_offsets(self.cursor)), []
         while _total(decode_offsets(self.cursor)) - before < messages:

@@ -10,7 +10,7 @@ import pytest
 
 from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
 from mma_pipeline.adapters.errors import PermanentError, TransientError
-from mma_pipeline.adapters.kafka import decode_offsets
+from mma_pipeline.adapters.kafka_cursor import decode_offsets
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
 from mma_pipeline.defs.sensors import stream_sensor
 from tests.alerts import alert, avro, body

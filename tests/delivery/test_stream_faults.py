@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mma_pipeline.adapters.errors import TransientError
-from mma_pipeline.adapters.kafka import Batch, Offsets, StreamConfig, StreamReader
+from mma_pipeline.adapters.kafka import Batch, StreamConfig, StreamReader
+from mma_pipeline.adapters.kafka_cursor import Offsets, decode_offsets, decode_topic_ids, encode_offsets
 from tests.services.kafka import KafkaBroker
 
 MakeReader = Callable[..., StreamReader]
@@ -111,6 +112,38 @@ def test_recreated_topic_is_read_from_its_beginning(kafka: KafkaBroker, topic: s
     (gap,) = [gap for batch in batches for gap in batch.gaps]
     assert gap.lost is None
     assert "created anew" in str(gap)
+
+
+def test_recreated_topic_that_outgrew_the_cursor(
+    kafka: KafkaBroker, topic: str, reader: MakeReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A topic created anew is told from the old one although the cursor's offset exists in it: none of it is skipped."""
+    monkeypatch.setattr("mma_pipeline.adapters.kafka.REFRESH_S", 0.0)
+
+    def read(cursor: str, enough: Callable[[list[Batch], str], bool]) -> tuple[list[Batch], str]:
+        """Poll as the sensor does, the cursor kept as text."""
+        running, batches = reader(), []
+        deadline = time.monotonic() + 60
+        while not enough(batches, cursor) and time.monotonic() < deadline:
+            batches.append(
+                running.poll(decode_offsets(cursor), max_messages=50, timeout_s=1, topic_ids=decode_topic_ids(cursor))
+            )
+            cursor = encode_offsets(batches[-1].offsets, batches[-1].topic_ids)
+        return batches, cursor
+
+    for n in range(3):
+        kafka.produce(topic, b"old %d" % n)
+    _, cursor = read("", lambda batches, at: len(bodies(batches)) == 3 and topic in decode_topic_ids(at))
+    assert decode_offsets(cursor) == {topic: {0: 3}}
+    kafka.recreate_topic(topic)
+    for n in range(5):
+        kafka.produce(topic, b"new %d" % n)
+    batches, again = read(cursor, lambda batches, _: b"new 0" in bodies(batches) and b"new 4" in bodies(batches))
+    assert {b"new %d" % n for n in range(5)} <= set(bodies(batches))
+    (gap,) = [gap for batch in batches for gap in batch.gaps]
+    assert (gap.resumed, gap.lost) == (0, None)
+    assert "created anew" in str(gap)
+    assert decode_topic_ids(again)[topic] != decode_topic_ids(cursor)[topic]
 
 
 def test_topic_recreated_under_a_running_reader(
