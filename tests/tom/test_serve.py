@@ -22,7 +22,6 @@ def environment(folder: Path) -> dict[str, str]:
     clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return clean | {
         "PYTHONPATH": str(ROOT),
-        "PYTHONUNBUFFERED": "1",
         "DJANGO_SECRET_KEY": "x",
         "TOM_DATA_DIR": str(folder),
         "TOM_CACHE_DIR": str(folder / "cache"),

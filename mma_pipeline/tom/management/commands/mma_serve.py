@@ -58,6 +58,7 @@ class Command(BaseCommand):
             if not streams:
                 self.stdout.write("No alert stream: set TOM_KAFKA_BOOTSTRAP to read one.")
             self.stdout.write(f"The TOM is at http://{options['host']}:{options['port']}{settings.LOGIN_REDIRECT_URL}")
+            self.stdout.flush()  # also where the output goes to a file
             try:
                 waitress.serve(
                     application,
