@@ -11,7 +11,7 @@ import io
 import re
 import warnings
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,46 @@ import numpy.typing as npt
 #: A decompressed map larger than this is refused: the largest real ones (Swift BAT) are about 13 MB, a flat map
 #: of NSIDE 2048 with distances in single precision 805 MB.
 MAX_DECODED_BYTES = 1_000_000_000
+#: Cards that change what a column's bytes mean.
+_SCALED = ("TSCAL", "TZERO")
 _GZIP_MAGIC = b"\x1f\x8b"
 _STRUCTURAL = re.compile(
     r"XTENSION|SIMPLE|EXTEND|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|T(TYPE|FORM|UNIT|NULL|SCAL|ZERO|DISP|DIM|COMM)\d+"
     r"|CHECKSUM|DATASUM|COMMENT|HISTORY|END|"
 )
 
-Columns = dict[str, npt.NDArray[Any]]
+
+class Columns(Mapping[str, npt.NDArray[Any]]):
+    """Numeric columns of a table by upper-case name: views of the file's own bytes, converted when asked for.
+
+    A column as a whole, or some of its values, comes as a 1-D int64 or float64 array; vector columns are unrolled.
+    """
+
+    def __init__(self, views: Mapping[str, npt.NDArray[Any]]) -> None:
+        self._views = dict(views)
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return _native(self._views[name].ravel())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def length(self, name: str) -> int:
+        """Number of values in a column."""
+        return int(self._views[name].size)
+
+    def some(self, name: str, places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Values of a column at some places of the unrolled column, shape of `places`."""
+        view = self._views[name]
+        width = view.shape[1] if view.ndim > 1 else 1
+        return _native(view[places] if view.ndim == 1 else view[places // width, places % width])
+
+
+def _native(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return values.astype(np.int64 if values.dtype.kind in "iu" else np.float64)
 
 
 class SkyMapError(ValueError):
@@ -66,8 +99,8 @@ def gzip_bytes(data: bytes, level: int = 6) -> bytes:
 def read_table(data: bytes) -> tuple[Columns, dict[str, Any]]:
     """First binary table of FITS bytes (plain or gzipped): upper-case column name to 1-D array, and header cards.
 
-    Vector columns such as 1024E are unrolled. Integers come as int64, floating-point numbers as float64; columns of
-    other types are left out. Header cards leave out those that describe the table's layout.
+    Vector columns such as 1024E are unrolled. Integers come as int64, floating-point numbers as float64, when they are
+    asked for; columns of other types are left out. Header cards leave out those that describe the table's layout.
     Raises SkyMapError when there is no such table or it is truncated.
     """
     from astropy.io import fits
@@ -86,7 +119,7 @@ def read_table(data: bytes) -> tuple[Columns, dict[str, Any]]:
                     except IndexError:
                         break
                     if isinstance(hdu, fits.BinTableHDU):
-                        return _columns(hdu, len(raw)), _cards(hdu.header)
+                        return _columns(hdu, raw), _cards(hdu.header)
         except SkyMapError:
             raise
         except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, fits.VerifyError) as error:
@@ -94,22 +127,22 @@ def read_table(data: bytes) -> tuple[Columns, dict[str, Any]]:
     raise SkyMapError("sky map holds no binary table (damaged, truncated, or another kind of FITS file)")
 
 
-def _columns(hdu: Any, size: int) -> Columns:
-    """Numeric columns of a BinTableHDU."""
-    header = hdu.header
-    if hdu.fileinfo()["datLoc"] + header["NAXIS1"] * header["NAXIS2"] > size:
+def _columns(hdu: Any, raw: bytes) -> Columns:
+    """Numeric columns of a BinTableHDU in a file of these bytes."""
+    header, start = hdu.header, hdu.fileinfo()["datLoc"]
+    if start + header["NAXIS1"] * header["NAXIS2"] > len(raw):
         raise SkyMapError("sky map is truncated: its table is shorter than the header says")
     if header["NAXIS2"] == 0:
         raise SkyMapError("sky map is empty: its table has no rows")
-    columns: Columns = {}
+    layout = hdu.columns.dtype.newbyteorder(">")
+    # Where the layout is not plain, the library's own reading decides.
+    plain = layout.itemsize == header["NAXIS1"] and not any(f"{k}{i}" in header for k in _SCALED for i in range(1, 100))
+    table = np.frombuffer(raw, layout, count=header["NAXIS2"], offset=start) if plain else hdu.data
+    views: dict[str, npt.NDArray[Any]] = {}
     for definition in hdu.columns:
-        match = re.fullmatch(r"\d*([BIJKED])", definition.format.upper())
-        if match is None:
-            continue
-        values = np.asarray(hdu.data[definition.name]).ravel()
-        kind = np.int64 if values.dtype.kind in "iu" else np.float64
-        columns[definition.name.upper()] = values.astype(kind)
-    return columns
+        if re.fullmatch(r"\d*([BIJKED])", definition.format.upper()) is not None:
+            views[definition.name.upper()] = np.asarray(table[definition.name])
+    return Columns(views)
 
 
 def _cards(header: Any) -> dict[str, Any]:

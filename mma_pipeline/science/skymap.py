@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mma_pipeline.science.fitstable import Columns, read_table, write_table
 from mma_pipeline.science.fitstable import SkyMapError as SkyMapError
-from mma_pipeline.science.fitstable import read_table, write_table
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -126,10 +126,13 @@ def decode_skymap(data: bytes) -> SkyMap:
     columns, meta = read_table(data)
     if str(meta.get("COORDSYS", "C")).strip().upper()[:1] not in ("C", "E", "I", ""):
         raise SkyMapError("sky map is not in equatorial coordinates (COORDSYS)")
-    uniq = _read_uniq(columns, meta)
-    values = [_read_density(columns, uniq), *_read_distances(columns, len(uniq))]
-    if "UNIQ" not in columns:
-        uniq, values = _compact(uniq, values)
+    if "UNIQ" in columns:
+        uniq = _read_uniq(columns)
+        values = [read_density(columns, uniq), *read_distances(columns, len(uniq))]
+    else:
+        from mma_pipeline.science.flat_input import read_flat
+
+        uniq, values = read_flat(columns, meta)
     uniq, values, end29 = _sort(uniq, values)
     start29 = _range29(uniq)[0]
     if (start29[1:] < end29[:-1]).any():
@@ -191,37 +194,15 @@ def _sort(uniq: IntArray, values: list[FloatArray]) -> tuple[IntArray, list[Floa
     return uniq[rows], [value[rows] for value in values], end29[rows]
 
 
-def _read_uniq(columns: Mapping[str, npt.NDArray[Any]], meta: Mapping[str, Any]) -> IntArray:
-    """UNIQ of each row, from the column or from the pixel order of a flat map."""
-    if "UNIQ" in columns:
-        if columns["UNIQ"].dtype != np.int64:
-            raise SkyMapError("UNIQ column is not an integer column")
-        return columns["UNIQ"]
-    ordering = str(meta.get("ORDERING", "")).strip().upper()
-    if ordering not in ("RING", "NESTED", "NEST"):
-        raise SkyMapError("sky map has neither a UNIQ column nor an ORDERING of RING or NESTED")
-    first = next(iter(columns.values()), np.empty(0))
-    pixel = next((columns[name] for name in ("PIXEL", "PIX", "IPIX") if name in columns), None)
-    nside = meta.get("NSIDE")
-    if not isinstance(nside, int):
-        nside = 0 if pixel is not None else round((len(first) / 12) ** 0.5)
-    order = nside.bit_length() - 1
-    if nside < 1 or nside != 1 << order or order > MAX_ORDER:
-        raise SkyMapError("NSIDE of the sky map is not a power of two between 1 and 2^29")
-    if pixel is None:
-        if len(first) != 12 * nside**2:
-            raise SkyMapError(f"sky map of NSIDE {nside} must have {12 * nside**2} pixels, not {len(first)}")
-        pixel = np.arange(len(first))
-    elif pixel.dtype != np.int64 or pixel.min() < 0 or pixel.max() >= 12 * nside**2:
-        raise SkyMapError(f"sky map has pixel numbers outside NSIDE {nside}")
-    if ordering == "RING":
-        import healpy
-
-        pixel = np.asarray(healpy.ring2nest(nside, pixel), dtype=np.int64)
-    return order_ipix_to_uniq(order, pixel)
+def _read_uniq(columns: Columns) -> IntArray:
+    """UNIQ of each row."""
+    values = columns["UNIQ"]
+    if values.dtype != np.int64:
+        raise SkyMapError("UNIQ column is not an integer column")
+    return values
 
 
-def _read_density(columns: Mapping[str, npt.NDArray[Any]], uniq: IntArray) -> FloatArray:
+def read_density(columns: Mapping[str, npt.NDArray[Any]], uniq: IntArray) -> FloatArray:
     """Probability per solid angle of each row, sr⁻¹, as written."""
     names = [n for n in ("PROBDENSITY", "PROB", "PROBABILITY") if n in columns]
     if not names:
@@ -238,7 +219,7 @@ def _read_density(columns: Mapping[str, npt.NDArray[Any]], uniq: IntArray) -> Fl
     return density if names[0] == "PROBDENSITY" else np.asarray(density / _area(uniq))
 
 
-def _read_distances(columns: Mapping[str, npt.NDArray[Any]], rows: int) -> list[FloatArray]:
+def read_distances(columns: Mapping[str, npt.NDArray[Any]], rows: int) -> list[FloatArray]:
     """DISTMU, DISTSIGMA, DISTNORM, or nothing; rows without a usable triple get NO_DISTANCE."""
     present = [name for name in _DISTANCE_COLUMNS if name in columns]
     if not present:
@@ -253,28 +234,6 @@ def _read_distances(columns: Mapping[str, npt.NDArray[Any]], rows: int) -> list[
     mu, sigma, norm = layers
     absent = ~(np.isfinite(mu) & np.isfinite(sigma) & np.isfinite(norm) & (sigma > 0) & (norm >= 0))
     return [np.where(absent, fill, layer) for layer, fill in zip(layers, NO_DISTANCE, strict=True)]
-
-
-def _compact(uniq: IntArray, values: list[FloatArray]) -> tuple[IntArray, list[FloatArray]]:
-    """Merge four siblings with equal values into their parent, as often as possible."""
-    uniq, values, _ = _sort(uniq, values)
-    order, ipix = uniq_to_order_ipix(uniq)
-    done: list[tuple[IntArray, list[FloatArray]]] = []
-    level = int(order[0])
-    while level > 0 and len(ipix) >= 4:
-        first = np.flatnonzero(ipix[:-3] % 4 == 0)
-        first = first[ipix[first + 3] == ipix[first] + 3]
-        for value in values:
-            equal = (value[first] == value[first + 1]) & (value[first] == value[first + 2])
-            first = first[equal & (value[first] == value[first + 3])]
-        keep = np.ones(len(ipix), dtype=bool)
-        for child in range(4):
-            keep[first + child] = False
-        done.append((order_ipix_to_uniq(level, ipix[keep]), [value[keep] for value in values]))
-        ipix, values, level = ipix[first] // 4, [value[first] for value in values], level - 1
-    done.append((order_ipix_to_uniq(level, ipix), values))
-    merged = [np.concatenate([part[1][k] for part in done]) for k in range(len(values))]
-    return np.concatenate([part[0] for part in done]), merged
 
 
 def _gaps(start29: IntArray, end29: IntArray) -> IntArray:

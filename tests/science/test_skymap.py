@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 
+import healpy
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -228,3 +229,32 @@ def test_only_the_first_table_counts() -> None:
     buffer = io.BytesIO()
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros((3, 3))), table]).writeto(buffer)
     assert "DATE-OBS" not in decode_skymap(buffer.getvalue()).meta
+
+
+@pytest.mark.parametrize("ordering", ["NESTED", "RING"])
+@pytest.mark.parametrize("width", [1, 16])
+def test_flat_maps_read_in_parts(ordering: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flat map read a part of the sky at a time has the rows of one read whole, siblings of several parts merged."""
+    order, npix = 5, 12 * 4**5
+    pixel = np.arange(npix)
+    # One base pixel of one value, one of two halves, and the rest with finer and finer values.
+    density = np.where(pixel < 4**5, 1.0, np.where(pixel < 2 * 4**5, 2.0 + (pixel // 512 % 2), 3.0 + pixel // 7))
+    density = density / (density.sum() * 4 * np.pi / npix)
+    if ordering == "RING":
+        density = density[healpy.ring2nest(2**order, pixel)]
+    columns = (
+        {"PROB": (density * 4 * np.pi / npix).reshape(-1, width)} if width > 1 else {"PROB": density * 4 * np.pi / npix}
+    )
+    columns |= {
+        name: np.full_like(columns["PROB"], value)
+        for name, value in (("DISTMU", 100.0), ("DISTSIGMA", 10.0), ("DISTNORM", 1e-4))
+    }
+    body = table_bytes(columns, ORDERING=ordering, NSIDE=2**order, PIXTYPE="HEALPIX")
+    whole = decode_skymap(body)
+    assert whole.order.min() == 0
+    for part in (1, 2, 4):
+        monkeypatch.setattr("mma_pipeline.science.flat_input.PART_ORDER", part)
+        found = decode_skymap(body)
+        np.testing.assert_array_equal(found.uniq, whole.uniq)
+        for layer in ("probdensity", "distmu", "distsigma", "distnorm"):
+            np.testing.assert_array_equal(getattr(found, layer), getattr(whole, layer))
