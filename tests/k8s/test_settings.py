@@ -83,8 +83,12 @@ def test_an_older_database_is_migrated_in_place(production: Path) -> None:
         assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_small_clusters_need_no_pods() -> None:
-    """With every lane warm no run asks the cluster for a pod."""
-    config: dict[str, Any] = dagster_settings(render(values_of("values-small.yaml")))["run_launcher"]["config"]
+def test_small_clusters_need_no_pods(production: Path) -> None:
+    """With every lane warm no run asks the cluster for a pod, and Dagster takes the settings."""
+    settings = dagster_settings(render(values_of("values-small.yaml")))
+    config: dict[str, Any] = settings["run_launcher"]["config"]
     assert set(config["warm_lanes"]) == set(Lane)
-    assert not config["pod_lanes"]
+    assert config["pod_lanes"] == {}
+    (production / "dagster.yaml").write_text(yaml.safe_dump(settings))
+    with dg.DagsterInstance.from_config(str(production)) as instance:
+        assert isinstance(instance.run_launcher, LaneRunLauncher)

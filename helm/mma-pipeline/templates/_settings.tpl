@@ -151,11 +151,11 @@ run_launcher:
       # A run's tags may ask for other resources, and for nothing else: no image, no volume, no service account.
       only_allow_user_defined_k8s_config_fields:
         container_config: {resources: true}
-    pod_lanes:
-{{- range $lane, $values := .Values.lanes }}
-{{- if eq $values.launch "pod" }}
-      {{ $lane }}: {{- include "mma.lane" $values | nindent 8 }}
-{{- end }}
+{{- $pods := list }}
+{{- range $lane, $values := .Values.lanes }}{{ if eq $values.launch "pod" }}{{ $pods = append $pods $lane }}{{ end }}{{ end }}
+    pod_lanes: {{- if not $pods }} {}{{ end }}
+{{- range $pods }}
+      {{ . }}: {{- include "mma.lane" (get $.Values.lanes .) | nindent 8 }}
 {{- end }}
 
 run_retries:
