@@ -84,9 +84,13 @@ pod_spec_config:
 telemetry: {enabled: false}
 nux: {enabled: false}
 
+# PostgreSQL as Dagster knows it, with connections that are kept: a run makes some 450.
 storage:
-  postgres:
-    postgres_url: {env: DAGSTER_PG_URL}
+  custom:
+    module: mma_pipeline.defs.pooled_postgres
+    class: PooledPostgresStorage
+    config:
+      postgres_url: {env: DAGSTER_PG_URL}
 
 # What a process prints goes to the cluster's logs, as JSON; nothing is kept on a pod's disk.
 compute_logs:
