@@ -125,8 +125,8 @@ MAPS: dict[str, Callable[[], bytes]] = {
     "real order 9": lambda: _real_or("S230518h-PRELIMINARY-2023-05-18T133818Z.json", lambda: _bayestar_like(5, 768)),
     "order 6": _encoded(lambda: _bayestar_like(2, 768, narrow=9.0)),
     "19,200 rows": _encoded(_order_11),
-    "90,000 rows": _encoded(lambda: _bayestar_like(7, 4140, narrow=2.0)),
-    "322,000 rows": _encoded(lambda: _bayestar_like(7, 15188, narrow=4.0)),
+    "90,000 rows": _encoded(lambda: _bayestar_like(7, 4317, narrow=2.0)),
+    "322,000 rows": _encoded(lambda: _bayestar_like(7, 18190, narrow=4.0)),
     "flat NSIDE 2048": _flat_2048,
 }
 
