@@ -4,7 +4,7 @@ A pod costs tens of seconds before the first line of code runs; a resident worke
 A backfill, though, is to run beside the workers and within limits of its own. Dagster takes one launcher per instance,
 so this one looks at the run's lane (tag `mma/lane`) and hands over to the stock launcher of dagster-celery or to that
 of dagster-k8s; it starts, watches and ends nothing itself. A run without the tag, as a person starts it in the UI, is
-no live alert: it gets a pod. In dagster.yaml:
+no live alert: it goes where backfills go. In dagster.yaml:
 
     run_launcher:
       module: mma_pipeline.defs.launcher
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster_celery.launcher import CeleryRunLauncher
 
-from .jobs import LANE_TAG
+from .jobs import LANE_TAG, Lane
 
 if TYPE_CHECKING:
     from dagster_k8s import K8sRunLauncher
@@ -74,11 +74,11 @@ class LaneRunLauncher(CeleryRunLauncher):
 
     def is_warm(self, run: dg.DagsterRun) -> bool:
         """Whether a run goes to a resident worker."""
-        return run.tags.get(LANE_TAG) in self._warm_lanes
+        return _lane(run) in self._warm_lanes
 
     def pods(self, run: dg.DagsterRun) -> K8sRunLauncher:
         """The stock Kubernetes launcher with the settings of a run's lane; one per lane and process."""
-        lane = run.tags.get(LANE_TAG, _NO_LANE)
+        lane = _lane(run)
         if lane not in self._pod_lanes:
             lane = _NO_LANE
         if lane not in self._launchers:
@@ -126,3 +126,7 @@ class LaneRunLauncher(CeleryRunLauncher):
         if self.is_warm(run):
             return super().get_run_worker_debug_info(run, include_container_logs)
         return self.pods(run).get_run_worker_debug_info(run, include_container_logs)
+
+
+def _lane(run: dg.DagsterRun) -> str:
+    return run.tags.get(LANE_TAG, Lane.BACKFILL.value)
