@@ -272,9 +272,7 @@ def publication_sensor(
     ]
     if due:
         requests.append(
-            dg.RunRequest(
-                run_key=_outbox_key(due, time.time()), job_name="publish_outbox", tags={"dagster/priority": "10"}
-            )
+            dg.RunRequest(run_key=_outbox_key(due, time.time()), job_name="publish_outbox", tags=_tags(real=True))
         )
     if not requests:
         return dg.SkipReason("nothing to publish")

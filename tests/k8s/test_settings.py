@@ -16,6 +16,11 @@ from mma_pipeline.defs.launcher import LaneRunLauncher
 from tests.k8s.chart import BASE, ROOT, dagster_settings, render, values_of
 
 
+@dg.job
+def nothing() -> None:
+    """A job without anything to do."""
+
+
 @pytest.fixture
 def production(tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A DAGSTER_HOME with the rendered settings, its storage an empty PostgreSQL database."""
@@ -65,9 +70,6 @@ def test_lanes_are_those_of_the_code(production: Path) -> None:
 def test_lanes_in_a_hurry_go_to_the_workers(production: Path, lane: str | None, warm: bool) -> None:
     """Live and mock alerts go to resident workers, a backfill and what a person starts get a pod."""
 
-    @dg.job
-    def nothing() -> None: ...
-
     with dg.DagsterInstance.from_config(str(production)) as instance:
         run = instance.create_run_for_job(nothing, tags={LANE_TAG: lane} if lane else {})
         launcher = instance.run_launcher
@@ -91,4 +93,6 @@ def test_small_clusters_need_no_pods(production: Path) -> None:
     assert config["pod_lanes"] == {}
     (production / "dagster.yaml").write_text(yaml.safe_dump(settings))
     with dg.DagsterInstance.from_config(str(production)) as instance:
-        assert isinstance(instance.run_launcher, LaneRunLauncher)
+        launcher = instance.run_launcher
+        assert isinstance(launcher, LaneRunLauncher)
+        assert launcher.is_warm(instance.create_run_for_job(nothing)), "a run that nobody gave a lane, too"
