@@ -15,13 +15,14 @@ from mma_pipeline.defs.jobs import LANE_TAG
 from tests.k8s.chart import NAMESPACE, RELEASE, pod_specs, render
 from tests.k8s.cluster import IMAGE, SECRETS, Release
 from tests.k8s.test_chart import SETUPS
-from tests.services.kubernetes import KubernetesApi, go
+from tests.services.installed import go_program
+from tests.services.kubernetes import KubernetesApi
 from tests.services.postgres import PostgresServer
 
 pytestmark = [
     pytest.mark.kubernetes,
     pytest.mark.timeout(3000),  # the first use builds the server
-    pytest.mark.skipif(go() is None, reason="Kubernetes API server is missing: no Go 1.21 or newer"),
+    pytest.mark.skipif(go_program() is None, reason="Kubernetes API server is missing: no Go 1.21 or newer"),
 ]
 Status = dg.DagsterRunStatus
 

@@ -78,6 +78,11 @@ def swift_environment() -> Path:
     return once("swift", [HERE / "swift" / "requirements.txt"], install)
 
 
+def go_program() -> str | None:
+    """Path of the Go command, also where it is not on PATH; None where there is none."""
+    return shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
+
+
 def minio_program() -> Path:
     """Return MinIO's server, built with Go from the modules that minio/go.sum pins; ServiceUnavailableError without Go.
 
@@ -85,7 +90,7 @@ def minio_program() -> Path:
     """
 
     def install(folder: Path) -> None:
-        go = shutil.which("go")
+        go = go_program()
         if go is None:
             raise ServiceUnavailableError("no go: install Go 1.25 or newer, which builds MinIO")
         for name in ("main.go", "go.mod", "go.sum"):

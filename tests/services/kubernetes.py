@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from tests.services.installed import once, run
+from tests.services.installed import go_program, once, run
 from tests.services.process import Child, ServiceUnavailableError, free_ports
 
 TOOLS = Path(__file__).parents[1] / "k8s" / "tools"
@@ -31,14 +31,9 @@ VERSION = ("1", "36", "3")
 BUILD_S = 2400
 
 
-def go() -> str | None:
-    """Path of the Go command; None where there is none."""
-    return shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
-
-
 def programs() -> Path:
     """Folder with `server` (etcd) and `kube-apiserver`; ServiceUnavailableError where they cannot be built."""
-    compiler = go()
+    compiler = go_program()
     if compiler is None:
         raise ServiceUnavailableError("no Go: install Go 1.21 or newer (it fetches the version it needs)")
 

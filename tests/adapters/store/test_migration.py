@@ -9,7 +9,6 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ import pytest
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.adapters.store.migration import Sample
 from tests.services.azurite import Azurite
+from tests.services.installed import go_program
 from tests.services.minio import Minio
 from tests.services.s3 import S3Server
 from tests.services.swift_cluster import SwiftCluster
@@ -74,7 +74,7 @@ def everything(request: pytest.FixtureRequest, swift_cluster: SwiftCluster, azur
 
     S3 is MinIO, and moto's server where there is no Go to build MinIO.
     """
-    s3: Minio | S3Server = request.getfixturevalue("minio" if shutil.which("go") else "s3_server")
+    s3: Minio | S3Server = request.getfixturevalue("minio" if go_program() else "s3_server")
     name = f"m{uuid.uuid4().hex[:20]}"
     return {
         **s3.environ,
