@@ -339,6 +339,9 @@ def test_failing_product_fails_alone(home: Home, breaking: dg.JobDefinition) -> 
     )
     assert not result.success
     assert set(_materialisations(result)) == {"raw_alert", "skymap", "fine"}
+    run = home.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags["dagster/retry_on_asset_or_op_failure"] == "false", "Dagster is told not to retry the run"
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert failure.step_key == "broken"
     assert f"broken could not be made for {record.partition_key}: no such luck" in str(
