@@ -40,7 +40,7 @@ def _make(source: Source) -> Made:
 skymap_plot = Product(
     name="skymap_plot",
     about=__doc__ or "",
-    code_version="1",
+    code_version="2",
     kinds=frozenset({"matplotlib", "png"}),
     deps=("skymap", "skymap_statistics", "contours"),
     files=(own_file("picture", "skymap.png", "image/png", picture=True),),
