@@ -27,9 +27,10 @@ def _fitted(png: bytes) -> bytes:
     if image.width <= PICTURE_WIDTH:
         return png
     size = (PICTURE_WIDTH, round(image.height * PICTURE_WIDTH / image.width))
-    small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS).quantize(256, dither=Image.Dither.NONE)
+    small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    small = small.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    small.save(buffer, format="PNG", optimize=True)
+    small.save(buffer, format="PNG")
     return buffer.getvalue()
 
 

@@ -132,7 +132,7 @@ def _draw_near(axes: Axes, skymap: SkyMap, contours: Mapping[int, Lines], marker
     ra0, dec0, radius = region_of(skymap)
     frame = Azimuthal(ra0, dec0)
     edge = 2 * np.sin(np.radians(radius) / 2)
-    width = 620
+    width = 500  # a little more than the pixels of the frame
     grid = (np.arange(width) + 0.5) / width * 2 * edge - edge
     x, y = np.meshgrid(grid, grid)
     density = _density(skymap, *frame.inverse(x, y))

@@ -13,11 +13,11 @@ from .sphere import index29, unit_vectors
 
 @cache
 def sky_raster() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """Which points of the picture lie on the sky, shape (550, 1100), and the order-29 pixels of those that do.
+    """Which points of the picture lie on the sky, shape (440, 880), and the order-29 pixels of those that do.
 
     The same for every map, so a warm process works it out once.
     """
-    width = 1100
+    width = 880  # what the whole sky takes of the picture, pixels
     x, y = np.meshgrid((np.arange(width) + 0.5) / width * 4 - 2, (np.arange(width // 2) + 0.5) / width * 4 - 1)
     # Inverse Mollweide, Snyder 1987 (USGS PP 1395), eq. 31-6 to 31-8, in units of √2 R; RA grows to the left about 180°.
     inside = (x / 2) ** 2 + y**2 < 1
