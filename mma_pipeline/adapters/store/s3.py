@@ -134,7 +134,8 @@ class S3Backend:
             await call("put_object", **target, **described, Body=body, ContentMD5=checksum)
             return
         upload = {**target, "UploadId": (await call("create_multipart_upload", **target, **described))["UploadId"]}
-        try:
+        async with contextlib.AsyncExitStack() as unless_complete:
+            unless_complete.push_async_callback(call, "abort_multipart_upload", **upload)
             parts = []
             for number, piece in enumerate(pieces(data, _PART), start=1):
                 md5 = hashlib.md5(piece, usedforsecurity=False).digest()
@@ -143,9 +144,7 @@ class S3Backend:
                 )
                 parts.append({"PartNumber": number, "ETag": part["ETag"]})
             await call("complete_multipart_upload", **upload, MultipartUpload={"Parts": parts})
-        except BaseException:
-            await call("abort_multipart_upload", **upload)
-            raise
+            unless_complete.pop_all()
 
     async def _read(self, key: str, into: Path | None) -> tuple[StoredObject, bytes]:
         answer = await self._fs._call_s3("get_object", Bucket=self._bucket, Key=self._prefix + key)

@@ -6,6 +6,7 @@ Paths are ``container/key``. Objects above `SEGMENT_BYTES` are static large obje
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -102,17 +103,20 @@ class SwiftAccount:
         """Headers and bytes of one object; the bytes go to the file ``into`` where one is named."""
         container, key = split_path(path)
         headers, body = self.call(swift.get_object, container, key, resp_chunk_size=_READ, **options)
-        try:
+        with contextlib.ExitStack() as unless_read:
+            unless_read.callback(self._drop_connection)  # the rest of the answer would still be on its way
             if into is None:
                 data = b"".join(body)
                 _check(headers, len(data))
-                return headers, data
-            with into.open("wb") as file:
-                _check(headers, sum(file.write(piece) for piece in body))
-        except BaseException:
-            self._threads.connection = None  # the rest of the answer is still on its way
-            raise
-        return headers, b""
+            else:
+                data = b""
+                with into.open("wb") as file:
+                    _check(headers, sum(file.write(piece) for piece in body))
+            unless_read.pop_all()
+        return headers, data
+
+    def _drop_connection(self) -> None:
+        self._threads.connection = None
 
     def send(
         self, path: str, data: Payload, *, md5: str, size: int, content_type: str, headers: Mapping[str, str]
