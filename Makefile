@@ -29,13 +29,16 @@ test: setup lint services ## lint, types, import directions, all tests, those of
 	@echo "servers for the tests: the first time some minutes, MinIO is built"
 	@PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.services.installed azurite swift minio
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(MAKE) --no-print-directory test-k8s
 	$(MAKE) --no-print-directory test-tom
 
 services: ## programs that the tests' real services need, where they are missing
 	@tests/services/system.sh
 
-test-k8s: setup services ## chart and launcher on a real Kubernetes API server, built once (needs Go)
-	$(BIN)/python -m pytest -o addopts="-ra --strict-markers --strict-config" tests/k8s
+test-k8s: setup services ## chart and launcher on a real Kubernetes API server (needs Go, which builds it once); alerts end to end
+	@echo "API server for the tests: the first time some minutes, it is built"
+	@PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.services.installed kubernetes
+	$(BIN)/python -m pytest -o addopts="-ra --strict-markers --strict-config" tests/k8s/test_api_server.py tests/k8s/test_production.py
 
 soak: setup ## the kill test for an hour (MINUTES=60): real Kafka and PostgreSQL, everything dies at random moments
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.delivery.storm --minutes $(or $(MINUTES),60)
@@ -47,10 +50,10 @@ lint: setup ## ruff, mypy, import-linter, docstrings
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/lint-imports
 
 bench: setup ## figures beside what a user would run instead, one JSON line each
-	$(BIN)/python benchmarks/skymaps.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/skymaps.py
 
 bench-events: setup ## galaxies, cross-match, whole alerts and large maps beside what a user would run, one JSON line each
-	$(BIN)/python benchmarks/events.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/events.py
 
 bench-storage: setup ## rate of a move between stores beside a plain sequential copy
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/storage.py

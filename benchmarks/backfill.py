@@ -27,7 +27,7 @@ from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.defs.ingest import ingest, parse_alert
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.product import BATCH
+from mma_pipeline.defs.product_asset import BATCH
 from mma_pipeline.notices import lvk
 from mma_pipeline.science.simulation import simulate_event
 

@@ -4,151 +4,29 @@ One JSON line per figure: CPU seconds and peak memory of our code and of the oth
 run, and the ratios. Each is measured in a process of its own after imports and one call on a small map; ours is the
 least of three calls, none of which finds anything worked out by the one before. The catalog has 1.9 million galaxies.
 
-    python benchmarks/events.py [--quick] [--only FIGURE]      --quick leaves out the other way where it takes minutes
+    PYTHONPATH=. python benchmarks/events.py [--quick] [--only FIGURE]      --quick leaves out the other way where it takes minutes
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import contextlib
-import io
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-ALERTS = ROOT.parent / "shared" / "data" / "gw_alerts"
-GALAXIES = 1_900_000
+from benchmarks.event_inputs import about, inputs
+from benchmarks.measured import Figures, in_a_process, peak_mb, ratios
+
 POSITIONS = 10_000
 LISTED = 10_000
 LIMIT_S = 900
 Work = Callable[[], object]
-
-
-# -- inputs ----------------------------------------------------------------------------------------------------------
-
-
-def _bayestar_like(
-    rounds: int, split: int, *, narrow: float = 2.0, wide: float | None = None, share: float = 1.0
-) -> Any:
-    """A map of distance layers whose rows are refined as BAYESTAR does: each round splits the most probable in four.
-
-    A Gaussian of `narrow` deg, and with `wide` a Fisher distribution of that concentration that ripples, in which the
-    Gaussian's peak is `share` times as high.
-    """
-    import healpy
-    import numpy as np
-
-    from mma_pipeline.science.skymap import SkyMap, order_ipix_to_uniq
-
-    def unit(ra: float, dec: float) -> Any:
-        a, b = np.radians([ra, dec])
-        return np.array([np.cos(b) * np.cos(a), np.cos(b) * np.sin(a), np.sin(b)])
-
-    def density(order: Any, ipix: Any) -> Any:
-        v = np.stack(healpy.pix2vec(1 << order, ipix, nest=True), -1)
-        found = share * np.exp((v @ unit(120.0, 30.0) - 1) / np.radians(narrow) ** 2)
-        if wide is not None:
-            found += np.exp(wide * (v @ unit(150.0, -20.0) - 1)) * (1 + 0.4 * np.sin(9 * v[:, 2] + 4 * v[:, 0]))
-        return found
-
-    order, ipix = np.full(12 * 4**4, 4), np.arange(12 * 4**4)
-    values = density(order, ipix)
-    for _ in range(rounds):
-        top = np.argsort(-values / 4.0**order, kind="stable")[:split]
-        kept = np.ones(len(values), bool)
-        kept[top] = False
-        finer, children = np.repeat(order[top] + 1, 4), (4 * ipix[top][:, None] + np.arange(4)).ravel()
-        order, ipix = np.concatenate([order[kept], finer]), np.concatenate([ipix[kept], children])
-        values = np.concatenate([values[kept], density(finer, children)])
-    by = np.argsort(ipix << (2 * (29 - order)))
-    order, ipix, values = order[by], ipix[by], values[by]
-    values = values / np.sum(values * np.pi / 3 / 4.0**order)
-    mu = 150 * (1 + 0.15 * np.stack(healpy.pix2vec(1 << order, ipix, nest=True), -1)[:, 2])
-    sigma = 0.25 * mu
-    return SkyMap(order_ipix_to_uniq(order, ipix), values, mu, sigma, 1 / (mu**2 + sigma**2))
-
-
-def _order_11() -> Any:
-    return _bayestar_like(7, 768, narrow=0.85)
-
-
-def _wide() -> Any:
-    return _bayestar_like(7, 768, wide=1.75, share=8.0)
-
-
-def _flat_2048() -> bytes:
-    """The order-11 map as a flat map of NSIDE 2048, NESTED, double precision, without distance."""
-    import numpy as np
-
-    from mma_pipeline.science.fitstable import write_table
-
-    m = _order_11()
-    # Order-29 starts of the flat pixels fall into rows one after the other.
-    count = (np.int64(1) << (2 * (11 - m.order))).astype(np.int64)
-    prob = np.repeat(m.probdensity * np.pi / 3 / 4.0**11, count)
-    cards = {"PIXTYPE": "HEALPIX", "ORDERING": "NESTED", "COORDSYS": "C", "NSIDE": 2048, "INDXSCHM": "IMPLICIT"}
-    return write_table([("PROB", prob, "pix-1")], cards, row_width=1024)
-
-
-def _real_or(file: str, otherwise: Callable[[], Any]) -> bytes:
-    from mma_pipeline.science.skymap import encode_skymap
-
-    path = ALERTS / file
-    if path.is_file():
-        return base64.b64decode(json.loads(path.read_text())["event"]["skymap"])
-    return encode_skymap(otherwise())
-
-
-def _encoded(make: Callable[[], Any]) -> Callable[[], bytes]:
-    def run() -> bytes:
-        from mma_pipeline.science.skymap import encode_skymap
-
-        return encode_skymap(make())
-
-    return run
-
-
-MAPS: dict[str, Callable[[], bytes]] = {
-    "order 11": _encoded(_order_11),
-    "wide": _encoded(_wide),
-    "real order 11": lambda: _real_or("MS230425k-preliminary.json", _order_11),
-    "real order 9": lambda: _real_or("S230518h-PRELIMINARY-2023-05-18T133818Z.json", lambda: _bayestar_like(5, 768)),
-    "order 6": _encoded(lambda: _bayestar_like(2, 768, narrow=9.0)),
-    "19,200 rows": _encoded(_order_11),
-    "90,000 rows": _encoded(lambda: _bayestar_like(7, 4317, narrow=2.0)),
-    "322,000 rows": _encoded(lambda: _bayestar_like(7, 18190, narrow=4.0)),
-    "flat NSIDE 2048": _flat_2048,
-}
-
-
-def _catalog(folder: Path) -> None:
-    import numpy as np
-    from astropy.table import Table
-
-    from mma_pipeline.adapters.catalog import build_index
-
-    rng = np.random.default_rng(0)
-    table = Table(
-        {
-            "objname": np.char.add("WISEA J", np.arange(GALAXIES).astype("U9")),
-            "ra": rng.uniform(0, 360, GALAXIES),
-            "dec": np.degrees(np.arcsin(rng.uniform(-1, 1, GALAXIES))),
-            "DistMpc": 1000 * rng.uniform(0, 1, GALAXIES) ** (1 / 3),
-            "Mstar": 10 ** rng.normal(10.3, 0.6, GALAXIES),
-        }
-    )
-    table.write(folder / "catalog.fits")
-    build_index(folder / "catalog.fits", folder / "index")
 
 
 # -- galaxies --------------------------------------------------------------------------------------------------------
@@ -257,8 +135,8 @@ def _alert(body: bytes, folder: Path) -> Work:
     from mma_pipeline.adapters.message import StreamMessage
     from mma_pipeline.adapters.store import Store
     from mma_pipeline.defs.ingest import ingest, parse_alert
+    from mma_pipeline.defs.making import made_again
     from mma_pipeline.defs.page.write import write_event_page
-    from mma_pipeline.defs.product import made_again
     from mma_pipeline.defs.products import PRODUCTS
     from mma_pipeline.defs.source import Source
     from mma_pipeline.science.skymap import decode_skymap, encode_skymap
@@ -327,12 +205,6 @@ NEED_CATALOG = {"galaxies", "all products of one alert"}
 SLOW = {"order 11", "real order 11"}
 
 
-def _peak_mb() -> float:
-    """Peak of this program's own memory, MB: what getrusage says is never less than the parent's was."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
-
-
 def measure(figure: str, other: bool, path: Path, folder: Path) -> None:
     """In a process of its own: print CPU seconds and memory (MB) of one figure."""
     ours, theirs, _ = FIGURES[figure]
@@ -345,53 +217,12 @@ def measure(figure: str, other: bool, path: Path, folder: Path) -> None:
         begin = time.process_time()
         work()
         seconds.append(getattr(work, "cpu", time.process_time() - begin))
-    print(json.dumps({"cpu_s": round(min(seconds), 4), "peak_mb": round(_peak_mb())}))
+    print(json.dumps({"cpu_s": round(min(seconds), 4), "peak_mb": round(peak_mb())}))
 
 
-def _child(figure: str, other: bool, path: Path, folder: Path) -> dict[str, float] | str:
-    command = [sys.executable, __file__, "--measure", figure, "--path", str(path), "--folder", str(folder)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(
-            [*command, *(["--other"] if other else [])],
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=True,
-            env=env,
-        )
-    except subprocess.TimeoutExpired:
-        return f"no end within {LIMIT_S} s"
-    except subprocess.CalledProcessError as error:
-        return (error.stderr.strip().splitlines() or ["killed"])[-1][:200]
-    return dict(json.loads(io.StringIO(done.stdout).readlines()[-1]))
-
-
-@contextlib.contextmanager
-def _inputs(names: set[str], *, catalog: bool) -> Iterator[tuple[Path, dict[str, Path]]]:
-    """Maps and catalog as files, made in a process that is not measured."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        paths = {}
-        for name in sorted(names):
-            paths[name] = folder / f"{name.replace(' ', '-').replace(',', '')}.fits"
-            paths[name].write_bytes(MAPS[name]())
-        (folder / "small.fits").write_bytes(MAPS["order 6"]())
-        if catalog:
-            _catalog(folder)
-        yield folder, paths
-
-
-def _about(path: Path) -> dict[str, Any]:
-    from mma_pipeline.science.skymap import decode_skymap
-    from mma_pipeline.science.stats import credible_areas
-
-    m = decode_skymap(path.read_bytes())
-    return {
-        "rows": len(m.uniq),
-        "orders": f"{m.order.min()} to {m.order.max()}",
-        "area_90_deg2": round(credible_areas(m, (0.9,))[0], 1),
-    }
+def _child(figure: str, other: bool, path: Path, folder: Path) -> Figures | str:
+    options = ["--measure", figure, "--path", str(path), "--folder", str(folder), *(["--other"] if other else [])]
+    return in_a_process(__file__, *options, limit_s=LIMIT_S)
 
 
 def main() -> None:
@@ -409,16 +240,14 @@ def main() -> None:
         return
     chosen = {name: figure for name, figure in FIGURES.items() if options.only in {None, name}}
     names = {name for _, _, maps in chosen.values() for name in maps}
-    with _inputs(names, catalog=bool(NEED_CATALOG & set(chosen))) as (folder, paths):
+    with inputs(names, catalog=bool(NEED_CATALOG & set(chosen))) as (folder, paths):
         for figure, (_, other, maps) in chosen.items():
             for name in maps:
                 ours = _child(figure, False, paths[name], folder)
-                line: dict[str, Any] = {"figure": figure, "map": name, **_about(paths[name]), "ours": ours}
+                line: dict[str, Any] = {"figure": figure, "map": name, **about(paths[name]), "ours": ours}
                 if other is not None and not (options.quick and name in SLOW):
                     line["other"] = theirs = _child(figure, True, paths[name], folder)
-                    if isinstance(ours, dict) and isinstance(theirs, dict):
-                        line["cpu_ratio"] = round(theirs["cpu_s"] / max(ours["cpu_s"], 1e-4), 1)
-                        line["memory_ratio"] = round(theirs["peak_mb"] / ours["peak_mb"], 1)
+                    line |= ratios(ours, theirs)
                 print(json.dumps(line), flush=True)
 
 

@@ -114,7 +114,7 @@ def bare(bodies: list[tuple[bytes, str]], folder: Path) -> list[float]:
     from mma_pipeline.adapters.message import StreamMessage
     from mma_pipeline.adapters.store import Store
     from mma_pipeline.defs.ingest import ingest, parse_alert
-    from mma_pipeline.defs.product import _make
+    from mma_pipeline.defs.making import make
     from mma_pipeline.defs.products import PRODUCTS
     from mma_pipeline.defs.source import Source
 
@@ -127,7 +127,7 @@ def bare(bodies: list[tuple[bytes, str]], folder: Path) -> list[float]:
         source = Source(archive, store, key)
         for product in PRODUCTS:
             if product.need.met(source.record) and product.unconfigured() is None:
-                for record in _make(product, source, f"{key}-{product.name}")[1]:
+                for record in make(product, source, f"{key}-{product.name}")[1]:
                     archive.record_product(record)
         seconds.append(time.perf_counter() - began)
     return seconds[1:]

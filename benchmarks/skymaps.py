@@ -4,18 +4,14 @@ One JSON line per figure: CPU seconds and peak memory of our code and of ligo.sk
 interpolate_nested, contour), on the same map in the same run, and the ratios. Each is measured in a process of its own
 after imports and one warm-up on a small map; memory is the peak of the whole process, and `added_mb` what it grew by.
 
-    python benchmarks/skymaps.py [--quick]      --quick leaves out the old way on the order-11 map (minutes, gigabytes)
+    PYTHONPATH=. python benchmarks/skymaps.py [--quick]      --quick leaves out the old way on the order-11 map (minutes, gigabytes)
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import io
 import json
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,8 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks.measured import ROOT, Figures, in_a_process, peak_mb, ratios
+
 ALERTS = ROOT.parent / "shared" / "data" / "gw_alerts"
 #: Real maps: 21 deg² at order 11 (the old way's NSIDE 2048), 1,002 deg² at order 9 (NSIDE 512).
 MAPS = {
@@ -196,25 +192,15 @@ def measure(task: str, old: bool, path: Path) -> None:
     make = TASKS[task][old]
     make(_simulated(5, 3000.0))()
     run = make(path.read_bytes())
-    before = _peak_mb()
+    before = peak_mb()
     begin = time.process_time()
     run()
-    cpu, peak = time.process_time() - begin, _peak_mb()
+    cpu, peak = time.process_time() - begin, peak_mb()
     print(json.dumps({"cpu_s": round(cpu, 4), "peak_mb": round(peak), "added_mb": round(peak - before, 1)}))
 
 
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def _child(task: str, old: bool, path: Path) -> dict[str, float] | None:
-    """Figures of one task; None when it ran out of time or memory."""
-    command = [sys.executable, __file__, "--task", task, "--path", str(path), *(["--old"] if old else [])]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=True)
-    except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
-        return None
-    return dict(json.loads(io.StringIO(done.stdout).readlines()[-1]))
+def _child(task: str, old: bool, path: Path) -> Figures | str:
+    return in_a_process(__file__, "--task", task, "--path", str(path), *(["--old"] if old else []), limit_s=LIMIT_S)
 
 
 def main() -> None:
@@ -236,9 +222,8 @@ def main() -> None:
                 ours = _child(task, False, path)
                 old = None if options.quick and "11" in name else _child(task, True, path)
                 line: dict[str, Any] = {"figure": task, "map": name, "ours": ours, "ligo_skymap_flat": old}
-                if ours and old:
-                    line["cpu_ratio"] = round(old["cpu_s"] / max(ours["cpu_s"], 1e-4), 1)
-                    line["memory_ratio"] = round(old["peak_mb"] / ours["peak_mb"], 1)
+                if old is not None:
+                    line |= ratios(ours, old)
                 print(json.dumps(line), flush=True)
 
 

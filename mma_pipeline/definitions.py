@@ -23,6 +23,7 @@ from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.neutrino_fill import neutrino_coincidence_sensor, neutrino_products
 from mma_pipeline.defs.page_sensor import event_page_sensor, event_pages
 from mma_pipeline.defs.photometry import candidate_products, photometry_sensor
+from mma_pipeline.defs.product_asset import product_asset
 from mma_pipeline.defs.products import PRODUCTS
 from mma_pipeline.defs.publication import failed_runs_sensor, publication_job, publication_sensor, publish_outbox
 from mma_pipeline.defs.resources import ArchiveResource, GraceDBResource, KafkaResource, StoreResource
@@ -37,7 +38,7 @@ defs = dg.Definitions(
         gwalert_stream,
         icecube_stream,
         quarantine,
-        *(product.asset() for product in PRODUCTS),
+        *(product_asset(product) for product in PRODUCTS),
         event_page,
         publishable,
         gwtm_publication,

@@ -18,7 +18,7 @@ import httpx
 import tenacity
 
 from .errors import ConfigurationError, TransientError
-from .kafka import StreamConfig
+from .kafka_stream import StreamConfig
 from .message import StreamMessage
 
 _log = logging.getLogger(__name__)

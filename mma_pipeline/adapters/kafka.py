@@ -12,8 +12,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,8 +27,10 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from .errors import MissingTopicError, PermanentError, TransientError
+from .errors import PermanentError, TransientError
 from .kafka_cursor import Offsets, TopicIds
+from .kafka_questions import offsets_kept, partitions_of, reason
+from .kafka_stream import Batch, Gap, StreamConfig
 from .kafka_topics import TopicDirectory
 from .message import StreamMessage
 
@@ -44,65 +44,6 @@ QUIET_S = 0.05
 REFRESH_S = 60.0
 #: Largest message accepted, bytes: GCN allows 4 MiB, with room for more.
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Messages that can no longer be had because the broker dropped them, or because the topic was created anew."""
-
-    topic: str
-    partition: int
-    wanted: int
-    """Offset that should have come next."""
-    resumed: int
-    """Offset at which reading goes on."""
-    another_topic: bool = False
-    """Whether the broker says that the topic is not the one that was read."""
-
-    @property
-    def lost(self) -> int | None:
-        """How many messages were dropped unseen; None where the topic was created anew and nobody can know."""
-        return None if self.another_topic or self.resumed <= self.wanted else self.resumed - self.wanted
-
-    def __str__(self) -> str:
-        where = f"{self.topic}/{self.partition}"
-        if self.lost is None:
-            why = "is another topic's" if self.another_topic else "does not exist"
-            return f"{where}: offset {self.wanted} {why}, the topic was created anew; reading goes on at {self.resumed}"
-        return (
-            f"{where}: {self.lost} messages from offset {self.wanted} were dropped by the broker before they were "
-            f"read; reading goes on at {self.resumed}"
-        )
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one bounded poll gave."""
-
-    messages: tuple[StreamMessage, ...]
-    offsets: Offsets
-    """Cursor after these messages."""
-    gaps: tuple[Gap, ...] = ()
-    problems: tuple[str, ...] = ()
-    """What brokers complained about during the poll, without secrets; the client goes on trying by itself."""
-    topic_ids: TopicIds = field(default_factory=dict)
-    """The topics' identities, as far as they are known: they belong into the cursor with the offsets."""
-
-
-@dataclass(frozen=True)
-class StreamConfig:
-    """How to read one stream."""
-
-    name: str
-    topics: tuple[str, ...]
-    client: Mapping[str, Any] = field(repr=False)
-    """librdkafka configuration; may hold credentials, so it is never shown."""
-    start: str = "earliest"
-    """Where a consumer without cursor and without committed offsets begins: `earliest` or `latest`."""
-
-    def __post_init__(self) -> None:
-        if self.start not in {"earliest", "latest"}:
-            raise PermanentError(f"KAFKA_OFFSET_RESET is {self.start!r}: use earliest or latest")
 
 
 class StreamReader:
@@ -140,7 +81,7 @@ class StreamReader:
         try:
             self._consumer = Consumer(settings, logger=_log)
         except KafkaException as error:
-            raise PermanentError(f"stream {config.name}: Kafka refuses the settings: {_reason(error)}") from error
+            raise PermanentError(f"stream {config.name}: Kafka refuses the settings: {reason(error)}") from error
 
     def poll(
         self, offsets: Offsets, *, max_messages: int, timeout_s: float, topic_ids: TopicIds | None = None
@@ -183,7 +124,7 @@ class StreamReader:
             try:
                 self._consumer.commit(offsets=done, asynchronous=True)
             except KafkaException as error:
-                _log.info("stream %s: offsets not committed to the group: %s", self.config.name, _reason(error))
+                _log.info("stream %s: offsets not committed to the group: %s", self.config.name, reason(error))
 
     def lag(self) -> dict[str, int]:
         """Messages on the broker that were not read yet, by `topic/partition`; raises TransientError."""
@@ -238,15 +179,8 @@ class StreamReader:
         parts = [TopicPartition(t, p, o) for t, found in self._position.items() for p, o in found.items()]
         self._consumer.assign(parts)
 
-    def _partitions(self, topic: str) -> Sequence[int]:
-        try:
-            found = self._consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic]
-        except KafkaException as error:
-            raise TransientError(f"stream {self.config.name}: no broker answers: {_reason(error)}") from error
-        if found.error is not None:
-            kind = MissingTopicError if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART else TransientError
-            raise kind(f"stream {self.config.name}: topic {topic}: {found.error.str()}")
-        return sorted(found.partitions)
+    def _partitions(self, topic: str) -> list[int]:
+        return partitions_of(self._consumer, self.config.name, topic, REQUEST_TIMEOUT_S)
 
     def _first_offset(self, topic: str, partition: int, *, new_topic: bool) -> int:
         """Where to begin a partition that the cursor does not know."""
@@ -257,22 +191,13 @@ class StreamReader:
         try:
             known = self._consumer.committed([TopicPartition(topic, partition)], timeout=REQUEST_TIMEOUT_S)[0].offset
         except KafkaException as error:
-            raise TransientError(f"stream {self.config.name}: no group offsets: {_reason(error)}") from error
+            raise TransientError(f"stream {self.config.name}: no group offsets: {reason(error)}") from error
         if known not in {OFFSET_INVALID, OFFSET_BEGINNING, OFFSET_END} and low <= known <= high:
             return int(known)
         return low if self.config.start == "earliest" else high
 
     def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
-        try:
-            answer = self._consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_S, cached=False
-            )
-        except KafkaException as error:
-            raise TransientError(f"stream {self.config.name}: no broker answers: {_reason(error)}") from error
-        if answer is None:
-            raise TransientError(f"stream {self.config.name}: no broker tells the offsets of {topic}/{partition}")
-        low, high = answer
-        return int(low), int(high)
+        return offsets_kept(self._consumer, self.config.name, topic, partition, REQUEST_TIMEOUT_S)
 
     def _gap(self, topic: str, partition: int, position: int) -> Gap | None:
         low, high = self._watermarks(topic, partition)
@@ -337,8 +262,3 @@ def _headers(headers: Any) -> tuple[tuple[str, bytes], ...]:
 
 def _bytes(value: bytes | str | None) -> bytes:
     return b"" if value is None else value.encode() if isinstance(value, str) else bytes(value)
-
-
-def _reason(error: KafkaException) -> str:
-    first = error.args[0] if error.args else error
-    return first.str() if isinstance(first, KafkaError) else str(first)

@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaException, TopicPartition
 
-from .errors import MissingTopicError, PermanentError, TransientError
-from .kafka import StreamConfig
+from .errors import PermanentError
 from .kafka_cursor import Offsets
+from .kafka_questions import offsets_kept, partitions_of, reason
+from .kafka_stream import StreamConfig
 
 #: Seconds that one request may take: a tick of the watch has three or four per stream.
 TIMEOUT_S = 5.0
@@ -50,7 +51,7 @@ class BrokerWatch:
         try:
             self._consumer = Consumer(settings)
         except KafkaException as error:
-            raise PermanentError(f"stream {config.name}: Kafka refuses the settings: {error.args[0]}") from error
+            raise PermanentError(f"stream {config.name}: Kafka refuses the settings: {reason(error)}") from error
 
     def lag(self, offsets: Offsets) -> int:
         """Messages of the stream's topics at or after the offsets; all of a partition that they do not name.
@@ -83,24 +84,10 @@ class BrokerWatch:
             self._consumer.close()
 
     def _partitions(self, topic: str) -> list[int]:
-        try:
-            found = self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
-        except KafkaException as error:
-            raise TransientError(f"stream {self.config.name}: no broker answers: {error.args[0]}") from error
-        if found.error is not None:
-            raise MissingTopicError(f"stream {self.config.name}: topic {topic}: {found.error.str()}")
-        return sorted(found.partitions)
+        return partitions_of(self._consumer, self.config.name, topic, TIMEOUT_S)
 
     def _ends(self, topic: str, partition: int) -> tuple[int, int]:
-        try:
-            answer = self._consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout=TIMEOUT_S, cached=False
-            )
-        except KafkaException as error:
-            raise TransientError(f"stream {self.config.name}: no broker answers: {error.args[0]}") from error
-        if answer is None:
-            raise TransientError(f"stream {self.config.name}: no broker tells the offsets of {topic}/{partition}")
-        return int(answer[0]), int(answer[1])
+        return offsets_kept(self._consumer, self.config.name, topic, partition, TIMEOUT_S)
 
     def _time_of(self, topic: str, partition: int, offset: int) -> datetime | None:
         self._consumer.assign([TopicPartition(topic, partition, offset)])

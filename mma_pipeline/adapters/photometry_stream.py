@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import ConfigurationError
-from .kafka import StreamConfig
+from .kafka_stream import StreamConfig
 
 STREAM = "photometry"
 DEFAULT_TOPIC = "mma.photometry"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigurationError
-from .kafka import StreamConfig
+from .kafka_stream import StreamConfig
 from .store.environment import store_settings
 
 GCN_GWALERT = "gcn-gwalert"

@@ -16,7 +16,7 @@ from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import ICECUBE_LABEL, check_event_id
 
 from .ingest import Quarantined, ingest, parse_alert
-from .product import OWNERS
+from .product_asset import OWNERS
 from .resources import ArchiveResource, GraceDBResource
 
 #: Stream name of what was fetched: the origin that every product's metadata then shows.

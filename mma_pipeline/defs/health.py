@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from mma_pipeline.adapters.archive import Archive, reading, schema
 from mma_pipeline.adapters.archive.recent import recent_versions
 
-from .product import OWNERS
+from .product_asset import OWNERS
 from .resources import ArchiveResource
 from .streams import STREAMS
 from .unfinished import LOOK_BACK, lacking, last_looks, patience

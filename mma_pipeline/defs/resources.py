@@ -16,7 +16,8 @@ from mma_pipeline.adapters import settings
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.gracedb import PUBLIC_API, GraceDB
 from mma_pipeline.adapters.hop_stream import hop_stream
-from mma_pipeline.adapters.kafka import StreamConfig, StreamReader
+from mma_pipeline.adapters.kafka import StreamReader
+from mma_pipeline.adapters.kafka_stream import StreamConfig
 from mma_pipeline.adapters.store import Store
 
 

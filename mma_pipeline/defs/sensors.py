@@ -11,8 +11,9 @@ import dagster as dg
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError
 from mma_pipeline.adapters.hop_stream import is_test, whole
-from mma_pipeline.adapters.kafka import Batch, StreamReader
+from mma_pipeline.adapters.kafka import StreamReader
 from mma_pipeline.adapters.kafka_cursor import Offsets, decode_offsets, decode_topic_ids, encode_offsets
+from mma_pipeline.adapters.kafka_stream import Batch
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.notices.model import Role
 

@@ -18,8 +18,8 @@ import dagster as dg
 from mma_pipeline.adapters import settings
 from mma_pipeline.adapters.errors import AdapterError, ConfigurationError, MissingTopicError
 from mma_pipeline.adapters.hop_stream import hop_stream
-from mma_pipeline.adapters.kafka import StreamConfig
 from mma_pipeline.adapters.kafka_cursor import decode_offsets
+from mma_pipeline.adapters.kafka_stream import StreamConfig
 from mma_pipeline.adapters.kafka_watch import BrokerWatch, fingerprint
 
 from .streams import STREAMS, Broker, Stream

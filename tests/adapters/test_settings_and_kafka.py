@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from mma_pipeline.adapters import settings
 from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
 from mma_pipeline.adapters.errors import ConfigurationError, PermanentError, TransientError
-from mma_pipeline.adapters.kafka import StreamConfig, StreamReader
+from mma_pipeline.adapters.kafka import StreamReader
 from mma_pipeline.adapters.kafka_cursor import decode_offsets, encode_offsets
+from mma_pipeline.adapters.kafka_stream import StreamConfig
 from mma_pipeline.adapters.producer import ConfirmedProducer
 from mma_pipeline.adapters.redact import redact, secret_values
 from tests.services.process import free_ports

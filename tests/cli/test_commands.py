@@ -154,7 +154,8 @@ def test_replay_through_kafka(home: Home, tmp_path: Path) -> None:
         kafka.create_topic("igwn.gwalert")
         sent = mma_json("replay", tmp_path / "a.json", tmp_path / "b.json", "--bootstrap", kafka.bootstrap)
         assert [entry["outcome"] for entry in sent] == ["sent", "sent"]
-        from mma_pipeline.adapters.kafka import StreamConfig, StreamReader
+        from mma_pipeline.adapters.kafka import StreamReader
+        from mma_pipeline.adapters.kafka_stream import StreamConfig
 
         reader = StreamReader(StreamConfig("look", ("igwn.gwalert",), {"bootstrap.servers": kafka.bootstrap}))
         found: list[bytes] = []

@@ -15,6 +15,7 @@ from mma_pipeline.defs.assets.streams import gwalert_stream
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product import NEEDS_NOTHING, Made, Product, own_file
+from mma_pipeline.defs.product_asset import product_asset
 from mma_pipeline.defs.products import PRODUCTS, expected_files
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.defs.source import Source
@@ -323,7 +324,7 @@ def breaking(home: Home) -> dg.JobDefinition:
         _product("fine", _fine, deps=("raw_alert",)),
     ]
     definitions = dg.Definitions(
-        assets=[gwalert_stream, *(product.asset() for product in products)],
+        assets=[gwalert_stream, *(product_asset(product) for product in products)],
         jobs=[alert_products],
         resources={"archive": ArchiveResource(), "store": StoreResource()},
     )

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from mma_pipeline.adapters.errors import TransientError
-from mma_pipeline.adapters.kafka import StreamConfig, StreamReader
+from mma_pipeline.adapters.kafka import StreamReader
+from mma_pipeline.adapters.kafka_stream import StreamConfig
 from mma_pipeline.adapters.settings import gcn_stream
 from tests.delivery.test_stream_faults import bodies, poll_until
 from tests.services.fixtures import needs

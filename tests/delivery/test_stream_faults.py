@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mma_pipeline.adapters.errors import TransientError
-from mma_pipeline.adapters.kafka import Batch, StreamConfig, StreamReader
+from mma_pipeline.adapters.kafka import StreamReader
 from mma_pipeline.adapters.kafka_cursor import Offsets, decode_offsets, decode_topic_ids, encode_offsets
+from mma_pipeline.adapters.kafka_stream import Batch, StreamConfig
 from tests.services.kafka import KafkaBroker
 
 MakeReader = Callable[..., StreamReader]

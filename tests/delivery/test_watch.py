@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from mma_pipeline.adapters.errors import MissingTopicError, TransientError
-from mma_pipeline.adapters.kafka import StreamConfig
+from mma_pipeline.adapters.kafka_stream import StreamConfig
 from mma_pipeline.adapters.kafka_watch import BrokerWatch, fingerprint
 from mma_pipeline.defs import watch as watching
 from mma_pipeline.defs.health import figures, health, pipeline_health_sensor

@@ -1,4 +1,4 @@
-"""The chart and the launcher on a real Kubernetes API server. `make test-k8s` runs these; the rest needs no server."""
+"""The chart and the launcher on a real Kubernetes API server, which needs Go to be built."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from mma_pipeline.defs.jobs import LANE_TAG
 from tests.k8s.chart import NAMESPACE, RELEASE, pod_specs, render
 from tests.k8s.cluster import IMAGE, SECRETS, Release
 from tests.k8s.test_chart import SETUPS
-from tests.services.installed import go_program
 from tests.services.kubernetes import KubernetesApi
 from tests.services.postgres import PostgresServer
 
 pytestmark = [
     pytest.mark.kubernetes,
     pytest.mark.timeout(3000),  # the first use builds the server
-    pytest.mark.skipif(go_program() is None, reason="Kubernetes API server is missing: no Go 1.21 or newer"),
 ]
 Status = dg.DagsterRunStatus
 

@@ -6,40 +6,25 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import os
-import signal
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.services.installed import azurite_folder, program
 from tests.services.process import Child, free_ports, port_open
+from tests.services.server import Server
 
 ACCOUNT = "mmatests"
 
 
-class Azurite:
+class Azurite(Server):
     """One server with one account, its files in a throw-away folder."""
 
     def __init__(self, folder: Path, file_limit: int | None = None) -> None:
         """Prepare (not start) a server whose files lie in `folder`; beyond `file_limit` bytes its disk is full."""
-        self.folder, self._file_limit = folder, file_limit
+        super().__init__(folder)
+        self._file_limit = file_limit
         self.key = base64.b64encode(os.urandom(48)).decode()
         (self.port,) = free_ports(1)
-        self._child: Child | None = None
-
-    @classmethod
-    @contextlib.contextmanager
-    def running(cls, file_limit: int | None = None) -> Iterator[Azurite]:
-        """Run a server in a throw-away folder."""
-        with tempfile.TemporaryDirectory(prefix="mma-azurite-") as folder:
-            server = cls(Path(folder), file_limit)
-            server.start()
-            try:
-                yield server
-            finally:
-                server.stop()
 
     def start(self) -> None:
         """Start and wait until it listens."""
@@ -58,12 +43,6 @@ class Azurite:
         environ = {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{self.key}"}
         self._child = Child("Azurite", command, self.folder / "azurite.log", env=environ, cwd=self.folder)
         self._child.wait_ready(lambda: port_open(self.port))
-
-    def stop(self) -> None:
-        """End the server."""
-        if self._child is not None:
-            self._child.end(signal.SIGKILL)
-            self._child = None
 
     @property
     def environ(self) -> dict[str, str]:

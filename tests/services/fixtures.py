@@ -7,11 +7,11 @@ worker runs its own servers on its own free ports.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 
 import pytest
 
+from tests.services.installed import in_ci
 from tests.services.process import ServiceUnavailableError
 
 _MISSING: dict[str, str] = {}
@@ -24,7 +24,7 @@ def needs(service: str) -> Iterator[None]:
         yield
     except ServiceUnavailableError as error:
         _MISSING[service] = str(error)
-        if os.environ.get("CI", "").lower() in {"1", "true"}:
+        if in_ci():
             pytest.fail(f"{service} is missing and CI=true: {error}", pytrace=False)
         pytest.skip(f"{service} is missing: {error}")
 

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.services.process import ServiceUnavailableError
@@ -24,12 +24,23 @@ KEYCLOAK_BUILD = ("--db=dev-mem", "--cache=local", "--health-enabled=true")
 """What Keycloak fixes before it starts: users in memory, one node, an address that says whether it is ready."""
 
 
+KUBERNETES_VERSION = ("1", "36", "3")
+"""What the API server says it is: a release build is told so, too."""
+GO_BUILD_S = 2400
+"""Seconds for a build: five minutes on two idle cores, much more on a machine that has other work."""
+
+
 def cache_folder() -> Path:
     """Return the folder that holds installed servers."""
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mma_pipeline"
     home = Path(os.environ.get("MMA_SERVICES_DIR", home))
     home.mkdir(parents=True, exist_ok=True)
     return home
+
+
+def in_ci() -> bool:
+    """Whether a missing service is a failure."""
+    return os.environ.get("CI", "").lower() in {"1", "true"}
 
 
 def program(name: str, *packages: str) -> str:
@@ -83,27 +94,44 @@ def go_program() -> str | None:
     return shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
 
 
+def go_build(source: Path, folder: Path, packages: Sequence[str], flags: str = "") -> None:
+    """Build programs into `folder` from the modules that `source`/go.sum pins; ServiceUnavailableError without Go."""
+    go = go_program()
+    if go is None:
+        raise ServiceUnavailableError("no go: install Go 1.21 or newer, which fetches the version it needs")
+    # Sources and compiled packages are of no use afterwards, and larger than the programs.
+    scratch = folder / "scratch"
+    environ = {**os.environ, "GOPATH": str(scratch / "path"), "GOCACHE": str(scratch / "cache"), "CGO_ENABLED": "0"}
+    environ |= {"GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false -trimpath", "GOWORK": "off"}
+    command = [go, "build", f"-ldflags=-s -w {flags}", "-o", f"{folder}/", *packages]
+    try:
+        run(command, source, environ | {"GOTOOLCHAIN": "auto"}, timeout=GO_BUILD_S)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def minio_program() -> Path:
     """Return MinIO's server, built with Go from the modules that minio/go.sum pins; ServiceUnavailableError without Go.
 
     Takes about five minutes of processor time and 2 GB that are deleted afterwards; 110 MB stay.
     """
+    source = HERE / "minio"
+    made_from = [source / name for name in ("main.go", "go.mod", "go.sum")]
+    return once("minio", made_from, lambda folder: go_build(source, folder, ["."])) / "minio"
 
-    def install(folder: Path) -> None:
-        go = go_program()
-        if go is None:
-            raise ServiceUnavailableError("no go: install Go 1.25 or newer, which builds MinIO")
-        for name in ("main.go", "go.mod", "go.sum"):
-            shutil.copy(HERE / "minio" / name, folder)
-        scratch = folder / "scratch"
-        environ = {**os.environ, "GOPATH": str(scratch / "path"), "GOCACHE": str(scratch / "cache"), "CGO_ENABLED": "0"}
-        environ |= {"GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false", "GOWORK": "off"}
-        try:
-            run([go, "build", "-trimpath", "-ldflags=-s -w", "-o", "minio", "."], folder, environ, timeout=2400)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
-    return once("minio", [HERE / "minio" / name for name in ("main.go", "go.mod", "go.sum")], install) / "minio"
+def kubernetes_programs() -> Path:
+    """Return the folder with `server` (etcd) and `kube-apiserver`, pinned by tests/k8s/tools/go.sum.
+
+    Takes about four minutes on two idle cores. ServiceUnavailableError without Go.
+    """
+    tools = HERE.parent / "k8s" / "tools"
+    major, minor, patch = KUBERNETES_VERSION
+    told = {"gitVersion": f"v{major}.{minor}.{patch}", "gitMajor": major, "gitMinor": minor}
+    flags = " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in told.items())
+    packages = ("go.etcd.io/etcd/server/v3", "k8s.io/kubernetes/cmd/kube-apiserver")
+    made_from = [tools / "go.mod", tools / "go.sum"]
+    return once("kubernetes", made_from, lambda folder: go_build(tools, folder, packages, flags))
 
 
 def keycloak_folder() -> Path:
@@ -160,6 +188,7 @@ def main(names: list[str]) -> None:
     ways: dict[str, Callable[[], Path]] = {
         "azurite": azurite_folder,
         "keycloak": keycloak_folder,
+        "kubernetes": kubernetes_programs,
         "minio": minio_program,
         "swift": swift_environment,
     }

@@ -9,9 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import signal
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ import requests
 
 from tests.services.installed import keycloak_folder
 from tests.services.process import Child, free_ports
+from tests.services.server import Server
 
 _TIMEOUT_S = 120
 _ROLES_FOR_THE_CLIENT = {
@@ -35,27 +33,15 @@ _ROLES_FOR_THE_CLIENT = {
 """By itself Keycloak tells roles in access tokens only, which are not the client's to read."""
 
 
-class Keycloak:
+class Keycloak(Server):
     """One server on a free port, its address on the loopback interface."""
 
     def __init__(self, folder: Path) -> None:
         """Prepare (not start) a server whose log lies in `folder`."""
-        self.folder, self._password = folder, secrets.token_hex(16)
+        super().__init__(folder)
+        self._password = secrets.token_hex(16)
         self.port, self._management = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
-        self._child: Child | None = None
-
-    @classmethod
-    @contextlib.contextmanager
-    def running(cls) -> Iterator[Keycloak]:
-        """Run a server."""
-        with tempfile.TemporaryDirectory(prefix="mma-keycloak-", ignore_cleanup_errors=True) as folder:
-            server = cls(Path(folder))
-            server.start()
-            try:
-                yield server
-            finally:
-                server.stop()
 
     def start(self) -> None:
         """Start and wait until it answers; about 40 s of processor time."""
@@ -71,12 +57,6 @@ class Keycloak:
         }
         self._child = Child("Keycloak", command, self.folder / "keycloak.log", env=environ)
         self._child.wait_ready(self._ready, timeout=400)
-
-    def stop(self) -> None:
-        """End the server."""
-        if self._child is not None:
-            self._child.end(signal.SIGKILL)
-            self._child = None
 
     def make_realm(self, name: str, client: str, secret: str, redirect: str, roles: list[str]) -> None:
         """Make a realm with one client that may send its users back to `redirect`, and realm roles."""

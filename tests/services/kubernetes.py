@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-import shutil
 import ssl
 import tempfile
 import urllib.request
@@ -20,37 +19,8 @@ from typing import Any
 
 import yaml
 
-from tests.services.installed import go_program, once, run
-from tests.services.process import Child, ServiceUnavailableError, free_ports
-
-TOOLS = Path(__file__).parents[1] / "k8s" / "tools"
-PACKAGES = ("go.etcd.io/etcd/server/v3", "k8s.io/kubernetes/cmd/kube-apiserver")
-#: What the server says it is: a release build is told so, too.
-VERSION = ("1", "36", "3")
-#: Seconds for the build: four minutes on two idle cores, much more on a machine that has other work.
-BUILD_S = 2400
-
-
-def programs() -> Path:
-    """Folder with `server` (etcd) and `kube-apiserver`; ServiceUnavailableError where they cannot be built."""
-    compiler = go_program()
-    if compiler is None:
-        raise ServiceUnavailableError("no Go: install Go 1.21 or newer (it fetches the version it needs)")
-
-    def install(folder: Path) -> None:
-        # Compiled packages are of no use afterwards, and larger than the programs.
-        scratch = folder / "scratch"
-        environ = {**os.environ, "CGO_ENABLED": "0", "GOCACHE": str(scratch), "GOFLAGS": "-buildvcs=false -trimpath"}
-        environ |= {"GOTOOLCHAIN": "auto", "GOWORK": "off"}
-        told = {"gitVersion": f"v{'.'.join(VERSION)}", "gitMajor": VERSION[0], "gitMinor": VERSION[1]}
-        flags = " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in told.items())
-        command = [compiler, "build", "-mod=readonly", f"-ldflags=-s -w {flags}", "-o", f"{folder}/", *PACKAGES]
-        try:
-            run(command, TOOLS, environ, timeout=BUILD_S)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-    return once("kubernetes", [TOOLS / "go.mod", TOOLS / "go.sum"], install)
+from tests.services.installed import kubernetes_programs
+from tests.services.process import Child, free_ports
 
 
 class KubernetesApi:
@@ -68,7 +38,7 @@ class KubernetesApi:
     @contextlib.contextmanager
     def running(cls) -> Iterator[KubernetesApi]:
         """Run a server in a throw-away directory."""
-        built = programs()
+        built = kubernetes_programs()
         with tempfile.TemporaryDirectory(prefix="mma-k8s-") as directory:
             server = cls(Path(directory))
             try:

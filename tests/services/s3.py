@@ -5,63 +5,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 
 from tests.services.process import Child, free_ports, port_open
+from tests.services.server import Server
 
 REGION = "eu-west-1"
 _SET_UP_CALLS = 3
 _EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
-class S3Server:
-    """One server with one user who may do everything."""
+class S3Account(Server):
+    """A server with the interface of S3, and one account on it."""
 
-    def __init__(self, folder: Path) -> None:
-        """Prepare (not start) a server whose log lies in `folder`."""
-        self.folder = folder
+    def __init__(self, folder: Path, key: str, secret: str) -> None:
+        """Prepare (not start) a server with these keys."""
+        super().__init__(folder)
         (self.port,) = free_ports(1)
-        self._keys = {"aws_access_key_id": "setup", "aws_secret_access_key": "setup"}
-        self._child: Child | None = None
-
-    @classmethod
-    @contextlib.contextmanager
-    def running(cls) -> Iterator[S3Server]:
-        """Run a server."""
-        with tempfile.TemporaryDirectory(prefix="mma-s3-") as folder:
-            server = cls(Path(folder))
-            server.start()
-            try:
-                yield server
-            finally:
-                server.stop()
-
-    def start(self) -> None:
-        """Start, wait, and make the user; after these calls the server authenticates."""
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        environ = {**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": str(_SET_UP_CALLS)}
-        self._child = Child("moto", command, self.folder / "moto.log", env=environ)
-        self._child.wait_ready(lambda: port_open(self.port))
-        iam = boto3.client("iam", endpoint_url=f"http://127.0.0.1:{self.port}", region_name=REGION, **self._keys)
-        iam.create_user(UserName="listener")
-        iam.put_user_policy(UserName="listener", PolicyName="all", PolicyDocument=json.dumps(_EVERYTHING))
-        made = iam.create_access_key(UserName="listener")["AccessKey"]
-        self._keys = {"aws_access_key_id": made["AccessKeyId"], "aws_secret_access_key": made["SecretAccessKey"]}
-
-    def stop(self) -> None:
-        """End the server."""
-        if self._child is not None:
-            self._child.end(signal.SIGKILL)
-            self._child = None
+        self._keys = {"aws_access_key_id": key, "aws_secret_access_key": secret}
 
     def client(self) -> object:
         """A boto3 client, for what a test sees independently of the store."""
@@ -80,3 +46,23 @@ class S3Server:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         }
+
+
+class S3Server(S3Account):
+    """moto, with one user who may do everything."""
+
+    def __init__(self, folder: Path) -> None:
+        """Prepare (not start) a server whose log lies in `folder`."""
+        super().__init__(folder, "setup", "setup")
+
+    def start(self) -> None:
+        """Start, wait, and make the user; after these calls the server authenticates."""
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        environ = {**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": str(_SET_UP_CALLS)}
+        self._child = Child("moto", command, self.folder / "moto.log", env=environ)
+        self._child.wait_ready(lambda: port_open(self.port))
+        iam = boto3.client("iam", endpoint_url=f"http://127.0.0.1:{self.port}", region_name=REGION, **self._keys)
+        iam.create_user(UserName="listener")
+        iam.put_user_policy(UserName="listener", PolicyName="all", PolicyDocument=json.dumps(_EVERYTHING))
+        made = iam.create_access_key(UserName="listener")["AccessKey"]
+        self._keys = {"aws_access_key_id": made["AccessKeyId"], "aws_secret_access_key": made["SecretAccessKey"]}

@@ -20,8 +20,9 @@ from mma_pipeline.adapters.publishing.config import load
 from mma_pipeline.adapters.publishing.decision import enqueue_candidate
 from mma_pipeline.defs.candidates import CandidateSource
 from mma_pipeline.defs.photometry import candidate_nights
-from mma_pipeline.defs.product import OWNERS, RETRY
+from mma_pipeline.defs.product_asset import OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.shown import picture
 from mma_pipeline.notices.derived import CandidateScore, DerivedAlert, DerivedKind
 
 GROUP = "candidate"
@@ -107,7 +108,6 @@ def light_curve_plot(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
 ) -> dg.MaterializeResult[Any]:
     """Draw the measurements up to this night."""
-    from mma_pipeline.defs.product import picture
     from mma_pipeline.science.kilonova.by_night import nightly_scores
     from mma_pipeline.science.kilonova.measured import light_curve
     from mma_pipeline.science.kilonova.model import packaged

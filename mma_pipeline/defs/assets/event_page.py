@@ -15,10 +15,11 @@ import dagster as dg
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.defs.assets.version_difference import version_difference
+from mma_pipeline.defs.making import made_again
 from mma_pipeline.defs.order import map_before, retraction_of, version_before
 from mma_pipeline.defs.page.write import WrittenPage, write_event_page
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.product import BATCH, OWNERS, RETRY, made_again
+from mma_pipeline.defs.product_asset import BATCH, OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.defs.source import Source
 from mma_pipeline.notices.key import EventVersion

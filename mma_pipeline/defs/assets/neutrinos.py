@@ -25,7 +25,7 @@ import dagster as dg
 from mma_pipeline.adapters.notice_schemas import ICECUBE, schema_drift
 from mma_pipeline.defs.candidates import skymap_of
 from mma_pipeline.defs.neutrinos import Counterpart, counterpart
-from mma_pipeline.defs.product import NEEDS_NEUTRINO_NOTICE, CheckSpec, FileSpec, Made, Product, own_file
+from mma_pipeline.defs.product import NEEDS_NEUTRINO_NOTICE, CheckSpec, FileSpec, Made, Product, own_file, schema_check
 from mma_pipeline.defs.source import Source
 from mma_pipeline.notices.fields import decode_json
 
@@ -106,13 +106,7 @@ neutrino_notice = Product(
     make=_make_notice,
     need=NEEDS_NEUTRINO_NOTICE,
     checks=(
-        CheckSpec(
-            "notice_follows_schema",
-            "The notice is as the published schema leads us to expect; drift is shown here and stops nothing.",
-            lambda figures: not figures["schema_drift"],
-            shows=("schema_drift",),
-            severity=dg.AssetCheckSeverity.WARN,
-        ),
+        schema_check("notice_follows_schema", "The notice is as the published schema leads us to expect"),
         CheckSpec(
             "no_neutrino_lost",
             "As many neutrinos were read as the notice says it lists.",

@@ -13,7 +13,7 @@ import dagster as dg
 
 from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, WEBHOOK
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.product import OWNERS, PERMANENT
+from mma_pipeline.defs.product_asset import OWNERS, PERMANENT
 from mma_pipeline.defs.products import PRODUCTS
 from mma_pipeline.defs.publication import (
     ASSETS,

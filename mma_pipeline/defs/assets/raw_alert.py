@@ -10,11 +10,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import dagster as dg
-
 from mma_pipeline.adapters.avro import MAGIC
 from mma_pipeline.adapters.notice_schemas import LVK, schema_drift
-from mma_pipeline.defs.product import NEEDS_ALERT, CheckSpec, Made, Product, site_file
+from mma_pipeline.defs.product import NEEDS_ALERT, Made, Product, schema_check, site_file
 from mma_pipeline.defs.source import Source
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.fields import decode_json
@@ -41,13 +39,5 @@ raw_alert = Product(
     inputs=lambda source: [source.origin.sha256, source.record.version.label],
     make=_make,
     need=NEEDS_ALERT,
-    checks=(
-        CheckSpec(
-            "follows_published_schema",
-            "The notice follows igwn-gwalert-schema; drift is shown here and stops nothing.",
-            lambda figures: not figures["schema_drift"],
-            shows=("schema_drift",),
-            severity=dg.AssetCheckSeverity.WARN,
-        ),
-    ),
+    checks=(schema_check("follows_published_schema", "The notice follows igwn-gwalert-schema"),),
 )

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from mma_pipeline.defs.product import OWNERS
+from mma_pipeline.defs.product_asset import OWNERS
 
 gwalert_stream = dg.AssetSpec(
     "gwalert_stream",

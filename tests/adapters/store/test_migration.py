@@ -22,8 +22,7 @@ from mma_pipeline.adapters.store import Store
 from mma_pipeline.adapters.store.migration import Sample
 from tests.services.azurite import Azurite
 from tests.services.installed import go_program
-from tests.services.minio import Minio
-from tests.services.s3 import S3Server
+from tests.services.s3 import S3Account
 from tests.services.swift_cluster import SwiftCluster
 
 ROOT = Path(__file__).parents[3]
@@ -74,7 +73,7 @@ def everything(request: pytest.FixtureRequest, swift_cluster: SwiftCluster, azur
 
     S3 is MinIO, and moto's server where there is no Go to build MinIO.
     """
-    s3: Minio | S3Server = request.getfixturevalue("minio" if go_program() else "s3_server")
+    s3: S3Account = request.getfixturevalue("minio" if go_program() else "s3_server")
     name = f"m{uuid.uuid4().hex[:20]}"
     return {
         **s3.environ,

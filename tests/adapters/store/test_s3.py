@@ -14,7 +14,7 @@ from tests.services.fixtures import needs
 from tests.services.installed import go_program
 from tests.services.minio import Minio
 from tests.services.proxy import Proxy
-from tests.services.s3 import S3Server
+from tests.services.s3 import S3Account, S3Server
 from tests.services.swift_cluster import SwiftCluster
 
 # the first test of a run may have to install its server
@@ -25,7 +25,7 @@ class S3Contract(RemoteContract):
     """What the store must do on an S3 server that gives the fixture ``server``."""
 
     @pytest.fixture
-    def place(self, server: S3Server | Minio) -> Place:
+    def place(self, server: S3Account) -> Place:
         """A prefix of its own in a bucket."""
         client = server.client()
         if "stores" not in [b["Name"] for b in client.list_buckets()["Buckets"]]:  # type: ignore[attr-defined]
@@ -33,7 +33,7 @@ class S3Contract(RemoteContract):
             client.create_bucket(Bucket="stores", CreateBucketConfiguration=where)  # type: ignore[attr-defined]
         return Place(f"s3://stores/{uuid.uuid4().hex}", server.port, server.environ_at, ("AWS_SECRET_ACCESS_KEY",))
 
-    def test_large_object_is_multipart(self, place: Place, store: Store, server: S3Server | Minio) -> None:
+    def test_large_object_is_multipart(self, place: Place, store: Store, server: S3Account) -> None:
         """What is large goes in parts, and the server knows type and metadata as any client sees them."""
         store.put("x.json", b"n" * (20 << 20), metadata={"offset": "7"})
         seen = server.client().head_object(  # type: ignore[attr-defined]
@@ -42,7 +42,7 @@ class S3Contract(RemoteContract):
         assert seen["ETag"].endswith('-2"')
         assert (seen["ContentType"], seen["Metadata"]["offset"]) == ("application/json", "7")
 
-    def test_broken_upload_leaves_no_parts(self, place: Place, server: S3Server | Minio, proxy: Proxy) -> None:
+    def test_broken_upload_leaves_no_parts(self, place: Place, server: S3Account, proxy: Proxy) -> None:
         """The parts of an upload that was cut are removed: they would be paid for, and no listing shows them."""
         shaky = place.open(proxy.port, first_wait_s=0.05)
         proxy.break_next(1, after=10 << 20)
@@ -52,7 +52,7 @@ class S3Contract(RemoteContract):
         prefix = place.url.removeprefix("s3://stores/")
         assert [one["Key"] for one in left.get("Uploads", ()) if one["Key"].startswith(prefix)] == []
 
-    def test_written_by_others(self, place: Place, store: Store, server: S3Server | Minio) -> None:
+    def test_written_by_others(self, place: Place, store: Store, server: S3Account) -> None:
         """An object without our digest counts as unchanged if its MD5 agrees, and is written anew if not."""
         key = place.url.removeprefix("s3://stores/") + "/fit/a.json"
         server.client().put_object(Bucket="stores", Key=key, Body=b"{}")  # type: ignore[attr-defined]
@@ -60,7 +60,7 @@ class S3Contract(RemoteContract):
         assert store.get("fit/a.json") == b"{}"
         assert store.put("fit/a.json", b"[]").written
 
-    def test_missing_bucket(self, server: S3Server | Minio) -> None:
+    def test_missing_bucket(self, server: S3Account) -> None:
         """A bucket that is not there is said to be not there, and is not made unless asked for."""
         name = f"missing-{uuid.uuid4().hex}"
         with pytest.raises(PermanentError, match="does not exist"):

@@ -1,0 +1,125 @@
+"""How every product of a version becomes a Dagster asset with its checks."""
+
+# No postponed annotations here: Dagster reads the real types of an asset function's parameters.
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from mma_pipeline.adapters.errors import TransientError
+
+from .ingest import MAX_REASON
+from .making import Produced, metadata_of, produce
+from .partitions import alert_versions
+from .product import CheckSpec, Product
+from .resources import ArchiveResource, StoreResource
+from .shown import shown_value
+from .source import Source
+
+OWNERS = ["team:multi-messenger"]
+#: Partitions that one run of a backfill takes: a process per alert would spend its time starting.
+BATCH = 50
+#: A store or database that is away for a moment is tried again within the run; the run itself is retried later.
+RETRY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+#: Tag of a run whose step failed for good: Dagster then leaves out the retries that a crash or an outage gets.
+PERMANENT = {"dagster/retry_on_asset_or_op_failure": "false"}
+
+
+def product_asset(product: Product) -> dg.AssetsDefinition:
+    """The Dagster asset of a product."""
+
+    # A multi-asset of one: only there may an asset with checks yield nothing, as it must for a retraction.
+    @dg.multi_asset(
+        name=product.name,
+        specs=[
+            dg.AssetSpec(
+                product.name,
+                description=product.about,
+                deps=list(product.deps),
+                group_name=product.group,
+                kinds=set(product.kinds),
+                owners=OWNERS,
+                code_version=product.code_version,
+                skippable=True,
+            )
+        ],
+        can_subset=True,
+        partitions_def=alert_versions,
+        retry_policy=RETRY,
+        backfill_policy=dg.BackfillPolicy.multi_run(BATCH),
+        check_specs=[
+            dg.AssetCheckSpec(c.name, asset=product.name, description=c.description, blocking=c.blocking)
+            for c in product.checks
+        ],
+    )
+    def _asset(
+        context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        yield from _materialise(product, context, archive, store)
+
+    return _asset
+
+
+def _materialise(
+    product: Product, context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    opened, target = archive.open(), store.open()
+    done: list[Produced] = []
+    lacking = product.unconfigured()
+    told = False
+    failed: dict[str, Exception] = {}
+    keys = context.partition_keys
+    for key in keys:
+        source = Source(opened, target, key)
+        if not product.need.met(source.record):
+            context.log.info(f"{key} has no {product.name}: that needs {product.need.label}")
+            if len(keys) > 1:
+                # A batch is materialised as a whole, so the partition must say that there is nothing in it.
+                missing = {"applies": False, "reason": f"needs {product.need.label}"}
+                context.add_asset_metadata(missing, partition_key=key)
+            continue
+        if lacking is not None:
+            context.log.info(f"{key} has no {product.name}: {lacking}")
+            context.add_asset_metadata({"applies": False, "reason": lacking}, partition_key=key)
+            told = True
+            continue
+        try:
+            produced = produce(product, source)
+        except TransientError:
+            raise
+        except Exception as error:
+            context.log.exception(f"{key}: {product.name} could not be made")
+            failed[key] = error
+            continue
+        done.append(produced)
+        context.add_asset_metadata(metadata_of(product, source, produced), partition_key=key)
+    if failed:
+        # Trying the same again cannot help. The other versions of a batch have their files; the step says which has not.
+        context.instance.add_run_tags(context.run_id, PERMANENT)
+        reasons = "; ".join(f"{key}: {error}" for key, error in failed.items())
+        raise dg.Failure(f"{product.name} could not be made for {reasons}"[:MAX_REASON], allow_retries=False) from (
+            next(iter(failed.values()))
+        )
+    if done or told:
+        digests = hashlib.sha256("".join(r.sha256 for p in done for r in p.records).encode()).hexdigest()
+        yield dg.MaterializeResult(
+            asset_key=product.name,
+            data_version=dg.DataVersion(digests[:16]),
+            check_results=[_check(product, check, done) for check in product.checks],
+        )
+
+
+def _check(product: Product, check: CheckSpec, done: Sequence[Produced]) -> dg.AssetCheckResult:
+    results = [check.test(produced.figures) for produced in done]
+    last = done[-1].figures if done else {}
+    shown = {name: last[name] for name in check.shows if last.get(name) is not None}
+    return dg.AssetCheckResult(
+        passed=all(result is not False for result in results),
+        check_name=check.name,
+        asset_key=product.name,
+        severity=check.severity,
+        metadata={name: shown_value(value) for name, value in shown.items()}
+        | ({} if any(r is not None for r in results) else {"applies": False}),
+    )
