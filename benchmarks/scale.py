@@ -54,7 +54,7 @@ def fill(archive: Archive, instance: dg.DagsterInstance, count: int) -> None:
                         "headers": [],
                         "sha256": digest,
                         "received": at[n],
-                        "event_id": f"MS{n}",
+                        "event_id": event(n),
                     }
                     for n in numbers
                 ],
@@ -64,7 +64,7 @@ def fill(archive: Archive, instance: dg.DagsterInstance, count: int) -> None:
                 [
                     {
                         "partition_key": key(n),
-                        "event_id": f"MS{n}",
+                        "event_id": event(n),
                         "label": "Preliminary",
                         "number": 0,
                         "created": at[n],
@@ -81,9 +81,14 @@ def fill(archive: Archive, instance: dg.DagsterInstance, count: int) -> None:
         )
 
 
+def event(number: int) -> str:
+    """A mock event."""
+    return f"MS230518{''.join(chr(97 + number // 26**power % 26) for power in (3, 2, 1, 0))}"
+
+
 def key(number: int) -> str:
-    """A partition key of the usual length."""
-    return f"MS{number:08d}-Preliminary-20230518T133818-{number:010x}"
+    """Its version's partition key."""
+    return f"{event(number)}-Preliminary-20230518T133818-{number:010x}"
 
 
 def measure(count: int, folder: Path) -> dict[str, float]:

@@ -95,7 +95,9 @@ class Storm:
         self.faults: Counter[str] = Counter()
         self._bodies = bodies(self.chance, datetime(2023, 5, 18, tzinfo=UTC) + timedelta(days=seed % 300))
         self._producer = Producer(
-            kafka.client(**{"enable.idempotence": True, "linger.ms": 0, "message.max.bytes": 10_000_000})
+            kafka.client(
+                **{"enable.idempotence": True, "linger.ms": 0, "message.max.bytes": 10_000_000, "log_level": 0}
+            )
         )
         self._down_until: float | None = None
         self._blows: dict[str, Callable[[], object]] = {
