@@ -8,7 +8,7 @@ measurements came in.
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +37,23 @@ photometry_stream_asset = dg.AssetSpec(
 )
 
 
+def _asset_of_a_night(
+    kind: str, dep: dg.AssetsDefinition | dg.AssetSpec, description: str, *, optional: bool = False
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """What the assets of a candidate's night have in common; an `optional` one may find nothing to say."""
+    return dg.asset(
+        group_name=GROUP,
+        kinds={kind},
+        owners=OWNERS,
+        partitions_def=candidate_nights,
+        deps=[dep],
+        retry_policy=RETRY,
+        code_version=CODE_VERSION,
+        description=description,
+        output_required=not optional,
+    )
+
+
 def _lineage(source: CandidateSource) -> dict[str, Any]:
     """Where the measurements came from, for the UI."""
     ids = sorted({m.message_id for m in source.measurements})
@@ -54,16 +71,11 @@ def _key(source: CandidateSource, name: str) -> str:
     return event_key(source.key.event_id, f"candidates/{source.key.slug}/{source.key.night}/{name}")
 
 
-@dg.asset(
-    group_name=GROUP,
-    kinds={"python"},
-    owners=OWNERS,
-    partitions_def=candidate_nights,
-    deps=[photometry_stream_asset],
-    retry_policy=RETRY,
-    code_version=CODE_VERSION,
-    description="Probability of a kilonova: from the light curve alone, the sky factor, the prior and the posterior.",
-    output_required=False,
+@_asset_of_a_night(
+    "python",
+    photometry_stream_asset,
+    "Probability of a kilonova: from the light curve alone, the sky factor, the prior and the posterior.",
+    optional=True,
 )
 def kilonova_probability(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
@@ -94,15 +106,10 @@ def kilonova_probability(
     )
 
 
-@dg.asset(
-    group_name=GROUP,
-    kinds={"matplotlib"},
-    owners=OWNERS,
-    partitions_def=candidate_nights,
-    deps=[kilonova_probability],
-    retry_policy=RETRY,
-    code_version=CODE_VERSION,
-    description="Light curve by band, limits, the band in which kilonovae are expected, and the probability by night.",
+@_asset_of_a_night(
+    "matplotlib",
+    kilonova_probability,
+    "Light curve by band, limits, the band in which kilonovae are expected, and the probability by night.",
 )
 def light_curve_plot(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
@@ -130,15 +137,10 @@ def light_curve_plot(
     )
 
 
-@dg.asset(
-    group_name=GROUP,
-    kinds={"python"},
-    owners=OWNERS,
-    partitions_def=candidate_nights,
-    deps=[kilonova_probability],
-    retry_policy=RETRY,
-    code_version=CODE_VERSION,
-    description="All candidates of the event, the most probable first: a table here and `candidates.json` in the store.",
+@_asset_of_a_night(
+    "python",
+    kilonova_probability,
+    "All candidates of the event, the most probable first: a table here and `candidates.json` in the store.",
 )
 def ranked_candidates(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
@@ -174,16 +176,11 @@ def _table(ranked: list[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-@dg.asset(
-    group_name=GROUP,
-    kinds={"kafka"},
-    owners=OWNERS,
-    partitions_def=candidate_nights,
-    deps=[kilonova_probability],
-    retry_policy=RETRY,
-    code_version=CODE_VERSION,
-    description="The derived alert of the score, handed to the outbox of publication; nothing while data are insufficient.",
-    output_required=False,
+@_asset_of_a_night(
+    "kafka",
+    kilonova_probability,
+    "The derived alert of the score, handed to the outbox of publication; nothing while data are insufficient.",
+    optional=True,
 )
 def kilonova_alert(context: dg.AssetExecutionContext, archive: ArchiveResource) -> Iterator[dg.MaterializeResult[Any]]:
     """Write the score to the outbox of every destination that wants it."""
