@@ -20,7 +20,7 @@ OIDC: dict[str, Any] = {
     "webserver": {
         "oidc": {
             "enabled": True,
-            "image": "registry.example/oauth2-proxy:v7.6.0",
+            "image": "registry.example/oauth2-proxy:v7.15.3",
             "issuerUrl": "https://login.example",
             "redirectUrl": "https://alerts.example/oauth2/callback",
             "allowedGroups": ["observers"],

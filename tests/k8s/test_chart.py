@@ -175,7 +175,9 @@ def test_dagster_is_reached_through_the_login_only() -> None:
     web, proxy = only(manifests, "Deployment", "-webserver")["spec"]["template"]["spec"]["containers"]
     assert web["command"][:5] == ["dagster-webserver", "-h", "127.0.0.1", "-p", "3000"]
     assert "ports" not in web
-    assert {"--upstream=http://127.0.0.1:3000", "--allowed-group=observers"} <= set(proxy["args"])
+    assert {"--upstream=http://127.0.0.1:3000", "--allowed-group=observers", "--reverse-proxy=false"} <= set(
+        proxy["args"]
+    )
     assert not any(arg.startswith("--skip-auth") for arg in proxy["args"])
     assert secret_keys(proxy).keys() == {
         "OAUTH2_PROXY_CLIENT_ID",

@@ -108,3 +108,25 @@ def kubernetes_api() -> Iterator[object]:
 
     with needs("Kubernetes API server"), KubernetesApi.running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def login_provider() -> object:
+    """What runs an OpenID Connect provider (tests.services.login_provider.LoginProvider), as it is installed here."""
+    from tests.services.installed import oidc_provider_folder
+    from tests.services.login_provider import LoginProvider
+
+    with needs("oidc-provider"):
+        oidc_provider_folder()
+    return LoginProvider
+
+
+@pytest.fixture(scope="session")
+def oauth2_proxy() -> object:
+    """What runs oauth2-proxy (tests.services.oauth2_proxy.OAuth2Proxy), built here the first time."""
+    from tests.services.installed import oauth2_proxy_program
+    from tests.services.oauth2_proxy import OAuth2Proxy
+
+    with needs("oauth2-proxy"):
+        oauth2_proxy_program()
+    return OAuth2Proxy

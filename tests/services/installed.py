@@ -134,6 +134,30 @@ def kubernetes_programs() -> Path:
     return once("kubernetes", made_from, lambda folder: go_build(tools, folder, packages, flags))
 
 
+def oauth2_proxy_program() -> Path:
+    """Return oauth2-proxy, pinned by oauth2_proxy/go.sum; ServiceUnavailableError without Go. A minute on two idle cores."""
+    source = HERE / "oauth2_proxy"
+    package = "github.com/oauth2-proxy/oauth2-proxy/v7"
+    made_from = [source / "go.mod", source / "go.sum"]
+    return once("oauth2-proxy", made_from, lambda folder: go_build(source, folder, [package])) / "oauth2-proxy"
+
+
+def oidc_provider_folder() -> Path:
+    """Return a folder with tests/tom/node's OpenID Connect provider and its packages, beside each other as Node wants.
+
+    Raises ServiceUnavailableError without Node.js or npm.
+    """
+    source = HERE.parent / "tom" / "node"
+    made_from = [source / name for name in ("server.mjs", "package.json", "package-lock.json")]
+
+    def install(folder: Path) -> None:
+        for path in made_from:
+            shutil.copy(path, folder)
+        run([program("npm", "nodejs", "npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
+
+    return once("oidc-provider", made_from, install)
+
+
 def keycloak_folder() -> Path:
     """Return the folder that Keycloak was unpacked into (Maven, 176 MB) and made ready to start quickly.
 
@@ -190,6 +214,8 @@ def main(names: list[str]) -> None:
         "keycloak": keycloak_folder,
         "kubernetes": kubernetes_programs,
         "minio": minio_program,
+        "oauth2-proxy": oauth2_proxy_program,
+        "oidc-provider": oidc_provider_folder,
         "swift": swift_environment,
     }
     for name in names:

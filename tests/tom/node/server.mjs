@@ -21,6 +21,7 @@ server.listen(0, "127.0.0.1", () => {
       openid: ["sub"],
       email: ["email", "email_verified"],
       profile: ["given_name", "family_name", "preferred_username", "groups"],
+      groups: ["groups"],
     },
     cookies: { keys: ["only for tests"] },
     pkce: { required: () => true },
