@@ -1,9 +1,12 @@
-"""No credential lies in the tree."""
+"""No credential lies in the tree, and the image has the packages that the tests ran with."""
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -49,3 +52,25 @@ def test_the_image_installs_what_the_tests_ran_with() -> None:
     assert image.items() <= tested.items()
     assert {"dagster", "dagster-k8s", "dagster-celery", "dagster-webserver"} <= set(image)
     assert not {"pytest", "ruff", "moto", "helm-python-sdk"} & set(image)
+
+
+def test_the_image_has_every_package_that_is_imported() -> None:
+    """What the package imports, anywhere outside the TOM, is among the image's packages, not only among the tests'."""
+    named = set(re.findall(r"^([a-z0-9][a-z0-9._-]*)==", (ROOT / "constraints-run.txt").read_text(), re.MULTILINE))
+    owners = packages_distributions()
+    lacking = {
+        name
+        for path in (ROOT / "mma_pipeline").rglob("*.py")
+        if "tom" not in path.relative_to(ROOT / "mma_pipeline").parts
+        for name in imported(path)
+        if name not in sys.stdlib_module_names | {"mma_pipeline", "__future__"}
+        and not named & {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners.get(name, [])}
+    }
+    assert not lacking
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of all absolute imports of a file, those inside functions too."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    whole = {alias.name.split(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return whole | {str(n.module).split(".")[0] for n in nodes if isinstance(n, ast.ImportFrom) and not n.level}
