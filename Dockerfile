@@ -18,14 +18,18 @@ RUN for name in uv hatchling packaging pathspec pluggy trove-classifiers; do \
  && /tools/bin/uv pip install -q --no-cache --python /opt/mma/bin/python --require-hashes -r constraints-run.txt
 COPY pyproject.toml README.md ./
 COPY mma_pipeline ./mma_pipeline
-# The package as a wheel. The packages' own tests and headers stay behind; bytecode goes along, since nobody can write it
-# to a read-only root later.
+# The package as a wheel.
 RUN /tools/bin/pip wheel -q --no-deps --no-build-isolation --no-cache-dir -w dist . \
- && /tools/bin/uv pip install -q --no-cache --no-deps --python /opt/mma/bin/python dist/*.whl \
- && find /opt/mma -type d \( -name tests -o -path '*/pyarrow/include' -o -path '*/numpy/_core/include' \) \
-      ! -path '*/astropy/*' -prune -exec rm -rf {} + \
- && find /opt/mma -name '*.js.map' -delete \
- && /opt/mma/bin/python -m compileall -q -j 0 /opt/mma/lib > /dev/null || true
+ && /tools/bin/uv pip install -q --no-cache --no-deps --python /opt/mma/bin/python dist/*.whl
+# What nothing here reads stays behind: the packages' own tests, C sources and headers, source maps of the UI, Arrow's RPC
+# and S3 clients, AWS services beside S3 and its logins, the asynchronous Kubernetes client.
+RUN cd /opt/mma/lib/python3.11/site-packages \
+ && find . -type d -name tests ! -path ./astropy/tests -prune -exec rm -rf {} + \
+ && find . -type f \( -name '*.js.map' -o -name '*.pyx' -o -name '*.px[di]' -o -name '*.[cha]' -o -name '*.[ch]pp' \) -delete \
+ && find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name 's3*' ! -name sts ! -name 'sso*' ! -name signin -exec rm -rf {} + \
+ && rm -rf pyarrow/include pyarrow/*flight* pyarrow/*arrow_s3* pyarrow/_s3fs* kubernetes/aio
+# Bytecode goes along, since nobody can write it to a read-only root later.
+RUN /opt/mma/bin/python -m compileall -q -j 0 /opt/mma/lib > /dev/null || true
 RUN /opt/mma/bin/mma --version
 
 FROM ${BASE}
