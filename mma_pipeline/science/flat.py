@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mma_pipeline.science.distance import moments_to_parameters, parameters_to_moments
 from mma_pipeline.science.fitstable import gzip_bytes, write_table
 from mma_pipeline.science.pixels import SKY_DEG2
 from mma_pipeline.science.skymap import NO_DISTANCE, FloatArray, IntArray, SkyMap
@@ -81,9 +80,13 @@ def _merge_distances(
     pixel, group = np.unique(parent[known], return_inverse=True)
     if not len(pixel):
         return pixel, np.empty(0), np.empty(0), np.empty(0)
-    mean, std = parameters_to_moments(mu[known], sigma[known])
+    from ligo.skymap.distance import moments_to_parameters, parameters_to_moments
+
+    mean, std, _ = parameters_to_moments(mu[known], sigma[known])
     weight = prob[known]
     total = np.bincount(group, weight)
     first = np.bincount(group, weight * mean) / total
-    variance = np.bincount(group, weight * (std**2 + (mean - first[group]) ** 2)) / total
-    return pixel, *moments_to_parameters(first, np.sqrt(variance))
+    second = np.bincount(group, weight * (mean**2 + std**2)) / total
+    merged = moments_to_parameters(first, np.sqrt(np.maximum(second - first**2, 0.0)))
+    mu_of, sigma_of, norm_of = (np.asarray(values, dtype=np.float64) for values in merged)
+    return pixel, mu_of, sigma_of, norm_of

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mma_pipeline.science.distance import parameters_to_moments
 from mma_pipeline.science.pixels import (
     DEG2_PER_SR,
     ICRS_TO_GALACTIC,
@@ -173,14 +172,23 @@ def distance_moments(skymap: SkyMap) -> tuple[float, float] | None:
     """
     if skymap.distmu is None or skymap.distsigma is None:
         return None
+    from scipy.special import log_ndtr
+
     known = np.isfinite(skymap.distmu) & (skymap.prob > 0)
     prob, mu, sigma = skymap.prob[known], skymap.distmu[known], skymap.distsigma[known]
     if prob.sum() <= 0:
         return None
-    mean, std = parameters_to_moments(mu, sigma)
+    x = np.maximum(mu / sigma, -20.0)  # further out the recurrence loses its digits, and r² exp(-|x| r/σ) is exact
+    ratio = np.exp(-0.5 * x**2 - log_ndtr(x)) / np.sqrt(2 * np.pi)
+    moments = [np.ones_like(x), x + ratio]  # of z = r/σ, in units of the zeroth
+    for k in (2, 3, 4):
+        moments.append(x * moments[-1] + (k - 1) * moments[-2])
+    near = mu / sigma < -20.0
+    mean = np.where(near, 3 * sigma**2 / np.abs(mu), sigma * moments[3] / moments[2])
+    square = np.where(near, 12 * sigma**4 / mu**2, sigma**2 * moments[4] / moments[2])
     mean_all = float(np.average(mean, weights=prob))
-    variance = float(np.average(std**2 + (mean - mean_all) ** 2, weights=prob))
-    return mean_all, float(np.sqrt(variance))
+    variance = float(np.average(square, weights=prob)) - mean_all**2
+    return mean_all, float(np.sqrt(max(variance, 0.0)))
 
 
 def credible_volumes(skymap: SkyMap, levels: Sequence[float]) -> list[float] | None:

@@ -32,7 +32,7 @@ def _make(source: Source) -> Made:
 flat_skymap = Product(
     name="flat_skymap",
     about=__doc__ or "",
-    code_version="2",
+    code_version="1",
     kinds=frozenset({"fits", "gzip"}),
     deps=("skymap",),
     files=(site_file("flat_skymap", ".fits.gz", "application/gzip"),),

@@ -42,7 +42,7 @@ def _make(source: Source) -> Made:
 skymap_statistics = Product(
     name="skymap_statistics",
     about=__doc__ or "",
-    code_version="2",
+    code_version="1",
     kinds=frozenset({"numpy", "json"}),
     deps=("skymap",),
     files=(own_file("statistics", "statistics.json", "application/json"),),

@@ -148,7 +148,7 @@ def _overlap_fits(figures: Mapping[str, Any]) -> bool | None:
 version_difference = Product(
     name="version_difference",
     about=__doc__ or "",
-    code_version="2",
+    code_version="1",
     group="event",
     kinds=frozenset({"numpy", "json"}),
     # Not of the map: a retraction differs from what it retracts.
