@@ -143,25 +143,6 @@ def test_a_member_uses_dagster(door: Door, member: Visitor) -> None:
         assert json.loads(line.recv())["type"] == "connection_ack"
 
 
-def test_a_browser_shows_the_ui(door: Door) -> None:
-    """A real browser goes through the login to the page that it asked for, and shows the project's code on it."""
-    with needs("chromium"):
-        if (chromium := shutil.which("chromium") or shutil.which("chromium-browser")) is None:
-            raise ServiceUnavailableError("no chromium: install it from the distribution's packages")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER)
-        with contextlib.closing(browser):
-            page = browser.new_page()
-            page.set_default_timeout(PATIENCE_S * 1000)
-            page.goto(f"{door.url}/locations")
-            page.fill("input[name=login]", "vera")
-            page.fill("input[name=password]", "any")
-            page.click("button[type=submit]")
-            page.click("button:has-text('Continue')")
-            page.wait_for_url(f"{door.url}/**")
-            page.get_by_text("mma_pipeline").first.wait_for()
-
-
 def test_the_session_is_the_browsers_alone(member: Visitor) -> None:
     """Its cookie is for HTTPS, for this host, out of reach of scripts and of other sites' forms, and small enough."""
     cookie = member.session
@@ -242,3 +223,23 @@ def test_the_proxy_is_content_with_its_flags(door: Door, member: Visitor) -> Non
     assert {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN} == {door.proxy.port}
     for secret in [*door.proxy.secrets, member.session.value]:
         assert secret not in door.proxy.log
+
+
+def test_a_browser_shows_the_ui(door: Door) -> None:
+    """A real browser goes through the login to the page that it asked for, and shows the project's code on it."""
+    # The last test: what a closing browser still asked for must not be heard by the others.
+    with needs("chromium"):
+        if (chromium := shutil.which("chromium") or shutil.which("chromium-browser")) is None:
+            raise ServiceUnavailableError("no chromium: install it from the distribution's packages")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER)
+        with contextlib.closing(browser):
+            page = browser.new_page()
+            page.set_default_timeout(PATIENCE_S * 1000)
+            page.goto(f"{door.url}/locations")
+            page.fill("input[name=login]", "vera")
+            page.fill("input[name=password]", "any")
+            page.click("button[type=submit]")
+            page.click("button:has-text('Continue')")
+            page.wait_for_url(f"{door.url}/**")
+            page.get_by_text("mma_pipeline").first.wait_for()
