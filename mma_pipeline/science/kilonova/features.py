@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mma_pipeline.science.kilonova.bands import BANDS
+from mma_pipeline.science.kilonova.bands import BANDS, WAVELENGTH_UM
 from mma_pipeline.science.kilonova.lightcurve import N_BANDS, NIGHT_DAYS, Points
 from mma_pipeline.science.kilonova.nights import NightTable, night_numbers, night_table
 from mma_pipeline.science.skymap import FloatArray, IntArray
@@ -27,7 +27,8 @@ _GLOBAL = (
     "slope", "slope_err", "slope_snr", "power", "power_err", "chi2_line", "chi2_power", "recent_slope",
     "recent_slope_err", "t_first", "t_last", "span", "nights", "bands", "abs_mag_brightest", "modulus_err",
     "scatter_in_night", "best_slope_err", "limit_fade", "limit_fade_rate", "fade", "t_brightest", "steepest",
-    "shallowest", "rebrightening", "rebrightening_snr", "acceleration",
+    "shallowest", "rebrightening", "rebrightening_snr", "acceleration", "limit_rise_rate", "unseen_before",
+    "unseen_before_days", "sed_slope", "sed_slope_err", "sed_chi2",
 )  # fmt: skip
 
 FEATURE_NAMES: tuple[str, ...] = (
@@ -35,6 +36,8 @@ FEATURE_NAMES: tuple[str, ...] = (
     *(f"colour_{c}" for c in _COLOUR_NAMES),
     *(f"colour_err_{c}" for c in _COLOUR_NAMES),
     *(f"colour_rate_{c}" for c in _COLOUR_NAMES),
+    *(f"colour_above_{c}" for c in _COLOUR_NAMES),
+    *(f"colour_below_{c}" for c in _COLOUR_NAMES),
     *_GLOBAL,
 )
 
@@ -140,6 +143,66 @@ def _colours(n: NightTable) -> tuple[FloatArray, FloatArray, FloatArray]:
     return np.stack(value, 1), np.stack(error, 1), np.stack(rate, 1)
 
 
+def _colour_limits(p: Points, n: NightTable) -> tuple[FloatArray, FloatArray]:
+    """Colours that one band's limit allows beside the other's detection, mag, (S, pairs): redder than, bluer than.
+
+    Most candidates are found in one or two bands at first; that the others saw nothing in the same night is then
+    all that is known of the colour.
+    """
+    redder, bluer = (np.full((p.count, len(_COLOURS)), np.nan) for _ in range(2))
+    rows = np.flatnonzero(p.limit)
+    s, band = p.snapshot[rows], p.band[rows]
+    away = np.abs(n.t[s] - p.t[rows, None])
+    night = np.argmin(np.where(np.isfinite(away), away, np.inf), axis=1)
+    near = away[np.arange(len(rows)), night] < NIGHT_DAYS
+    for k, (a, b) in enumerate(_COLOURS):
+        for limited, seen, out, how, sign in ((a, b, redder, np.fmax, 1.0), (b, a, bluer, np.fmin, -1.0)):
+            use = near & (band == limited)
+            use &= n.gap[s, seen, night] == 0
+            how.at(out[:, k], s[use], sign * (p.mag[rows[use]] - n.mag[s[use], seen, night[use]]))
+    return redder, bluer
+
+
+def _spectrum(n: NightTable) -> FloatArray:
+    """Line through the bands of the last night with two of them, shape (S, 3).
+
+    Slope in mag per factor e in wavelength, its error, and the line's reduced chi-squared (from three bands on). It
+    says in one number what the pairs of bands say with the noise of two bands each.
+    """
+    near = n.gap <= _COLOUR_MATCH_DAYS
+    two = near.sum(1) >= 2
+    last = (n.nights_axis - 1 - np.argmax(two[:, ::-1], axis=1))[:, None, None]
+    mag, err, gap = (np.take_along_axis(v, last, axis=2)[:, :, 0] for v in (n.mag, n.err, n.gap))
+    used = np.take_along_axis(near, last, axis=2)[:, :, 0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        w = np.where(used, (err + 0.1 * gap) ** -2, 0.0)
+        x, y = np.log(WAVELENGTH_UM), np.where(used, mag, 0.0)
+        total = w.sum(1)
+        dx = x - ((w * x).sum(1) / total)[:, None]
+        dy = y - ((w * y).sum(1) / total)[:, None]
+        sxx = (w * dx**2).sum(1)
+        slope = (w * dx * dy).sum(1) / sxx
+        bands = used.sum(1)
+        chi2 = (w * (dy - slope[:, None] * dx) ** 2).sum(1) / (bands - 2)
+    out = np.stack([slope, sxx**-0.5, np.where(bands > 2, chi2, np.nan)], axis=1)
+    return np.where(two.any(1)[:, None], out, np.nan)
+
+
+def _unseen_before(p: Points, n: NightTable, first: FloatArray) -> FloatArray:
+    """What limits in any band before the first detection (days, (S,)) say, shape (S, 2).
+
+    Mag from the brightest band of the first night to the deepest such limit, and days since the last of them.
+    """
+    out = np.full((p.count, 2), np.nan)
+    rows = np.flatnonzero(p.limit)
+    rows = rows[p.t[rows] < first[p.snapshot[rows]]]
+    s = p.snapshot[rows]
+    brightest = _nan_reduce(np.where(n.gap[:, :, 0] == 0, n.mag[:, :, 0], np.nan), np.fmin)
+    np.fmax.at(out[:, 0], s, p.mag[rows] - brightest[s])
+    np.fmin.at(out[:, 1], s, first[s] - p.t[rows])
+    return out
+
+
 def _rebrightening(n: NightTable) -> tuple[FloatArray, FloatArray]:
     """Largest return towards brightness after having been fainter, in any band: mag and in units of its error, (S,).
 
@@ -166,6 +229,7 @@ def compute(p: Points) -> Features:
     recent, recent_err = _recent(n)
     limits = _limits(p, n)
     colour, colour_err, colour_rate = _colours(n)
+    redder, bluer = _colour_limits(p, n)
     with np.errstate(invalid="ignore", divide="ignore"):
         fade, rise = n.last_mag - n.bright_mag, n.first_mag - n.bright_mag
         abs_mag = n.last_mag - p.modulus[:, None]
@@ -183,6 +247,7 @@ def compute(p: Points) -> Features:
         best = _nan_reduce(line.err, np.fmin)
         back, back_snr = _rebrightening(n)
         first, last = _nan_reduce(n.first_t, np.fmin), _nan_reduce(n.last_t, np.fmax)
+        unseen = _unseen_before(p, n, first)
         overall = np.stack(
             [
                 line.common, line.common_err, line.common / line.common_err, power.common, power.common_err,
@@ -193,9 +258,10 @@ def compute(p: Points) -> Features:
                 n.scatter, best, _nan_reduce(limits[:, :, 0], np.fmax), _nan_reduce(limits[:, :, 1], np.fmax),
                 _nan_reduce(fade, np.fmax), n.bright_t[np.arange(p.count), band_of_peak],
                 _nan_reduce(line.slope, np.fmax), _nan_reduce(line.slope, np.fmin), back, back_snr,
-                recent_all - line.common,
+                recent_all - line.common, _nan_reduce(limits[:, :, 2], np.fmax), unseen[:, 0], unseen[:, 1],
+                *_spectrum(n).T,
             ],
             axis=1,
         )  # fmt: skip
-    matrix = np.concatenate([per_band, colour, colour_err, colour_rate, overall], axis=1)
+    matrix = np.concatenate([per_band, colour, colour_err, colour_rate, redder, bluer, overall], axis=1)
     return Features(matrix, n.nights, np.where(np.isfinite(best), best, np.inf))

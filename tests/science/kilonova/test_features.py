@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mma_pipeline.science.kilonova.bands import EXTINCTION
+from mma_pipeline.science.kilonova.bands import EXTINCTION, WAVELENGTH_UM
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES, compute
 from mma_pipeline.science.kilonova.lightcurve import ERROR_FLOOR, Event, LightCurve, prepare
 from mma_pipeline.science.kilonova.nights import night_numbers
@@ -56,6 +56,43 @@ def test_limits_bound_the_fade_and_the_rise():
     assert f["limit_fade_r"] == pytest.approx(2.0)
     assert f["limit_fade_rate_r"] == pytest.approx(1.0)
     assert f["limit_rise_rate_r"] == pytest.approx(3.0)
+
+
+def test_limits_bound_the_colour():
+    """A limit in the same night bounds the colour against a detected band from the red or the blue side."""
+    night = [(1.0, 22.0, np.nan, "g", True), (1.05, 20.5, 0.1, "r", False), (1.1, 21.0, np.nan, "i", True)]
+    f = features(night)
+    assert f["colour_above_g-r"] == pytest.approx(1.5)
+    assert f["colour_below_r-i"] == pytest.approx(-0.5)
+    assert np.isnan(f["colour_below_g-r"])
+    assert np.isnan(f["colour_above_g-i"])
+    later = features([(3.0, *night[0][1:]), night[1]])
+    assert np.isnan(later["colour_above_g-r"])
+
+
+def test_limits_before_the_first_detection_count_in_any_band():
+    """The deepest limit before the first detection is compared with the first night's brightest band."""
+    f = features(
+        [(0.5, 23.0, np.nan, "g", True), (0.8, 22.0, np.nan, "z", True), (1.5, 20.0, 0.1, "r", False),
+         (1.52, 19.5, 0.1, "i", False), (2.5, 24.0, np.nan, "g", True)]
+    )  # fmt: skip
+    assert f["unseen_before"] == pytest.approx(3.5)
+    assert f["unseen_before_days"] == pytest.approx(0.7)
+    assert np.isnan(features([(1.5, 20.0, 0.1, "r", False)])["unseen_before"])
+
+
+def test_spectrum_is_numpys_weighted_fit():
+    """The slope over the bands, its error and its chi-squared are those of numpy's weighted line."""
+    err = np.array([0.05, 0.1, 0.08, 0.2])
+    mag = 20 - 1.2 * np.log(WAVELENGTH_UM) + np.array([0.05, -0.02, 0.03, -0.1])
+    f = features([(1.0, m, e, b, False) for m, e, b in zip(mag, err, "griz", strict=True)])
+    sigma = np.hypot(err, ERROR_FLOOR)
+    fit, covariance = np.polyfit(np.log(WAVELENGTH_UM), mag, 1, w=1 / sigma, cov="unscaled")
+    residual = (mag - np.polyval(fit, np.log(WAVELENGTH_UM))) / sigma
+    assert f["sed_slope"] == pytest.approx(fit[0])
+    assert f["sed_slope_err"] == pytest.approx(covariance[0, 0] ** 0.5)
+    assert f["sed_chi2"] == pytest.approx(np.sum(residual**2) / 2)
+    assert np.isnan(features([(1.0, 20.0, 0.1, "r", False)])["sed_slope"])
 
 
 def test_extinction_is_removed():

@@ -29,8 +29,8 @@ KILONOVA, AFTERGLOW, OTHER = range(3)
 #: Contaminants and their shares among "other".
 CONTAMINANTS: Mapping[str, tuple[float, Contaminant]] = MappingProxyType(
     {
-        "Ia": (0.29, type_ia), "II": (0.12, type_ii), "IIn": (0.05, IIN), "IIb": (0.09, type_iib), "Ibc": (0.08, IBC),
-        "fast Ibc": (0.04, FAST_IBC), "SLSN": (0.04, SLSN), "TDE": (0.04, tde), "fast blue": (0.04, FBOT),
+        "Ia": (0.28, type_ia), "II": (0.12, type_ii), "IIn": (0.05, IIN), "IIb": (0.09, type_iib), "Ibc": (0.08, IBC),
+        "fast Ibc": (0.05, FAST_IBC), "SLSN": (0.04, SLSN), "TDE": (0.04, tde), "fast blue": (0.04, FBOT),
         "CV": (0.07, variables.cataclysmic), "flare": (0.03, variables.flare),
         "AGN": (0.06, variables.active_nucleus), "variable star": (0.02, variables.variable_star),
         "asteroid": (0.03, variables.asteroid),
