@@ -22,12 +22,16 @@ COPY mma_pipeline ./mma_pipeline
 RUN /tools/bin/pip wheel -q --no-deps --no-build-isolation --no-cache-dir -w dist . \
  && /tools/bin/uv pip install -q --no-cache --no-deps --python /opt/mma/bin/python dist/*.whl
 # What nothing here reads stays behind: the packages' own tests, C sources and headers, source maps of the UI, Arrow's RPC
-# and S3 clients, AWS services beside S3 and its logins, the asynchronous Kubernetes client.
+# and S3 clients, AWS services beside S3 and its logins, the asynchronous Kubernetes client, zarr, LALSuite beside its base
+# library (the only part that ligo.skymap's distances load).
 RUN cd /opt/mma/lib/python3.11/site-packages \
  && find . -type d -name tests ! -path ./astropy/tests -prune -exec rm -rf {} + \
  && find . -type f \( -name '*.js.map' -o -name '*.pyx' -o -name '*.px[di]' -o -name '*.[cha]' -o -name '*.[ch]pp' \) -delete \
  && find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name 's3*' ! -name sts ! -name 'sso*' ! -name signin -exec rm -rf {} + \
- && rm -rf pyarrow/include pyarrow/*flight* pyarrow/*arrow_s3* pyarrow/_s3fs* kubernetes/aio
+ && rm -rf pyarrow/include pyarrow/*flight* pyarrow/*arrow_s3* pyarrow/_s3fs* kubernetes/aio \
+      lalapps lalburst lalframe lalinference lalinspiral lalmetaio lalpulsar lalsimulation \
+ && find lalsuite.libs \( -name 'liblal*' -o -name 'libframel*' -o -name 'libmetaio*' \) ! -name 'liblal-*' ! -name 'liblalsupport-*' -delete \
+ && /tools/bin/uv pip uninstall -q --no-cache --python /opt/mma/bin/python zarr numcodecs
 # Bytecode goes along, since nobody can write it to a read-only root later.
 RUN /opt/mma/bin/python -m compileall -q -j 0 /opt/mma/lib > /dev/null || true
 RUN /opt/mma/bin/mma --version
