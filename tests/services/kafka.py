@@ -104,11 +104,12 @@ class KafkaBroker:
     # --- life ---------------------------------------------------------------------------------------------------
 
     def start(self, timeout: float = 90) -> None:
-        """Start (or start again) and wait until the broker answers."""
+        """Start (or start again) and wait until the broker answers and coordinates consumer groups."""
         if not (self.directory / "data" / "meta.properties").exists():
             self._format()
         self._child = Child("Kafka", self._java("kafka.Kafka", str(self._properties)), self.log)
         self._child.wait_ready(self._answers, timeout)
+        self._child.wait_ready(self._coordinates, timeout)
 
     def stop(self) -> None:
         """End the broker as an operator would."""
@@ -236,6 +237,16 @@ class KafkaBroker:
         except KafkaException:
             return False
 
+    def _coordinates(self) -> bool:
+        """Whether groups are told their offsets: the topic of offsets is made when the first group asks."""
+        consumer = Consumer(self.client(**{"group.id": "first", "log_level": 0}))
+        try:
+            return bool(consumer.committed([TopicPartition("none", 0)], timeout=5))
+        except KafkaException:
+            return False
+        finally:
+            consumer.close()
+
     def _wait_partitions(self, topic: str, partitions: int) -> None:
         admin = self.admin()
 
@@ -284,7 +295,7 @@ class KafkaBroker:
             "listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config": scram,
             "log.dirs": self.directory / "data",
             "num.partitions": 1,
-            "offsets.topic.num.partitions": 4,
+            "offsets.topic.num.partitions": 1,
             "offsets.topic.replication.factor": 1,
             "transaction.state.log.num.partitions": 4,
             "transaction.state.log.replication.factor": 1,
