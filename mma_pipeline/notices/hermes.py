@@ -18,6 +18,7 @@ from .measurement import (
     complete,
     each,
     error_of,
+    foreign_redshift,
     number_of,
     rows_of,
 )
@@ -27,27 +28,43 @@ from .times import mjd_of
 def parse_hermes(record: Mapping[str, Any]) -> PhotometryNotice:
     """Measurements of a decoded Hermes message; raises NoticeError where nothing in it can be used."""
     data = record["data"]
-    targets = {}
+    targets: dict[str, Mapping[str, Any]] = {}
+    redshifts: dict[str, float | None] = {}
+    unread: list[str] = []
     for target in rows_of(data.get("targets"), "data.targets"):
         if isinstance(target, Mapping) and isinstance(target.get("name"), str):
-            targets[target["name"]] = target
+            name = target["name"]
+            targets[name] = target
+            try:
+                redshifts[name] = _redshift(target)
+            except NoticeError as problem:
+                # Its magnitudes are as good without one.
+                unread.append(f"target {name[:40]!r}: {problem}")
     event_id = data.get("event_id")
     rows = rows_of(data.get("photometry"), "data.photometry")
-    found, skipped = each(rows, "photometry", lambda row: _row(row, targets))
+    found, skipped = each(rows, "photometry", lambda row: _row(row, targets, redshifts))
     try:
         event = check_event_id(event_id)
     except NoticeError:
         # Hermes puts any name of an event there, such as "GRB 230409B".
         event = None
-    return complete(found, skipped, "hermes", event)
+    return complete(found, [*skipped, *unread], "hermes", event)
 
 
-def _row(row: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> Measurement:
+def _redshift(target: Mapping[str, Any]) -> float | None:
+    """The target's redshift, else its host's; raises NoticeError for one that is none."""
+    own = foreign_redshift(target.get("redshift"), "redshift")
+    return foreign_redshift(target.get("host_redshift"), "host_redshift") if own is None else own
+
+
+def _row(
+    row: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]], redshifts: Mapping[str, float | None]
+) -> Measurement:
     name = row.get("target_name")
     target = targets.get(name) if isinstance(name, str) else None
-    if target is None:
+    if target is None or not isinstance(name, str):
         raise NoticeError(f"target {str(name)[:40]!r} is not among data.targets")
-    candidate = candidate_of(target.get("name"), target.get("ra"), target.get("dec"))
+    candidate = candidate_of(name, target.get("ra"), target.get("dec"), redshift=redshifts.get(name))
     brightness, limit = row.get("brightness"), row.get("limiting_brightness")
     upper = brightness in (None, "")
     value = number_of(limit if upper else brightness, "limiting_brightness" if upper else "brightness")

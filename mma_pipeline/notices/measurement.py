@@ -16,6 +16,7 @@ _BAND = re.compile(r"[^\x00-\x1f\x7f]{1,32}")
 #: 1900 to 2132; a time outside is in another unit (JD, Unix seconds).
 _MJD_RANGE = (15020.0, 100000.0)
 _MAX_MEASUREMENTS = 20_000
+_MAX_REDSHIFT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Candidate:
     """Declination ICRS, deg."""
     ebv: float | None = None
     """Galactic E(B-V), mag; None where the source does not say."""
+    redshift: float | None = None
+    """Heliocentric redshift of the candidate or its host; None where the source does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,9 @@ def complete(
     return PhotometryNotice(tuple(found), schema, event_id, simulated, tuple(skipped))
 
 
-def candidate_of(name: object, ra: object, dec: object, ebv: float | None = None) -> Candidate:
+def candidate_of(
+    name: object, ra: object, dec: object, ebv: float | None = None, redshift: float | None = None
+) -> Candidate:
     """Checked name and position (deg, or sexagesimal text); raises NoticeError."""
     checked = check_name(name)
     longitude, latitude = angle(ra, "ra", hours=True), angle(dec, "dec", hours=False)
@@ -88,7 +93,7 @@ def candidate_of(name: object, ra: object, dec: object, ebv: float | None = None
         raise NoticeError(f"ra is {longitude:g}, outside 0 to 360 degrees")
     if not -90 <= latitude <= 90:
         raise NoticeError(f"dec is {latitude:g}, outside -90 to 90 degrees")
-    return Candidate(checked, longitude % 360.0, latitude, ebv)
+    return Candidate(checked, longitude % 360.0, latitude, ebv, redshift)
 
 
 def ebv_of(head: Mapping[str, Any]) -> float | None:
@@ -97,6 +102,31 @@ def ebv_of(head: Mapping[str, Any]) -> float | None:
     if value is not None and not 0 <= value <= 20:
         raise NoticeError(f"candidate.ebv is {value:g}, not a colour excess in mag")
     return value
+
+
+def redshift_of(head: Mapping[str, Any]) -> float | None:
+    """Redshift at the key `redshift`, None where absent; raises NoticeError."""
+    return None if head.get("redshift") is None else checked_redshift(head["redshift"], "candidate.redshift")
+
+
+def checked_redshift(value: object, name: str) -> float:
+    """A redshift from which a distance follows, above 0 and at most 10; raises NoticeError."""
+    redshift = finite(value, name)
+    if not 0 < redshift <= _MAX_REDSHIFT:
+        raise NoticeError(f"{name} is {redshift:g}, not a redshift above 0 and at most {_MAX_REDSHIFT:g}: leave it out")
+    return redshift
+
+
+def foreign_redshift(value: object, name: str) -> float | None:
+    """A redshift as other sources write it, also as text; raises NoticeError for text that is no number, or above 10.
+
+    None where absent, and for zero and below: sources write that for "unknown", or for an object of the Milky Way or
+    the Local Group, and no distance follows from it.
+    """
+    if value in (None, ""):
+        return None
+    number = number_of(value, name)
+    return checked_redshift(number, name) if number > 0 else None
 
 
 def checked_mjd(value: object, name: str) -> float:

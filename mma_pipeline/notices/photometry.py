@@ -30,6 +30,7 @@ from .measurement import (
     each,
     ebv_of,
     error_of,
+    redshift_of,
     rows_of,
 )
 
@@ -77,7 +78,7 @@ def _ours(record: Mapping[str, Any]) -> PhotometryNotice:
     head = record.get("candidate")
     if not isinstance(head, Mapping):
         raise NoticeError(f"candidate is a {kind_of(head)} where an object belongs")
-    candidate = candidate_of(head.get("name"), head.get("ra"), head.get("dec"), ebv_of(head))
+    candidate = candidate_of(head.get("name"), head.get("ra"), head.get("dec"), ebv_of(head), redshift_of(head))
     rows = rows_of(record.get("measurements"), "measurements")
     event_id = record.get("event_id")
     found, skipped = each(rows, "measurement", lambda row: _our_row(candidate, row))
@@ -117,7 +118,7 @@ def encode(measurements: Sequence[Measurement], *, event_id: str | None = None, 
     if len({m.candidate.name for m in measurements}) != 1:
         raise ValueError("one message carries the measurements of one candidate")
     c = measurements[0].candidate
-    head = {"name": c.name, "ra": c.ra, "dec": c.dec, "ebv": c.ebv}
+    head = {"name": c.name, "ra": c.ra, "dec": c.dec, "ebv": c.ebv, "redshift": c.redshift}
     rows = [
         {
             "mjd": m.mjd, "band": m.band, "limit" if m.upper_limit else "magnitude": m.magnitude, "error": m.error,

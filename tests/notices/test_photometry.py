@@ -1,6 +1,7 @@
 """Photometry messages: what is read, what is refused and with which words."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,51 @@ def test_both_formats_round_trip():
     assert (again.mjd, again.magnitude) == (rows[0].mjd, rows[0].magnitude)
     with pytest.raises(ValueError, match="no upper limits"):
         encode_source_v1(rows[1])
+
+
+def test_redshift_travels_in_our_message():
+    """A redshift comes back as sent; where there is none, the message has no such key."""
+    row = Measurement(HERE, 57983.0, "i", 17.48, 0.025)
+    assert b"redshift" not in encode([row])
+    assert parse(encode([row])).measurements[0].candidate.redshift is None
+    known = replace(row, candidate=replace(HERE, redshift=0.009727))
+    assert json.loads(encode([known]))["candidate"]["redshift"] == 0.009727
+    assert parse(encode([known])).measurements == (known,)
+
+
+@pytest.mark.parametrize("redshift", ["0", "-0.001", "11", '"0.01"', "true", "[0.01]", "1e400"])
+def test_impossible_redshift_is_refused(redshift):
+    """Our own message with a redshift that is none, zero, below or above 10 has one error that names it."""
+    text = (
+        '{"schema":"mma.photometry/1.0","candidate":{"name":"a","ra":1,"dec":1,"redshift":%s},'
+        '"measurements":[{"mjd":60000,"band":"r","magnitude":20}]}'
+    )
+    with pytest.raises(NoticeError, match=r"candidate\.redshift"):
+        parse((text % redshift).encode())
+
+
+@pytest.mark.parametrize(
+    ("target", "redshift", "problems"),
+    [
+        ({}, None, 0), ({"redshift": 0.0098}, 0.0098, 0), ({"redshift": "0.0098"}, 0.0098, 0), ({"redshift": None}, None, 0),
+        ({"host_redshift": 0.02}, 0.02, 0), ({"redshift": 0.01, "host_redshift": 0.02}, 0.01, 0),
+        ({"redshift": 0.0, "host_redshift": 0.02}, 0.02, 0), ({"redshift": -0.001}, None, 0),
+        ({"redshift": "near"}, None, 1), ({"redshift": 60}, None, 1),
+    ],
+)  # fmt: skip
+def test_redshift_of_a_hermes_target(target, redshift, problems):
+    """The target's redshift, else its host's; zero and below say nothing; one that is none is reported, no more."""
+    message = {
+        "title": "t",
+        "data": {
+            "targets": [{"name": "X", "ra": "197.45", "dec": "-23.38", **target}],
+            "photometry": [{"target_name": "X", "date_obs": "2017-08-18T00:00:00", "bandpass": "r", "brightness": 20,
+                            "brightness_unit": "AB mag"}],
+        },
+    }  # fmt: skip
+    notice = parse(json.dumps(message).encode())
+    assert [m.candidate.redshift for m in notice.measurements] == [redshift]
+    assert len(notice.skipped) == problems
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real Hermes message of ../shared is not here")
