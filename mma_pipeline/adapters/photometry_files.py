@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.measurement import Candidate, Measurement, check_name
+from mma_pipeline.notices.measurement import Candidate, Measurement, check_name, checked_redshift, foreign_redshift
 from mma_pipeline.notices.photometry import parse
 from mma_pipeline.notices.positions import angle
 from mma_pipeline.notices.times import mjd_of
@@ -33,6 +33,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "ra": ("ra", "raj2000", "ra_deg"),
     "dec": ("dec", "dej2000", "dec_deg"),
     "ebv": ("ebv", "e(b-v)"),
+    # Not "z", which is a band's name too.
+    "redshift": ("redshift", "host_redshift"),
 }
 _REQUIRED = ("time", "magnitude", "band")
 
@@ -62,6 +64,8 @@ class Defaults:
     """Declination ICRS, deg."""
     ebv: float | None = None
     """Galactic E(B-V), mag."""
+    redshift: float | None = None
+    """Heliocentric redshift of the candidate or its host, above 0."""
 
 
 def read_photometry(
@@ -70,13 +74,15 @@ def read_photometry(
     """Read a file by its content: JSON (Open Astronomy Catalog or a message of ours) or a table.
 
     `mapping` goes from our field (a key of COLUMNS) to the column's name. Raises NoticeError where the file cannot
-    be read, a needed column is missing or no row can be used.
+    be read, a needed column is missing, no row can be used or the default redshift is none.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise NoticeError(f"{path} cannot be read: {error.strerror}") from error
     given = defaults or Defaults()
+    if given.redshift is not None:
+        checked_redshift(given.redshift, "redshift")
     event_id, simulated = None, False
     if data.lstrip()[:1] == b"{":
         found, skipped, event_id, simulated = _json(data, given)
@@ -124,7 +130,29 @@ def _first(entry: Mapping[str, Any], key: str) -> Any:
 
 def _catalog_candidate(name: str, entry: Mapping[str, Any], defaults: Defaults) -> Candidate:
     ra, dec, ebv = _first(entry, "ra"), _first(entry, "dec"), _first(entry, "ebv")
-    return _candidate(name, ra, dec, ebv, defaults)
+    return _candidate(name, ra, dec, ebv, _catalog_redshift(entry), defaults)
+
+
+def _catalog_redshift(entry: Mapping[str, Any]) -> float | None:
+    """The first usable redshift: the catalog lists several kinds, its preferred one first.
+
+    One in the frame of the microwave background counts only where there is no other. Limits, photometric redshifts and
+    those of a cluster say less of the distance than a host's peculiar velocity allows.
+    """
+    values = entry.get("redshift")
+    usable: list[tuple[bool, float]] = []
+    for one in values if isinstance(values, list) else []:
+        if not isinstance(one, Mapping) or one.get("upperlimit") or one.get("lowerlimit"):
+            continue
+        kind = str(one.get("kind", "")).lower()
+        try:
+            redshift = foreign_redshift(one.get("value"), "redshift")
+        except NoticeError:
+            # The catalog holds whatever was published; the next value may do.
+            continue
+        if redshift is not None and "photometric" not in kind and "cluster" not in kind:
+            usable.append(("cmb" in kind, redshift))
+    return min(usable, key=lambda found: found[0])[1] if usable else None
 
 
 def _catalog_row(candidate: Candidate, row: Any) -> Measurement:
@@ -160,7 +188,14 @@ def _table(
         cell = {field: row[i].strip() for field, i in columns.items() if i < len(row)}
         try:
             name = cell.get("candidate") or defaults.candidate or stem
-            candidate = _candidate(name, cell.get("ra"), cell.get("dec"), cell.get("ebv"), defaults)
+            candidate = _candidate(
+                name,
+                cell.get("ra"),
+                cell.get("dec"),
+                cell.get("ebv"),
+                foreign_redshift(_optional(cell.get("redshift"), "redshift"), "redshift"),
+                defaults,
+            )
             found.append(
                 _measurement(
                     candidate,
@@ -212,7 +247,7 @@ def _columns(header: Sequence[str], mapping: Mapping[str, str]) -> dict[str, int
     return out
 
 
-def _candidate(name: Any, ra: Any, dec: Any, ebv: Any, defaults: Defaults) -> Candidate:
+def _candidate(name: Any, ra: Any, dec: Any, ebv: Any, redshift: float | None, defaults: Defaults) -> Candidate:
     ra = defaults.ra if ra in (None, "") else ra
     dec = defaults.dec if dec in (None, "") else dec
     if ra is None or dec is None:
@@ -220,7 +255,7 @@ def _candidate(name: Any, ra: Any, dec: Any, ebv: Any, defaults: Defaults) -> Ca
     excess = _optional(ebv, "ebv")
     return Candidate(
         check_name(name), angle(ra, "ra", hours=True) % 360.0, angle(dec, "dec", hours=False),
-        defaults.ebv if excess is None else excess,
+        defaults.ebv if excess is None else excess, defaults.redshift if redshift is None else redshift,
     )  # fmt: skip
 
 

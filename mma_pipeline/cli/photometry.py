@@ -17,7 +17,7 @@ class MessageFormat(StrEnum):
     """Which source message is sent."""
 
     MMA = "mma"
-    """Ours: limits, telescope, extinction."""
+    """Ours: limits, telescope, extinction, redshift."""
     V1 = "v1"
     """The SCiMMA demo's: detections only."""
 
@@ -41,6 +41,9 @@ def publish_photometry(
     ra: Annotated[float | None, typer.Option(help="Right ascension, deg, where the file has none.")] = None,
     dec: Annotated[float | None, typer.Option(help="Declination, deg, where the file has none.")] = None,
     ebv: Annotated[float | None, typer.Option(help="Galactic E(B-V), mag, where the file has none.")] = None,
+    redshift: Annotated[
+        float | None, typer.Option(help="Redshift of the candidate or its host, where the file has none.")
+    ] = None,
     simulated: Annotated[bool, typer.Option("--simulated", help="Label the messages as simulated.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,7 +59,8 @@ def publish_photometry(
     )
 
     with clear_errors():
-        held = read_photometry(file, mapping=mapping_of(column), defaults=Defaults(candidate, ra, dec, ebv))
+        defaults = Defaults(candidate, ra, dec, ebv, redshift)
+        held = read_photometry(file, mapping=mapping_of(column), defaults=defaults)
     v1 = message_format is MessageFormat.V1
     rows = sorted((m for m in held.measurements if not (v1 and m.upper_limit)), key=lambda m: m.mjd)
     if not rows:

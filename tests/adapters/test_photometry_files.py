@@ -1,6 +1,7 @@
 """Files of photometry: the Open Astronomy Catalog, tables with and without a mapping, our messages."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,43 @@ def test_open_astronomy_catalog(tmp_path):
     assert (limit.mjd, limit.upper_limit, limit.error) == (pytest.approx(57970.2), True, None)
     assert (point.candidate.ra, point.candidate.ebv, point.telescope) == (pytest.approx(197.450375), 0.105, "CTIO")
     assert len(held.skipped) == 2
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        ([{"value": "0.009727", "source": "1"}], 0.009727), ([], None), (None, None), ("0.01", None), (["0.01"], None),
+        ([{"value": "0.045", "kind": "heliocentric"}, {"value": "0.043", "kind": "host"}], 0.045),
+        ([{"value": "0.046", "kind": "cmb"}, {"value": "0.043", "kind": "host"}], 0.043), ([{"value": "0.046", "kind": "cmb"}], 0.046),
+        ([{"value": "0.3", "kind": "photometric"}, {"value": "0.05"}], 0.05), ([{"value": "0.02", "kind": "cluster"}], None),
+        ([{"value": "0.3", "upperlimit": True}], None), ([{"value": "-0.001"}, {"value": "0"}], None),
+        ([{"value": "far"}, {"value": "70"}, {"value": ["0.1"]}, {"value": "0.2"}], 0.2),
+    ],
+)  # fmt: skip
+def test_redshift_of_the_catalog(tmp_path, listed, expected):
+    """Of the catalog's redshifts the first from which a distance follows counts; whatever else is there stops nothing."""
+    row = {"time": "57983", "magnitude": "17.5", "band": "r"}
+    record = {"A": {"ra": [{"value": "197"}], "dec": [{"value": "-23"}], "redshift": listed, "photometry": [row]}}
+    (point,) = read_photometry(write(tmp_path, json.dumps(record), "a.json")).measurements
+    assert point.candidate.redshift == expected
+
+
+def test_redshift_of_a_table(tmp_path):
+    """A column of redshifts is read by name or mapping, never from `z`; cells without one take the default."""
+    head = "name,time,mag,band"
+    rows = "A,57983,20,r,0.02\nB,57983,20,r,\nC,57983,20,r,-1\nD,57983,20,r,nan\nE,57983,20,r,near\n"
+    for column in ("redshift", "host_redshift"):
+        held = read_photometry(write(tmp_path, f"{head},{column}\n{rows}"), defaults=POSITION)
+        found = {m.candidate.name: m.candidate.redshift for m in held.measurements}
+        assert found == {"A": 0.02, "B": None, "C": None, "D": None}
+        assert "redshift" in held.skipped[0]
+    path = write(tmp_path, f"{head},z\n{rows}")
+    assert {m.candidate.redshift for m in read_photometry(path, defaults=POSITION).measurements} == {None}
+    mapped = read_photometry(path, mapping={"redshift": "z"}, defaults=replace(POSITION, redshift=0.5))
+    assert [m.candidate.redshift for m in mapped.measurements] == [0.02, 0.5, 0.5, 0.5]
+    for wrong in (0.0, -1.0, 11.0, float("nan")):
+        with pytest.raises(NoticeError, match="redshift"):
+            read_photometry(path, defaults=replace(POSITION, redshift=wrong))
 
 
 def test_column_mapping(tmp_path):
