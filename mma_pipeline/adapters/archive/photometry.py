@@ -31,6 +31,7 @@ candidate = sa.Table(
     sa.Column("ra", sa.Double, nullable=False),
     sa.Column("dec", sa.Double, nullable=False),
     sa.Column("ebv", sa.Double),
+    sa.Column("redshift", sa.Double),
     sa.Column("simulated", sa.Boolean, nullable=False),
 )
 
@@ -102,14 +103,16 @@ class PhotometryArchive:
             message_id = _insert_message(connection, message, event_id=notice.event_id, reason=None)
             insert = _insert_for(connection)
             for one in {m.candidate.name: m.candidate for m in notice.measurements}.values():
-                head = {"name": one.name, "slug": slug_of(one.name), "ra": one.ra, "dec": one.dec, "ebv": one.ebv}
+                known = {"ebv": one.ebv, "redshift": one.redshift}
+                head = {"name": one.name, "slug": slug_of(one.name), "ra": one.ra, "dec": one.dec, **known}
                 connection.execute(
                     insert(candidate).values(**head, simulated=notice.simulated).on_conflict_do_nothing()
                 )
-                if one.ebv is not None:
-                    # A later message may know the extinction that the first one left out.
-                    unknown = sa.and_(candidate.c.name == one.name, candidate.c.ebv.is_(None))
-                    connection.execute(sa.update(candidate).where(unknown).values(ebv=one.ebv))
+                # A later message may know the extinction or the redshift that the first one left out.
+                for name, value in known.items():
+                    if value is not None:
+                        unknown = sa.and_(candidate.c.name == one.name, candidate.c[name].is_(None))
+                        connection.execute(sa.update(candidate).where(unknown).values({name: value}))
             rows = [
                 {
                     "candidate": m.candidate.name, "mjd": m.mjd, "band": m.band, "magnitude": m.magnitude,
@@ -186,7 +189,11 @@ class PhotometryArchive:
         with reading(self.engine) as connection:
             return [
                 ArchivedCandidate(
-                    Candidate(r.name, r.ra, r.dec, r.ebv), r.slug, bool(r.simulated), r.first_detection, r.last
+                    Candidate(r.name, r.ra, r.dec, r.ebv, r.redshift),
+                    r.slug,
+                    bool(r.simulated),
+                    r.first_detection,
+                    r.last,
                 )
                 for r in connection.execute(query)
             ]
@@ -205,7 +212,8 @@ def _rank(result: Mapping[str, Any]) -> tuple[bool, float, float, str]:
 
 
 def _select(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[ArchivedMeasurement]:
-    columns: Sequence[sa.ColumnElement[Any]] = [measurement, candidate.c.ra, candidate.c.dec, candidate.c.ebv]  # type: ignore[list-item]
+    c = candidate.c
+    columns: Sequence[sa.ColumnElement[Any]] = [measurement, c.ra, c.dec, c.ebv, c.redshift]  # type: ignore[list-item]
     query = (
         sa.select(*columns)
         .join(candidate, candidate.c.name == measurement.c.candidate)
@@ -216,7 +224,7 @@ def _select(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[Ar
         ArchivedMeasurement(
             r.id,
             Measurement(
-                Candidate(r.candidate, r.ra, r.dec, r.ebv),
+                Candidate(r.candidate, r.ra, r.dec, r.ebv, r.redshift),
                 r.mjd,
                 r.band,
                 r.magnitude,

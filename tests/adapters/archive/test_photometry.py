@@ -1,9 +1,14 @@
 """Photometry in the archive: full precision, once per measurement, with its message."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
+import mma_pipeline.adapters.archive as archive_package
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.errors import NotFoundError
@@ -66,6 +71,38 @@ def test_candidate_spans_and_extinction(opened):
     assert photometry.candidates(since_mjd=MJD + 2) == []
     with pytest.raises(NotFoundError, match="publish-photometry"):
         photometry.candidate("AT2099x")
+
+
+def test_redshift_of_a_later_message(opened):
+    """A redshift that the first message left out comes from a later one; the first that is known stays, as the rest does."""
+    _, photometry = opened
+    for number, redshift in enumerate((None, 0.009727, None, 0.3)):
+        here = Candidate(HERE.name, HERE.ra, HERE.dec, 0.105, redshift)
+        body = encode([Measurement(here, MJD + number, "r", 18.0, 0.1)])
+        photometry.record(message(body, number), parse(body))
+        known = None if number == 0 else 0.009727
+        assert photometry.candidate(HERE.name).candidate == Candidate(HERE.name, HERE.ra, HERE.dec, 0.105, known)
+    assert {m.measurement.candidate.redshift for m in photometry.measurements(HERE.name)} == {0.009727}
+
+
+def test_an_archive_of_before_learns_redshifts(tmp_path):
+    """Photometry archived before there was a column for redshifts is kept, and takes one from a later message."""
+    url = f"sqlite:///{tmp_path / 'archive.db'}"
+    archive = Archive(url, create=True)
+    first = encode_source_v1(Measurement(HERE, MJD, "i", 17.48, 0.025))
+    PhotometryArchive(archive).record(message(first, 1), parse(first))
+    with archive.engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(archive_package.__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        columns = {c["name"] for c in sa.inspect(connection).get_columns("candidate")}
+        assert columns == {"name", "slug", "ra", "dec", "ebv", "simulated"}
+    photometry = PhotometryArchive(Archive(url, create=True))
+    assert [m.measurement.mjd for m in photometry.measurements(HERE.name)] == [MJD]
+    later = encode([Measurement(Candidate(HERE.name, HERE.ra, HERE.dec, None, 0.0098), MJD + 1, "r", 18.5, 0.1)])
+    photometry.record(message(later, 2), parse(later))
+    assert photometry.candidate(HERE.name).candidate.redshift == 0.0098
 
 
 def test_scores_rank_the_latest_night(opened):
