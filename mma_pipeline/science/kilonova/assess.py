@@ -12,7 +12,17 @@ import numpy as np
 from mma_pipeline.science.kilonova.by_night import nightly_scores
 from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve
 from mma_pipeline.science.kilonova.model import Model
-from mma_pipeline.science.kilonova.posterior import contaminants_per_deg2, posterior, prior, row_at, sky_factor
+from mma_pipeline.science.kilonova.posterior import (
+    SkyFactor,
+    contaminants_per_deg2,
+    distance_at,
+    host_distance,
+    posterior,
+    prior,
+    row_at,
+    search_distance_mpc,
+    sky_factor,
+)
 from mma_pipeline.science.skymap import SkyMap
 
 #: Credible level up to which the map admits a candidate.
@@ -49,6 +59,27 @@ def admits(place: Place, merger_mjd: float, first_detection_mjd: float | None) -
     return place.credible_level <= ADMITTED_LEVEL and 0.0 <= after <= ADMITTED_DAYS
 
 
+def sky_factor_of(
+    skymap: SkyMap, position: tuple[float, float], area_deg2: float, redshift: float | None
+) -> tuple[SkyFactor, float | None]:
+    """The sky factor of a position (ra, dec; ICRS, degrees), and the distance of its host in Mpc where it is known.
+
+    3-D with a redshift where the map has a distance at the position, else 2-D: an unknown distance says nothing. The
+    volume reaches as far as `contaminants_per_deg2` counts, so that it cancels in the posterior.
+    """
+    distance, sigma = (None, 0.0) if redshift is None else host_distance(redshift)
+    flat = distance is None or distance_at(skymap, row_at(skymap, *position)) is None
+    factor = sky_factor(
+        skymap,
+        *position,
+        area_deg2=area_deg2,
+        host_distance_mpc=None if flat else distance,
+        host_sigma_mpc=sigma,
+        search_distance_mpc=search_distance_mpc(),
+    )
+    return factor, distance
+
+
 def assess(
     model: Model,
     curve: LightCurve,
@@ -58,19 +89,22 @@ def assess(
     *,
     has_remnant: float | None,
     terrestrial: float | None,
+    redshift: float | None = None,
 ) -> Mapping[str, Any] | None:
     """The published numbers, as JSON values; None before the first detection in griz after the merger.
 
     p_phot, p_afterglow, p_other, sufficient, nights, days, time_obs_mjd, slope_err_mag_per_day, sky_factor,
-    prior, posterior (None where no prior can be stated), source_probability, contaminants_per_deg2, area_90_deg2,
-    credible_level and the history night by night. `position` is (ra, dec), ICRS, degrees.
+    sky_factor_dimensions, host_distance_mpc and redshift (None where unknown), prior, posterior (None where no prior
+    can be stated), source_probability, contaminants_per_deg2, area_90_deg2, credible_level and the history night by
+    night. `position` is (ra, dec), ICRS, degrees; `redshift` the candidate's or its host's, on which p_phot does not
+    depend.
     """
     history = nightly_scores(model, curve, event)
     if not history:
         return None
     last = history[-1]
     place = locate(skymap, *position)
-    factor = sky_factor(skymap, *position, area_deg2=place.area_90_deg2)
+    factor, distance = sky_factor_of(skymap, position, place.area_90_deg2, redshift)
     density = contaminants_per_deg2()
     stated = prior(has_remnant=has_remnant, terrestrial=terrestrial, area_deg2=place.area_90_deg2)
     after = None if stated is None else posterior(last["p_phot"], factor.value, stated.value)
@@ -85,6 +119,9 @@ def assess(
         "time_obs_mjd": last["mjd"],
         "slope_err_mag_per_day": last["slope_err"],
         "sky_factor": factor.value,
+        "sky_factor_dimensions": factor.dimensions,
+        "redshift": redshift,
+        "host_distance_mpc": distance,
         "prior": None if stated is None else stated.value,
         "posterior": None if after is None else after.posterior,
         "source_probability": None if stated is None else stated.source,

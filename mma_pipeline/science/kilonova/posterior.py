@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mma_pipeline.science.kilonova.calibration import REFERENCE
+from mma_pipeline.science.kilonova.simulation.radiation import luminosity_distance
 from mma_pipeline.science.skymap import MAX_ORDER, SkyMap
 
 #: The whole sky, deg².
@@ -20,6 +21,10 @@ _SR_PER_DEG2 = (math.pi / 180) ** 2
 SUPERNOVA_RATE = 1.0e-4
 #: A typical supernova's absolute magnitude in r, and the days during which it is within a magnitude of that.
 _SUPERNOVA_MAG, _SUPERNOVA_DAYS = -17.5, 40.0
+#: Line-of-sight velocity that a host may have beside the expansion, km/s: 307 ± 230 for NGC 4993, the host of GW170817
+#: (Hjorth et al. 2017, ApJL 848 L31). Over H0 = 70 km/s/Mpc it is the error of a distance by redshift, 4.3 Mpc.
+PECULIAR_VELOCITY = 300.0
+_H0 = 70.0
 
 
 class SkyFactorError(ValueError):
@@ -62,14 +67,18 @@ class Posterior:
     posterior: float
 
 
+def search_distance_mpc(depth_mag: float = 21.5) -> float:
+    """Distance in Mpc at which a supernova of -17.5 mag has r = depth_mag: to there contaminants are counted."""
+    return float(10 ** ((depth_mag - _SUPERNOVA_MAG - 25) / 5))
+
+
 def contaminants_per_deg2(depth_mag: float = 21.5) -> float:
     """Supernovae visible at a moment per deg² down to r = depth_mag.
 
-    Rate × Euclidean volume per deg² out to where a supernova of -17.5 mag has that magnitude × 40 days. At
-    21.5 mag: 0.28 per deg². Other classes add to it; light curves remove most of them, which p_phot accounts for.
+    Rate × Euclidean volume per deg² out to `search_distance_mpc` × 40 days. At 21.5 mag: 0.28 per deg². Other classes
+    add to it; light curves remove most of them, which p_phot accounts for.
     """
-    distance_mpc = 10 ** ((depth_mag - _SUPERNOVA_MAG - 25) / 5)
-    volume = distance_mpc**3 / 3 * _SR_PER_DEG2
+    volume = search_distance_mpc(depth_mag) ** 3 / 3 * _SR_PER_DEG2
     return SUPERNOVA_RATE * volume * _SUPERNOVA_DAYS / 365.25
 
 
@@ -81,6 +90,22 @@ def row_at(skymap: SkyMap, ra_deg: float, dec_deg: float) -> int:
 
     index = healpy.ang2pix(2**MAX_ORDER, ra_deg % 360.0, dec_deg, nest=True, lonlat=True)
     return int(skymap.row_of(np.array([index], dtype=np.int64))[0])
+
+
+def host_distance(redshift: float) -> tuple[float, float]:
+    """Luminosity distance of a host and its error, Mpc; flat, H0 = 70 km/s/Mpc, Omega_m = 0.3, redshift 0 to 10.
+
+    The error is a peculiar velocity of 300 km/s. The redshift is taken as it is, heliocentric.
+    """
+    return float(luminosity_distance(np.array(redshift))), PECULIAR_VELOCITY / _H0
+
+
+def distance_at(skymap: SkyMap, row: int) -> tuple[float, float, float] | None:
+    """distmu, distsigma (Mpc) and distnorm (Mpc⁻²) of a row; None where the map has no distance there."""
+    if skymap.distmu is None or skymap.distsigma is None or skymap.distnorm is None:
+        return None
+    mu, sigma, norm = (float(column[row]) for column in (skymap.distmu, skymap.distsigma, skymap.distnorm))
+    return (mu, sigma, norm) if math.isfinite(mu) and math.isfinite(norm) and 0 < sigma < math.inf else None
 
 
 def sky_factor(
@@ -97,9 +122,11 @@ def sky_factor(
 
     2-D: p_GW × A, the map's density at the candidate times the searched area: an unrelated transient is equally
     likely anywhere in A. 3-D: dP/dV × V with dP/dV = p_GW · distnorm · N(d; distmu, distsigma) (Singer et al. 2016,
-    ApJL 829 L15, eq. 4, divided by d²) and V = A · d_max³ / 3: an unrelated one is equally likely in any volume. A
-    host distance with an error is the Gaussian convolution, distsigma² + host_sigma². `search_distance_mpc` is
-    d_max. Both forms are exact; the searched area cancels against the contaminants in the posterior.
+    ApJL 829 L15, eq. 4, divided by d²) and V = A · d_max³ / 3: an unrelated one is equally likely in any volume. Both
+    are exact. A host distance with an error is the Gaussian convolution, distsigma² + host_sigma², of that density:
+    right where the error is small beside the distance. `search_distance_mpc` is d_max; A and V cancel in the posterior
+    against contaminants counted in the same area and to the same distance. A host beyond d_max is judged by the same
+    ratio, as if contaminants were as dense there: fewer of them are seen, so its posterior is rather too low.
 
     Raises SkyFactorError for an impossible position, or a host distance without a search distance or map distances.
     """
@@ -112,11 +139,12 @@ def sky_factor(
         raise SkyFactorError("the map has no distances: leave the host's distance out")
     if search_distance_mpc is None or search_distance_mpc <= 0 or host_distance_mpc <= 0:
         raise SkyFactorError("a host distance needs positive distances, and the distance to which was searched")
-    mu, sigma, norm = (float(column[row]) for column in (skymap.distmu, skymap.distsigma, skymap.distnorm))
-    if not (math.isfinite(mu) and math.isfinite(sigma) and sigma > 0):
+    here = distance_at(skymap, row)
+    if here is None:
         # A row without a distance carries next to no probability; such a host is excluded.
         per_mpc3 = 0.0
     else:
+        mu, sigma, norm = here
         width = math.hypot(sigma, host_sigma_mpc)
         normal = math.exp(-0.5 * ((host_distance_mpc - mu) / width) ** 2) / (math.sqrt(2 * math.pi) * width)
         per_mpc3 = per_sr * norm * normal

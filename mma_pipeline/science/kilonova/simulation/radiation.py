@@ -37,7 +37,7 @@ def lnu_to_absolute(l_nu: npt.ArrayLike) -> FloatArray:
     return np.asarray(np.where(value > 0, np.minimum(mag, DARK_MAG), DARK_MAG))
 
 
-_Z_GRID = np.linspace(0.0, 2.0, 2001)
+_Z_GRID = np.linspace(0.0, 10.0, 10001)
 _E_INVERSE = (0.3 * (1 + _Z_GRID) ** 3 + 0.7) ** -0.5
 _COMOVING_MPC = (
     299792.458 / 70.0 * np.concatenate([[0.0], np.cumsum((_E_INVERSE[1:] + _E_INVERSE[:-1]) / 2 * np.diff(_Z_GRID))])
@@ -45,7 +45,7 @@ _COMOVING_MPC = (
 
 
 def luminosity_distance(z: FloatArray) -> FloatArray:
-    """Luminosity distance in Mpc at redshift z (below 2), flat, H0 = 70 km/s/Mpc, Omega_m = 0.3."""
+    """Luminosity distance in Mpc at redshift z (0 to 10), flat, H0 = 70 km/s/Mpc, Omega_m = 0.3."""
     return np.asarray((1 + z) * np.interp(z, _Z_GRID, _COMOVING_MPC))
 
 
