@@ -147,6 +147,7 @@ class CandidateSource:
             (here.ra, here.dec),
             has_remnant=facts.get("properties", {}).get("HasRemnant"),
             terrestrial=facts.get("classification", {}).get("Terrestrial"),
+            redshift=here.redshift,
         )
         if numbers is None:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from mma_pipeline.notices.photometry import encode
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.science.kilonova.bands import BANDS, WAVELENGTH_UM
 from mma_pipeline.science.kilonova.simulation import villar
-from mma_pipeline.science.kilonova.simulation.radiation import lnu_to_absolute, modulus
+from mma_pipeline.science.kilonova.simulation.radiation import lnu_to_absolute, modulus, redshift_at
 from mma_pipeline.science.simulation import simulate_event, simulate_retracted
 from mma_pipeline.science.skymap import decode_skymap
 
@@ -78,6 +79,11 @@ class House:
     def photometry(self, rows: list[Measurement]) -> Any:
         """Archive a photometry message."""
         return ingest_photometry(self.archive, self.message("photometry", encode(rows, simulated=True)))
+
+    @property
+    def photometry_archive(self) -> PhotometryArchive:
+        """The photometry and the scores in the archive."""
+        return PhotometryArchive(self.archive)
 
     def run(self, key: str) -> dg.ExecuteInProcessResult:
         """Make the products of a night."""
@@ -132,6 +138,53 @@ def test_nights_become_partitions_with_scores_plots_and_a_ranking(house: House):
     )
     listed = json.loads((house.store / "mma" / EVENT / "candidates.json").read_text())
     assert [c["candidate"] for c in listed["candidates"]] == ["SIM-kn", "SIM sn:1"]
+
+
+def test_the_redshift_of_a_host_decides(house: House):
+    """One light curve at one place: a host at the event's distance ranks first, an unknown one next, one behind last."""
+    hosts = {"A-behind": 0.3, "B-unknown": None, "C-near": float(redshift_at(np.array(80.0)))}
+    wanted = []
+    for name, redshift in hosts.items():
+        wanted += wanted_nights(
+            house.archive, house.photometry(kilonova(Candidate(name, *house.peak, None, redshift), 3))
+        )
+    scored = {}
+    for name in hosts:
+        made = house.run(max(w.partition_key for w in wanted if w.candidate == name))
+        scored[name] = made.asset_materializations_for_node("kilonova_probability")[0].metadata
+    assert [scored[name]["sky_factor_dimensions"].value for name in hosts] == [3, 2, 3]
+    assert scored["C-near"]["host_distance_mpc"].value == pytest.approx(80.0, rel=1e-3)
+    assert scored["C-near"]["redshift"].value == hosts["C-near"]
+    assert "redshift" not in scored["B-unknown"]
+    assert "host_distance_mpc" not in scored["B-unknown"]
+    assert len({scored[name]["p_phot"].value for name in hosts}) == 1
+    listed = json.loads((house.store / "mma" / EVENT / "candidates.json").read_text())["candidates"]
+    assert [c["candidate"] for c in listed] == ["C-near", "B-unknown", "A-behind"]
+    assert [c["redshift"] for c in listed] == [hosts["C-near"], None, 0.3]
+    table = made.asset_materializations_for_node("ranked_candidates")[0].metadata["candidates"].value
+    assert "0.3 | 0 (3-D)" in table
+    assert "(2-D)" in table
+
+
+def test_a_later_redshift_counts_from_the_next_night_on(house: House):
+    """A second message that states the redshift: its night is scored with it, and the light curve's value is as before."""
+    unknown = Candidate("SIM-kn", *house.peak)
+    known = replace(unknown, redshift=float(redshift_at(np.array(80.0))))
+    rows = kilonova(unknown, 3)
+    first = [m for m in rows if m.mjd < MJD + 1.9]
+    later = [replace(m, candidate=known) for m in rows[len(first):]]  # fmt: skip
+    (*_, before) = wanted_nights(house.archive, house.photometry(first))
+    house.run(before.partition_key)
+    assert (score := house.photometry_archive.score(before.partition_key)) is not None
+    assert (score["sky_factor_dimensions"], score["redshift"]) == (2, None)
+    (after,) = wanted_nights(house.archive, house.photometry(later))
+    for key in (after.partition_key, before.partition_key):
+        house.run(key)
+        again = house.photometry_archive.score(key)
+        assert again is not None
+        assert (again["sky_factor_dimensions"], again["redshift"]) == (3, known.redshift)
+    assert again["p_phot"] == score["p_phot"]
+    assert again["posterior"] > score["posterior"]
 
 
 def test_first_night_is_insufficient_and_announces_nothing(house: House):

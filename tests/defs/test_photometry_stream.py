@@ -55,7 +55,8 @@ def test_file_to_archive(wired: Path):
     """A published table arrives in the archive to the last digit, limits included, and is asked for once."""
     path = wired / "AT2017gfo.csv"
     path.write_text(TABLE)
-    sent = run("publish-photometry", str(path), "--ra", "197.45", "--dec", "-23.38", "--ebv", "0.105", "--simulated")
+    place = ("--ra", "197.45", "--dec", "-23.38", "--ebv", "0.105", "--redshift", "0.0098")
+    sent = run("publish-photometry", str(path), *place, "--simulated")
     assert [row["mjd"] for row in sent["sent"]] == [57970.5, 57983.003059500006, 57983.9770265]
     cursor, seen = None, 0
     for _ in range(10):
@@ -69,7 +70,9 @@ def test_file_to_archive(wired: Path):
     (limit, first, _) = [m.measurement for m in photometry.measurements("AT2017gfo")]
     assert limit.upper_limit
     assert (first.mjd, first.magnitude) == (57983.003059500006, 17.480130787100002)
-    assert photometry.candidate("AT2017gfo").simulated
+    found = photometry.candidate("AT2017gfo")
+    assert found.simulated
+    assert (found.candidate.ebv, found.candidate.redshift) == (0.105, 0.0098)
 
 
 def test_score_of_a_file(tmp_path: Path):
@@ -91,6 +94,9 @@ def test_commands_say_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monkey
     assert CliRunner().invoke(app, ["publish-photometry", str(path)]).exit_code == 1
     assert CliRunner().invoke(app, ["publish-photometry", str(path), "--ra", "1", "--dec", "1"]).exit_code == 2
     assert CliRunner().invoke(app, ["publish-photometry", str(tmp_path / "none.csv")]).exit_code == 1
+    wrong = CliRunner().invoke(app, ["publish-photometry", str(path), "--ra", "1", "--dec", "1", "--redshift", "0"])
+    assert wrong.exit_code == 1
+    assert "not a redshift above 0" in wrong.output
     assert CliRunner().invoke(app, ["kilonova", "train", "--data", str(tmp_path / "none")]).exit_code == 3
 
 

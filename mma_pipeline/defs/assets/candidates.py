@@ -26,7 +26,7 @@ from mma_pipeline.defs.shown import picture
 from mma_pipeline.notices.derived import CandidateScore, DerivedAlert, DerivedKind
 
 GROUP = "candidate"
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 photometry_stream_asset = dg.AssetSpec(
     "photometry_stream",
@@ -164,14 +164,19 @@ def ranked_candidates(
 
 
 def _table(ranked: list[Mapping[str, Any]]) -> str:
-    lines = ["| | candidate | P (light curve) | sky factor | prior | posterior | nights | |", "|-|-|-|-|-|-|-|-|"]
+    lines = [
+        "| | candidate | P (light curve) | redshift | sky factor | prior | posterior | nights | |",
+        "|-|-|-|-|-|-|-|-|-|",
+    ]
     for place, r in enumerate(ranked, start=1):
         prior, after = (f"{r[k]:.3g}" if r.get(k) is not None else "none" for k in ("prior", "posterior"))
+        redshift = "" if r.get("redshift") is None else f"{r['redshift']:.4g}"
+        dimensions = f" ({r['sky_factor_dimensions']}-D)" if "sky_factor_dimensions" in r else ""
         note = "" if r["sufficient"] else "insufficient data"
         note += " simulated" if r.get("simulated") else ""
         lines.append(
-            f"| {place} | {r['candidate']} | {r['p_phot']:.3f} | {r['sky_factor']:.3g} | {prior} | {after} | "
-            f"{r['nights']} | {note.strip()} |"
+            f"| {place} | {r['candidate']} | {r['p_phot']:.3f} | {redshift} | {r['sky_factor']:.3g}{dimensions} | "
+            f"{prior} | {after} | {r['nights']} | {note.strip()} |"
         )
     return "\n".join(lines)
 
