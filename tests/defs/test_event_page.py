@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -217,6 +218,16 @@ def test_nothing_of_an_alert_is_markup() -> None:
     assert "<img" not in shown
     assert "](" not in shown
     assert "\n# x" not in shown
+
+
+def test_candidates_show_what_is_known_of_their_host() -> None:
+    """A redshift, the host's distance and the form of the sky factor stand on the page; a score without them does too."""
+    plain = {"slug": "x", "ra": 1.0, "dec": 2.0, "p_phot": 0.5, "sky_factor": 1.25, "nights": 2, "sufficient": True}
+    known = {**plain, "candidate": "near", "redshift": 0.0098, "host_distance_mpc": 42.31, "sky_factor_dimensions": 3}
+    state = replace(hostile_state(), candidates=(known, {**plain, "candidate": "of-before"}))
+    text = _Page(page_html(state, "mma/x/index.html", Attachments((), {}))).text
+    assert "near 1.00000 2.00000 0.500 0.0098 42.31 1.25 (3-D)" in text
+    assert "of-before 1.00000 2.00000 0.500 1.25 2" in text
 
 
 class _Interrupted(Store):

@@ -19,7 +19,7 @@ from mma_pipeline.notices.candidate_key import slug_of
 from mma_pipeline.notices.model import AlertType, Role
 
 #: Changes with what the page shows or how: pages of another layout are written anew.
-LAYOUT = "1"
+LAYOUT = "2"
 
 
 @dataclass(frozen=True)
