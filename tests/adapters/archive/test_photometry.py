@@ -1,5 +1,8 @@
 """Photometry in the archive: full precision, once per measurement, with its message."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -103,6 +106,34 @@ def test_an_archive_of_before_learns_redshifts(tmp_path):
     later = encode([Measurement(Candidate(HERE.name, HERE.ra, HERE.dec, None, 0.0098), MJD + 1, "r", 18.5, 0.1)])
     photometry.record(message(later, 2), parse(later))
     assert photometry.candidate(HERE.name).candidate.redshift == 0.0098
+
+
+def test_photometry_moves_with_the_archive(tmp_path):
+    """`mma archive export` and `import`, each in a process of its own, bring candidates, redshifts and scores along."""
+    photometry = PhotometryArchive(Archive(f"sqlite:///{tmp_path / 'old.db'}", create=True))
+    here = Candidate(HERE.name, HERE.ra, HERE.dec, 0.105, 0.0098)
+    body = encode([Measurement(here, MJD, "i", 17.480130787100002, 0.025)])
+    photometry.record(message(body, 1), parse(body))
+    photometry.record_score("S230518h-x-MJD57983", "S230518h", HERE.name, 57983, {"p_phot": 0.5})
+    for command_name, database in (("export", "old.db"), ("import", "new.db")):
+        subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "from mma_pipeline.cli import app; app()",
+                "archive",
+                command_name,
+                str(tmp_path / "moved.gz"),
+            ],
+            env={**os.environ, "MMA_ARCHIVE_URL": f"sqlite:///{tmp_path / database}"},
+            check=True,
+            timeout=120,
+            capture_output=True,
+        )
+    moved = PhotometryArchive(Archive(f"sqlite:///{tmp_path / 'new.db'}"))
+    assert moved.measurements(HERE.name) == photometry.measurements(HERE.name)
+    assert moved.candidate(HERE.name).candidate == here
+    assert moved.score("S230518h-x-MJD57983") == {"p_phot": 0.5}
 
 
 def test_scores_rank_the_latest_night(opened):
