@@ -1,4 +1,9 @@
-"""Forget mock and test events after a while; real ones stay for ever. What is safe to forget is decided here alone."""
+"""Forget mock and test events after a while; real ones stay for ever. What is safe to forget is decided here alone.
+
+With the last version of an event goes what was made or invented for it: its candidates' scores, its publications, and
+the simulated photometry that names it. Measured photometry stays with its messages, whatever event they name, and so
+does simulated photometry that names no event: nothing says with which event it should go.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +13,15 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.errors import PermanentError
+from mma_pipeline.adapters.photometry_stream import STREAM
+from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.model import Role
+from mma_pipeline.notices.photometry import parse
 
 from . import schema
 from .database import reading, writing
 from .outbox import decision, publication
+from .photometry import candidate, candidate_score, measurement
 
 
 def expired(engine: sa.Engine, before: datetime, *, limit: int) -> list[str]:
@@ -35,12 +44,20 @@ def files_of(engine: sa.Engine, keys: Sequence[str]) -> list[str]:
         return list(connection.execute(query).scalars())
 
 
+def scored_nights(engine: sa.Engine, events: Sequence[str]) -> list[str]:
+    """Partition keys of the candidate nights of some events that have a score."""
+    query = sa.select(candidate_score.c.partition_key).where(candidate_score.c.event_id.in_(events))
+    with reading(engine) as connection:
+        return list(connection.execute(query).scalars())
+
+
 def forget(engine: sa.Engine, keys: Sequence[str]) -> None:
     """Remove the rows of mock and test versions, with the messages and contents that nothing else needs.
 
-    Raises PermanentError for a key of a real event: nothing is removed then.
+    With an event's last version go its scores, publications and simulated photometry, too. Raises PermanentError for a
+    key of a real event: nothing is removed then.
     """
-    version, message, body = schema.version, schema.message, schema.body
+    version = schema.version
     with writing(engine) as connection:
         chosen = connection.execute(
             sa.select(version.c.event_id, version.c.role, version.c.partition_key).where(
@@ -57,9 +74,61 @@ def forget(engine: sa.Engine, keys: Sequence[str]) -> None:
             connection.execute(sa.select(version.c.event_id).where(version.c.event_id.in_(events)).distinct()).scalars()
         )
         gone = sorted(events - kept)
-        digests = list(
-            connection.execute(sa.select(message.c.sha256).where(message.c.event_id.in_(gone)).distinct()).scalars()
-        )
-        connection.execute(sa.delete(message).where(message.c.event_id.in_(gone)))
-        still = sa.select(message.c.sha256).where(message.c.sha256.in_(digests))
-        connection.execute(sa.delete(body).where(body.c.sha256.in_(digests), body.c.sha256.not_in(still)))
+        if gone:
+            for outgoing in (publication, decision):
+                connection.execute(sa.delete(outgoing).where(outgoing.c.event_id.in_(gone)))
+            _forget_photometry(connection, gone)
+            _forget_messages(connection, gone)
+
+
+def _forget_photometry(connection: sa.Connection, gone: Sequence[str]) -> None:
+    """Remove the scores of events without versions and the simulated photometry that names them.
+
+    A simulated candidate goes with its last measurement and its last score.
+    """
+    name, score = candidate.c.name, candidate_score.c
+    named = sa.select(schema.message.c.id).where(schema.message.c.event_id.in_(gone))
+    scored = sa.select(score.candidate).where(score.event_id.in_(gone))
+    measured = sa.select(measurement.c.candidate).where(measurement.c.message_id.in_(named))
+    # The lock holds off photometry that arrives just now: else a candidate could get a measurement while it goes.
+    affected = (
+        sa.select(name)
+        .where(candidate.c.simulated, sa.or_(name.in_(scored), name.in_(measured)))
+        .order_by(name)
+        .with_for_update()
+    )
+    simulated = list(connection.execute(affected).scalars())
+    connection.execute(sa.delete(candidate_score).where(score.event_id.in_(gone)))
+    connection.execute(
+        sa.delete(measurement).where(measurement.c.message_id.in_(named), measurement.c.candidate.in_(simulated))
+    )
+    still = [sa.select(column).where(column.in_(simulated)) for column in (measurement.c.candidate, score.candidate)]
+    connection.execute(sa.delete(candidate).where(name.in_(simulated), *(name.not_in(used) for used in still)))
+
+
+def _forget_messages(connection: sa.Connection, gone: Sequence[str]) -> None:
+    """Remove the messages of events without versions, and the contents that no other message has."""
+    message, body = schema.message, schema.body
+    brought = sa.select(measurement.c.message_id).join(message).where(message.c.event_id.in_(gone))
+    idle = sa.and_(message.c.event_id.in_(gone), message.c.id.not_in(brought))
+    query = sa.select(message.c.id, message.c.sha256, message.c.stream).where(idle)
+    useless = [
+        row
+        for row in connection.execute(query).all()
+        if row.stream != STREAM or not _is_of_real_candidate(connection, row.sha256)
+    ]
+    ids, digests = [row.id for row in useless], {row.sha256 for row in useless}
+    connection.execute(sa.delete(message).where(message.c.id.in_(ids)))
+    still = sa.select(message.c.sha256).where(message.c.sha256.in_(digests))
+    connection.execute(sa.delete(body).where(body.c.sha256.in_(digests), body.c.sha256.not_in(still)))
+
+
+def _is_of_real_candidate(connection: sa.Connection, digest: str) -> bool:
+    """Whether photometry that only repeats what is known is that of a real candidate, which keeps all its messages."""
+    data = connection.execute(sa.select(schema.body.c.data).where(schema.body.c.sha256 == digest)).scalar_one()
+    try:
+        names = {m.candidate.name for m in parse(data).measurements}
+    except NoticeError:  # readable when it came, not to this code: nobody can tell
+        return True
+    real = sa.select(candidate.c.name).where(candidate.c.name.in_(names), sa.not_(candidate.c.simulated))
+    return connection.execute(real.limit(1)).first() is not None

@@ -1,0 +1,181 @@
+"""Forgetting mock events that photometry names: what is invented goes with them, what was measured stays."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.archive import Archive, outbox, schema
+from mma_pipeline.adapters.archive.database import reading, writing
+from mma_pipeline.adapters.archive.photometry import PhotometryArchive, candidate, candidate_score, measurement
+from mma_pipeline.adapters.archive.retention import forget
+from mma_pipeline.adapters.errors import NotFoundError
+from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.publishing.model import Draft
+from mma_pipeline.notices.key import EventVersion
+from mma_pipeline.notices.measurement import Candidate, Measurement, PhotometryNotice
+from mma_pipeline.notices.photometry import encode, parse
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MJD = 61100
+FIRST, SECOND, REAL = "MS260301a", "MS260301b", "S260301c"
+INVENTED, MEASURED = Candidate("SIM-kn", 10.0, 20.0), Candidate("AT2026abc", 11.0, 21.0)
+
+
+class House:
+    """An archive with one version of each of two mock events and a real one."""
+
+    def __init__(self, url: str) -> None:
+        self.archive = Archive(url, create=True)
+        self.photometry = PhotometryArchive(self.archive)
+        self.sent = 0
+        self.keys: dict[str, str] = {}
+        for event_id in (FIRST, SECOND, REAL):
+            version = EventVersion(event_id, NOW, "Preliminary", "0123456789")
+            self.archive.record(self.message(event_id.encode(), "gw"), [(version, {})])
+            self.keys[event_id] = version.partition_key
+
+    def message(self, body: bytes, stream: str = "photometry") -> StreamMessage:
+        """The next message of a stream."""
+        self.sent += 1
+        return StreamMessage(stream, stream, 0, self.sent, body, None, (), None, NOW)
+
+    def receive(self, body: bytes) -> StreamMessage:
+        """Archive photometry as the sensor does."""
+        message = self.message(body)
+        self.photometry.record(message, parse(body))
+        return message
+
+    def score(self, event_id: str, of: Candidate) -> None:
+        """Note the score of a night."""
+        self.photometry.record_score(f"{event_id}-{of.name}-MJD{MJD}", event_id, of.name, MJD, {"p_phot": 0.5})
+
+    def forget(self, *events: str) -> None:
+        """Forget events whole."""
+        forget(self.archive.engine, [self.keys[event_id] for event_id in events])
+
+    def column(self, column: sa.Column[object]) -> list[object]:
+        """All values of a column, in order."""
+        with reading(self.archive.engine) as connection:
+            return list(connection.execute(sa.select(column).order_by(column)).scalars())
+
+    def has(self, message: StreamMessage) -> bool:
+        """Whether a message and its content are archived."""
+        with reading(self.archive.engine) as connection:
+            there = sa.and_(schema.message.c.offset == message.offset, schema.message.c.stream == message.stream)
+            query = sa.select(schema.body.c.data).join(schema.message).where(there)
+            return connection.execute(query).scalars().all() == [message.body]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> House:
+    """The archive on each database."""
+    sqlite = f"sqlite:///{tmp_path / 'archive.db'}"
+    return House(sqlite if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
+
+
+def seen(of: Candidate, day: int = 0) -> Measurement:
+    """One detection."""
+    return Measurement(of, MJD + day + 0.25, "r", 19.0, 0.1)
+
+
+def test_a_named_mock_event_goes_with_what_was_invented_for_it(house: House) -> None:
+    """Simulated photometry that names the event goes, repetitions too, and with its score the candidate; others stay."""
+    body = encode([seen(INVENTED)], event_id=FIRST, simulated=True)
+    gone = [house.receive(body), house.receive(body)]
+    other, nameless = Candidate("SIM-2", 12.0, 22.0), Candidate("SIM-3", 13.0, 23.0)
+    kept = [
+        house.receive(encode([seen(other)], event_id=SECOND, simulated=True)),
+        house.receive(encode([seen(nameless)], simulated=True)),
+    ]
+    for event_id, of in ((FIRST, INVENTED), (FIRST, other), (SECOND, other)):
+        house.score(event_id, of)
+    house.forget(FIRST)
+    assert [house.has(message) for message in gone] == [False, False]
+    assert [house.has(message) for message in kept] == [True, True]
+    assert house.column(candidate.c.name) == ["SIM-2", "SIM-3"]
+    assert house.column(candidate_score.c.event_id) == [SECOND]
+    assert house.column(measurement.c.candidate) == ["SIM-2", "SIM-3"]
+    assert len(house.column(schema.body.c.sha256)) == 4
+
+
+def test_measured_photometry_stays_whatever_event_it_names(house: House) -> None:
+    """A real candidate keeps measurements, messages with contents and other events' scores, though it named a mock event."""
+    kept = [
+        house.receive(encode([seen(MEASURED)], event_id=FIRST)),
+        house.receive(encode([seen(MEASURED)], event_id=FIRST)),
+        house.receive(encode([seen(MEASURED, 1)], event_id=FIRST, simulated=True)),
+    ]
+    before = house.photometry.measurements(MEASURED.name)
+    for event_id in (FIRST, SECOND, REAL):
+        house.score(event_id, MEASURED)
+    house.forget(FIRST)
+    assert house.photometry.measurements(MEASURED.name) == before
+    assert all(house.has(message) for message in kept)
+    assert house.column(candidate_score.c.event_id) == [SECOND, REAL]
+    house.forget(SECOND)
+    assert house.photometry.candidate(MEASURED.name).first_detection == MJD + 0.25
+
+
+def test_a_message_of_both_keeps_what_was_measured(house: House) -> None:
+    """Of a message with a real and a simulated candidate the simulated measurements go; the message stays."""
+    house.receive(encode([seen(MEASURED)]))
+    message = house.message(json.dumps({"candidates": "two"}).encode())
+    rows = (seen(MEASURED, 2), seen(INVENTED, 2))
+    house.photometry.record(message, PhotometryNotice(rows, "hermes", FIRST, True))
+    house.forget(FIRST)
+    assert house.has(message)
+    assert house.column(measurement.c.mjd) == [MJD + 0.25, MJD + 2.25]
+    assert house.column(candidate.c.name) == [MEASURED.name]
+
+
+def test_photometry_that_cannot_be_read_again_stays(house: House) -> None:
+    """A message of photometry that brought nothing and that nobody can read is not judged, so it is kept."""
+    message = house.message(b"of another time")
+    house.photometry.record(message, PhotometryNotice((), "older", FIRST))
+    house.forget(FIRST)
+    assert house.has(message)
+
+
+def test_a_simulated_candidate_stays_until_its_last_event_goes(house: House) -> None:
+    """While another event has a score of it the candidate stays, and goes with that event, though nothing names it."""
+    house.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
+    for event_id in (FIRST, SECOND):
+        house.score(event_id, INVENTED)
+    house.forget(FIRST)
+    assert house.column(candidate_score.c.event_id) == [SECOND]
+    assert house.column(candidate.c.name) == [INVENTED.name]
+    with pytest.raises(NotFoundError):
+        house.photometry.candidate(INVENTED.name)
+    house.forget(SECOND)
+    assert house.column(candidate.c.name) == []
+    assert [record.version.event_id for record in house.archive.versions()] == [REAL]
+
+
+def test_what_was_to_be_published_of_a_night_goes_with_the_event(house: House) -> None:
+    """Publications and decisions of a forgotten event go, whatever version they name; those of others stay."""
+    with writing(house.archive.engine) as connection:
+        for event_id in (FIRST, SECOND, REAL):
+            for key in (house.keys[event_id], None, f"{event_id}-Update-20260301T130000-aaaaaaaaaa"):
+                outbox.enqueue(connection, Draft("hop", "v2", f"{event_id} {key}", event_id, {}, key), NOW)
+            night = f"{event_id}-SIM-kn-MJD{MJD}"
+            outbox.record_decision(connection, "hop", night, event_id, accepted=True, reasons=[], now=NOW)
+    house.forget(FIRST)
+    assert house.column(outbox.publication.c.event_id) == [SECOND] * 3 + [REAL] * 3
+    assert house.column(outbox.decision.c.event_id) == [SECOND, REAL]
+
+
+def test_two_mock_events_that_share_a_candidate_go_together(house: House) -> None:
+    """Both events in one pass leave nothing of the candidate, and nothing of the real event is touched."""
+    house.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
+    house.receive(encode([seen(INVENTED, 1)], event_id=SECOND, simulated=True))
+    for event_id in (FIRST, SECOND):
+        house.score(event_id, INVENTED)
+    house.forget(FIRST, SECOND)
+    for column in (candidate.c.name, measurement.c.id, candidate_score.c.partition_key):
+        assert house.column(column) == []
+    assert house.column(schema.message.c.event_id) == [REAL]
