@@ -1,24 +1,28 @@
 """The retention job: mock and test versions go after a while, with files, rows, runs and partition; real ones stay.
 
 Each version is removed in an order that a crash anywhere leaves repeatable: files, runs, partition, and last the rows
-by which the next pass finds it.
+by which the next pass finds it. The nights of an event's candidates go with its last version, in the same order.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive
-from mma_pipeline.adapters.archive.retention import expired, files_of, forget
-from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.archive.retention import expired, files_of, forget, scored_nights
+from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError
+from mma_pipeline.adapters.paths import night_keys
 from mma_pipeline.adapters.store import Store
+from mma_pipeline.notices.candidate_key import CandidateNight
+from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EventVersion
 
 from .jobs import LANE_TAG, Lane
 from .page.write import page_key, write_event_page
 from .partitions import alert_versions
+from .photometry import candidate_nights
 from .resources import ArchiveResource, StoreResource
 
 DAYS = 30
@@ -38,23 +42,56 @@ def remove_expired(instance: dg.DagsterInstance, archive: Archive, store: Store,
     """Remove mock and test versions that were received before a time; returns how many versions and files went."""
     versions = files = 0
     while keys := expired(archive.engine, before, limit=BATCH):
-        stored = files_of(archive.engine, keys)
-        for name in stored:
-            store.delete(name)
-        for key in keys:
-            for run in instance.get_runs(dg.RunsFilter(tags={"dagster/partition": key})):
-                instance.delete_run(run.run_id)
-            instance.delete_dynamic_partition(alert_versions.name or "", key)
         events = sorted({EventVersion.from_partition_key(key).event_id for key in keys})
         kept = [e for e in events if any(r.partition_key not in keys for r in archive.versions(e))]
-        for name in sorted(page_key(event_id) for event_id in set(events) - set(kept)):
-            if store.exists(name):
-                store.delete(name)
+        gone = [e for e in events if e not in kept]
+        nights = _nights_of(instance, archive, gone)
+        of_nights = sorted(set[str]().union(*map(night_keys, nights)))
+        files += _remove_files(store, [*files_of(archive.engine, keys), *of_nights])
+        _remove_partitions(instance, alert_versions, keys)
+        _remove_partitions(instance, candidate_nights, [night.partition_key for night in nights])
+        _remove_files(store, map(page_key, gone))
         forget(archive.engine, keys)
         for event_id in kept:
             write_event_page(archive, store, event_id)
-        versions, files = versions + len(keys), files + len(stored)
+        versions += len(keys)
     return versions, files
+
+
+def _nights_of(instance: dg.DagsterInstance, archive: Archive, events: Sequence[str]) -> list[CandidateNight]:
+    """Candidate nights of some events: those with a partition, scored or not, and those with a score."""
+    if not events:
+        return []
+    found = set()
+    for key in {*instance.get_dynamic_partitions(candidate_nights.name or ""), *scored_nights(archive.engine, events)}:
+        try:
+            night = CandidateNight.from_partition_key(key)
+        except NoticeError:  # added by hand: no asset can be made of it
+            continue
+        if night.event_id in events:
+            found.add(night)
+    return sorted(found)
+
+
+def _remove_files(store: Store, names: Iterable[str]) -> int:
+    """Remove files; returns how many were there, for a pass that was cut short may have removed some."""
+    removed = 0
+    for name in names:
+        try:
+            store.delete(name)
+        except NotFoundError:
+            continue
+        removed += 1
+    return removed
+
+
+def _remove_partitions(
+    instance: dg.DagsterInstance, definition: dg.DynamicPartitionsDefinition, keys: Iterable[str]
+) -> None:
+    for key in keys:
+        for run in instance.get_runs(dg.RunsFilter(tags={"dagster/partition": key})):
+            instance.delete_run(run.run_id)
+        instance.delete_dynamic_partition(definition.name or "", key)
 
 
 @dg.op(description="Removes mock and test versions older than MMA_MOCK_DAYS days.")

@@ -14,7 +14,7 @@ from typing import Any
 
 import dagster as dg
 
-from mma_pipeline.adapters.paths import event_key
+from mma_pipeline.adapters.paths import LIGHT_CURVE, SCORE, latest_light_curve_key, night_key, ranking_key
 from mma_pipeline.adapters.publishing.compose import version_ref
 from mma_pipeline.adapters.publishing.config import load
 from mma_pipeline.adapters.publishing.decision import enqueue_candidate
@@ -67,10 +67,6 @@ def _lineage(source: CandidateSource) -> dict[str, Any]:
     }
 
 
-def _key(source: CandidateSource, name: str) -> str:
-    return event_key(source.key.event_id, f"candidates/{source.key.slug}/{source.key.night}/{name}")
-
-
 @_asset_of_a_night(
     "python",
     photometry_stream_asset,
@@ -93,7 +89,7 @@ def kilonova_probability(
         return
     source.photometry.record_score(context.partition_key, source.key.event_id, source.name, source.key.night, result)
     data = json.dumps(result, sort_keys=True, indent=1).encode()
-    stored = target.put(_key(source, "score.json"), data, content_type="application/json", metadata={})
+    stored = target.put(night_key(source.key, SCORE), data, content_type="application/json", metadata={})
     shown = {k: v for k, v in result.items() if v is not None and k != "history"}
     yield dg.MaterializeResult(
         metadata={
@@ -125,13 +121,8 @@ def light_curve_plot(
     title = f"{source.name} · {source.key.event_id}"
     history = nightly_scores(packaged(), curve, source.event)
     data = light_curve_png(curve, source.event, [*history], title=title, simulated=source.record.simulated)
-    stored = target.put(_key(source, "light_curve.png"), data, content_type="image/png", metadata={})
-    target.put(
-        event_key(source.key.event_id, f"candidates/{source.key.slug}/light_curve.png"),
-        data,
-        content_type="image/png",
-        metadata={},
-    )
+    stored = target.put(night_key(source.key, LIGHT_CURVE), data, content_type="image/png", metadata={})
+    target.put(latest_light_curve_key(source.key), data, content_type="image/png", metadata={})
     return dg.MaterializeResult(
         metadata={"light curve": picture(target, stored.key), "size (bytes)": len(data), **_lineage(source)}
     )
@@ -151,9 +142,7 @@ def ranked_candidates(
     slim = [{k: v for k, v in entry.items() if k != "history"} for entry in ranked]
     body = {"event_id": source.key.event_id, "candidates": slim}
     data = json.dumps(body, sort_keys=True, indent=1).encode()
-    stored = target.put(
-        event_key(source.key.event_id, "candidates.json"), data, content_type="application/json", metadata={}
-    )
+    stored = target.put(ranking_key(source.key.event_id), data, content_type="application/json", metadata={})
     return dg.MaterializeResult(
         metadata={
             "candidates": dg.MetadataValue.md(_table(ranked)),
