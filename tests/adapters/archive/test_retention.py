@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -167,6 +169,42 @@ def test_what_was_to_be_published_of_a_night_goes_with_the_event(house: House) -
     house.forget(FIRST)
     assert house.column(outbox.publication.c.event_id) == [SECOND] * 3 + [REAL] * 3
     assert house.column(outbox.decision.c.event_id) == [SECOND, REAL]
+
+
+def test_an_event_of_which_a_version_stays_keeps_its_candidates(house: House) -> None:
+    """Scores, photometry and publications go with the last version only: a younger one still shows them."""
+    younger = EventVersion(FIRST, NOW, "Update", "9876543210")
+    house.archive.record(house.message(b"younger", "gw"), [(younger, {})])
+    message = house.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
+    house.score(FIRST, INVENTED)
+    house.forget(FIRST)
+    assert [v.partition_key for v in house.archive.versions(FIRST)] == [younger.partition_key]
+    assert house.column(candidate_score.c.event_id) == [FIRST]
+    assert len(house.photometry.measurements(INVENTED.name)) == 1
+    assert house.has(message)
+
+
+def test_a_candidate_measured_meanwhile_stays(postgres_url: str) -> None:
+    """Photometry that is being archived while the candidate would go is waited for, and then the candidate stays."""
+    house = House(postgres_url)
+    house.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
+    later = house.message(b"later")
+    house.photometry.record(later, PhotometryNotice((), "ours"))
+    (id_of_later,) = house.column(schema.message.c.id)[-1:]
+    row = {"mjd": MJD + 1.5, "band": "r", "magnitude": 19.5, "upper_limit": False, "message_id": id_of_later}
+    waiting = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with ThreadPoolExecutor(1) as pool:
+        with writing(house.archive.engine) as connection:
+            connection.execute(sa.insert(measurement).values(candidate=INVENTED.name, **row))
+            forgotten = pool.submit(house.forget, FIRST)
+            for _ in range(300):
+                with reading(house.archive.engine) as other:
+                    if forgotten.done() or other.scalar(waiting):
+                        break
+                time.sleep(0.1)
+        forgotten.result(timeout=60)
+    assert house.column(measurement.c.mjd) == [MJD + 1.5]
+    assert house.column(candidate.c.name) == [INVENTED.name]
 
 
 def test_two_mock_events_that_share_a_candidate_go_together(house: House) -> None:

@@ -1,0 +1,150 @@
+"""Retention of a mock event with candidates, beside a real event that admits the same candidates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.store import Store
+from mma_pipeline.cli.materialise import materialise
+from mma_pipeline.definitions import defs
+from mma_pipeline.defs.ingest import Quarantined, ingest, parse_alert
+from mma_pipeline.defs.photometry import candidate_nights, candidate_products, ingest_photometry, wanted_nights
+from mma_pipeline.defs.retention import remove_expired
+from mma_pipeline.notices import lvk
+from mma_pipeline.notices.measurement import Candidate
+from mma_pipeline.notices.photometry import encode
+from mma_pipeline.science.kilonova.counterpart import counterpart_of
+from mma_pipeline.science.simulation import simulate_event
+
+MERGER = datetime(2026, 3, 1, 2, tzinfo=UTC)
+EXPIRED = MERGER + timedelta(days=1)
+MOCK, REAL = "MS260301a", "S260301b"
+NIGHTS = str(candidate_nights.name)
+
+
+@dataclass(frozen=True)
+class House:
+    """A mock and a real event with the same map, each with the last night of two candidates scored."""
+
+    archive: Archive
+    store: Store
+    instance: dg.DagsterInstance
+
+    @property
+    def photometry(self) -> PhotometryArchive:
+        """Candidates, measurements and scores."""
+        return PhotometryArchive(self.archive)
+
+    def nights(self) -> list[str]:
+        """Partitions of candidate nights."""
+        return sorted(self.instance.get_dynamic_partitions(NIGHTS))
+
+    def runs(self) -> set[str]:
+        """Partitions that have runs."""
+        return {run.tags["dagster/partition"] for run in self.instance.get_runs()}
+
+    def files(self, event_id: str) -> list[str]:
+        """Everything in the store that is an event's."""
+        return [entry.key for entry in self.store.ls() if event_id in entry.key.replace("-", "/").split("/")]
+
+    def retain(self) -> tuple[int, int]:
+        """One pass."""
+        return remove_expired(self.instance, self.archive, self.store, EXPIRED)
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """Archive, store and instance; one candidate is simulated, the other measured, and both name the mock event."""
+    url = f"sqlite:///{tmp_path / 'archive.db'}"
+    monkeypatch.setenv("MMA_ARCHIVE_URL", url)
+    monkeypatch.setenv("MMA_STORE_URL", (tmp_path / "products").as_uri())
+    for name in ("API_BASE", "MMA_HOP_URL", "MMA_WEBHOOK_URL", "MMA_PUBLICATION_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    archive, sent = Archive(url, create=True), 0
+
+    def message(stream: str, body: bytes) -> StreamMessage:
+        nonlocal sent
+        sent += 1
+        return StreamMessage(stream, stream, 0, sent, body, None, (), None, MERGER)
+
+    for event_id in (MOCK, REAL):
+        notices = simulate_event(event_id, time=MERGER, seed=4, distance=80.0, max_order=6)
+        body = json.dumps(lvk.to_record(notices[3])).encode()
+        assert not isinstance(ingest(archive, message("gw", body), parse_alert), Quarantined)
+    rows = counterpart_of(notices[3:4], name="SIM-kn", seed=2, nights=3)
+    measured = [replace(m, candidate=Candidate("AT2026abc", m.candidate.ra, m.candidate.dec)) for m in rows]
+    wanted = []
+    for body in (encode(rows, event_id=MOCK, simulated=True), encode(measured, event_id=MOCK)):
+        brought = ingest_photometry(archive, message("photometry", body))
+        assert not isinstance(brought, Quarantined)
+        wanted += wanted_nights(archive, brought)
+    last = {(w.event_id, w.candidate): w.partition_key for w in wanted}
+    assert len(last) == 4
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(NIGHTS, [w.partition_key for w in wanted])
+        for record in archive.versions():
+            assert materialise(instance, record)
+        for key in last.values():
+            job = defs.resolve_job_def(candidate_products.name)
+            assert job.execute_in_process(partition_key=key, instance=instance).success
+        yield House(archive, Store.open((tmp_path / "products").as_uri()), instance)
+
+
+def test_nights_of_a_mock_event_go_with_it(house: House) -> None:
+    """Its files, runs, partitions (scored or not) and scores go; the real event and measured photometry are as before."""
+    kept_files, kept_nights = house.files(REAL), [key for key in house.nights() if key.startswith(REAL)]
+    kept_scores = house.photometry.latest_scores(REAL)
+    measurements = house.photometry.measurements("AT2026abc")
+    assert len(kept_scores) == 2
+    assert {"score.json", "light_curve.png", "candidates.json"} <= {key.split("/")[-1] for key in house.files(MOCK)}
+    page_apart = len(house.files(MOCK)) - 1
+    assert house.retain() == (1, page_apart)
+    assert house.files(MOCK) == []
+    assert house.files(REAL) == kept_files
+    assert house.nights() == kept_nights
+    assert {key.partition("-")[0] for key in house.runs()} == {REAL}
+    assert house.photometry.latest_scores(MOCK) == []
+    assert house.photometry.latest_scores(REAL) == kept_scores
+    assert house.photometry.measurements("AT2026abc") == measurements
+    assert house.photometry.measurements("SIM-kn") == []
+    assert house.archive.message(measurements[0].message_id).body
+    assert house.retain() == (0, 0)
+
+
+@pytest.mark.parametrize("reached", ["files", "partitions", "page"])
+def test_a_pass_that_was_cut_short_is_repeated(house: House, reached: str) -> None:
+    """Cut short in the middle of any step, the next pass completes it, and the real event stays whole."""
+    (version,) = (record.partition_key for record in house.archive.versions(MOCK))
+    nights = [key for key in house.nights() if key.startswith(MOCK)]
+    kept = house.files(REAL)
+    page = f"mma/{MOCK}/index.html"
+    files = [key for key in house.files(MOCK) if key != page]
+    for key in files[::2] if reached == "files" else files:
+        house.store.delete(key)
+    if reached != "files":
+        for run in house.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": version})):
+            house.instance.delete_run(run.run_id)
+    if reached in {"partitions", "page"}:
+        house.instance.delete_dynamic_partition("alert_version", version)
+        for key in nights[::2] if reached == "partitions" else nights:
+            for run in house.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": key})):
+                house.instance.delete_run(run.run_id)
+            house.instance.delete_dynamic_partition(NIGHTS, key)
+    if reached == "page":
+        house.store.delete(page)
+    assert house.retain()[0] == 1
+    assert house.files(MOCK) == []
+    assert house.files(REAL) == kept
+    assert {key.partition("-")[0] for key in (*house.nights(), *house.runs())} == {REAL}
+    assert {record.version.event_id for record in house.archive.versions()} == {REAL}
+    assert house.retain() == (0, 0)
