@@ -13,7 +13,7 @@ from mma_pipeline.notices.model import LvkNotice
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.science.kilonova.bands import BANDS, EXTINCTION, WAVELENGTH_UM
 from mma_pipeline.science.kilonova.simulation import villar
-from mma_pipeline.science.kilonova.simulation.radiation import lnu_to_absolute, modulus
+from mma_pipeline.science.kilonova.simulation.radiation import lnu_to_absolute, modulus, redshift_at
 from mma_pipeline.science.skymap import SkyMap, decode_skymap
 
 #: 5-sigma depth of the imagined telescope in griz, mag.
@@ -64,7 +64,7 @@ def simulate_counterpart(
 
     AT2017gfo's published components with masses and velocities scattered by a fifth; noise of the imagined depth;
     what is fainter than 5 sigma becomes an upper limit. `distance_mpc` overrides the map's; 100 Mpc where neither
-    says. The same arguments give the same measurements.
+    says; the candidate's redshift is that distance's. The same arguments give the same measurements.
     """
     rng = np.random.default_rng(seed)
     ra, dec, drawn = place_in(skymap, rng)
@@ -85,7 +85,8 @@ def simulate_counterpart(
     flux = 10 ** (-0.4 * (truth - DEPTH[band]))
     noise = np.hypot(0.2, 0.02 * flux)
     seen = flux + noise * rng.normal(0, 1, len(t))
-    candidate = Candidate(name, round(ra, 6), round(dec, 6), ebv)
+    redshift = round(float(redshift_at(np.array(distance))), 5)
+    candidate = Candidate(name, round(ra, 6), round(dec, 6), ebv, redshift)
     found = []
     for when, k, value, sigma in zip(t, band, seen, noise, strict=True):
         detected = bool(value > 5 * 0.2)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from astropy.cosmology import FlatLambdaCDM
 
 from mma_pipeline.science.kilonova.assess import admits, locate, map_distance
 from mma_pipeline.science.kilonova.by_night import nightly_scores
@@ -35,6 +36,14 @@ def test_counterpart_is_where_the_map_says_and_is_recognised(skymap):
     history = nightly_scores(packaged(), light_curve(rows), Event(MERGER, distance, deviation, here.ebv))
     assert not history[0]["sufficient"]
     assert all(h["p_phot"] >= 0.9 for h in history[2:])
+
+
+def test_counterpart_states_the_redshift_of_its_distance(skymap):
+    """Astropy's luminosity distance at the stated redshift is the distance it was simulated at."""
+    here = simulate_counterpart(skymap, MERGER, name="SIM", seed=3, distance_mpc=80.0)[0].candidate
+    assert FlatLambdaCDM(H0=70, Om0=0.3).luminosity_distance(here.redshift).to_value("Mpc") == pytest.approx(
+        80, rel=1e-3
+    )
 
 
 def test_area_and_distance_of_a_map(skymap):
