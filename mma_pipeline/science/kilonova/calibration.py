@@ -15,7 +15,7 @@ CLIP = (0.001, 0.999)
 #: Class shares to which the photometric probability refers: kilonova, afterglow, other.
 REFERENCE: tuple[float, float, float] = (0.5, 0.1, 0.4)
 #: Few, so that the curve is cautious near certainty: more of them let more contaminants past 0.9 in late nights.
-_KNOTS = 16
+_KNOTS = 10
 
 
 def group(nights: IntArray) -> IntArray:

@@ -20,7 +20,7 @@ from mma_pipeline.science.kilonova.lightcurve import MAG_RANGE, MAX_AGE_DAYS, Li
 from mma_pipeline.science.kilonova.simulation.population import OTHER, Sample
 from mma_pipeline.science.kilonova.simulation.survey import Reported
 
-#: Share of the objects that never enter training; decided by the name alone.
+#: Share of the objects that a training may keep back, to be tried on them; decided by the name alone.
 HELD_OUT_SHARE = 0.4
 
 
@@ -39,7 +39,7 @@ class RealTransient:
 
 
 def held_out(name: str) -> bool:
-    """Whether an object belongs to the part that is kept from training; the same for every seed."""
+    """Whether an object belongs to the part that can be kept from training; the same for every seed."""
     first = hashlib.sha256(name.encode()).digest()[:4]
     return int.from_bytes(first, "big") / 2**32 < HELD_OUT_SHARE
 

@@ -25,7 +25,10 @@ from mma_pipeline.science.skymap import FloatArray, IntArray
 
 _CHUNK = 20_000
 _MAX_NIGHT = 12
-_MERGERS = 5
+#: Mergers after which each real negative is placed.
+_MERGERS = 8
+#: Chance of a night to become a snapshot of the training, and of a moment up to so many days after it.
+_KEPT, _KEPT_AFTER, _AFTER_DAYS = 0.7, 0.23, 4.0
 #: Weight of snapshots of the first and second night beside later ones: theirs are the hardest to tell apart.
 _EARLY = (2.0, 1.5)
 
@@ -38,8 +41,8 @@ class Settings:
     objects: int = 400_000
     """Simulated objects before those without a detection are dropped."""
     calibration_objects: int = 100_000
-    iterations: int = 350
-    learning_rate: float = 0.08
+    iterations: int = 400
+    learning_rate: float = 0.1
     families: tuple[str, ...] = FAMILIES
     real_share: float = 0.3
     """Weight of all real negatives together, relative to the simulated "other"."""
@@ -103,23 +106,20 @@ def every_night(sample: Sample, max_night: int = _MAX_NIGHT) -> Table:
     return tabulate(sample, owner[keep], end[keep])
 
 
-def random_nights(sample: Sample, rng: np.random.Generator, per_object: int = 3) -> Table:
-    """Up to `per_object` nights of each object, and one moment up to four days after one of them.
+def training_nights(sample: Sample, rng: np.random.Generator) -> Table:
+    """A random part of all nights, and some moments in the days after a night, where later limits are learned.
 
-    The moment after a night is where limits that follow the last detection are learned.
+    Every night has the same chance, however many nights its object has: what is seen often must weigh as much here
+    as in a search, where each night of each candidate is scored.
     """
     owner, number, end = night_ends(sample)
     keep = number <= _MAX_NIGHT
     owner, end = owner[keep], end[keep]
-    chance = rng.random(len(owner))
-    order = np.lexsort((chance, owner))
-    owner, end = owner[order], end[order]
-    rank = np.arange(len(owner)) - np.searchsorted(owner, owner, side="left")
-    late = rank == 0
+    at, after = rng.random(len(owner)) < _KEPT, rng.random(len(owner)) < _KEPT_AFTER
     return tabulate(
         sample,
-        np.concatenate([owner[rank < per_object], owner[late]]),
-        np.concatenate([end[rank < per_object], end[late] + rng.uniform(0, 4, late.sum())]),
+        np.concatenate([owner[at], owner[after]]),
+        np.concatenate([end[at], end[after] + rng.uniform(0, _AFTER_DAYS, after.sum())]),
     )
 
 
@@ -136,7 +136,7 @@ def _weights(simulated: Table, real: int, share: float) -> FloatArray:
 def train(settings: Settings, *, tables: kasen.Tables | None = None, real: Sequence[RealTransient] = ()) -> Model:
     """Train a model; `tables` are those of the third kilonova family, `real` negatives join as "other".
 
-    The caller leaves out of `real` what is to be held back (`negatives.held_out`).
+    The caller leaves out of `real` what is to be held back, if anything (`negatives.held_out`).
 
     Raises ValueError where `settings.families` asks for "kasen" without tables.
     """
@@ -145,16 +145,14 @@ def train(settings: Settings, *, tables: kasen.Tables | None = None, real: Seque
 
     rng = np.random.default_rng(settings.seed + 1)
     sample = simulate(settings.seed, settings.objects, families=settings.families, tables=tables, broad=True)
-    table = random_nights(sample, rng)
+    table = training_nights(sample, rng)
     # Each real object is placed after several mergers, at several distances.
-    extras = [
-        random_nights(after_mergers(real, settings.seed + 10 + k), rng, 4) for k in range(_MERGERS if real else 0)
-    ]
+    extras = [training_nights(after_mergers(real, settings.seed + 10 + k), rng) for k in range(_MERGERS if real else 0)]
     matrix = np.concatenate([table.features.matrix, *(e.features.matrix for e in extras)])
     label = np.concatenate([table.label, *(e.label for e in extras)])
     classifier = HistGradientBoostingClassifier(
-        max_iter=settings.iterations, learning_rate=settings.learning_rate, max_depth=DEPTH, max_leaf_nodes=31,
-        min_samples_leaf=60, l2_regularization=2.0, max_features=0.5, early_stopping=False,
+        max_iter=settings.iterations, learning_rate=settings.learning_rate, max_depth=DEPTH, max_leaf_nodes=63,
+        min_samples_leaf=100, l2_regularization=5.0, max_features=0.5, early_stopping=False,
         random_state=settings.seed,
     )  # fmt: skip
     with threadpool_limits(limits=1):
@@ -163,8 +161,9 @@ def train(settings: Settings, *, tables: kasen.Tables | None = None, real: Seque
     # A family from outside counts for a fifth here, between the skies that have a third of it and those without: the
     # families differ most in their first night, and one curve has to serve all.
     calibrated = (*FAMILIES, *settings.families)
-    held = random_nights(
-        simulate(settings.seed + 2, settings.calibration_objects, families=calibrated, tables=tables), rng
+    # On the broad sky too: where the real one is kinder, the probability errs on the side of caution.
+    held = every_night(
+        simulate(settings.seed + 2, settings.calibration_objects, families=calibrated, tables=tables, broad=True)
     )
     raw = trees.probabilities(held.features.matrix)
     weight = calibration.reference_weights(held.label, calibration.group(held.features.nights))

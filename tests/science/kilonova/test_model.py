@@ -10,7 +10,7 @@ from mma_pipeline.adapters.kilonova_data import at2017gfo, real_transients
 from mma_pipeline.science.kilonova import calibration, model
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES
 from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve
-from mma_pipeline.science.kilonova.negatives import RealTransient, after_mergers, held_out
+from mma_pipeline.science.kilonova.negatives import RealTransient, after_mergers
 from mma_pipeline.science.kilonova.training import Settings, every_night, train
 from mma_pipeline.science.kilonova.trees import DEPTH, export
 
@@ -212,18 +212,18 @@ def test_at2017gfo_is_recognised():
 
 
 @needs_data
-def test_held_out_supernovae_do_not_pass():
-    """Of real transients that never entered training, few reach 0.9 in any night."""
-    rows = [r for r in real_transients(SHARED) if held_out(r.name)]
-    real = [RealTransient(r.name, r.source, r.kind, LightCurve(**r.columns), r.ebv) for r in rows]
+def test_real_supernovae_do_not_pass():
+    """Of real transients, placed after other mergers than in training, almost none reaches 0.9 in any night."""
+    # The shipped model was trained on them; for those it has not met see its twin in benchmarks/kilonova.py.
+    real = [RealTransient(r.name, r.source, r.kind, LightCurve(**r.columns), r.ebv) for r in real_transients(SHARED)]
     sample = after_mergers(real, 77)
     table = every_night(sample)
     m = model.packaged()
     p = m.calibration.apply(m.trees.probabilities(table.features.matrix), table.features.nights)[:, 0]
     passed = (p >= 0.9) & (table.features.best_slope_err <= model.MAX_SLOPE_ERR)
     source = np.array(sample.kind)[table.owner]
-    assert passed[source == "ztf-bts"].mean() <= 0.002
-    assert passed[source == "osc"].mean() <= 0.025
+    assert passed[source == "ztf-bts"].mean() <= 0.001
+    assert passed[source == "osc"].mean() <= 0.005
 
 
 def test_feature_names_are_unique():

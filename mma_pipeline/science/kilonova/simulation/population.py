@@ -39,6 +39,9 @@ CONTAMINANTS: Mapping[str, tuple[float, Contaminant]] = MappingProxyType(
 #: Families of kilonovae that need no file.
 FAMILIES: tuple[str, ...] = ("villar", "shells")
 _CHUNK = 3000
+#: The broad sky has so many times more of what is most like a kilonova, and this share of collected light curves.
+_BROAD_FACTORS = {"fast Ibc": 1.6, "fast blue": 1.25}
+_BROAD_COLLECTED = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +108,13 @@ def simulate(
     """Simulate n objects of which those with a detection are kept; deterministic in seed.
 
     `shares` are those of kilonova, afterglow and other before detection. Kilonovae are split evenly over
-    `families`; "kasen" needs `tables`. `broad` widens the ranges of every second chunk of kilonovae.
+    `families`; "kasen" needs `tables`. `broad` makes the sky harder than it should be, for training: wider ranges
+    for every second chunk of kilonovae, more of the fast contaminants, a tenth of the light curves collected from
+    telescopes that do not agree.
     """
     rng = np.random.default_rng(seed)
     names = list(CONTAMINANTS)
-    weights = np.array([CONTAMINANTS[name][0] for name in names])
+    weights = np.array([CONTAMINANTS[name][0] * (_BROAD_FACTORS.get(name, 1.0) if broad else 1.0) for name in names])
     classes = rng.choice(3, n, p=shares)
     kinds = np.where(
         classes == KILONOVA,
@@ -131,7 +136,7 @@ def simulate(
                 model = afterglow if label == AFTERGLOW else CONTAMINANTS[kind][1]
                 magnitudes = model(rng, visits.t, visits.wavelength_um, visits.typical_depth)
                 distance = event_distance(rng, visits.typical_depth, rng.normal(-15.2, 1.1, size))
-            points = observe(rng, magnitudes, visits)
+            points = observe(rng, magnitudes, visits, collected=_BROAD_COLLECTED if broad else 0.0)
             parts.append((points, np.full(size, label), [kind] * size, distance))
     return _assemble(rng, parts)
 

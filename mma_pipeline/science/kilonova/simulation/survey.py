@@ -19,6 +19,8 @@ _REPEATS = 3
 #: Sets of filters that surveys use, and how often here.
 _FILTER_SETS = ((1, 1, 1, 1), (1, 1, 0, 0), (1, 1, 1, 0), (0, 1, 0, 0), (0, 1, 1, 1), (0, 0, 1, 1), (1, 0, 1, 0))
 _FILTER_WEIGHTS = (0.34, 0.2, 0.16, 0.06, 0.1, 0.08, 0.06)
+#: Telescopes of a collected light curve.
+_TELESCOPES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +110,23 @@ def schedule(rng: np.random.Generator, n: int) -> Visits:
     return Visits(taken(t), taken(band), taken(depth), taken(real), depth0)
 
 
-def observe(rng: np.random.Generator, truth: FloatArray, visits: Visits) -> Reported:
-    """What the survey reports of apparent AB magnitudes `truth` (N, E) without Galactic extinction."""
+def _telescopes(rng: np.random.Generator, visits: Visits, share: float) -> FloatArray:
+    """Offsets in mag, shape (N, E), of light curves put together from several telescopes; zero for the others.
+
+    Filters, apertures and the host's light differ between telescopes, in old collections by tenths of a magnitude.
+    """
+    n = len(visits.t)
+    collected = (rng.random(n) < share)[:, None]
+    offset = rng.normal(0, 1, (n, _TELESCOPES, N_BANDS)) * rng.uniform(0.1, 0.6, (n, 1, 1))
+    which = rng.integers(0, _TELESCOPES, visits.t.shape)
+    return np.where(collected, offset[np.arange(n)[:, None], which, visits.band], 0.0)
+
+
+def observe(rng: np.random.Generator, truth: FloatArray, visits: Visits, *, collected: float = 0.0) -> Reported:
+    """What the survey reports of apparent AB magnitudes `truth` (N, E) without Galactic extinction.
+
+    `collected` is the share of objects whose light curve was put together from several telescopes.
+    """
     n = len(truth)
     ebv = np.minimum(rng.exponential(0.06, n), 0.8)
     assumed = np.where(rng.random(n) < 0.2, 0.0, ebv * rng.normal(1.0, 0.16, n).clip(0.4, 1.6))
@@ -129,7 +146,7 @@ def observe(rng: np.random.Generator, truth: FloatArray, visits: Visits) -> Repo
         mag = visits.depth - 2.5 * np.log10(seen)
         err = 1.0857 * noise / seen * wrong[:, None]
     outlier = rng.random(mag.shape) < 0.008
-    mag = np.where(outlier, mag + rng.normal(0, 0.7, mag.shape), mag)
+    mag = np.where(outlier, mag + rng.normal(0, 0.7, mag.shape), mag) + _telescopes(rng, visits, collected)
     limit_sigma = np.where(rng.random(n) < 0.5, 0.0, 0.55)[:, None]
     limiting = visits.depth + limit_sigma + rng.normal(0, 0.1, mag.shape)
     # A third of the surveys report no limits, others only some.
