@@ -34,6 +34,8 @@ def worker(
     from dagster_celery.launcher import CeleryRunLauncher
     from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
+    from mma_pipeline.defs.task_queue import declare_queue
+
     with dg.DagsterInstance.get() as instance:
         launcher = instance.run_launcher
         if not isinstance(launcher, CeleryRunLauncher):
@@ -48,6 +50,7 @@ def worker(
         for module in PRELOAD:
             if importlib.util.find_spec(module) is not None:
                 importlib.import_module(module)
+        declare_queue(app, queue)
         app.worker_main(
             [
                 "worker",

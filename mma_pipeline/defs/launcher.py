@@ -26,6 +26,7 @@ import dagster as dg
 from dagster_celery.launcher import CeleryRunLauncher
 
 from .jobs import LANE_TAG, Lane
+from .task_queue import declare_queue
 
 if TYPE_CHECKING:
     from dagster_k8s import K8sRunLauncher
@@ -53,6 +54,7 @@ class LaneRunLauncher(CeleryRunLauncher):
         self._pods = dict(pods)
         self._pod_lanes = dict(pod_lanes or {})
         self._launchers: dict[str, K8sRunLauncher] = {}
+        self._declared = False
         super().__init__(**celery)
 
     @classmethod
@@ -95,6 +97,7 @@ class LaneRunLauncher(CeleryRunLauncher):
     def launch_run(self, context: Any) -> None:
         """Hand a run over."""
         if self.is_warm(context.dagster_run):
+            self._declare()
             super().launch_run(context)
         else:
             self.pods(context.dagster_run).launch_run(context)
@@ -102,6 +105,7 @@ class LaneRunLauncher(CeleryRunLauncher):
     def resume_run(self, context: Any) -> None:
         """Hand a run over again whose process was lost."""
         if self.is_warm(context.dagster_run):
+            self._declare()
             super().resume_run(context)
         else:
             self.pods(context.dagster_run).resume_run(context)
@@ -126,6 +130,11 @@ class LaneRunLauncher(CeleryRunLauncher):
         if self.is_warm(run):
             return super().get_run_worker_debug_info(run, include_container_logs)
         return self.pods(run).get_run_worker_debug_info(run, include_container_logs)
+
+    def _declare(self) -> None:
+        if not self._declared:
+            declare_queue(self.celery, self.default_queue)
+            self._declared = True
 
 
 def _lane(run: dg.DagsterRun) -> str:

@@ -116,6 +116,12 @@ class Stack:
                 del self._died[name]
                 self._start(name)
 
+    def check_alive(self) -> None:
+        """RuntimeError with the end of its log where a process has ended: for tests that kill none."""
+        for name, child in self._children.items():
+            if not child.alive:
+                raise RuntimeError(f"{name} ended with {child.process.returncode}:\n{child.tail(60)}")
+
     def kill(self, name: str) -> None:
         """SIGKILL one process of the deployment, without its children, as the kernel's memory killer does."""
         child = self._children[name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,15 @@ class Production(Stack):
         place = {"host": "127.0.0.1", "port": self.proxy.port, "location_name": "mma_pipeline"}
         (self.folder / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [{"grpc_server": place}]}))
 
+    def wait(self, ready: Callable[[], bool], what: str, *, timeout: float) -> None:
+        """Wait, as long as every process lives: nothing starts one again here."""
+
+        def check() -> bool:
+            self.check_alive()
+            return ready()
+
+        wait_until(check, what, timeout=timeout, every=1)
+
     def roll_over(self) -> None:
         """A second code server starts, takes over when it is ready, and the first one is told to end."""
         (port,) = free_ports(1)
@@ -97,18 +107,16 @@ def test_alerts_in_products_and_posts_out(
         with stack.running():
             first, *rest = bodies[EVENT]
             kafka.produce(TOPICS[0], first)
-            wait_until(
-                lambda: bool(stack.archive().versions()), "the first alert in the archive", timeout=300, every=0.5
-            )
+            stack.wait(lambda: bool(stack.archive().versions()), "the first alert in the archive", timeout=300)
             for body in (*rest, b"not json"):
                 kafka.produce(TOPICS[0], body)
             stack.roll_over()
             for body in bodies[OTHER]:
                 kafka.produce(TOPICS[0], body)
             try:
-                wait_until(lambda: not _missing(stack.archive(), keys, site), "everything", timeout=1200, every=2)
+                stack.wait(lambda: not _missing(stack.archive(), keys, site), "everything", timeout=1200)
             except TimeoutError:
-                pytest.fail(f"{_missing(stack.archive(), keys, site)}\n{stack.log('daemon')}\n{stack.log('worker')}")
+                pytest.fail(f"{stack.log('daemon')}\n{stack.log('worker')}\n{_missing(stack.archive(), keys, site)}")
         archive = stack.archive()
         assert archive.counts()["messages"] == sum(map(len, bodies.values())) + 1
         assert archive.counts()["quarantined"] == 1
