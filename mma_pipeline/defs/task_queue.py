@@ -1,8 +1,8 @@
 """The resident workers' queue, made before it is used.
 
 Kombu's SQL transport makes its tables, and then the queue's row, when they are first asked for, and takes no account of
-another process that does the same at that moment: whoever is second gets the database's refusal. A worker ends over it
-and the daemon loses the run that it was handing over. So both come here first.
+another process that does the same at that moment: whoever is second gets the database's refusal. A worker ends over it,
+and a run that was just being handed over fails. So both come here first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ATTEMPTS = 5
 
 
 def declare_queue(app: Celery, name: str) -> None:
-    """Make the queue `name` of the app's broker where it is missing; no connection stays open, so that one may fork.
+    """Make the queue `name` of the app's broker where it is missing; then no connection is open, so that one may fork.
 
     Raises what the broker raises where it cannot be reached, or still refuses after five attempts.
     """

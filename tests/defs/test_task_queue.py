@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from celery import Celery
 from kombu.transport.sqlalchemy.models import metadata
 
 from mma_pipeline.defs.task_queue import declare_queue
+from tests.services.postgres import PostgresServer
 from tests.services.process import Child, wait_until
 
 QUEUE = "dagster"
@@ -44,14 +46,9 @@ def _row(connection: sa.Connection) -> None:
     connection.execute(sa.text(ROW))
 
 
-def _waits(engine: sa.Engine) -> bool:
-    with engine.connect() as connection:
-        return bool(connection.execute(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar())
-
-
 @pytest.mark.parametrize("first", [_tables, _row], ids=["tables", "row"])
 def test_whoever_is_second_has_the_queue_too(
-    app: Celery, engine: sa.Engine, first: Callable[[sa.Connection], None]
+    app: Celery, engine: sa.Engine, postgres: PostgresServer, first: Callable[[sa.Connection], None]
 ) -> None:
     """Tables, or the queue's row, made by an uncommitted transaction: the other one waits, is refused, and goes on."""
     if first is _row:
@@ -61,7 +58,7 @@ def test_whoever_is_second_has_the_queue_too(
         with engine.begin() as connection:
             first(connection)
             done = pool.submit(declare_queue, app, QUEUE)
-            wait_until(lambda: _waits(engine), "the second one at the first one's lock", timeout=60)
+            wait_until(postgres.somebody_waits, "the second one at the first one's lock", timeout=60)
         done.result(timeout=60)
     with engine.connect() as connection:
         assert connection.execute(sa.text("SELECT name FROM kombu_queue")).scalars().all() == [QUEUE]
@@ -84,7 +81,7 @@ def test_a_broker_that_needs_no_queue_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_starts_while_the_queue_is_made_serves(
-    app: Celery, engine: sa.Engine, postgres_url: str, tmp_path: Path
+    app: Celery, engine: sa.Engine, postgres: PostgresServer, postgres_url: str, tmp_path: Path
 ) -> None:
     """The worker comes second at the queue's row, and is ready afterwards."""
     settings = {
@@ -98,12 +95,11 @@ def test_a_worker_that_starts_while_the_queue_is_made_serves(
     with engine.begin() as connection:
         _tables(connection)
     command = [sys.executable, "-c", "from mma_pipeline.cli import app; app()", "worker", "--loglevel", "info"]
-    with engine.begin() as connection:
-        _row(connection)
-        env = {**os.environ, "DAGSTER_HOME": str(tmp_path)}
-        worker = Child("worker", command, tmp_path / "worker.log", env=env)
-        wait_until(lambda: _waits(engine), "the worker at the first one's lock", timeout=120, every=0.5)
-    try:
+    env = {**os.environ, "DAGSTER_HOME": str(tmp_path)}
+    with contextlib.ExitStack() as stack:
+        with engine.begin() as connection:
+            _row(connection)
+            worker = Child("worker", command, tmp_path / "worker.log", env=env)
+            stack.callback(worker.end)
+            worker.wait_ready(postgres.somebody_waits, timeout=120)
         worker.wait_ready(lambda: " ready." in worker.log.read_text(), timeout=120)
-    finally:
-        worker.end()

@@ -102,6 +102,10 @@ class PostgresServer:
             where += f" AND datname = '{database}'"
         return len(self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {where}"))
 
+    def somebody_waits(self) -> bool:
+        """Return whether a client waits for a lock that another one holds."""
+        return bool(self.execute("SELECT 1 FROM pg_locks WHERE NOT granted LIMIT 1"))
+
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Run one statement as superuser and return its rows."""
         connection = psycopg2.connect(host="127.0.0.1", port=self.port, user="mma", dbname=database, connect_timeout=10)

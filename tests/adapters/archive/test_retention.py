@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,8 @@ from mma_pipeline.adapters.publishing.model import Draft
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.measurement import Candidate, Measurement, PhotometryNotice
 from mma_pipeline.notices.photometry import encode, parse
+from tests.services.postgres import PostgresServer
+from tests.services.process import wait_until
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MJD = 61100
@@ -184,7 +185,7 @@ def test_an_event_of_which_a_version_stays_keeps_its_candidates(house: House) ->
     assert house.has(message)
 
 
-def test_a_candidate_measured_meanwhile_stays(postgres_url: str) -> None:
+def test_a_candidate_measured_meanwhile_stays(postgres: PostgresServer, postgres_url: str) -> None:
     """Photometry that is being archived while the candidate would go is waited for, and then the candidate stays."""
     house = House(postgres_url)
     house.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
@@ -192,16 +193,11 @@ def test_a_candidate_measured_meanwhile_stays(postgres_url: str) -> None:
     house.photometry.record(later, PhotometryNotice((), "ours"))
     (id_of_later,) = house.column(schema.message.c.id)[-1:]
     row = {"mjd": MJD + 1.5, "band": "r", "magnitude": 19.5, "upper_limit": False, "message_id": id_of_later}
-    waiting = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
     with ThreadPoolExecutor(1) as pool:
         with writing(house.archive.engine) as connection:
             connection.execute(sa.insert(measurement).values(candidate=INVENTED.name, **row))
             forgotten = pool.submit(house.forget, FIRST)
-            for _ in range(300):
-                with reading(house.archive.engine) as other:
-                    if forgotten.done() or other.scalar(waiting):
-                        break
-                time.sleep(0.1)
+            wait_until(postgres.somebody_waits, "the removal at the candidate's lock", timeout=30)
         forgotten.result(timeout=60)
     assert house.column(measurement.c.mjd) == [MJD + 1.5]
     assert house.column(candidate.c.name) == [INVENTED.name]
