@@ -262,7 +262,7 @@ def main() -> None:
 def run(options: argparse.Namespace) -> None:
     """Every line, in the order of the table."""
     model = packaged()
-    report("model", "", {"sha256": digest(model), **model.info}, None)
+    report("model", "", {"digest": digest(model), **model.info}, None)
     tables = None
     if options.data.is_dir():
         tables = kasen.read(kilonova_tables(options.data))

@@ -57,13 +57,13 @@ def train(
     out.write_bytes(encode(model))
     result: dict[str, Any] = {
         "file": str(out),
-        "sha256": digest(model),
+        "digest": digest(model),
         "seconds": round(time.perf_counter() - started, 1),
     }
     if as_json:
         print_json(result | {"training": dict(model.info)})
     else:
-        console.print(f"{out}: {result['sha256'][:16]} in {result['seconds']} s")
+        console.print(f"{out}: {result['digest'][:16]} in {result['seconds']} s")
 
 
 def _extra(data: Path, *, hold_out: bool) -> dict[str, Any]:

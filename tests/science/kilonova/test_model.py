@@ -16,6 +16,7 @@ from mma_pipeline.science.kilonova.trees import DEPTH, export
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "photometry"
 needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason="the public photometry of ../shared is not here")
+CARD = Path(__file__).resolve().parents[3] / "docs" / "kilonova-model-card.md"
 MERGER = 57982.5285236
 EVENT = Event(MERGER, 39.8, 8.3, 0.105)
 
@@ -177,6 +178,16 @@ def test_calibration_is_monotone_and_honest():
     assert (np.diff(curve.probability, axis=1) >= 0).all()
     mended = curve.apply(np.stack([raw, (1 - raw) / 2, (1 - raw) / 2], 1), nights)
     assert np.abs(mended[:, 0] - 1 / (1 + np.exp(-truth))).mean() < 0.02
+
+
+def test_a_model_is_named_by_its_arrays_however_they_are_packed():
+    """Packed anew without compression the model keeps its name; the name is the digest that the model card states."""
+    with np.load(io.BytesIO(model.encode(model.packaged()))) as archive:
+        members = {k: archive[k] for k in archive}
+    packed = io.BytesIO()
+    np.savez(packed, **members)
+    assert model.digest(model.decode(packed.getvalue())) == model.digest(model.packaged())
+    assert f"`{model.digest(model.packaged())}`" in CARD.read_text()
 
 
 def test_training_does_not_depend_on_threads():
