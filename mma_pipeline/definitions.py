@@ -20,6 +20,8 @@ from mma_pipeline.defs.assets.streams import gwalert_stream, icecube_stream, qua
 from mma_pipeline.defs.completeness import completeness_job, completeness_schedule, gracedb_completeness
 from mma_pipeline.defs.health import nothing_wrong, pipeline_health_asset, pipeline_health_sensor
 from mma_pipeline.defs.jobs import alert_products
+from mma_pipeline.defs.large_messages import large_messages_sensor
+from mma_pipeline.defs.lost_runs import lost_runs_sensor
 from mma_pipeline.defs.neutrino_fill import neutrino_coincidence_sensor, neutrino_products
 from mma_pipeline.defs.page_sensor import event_page_sensor, event_pages
 from mma_pipeline.defs.photometry import candidate_products, photometry_sensor
@@ -69,6 +71,8 @@ defs = dg.Definitions(
         publication_sensor,
         failed_runs_sensor,
         photometry_sensor,
+        large_messages_sensor,
+        lost_runs_sensor,
         unfinished_versions_sensor,
         pipeline_health_sensor,
         visibility_sensor,

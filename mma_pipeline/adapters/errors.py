@@ -9,6 +9,7 @@
     │   └── DigestError              bytes are there, but they are not the bytes that were written
     └── TransientError               outage, timeout, throttling: the same request may succeed later
         ├── StoreFullError           no space left; retried by the next run, not within this one
+        ├── OutOfTimeError           the time that a piece of work may take is used up (see `deadline`)
         └── MissingTopicError        the broker has no such topic (yet)
 
 No message holds a secret: what a server or library says passes through `mma_pipeline.adapters.redact` first.
@@ -51,6 +52,10 @@ class TransientError(AdapterError):
 
 class StoreFullError(TransientError):
     """The store has no space left for the object."""
+
+
+class OutOfTimeError(TransientError):
+    """The time that all requests of a piece of work may take together is used up."""
 
 
 class MissingTopicError(TransientError):

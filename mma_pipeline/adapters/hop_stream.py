@@ -14,18 +14,16 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-import tenacity
-
-from .errors import ConfigurationError, TransientError
+from .download import download
+from .errors import ConfigurationError, PermanentError
 from .kafka_stream import StreamConfig
 from .message import StreamMessage
 
 _log = logging.getLogger(__name__)
 
 HOPSKOTCH = "kafka.scimma.org:9092"
-TIMEOUT_S = 30.0
-ATTEMPTS = 3
+#: Seconds that fetching a large message may take from beginning to end.
+FETCH_S = 30.0
 #: Largest message fetched from outside the broker, bytes.
 MAX_BYTES = 256 * 1024 * 1024
 
@@ -76,46 +74,30 @@ def is_test(message: StreamMessage) -> bool:
 def whole(message: StreamMessage) -> StreamMessage:
     """The message itself where it is only the address of one; else the message unchanged.
 
-    Fetched without credentials, so private topics' offloaded messages stay addresses and end in quarantine. Raises
-    TransientError where the server does not answer; an address that is gone leaves the message as it is.
+    Fetched without credentials, so private topics' offloaded messages stay addresses and end in quarantine. One attempt
+    of `FETCH_S` seconds at most (less within `deadline.within`): raises TransientError where the server does not give
+    the message in that time; an address that is gone leaves the message as it is.
     """
-    if dict(message.headers).get("_format") != b"external":
+    url = address_of(message)
+    if url is None:
         return message
+    try:
+        fetched = download(url, most_bytes=MAX_BYTES, seconds=FETCH_S)
+    except PermanentError as error:
+        _log.error("%s: the large message cannot be had, it is left as its address: %s", message.coordinates, error)
+        return message
+    return _unpacked(message, fetched)
+
+
+def address_of(message: StreamMessage) -> str | None:
+    """Where a large message lies that this one is only the address of; None for any other message."""
+    if dict(message.headers).get("_format") != b"external":
+        return None
     try:
         url = str(json.loads(message.body)["url"])
-    except (ValueError, KeyError, TypeError):
-        return message
-    if urlsplit(url).scheme not in {"http", "https"}:
-        return message
-    fetched = _fetch(url)
-    return message if fetched is None else _unpacked(message, fetched)
-
-
-@tenacity.retry(
-    retry=tenacity.retry_if_exception_type(TransientError),
-    stop=tenacity.stop_after_attempt(ATTEMPTS),
-    wait=tenacity.wait_exponential(multiplier=0.5, max=4),
-    reraise=True,
-)
-def _fetch(url: str) -> bytes | None:
-    host = urlsplit(url).hostname
-    try:
-        with httpx.stream("GET", url, timeout=TIMEOUT_S, follow_redirects=True) as answer:
-            if answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.is_server_error:
-                raise TransientError(f"{host} answered {answer.status_code} for a large message")
-            if not answer.is_success:
-                _log.error("%s answered %d for a large message: it is left as its address", host, answer.status_code)
-                return None
-            parts, size = [], 0
-            for part in answer.iter_bytes():
-                parts.append(part)
-                size += len(part)
-                if size > MAX_BYTES:
-                    _log.error("a message at %s is larger than %d bytes: it is left as its address", host, MAX_BYTES)
-                    return None
-            return b"".join(parts)
-    except httpx.TransportError as error:
-        raise TransientError(f"{host} does not give a large message ({type(error).__name__})") from error
+        return url if urlsplit(url).scheme in {"http", "https"} else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _unpacked(message: StreamMessage, data: bytes) -> StreamMessage:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +29,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from .deadline import left, within
 from .errors import PermanentError, TransientError
 from .kafka_cursor import Offsets, TopicIds
 from .kafka_questions import offsets_kept, partitions_of, reason
@@ -36,7 +39,7 @@ from .message import StreamMessage
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a metadata or watermark request may take.
+#: Seconds that a metadata or watermark request may take, and all of one poll together unless it may wait longer.
 REQUEST_TIMEOUT_S = 10.0
 #: Seconds of silence after which a burst counts as over.
 QUIET_S = 0.05
@@ -91,9 +94,10 @@ class StreamReader:
         `topic_ids` are those that came with the offsets: a topic that has another by now is read from its beginning.
 
         Returns as soon as a burst ends or `max_messages` are there. Raises TransientError where no broker answers
-        the first request; later silence gives an empty batch with the broker's complaints.
+        the first requests, which together take `REQUEST_TIMEOUT_S` or `timeout_s`; later silence gives an empty batch
+        with the broker's complaints.
         """
-        with self._lock:
+        with within(max(timeout_s, REQUEST_TIMEOUT_S)), self._turn():
             deadline = time.monotonic() + timeout_s
             self._problems.clear()
             gaps = self._seek(offsets, topic_ids or {})
@@ -116,7 +120,7 @@ class StreamReader:
     def commit(self, offsets: Offsets) -> None:
         """Tell the consumer group how far the caller has durably come; best effort, never waited for."""
         done = [TopicPartition(t, p, o) for t, parts in offsets.items() for p, o in parts.items() if o >= 0]
-        with self._lock:
+        with self._turn():
             # Commits that wait for a broker pile up, and keep the client from closing.
             if not done or offsets == self._committed:
                 return
@@ -128,7 +132,7 @@ class StreamReader:
 
     def lag(self) -> dict[str, int]:
         """Messages on the broker that were not read yet, by `topic/partition`; raises TransientError."""
-        with self._lock:
+        with self._turn():
             return {
                 f"{topic}/{partition}": max(0, self._watermarks(topic, partition)[1] - position)
                 for topic, partitions in self._position.items()
@@ -140,6 +144,16 @@ class StreamReader:
         with self._lock:
             self._consumer.close()
             self._directory.close()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One thread at a time; raises TransientError where another has the consumer for longer than a poll may take."""
+        if not self._lock.acquire(timeout=left(REQUEST_TIMEOUT_S)):
+            raise TransientError(f"stream {self.config.name}: an earlier look at the broker has not ended yet")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _seek(self, offsets: Offsets, topic_ids: TopicIds) -> list[Gap]:
         stale = time.monotonic() - self._refreshed > REFRESH_S
@@ -180,7 +194,7 @@ class StreamReader:
         self._consumer.assign(parts)
 
     def _partitions(self, topic: str) -> list[int]:
-        return partitions_of(self._consumer, self.config.name, topic, REQUEST_TIMEOUT_S)
+        return partitions_of(self._consumer, self.config.name, topic, left(REQUEST_TIMEOUT_S))
 
     def _first_offset(self, topic: str, partition: int, *, new_topic: bool) -> int:
         """Where to begin a partition that the cursor does not know."""
@@ -189,7 +203,8 @@ class StreamReader:
             # Added while we were reading: everything in it is news.
             return low
         try:
-            known = self._consumer.committed([TopicPartition(topic, partition)], timeout=REQUEST_TIMEOUT_S)[0].offset
+            wait = left(REQUEST_TIMEOUT_S)
+            known = self._consumer.committed([TopicPartition(topic, partition)], timeout=wait)[0].offset
         except KafkaException as error:
             raise TransientError(f"stream {self.config.name}: no group offsets: {reason(error)}") from error
         if known not in {OFFSET_INVALID, OFFSET_BEGINNING, OFFSET_END} and low <= known <= high:
@@ -197,7 +212,7 @@ class StreamReader:
         return low if self.config.start == "earliest" else high
 
     def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
-        return offsets_kept(self._consumer, self.config.name, topic, partition, REQUEST_TIMEOUT_S)
+        return offsets_kept(self._consumer, self.config.name, topic, partition, left(REQUEST_TIMEOUT_S))
 
     def _gap(self, topic: str, partition: int, position: int) -> Gap | None:
         low, high = self._watermarks(topic, partition)

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaException, TopicPartition
 
-from .errors import PermanentError
+from .deadline import left, within
+from .errors import PermanentError, TransientError
 from .kafka_cursor import Offsets
 from .kafka_questions import offsets_kept, partitions_of, reason
 from .kafka_stream import StreamConfig
 
 #: Seconds that one request may take: a tick of the watch has three or four per stream.
 TIMEOUT_S = 5.0
+#: Seconds that all requests of one look at a stream may take together: a tick looks at each stream.
+LOOK_S = 8.0
 _IDENTITY = ("sasl.oauthbearer.client.id", "sasl.username")
 _SECRETS = ("sasl.oauthbearer.client.secret", "sasl.password")
 
@@ -56,9 +61,9 @@ class BrokerWatch:
     def lag(self, offsets: Offsets) -> int:
         """Messages of the stream's topics at or after the offsets; all of a partition that they do not name.
 
-        Raises MissingTopicError where the broker has not the topic, TransientError where it does not answer.
+        Raises MissingTopicError where the broker has not the topic, TransientError where it does not answer in time.
         """
-        with self._lock:
+        with self._look():
             waiting = 0
             for topic in self.config.topics:
                 for partition in self._partitions(topic):
@@ -68,7 +73,7 @@ class BrokerWatch:
 
     def newest(self) -> datetime | None:
         """The broker's time of the newest message, UTC; None where there is none. Raises as `lag` does."""
-        with self._lock:
+        with self._look():
             times = [
                 self._time_of(topic, partition, high - 1)
                 for topic in self.config.topics
@@ -78,21 +83,57 @@ class BrokerWatch:
             ]
         return max((time for time in times if time is not None), default=None)
 
+    def ends(self) -> dict[str, dict[int, tuple[int, int]]]:
+        """By topic and partition: offset of the first message kept and of the next to come. Raises as `lag` does."""
+        with self._look():
+            return {
+                topic: {partition: self._ends(topic, partition) for partition in self._partitions(topic)}
+                for topic in self.config.topics
+            }
+
+    def at_time(self, when: datetime) -> Offsets:
+        """Offsets of the first messages at or after a time, the end where there is none. Raises as `lag` does."""
+        with self._look():
+            stamp = int(when.timestamp() * 1000)
+            asked = [TopicPartition(t, p, stamp) for t in self.config.topics for p in self._partitions(t)]
+            try:
+                answer = self._consumer.offsets_for_times(asked, timeout=left(TIMEOUT_S))
+            except KafkaException as error:
+                raise TransientError(f"stream {self.config.name}: no offsets for a time: {reason(error)}") from error
+            found: Offsets = {topic: {} for topic in self.config.topics}
+            for each in answer:
+                if each.error is not None:
+                    raise TransientError(f"stream {self.config.name}: no offset for a time: {each.error.str()}")
+                # Below zero: no message is as young as that.
+                known = each.offset >= 0
+                found[each.topic][each.partition] = each.offset if known else self._ends(each.topic, each.partition)[1]
+            return found
+
     def close(self) -> None:
         """Leave the brokers."""
         with self._lock:
             self._consumer.close()
 
+    @contextmanager
+    def _look(self) -> Iterator[None]:
+        with within(LOOK_S):
+            if not self._lock.acquire(timeout=left(LOOK_S)):
+                raise TransientError(f"stream {self.config.name}: an earlier look at the broker has not ended yet")
+            try:
+                yield
+            finally:
+                self._lock.release()
+
     def _partitions(self, topic: str) -> list[int]:
-        return partitions_of(self._consumer, self.config.name, topic, TIMEOUT_S)
+        return partitions_of(self._consumer, self.config.name, topic, left(TIMEOUT_S))
 
     def _ends(self, topic: str, partition: int) -> tuple[int, int]:
-        return offsets_kept(self._consumer, self.config.name, topic, partition, TIMEOUT_S)
+        return offsets_kept(self._consumer, self.config.name, topic, partition, left(TIMEOUT_S))
 
     def _time_of(self, topic: str, partition: int, offset: int) -> datetime | None:
         self._consumer.assign([TopicPartition(topic, partition, offset)])
         try:
-            message = self._consumer.poll(TIMEOUT_S)
+            message = self._consumer.poll(left(TIMEOUT_S))
         finally:
             self._consumer.unassign()  # a heartbeat a second is not to be fetched for nothing
         if message is None or message.error() is not None:

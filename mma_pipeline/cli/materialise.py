@@ -6,7 +6,7 @@ import dagster as dg
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.defs.ingest import Quarantined
-from mma_pipeline.defs.jobs import LANE_TAG, Lane
+from mma_pipeline.defs.jobs import Lane, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.sensors import quarantine_event
 
@@ -23,7 +23,7 @@ def materialise(instance: dg.DagsterInstance, record: VersionRecord) -> bool:
         raise_on_error=False,
         # The progress display is for people; Dagster's event log is in the instance.
         run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
-        tags={LANE_TAG: Lane.BACKFILL.value, "mma/event": record.version.event_id},
+        tags={**lane_tags(Lane.BACKFILL), "mma/event": record.version.event_id},
     )
     return result.success
 

@@ -24,7 +24,7 @@ from .watch import SENSOR, Seen, Watched, from_json, last_watched, watch
 
 #: Seconds without heartbeat after which a daemon counts as dead: Dagster beats every 30 s.
 DAEMON_S = 180.0
-#: Seconds without a completed tick after which a stream counts as unread; a tick waits up to 50 s.
+#: Seconds without a completed tick after which a stream counts as unread; a tick waits up to 45 s.
 TICK_S = 180.0
 #: Seconds without GCN's heartbeat, which beats every second and is looked at every minute.
 HEARTBEAT_S = 300.0

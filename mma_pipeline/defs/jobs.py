@@ -20,6 +20,22 @@ class Lane(StrEnum):
     """Scoring of candidates: minutes of computing, which no alert waits for."""
 
 
+#: Run tag by which Dagster's run monitoring ends a run that takes longer, in seconds; without it dagster.yaml's limit.
+RUNTIME_TAG = "dagster/max_runtime"
+#: Seconds that a run of a lane may take before it counts as lost and is started again. An alert's products take some
+#: seconds, on a very busy machine a minute. The lane of backfills has the limit of dagster.yaml.
+MOST_S = {Lane.LIVE: 120, Lane.MOCK: 120, Lane.KILONOVA: 1800}
+#: The same for a run that publishes, whatever its lane: it waits for other people's servers.
+PUBLICATION_S = 300
+
+
+def lane_tags(lane: Lane, *, priority: int = 0, most_s: int | None = None) -> dict[str, str]:
+    """Tags of a run by its lane: which place of the queue it takes, who goes first, how long it may take (`most_s`)."""
+    tags = {LANE_TAG: lane.value, "dagster/priority": str(priority)}
+    limit = most_s or MOST_S.get(lane)
+    return tags if limit is None else tags | {RUNTIME_TAG: str(limit)}
+
+
 #: Every product of a version, in one process: a process of its own per product would cost seconds each.
 alert_products = dg.define_asset_job(
     "alert_products",

@@ -15,7 +15,7 @@ from mma_pipeline.notices.key import ICECUBE_LABEL
 from mma_pipeline.notices.model import Role
 
 from .assets.neutrinos import neutrino_coincidence
-from .jobs import LANE_TAG, Lane
+from .jobs import Lane, lane_tags
 from .neutrinos import Counterpart, counterpart
 from .partitions import alert_versions
 from .resources import ArchiveResource
@@ -94,8 +94,7 @@ def _request(instance: dg.DagsterInstance, record: VersionRecord, found: Counter
         run_key=f"{key}/{wanted}/{len(before)}",
         partition_key=key,
         tags={
-            LANE_TAG: Lane.LIVE.value if real else Lane.MOCK.value,
-            "dagster/priority": "5" if real else "0",
+            **lane_tags(Lane.LIVE if real else Lane.MOCK, priority=5 if real else 0),
             "mma/event": record.version.event_id,
             WANTED_TAG: wanted,
         },

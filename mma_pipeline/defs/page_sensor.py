@@ -4,15 +4,18 @@ From the archive alone: a page whose state is not the archive's, and has not cha
 """
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.archive.recent import recent_versions
+from mma_pipeline.adapters.deadline import within
+from mma_pipeline.adapters.errors import OutOfTimeError
 
 from .assets.event_page import event_page
-from .jobs import LANE_TAG, Lane
+from .jobs import Lane, lane_tags
 from .page.state import event_state
 from .page.write import shows
 from .partitions import alert_versions
@@ -20,6 +23,8 @@ from .resources import ArchiveResource, StoreResource
 
 #: Events that received a notice in this time are watched: candidates are measured for a month.
 LOOK_BACK = timedelta(days=35)
+#: Seconds after which a tick, which has 60, asks the store for no further page.
+STORE_S = 20.0
 #: Events looked at in one tick, those with the newest notices first.
 MOST_EVENTS = 200
 
@@ -42,6 +47,7 @@ def event_page_sensor(
     context: dg.SensorEvaluationContext, archive: ArchiveResource, store: StoreResource
 ) -> dg.SensorResult:
     """Compare states with those of the last look; ask for the pages of those that rest and are not shown."""
+    until = time.monotonic() + STORE_S
     now, opened, target = datetime.now(UTC), archive.open(), store.open()
     newest: dict[str, VersionRecord] = {}
     for found in recent_versions(opened, now - LOOK_BACK, now):
@@ -56,7 +62,13 @@ def event_page_sensor(
         before, shown = known.get(event_id) or ("", False)
         # What changed since the last look has a run under way, as a rule, which writes the page at its end.
         rests = before == digest
-        cursor[event_id] = (digest, rests and (shown or shows(target, event_id, digest)))
+        try:
+            with within(until - time.monotonic()):
+                cursor[event_id] = (digest, rests and (shown or shows(target, event_id, digest)))
+        except OutOfTimeError:
+            # What was seen is kept, so that the next tick comes further.
+            cursor[event_id] = (before, shown)
+            continue
         if rests and not cursor[event_id][1]:
             requests.append(_request(newest[event_id], digest, now))
     keys = [str(request.partition_key) for request in requests]
@@ -74,5 +86,5 @@ def _request(record: VersionRecord, digest: str, now: datetime) -> dg.RunRequest
         # A run that fails is asked for again an hour later.
         run_key=f"page:{event_id}:{digest[:16]}:{int(now.timestamp() // 3600)}",
         partition_key=record.partition_key,
-        tags={LANE_TAG: Lane.BACKFILL.value, "mma/event": event_id},
+        tags={**lane_tags(Lane.BACKFILL), "mma/event": event_id},
     )

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -17,19 +18,22 @@ import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import ArchivedMeasurement, PhotometryArchive
+from mma_pipeline.adapters.deadline import within
 from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError
+from mma_pipeline.adapters.kafka import StreamReader
 from mma_pipeline.adapters.kafka_cursor import Offsets, decode_offsets, encode_offsets
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.adapters.photometry_stream import photometry_stream
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.model import Role, role_of
 from mma_pipeline.notices.photometry import parse
+from mma_pipeline.notices.times import mjd_of_datetime
 
 from .candidates import WATCHED_DAYS, nights_of
 from .ingest import Quarantined
-from .jobs import LANE_TAG, Lane
+from .jobs import MOST_S, Lane, lane_tags
 from .resources import ArchiveResource, resident_reader
-from .sensors import MAX_MESSAGES, POLL_S, quarantine_event
+from .sensors import MAX_MESSAGES, POLL_S, TICK_S, quarantine_event
 
 #: Every night of every candidate of every event.
 candidate_nights = dg.DynamicPartitionsDefinition(name="candidate_night")
@@ -98,8 +102,7 @@ def run_request(wanted: Wanted) -> dg.RunRequest:
         run_key=f"{wanted.partition_key}:{wanted.reason}",
         partition_key=wanted.partition_key,
         tags={
-            LANE_TAG: Lane.KILONOVA.value if real else Lane.MOCK.value,
-            "dagster/priority": "5" if real else "0",
+            **lane_tags(Lane.KILONOVA if real else Lane.MOCK, priority=5 if real else 0, most_s=MOST_S[Lane.KILONOVA]),
             "mma/event": wanted.event_id,
             "mma/candidate": wanted.candidate.replace(" ", "_").replace(":", "_").replace("+", "_"),
         },
@@ -140,10 +143,6 @@ def decode_cursor(text: str | None) -> tuple[Offsets, int]:
 )
 def photometry_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult | dg.SkipReason:
     """Archive new photometry and ask for a run per candidate night."""
-    from datetime import UTC, datetime
-
-    from mma_pipeline.notices.times import mjd_of_datetime
-
     try:
         config = photometry_stream(os.environ)
     except ConfigurationError as error:
@@ -153,15 +152,22 @@ def photometry_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResou
             "not connected: set MMA_PHOTOMETRY_TOPICS with HOP_USERNAME and HOP_PASSWORD (Hopskotch), or "
             "MMA_KAFKA_BOOTSTRAP for a broker without authentication"
         )
-    reader = resident_reader(config)
+    with within(TICK_S):
+        return _tick(context, archive, resident_reader(config))
+
+
+def _tick(
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, reader: StreamReader
+) -> dg.SensorResult | dg.SkipReason:
+    """Poll, archive, answer."""
     before, known_versions = decode_cursor(context.cursor)
-    reader.commit(before)
     try:
         batch = reader.poll(before, max_messages=MAX_MESSAGES, timeout_s=POLL_S)
     except MissingTopicError as error:
         if before or not os.environ.get("MMA_KAFKA_BOOTSTRAP"):
             raise
         return dg.SkipReason(f"nothing to read: {error}")
+    reader.commit(before)
     for gap in batch.gaps:
         context.log.error(f"messages lost: {gap}")
     for problem in batch.problems:

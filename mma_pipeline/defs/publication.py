@@ -23,7 +23,7 @@ from mma_pipeline.adapters.publishing.decision import Decision, Extras
 from mma_pipeline.adapters.publishing.model import Publication, State
 from mma_pipeline.adapters.publishing.service import Publications
 
-from .jobs import LANE_TAG, Lane, alert_products
+from .jobs import PUBLICATION_S, Lane, alert_products, lane_tags
 from .partitions import alert_versions
 from .products import PRODUCTS, expected_files
 from .resources import ArchiveResource, StoreResource
@@ -229,7 +229,7 @@ def _under_way(instance: dg.DagsterInstance) -> set[str]:
 
 def _tags(*, real: bool) -> dict[str, str]:
     """Lane and priority of a publication: what is made goes out before more is made, and mock waits for all that is real."""
-    return {LANE_TAG: (Lane.LIVE if real else Lane.MOCK).value, "dagster/priority": "12" if real else "1"}
+    return lane_tags(Lane.LIVE if real else Lane.MOCK, priority=12 if real else 1, most_s=PUBLICATION_S)
 
 
 def _outbox_key(due: Sequence[Publication], now_s: float) -> str:

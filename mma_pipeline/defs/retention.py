@@ -19,7 +19,7 @@ from mma_pipeline.notices.candidate_key import CandidateNight
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EventVersion
 
-from .jobs import LANE_TAG, Lane
+from .jobs import Lane, lane_tags
 from .page.write import page_key, write_event_page
 from .partitions import alert_versions
 from .photometry import candidate_nights
@@ -104,7 +104,7 @@ def remove_mock_versions(context: dg.OpExecutionContext, archive: ArchiveResourc
 
 
 @dg.job(
-    tags={LANE_TAG: Lane.BACKFILL.value, "dagster/priority": "-10"},
+    tags=lane_tags(Lane.BACKFILL, priority=-10),
     executor_def=dg.in_process_executor,
     description="Mock and test versions are removed after MMA_MOCK_DAYS days; real ones stay for ever.",
 )

@@ -8,8 +8,10 @@ import os
 
 import dagster as dg
 
-from mma_pipeline.adapters.archive import VersionRecord
-from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError
+from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive.waiting import hold
+from mma_pipeline.adapters.deadline import within
+from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError, TransientError
 from mma_pipeline.adapters.hop_stream import is_test, whole
 from mma_pipeline.adapters.kafka import StreamReader
 from mma_pipeline.adapters.kafka_cursor import Offsets, decode_offsets, decode_topic_ids, encode_offsets
@@ -17,15 +19,22 @@ from mma_pipeline.adapters.kafka_stream import Batch
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.notices.model import Role
 
-from .ingest import Quarantined, ingest, requests_of
-from .jobs import LANE_TAG, Lane, alert_products
+from .ingest import Quarantined, ingest, presentable, requests_of
+from .jobs import Lane, alert_products, lane_tags
 from .partitions import alert_versions
 from .resources import ArchiveResource, KafkaResource, hop_reader
 from .streams import Broker, Stream
 
 #: Seconds that a tick waits for a first message. The daemon looks for due sensors every 5 s, so a tick that ends just
-#: before such a look leaves the stream unwatched for a moment only; Dagster allows a tick 60 s.
-POLL_S = 49.3
+#: before such a look leaves the stream unwatched for a moment only; Dagster allows a tick 60 s, and what a first message
+#: brings needs its share of them.
+POLL_S = 44.3
+#: Seconds that all network waits of a tick may take together.
+TICK_S = 54.0
+#: Seconds of those for fetching large messages from where they lie, and for one of them: what takes longer waits in the
+#: archive, and holds no message behind it.
+FETCH_S = 6.0
+FETCH_EACH_S = 3.0
 #: Most messages taken in one tick: a map is decoded in some 20 ms, so a tick stays in seconds.
 MAX_MESSAGES = 50
 
@@ -49,39 +58,51 @@ def stream_sensor(stream: Stream) -> dg.SensorDefinition:
             return dg.SkipReason(str(error))
         if reader is None:
             return dg.SkipReason(_NOT_CONNECTED[stream.broker])
-        offsets = decode_offsets(context.cursor)
-        try:
-            batch = reader.poll(
-                offsets,
-                max_messages=MAX_MESSAGES,
-                timeout_s=stream.wait_s or POLL_S,
-                topic_ids=decode_topic_ids(context.cursor),
-            )
-        except MissingTopicError as error:
-            if offsets or not (kafka.bootstrap or os.environ.get("MMA_KAFKA_BOOTSTRAP")):
-                raise
-            # A broker of one's own need not have every stream.
-            return dg.SkipReason(f"nothing to read: {error}")
-        # What the cursor said before is durable: the group may know it, now that a broker is there to be told.
-        reader.commit(offsets)
-        for gap in batch.gaps:
-            context.log.error(f"messages lost: {gap}")
-        for problem in batch.problems:
-            context.log.warning(f"broker: {problem}")
-        opened = archive.open()
-        messages = _wanted(stream, batch)
-        outcomes = [(message, ingest(opened, message, stream.parse)) for message in messages]
-        requested = []
-        quarantined = []
-        for message, outcome in outcomes:
-            if isinstance(outcome, Quarantined):
-                context.log.warning(f"{message.coordinates} put in quarantine: {outcome.reason}")
-                quarantined.append(outcome)
-            else:
-                requested += [(record, message) for record in requests_of(outcome)]
-        return tick_result(stream, batch, offsets, requested, quarantined)
+        with within(TICK_S):
+            return _tick(context, stream, archive, kafka, reader)
 
     return _sensor
+
+
+def _tick(
+    context: dg.SensorEvaluationContext,
+    stream: Stream,
+    archive: ArchiveResource,
+    kafka: KafkaResource,
+    reader: StreamReader,
+) -> dg.SensorResult | dg.SkipReason:
+    """Poll, archive, answer."""
+    offsets = decode_offsets(context.cursor)
+    try:
+        batch = reader.poll(
+            offsets,
+            max_messages=MAX_MESSAGES,
+            timeout_s=stream.wait_s or POLL_S,
+            topic_ids=decode_topic_ids(context.cursor),
+        )
+    except MissingTopicError as error:
+        if offsets or not (kafka.bootstrap or os.environ.get("MMA_KAFKA_BOOTSTRAP")):
+            raise
+        # A broker of one's own need not have every stream.
+        return dg.SkipReason(f"nothing to read: {error}")
+    # What the cursor said before is durable: the group may know it, now that a broker is there to be told.
+    reader.commit(offsets)
+    for gap in batch.gaps:
+        context.log.error(f"messages lost: {gap}")
+    for problem in batch.problems:
+        context.log.warning(f"broker: {problem}")
+    opened = archive.open()
+    messages = _wanted(context, stream, batch, opened)
+    outcomes = [(message, ingest(opened, message, stream.parse)) for message in messages]
+    requested = []
+    quarantined = []
+    for message, outcome in outcomes:
+        if isinstance(outcome, Quarantined):
+            context.log.warning(f"{message.coordinates} put in quarantine: {outcome.reason}")
+            quarantined.append(outcome)
+        else:
+            requested += [(record, message) for record in requests_of(outcome)]
+    return tick_result(stream, batch, offsets, requested, quarantined)
 
 
 _NOT_CONNECTED = {
@@ -98,12 +119,26 @@ def _reader(stream: Stream, kafka: KafkaResource) -> StreamReader | None:
     return kafka.reader(stream.name, stream.topic)
 
 
-def _wanted(stream: Stream, batch: Batch) -> list[StreamMessage]:
-    """The messages of a batch; on Hopskotch without those marked as tests, and large ones fetched from where they lie."""
+def _wanted(context: dg.SensorEvaluationContext, stream: Stream, batch: Batch, archive: Archive) -> list[StreamMessage]:
+    """The messages of a batch; on Hopskotch without those marked as tests, and large ones fetched from where they lie.
+
+    A large one that cannot be had now waits in the archive, for `large_messages_sensor`.
+    """
     if stream.broker is not Broker.HOPSKOTCH:
         return list(batch.messages)
     with_tests = (os.environ.get("MMA_HOP_TESTS") or "").lower() in {"1", "true", "yes"}
-    return [whole(message) for message in batch.messages if with_tests or not is_test(message)]
+    wanted = []
+    with within(FETCH_S):
+        for message in batch.messages:
+            if not with_tests and is_test(message):
+                continue
+            try:
+                with within(FETCH_EACH_S):
+                    wanted.append(whole(message))
+            except TransientError as error:
+                context.log.warning(f"{message.coordinates} is large and waits for its content: {error}")
+                hold(archive, message, presentable(str(error)))
+    return wanted
 
 
 def tick_result(
@@ -119,7 +154,7 @@ def tick_result(
         return dg.SkipReason(f"nothing new on {stream.topic}{complaint}")
     keys = [record.partition_key for record, _ in requested]
     return dg.SensorResult(
-        run_requests=[_run_request(record, message) for record, message in requested],
+        run_requests=[run_request(record, message) for record, message in requested],
         dynamic_partitions_requests=[alert_versions.build_add_request(keys)] if keys else [],
         asset_events=[quarantine_event(entry) for entry in quarantined],
         cursor=encode_offsets(batch.offsets, batch.topic_ids),
@@ -147,14 +182,14 @@ def quarantine_event(entry: Quarantined) -> dg.AssetMaterialization:
     )
 
 
-def _run_request(record: VersionRecord, message: StreamMessage) -> dg.RunRequest:
+def run_request(record: VersionRecord, message: StreamMessage) -> dg.RunRequest:
+    """The run that makes the products of a version, for the message that brought it."""
     real = record.version.role is Role.OBSERVATION
     return dg.RunRequest(
         run_key=record.partition_key,
         partition_key=record.partition_key,
         tags={
-            LANE_TAG: Lane.LIVE.value if real else Lane.MOCK.value,
-            "dagster/priority": "10" if real else "0",
+            **lane_tags(Lane.LIVE if real else Lane.MOCK, priority=10 if real else 0),
             "mma/event": record.version.event_id,
             "mma/message": message.coordinates[:200],
         },

@@ -16,7 +16,7 @@ from mma_pipeline.adapters.archive.recent import RecentVersion, recent_versions
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.notices.model import Role
 
-from .jobs import LANE_TAG, Lane, alert_products
+from .jobs import Lane, alert_products, lane_tags
 from .partitions import alert_versions
 from .products import expected_files
 from .resources import ArchiveResource
@@ -145,8 +145,7 @@ def request_for(
         run_key=f"{key}/unfinished/{len(records)}",
         partition_key=key,
         tags={
-            LANE_TAG: Lane.LIVE.value if real else Lane.MOCK.value,
-            "dagster/priority": "10" if real else "0",
+            **lane_tags(Lane.LIVE if real else Lane.MOCK, priority=10 if real else 0),
             "mma/event": found.record.version.event_id,
             "mma/lacking": ",".join(sorted(missing))[:200],
         },

@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.deadline import within
 from mma_pipeline.adapters.errors import AdapterError
 from mma_pipeline.adapters.store import Store
 
 from .assets.visibility import fields_of_view, visibility
-from .jobs import LANE_TAG, Lane
+from .jobs import Lane, lane_tags
 from .observing import instruments, pointing_source, tle_archive
 from .partitions import alert_versions
 from .resources import ArchiveResource, StoreResource
@@ -27,6 +28,8 @@ LOOK_BACK = timedelta(days=60)
 RECENT = 500
 #: Versions asked for in one tick.
 MOST = 20
+#: Seconds that all requests for one instrument may take together in a tick, which has 60 s.
+INSTRUMENT_S = 20.0
 
 visibility_products = dg.define_asset_job(
     "visibility_products",
@@ -62,7 +65,7 @@ def visibility_sensor(
                 dg.RunRequest(
                     run_key=f"{record.partition_key}-{states}",
                     partition_key=record.partition_key,
-                    tags={LANE_TAG: Lane.BACKFILL.value, "mma/event": record.version.event_id},
+                    tags={**lane_tags(Lane.BACKFILL), "mma/event": record.version.event_id},
                 )
             )
     if not requests:
@@ -79,13 +82,14 @@ def fetch_missing(store: Store, waiting: list[VersionRecord], now: datetime) -> 
     elements = tle_archive(store)
     for instrument in instruments():
         try:
-            newest = elements.nearest(instrument.norad_id, now)
-            if newest is None or now - newest.epoch > ELEMENTS_FRESH:
-                elements.refresh(instrument.norad_id)
-            pointing = pointing_source(store, instrument.pointing, fetch=True)
-            for time in sorted({str(record.facts["time"]) for record in waiting}):
-                if pointing is not None:
-                    pointing.at(datetime.fromisoformat(time))
+            with within(INSTRUMENT_S):
+                newest = elements.nearest(instrument.norad_id, now)
+                if newest is None or now - newest.epoch > ELEMENTS_FRESH:
+                    elements.refresh(instrument.norad_id)
+                pointing = pointing_source(store, instrument.pointing, fetch=True)
+                for time in sorted({str(record.facts["time"]) for record in waiting}):
+                    if pointing is not None:
+                        pointing.at(datetime.fromisoformat(time))
         except AdapterError as error:
             problems.append(f"{instrument.name}: {error}")
     return problems

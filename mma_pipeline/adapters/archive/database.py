@@ -14,8 +14,17 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from mma_pipeline.adapters.errors import PermanentError, TransientError
 
-#: Seconds that a connection attempt or a locked SQLite file may take.
+#: Seconds that a locked SQLite file may take.
 TIMEOUT_S = 30
+#: How long a PostgreSQL server may leave a connection attempt, or what was sent to it, without an answer of its
+#: machine: a tick of a sensor, which has 60 s, must survive both.
+_SILENCE = {
+    "connect_timeout": 5,  # seconds
+    "tcp_user_timeout": 6000,  # ms
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
 
 
 @lru_cache(maxsize=8)
@@ -40,7 +49,7 @@ def open_engine(url: str) -> sa.Engine:
         pool_pre_ping=True,
         pool_size=5,
         pool_recycle=1800,
-        connect_args={"connect_timeout": TIMEOUT_S, "options": "-c statement_timeout=60000"},
+        connect_args={**_SILENCE, "options": "-c statement_timeout=60000"},
     )
 
 

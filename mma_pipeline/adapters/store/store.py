@@ -7,6 +7,7 @@ is compared with its digest, failures are translated and retried within limits.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import tempfile
@@ -18,10 +19,12 @@ from urllib.parse import quote
 
 import tenacity
 
+from mma_pipeline.adapters.deadline import left
 from mma_pipeline.adapters.errors import (
     DigestError,
     InvalidKeyError,
     NotFoundError,
+    OutOfTimeError,
     StoreFullError,
     TransientError,
 )
@@ -238,6 +241,7 @@ class Store:
         """Run one request: translate its failure, try again while that can help."""
 
         def once() -> _T:
+            left(math.inf)  # no request begins after the end of the time that the caller has
             try:
                 return request()
             except Exception as exc:  # noqa: BLE001  (every library has errors of its own: sorted in one place)
@@ -289,4 +293,4 @@ def _objection(metadata: Mapping[str, str]) -> str | None:
 
 
 def _worth_another_try(exc: BaseException) -> bool:
-    return isinstance(exc, TransientError) and not isinstance(exc, StoreFullError)
+    return isinstance(exc, TransientError) and not isinstance(exc, StoreFullError | OutOfTimeError)

@@ -1,0 +1,41 @@
+"""Messages whose content lies elsewhere and could not be fetched yet: archived as the address that came, until it is there.
+
+A waiting message stands in quarantine with a reason that begins with `WAITING`. Its content, once fetched, is a message
+of its own at the same place of the stream; the address then leaves the quarantine.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.message import StreamMessage
+
+from . import schema
+from .alerts import Archive
+from .database import reading, writing
+
+#: How the reason of a waiting message begins.
+WAITING = "waiting: "
+
+
+def hold(archive: Archive, message: StreamMessage, reason: str) -> int:
+    """Archive a message that waits for its content; returns its id. The same message again changes nothing."""
+    return archive.quarantine(message, WAITING + reason)
+
+
+def held(archive: Archive, since: datetime) -> list[tuple[int, StreamMessage]]:
+    """Messages received since a time (UTC) that wait, with their ids, oldest first."""
+    table = schema.message
+    waits = sa.and_(table.c.received >= since, table.c.quarantine_reason.startswith(WAITING))
+    with reading(archive.engine) as connection:
+        ids = connection.execute(sa.select(table.c.id).where(waits).order_by(table.c.id)).scalars().all()
+    return [(found, archive.message(found)) for found in ids]
+
+
+def settle(archive: Archive, message_id: int, reason: str | None) -> None:
+    """End the waiting of a message: None where its content is archived, else why it never will be."""
+    table = schema.message
+    with writing(archive.engine) as connection:
+        connection.execute(sa.update(table).where(table.c.id == message_id).values(quarantine_reason=reason))

@@ -1,0 +1,41 @@
+"""One limit for all network waits of a piece of work, such as a sensor's tick, however many there are.
+
+`with within(seconds):` begins the work; each wait inside asks `left(most)` how long it may take. A limit within a limit
+never lengthens it. Where no limit was set, a wait has its own. The limit holds in the thread that set it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from .errors import OutOfTimeError
+
+_until: ContextVar[float | None] = ContextVar("mma_deadline", default=None)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Limit all waits inside, together, to some seconds."""
+    until, outer = time.monotonic() + seconds, _until.get()
+    token = _until.set(until if outer is None else min(until, outer))
+    try:
+        yield
+    finally:
+        _until.reset(token)
+
+
+def left(most: float) -> float:
+    """Seconds that a wait may take: `most`, or less where the limit is nearer.
+
+    Raises OutOfTimeError where no time is left.
+    """
+    until = _until.get()
+    if until is None:
+        return most
+    remaining = until - time.monotonic()
+    if remaining <= 0:
+        raise OutOfTimeError("no time is left for another request: it is made the next time")
+    return min(most, remaining)

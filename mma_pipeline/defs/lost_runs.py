@@ -1,0 +1,78 @@
+"""Runs whose process is gone are ended, so that they hold no place of the queue: after a power cut, a kill, a crash.
+
+Dagster's plain launcher starts a run as a process of the code server's machine and cannot tell afterwards whether that
+process lives; run monitoring then waits for the longest time that a run may take. The run's own log names the process,
+and this sensor, which runs on the same machine, looks whether it is there. What it reports as failed is started again by
+`run_retries`. Celery's and Kubernetes' launchers watch their processes themselves, wherever those are.
+"""
+
+# No postponed annotations here: Dagster reads the real types of the sensor's parameters.
+from datetime import UTC, datetime
+
+import dagster as dg
+import psutil
+
+#: Seconds by which a process may seem younger than the first word of its run: clocks of kernel and log differ.
+TOLERANCE_S = 5.0
+_UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+
+
+@dg.sensor(
+    name="lost_runs_sensor",
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Ends runs whose process is gone, so that they hold no place of the queue and are started again.",
+)
+def lost_runs_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """One tick: report what is lost; no run of its own."""
+    if not isinstance(context.instance.run_launcher, dg.DefaultRunLauncher):
+        return dg.SkipReason("the launcher watches the processes of its runs")
+    lost = end_lost_runs(context.instance)
+    for run_id in lost:
+        context.log.error(f"run {run_id} was lost with its process: ended, so that it can be started again")
+    return dg.SkipReason(f"{len(lost)} runs were lost with their process" if lost else "no run is lost")
+
+
+def end_lost_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Report every run under way as over whose process on this machine is gone; returns their ids."""
+    return [
+        record.dagster_run.run_id
+        for record in instance.get_run_records(dg.RunsFilter(statuses=_UNDER_WAY))
+        if _is_lost(instance, record) and _end(instance, record.dagster_run.run_id)
+    ]
+
+
+def _is_lost(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    """Whether a run's process is known, or must have been of an earlier boot, and is not there."""
+    run_id = record.dagster_run.run_id
+    for entry in reversed(instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)):
+        event = entry.dagster_event
+        pid = None if event is None else event.engine_event_data.metadata.get("pid")
+        if pid is not None:
+            return not _lives(int(str(pid.value)), entry.timestamp)
+    # Not yet a word from its process: run monitoring gives it time to start, unless the machine has started since.
+    begun = datetime.fromtimestamp(psutil.boot_time() - TOLERANCE_S, UTC)
+    return record.update_timestamp.replace(tzinfo=UTC) < begun
+
+
+def _lives(pid: int, seen: float) -> bool:
+    """Whether the process that was there at a time (Unix seconds) still is; another may have its number by now."""
+    try:
+        process = psutil.Process(pid)
+        return process.create_time() <= seen + TOLERANCE_S and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def _end(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Report a run as over; False where it ended by itself meanwhile."""
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.is_finished:
+        return False
+    if run.status is dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(run, "The run was to be cancelled, and its process is gone.")
+    else:
+        instance.report_run_failed(run, "The process of this run is gone: killed, crashed, or lost with its machine.")
+    return True
