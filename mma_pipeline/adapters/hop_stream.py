@@ -29,7 +29,13 @@ MAX_BYTES = 256 * 1024 * 1024
 
 
 def hop_stream(env: Mapping[str, str], name: str, topic: str) -> StreamConfig | None:
-    """How to read a topic of Hopskotch; None where there is no credential.
+    """How to read a topic of Hopskotch; None where there is no credential. Settings and errors: see `hop_client`."""
+    client = hop_client(env, name)
+    return None if client is None else StreamConfig(name, (topic,), client, env.get("KAFKA_OFFSET_RESET") or "earliest")
+
+
+def hop_client(env: Mapping[str, str], name: str) -> dict[str, Any] | None:
+    """librdkafka configuration for a stream of Hopskotch; None where there is no credential.
 
     The credential is `HOP_USERNAME` and `HOP_PASSWORD`, or with `MMA_HOP_STREAMS=true` the one that `hop auth` keeps in
     auth.toml. `MMA_HOP_BOOTSTRAP` names another broker, `MMA_HOP_PROTOCOL=SASL_PLAINTEXT` one without TLS,
@@ -51,8 +57,7 @@ def hop_stream(env: Mapping[str, str], name: str, topic: str) -> StreamConfig | 
         user, client = _kept_credential(broker)
     else:
         return None
-    client |= {"bootstrap.servers": broker, "group.id": f"{user}-{env.get('MMA_HOP_GROUP') or 'mma'}-{name}"}
-    return StreamConfig(name, (topic,), client, env.get("KAFKA_OFFSET_RESET") or "earliest")
+    return client | {"bootstrap.servers": broker, "group.id": f"{user}-{env.get('MMA_HOP_GROUP') or 'mma'}-{name}"}
 
 
 def _kept_credential(broker: str) -> tuple[str, dict[str, Any]]:

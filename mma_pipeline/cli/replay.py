@@ -42,12 +42,12 @@ def replay(
 ) -> None:
     """Send past alerts again.
 
-    A replayed alert has the version and file names that it had the first time; what is there already stays as it is.
+    Several are sent in order of their creation, whatever their names. A replayed alert has the version and file names
+    that it had the first time; what is there already stays as it is.
     Example: mma replay S230518h --direct
     """
-    items = gather(targets, gracedb)
-    if speed:
-        items = in_order_of_creation(items)
+    # As their senders sent them: the number in a version's file names is given in the order of arrival.
+    items = in_order_of_creation(gather(targets, gracedb))
     if direct:
         outcome = _direct(items, again, quiet=as_json)
     else:
@@ -91,7 +91,7 @@ def _through_kafka(
                 time.sleep(max(0.0, (item.created - last).total_seconds() / speed))
             last = item.created or last
             topic = wanted or stream_of(item.body).topic
-            partition, offset, _ = producer.send(topic, item.body)
+            partition, offset, _ = producer.send(topic, item.body, key=item.event)
             sent = {"name": item.name, "outcome": "sent", "topic": topic, "partition": partition, "offset": offset}
             outcome.append(sent)
             if not quiet:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
 
-from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EVENT_ID
 
 from .app import clear_errors, fail
@@ -23,10 +22,12 @@ class Item:
     body: bytes
     created: datetime | None
     """Creation time of the notice; None where it cannot be read."""
+    event: str | None = None
+    """Event that it speaks of, the key of its message: notices with one key keep their order on a broker."""
 
 
 def gather(targets: Sequence[str], gracedb: str | None) -> list[Item]:
-    """Read every target: a file, a folder of files, or the id of a public superevent; the order is kept."""
+    """Read every target: a file, a folder of files, or the id of a public superevent; in the order given."""
     items: list[Item] = []
     for target in targets:
         path = Path(target)
@@ -45,7 +46,10 @@ def gather(targets: Sequence[str], gracedb: str | None) -> list[Item]:
 
 def in_order_of_creation(items: Sequence[Item]) -> list[Item]:
     """As a live stream sent them; what has no readable time keeps its place at the end."""
-    dated = sorted((item for item in items if item.created is not None), key=lambda item: str(item.created))
+    dated = sorted(
+        (item for item in items if item.created is not None),
+        key=lambda item: item.created or datetime.max.replace(tzinfo=UTC),
+    )
     return dated + [item for item in items if item.created is None]
 
 
@@ -59,17 +63,8 @@ def _from_gracedb(superevent_id: str, api: str | None) -> list[Item]:
 
 
 def _item(name: str, body: bytes) -> Item:
-    from mma_pipeline.adapters.avro import MAGIC
-    from mma_pipeline.defs.ingest import read_alert
-    from mma_pipeline.notices import icecube
-    from mma_pipeline.notices.fields import decode_json
+    from mma_pipeline.defs.streams import told_by
 
-    try:
-        if not body.startswith(MAGIC) and icecube.is_icecube(record := decode_json(body)):
-            created = icecube.from_record(record).alert_time
-        else:
-            created = read_alert(body).time_created
-    except NoticeError:
-        # A bad file is sent like any other: what becomes of it is for the quarantine to say.
-        created = None
-    return Item(name, body, created)
+    told = told_by(body)
+    # A bad file is sent like any other: what becomes of it is for the quarantine to say.
+    return Item(name, body, *((None, None) if told is None else (told.created, told.event_id)))

@@ -18,6 +18,7 @@ from mma_pipeline.notices.key import ICECUBE_LABEL, check_event_id
 from .ingest import Quarantined, ingest, parse_alert
 from .product_asset import OWNERS
 from .resources import ArchiveResource, GraceDBResource
+from .streams import told_by
 
 #: Stream name of what was fetched: the origin that every product's metadata then shows.
 STREAM = "gracedb"
@@ -54,8 +55,9 @@ def archive_superevent(archive: Archive, service: GraceDB, superevent_id: str) -
         return [], str(error)
     keys: dict[str, None] = {}
     problem = None
-    for number, file in enumerate(files):
-        body = service.download(file)
+    fetched = [(number, file, service.download(file)) for number, file in enumerate(files)]
+    # As they were sent: the number in a version's file names is given in the order of archiving.
+    for number, file, body in sorted(fetched, key=lambda one: _created(one[2])):
         # Its place is its name in GraceDB, so that fetching it twice is the same message again.
         message = StreamMessage(STREAM, file.name, 0, number, body, None, (), None, datetime.now(UTC))
         result = ingest(archive, message, parse_alert)
@@ -64,6 +66,11 @@ def archive_superevent(archive: Archive, service: GraceDB, superevent_id: str) -
         else:
             keys |= dict.fromkeys(record.partition_key for record in result.versions)
     return list(keys), problem
+
+
+def _created(body: bytes) -> datetime:
+    told = told_by(body)
+    return datetime.max.replace(tzinfo=UTC) if told is None else told.created
 
 
 @dg.asset(

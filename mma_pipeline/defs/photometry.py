@@ -149,7 +149,8 @@ def photometry_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResou
         return dg.SkipReason(str(error))
     if config is None:
         return dg.SkipReason(
-            "not connected: set MMA_PHOTOMETRY_TOPICS with HOP_USERNAME and HOP_PASSWORD (Hopskotch), or "
+            "not connected: set MMA_PHOTOMETRY_TOPICS with HOP_USERNAME and HOP_PASSWORD, or "
+            "MMA_HOP_STREAMS=true (Hopskotch), or "
             "MMA_KAFKA_BOOTSTRAP for a broker without authentication"
         )
     with within(TICK_S):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
+from mma_pipeline.adapters.avro import MAGIC
 from mma_pipeline.adapters.settings import GCN_GWALERT
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import decode_json
-from mma_pipeline.notices.icecube import is_icecube
+from mma_pipeline.notices.icecube import from_record, is_icecube
 
-from .ingest import Parser, parse_alert
+from .ingest import Parser, parse_alert, read_alert
 from .neutrinos import parse_neutrinos
 
 
@@ -65,6 +67,27 @@ STREAMS = (
         interval_s=15,
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a message says of itself."""
+
+    event_id: str
+    created: datetime
+    """Creation time of the notice, UTC."""
+
+
+def told_by(body: bytes) -> Told | None:
+    """Event and creation time of an alert (JSON, Avro) or neutrino notice; None where they cannot be read."""
+    try:
+        if not body.startswith(MAGIC) and is_icecube(record := decode_json(body)):
+            notice = from_record(record)
+            return Told(notice.event_id, notice.alert_time)
+        alert = read_alert(body)
+        return Told(alert.superevent_id, alert.time_created)
+    except NoticeError:
+        return None
 
 
 def stream_of(body: bytes) -> Stream:

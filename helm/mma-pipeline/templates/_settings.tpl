@@ -166,13 +166,15 @@ run_retries:
   enabled: true
   max_retries: 3
 
-# A run whose pod or worker is gone is noticed and started again.
+# A run whose pod or worker is gone is noticed and started again. Alerts, kilonova scores and publications carry a limit
+# of their own (tag `dagster/max_runtime`, 120 to 1800 s); this one is for what people and backfills start. A pod may
+# wait minutes for a node.
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180
-  cancel_timeout_seconds: 180
+  cancel_timeout_seconds: 60
   max_runtime_seconds: 7200
-  poll_interval_seconds: 20
+  poll_interval_seconds: 10
 
 # A sensor long-polls its stream, so each needs a thread of its own.
 sensors: {use_threads: true, num_workers: 8}
