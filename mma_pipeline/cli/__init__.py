@@ -17,6 +17,7 @@ from .replay import replay
 from .simulate import simulate
 from .status import quarantine, show, status
 from .storage import storage
+from .stream import stream
 from .worker import worker
 
 app.command()(demo)
@@ -26,6 +27,7 @@ app.command()(status)
 app.command()(show)
 app.command()(quarantine)
 app.command()(explain)
+app.add_typer(stream, name="stream")
 app.add_typer(publication, name="publication")
 app.command()(doctor)
 app.add_typer(storage, name="storage")
