@@ -47,7 +47,7 @@ async def _download(url: str, most_bytes: int, seconds: float) -> bytes:
                     raise PermanentError(f"{shown(url)} sends more than {most_bytes / 1e6:g} MB")
             return bytes(body)
     except TimeoutError:
-        raise TransientError(f"{shown(url)} did not give all within {seconds:.0f} s") from None
+        raise TransientError(f"{shown(url)} did not give all within {seconds:.3g} s") from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         raise PermanentError(f"{shown(url)} is no address") from None
     except httpx.HTTPError as error:

@@ -115,4 +115,4 @@ def _unpacked(message: StreamMessage, data: bytes) -> StreamMessage:
     except Exception as error:  # noqa: BLE001 - hop's BSON reader names no exceptions; bytes from outside must not stop us
         _log.error("%s: the large message cannot be read (%s)", message.coordinates, type(error).__name__)
         return message
-    return replace(message, body=bytes(body), headers=headers) if isinstance(body, bytes) else message
+    return replace(message, body=bytes(body), headers=headers, digest=None) if isinstance(body, bytes) else message

@@ -1,0 +1,53 @@
+"""Whether the process of a run is there: alive, ended, ended and not collected, another under its number."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import dagster as dg
+import psutil
+
+from mma_pipeline.defs.jobs import PUBLICATION_S, RUNTIME_TAG, Lane, lane_tags
+from mma_pipeline.defs.lost_runs import _lives, end_lost_runs, lost_runs_sensor
+from tests.services.process import wait_until
+
+
+def test_process_of_a_run() -> None:
+    """A process lives until it ends; one that ended and was not collected does not; a younger one is another's."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        now = time.time()
+        assert _lives(process.pid, now)
+        assert not _lives(process.pid, now - 3600), "its number was another's an hour ago"
+        process.kill()
+        wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "a process not collected")
+        assert not _lives(process.pid, now)
+    finally:
+        process.kill()
+        process.communicate()
+    assert not _lives(process.pid, now)
+
+
+def test_run_without_a_word_of_its_process_is_left_alone() -> None:
+    """A run of this boot whose process has not said anything yet may be about to start."""
+
+    @dg.job
+    def nothing() -> None:
+        pass
+
+    with dg.instance_for_test() as instance:
+        instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTING)
+        assert end_lost_runs(instance) == []
+        answer = lost_runs_sensor(dg.build_sensor_context(instance=instance))
+        assert isinstance(answer, dg.SkipReason)
+
+
+def test_limits_of_lanes() -> None:
+    """Live and mock runs have 120 s, scores half an hour, publications five minutes, backfills what dagster.yaml says."""
+    assert lane_tags(Lane.LIVE, priority=10) == {"mma/lane": "live", "dagster/priority": "10", RUNTIME_TAG: "120"}
+    assert lane_tags(Lane.MOCK)[RUNTIME_TAG] == "120"
+    assert lane_tags(Lane.KILONOVA)[RUNTIME_TAG] == "1800"
+    assert lane_tags(Lane.LIVE, most_s=PUBLICATION_S)[RUNTIME_TAG] == "300"
+    assert RUNTIME_TAG not in lane_tags(Lane.BACKFILL)

@@ -1,0 +1,96 @@
+"""A machine that lost its power, and a stream that is to be read again: on the laptop's settings with the daemon running."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+from typer.testing import CliRunner
+
+from mma_pipeline.adapters.archive import schema
+from mma_pipeline.cli import app
+from tests.alerts import body
+from tests.defs.malformed import tiny_map
+from tests.delivery.stack import Stack
+from tests.services.kafka import KafkaBroker
+from tests.services.process import wait_until
+
+TOPIC = "igwn.gwalert"
+STARTED, SUCCESS, FAILURE = (getattr(dg.DagsterRunStatus, name) for name in ("STARTED", "SUCCESS", "FAILURE"))
+
+
+def runs(stack: Stack, event: str, *statuses: dg.DagsterRunStatus) -> list[str]:
+    """Ids of an event's runs of the job of all products."""
+    with stack.instance() as instance:
+        tags = {"mma/event": event}
+        wanted = dg.RunsFilter(job_name="alert_products", tags=tags, statuses=list(statuses) or None)
+        return [run.run_id for run in instance.get_runs(wanted)]
+
+
+def stream(stack: Stack, monkeypatch: Any, *arguments: str) -> Any:
+    """The JSON answer of `mma stream`."""
+    for name in ("DAGSTER_HOME", "MMA_KAFKA_BOOTSTRAP", "MMA_ARCHIVE_URL"):
+        monkeypatch.setenv(name, stack.env[name])
+    answer = CliRunner().invoke(app, ["stream", *arguments, "--json"])
+    assert answer.exit_code == 0, answer.output
+    return json.loads(answer.stdout)
+
+
+def test_power_cut_and_seek(kafka: KafkaBroker, tmp_path: Path, monkeypatch: Any) -> None:
+    """Runs that died with the machine leave their places to a live alert and are made anew; a stream is read again."""
+    if TOPIC not in kafka.admin().list_topics(timeout=10).topics:
+        kafka.create_topic(TOPIC)
+    stack = Stack(tmp_path / "stack", kafka, None, warm=False)
+    for name in ("a", "b"):
+        kafka.produce(TOPIC, body(f"S240301{name}", "PRELIMINARY", skymap=tiny_map()))
+    with stack.running():
+        wait_until(
+            lambda: bool(runs(stack, "S240301a", STARTED)) and bool(runs(stack, "S240301b", STARTED)),
+            "both places taken",
+            timeout=180,
+            every=0.2,
+        )
+    # Every process was killed; the runs still count as started, and take both places.
+    dead = runs(stack, "S240301a", STARTED) + runs(stack, "S240301b", STARTED)
+    assert len(dead) == 2
+    kafka.produce(TOPIC, body("S240301c", "PRELIMINARY", skymap=tiny_map()))
+    kafka.produce(TOPIC, b"not an alert")
+    with stack.running():
+        # Run monitoring alone would end the dead runs after 120 s.
+        wait_until(lambda: bool(runs(stack, "S240301c", SUCCESS)), "the live alert's run", timeout=100, every=0.5)
+        assert set(dead) <= {*runs(stack, "S240301a", FAILURE), *runs(stack, "S240301b", FAILURE)}
+        for name in ("S240301a", "S240301b"):
+            wait_until(lambda name=name: bool(runs(stack, name, SUCCESS)), f"{name} anew", timeout=180, every=0.5)
+
+        # A message that is in the stream and not in the archive: as after a restored backup.
+        archive = stack.archive()
+        wait_until(lambda: len(archive.quarantined()) == 1, "the malformed message", timeout=60, every=0.5)
+        (_, lost, _) = archive.quarantined()[0]
+        with archive.engine.begin() as connection:
+            connection.execute(sa.delete(schema.message).where(schema.message.c.sha256 == lost.sha256))
+        moved = stream(stack, monkeypatch, "seek", "gcn-gwalert", "--offset", str(lost.offset), "--partition", "0")
+        assert moved["after"][TOPIC]["0"] == lost.offset
+        wait_until(lambda: len(archive.quarantined()) == 1, "the message read again", timeout=120, every=0.5)
+        assert archive.quarantined()[0][1].offset == lost.offset
+        (entry,) = (one for one in stream(stack, monkeypatch) if one["stream"] == "gcn-gwalert")
+        assert entry["topics"] == [TOPIC]
+
+        # Passing over: what waits is never read. The tick under way must not undo it.
+        _, high = kafka.watermarks(TOPIC)
+        stream(stack, monkeypatch, "seek", "gcn-gwalert", "--end")
+        wait_until(lambda: _next(stack, monkeypatch) >= high, "the cursor at the end", timeout=60, every=0.5)
+        time.sleep(3)
+        assert _next(stack, monkeypatch) >= high
+        # What was made once is not made again by reading it again.
+        stream(stack, monkeypatch, "seek", "gcn-gwalert", "--beginning")
+        wait_until(lambda: _next(stack, monkeypatch) >= high, "all read again", timeout=120, every=0.5)
+        assert len(runs(stack, "S240301c")) == 1
+
+
+def _next(stack: Stack, monkeypatch: Any) -> int:
+    (entry,) = (one for one in stream(stack, monkeypatch) if one["stream"] == "gcn-gwalert")
+    return int(entry["next"].get(TOPIC, {}).get("0", -1))
