@@ -114,7 +114,8 @@ def test_time_of_a_tick_is_shared(hopskotch: Hopskotch, monkeypatch: pytest.Monk
 
 def test_waiting_message_comes_when_its_server_does(hopskotch: Hopskotch) -> None:
     """Tried again until it is there; then it has its run, once, and leaves the quarantine; a lost answer is given again."""
-    with stubborn(How.SILENT, offloaded(small("S240301a"))) as server:
+    whole = small("S240301a")
+    with stubborn(How.SILENT, offloaded(whole)) as server:
         hopskotch.send_address(server)
         assert keys_of(hopskotch.ticks(1)) == []
         assert keys_of([hopskotch.large_tick()]) == []
@@ -128,7 +129,7 @@ def test_waiting_message_comes_when_its_server_does(hopskotch: Hopskotch) -> Non
     assert hopskotch.reasons() == []
     assert isinstance(hopskotch.large_tick(), dg.SkipReason)
     (record,) = hopskotch.home.archive.versions("S240301a")
-    assert hopskotch.home.archive.message(record.message_id).body == small("S240301a")
+    assert hopskotch.home.archive.message(record.message_id).body == whole
 
 
 def test_message_that_is_gone(hopskotch: Hopskotch) -> None:
