@@ -147,7 +147,7 @@ def test_status_show_and_quarantine(home: Home, tmp_path: Path) -> None:
 
 
 def test_replay_through_kafka(home: Home, tmp_path: Path) -> None:
-    """Without --direct the messages go to the broker as they are, in the order of the arguments."""
+    """Without --direct the messages go to the broker as they are; what has no time goes last."""
     (tmp_path / "a.json").write_bytes(good("S240301a"))
     (tmp_path / "b.json").write_bytes(b"broken")
     with EmbeddedKafka() as kafka:

@@ -108,9 +108,34 @@ def test_settings_of_the_stream():
     assert str(config.client["group.id"]).startswith("me-")
     assert "secret-word" not in repr(config)
     assert photometry_stream({}) is None
+    others = {"MMA_HOP_PROTOCOL": "SASL_PLAINTEXT", "MMA_HOP_GROUP": "site", "KAFKA_OFFSET_RESET": "latest"}
+    set_otherwise = photometry_stream(
+        {"HOP_USERNAME": "me", "HOP_PASSWORD": "x", "MMA_PHOTOMETRY_TOPICS": "a", **others}
+    )
+    assert set_otherwise is not None
+    assert set_otherwise.client["security.protocol"] == "SASL_PLAINTEXT"
+    assert set_otherwise.client["group.id"] == "me-site-photometry"
+    assert set_otherwise.start == "latest"
+    own = photometry_stream({"MMA_KAFKA_BOOTSTRAP": "h:1", **others, "MMA_PHOTOMETRY_OFFSET_RESET": "earliest"})
+    assert own is not None
+    assert own.start == "earliest"
     assert photometry_stream({"HOP_USERNAME": "me", "HOP_PASSWORD": "secret-word"}) is None
     with pytest.raises(ConfigurationError, match="both"):
         photometry_stream({"HOP_USERNAME": "me"})
+
+
+def test_credential_of_hop_client_reads_photometry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """With MMA_HOP_STREAMS the credential that `hop auth` keeps reads named topics; unnamed ones are not read with it."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / "hop" / "auth.toml"
+    file.parent.mkdir()
+    file.write_text('[[auth]]\nusername = "bob-2"\npassword = "secret-word"\nhostname = "kafka.scimma.org"\n')
+    file.chmod(0o600)
+    config = photometry_stream({"MMA_HOP_STREAMS": "true", "MMA_PHOTOMETRY_TOPICS": "a"})
+    assert config is not None
+    assert config.client["group.id"] == "bob-2-mma-photometry"
+    assert photometry_stream({"MMA_HOP_STREAMS": "true"}) is None
 
 
 def test_simulated_counterpart_goes_the_same_way(tmp_path: Path):
