@@ -59,7 +59,7 @@ def _lives(pid: int, seen: float) -> bool:
     """Whether the process that was there at a time (Unix seconds) still is; another may have its number by now."""
     try:
         process = psutil.Process(pid)
-        return process.create_time() <= seen + TOLERANCE_S and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.create_time() <= seen + TOLERANCE_S and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
