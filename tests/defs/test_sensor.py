@@ -44,6 +44,7 @@ def test_one_tick(streaming: Streaming) -> None:
         assert request.run_key == request.partition_key
     assert (real.tags["mma/lane"], mock.tags["mma/lane"]) == ("live", "mock")
     assert int(real.tags["dagster/priority"]) > int(mock.tags["dagster/priority"])
+    assert (real.tags["dagster/max_runtime"], mock.tags["dagster/max_runtime"]) == ("120", "120")
     assert real.tags["mma/message"].endswith(f"/{offset}")
     added = [key for a in answers for wish in a.dynamic_partitions_requests for key in wish.partition_keys]
     assert added == [real.partition_key, mock.partition_key]
