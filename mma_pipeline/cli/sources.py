@@ -62,10 +62,10 @@ def _item(name: str, body: bytes) -> Item:
     from mma_pipeline.adapters.avro import MAGIC
     from mma_pipeline.defs.ingest import read_alert
     from mma_pipeline.notices import icecube
-    from mma_pipeline.notices.fields import decode_json
+    from mma_pipeline.notices.fields import decode_notice
 
     try:
-        if not body.startswith(MAGIC) and icecube.is_icecube(record := decode_json(body)):
+        if not body.startswith(MAGIC) and icecube.is_icecube(record := decode_notice(body)):
             created = icecube.from_record(record).alert_time
         else:
             created = read_alert(body).time_created

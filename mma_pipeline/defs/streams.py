@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from mma_pipeline.adapters.settings import GCN_GWALERT
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.fields import decode_json
+from mma_pipeline.notices.fields import decode_notice
 from mma_pipeline.notices.icecube import is_icecube
 
 from .ingest import Parser, parse_alert
@@ -70,7 +70,7 @@ STREAMS = (
 def stream_of(body: bytes) -> Stream:
     """The stream that a message without an address belongs to, by what it holds; alerts are the rest."""
     try:
-        neutrinos = is_icecube(decode_json(body))
+        neutrinos = is_icecube(decode_notice(body))
     except NoticeError:
         neutrinos = False
     parse = parse_neutrinos if neutrinos else parse_alert

@@ -31,6 +31,11 @@ def clean(value: Any) -> Any:
     return value
 
 
+def plain_number(value: float, digits: int) -> str:
+    """A number to so many significant digits, or as it was written where that is shorter, as 5e-324 is."""
+    return min(f"{value:.{digits}g}", repr(float(value)), key=len)
+
+
 def one_line(text: str, longest: int) -> str:
     """Text for a person: one printable line of at most `longest` characters."""
     plain = "".join(c if c.isprintable() else REPLACEMENT for c in text)
