@@ -19,7 +19,19 @@ from typing import Any
 
 from .degraded import Degraded
 from .errors import NoticeError
-from .fields import amount_at, bytes_at, decode_notice, finite, kind_of, not_utf8, number_at, object_at, share, text_at, time_at
+from .fields import (
+    amount_at,
+    bytes_at,
+    decode_notice,
+    finite,
+    kind_of,
+    not_utf8,
+    number_at,
+    object_at,
+    share,
+    text_at,
+    time_at,
+)
 from .key import DIGEST_LENGTH, EXTERNAL_SUFFIX, EventVersion, check_event_id
 from .model import AlertType, ChirpMass, ExternalCoincidence, GwEvent, LvkNotice
 from .text import REPLACEMENT, clean

@@ -50,9 +50,7 @@ def read_flat(columns: Columns, meta: Mapping[str, Any], reader: RowValues) -> t
     return compact(uniq, reader.read(columns, uniq))
 
 
-def _whole_sky(
-    columns: Columns, order: int, reader: RowValues, *, ring: bool
-) -> tuple[IntArray, list[FloatArray]]:
+def _whole_sky(columns: Columns, order: int, reader: RowValues, *, ring: bool) -> tuple[IntArray, list[FloatArray]]:
     npix = 12 << (2 * order)
     wanted = [name for name in columns if name in reader.wanted]
     short = next((name for name in wanted if columns.length(name) != npix), None)

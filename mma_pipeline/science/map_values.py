@@ -85,7 +85,11 @@ class RowValues:
             raise SkyMapError(f"{name} column has {len(density)} values for {len(uniq)} pixels")
         unseen = _unseen(density)
         self.unseen += int(unseen.sum())
-        wrong = {"no finite": np.isnan(density), "an infinite": np.isinf(density), "a negative": (density < 0) & ~unseen}
+        wrong = {
+            "no finite": np.isnan(density),
+            "an infinite": np.isinf(density),
+            "a negative": (density < 0) & ~unseen,
+        }
         for kind, rows in wrong.items():
             self._counts[kind] += int(rows.sum())
         density[unseen] = 0.0
