@@ -240,7 +240,7 @@ def _times_agree(figures: Mapping[str, Any]) -> bool | None:
 neutrino_coincidence = Product(
     name="neutrino_coincidence",
     about=_ABOUT_COINCIDENCE,
-    code_version="1",
+    code_version="2",
     group="neutrino",
     kinds=frozenset({"numpy", "matplotlib", "png"}),
     deps=("neutrino_notice",),
