@@ -14,6 +14,7 @@ from typing import IO, Any
 from hop import models, plugins
 
 from mma_pipeline.notices import derived
+from mma_pipeline.notices.text import plain_number
 
 
 @dataclass
@@ -71,7 +72,7 @@ def summary(content: Mapping[str, Any]) -> str:
             f" kilonova {candidate['kilonova_probability']:.0%}"
         )
     if external := content.get("external"):
-        lines.append(f"  with {external['observatory']} {external['gcn_notice_id']}")
+        lines.append(f"  with {external['observatory']} {external.get('gcn_notice_id', '')}".rstrip())
     lines += _neutrino_lines(content.get("neutrinos") or {})
     lines += [f"  {p['name']}: {p['url']} ({p['size']} bytes)" for p in content.get("products") or ()]
     lines.append(f"  id {content.get('id')}")
@@ -105,7 +106,7 @@ def _event_lines(event: Mapping[str, Any]) -> list[str]:
         lines.append(f"  signal {event['time']} {instruments} {event.get('pipeline', '')}".rstrip())
     if "far" in event:
         flag = {True: ", significant", False: ", not significant", None: ""}[event.get("significant")]
-        lines.append(f"  false alarm rate {event['far']:.3g} Hz{flag}")
+        lines.append(f"  false alarm rate {plain_number(event['far'], 3)} Hz{flag}")
     if classes := event.get("classification"):
         shown = sorted(classes.items(), key=lambda item: -item[1])
         lines.append("  " + ", ".join(f"{name} {p:.1%}" for name, p in shown))

@@ -45,6 +45,7 @@ def describe(archive: Archive, record: VersionRecord) -> dict[str, Any]:
         "retracted_by": None if retraction is None else retraction.partition_key,
         "page": page_key(record.version.event_id),
         "facts": dict(record.facts),
+        "degraded": list(record.facts.get("degraded", ())),
         "message": {
             "stream": origin.stream,
             "topic": origin.topic,
@@ -120,8 +121,10 @@ def show(
     console.print(f"page: {found[0]['page']}", highlight=False)
     for entry in reversed(found):
         console.rule(f"{entry['stem']}  ({entry['partition']})")
-        facts = {k: v for k, v in entry["facts"].items() if v is not None}
+        facts = {k: v for k, v in entry["facts"].items() if v is not None and k != "degraded"}
         grid = Table.grid(padding=(0, 2))
+        for line in entry["degraded"]:
+            grid.add_row(Text("left out", style="yellow"), Text(line))
         figures = {**entry["figures"].get("skymap_statistics", {}), **_compared(entry)}
         for name, value in {**facts, **figures}.items():
             if value is not None:

@@ -15,20 +15,19 @@ from mma_pipeline.adapters.archive import Archive, Recorded, VersionRecord
 from mma_pipeline.adapters.avro import MAGIC, decode_avro
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.notices import lvk
+from mma_pipeline.notices.degraded import MAX_LENGTH, bounded
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.model import LvkNotice
+from mma_pipeline.notices.text import one_line
 
 _log = logging.getLogger(__name__)
 
 #: Characters of a reason: one line for a person, whatever the message holds.
 MAX_REASON = 400
-#: A map of an alert is refused when it is larger than this once decompressed: the largest real ones are 13 MB, and
-#: what a few kilobytes of gzip can grow to must not take the memory of the stream's reader.
-MAX_MAP_BYTES = 200_000_000
 
 Facts = Mapping[str, Any]
-#: Bytes to the versions they bring, with facts in JSON values; raises NoticeError or SkyMapError.
+#: Bytes to the versions they bring, with facts in JSON values; raises NoticeError.
 Parser = Callable[[bytes], tuple[tuple[EventVersion, Facts], ...]]
 
 
@@ -43,11 +42,9 @@ class Quarantined:
 
 def ingest(archive: Archive, message: StreamMessage, parse: Parser) -> Recorded | Quarantined:
     """Archive one message; idempotent. Only trouble with the archive itself is raised (TransientError)."""
-    from mma_pipeline.science.skymap import SkyMapError
-
     try:
         versions = parse(message.body)
-    except (NoticeError, SkyMapError) as error:
+    except NoticeError as error:
         reason = str(error)
     except Exception:  # noqa: BLE001 - one message that nobody foresaw must not stop the stream behind it
         _log.exception("%s: the parser failed in an unforeseen way", message.coordinates)
@@ -63,8 +60,7 @@ def ingest(archive: Archive, message: StreamMessage, parse: Parser) -> Recorded 
 
 def presentable(reason: str) -> str:
     """A reason of bounded length without control characters and lone surrogates, which databases and pages refuse."""
-    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in reason)
-    return plain if len(plain) <= MAX_REASON else plain[: MAX_REASON - 1] + "…"
+    return one_line(reason, MAX_REASON)
 
 
 def read_alert(body: bytes) -> LvkNotice:
@@ -73,22 +69,32 @@ def read_alert(body: bytes) -> LvkNotice:
 
 
 def parse_alert(body: bytes) -> tuple[tuple[EventVersion, Facts], ...]:
-    """Versions and facts of an `igwn.gwalert` message whose maps are proved readable.
+    """Versions and facts of an `igwn.gwalert` message; a map that cannot be read is left out and named.
 
-    Raises NoticeError or SkyMapError.
+    Raises NoticeError where the message does not say what it is of.
     """
     notice = read_alert(body)
-    found = []
-    for version in lvk.versions_of(notice):
-        data = lvk.map_of(notice, version)
-        if data is not None:
-            _check_map(data, version)
-        found.append((version, facts_of(notice, data)))
-    return tuple(found)
+    return tuple((version, _facts(notice, version)) for version in lvk.versions_of(notice))
 
 
-def facts_of(notice: LvkNotice, skymap: bytes | None) -> dict[str, Any]:
-    """What a notice says, without maps, as JSON values: what lists, rules and pages need."""
+def _facts(notice: LvkNotice, version: EventVersion) -> dict[str, Any]:
+    data, degraded = lvk.map_of(notice, version), notice.degraded
+    if data is not None:
+        name = "external_coinc.combined_skymap" if version.is_external else "event.skymap"
+        usable, problems = _map_problems(data)
+        degraded += tuple(one_line(f"{name}: {problem}", MAX_LENGTH) for problem in problems)
+        data = data if usable else None
+    return facts_of(notice, data, degraded)
+
+
+def facts_of(notice: LvkNotice, skymap: bytes | None, degraded: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What a notice says, without maps, as JSON values: what lists, rules and pages need.
+
+    Args:
+        notice: the notice.
+        skymap: its map as sent; None where it has none that can be used, so that no product of a map is expected.
+        degraded: what is wrong with parts that are left out, one line each; the key is absent where nothing is.
+    """
     event, external = notice.event, notice.external
     facts: dict[str, Any] = {
         "alert_type": notice.alert_type.value,
@@ -98,7 +104,7 @@ def facts_of(notice: LvkNotice, skymap: bytes | None) -> dict[str, Any]:
     }
     if event is not None:
         facts |= {
-            "time": event.time.isoformat(),
+            "time": None if event.time is None else event.time.isoformat(),
             "far_hz": event.far,
             "significant": event.significant,
             "instruments": list(event.instruments),
@@ -120,6 +126,8 @@ def facts_of(notice: LvkNotice, skymap: bytes | None) -> dict[str, Any]:
             "time_coincidence_far_hz": external.time_coincidence_far,
             "time_sky_position_coincidence_far_hz": external.time_sky_position_coincidence_far,
         }
+    if degraded:
+        facts["degraded"] = list(bounded(degraded))
     return facts
 
 
@@ -131,11 +139,11 @@ def requests_of(recorded: Recorded) -> tuple[VersionRecord, ...]:
     return recorded.owned
 
 
-def _check_map(data: bytes, version: EventVersion) -> None:
-    from mma_pipeline.science.fitstable import gunzip
+def _map_problems(data: bytes) -> tuple[bool, tuple[str, ...]]:
+    """Whether a map can be used, and what is wrong with it or left out of it."""
     from mma_pipeline.science.skymap import SkyMapError, decode_skymap
 
     try:
-        decode_skymap(gunzip(data, MAX_MAP_BYTES))
+        return True, decode_skymap(data).notes
     except SkyMapError as error:
-        raise NoticeError(f"the map of {version.event_id} {version.label} cannot be used: {error}") from error
+        return False, (f"{error}; map products are not made",)

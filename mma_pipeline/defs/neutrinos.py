@@ -29,6 +29,7 @@ def facts_of(notice: IceCubeNotice) -> dict[str, Any]:
         "observation_stop": notice.observation_stop,
     }
     where = notice.most_probable
+    degraded = {"degraded": list(notice.degraded)} if notice.degraded else {}
     return {
         "reference": notice.reference,
         **{name: None if moment is None else moment.isoformat() for name, moment in times.items()},
@@ -37,6 +38,7 @@ def facts_of(notice: IceCubeNotice) -> dict[str, Any]:
         "neutrinos": len(notice.neutrinos),
         "most_probable_ra_deg": None if where is None else where.ra,
         "most_probable_dec_deg": None if where is None else where.dec,
+        **degraded,
     }
 
 

@@ -68,7 +68,7 @@ class Need:
 NEEDS_NOTHING = Need("a message", lambda _: True)
 NEEDS_ALERT = Need("a gravitational-wave alert", lambda record: record.version.label != ICECUBE_LABEL)
 NEEDS_NEUTRINO_NOTICE = Need("a neutrino notice", lambda record: record.version.label == ICECUBE_LABEL)
-NEEDS_MAP = Need("a sky map", lambda record: record.facts.get("skymap_sha256") is not None)
+NEEDS_MAP = Need("a sky map that can be used", lambda record: record.facts.get("skymap_sha256") is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,17 @@ def schema_check(name: str, description: str) -> CheckSpec:
         f"{description}; drift is shown here and stops nothing.",
         lambda figures: not figures["schema_drift"],
         shows=("schema_drift",),
+        severity=dg.AssetCheckSeverity.WARN,
+    )
+
+
+def degraded_check(name: str) -> CheckSpec:
+    """A check of the figure `degraded`: parts of the notice that are absent because they are wrong, which only warns."""
+    return CheckSpec(
+        name,
+        "Every part of the notice could be used; what could not is named here and stops nothing.",
+        lambda figures: not figures.get("degraded"),
+        shows=("degraded",),
         severity=dg.AssetCheckSeverity.WARN,
     )
 

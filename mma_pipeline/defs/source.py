@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -56,14 +55,14 @@ class Source:
 
     @property
     def skymap_sha256(self) -> str | None:
-        """Digest of the version's map as sent; None where it has none."""
+        """Digest of the version's map as sent; None where it has none that can be used."""
         digest = self.facts.get("skymap_sha256")
         return None if digest is None else str(digest)
 
     @property
     def skymap_bytes(self) -> bytes | None:
-        """The version's map as sent, from the archived message."""
-        return lvk.map_of(self.notice, self.record.version)
+        """The version's map as sent, from the archived message; None where it has none that can be used."""
+        return None if self.skymap_sha256 is None else lvk.map_of(self.notice, self.record.version)
 
     @cached_property
     def skymap(self) -> SkyMap:
@@ -99,7 +98,7 @@ def _decoded(store: Store, product: ProductRecord) -> SkyMap:
 
         while len(_maps) >= _KEPT_MAPS:
             _maps.pop(next(iter(_maps)), None)
-        _maps[key] = decode_skymap(gzip.decompress(store.get(product.store_key)))
+        _maps[key] = decode_skymap(store.get(product.store_key))
     return _maps[key]
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from mma_pipeline.adapters.avro import MAGIC
 from mma_pipeline.adapters.settings import GCN_GWALERT
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.fields import decode_json
+from mma_pipeline.notices.fields import decode_notice
 from mma_pipeline.notices.icecube import from_record, is_icecube
 
 from .ingest import Parser, parse_alert, read_alert
@@ -81,7 +81,7 @@ class Told:
 def told_by(body: bytes) -> Told | None:
     """Event and creation time of an alert (JSON, Avro) or neutrino notice; None where they cannot be read."""
     try:
-        if not body.startswith(MAGIC) and is_icecube(record := decode_json(body)):
+        if not body.startswith(MAGIC) and is_icecube(record := decode_notice(body)):
             notice = from_record(record)
             return Told(notice.event_id, notice.alert_time)
         alert = read_alert(body)
@@ -93,7 +93,7 @@ def told_by(body: bytes) -> Told | None:
 def stream_of(body: bytes) -> Stream:
     """The stream that a message without an address belongs to, by what it holds; alerts are the rest."""
     try:
-        neutrinos = is_icecube(decode_json(body))
+        neutrinos = is_icecube(decode_notice(body))
     except NoticeError:
         neutrinos = False
     parse = parse_neutrinos if neutrinos else parse_alert

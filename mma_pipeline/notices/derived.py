@@ -103,8 +103,8 @@ class Localisation:
 class EventSummary:
     """What the notice says of the source."""
 
-    time: datetime
-    """Time of the signal, UTC."""
+    time: datetime | None = None
+    """Time of the signal, UTC; None where the notice gives none that can be used."""
     far: float | None = None
     """False alarm rate, Hz."""
     significant: bool | None = None
@@ -127,7 +127,7 @@ class CoincidenceSummary:
     """An external coincidence of the version."""
 
     observatory: str
-    gcn_notice_id: str
+    gcn_notice_id: str | None = None
     search: str | None = None
     ivorn: str | None = None
     """IVOA identifier of the external notice."""
@@ -327,4 +327,4 @@ def _known(kind: type[Any], record: Mapping[str, Any]) -> dict[str, Any]:
 def _nested(kind: type[Any], record: Mapping[str, Any] | None, times: tuple[str, ...] = ()) -> Any:
     if record is None:
         return None
-    return kind(**_known(kind, record) | {name: time_at(record, name) for name in times})
+    return kind(**_known(kind, record) | {name: time_at(record, name) for name in times if name in record})

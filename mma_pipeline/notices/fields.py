@@ -4,25 +4,73 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any, NoReturn
 
 from .errors import NoticeError
+from .text import clean
 
+#: A probability may exceed its bounds by this much, from rounding.
+ROUNDING = 1e-6
+#: Times of alerts lie within: ids of events count two digits of the year, and no detector of theirs is older.
+_YEARS = range(2000, 2100)
 #: Alerts nest three levels deep; more is left for keys that may come.
 MAX_DEPTH = 32
 
 
+#: Of an ISO 8601 time: what follows the date.
+_TIME_OF_DAY = re.compile(r"[T ]\d", re.ASCII | re.IGNORECASE)
+#: Digits beyond which an integer is no number that anybody means; Python refuses to read thousands.
+_MAX_DIGITS = 400
+
+
 def decode_json(data: bytes) -> dict[str, Any]:
-    """Decode one JSON object; raises NoticeError for anything else, NaN and Infinity included (RFC 8259)."""
-    if not data.strip():
+    """Decode one JSON object, its text cleaned; raises NoticeError for anything else, NaN and Infinity included (RFC 8259)."""
+    return _decoded(_text(data), parse_constant=_refuse_constant)
+
+
+def decode_notice(data: bytes) -> dict[str, Any]:
+    """The same for a notice of which as much is used as is sound: one bad number or letter does not refuse the whole.
+
+    NaN, Infinity and integers without end come as floats that are not finite, which `finite` refuses where they stand.
+    Bytes that are not UTF-8 become replacement characters. Raises NoticeError for what is no JSON object.
+    """
+    try:
+        return _decoded(_text(data), parse_int=_integer)
+    except UndecodableError as error:
+        try:
+            return _decoded(data.decode("utf-8", "replace"), parse_int=_integer)
+        except NoticeError:
+            raise error from None
+
+
+class UndecodableError(NoticeError):
+    """The bytes are not UTF-8 text."""
+
+
+def not_utf8(data: bytes) -> str | None:
+    """What is wrong with bytes that are not UTF-8 text; None where they are."""
+    try:
+        _text(data)
+    except UndecodableError as error:
+        return str(error)
+    return None
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UndecodableError(f"the message is not UTF-8 text (byte {error.start})") from error
+
+
+def _decoded(text: str, **options: Callable[[str], Any]) -> dict[str, Any]:
+    if not text.strip():
         raise NoticeError("the message is empty")
     try:
-        record = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        raise NoticeError(f"the message is not UTF-8 text (byte {error.start})") from error
+        record = json.loads(text, **options)  # type: ignore[arg-type]  # each option is a function of a text
     except json.JSONDecodeError as error:
         raise NoticeError(f"the message is not JSON: {error.msg} at character {error.pos}") from error
     except RecursionError as error:
@@ -35,7 +83,12 @@ def decode_json(data: bytes) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise NoticeError(f"the message is a JSON {kind_of(record)} where an object belongs")
     _check_depth(record)
-    return record
+    cleaned: dict[str, Any] = clean(record)
+    return cleaned
+
+
+def _integer(text: str) -> int | float:
+    return int(text) if len(text) <= _MAX_DIGITS else float(text)
 
 
 def _check_depth(record: object) -> None:
@@ -53,19 +106,19 @@ def _check_depth(record: object) -> None:
     raise NoticeError(f"the message is JSON nested deeper than {MAX_DEPTH} levels")
 
 
-def object_at(record: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
+def object_at(record: Mapping[str, Any], key: str, name: str | None = None) -> Mapping[str, Any] | None:
     """The object at `key`, None where absent or null; raises NoticeError for another kind."""
     value = record.get(key)
     if value is not None and not isinstance(value, Mapping):
-        raise NoticeError(f"{key} is a {kind_of(value)} where an object belongs")
+        raise NoticeError(f"{name or key} is a {kind_of(value)} where an object belongs")
     return value
 
 
-def text_at(record: Mapping[str, Any], key: str) -> str | None:
+def text_at(record: Mapping[str, Any], key: str, name: str | None = None) -> str | None:
     """The text at `key`, None where absent or null; raises NoticeError for another kind."""
     value = record.get(key)
     if value is not None and not isinstance(value, str):
-        raise NoticeError(f"{key} is a {kind_of(value)} where text belongs")
+        raise NoticeError(f"{name or key} is a {kind_of(value)} where text belongs")
     return value
 
 
@@ -96,10 +149,20 @@ def number_at(record: Mapping[str, Any], key: str, name: str) -> float | None:
     return None if value is None else finite(value, name)
 
 
-def numbers_at(record: Mapping[str, Any], key: str) -> Mapping[str, float]:
-    """The map of names to finite numbers at `key`, empty where absent; null entries are left out."""
-    values = object_at(record, key) or {}
-    return MappingProxyType({str(k): finite(v, f"{key}.{str(k)!r:.42}") for k, v in values.items() if v is not None})
+def amount_at(record: Mapping[str, Any], key: str, name: str) -> float | None:
+    """The number at `key`, zero or more, None where absent or null; raises NoticeError for another."""
+    number = number_at(record, key, name)
+    if number is not None and number < 0:
+        raise NoticeError(f"{name} is {number!r}, which is below zero")
+    return number
+
+
+def share(value: object, name: str) -> float:
+    """The value as a probability, which may miss 0 or 1 by rounding; raises NoticeError for another."""
+    number = finite(value, name)
+    if not -ROUNDING <= number <= 1 + ROUNDING:
+        raise NoticeError(f"{name} is {number!r}, not a probability")
+    return number
 
 
 def series_at(record: Mapping[str, Any], key: str) -> tuple[float, ...]:
@@ -111,18 +174,26 @@ def series_at(record: Mapping[str, Any], key: str) -> tuple[float, ...]:
 
 
 def time_at(record: Mapping[str, Any], key: str, name: str | None = None) -> datetime:
-    """The ISO 8601 time at `key` in UTC (a time without zone is UTC); raises NoticeError where it is none."""
-    value = record.get(key)
+    """The ISO 8601 time at `key` in UTC (a time without zone is UTC).
+
+    Raises NoticeError where it is none, a date alone, or outside the years 2000 to 2099: no alert is of such a time.
+    """
+    value, name = record.get(key), name or key
     if not isinstance(value, str):
-        raise NoticeError(f"{name or key} is {'missing' if value is None else 'a ' + kind_of(value)}")
+        raise NoticeError(f"{name} is {'missing' if value is None else 'a ' + kind_of(value)}")
     try:
         moment = datetime.fromisoformat(value)
     except ValueError as error:
-        raise NoticeError(f"{name or key} is {value!r:.60}, not an ISO 8601 time") from error
+        raise NoticeError(f"{name} is {value!r:.60}, not an ISO 8601 time") from error
+    if _TIME_OF_DAY.search(value) is None:
+        raise NoticeError(f"{name} is {value!r:.60}, a date without a time of day")
     try:
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except OverflowError as error:
-        raise NoticeError(f"{name or key} is {value!r:.60}, outside the years 1 to 9999") from error
+        raise NoticeError(f"{name} is {value!r:.60}, outside the years 1 to 9999") from error
+    if moment.year not in _YEARS:
+        raise NoticeError(f"{name} is {value!r:.60}, outside the years {_YEARS[0]} to {_YEARS[-1]}")
+    return moment
 
 
 def _refuse_constant(name: str) -> NoReturn:

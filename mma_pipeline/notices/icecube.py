@@ -2,7 +2,8 @@
 
 Both the schema of today (`localization` with ra_dec_error, a number or a list) and the one before it (ra, dec and
 ra_uncertainty, a number or a list, in `localization` or beside it) are read, and position_a_error, as later core schemas
-call the radius. A notice without coincident events is a result too: an upper limit.
+call the radius. A notice without coincident events is a result too: an upper limit. Only what names the notice, the event
+and its own time, can refuse it; any other part that is wrong is absent, and named in `IceCubeNotice.degraded`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from .degraded import Degraded
 from .errors import NoticeError
-from .fields import decode_json, finite, kind_of, number_at, object_at, time_at
+from .fields import decode_notice, finite, kind_of, not_utf8, number_at, object_at, share, time_at
 from .key import DIGEST_LENGTH, ICECUBE_LABEL, EventVersion, check_event_id
 
 #: What tells a notice of this stream from one of `igwn.gwalert`.
@@ -62,7 +64,7 @@ class IceCubeNotice:
     event_id: str
     """Superevent."""
     reference: str
-    """LVK alert whose map was used, such as `S230914ak-2-Preliminary`."""
+    """LVK alert whose map was used, such as `S230914ak-2-Preliminary`; the event's id where the notice names none."""
     alert_time: datetime
     """When the notice was made, UTC."""
     trigger_time: datetime | None
@@ -80,6 +82,8 @@ class IceCubeNotice:
     """Time-integrated E² dN/dE over the 90 % region, least and greatest, GeV cm⁻²."""
     energy_range: tuple[float, float] | None
     """GeV."""
+    degraded: tuple[str, ...] = ()
+    """What is wrong with parts that are absent for it, one line each; part of no identity."""
 
     @property
     def window_s(self) -> float | None:
@@ -99,8 +103,11 @@ class IceCubeNotice:
 
 
 def parse_json(data: bytes) -> IceCubeNotice:
-    """Parse one notice as sent by GCN; raises NoticeError with the reason."""
-    return from_record(decode_json(data))
+    """Parse one notice as sent by GCN; raises NoticeError where it is no JSON object or does not say what it is of."""
+    found = Degraded()
+    if (problem := not_utf8(data)) is not None:
+        found.note(problem)
+    return _notice(decode_notice(data), found)
 
 
 def is_icecube(record: Mapping[str, Any]) -> bool:
@@ -109,34 +116,34 @@ def is_icecube(record: Mapping[str, Any]) -> bool:
 
 
 def from_record(record: Mapping[str, Any]) -> IceCubeNotice:
-    """Build a notice from a decoded record; raises NoticeError with the reason."""
-    events = record.get("coincident_events")
-    if events is not None and not isinstance(events, list):
-        raise NoticeError(f"coincident_events is a {kind_of(events)} where a list belongs")
-    if events is not None and len(events) > MAX_NEUTRINOS:
-        raise NoticeError(
-            f"coincident_events has {len(events)} entries, more than the {MAX_NEUTRINOS} that can be meant"
-        )
-    sensitivity = object_at(record, "neutrino_flux_sensitivity_range") or {}
+    """Build a notice from a decoded record; raises NoticeError where it names no event or has no time."""
+    return _notice(record, Degraded())
+
+
+def _notice(record: Mapping[str, Any], found: Degraded) -> IceCubeNotice:
+    event_id, alert_time = _event_id(record), time_at(record, "alert_datetime")
+    sensitivity = found.read(object_at, record, "neutrino_flux_sensitivity_range") or {}
+    direction = found.read(object_at, record, "most_probable_direction") or {}
     return IceCubeNotice(
-        event_id=_event_id(record),
-        reference=_reference(record),
-        alert_time=time_at(record, "alert_datetime"),
-        trigger_time=_time(record, "trigger_time"),
-        observation_start=_time(record, "observation_start"),
-        observation_stop=_time(record, "observation_stop"),
-        pval_generic=_probability(record, "pval_generic"),
-        pval_bayesian=_probability(record, "pval_bayesian"),
-        neutrinos=tuple(_neutrino(event, i) for i, event in enumerate(events or ())),
-        most_probable=_direction(object_at(record, "most_probable_direction") or {}, "most_probable_direction"),
-        flux_sensitivity=_range(sensitivity, "flux_sensitivity"),
-        energy_range=_range(sensitivity, "sensitive_energy_range"),
+        event_id=event_id,
+        reference=found.read(_reference, record) or event_id,
+        alert_time=alert_time,
+        trigger_time=found.read(_time, record, "trigger_time"),
+        observation_start=found.read(_time, record, "observation_start"),
+        observation_stop=found.read(_time, record, "observation_stop"),
+        pval_generic=found.read(_probability, record, "pval_generic"),
+        pval_bayesian=found.read(_probability, record, "pval_bayesian"),
+        neutrinos=_neutrinos(record.get("coincident_events"), found),
+        most_probable=found.read(_direction, direction, "most_probable_direction"),
+        flux_sensitivity=found.read(_range, sensitivity, "flux_sensitivity"),
+        energy_range=found.read(_range, sensitivity, "sensitive_energy_range"),
+        degraded=found.lines,
     )
 
 
 def version_of(notice: IceCubeNotice, data: bytes) -> EventVersion:
     """Identity of the notice: event, label `IceCube`, its time, and a digest of the content whatever its layout."""
-    canonical = json.dumps(decode_json(data), sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(decode_notice(data), sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]
     created = notice.alert_time.astimezone(UTC).replace(microsecond=0)
     return EventVersion(notice.event_id, created, ICECUBE_LABEL, digest)
@@ -159,26 +166,36 @@ def _reference(record: Mapping[str, Any]) -> str:
     return str(value)
 
 
-def _neutrino(event: object, place: int) -> Neutrino:
-    name = f"coincident_events[{place}]"
+def _neutrinos(events: object, found: Degraded) -> tuple[Neutrino, ...]:
+    """The tracks that can be used, each without what is wrong with it."""
+    if events is None:
+        return ()
+    if not isinstance(events, list):
+        found.note(f"coincident_events is a {kind_of(events)} where a list belongs")
+        return ()
+    if len(events) > MAX_NEUTRINOS:
+        found.note(f"coincident_events has {len(events)} entries: only the first {MAX_NEUTRINOS} are read")
+    read = (_neutrino(event, f"coincident_events[{i}]", found) for i, event in enumerate(events[:MAX_NEUTRINOS]))
+    return tuple(neutrino for neutrino in read if neutrino is not None)
+
+
+def _neutrino(event: object, name: str, found: Degraded) -> Neutrino | None:
     if not isinstance(event, Mapping):
-        raise NoticeError(f"{name} is a {kind_of(event)} where an object belongs")
-    where = event.get("localization")
-    if where is not None and not isinstance(where, Mapping):
-        raise NoticeError(f"{name}.localization is a {kind_of(where)} where an object belongs")
+        found.note(f"{name} is a {kind_of(event)} where an object belongs")
+        return None
+    where = found.read(object_at, event, "localization", f"{name}.localization")
     # The schema before kept the position beside the other values.
     where = event if where is None else where
-    containment = _probability(where, "containment_probability", name)
     systematic = where.get("systematic_included")
     ids = event.get("id")
     return Neutrino(
-        time_offset=number_at(event, "event_dt", f"{name}.event_dt"),
-        direction=_direction(where, name),
-        radius=_radius(where, name),
-        containment=containment,
+        time_offset=found.read(number_at, event, "event_dt", f"{name}.event_dt"),
+        direction=found.read(_direction, where, name),
+        radius=found.read(_radius, where, name),
+        containment=found.read(_probability, where, "containment_probability", name),
         systematic_included=systematic if isinstance(systematic, bool) else None,
-        pval_generic=_probability(event, "event_pval_generic", name),
-        pval_bayesian=_probability(event, "event_pval_bayesian", name),
+        pval_generic=found.read(_probability, event, "event_pval_generic", name),
+        pval_bayesian=found.read(_probability, event, "event_pval_bayesian", name),
         ids=tuple(str(i)[:100] for i in ids) if isinstance(ids, list) else (str(ids)[:100],) if ids else (),
     )
 
@@ -211,10 +228,7 @@ def _probability(record: Mapping[str, Any], key: str, name: str | None = None) -
     value = record.get(key)
     if value in (None, "null"):  # the text was sent for a while
         return None
-    number = finite(value, f"{name}.{key}" if name else key)
-    if not 0 <= number <= 1:
-        raise NoticeError(f"{key} is {number}, not a probability")
-    return number
+    return min(max(share(value, f"{name}.{key}" if name else key), 0.0), 1.0)
 
 
 def _time(record: Mapping[str, Any], key: str) -> datetime | None:

@@ -1,7 +1,8 @@
 """`igwn.gwalert`: JSON bytes, or an already decoded Avro record, to an `LvkNotice` and its versions.
 
-Tolerant where real alerts differ from the published schema (igwn-gwalert-schema 1.3.0), strict where a wrong
-value would reach a file name, a number or a map. Drift from the schema is reported elsewhere, never fatal here.
+As much of a notice is used as is sound. Only what names it, the superevent's id and the creation time, can refuse it;
+any other part that is wrong is absent, and named in `LvkNotice.degraded`. Drift from the published schema
+(igwn-gwalert-schema 1.3.0) is reported elsewhere.
 """
 
 from __future__ import annotations
@@ -16,60 +17,72 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
+from .degraded import Degraded
 from .errors import NoticeError
 from .fields import (
+    amount_at,
     bytes_at,
-    decode_json,
+    decode_notice,
+    finite,
     kind_of,
+    not_utf8,
     number_at,
-    numbers_at,
     object_at,
-    series_at,
+    share,
     text_at,
     time_at,
 )
 from .key import DIGEST_LENGTH, EXTERNAL_SUFFIX, EventVersion, check_event_id
 from .model import AlertType, ChirpMass, ExternalCoincidence, GwEvent, LvkNotice
+from .text import REPLACEMENT, clean
 
-_ALERT_TYPES = {t.name.replace("_", ""): t for t in AlertType} | {t.name: t for t in AlertType}
+_ALERT_TYPES = {t.name.replace("_", ""): t for t in AlertType}
+#: How known kinds begin, for spellings such as RETRACTED.
+_STEMS = {"EARLY": AlertType.EARLY_WARNING, "PRELIM": AlertType.PRELIMINARY, "INITIAL": AlertType.INITIAL}
+_STEMS |= {"UPDATE": AlertType.UPDATE, "RETRACT": AlertType.RETRACTION}
+#: What stands for a kind of notice that nobody knows: it says something of an event, and takes nothing back.
+_UNKNOWN_TYPE = AlertType.UPDATE
 #: Where the map of a notice is kept in its JSON form: (object, key).
 _MAPS = (("event", "skymap"), ("external_coinc", "combined_skymap"))
 
 
 def parse_json(data: bytes) -> LvkNotice:
-    """Parse one notice as sent by GCN; raises NoticeError with the reason."""
-    record = decode_json(data)
+    """Parse one notice as sent by GCN; raises NoticeError where it is no JSON object or does not say what it is of."""
+    record, found = decode_notice(data), Degraded()
+    if (problem := not_utf8(data)) is not None:
+        found.note(problem)
     for container, key in _MAPS:
         inner = record.get(container)
         if isinstance(inner, dict) and inner.get(key) is not None:
-            inner[key] = _decode_map(inner[key], f"{container}.{key}")
-    return from_record(record)
+            inner[key] = found.read(_decode_map, inner[key], f"{container}.{key}")
+    return _notice(record, found)
 
 
 def from_record(record: Mapping[str, Any]) -> LvkNotice:
     """Build a notice from a decoded record whose maps are bytes (an Avro record, or JSON after base64).
 
-    Raises NoticeError with the reason.
+    Raises NoticeError where id or creation time is missing or none.
     """
+    return _notice(clean(record), Degraded())
+
+
+def _notice(record: Mapping[str, Any], found: Degraded) -> LvkNotice:
     superevent_id = check_event_id(record.get("superevent_id"))
-    kind = record.get("alert_type")
-    alert_type = _ALERT_TYPES.get(kind.upper()) if isinstance(kind, str) else None
-    if alert_type is None:
-        raise NoticeError(f"alert_type is {kind!r:.60}, not one of {', '.join(t.name for t in AlertType)}")
     created = time_at(record, "time_created")
+    alert_type = _alert_type(record.get("alert_type"), found)
     # A retraction in Avro carries an empty event where JSON has null.
-    event = object_at(record, "event") or None
-    external = object_at(record, "external_coinc") or None
-    if event is None and alert_type is not AlertType.RETRACTION:
-        raise NoticeError(f"event is missing from a notice of type {alert_type.name}")
-    urls = object_at(record, "urls") or {}
+    event = found.read(object_at, record, "event") or None
+    external = found.read(object_at, record, "external_coinc") or None
+    if record.get("event") is None and alert_type is not AlertType.RETRACTION:
+        found.note("event is missing")
     return LvkNotice(
         superevent_id=superevent_id,
         alert_type=alert_type,
         time_created=created,
-        urls=MappingProxyType({str(k): str(v) for k, v in urls.items()}),
-        event=None if event is None else _event(event),
-        external=None if external is None else _external(external),
+        urls=_urls(record, found),
+        event=None if event is None else _event(event, found),
+        external=None if external is None else _external(external, found),
+        degraded=found.lines,
     )
 
 
@@ -132,58 +145,123 @@ def map_of(notice: LvkNotice, version: EventVersion) -> bytes | None:
     return None if notice.event is None else notice.event.skymap
 
 
-def _event(record: Mapping[str, Any]) -> GwEvent:
-    chirp = object_at(record, "mchirp_source") or None
+def _alert_type(value: object, found: Degraded) -> AlertType:
+    """The kind of notice; one that is unknown is named and becomes an Update, unless it begins as a known one does."""
+    plain = "".join(c for c in value.upper() if c.isalnum()) if isinstance(value, str) else ""
+    if (exact := _ALERT_TYPES.get(plain)) is not None:
+        return exact
+    known = next((t for stem, t in _STEMS.items() if plain.startswith(stem)), _UNKNOWN_TYPE)
+    names = ", ".join(t.name for t in AlertType)
+    found.note(f"alert_type is {_brief(value)}, not one of {names}: read as {known.name}")
+    return known
+
+
+def _urls(record: Mapping[str, Any], found: Degraded) -> Mapping[str, str]:
+    urls = found.read(object_at, record, "urls") or {}
+    texts = {name: found.read(text_at, urls, name, f"urls.{name:.40}") for name in urls}
+    return MappingProxyType({name: text for name, text in texts.items() if text is not None})
+
+
+def _event(record: Mapping[str, Any], found: Degraded) -> GwEvent:
     significant = record.get("significant")
     if significant is not None and not isinstance(significant, bool):
-        raise NoticeError(f"event.significant is {significant!r:.40}, not true or false")
-    instruments = record.get("instruments") or []
-    if isinstance(instruments, str) or not isinstance(instruments, Sequence):
-        raise NoticeError(f"event.instruments is a {kind_of(instruments)} where a list belongs")
-    far = number_at(record, "far", "event.far")
-    if far is None:
-        raise NoticeError("event.far is missing")
+        found.note(f"event.significant is {_brief(significant)}, not true or false")
+        significant = None
+    if record.get("far") is None:
+        found.note("event.far is missing")
     return GwEvent(
-        time=time_at(record, "time", "event.time"),
-        far=far,
+        time=found.read(time_at, record, "time", "event.time"),
+        far=found.read(amount_at, record, "far", "event.far"),
         significant=significant,
-        instruments=tuple(str(name) for name in instruments),
-        group=text_at(record, "group") or "",
-        pipeline=text_at(record, "pipeline") or "",
-        search=text_at(record, "search"),
-        classification=numbers_at(record, "classification"),
-        properties=numbers_at(record, "properties"),
-        duration=number_at(record, "duration", "event.duration"),
-        central_frequency=number_at(record, "central_frequency", "event.central_frequency"),
-        chirp_mass=None
-        if chirp is None
-        else ChirpMass(series_at(chirp, "bin_edges"), series_at(chirp, "probabilities")),
-        skymap=bytes_at(record, "skymap", "event.skymap"),
+        instruments=_instruments(record.get("instruments"), found),
+        group=_text(record, "group", "event", found) or "",
+        pipeline=_text(record, "pipeline", "event", found) or "",
+        search=_text(record, "search", "event", found),
+        classification=_shares(record, "classification", found),
+        properties=_shares(record, "properties", found),
+        duration=found.read(amount_at, record, "duration", "event.duration"),
+        central_frequency=found.read(amount_at, record, "central_frequency", "event.central_frequency"),
+        chirp_mass=found.read(_chirp_mass, record),
+        skymap=found.read(bytes_at, record, "skymap", "event.skymap"),
     )
 
 
-def _external(record: Mapping[str, Any]) -> ExternalCoincidence:
+def _instruments(value: object, found: Degraded) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        found.note(f"event.instruments is a {kind_of(value)} where a list belongs")
+        return ()
+    for name in value:
+        if not isinstance(name, str):
+            found.note(f"event.instruments holds a {kind_of(name)} where text belongs")
+    return tuple(name for name in value if isinstance(name, str))
+
+
+def _text(record: Mapping[str, Any], key: str, container: str, found: Degraded) -> str | None:
+    text = found.read(text_at, record, key, f"{container}.{key}")
+    if text is not None and REPLACEMENT in text:
+        found.note(f"{container}.{key} holds characters that are no text: they are replaced")
+    return text
+
+
+def _shares(record: Mapping[str, Any], key: str, found: Degraded) -> Mapping[str, float]:
+    """The probabilities at `key` by name; null entries are left out, wrong ones too, and these are named."""
+    values = found.read(object_at, record, key, f"event.{key}") or {}
+    read = {name: found.read(share, v, f"event.{key}.{name:.40}") for name, v in values.items() if v is not None}
+    return MappingProxyType({name: value for name, value in read.items() if value is not None})
+
+
+def _chirp_mass(record: Mapping[str, Any]) -> ChirpMass | None:
+    histogram = object_at(record, "mchirp_source", "event.mchirp_source")
+    if not histogram:
+        return None
+    edges, probabilities = (_series(histogram, key) for key in ("bin_edges", "probabilities"))
+    if len(edges) != len(probabilities) + 1:
+        raise NoticeError(f"event.mchirp_source has {len(edges)} edges for {len(probabilities)} bins")
+    return ChirpMass(edges, probabilities)
+
+
+def _series(record: Mapping[str, Any], key: str) -> tuple[float, ...]:
+    values, name = record.get(key), f"event.mchirp_source.{key}"
+    if not isinstance(values, list | tuple):
+        raise NoticeError(f"{name} is a {kind_of(values)} where a list belongs")
+    return tuple(finite(value, name) for value in values)
+
+
+def _external(record: Mapping[str, Any], found: Degraded) -> ExternalCoincidence:
+    where = "external_coinc"
     notice_id = record.get("gcn_notice_id")
     if isinstance(notice_id, bool) or not isinstance(notice_id, int | str):
-        raise NoticeError(f"external_coinc.gcn_notice_id is {notice_id!r:.40}, not a number or text")
-    where = "external_coinc."
-    return ExternalCoincidence(
-        gcn_notice_id=str(notice_id),
-        ivorn=text_at(record, "ivorn"),
-        observatory=text_at(record, "observatory") or "",
-        search=text_at(record, "search"),
-        time_difference=number_at(record, "time_difference", where + "time_difference"),
-        time_coincidence_far=number_at(record, "time_coincidence_far", where + "time_coincidence_far"),
-        time_sky_position_coincidence_far=number_at(
-            record, "time_sky_position_coincidence_far", where + "time_sky_position_coincidence_far"
-        ),
-        combined_skymap=bytes_at(record, "combined_skymap", where + "combined_skymap"),
+        found.note(
+            f"{where}.gcn_notice_id is {'missing' if notice_id is None else _brief(notice_id) + ', not a number or text'}"
+        )
+        notice_id = None
+    difference = found.read(number_at, record, "time_difference", f"{where}.time_difference")
+    in_time, in_both = (
+        found.read(amount_at, record, key, f"{where}.{key}")
+        for key in ("time_coincidence_far", "time_sky_position_coincidence_far")
     )
+    return ExternalCoincidence(
+        gcn_notice_id=None if notice_id is None else str(notice_id),
+        ivorn=_text(record, "ivorn", where, found),
+        observatory=_text(record, "observatory", where, found) or "",
+        search=_text(record, "search", where, found),
+        time_difference=difference,
+        time_coincidence_far=in_time,
+        time_sky_position_coincidence_far=in_both,
+        combined_skymap=found.read(bytes_at, record, "combined_skymap", f"{where}.combined_skymap"),
+    )
+
+
+def _brief(value: object) -> str:
+    """A value for a person: its text, or its kind where it is not a plain one."""
+    return f"{value!r:.40}" if isinstance(value, str | int | float) else f"a {kind_of(value)}"
 
 
 def _facts_of_event(event: GwEvent) -> dict[str, Any]:
     return {
-        "time": _stamp(event.time),
+        "time": None if event.time is None else _stamp(event.time),
         "far": event.far,
         "significant": event.significant,
         "instruments": list(event.instruments),

@@ -44,9 +44,9 @@ class ChirpMass:
 class GwEvent:
     """The candidate that a notice describes."""
 
-    time: datetime
+    time: datetime | None
     """Merger or trigger time, UTC."""
-    far: float
+    far: float | None
     """False alarm rate, Hz."""
     significant: bool | None
     """The collaboration's own flag; None in samples older than O4."""
@@ -71,7 +71,7 @@ class GwEvent:
 class ExternalCoincidence:
     """A coincidence with another messenger."""
 
-    gcn_notice_id: str
+    gcn_notice_id: str | None
     ivorn: str | None
     observatory: str
     search: str | None
@@ -96,6 +96,8 @@ class LvkNotice:
     urls: Mapping[str, str]
     event: GwEvent | None
     external: ExternalCoincidence | None
+    degraded: tuple[str, ...] = ()
+    """What is wrong with parts that are absent for it, one line each; part of no identity."""
 
     @property
     def role(self) -> Role:

@@ -6,7 +6,8 @@ both localisations, and the chance that a background track agrees as well or bet
     p_space = A / 4π, A the area searched by falling density until the best fit is reached: the chance of an isotropic
               background track to fall on a place at least as probable
     p_time  = share of the search window that lies at least as near in time, 2 |Δt| / T where the window of length T is
-              centred on the event: the chance of a uniform background track to come at least as near
+              centred on the event: the chance of a uniform background track to come at least as near. Notices round Δt to
+              0.01 s, so that 0.0 stands for anything up to 0.005 s: |Δt| counts as that at least, and no p-value is zero
     p       = x (1 - ln x), x = p_space · p_time: the two combined by Fisher's method (R. A. Fisher 1925, "Statistical
               Methods for Research Workers", section 21.1; χ² of -2 ln x with four degrees of freedom)
     overlap = 4π ∫ p_GW p_ν dΩ (Ashton et al. 2018, ApJ 860 6, doi:10.3847/1538-4357/aabfd2): above one, place
@@ -33,6 +34,8 @@ from mma_pipeline.science.sphere import cap_rows, index29, pixel_centres, separa
 #: Window of the search, s before and after, where the notice does not give one (Aartsen et al. 2020, ApJL 898 L10).
 WINDOW_S = (500.0, 500.0)
 _CONTAINMENT = 0.9
+#: Half the step to which notices round time offsets, s.
+TIME_ROUNDING_S = 0.005
 _SKY_DEG2 = 4.0 * math.pi * (180.0 / math.pi) ** 2
 
 
@@ -73,8 +76,12 @@ def overlaps(
 
 
 def time_p_value(offset: float, window_s: tuple[float, float]) -> float:
-    """Share of a search window (seconds before and after the event) within |offset| s of the event, 0 to 1."""
-    return sum(min(abs(offset), side) for side in window_s) / sum(window_s)
+    """Share of a search window (seconds before and after the event) within |offset| s of the event, above 0 and up to 1.
+
+    The offset counts as half its rounding step at least.
+    """
+    nearest = max(abs(offset), TIME_ROUNDING_S)
+    return sum(min(nearest, side) for side in window_s) / sum(window_s)
 
 
 def _overlap(ranking: Ranking, neutrino: Neutrino, window: tuple[float, float], trials: int) -> Overlap:

@@ -17,9 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-#: A decompressed map larger than this is refused: the largest real ones (Swift BAT) are about 13 MB, a flat map
-#: of NSIDE 2048 with distances in single precision 805 MB.
-MAX_DECODED_BYTES = 1_000_000_000
+#: A map larger than this, decompressed, is refused everywhere, at ingest as by the products: what a few kilobytes of gzip
+#: can grow to must not take the memory of the stream's reader. The largest real multi-order maps (Swift BAT) are about
+#: 13 MB, a flat map of NSIDE 2048 without distances 402 MB.
+MAX_DECODED_BYTES = 500_000_000
+#: Layers of gzip around a map that are taken off: some senders compress what already was.
+_MAX_LAYERS = 4
 #: Cards that change what a column's bytes mean.
 _SCALED = ("TSCAL", "TZERO")
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -35,8 +38,10 @@ class Columns(Mapping[str, npt.NDArray[Any]]):
     A column as a whole, or some of its values, comes as a 1-D int64 or float64 array; vector columns are unrolled.
     """
 
-    def __init__(self, views: Mapping[str, npt.NDArray[Any]]) -> None:
+    def __init__(self, views: Mapping[str, npt.NDArray[Any]], units: Mapping[str, str] | None = None) -> None:
         self._views = dict(views)
+        #: Unit of a column as written, by name; without those that state none.
+        self.units: Mapping[str, str] = dict(units or {})
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         return _native(self._views[name].ravel())
@@ -67,12 +72,22 @@ class SkyMapError(ValueError):
 
 
 def gunzip(data: bytes, limit: int = MAX_DECODED_BYTES) -> bytes:
-    """Decompress gzip bytes (any number of members) up to limit bytes; other bytes come back as they are.
+    """Decompress gzip bytes (any number of members, up to four layers) to at most limit bytes; other bytes come back.
 
-    Raises SkyMapError when the stream is damaged or truncated, or holds more than limit bytes.
+    Raises SkyMapError when a stream is damaged or truncated, or there are more bytes or layers.
     """
-    if not data.startswith(_GZIP_MAGIC):
-        return data
+    for _ in range(_MAX_LAYERS):
+        if not data.startswith(_GZIP_MAGIC):
+            break
+        data = _gunzip_once(data, limit)
+    if data.startswith(_GZIP_MAGIC):
+        raise SkyMapError(f"sky map is gzipped more than {_MAX_LAYERS} times")
+    if len(data) > limit:
+        raise SkyMapError(_too_large(limit))
+    return data
+
+
+def _gunzip_once(data: bytes, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while data.startswith(_GZIP_MAGIC):
@@ -83,12 +98,16 @@ def gunzip(data: bytes, limit: int = MAX_DECODED_BYTES) -> bytes:
             raise SkyMapError("gzip data of the sky map is damaged") from error
         size += len(part)
         if size > limit:
-            raise SkyMapError(f"sky map is larger than {limit / 1e6:.0f} MB when decompressed")
+            raise SkyMapError(_too_large(limit))
         if not stream.eof:
             raise SkyMapError("gzip data of the sky map is truncated")
         parts.append(part)
         data = stream.unused_data
     return b"".join(parts)
+
+
+def _too_large(limit: int) -> str:
+    return f"sky map is larger than {limit / 1e6:.0f} MB when decompressed"
 
 
 def gzip_bytes(data: bytes, level: int = 6) -> bytes:
@@ -139,10 +158,13 @@ def _columns(hdu: Any, raw: bytes) -> Columns:
     plain = layout.itemsize == header["NAXIS1"] and not any(f"{k}{i}" in header for k in _SCALED for i in range(1, 100))
     table = np.frombuffer(raw, layout, count=header["NAXIS2"], offset=start) if plain else hdu.data
     views: dict[str, npt.NDArray[Any]] = {}
+    units: dict[str, str] = {}
     for definition in hdu.columns:
         if re.fullmatch(r"\d*([BIJKED])", definition.format.upper()) is not None:
             views[definition.name.upper()] = np.asarray(table[definition.name])
-    return Columns(views)
+            if definition.unit:
+                units[definition.name.upper()] = str(definition.unit)
+    return Columns(views, units)
 
 
 def _cards(header: Any) -> dict[str, Any]:

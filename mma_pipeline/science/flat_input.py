@@ -12,22 +12,14 @@ from typing import Any
 import numpy as np
 
 from mma_pipeline.science.fitstable import Columns, SkyMapError
-from mma_pipeline.science.skymap import (
-    MAX_ORDER,
-    FloatArray,
-    IntArray,
-    order_ipix_to_uniq,
-    read_density,
-    read_distances,
-    uniq_to_order_ipix,
-)
+from mma_pipeline.science.map_values import RowValues
+from mma_pipeline.science.skymap import MAX_ORDER, FloatArray, IntArray, order_ipix_to_uniq, uniq_to_order_ipix
 
 #: A part of the sky holds 4^this pixels, 1 million.
 PART_ORDER = 10
-_WANTED = frozenset(("PROBDENSITY", "PROB", "PROBABILITY", "DISTMU", "DISTSIGMA", "DISTNORM"))
 
 
-def read_flat(columns: Columns, meta: Mapping[str, Any]) -> tuple[IntArray, list[FloatArray]]:
+def read_flat(columns: Columns, meta: Mapping[str, Any], reader: RowValues) -> tuple[IntArray, list[FloatArray]]:
     """UNIQ and values (density in sr⁻¹, distance layers if any) of a flat map's rows, compacted, in no order.
 
     Raises SkyMapError for columns and cards that are no flat map.
@@ -47,7 +39,7 @@ def read_flat(columns: Columns, meta: Mapping[str, Any]) -> tuple[IntArray, list
     if pixel is None:
         if length != 12 * nside**2:
             raise SkyMapError(f"sky map of NSIDE {nside} must have {12 * nside**2} pixels, not {length}")
-        return _whole_sky(columns, order, ring=ring)
+        return _whole_sky(columns, order, reader, ring=ring)
     if pixel.dtype != np.int64 or pixel.min() < 0 or pixel.max() >= 12 * nside**2:
         raise SkyMapError(f"sky map has pixel numbers outside NSIDE {nside}")
     if ring:
@@ -55,12 +47,12 @@ def read_flat(columns: Columns, meta: Mapping[str, Any]) -> tuple[IntArray, list
 
         pixel = np.asarray(healpy.ring2nest(nside, pixel), dtype=np.int64)
     uniq = order_ipix_to_uniq(order, pixel)
-    return compact(uniq, [read_density(columns, uniq), *read_distances(columns, len(uniq))])
+    return compact(uniq, reader.read(columns, uniq))
 
 
-def _whole_sky(columns: Columns, order: int, *, ring: bool) -> tuple[IntArray, list[FloatArray]]:
+def _whole_sky(columns: Columns, order: int, reader: RowValues, *, ring: bool) -> tuple[IntArray, list[FloatArray]]:
     npix = 12 << (2 * order)
-    wanted = [name for name in columns if name in _WANTED]
+    wanted = [name for name in columns if name in reader.wanted]
     short = next((name for name in wanted if columns.length(name) != npix), None)
     if short is not None:
         raise SkyMapError(f"{short} column has {columns.length(short)} values for {npix} pixels")
@@ -75,7 +67,7 @@ def _whole_sky(columns: Columns, order: int, *, ring: bool) -> tuple[IntArray, l
 
             places = np.asarray(healpy.nest2ring(1 << order, pixel), dtype=np.int64)
         values = {name: columns.some(name, places) for name in wanted}
-        parts.append(compact(uniq, [read_density(values, uniq), *read_distances(values, size)]))
+        parts.append(compact(uniq, reader.read(values, uniq)))
     uniq, values_all = _joined(parts)
     # Parts that became one pixel each may be siblings in their turn.
     whole = uniq_to_order_ipix(uniq)[0] == order - min(order, PART_ORDER)

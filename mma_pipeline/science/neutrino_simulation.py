@@ -28,8 +28,9 @@ def neutrino_notice_of(notices: Sequence[LvkNotice], *, seed: int) -> dict[str, 
     """
     data, reference = None, ""
     for number, notice in enumerate(notices, 1):
-        if notice.event is not None and notice.event.skymap is not None:
-            data, merger, event_id = notice.event.skymap, notice.event.time, notice.superevent_id
+        event = notice.event
+        if event is not None and event.skymap is not None and event.time is not None:
+            data, merger, event_id = event.skymap, event.time, notice.superevent_id
             if not reference or notice.time_created <= merger + DELAY:
                 reference = f"{event_id}-{number}-{notice.alert_type.value}"
     if data is None:

@@ -56,6 +56,8 @@ class SkyMap:
     """Header cards as written in the file (upper-case keyword to value), without those of the table's layout."""
     total: float = 1.0
     """Probability that the file summed to before it was normalised."""
+    notes: tuple[str, ...] = ()
+    """What the file holds and the map leaves out, in sentences."""
 
     @cached_property
     def order(self) -> IntArray:
@@ -119,31 +121,37 @@ def order_ipix_to_uniq(order: npt.ArrayLike, ipix: npt.ArrayLike) -> IntArray:
 def decode_skymap(data: bytes) -> SkyMap:
     """Sky map from FITS bytes, plain or gzipped: multi-order (UNIQ), or flat in NESTED or RING order.
 
-    Densities in sr⁻¹, distances in Mpc. Flat maps are compacted: siblings with equal values become one row.
+    The one way from bytes to a map: what one caller accepts, all do. Densities in sr⁻¹, distances in Mpc. Flat maps are
+    compacted: siblings with equal values become one row. Pixels that were not observed (UNSEEN) hold nothing.
     Formats: IGWN Public Alerts User Guide, "Sky Maps"; HEALPix FITS conventions (Górski et al. 2005).
     Raises SkyMapError, with one sentence, when the bytes are no valid probability map of the sky.
     """
+    from mma_pipeline.science.map_values import RowValues
+
     columns, meta = read_table(data)
-    if str(meta.get("COORDSYS", "C")).strip().upper()[:1] not in ("C", "E", "I", ""):
+    if not _is_equatorial(meta.get("COORDSYS")):
         raise SkyMapError("sky map is not in equatorial coordinates (COORDSYS)")
+    reader = RowValues(columns, columns.units)
     if "UNIQ" in columns:
         uniq = _read_uniq(columns)
-        values = [read_density(columns, uniq), *read_distances(columns, len(uniq))]
+        values = reader.read(columns, uniq)
     else:
         from mma_pipeline.science.flat_input import read_flat
 
-        uniq, values = read_flat(columns, meta)
+        uniq, values = read_flat(columns, meta, reader)
+    notes = reader.finish()
     uniq, values, end29 = _sort(uniq, values)
     start29 = _range29(uniq)[0]
     if (start29[1:] < end29[:-1]).any():
         raise SkyMapError("sky map has pixels that overlap")
 
-    total = float(np.sum(values[0] * _area(uniq)))
+    total = float(np.sum(values[0] * pixel_area(uniq)))
     if total <= 0:
         raise SkyMapError("sky map holds no probability: its total is zero")
     gaps = _gaps(start29, end29)
-    if not abs(total - 1) <= (GAP_TOLERANCE if len(gaps) else NORMALISATION_TOLERANCE):
-        hint = " and pixels are missing" if len(gaps) else ""
+    partial = len(gaps) > 0 or reader.unseen > 0
+    if not abs(total - 1) <= (GAP_TOLERANCE if partial else NORMALISATION_TOLERANCE):
+        hint = " and pixels are missing" if len(gaps) else " and pixels are not observed" if partial else ""
         raise SkyMapError(f"sky map does not sum to one: its total probability is {total:.6g}{hint}")
     if abs(total - 1) > 1e-12:  # closer, division would only stir the last digits and change the bytes
         values[0] = values[0] / total
@@ -152,7 +160,7 @@ def decode_skymap(data: bytes) -> SkyMap:
         values = [np.concatenate([v, np.full(len(gaps), f)]) for v, f in zip(values, fills, strict=False)]
         uniq, values, _ = _sort(np.concatenate([uniq, gaps]), values)
     mu, sigma, norm = values[1:] if len(values) > 1 else (None, None, None)
-    return SkyMap(uniq, values[0], mu, sigma, norm, meta=MappingProxyType(meta), total=total)
+    return SkyMap(uniq, values[0], mu, sigma, norm, meta=MappingProxyType(meta), total=total, notes=notes)
 
 
 def encode_skymap(skymap: SkyMap) -> bytes:
@@ -171,8 +179,17 @@ def encode_skymap(skymap: SkyMap) -> bytes:
     return write_table(columns, cards | {"MOCORDER": int(skymap.order.max())})
 
 
+#: COORDSYS of equatorial coordinates, ICRS or J2000, as senders spell it: whole, and how longer texts begin. E and G are
+#: HEALPix's letters for ecliptic and galactic.
+_EQUATORIAL = frozenset(("", "C", "Q", "EQ", "CEL", "RD"))
+_EQUATORIAL_STEMS = ("EQU", "CELEST", "ICR", "RADEC", "J2000", "FK5", "GCRS")
 _DISTANCE_COLUMNS = {"DISTMU": "Mpc", "DISTSIGMA": "Mpc", "DISTNORM": "Mpc-2"}
 _PIXEL_CARDS = frozenset(("PIXTYPE", "ORDERING", "COORDSYS", "INDXSCHM", "MOCORDER", "NSIDE", "FIRSTPIX", "LASTPIX"))
+
+
+def _is_equatorial(card: object) -> bool:
+    text = "" if card is None else "".join(c for c in str(card).upper() if c.isalnum())
+    return text in _EQUATORIAL or text.startswith(_EQUATORIAL_STEMS)
 
 
 def _range29(uniq: IntArray) -> tuple[IntArray, IntArray]:
@@ -182,7 +199,7 @@ def _range29(uniq: IntArray) -> tuple[IntArray, IntArray]:
     return ipix << shift, (ipix + 1) << shift
 
 
-def _area(uniq: IntArray) -> FloatArray:
+def pixel_area(uniq: IntArray) -> FloatArray:
     """Solid angle of each pixel, sr."""
     return np.asarray(np.pi / 3.0 / 4.0 ** uniq_to_order_ipix(uniq)[0])
 
@@ -200,40 +217,6 @@ def _read_uniq(columns: Columns) -> IntArray:
     if values.dtype != np.int64:
         raise SkyMapError("UNIQ column is not an integer column")
     return values
-
-
-def read_density(columns: Mapping[str, npt.NDArray[Any]], uniq: IntArray) -> FloatArray:
-    """Probability per solid angle of each row, sr⁻¹, as written."""
-    names = [n for n in ("PROBDENSITY", "PROB", "PROBABILITY") if n in columns]
-    if not names:
-        raise SkyMapError("sky map has no PROBDENSITY or PROB column")
-    density = columns[names[0]].astype(np.float64)
-    if density.shape != uniq.shape:
-        raise SkyMapError(f"{names[0]} column has {len(density)} values for {len(uniq)} pixels")
-    if np.isnan(density).any():
-        raise SkyMapError(f"{names[0]} column holds NaN")
-    if np.isinf(density).any():
-        raise SkyMapError(f"{names[0]} column holds infinite values")
-    if (density < 0).any():
-        raise SkyMapError(f"{names[0]} column holds negative values")
-    return density if names[0] == "PROBDENSITY" else np.asarray(density / _area(uniq))
-
-
-def read_distances(columns: Mapping[str, npt.NDArray[Any]], rows: int) -> list[FloatArray]:
-    """DISTMU, DISTSIGMA, DISTNORM, or nothing; rows without a usable triple get NO_DISTANCE."""
-    present = [name for name in _DISTANCE_COLUMNS if name in columns]
-    if not present:
-        return []
-    if len(present) < len(_DISTANCE_COLUMNS):
-        missing = next(name for name in _DISTANCE_COLUMNS if name not in columns)
-        raise SkyMapError(f"sky map has distance columns but no {missing}")
-    layers = [columns[name].astype(np.float64) for name in _DISTANCE_COLUMNS]
-    for name, layer in zip(_DISTANCE_COLUMNS, layers, strict=True):
-        if layer.shape != (rows,):
-            raise SkyMapError(f"{name} column has {len(layer)} values for {rows} pixels")
-    mu, sigma, norm = layers
-    absent = ~(np.isfinite(mu) & np.isfinite(sigma) & np.isfinite(norm) & (sigma > 0) & (norm >= 0))
-    return [np.where(absent, fill, layer) for layer, fill in zip(layers, NO_DISTANCE, strict=True)]
 
 
 def _gaps(start29: IntArray, end29: IntArray) -> IntArray:

@@ -137,6 +137,23 @@ def test_numbers_when_many_record_at_once(archive: Archive, url: str) -> None:
     assert numbers == list(range(workers * each + 1))
 
 
+def test_text_is_cleaned_on_the_way_in_and_out(archive: Archive) -> None:
+    """Text that cannot be encoded is replaced when it is written, and when it is read from a row that is older."""
+    dirty, clean = (
+        {"pipeline": "sp\ud800ir", "degraded": ["\x1b[31m"]},
+        {"pipeline": "sp\ufffdir", "degraded": ["\ufffd[31m"]},
+    )
+    (written,) = archive.record(message(1), [(version(1), dirty)]).versions
+    assert written.facts == clean
+    with archive.engine.begin() as connection:
+        stored = connection.execute(sa.text("SELECT facts FROM version")).scalar_one()
+        assert "ud800" not in str(stored)
+        connection.execute(sa.text("UPDATE version SET facts = :old"), {"old": '{"pipeline": "sp\\ud800ir"}'})
+    assert archive.version(written.partition_key).facts == {"pipeline": "sp\ufffdir"}
+    archive.quarantine(message(2), "what\ud800 it says")
+    assert archive.quarantined()[0][2] == "what\ufffd it says"
+
+
 def test_quarantine(archive: Archive) -> None:
     """A message put aside keeps its bytes and reason, newest first, and counts once however often it is put aside."""
     archive.quarantine(message(1, b"one"), "not JSON")

@@ -117,7 +117,7 @@ def test_status_show_and_quarantine(home: Home, tmp_path: Path) -> None:
     """Reading commands tell, as tables and as JSON, what is archived, made, missing and put aside."""
     assert mma("show", "S240101z").exit_code == 3
     (tmp_path / "a.json").write_bytes(with_event(pipeline="[/red] <b>", search=None))
-    (tmp_path / "b.json").write_bytes(with_top(alert_type="[/bold]"))
+    (tmp_path / "b.json").write_bytes(with_top(superevent_id="[/bold]"))
     mma_json("replay", "--direct", tmp_path / "a.json", tmp_path / "b.json")
     record = home.receive(good("S240301b"))[0]
 
@@ -136,7 +136,7 @@ def test_status_show_and_quarantine(home: Home, tmp_path: Path) -> None:
     assert entry["facts"]["pipeline"] == "[/red] <b>"
     assert entry["figures"]["skymap"]["rows"] == 12
     (aside,) = mma_json("quarantine")
-    assert aside["reason"].startswith("alert_type is '[/bold]'")
+    assert aside["reason"].startswith("superevent_id is '[/bold]'")
 
     for command in (["status"], ["show", whole["event"]], ["quarantine"]):
         table = mma(*command)

@@ -344,3 +344,14 @@ def test_neutrinos_are_on_the_page(home: Home) -> None:
     assert not any("|---" in word for word in cells)
     assert f"{neutrinos.partition_key}/coincidence.png" in page.links()
     assert version_before(home.archive.versions(EVENT), record) is None
+
+
+def test_false_alarm_rates_as_people_write_them() -> None:
+    """The smallest rate is neither zero nor infinite, and has no digits that it was not sent with."""
+    from mma_pipeline.defs.page.render import false_alarms, figure
+
+    assert figure(5e-324) == "5e-324"
+    # 1 / (5e-324 / s x 31557600 s a year) = 6.338e+315 years
+    assert false_alarms(5e-324) == "1 in 6.34e+315 years"
+    assert false_alarms(3.168808781402895e-10) == "1 in 100 years"
+    assert false_alarms(0.0) == false_alarms(None) == ""

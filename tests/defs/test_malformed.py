@@ -1,23 +1,33 @@
-"""Malformed messages through Kafka and the real sensor: each is put aside with a reason, and nothing else happens."""
+"""Malformed messages through Kafka and the real sensor: those that do not say what they are of are put aside with a reason,
+and nothing else happens; of the others as much is used as is sound."""
 
 from __future__ import annotations
 
+import dataclasses
+import html
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import dagster as dg
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
-from mma_pipeline.defs.ingest import MAX_REASON, Quarantined
+from mma_pipeline.cli import app
+from mma_pipeline.defs.ingest import MAX_REASON, Quarantined, parse_alert
 from mma_pipeline.defs.products import expected_files
-from tests.defs.malformed import cases, good, strange
+from tests.alerts import SHARED, alert, fits_map
+from tests.defs.malformed import cases, combined, degraded, degraded_maps, good, strange, tiny_map
 from tests.defs.streaming import Streaming, keys_of
 from tests.homes import Home, tree
 
 CASES = list(cases())
 STRANGE = list(strange())
+DEGRADED, DEGRADED_MAPS = list(degraded()), list(degraded_maps())
+FAULTS = SHARED / "data" / "faults"
 #: What a person must not have to read.
 PROGRAMMERS_WORDS = re.compile(r"Error|Exception|Traceback|NoneType|<class|object at 0x|\bdict\b|\bstr\b|Python|sys\.")
 
@@ -108,6 +118,137 @@ def test_strange_but_valid_alerts_are_processed(home: Home, name: str, data: byt
         assert {product.name for product in home.archive.products(record.partition_key)} == expected_files(record)
     made = tree(home.folder.parent) - before
     assert all(path.startswith((str(home.products), str(home.folder / "archive.db"))) for path in made)
+
+
+@pytest.mark.parametrize(("name", "data", "pattern"), DEGRADED, ids=[name for name, *_ in DEGRADED])
+def test_a_bad_part_is_named_and_the_rest_is_used(name: str, data: bytes, pattern: str) -> None:
+    """One part that is wrong leaves the version there, the part absent and named in one line for a person."""
+    version, facts = parse_alert(data)[0]
+    assert version.event_id == "S240302zz"
+    (line,) = [line for line in facts["degraded"] if re.search(pattern, line)]
+    assert PROGRAMMERS_WORDS.search(line) is None
+    assert line.isprintable()
+    assert len(line) <= 200
+    json.dumps(facts, allow_nan=False).encode()
+
+
+@pytest.mark.parametrize(("name", "data", "pattern"), DEGRADED_MAPS, ids=[name for name, *_ in DEGRADED_MAPS])
+def test_a_bad_map_is_named_and_the_rest_is_used(name: str, data: bytes, pattern: str) -> None:
+    """A map that cannot be used leaves a version that states no map, with the reason, and all that the notice says."""
+    ((_, facts),) = parse_alert(data)
+    (line,) = facts["degraded"]
+    assert re.match("event.skymap[: ]", line)
+    assert re.search(pattern, line)
+    assert PROGRAMMERS_WORDS.search(line) is None
+    assert facts["skymap_sha256"] is None
+    assert (facts["far_hz"], facts["classification"]["BNS"]) == (1e-9, 0.9)
+
+
+def test_a_sound_alert_is_not_degraded() -> None:
+    """Nothing is said of an alert with nothing wrong, nor of one that is merely odd."""
+    for data in [good("S240302zz"), *(data for name, data in STRANGE if "control" not in name)]:
+        assert all("degraded" not in facts for _, facts in parse_alert(data))
+
+
+def _failed_checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckSeverity]:
+    found = [
+        event.asset_check_evaluation_data for event in result.all_events if "ASSET_CHECK_EVAL" in event.event_type_value
+    ]
+    return {one.check_name: one.severity for one in found if not one.passed}
+
+
+DEGRADED_FOR_PRODUCTS = [
+    case for case in DEGRADED + DEGRADED_MAPS
+    if case[0] in {"no event", "event time missing", "far null", "alert type unknown", "coincidence without notice id", "map with NaN"}
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "pattern"), DEGRADED_FOR_PRODUCTS, ids=[name for name, *_ in DEGRADED_FOR_PRODUCTS]
+)
+def test_a_degraded_version_has_all_products_that_can_be_made(home: Home, name: str, data: bytes, pattern: str) -> None:
+    """What is expected of a degraded version is made; a check that only warns, `mma show` and the page name the part."""
+    for record in home.receive(data):
+        result = home.make(record)
+        assert result.success, [event.message for event in result.all_events if event.is_failure]
+        assert {product.name for product in home.archive.products(record.partition_key)} == expected_files(record)
+        assert _failed_checks(result)["alert_is_whole"] is dg.AssetCheckSeverity.WARN
+    shown = CliRunner().invoke(app, ["show", "S240302zz", "--json"])
+    (lines,) = {tuple(version["degraded"]) for version in json.loads(shown.stdout)["versions"]}
+    assert any(re.search(pattern, line) for line in lines)
+    table = CliRunner().invoke(app, ["show", "S240302zz"])
+    assert "left out" in table.output
+    page = html.unescape(home.files()["mma/S240302zz/index.html"].decode())
+    assert all(line in page for line in lines)
+
+
+def test_a_combined_map_of_nan_degrades_its_own_version_only(home: Home) -> None:
+    """The notice's own map is used; the version of the combined map has no products of a map, and says why."""
+    own, joint = home.receive(combined(tiny_map(density=np.full(12, np.nan))))
+    assert "degraded" not in own.facts
+    assert joint.facts["degraded"] == [
+        "external_coinc.combined_skymap: 12 of 12 rows have no finite PROBDENSITY (NaN); map products are not made"
+    ]
+    for record in (own, joint):
+        assert home.make(record).success
+        assert {product.name for product in home.archive.products(record.partition_key)} == expected_files(record)
+    assert "skymap" in expected_files(own)
+    assert "skymap" not in expected_files(joint)
+
+
+def test_one_impossible_distance_does_not_move_the_event(home: Home) -> None:
+    """A row of 1e20 Mpc is left out and named; the mean distance is that of the other rows."""
+    from mma_pipeline.science.skymap import decode_skymap, encode_skymap
+    from mma_pipeline.science.stats import distance_moments
+
+    sound = decode_skymap(fits_map())
+    assert sound.distmu is not None
+    mu = sound.distmu.copy()
+    mu[int(np.argmax(sound.prob))] = 1e20
+    data = encode_skymap(dataclasses.replace(sound, distmu=mu))
+    (record,) = home.receive(json.dumps(alert("S240302zz", skymap=data)).encode())
+    assert record.facts["degraded"] == [
+        f"event.skymap: 1 of {len(mu)} rows has a distance that no source can have: it is left out"
+    ]
+    found, truth = distance_moments(decode_skymap(data)), distance_moments(sound)
+    assert found == pytest.approx(truth, rel=1e-3)
+
+
+RIGHT = {
+    "alerts/combined_map_nan_main_map_good": (["", "3072 of 3072 rows have no finite PROBDENSITY"], [True, False]),
+    "alerts/j33_far_missing": (["event.far is missing"], [True]),
+    "alerts/j43_class_text": (["event.classification.BNS is a text"], [True]),
+    "alerts/j53_signif_int": (["event.significant is 1"], [True]),
+    "alerts/j76_urls_list": (["urls is a list"], [True]),
+    "alerts/j82_surrogate": (["event.pipeline holds characters"], [True]),
+    "alerts/j89_mchirp_nullprob": (["event.mchirp_source.probabilities is a null"], [True]),
+    "alerts/retraction_urls_list": (["urls is a list"], [False]),
+    "alerts/S240114n-preliminary-cwb": ([""], [True]),
+    "maps/gzip_twice": ([""], [True]),
+    "maps/m_flat_nan": (["rows have no finite PROB (NaN); map products are not made"], [False]),
+    "maps/m_flat_radec": ([""], [True]),
+    "maps/m_flat_unseen": ([""], [True]),
+}
+
+
+@pytest.mark.skipif(not FAULTS.is_dir(), reason=f"{FAULTS} is not there")
+@pytest.mark.parametrize("name", RIGHT)
+def test_inputs_that_failed_before(home: Home, name: str) -> None:
+    """Each real fault gives what is right: versions made, the bad part named; then every reading command works."""
+    lines, mapped = RIGHT[name]
+    records = home.receive((FAULTS / f"{name}.json").read_bytes())
+    assert len(records) == len(lines)
+    for record, line, has_map in zip(records, lines, mapped, strict=True):
+        found = record.facts.get("degraded", [])
+        assert len(found) == bool(line)
+        assert line in "".join(found)
+        assert ("contours" in expected_files(record)) is has_map
+        result = home.make(record)
+        assert result.success, [event.message for event in result.all_events if event.is_failure]
+        assert {product.name for product in home.archive.products(record.partition_key)} == expected_files(record)
+    for command in (["status"], ["status", "--json"], ["show", records[0].version.event_id], ["quarantine"]):
+        answer = CliRunner().invoke(app, command)
+        assert answer.exit_code == 0, answer.output
 
 
 def test_unforeseen_failure_of_a_parser_is_quarantined(home: Home) -> None:

@@ -125,31 +125,69 @@ def test_superevent_from_the_reference_where_the_id_is_missing() -> None:
     [
         {"ref_ID": "../../x"},
         {"ref_ID": 12},
-        {"reference": ...},
-        {"reference": {"gcn.notices.LVK.alert": None}},
-        {"reference": "S230914ak"},
+        {"ref_ID": ..., "reference": ...},
+        {"ref_ID": ..., "reference": "S230914ak"},
         {"alert_datetime": ...},
         {"alert_datetime": "yesterday"},
-        {"pval_generic": 1.5},
-        {"pval_generic": "small"},
-        {"coincident_events": {}},
-        {"coincident_events": [{}] * 1001},
-        {"coincident_events": [None]},
-        {"coincident_events": [{"localization": []}]},
-        {"coincident_events": [{"localization": {"ra": 1, "dec": 91}}]},
-        {"coincident_events": [{"localization": {"ra": 1, "dec": 2, "ra_dec_error": -1}}]},
-        {"coincident_events": [{"localization": {"ra": "1", "dec": 2}}]},
-        {"most_probable_direction": [1, 2]},
+        {"alert_datetime": "2023-09-14"},
+        {"alert_datetime": "1970-01-01T00:00:00Z"},
     ],
 )
-def test_wrong_values_are_refused_with_the_reason(changes: dict[str, Any]) -> None:
-    """A value that would reach a file name, a number or a map wrongly stops the notice, with its name in the reason."""
+def test_a_notice_without_name_or_time_is_refused(changes: dict[str, Any]) -> None:
+    """Only the event and the notice's own time can refuse a notice, with the reason."""
     with pytest.raises(NoticeError) as caught:
         parse_json(_bytes(**changes))
     assert len(str(caught.value)) > 10
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'{"pval_generic": NaN}', b"Unknown topic"])
+@pytest.mark.parametrize(
+    ("changes", "line", "tracks"),
+    [
+        ({"reference": ...}, "it must name the LVK alert", 1),
+        ({"reference": {"gcn.notices.LVK.alert": None}}, "reference.gcn.notices.LVK.alert is null", 1),
+        ({"pval_generic": 1.5}, "pval_generic is 1.5, not a probability", 1),
+        ({"pval_generic": "small"}, "pval_generic is a text", 1),
+        ({"trigger_time": "noon"}, "trigger_time is 'noon'", 1),
+        ({"coincident_events": {}}, "coincident_events is a object", 0),
+        ({"coincident_events": [{}] * 1001}, "coincident_events has 1001 entries", 1000),
+        ({"coincident_events": [None, {}]}, "coincident_events[0] is a null", 1),
+        ({"coincident_events": [{"localization": []}]}, "coincident_events[0].localization is a list", 1),
+        ({"coincident_events": [{"localization": {"ra": 1, "dec": 91}}]}, "coincident_events[0].dec is 91", 1),
+        ({"coincident_events": [{"ra": 1, "dec": 2, "ra_uncertainty": [-1]}]}, "ra_uncertainty is [-1]", 1),
+        ({"coincident_events": [{"localization": {"ra": "1", "dec": 2}}]}, "coincident_events[0].ra is a text", 1),
+        ({"coincident_events": [{"event_dt": float("nan")}]}, "coincident_events[0].event_dt is not a finite", 1),
+        ({"most_probable_direction": [1, 2]}, "most_probable_direction is a list", 1),
+        ({"neutrino_flux_sensitivity_range": {"flux_sensitivity": [1, "2"]}}, "flux_sensitivity is a text", 1),
+    ],
+)
+def test_a_bad_part_is_absent_and_named(changes: dict[str, Any], line: str, tracks: int) -> None:
+    """Any other wrong value leaves the rest in use, and is named in one line."""
+    found = parse_json(_bytes(**changes))
+    assert (found.event_id, len(found.neutrinos)) == ("S230914ak", tracks)
+    (said,) = found.degraded
+    assert line in said
+
+
+def test_a_bad_value_leaves_its_track_in_use() -> None:
+    """A radius of zero or a p-value of -1 is absent; place, time and the other tracks stay."""
+    good = _notice()["coincident_events"][0]
+    bad = {"event_dt": 222.46, "localization": {"ra": 13.82, "dec": 18.66, "ra_dec_error": 0}, "event_pval_generic": -1}
+    found = parse_json(_bytes(coincident_events=[good, bad]))
+    assert found.neutrinos[0] == parse_json(_bytes()).neutrinos[0]
+    second = found.neutrinos[1]
+    assert second.direction is not None
+    assert (second.time_offset, second.direction.ra) == (222.46, 13.82)
+    assert second.radius is second.pval_generic is None
+    assert found.degraded == (
+        "coincident_events[1].ra_dec_error is 0, not an angle in degrees",
+        "coincident_events[1].event_pval_generic is -1.0, not a probability",
+    )
+    assert parse_json(_bytes()).degraded == ()
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b"\xff", b'{"pval_generic": NaN}', b'{"a": "\xff"}', b"Unknown topic"]
+)
 def test_bodies_that_are_no_notice(body: bytes) -> None:
     """Empty, cut, not UTF-8, not JSON, not an object: refused."""
     with pytest.raises(NoticeError):

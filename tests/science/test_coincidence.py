@@ -77,6 +77,17 @@ def test_window_that_is_not_centred() -> None:
     assert time_p_value(1e9, window) == 1.0
 
 
+def test_a_rounded_offset_of_zero_has_a_p_value() -> None:
+    """Notices round to 0.01 s: 0.0 stands for up to 0.005 s, so 2 x 0.005 s of a window of 1000 s, never for nothing."""
+    from mma_pipeline.science.coincidence import time_p_value
+
+    assert time_p_value(0.0, (500.0, 500.0)) == pytest.approx(1e-5)
+    assert time_p_value(0.01, (500.0, 500.0)) == pytest.approx(2e-5)
+    (found,) = overlaps(_sky(10.0, 0.0, 3.0), [_track(10.0, 0.0, dt=0.0)])
+    assert found.p_spacetime is not None
+    assert found.p_spacetime > 0
+
+
 def test_circle_smaller_than_any_pixel() -> None:
     """A radius of nearly nothing gives the density at the best fit, not a number that is none."""
     sky = _sky(50.0, 0.0, 3.0)

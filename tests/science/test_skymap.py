@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mma_pipeline.science import fitstable
 from mma_pipeline.science.skymap import SkyMapError, decode_skymap, encode_skymap, uniq_to_order_ipix
+from mma_pipeline.science.stats import distance_moments
 from tests.science.maps import MISSING, real_maps, table_bytes
 
 UNIFORM = 1 / (4 * np.pi)
@@ -118,6 +119,124 @@ def test_wrong_normalisation_is_mended_within_reason() -> None:
         decode_skymap(_moc(PROBDENSITY=np.full(12, 1.2 * UNIFORM)))
 
 
+UNSEEN = -1.6375e30
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_pixels_not_observed_hold_nothing(kind: type) -> None:
+    """UNSEEN, in double or single precision, is a pixel that was not observed; what was observed must sum to one."""
+    seen = np.asarray([0.25, 0.75] + [UNSEEN] * 10).astype(kind).astype(float)
+    skymap = decode_skymap(table_bytes({"PROB": seen}, ORDERING="NESTED", NSIDE=1))
+    np.testing.assert_allclose(skymap.prob, [0.25, 0.75] + [0.0] * 10)
+    assert skymap.notes == ()
+    with pytest.raises(SkyMapError, match=r"sum to one.*not observed"):
+        decode_skymap(table_bytes({"PROB": np.where(seen > 0.5, 0.7, seen)}, ORDERING="NESTED", NSIDE=1))
+    decode_skymap(_moc(PROBDENSITY=np.where(seen == 0.25, 12 / np.pi / 4, UNSEEN)))
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "C",
+        "c ",
+        "CEL",
+        "Celestial",
+        "EQUATORIAL",
+        "equ",
+        "EQ",
+        "Q",
+        "ICRS",
+        "ICRF",
+        "J2000",
+        "FK5",
+        "RADEC",
+        "RA/DEC",
+        "",
+    ],
+)
+def test_spellings_of_equatorial_coordinates(spelling: str) -> None:
+    """However a sender calls them, ICRS and J2000 are equatorial coordinates."""
+    body = table_bytes({"PROB": np.full(12, 1 / 12)}, ORDERING="RING", NSIDE=1, COORDSYS=spelling)
+    assert decode_skymap(body).prob.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("spelling", ["G", "GAL", "Galactic", "E", "ECL", "ecliptic", "FK4", "B1950", "H", "ITRS"])
+def test_other_coordinates_are_refused(spelling: str) -> None:
+    """Galactic and ecliptic maps (HEALPix's G and E) would put the event elsewhere on the sky."""
+    with pytest.raises(SkyMapError, match="equatorial"):
+        decode_skymap(table_bytes({"PROB": np.full(12, 1 / 12)}, ORDERING="RING", NSIDE=1, COORDSYS=spelling))
+
+
+def _layers(**changes: np.ndarray) -> dict[str, np.ndarray]:
+    norm = 1 / (100.0**2 + 10.0**2)  # of r² N(r) for mean far above width
+    return {"DISTMU": np.full(12, 100.0), "DISTSIGMA": np.full(12, 10.0), "DISTNORM": np.full(12, norm)} | changes
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("DISTMU", 1e20), ("DISTMU", -1e20), ("DISTSIGMA", 1e20), ("DISTNORM", 1e20)]
+)
+def test_impossible_distances_are_left_out(name: str, value: float) -> None:
+    """A row whose distance no source can have counts as a row without distance, and is counted."""
+    changed = _layers()[name].copy()
+    changed[4] = value
+    skymap = decode_skymap(_moc(**_layers(**{name: changed})))
+    assert np.isfinite(skymap.distmu).sum() == 11  # type: ignore[arg-type]
+    assert np.isinf(skymap.distmu[4])  # type: ignore[index]
+    assert skymap.notes == ("1 of 12 rows has a distance that no source can have: it is left out",)
+    assert distance_moments(skymap) == pytest.approx(distance_moments(decode_skymap(_moc(**_layers()))))
+
+
+@pytest.mark.parametrize("name", list(real_maps()) or [pytest.param("", marks=pytest.mark.skip(reason=MISSING))])
+def test_no_distance_of_a_real_map_is_left_out(name: str) -> None:
+    """Rows of real maps, however far out in their tails, are never called impossible."""
+    assert decode_skymap(real_maps()[name]).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("unit", "inverse_square", "in_mpc"),
+    [
+        ("Mpc", "Mpc-2", 1.0),
+        ("MPC", "1/Mpc^2", 1.0),
+        ("Gpc", "Gpc-2", 1000.0),
+        ("kpc", None, 1e-3),
+        ("pc", "pc-2", 1e-6),
+    ],
+)
+def test_units_of_distance_are_converted(unit: str, inverse_square: str | None, in_mpc: float) -> None:
+    """The same map in another unit of length is the same map; a norm without unit goes with its distances."""
+    truth = _layers()
+    columns = [
+        ("UNIQ", np.arange(4, 16), ""),
+        ("PROBDENSITY", np.full(12, UNIFORM), "sr-1"),
+        ("DISTMU", truth["DISTMU"] / in_mpc, unit),
+        ("DISTSIGMA", truth["DISTSIGMA"] / in_mpc, unit),
+        ("DISTNORM", truth["DISTNORM"] * in_mpc**2, inverse_square or ""),
+    ]
+    skymap = decode_skymap(fitstable.write_table(columns, {"ORDERING": "NUNIQ"}))
+    assert skymap.notes == ()
+    for layer, name in ((skymap.distmu, "DISTMU"), (skymap.distsigma, "DISTSIGMA"), (skymap.distnorm, "DISTNORM")):
+        np.testing.assert_allclose(layer, truth[name])  # type: ignore[arg-type]
+
+
+def test_a_unit_that_is_no_length_leaves_distances_out() -> None:
+    """Distances in seconds are none: the map is used without, and says so."""
+    columns = [("UNIQ", np.arange(4, 16), ""), ("PROBDENSITY", np.full(12, UNIFORM), "sr-1")]
+    columns += [(name, values, "s") for name, values in _layers().items()]
+    skymap = decode_skymap(fitstable.write_table(columns, {"ORDERING": "NUNIQ"}))
+    assert not skymap.is_3d
+    assert skymap.notes == ("DISTMU is in 's', not a distance in Mpc: distances are left out",)
+
+
+def test_layers_of_gzip() -> None:
+    """A map gzipped again is the same map, up to four times; beyond that it is refused."""
+    body = _moc()
+    for _ in range(4):
+        body = gzip.compress(body)
+        np.testing.assert_array_equal(decode_skymap(body).prob, decode_skymap(_moc()).prob)
+    with pytest.raises(SkyMapError, match="more than 4 times"):
+        decode_skymap(gzip.compress(body))
+
+
 def test_directions_without_distance_are_uniform() -> None:
     """NaN, infinite or impossible distance parameters all mean: no distance here, in one spelling."""
     distance = {"DISTMU": np.full(12, 100.0), "DISTSIGMA": np.full(12, 10.0), "DISTNORM": np.full(12, 1e-5)}
@@ -164,7 +283,8 @@ BAD = {
     "UNIQ of floats": (_moc(UNIQ=np.arange(4.0, 16.0)), "integer"),
     "UNIQ of zero": (_moc(UNIQ=_with(np.arange(4, 16), 0, 0)), "UNIQ"),
     "UNIQ beyond order 29": (_moc(UNIQ=_with(np.arange(4, 16), 0, 16 * 4**29)), "UNIQ"),
-    "NaN": (_moc(PROBDENSITY=_with(DENSITY, 3, np.nan)), "NaN"),
+    "NaN": (_moc(PROBDENSITY=_with(DENSITY, 3, np.nan)), "1 of 12 rows has no finite PROBDENSITY"),
+    "all NaN": (_moc(PROBDENSITY=DENSITY * np.nan), "12 of 12 rows have no finite PROBDENSITY"),
     "infinite": (_moc(PROBDENSITY=_with(DENSITY, 3, np.inf)), "infinite"),
     "negative": (_moc(PROBDENSITY=_with(DENSITY, 3, -1e-3)), "negative"),
     "zero": (_moc(PROBDENSITY=np.zeros(12)), "zero"),

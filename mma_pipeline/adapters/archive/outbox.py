@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from mma_pipeline.adapters.errors import NotFoundError, PermanentError
 from mma_pipeline.adapters.publishing.model import Answer, Draft, Publication, State
 
-from .schema import RowId, UTCDateTime, metadata
+from .schema import CleanJSON, CleanText, RowId, UTCDateTime, metadata
 
 publication = sa.Table(
     "publication",
@@ -28,7 +28,7 @@ publication = sa.Table(
     sa.Column("dedupe_key", sa.String(200), nullable=False),
     sa.Column("event_id", sa.String(32), nullable=False),
     sa.Column("partition_key", sa.String(120), index=True),
-    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("payload", CleanJSON, nullable=False),
     sa.Column("provisional", sa.Boolean, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
@@ -37,8 +37,8 @@ publication = sa.Table(
     sa.Column("created", UTCDateTime, nullable=False),
     sa.Column("finished", UTCDateTime),
     sa.Column("progress", sa.JSON, nullable=False),
-    sa.Column("answer", sa.JSON, nullable=False),
-    sa.Column("error", sa.Text),
+    sa.Column("answer", CleanJSON, nullable=False),
+    sa.Column("error", CleanText),
     sa.UniqueConstraint("destination", "dedupe_key"),
     sa.Index("ix_publication_state_next_attempt", "state", "next_attempt"),
     sa.Index("ix_publication_event_id_destination", "event_id", "destination"),
@@ -52,7 +52,7 @@ decision = sa.Table(
     sa.Column("partition_key", sa.String(120), primary_key=True),
     sa.Column("event_id", sa.String(32), nullable=False, index=True),
     sa.Column("accepted", sa.Boolean, nullable=False),
-    sa.Column("reasons", sa.JSON, nullable=False),
+    sa.Column("reasons", CleanJSON, nullable=False),
     sa.Column("decided", UTCDateTime, nullable=False),
 )
 

@@ -21,7 +21,7 @@ from mma_pipeline.notices.measurement import Candidate, Measurement, PhotometryN
 from . import schema
 from .alerts import Archive, _insert_for, _insert_message
 from .database import reading, writing
-from .schema import RowId, metadata
+from .schema import CleanJSON, CleanString, RowId, metadata
 
 candidate = sa.Table(
     "candidate",
@@ -42,12 +42,12 @@ measurement = sa.Table(
     sa.Column("id", RowId, primary_key=True, autoincrement=True),
     sa.Column("candidate", sa.String(64), sa.ForeignKey("candidate.name"), nullable=False),
     sa.Column("mjd", sa.Double, nullable=False),
-    sa.Column("band", sa.String(32), nullable=False),
+    sa.Column("band", CleanString(32), nullable=False),
     sa.Column("magnitude", sa.Double, nullable=False),
     sa.Column("error", sa.Double),
     sa.Column("upper_limit", sa.Boolean, nullable=False),
-    sa.Column("telescope", sa.String(100)),
-    sa.Column("instrument", sa.String(100)),
+    sa.Column("telescope", CleanString(100)),
+    sa.Column("instrument", CleanString(100)),
     sa.Column("message_id", RowId, sa.ForeignKey("message.id"), nullable=False, index=True),
     sa.UniqueConstraint("candidate", "mjd", "band", "magnitude", "upper_limit"),
 )
@@ -60,7 +60,7 @@ candidate_score = sa.Table(
     sa.Column("event_id", sa.String(32), nullable=False, index=True),
     sa.Column("candidate", sa.String(64), sa.ForeignKey("candidate.name"), nullable=False),
     sa.Column("night", sa.Integer, nullable=False),
-    sa.Column("result", sa.JSON, nullable=False),
+    sa.Column("result", CleanJSON, nullable=False),
 )
 
 

@@ -6,9 +6,12 @@ One schema for SQLite and PostgreSQL; changes go through `migrations`. Times are
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
+
+from mma_pipeline.notices.text import clean, clean_text
 
 metadata = sa.MetaData(
     naming_convention={
@@ -39,6 +42,43 @@ class UTCDateTime(sa.TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+class CleanString(sa.TypeDecorator[str]):
+    """Text from outside, cleaned on the way in, and on the way out for rows that are older than this rule."""
+
+    impl = sa.String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Replace what no database or page can hold."""
+        return None if value is None else clean_text(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """The same for older rows."""
+        return None if value is None else clean_text(value)
+
+
+class CleanText(CleanString):
+    """The same without a limit to its length."""
+
+    impl = sa.Text
+    cache_ok = True
+
+
+class CleanJSON(sa.TypeDecorator[Any]):
+    """JSON values with text from outside, cleaned like `CleanString`."""
+
+    impl = sa.JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
+        """Replace what no database or page can hold."""
+        return clean(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
+        """The same for older rows."""
+        return clean(value)
+
+
 #: SQLite counts up only in a plain INTEGER primary key.
 RowId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
@@ -60,12 +100,12 @@ message = sa.Table(
     sa.Column("partition", sa.Integer, nullable=False),
     sa.Column("offset", sa.BigInteger, nullable=False),
     sa.Column("key", sa.LargeBinary),
-    sa.Column("headers", sa.JSON, nullable=False),
+    sa.Column("headers", CleanJSON, nullable=False),
     sa.Column("sha256", sa.String(64), sa.ForeignKey("body.sha256"), nullable=False),
     sa.Column("broker_time", UTCDateTime),
     sa.Column("received", UTCDateTime, nullable=False, index=True),
     sa.Column("event_id", sa.String(32), index=True),
-    sa.Column("quarantine_reason", sa.Text),
+    sa.Column("quarantine_reason", CleanText),
     sa.UniqueConstraint("stream", "topic", "partition", "offset", "sha256"),
 )
 
@@ -80,7 +120,7 @@ version = sa.Table(
     sa.Column("created", UTCDateTime, nullable=False, index=True),
     sa.Column("role", sa.String(16), nullable=False),
     sa.Column("message_id", RowId, sa.ForeignKey("message.id"), nullable=False, index=True),
-    sa.Column("facts", sa.JSON, nullable=False),
+    sa.Column("facts", CleanJSON, nullable=False),
     sa.UniqueConstraint("event_id", "label", "number"),
 )
 
@@ -97,6 +137,6 @@ product = sa.Table(
     sa.Column("content_type", sa.String(100), nullable=False),
     sa.Column("code_version", sa.String(64), nullable=False),
     sa.Column("address", sa.String(64), nullable=False, index=True),
-    sa.Column("figures", sa.JSON, nullable=False),
+    sa.Column("figures", CleanJSON, nullable=False),
     sa.Column("written", UTCDateTime, nullable=False),
 )

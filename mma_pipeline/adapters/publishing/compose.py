@@ -118,7 +118,7 @@ def _event(facts: Mapping[str, Any]) -> EventSummary | None:
     if "time" not in facts:
         return None
     return EventSummary(
-        time=datetime.fromisoformat(facts["time"]),
+        time=None if facts["time"] is None else datetime.fromisoformat(facts["time"]),
         far=facts.get("far_hz"),
         significant=facts.get("significant"),
         instruments=tuple(facts.get("instruments") or ()),
@@ -147,7 +147,7 @@ def _external(facts: Mapping[str, Any]) -> CoincidenceSummary | None:
         return None
     return CoincidenceSummary(
         observatory=external["observatory"],
-        gcn_notice_id=str(external["gcn_notice_id"]),
+        gcn_notice_id=external["gcn_notice_id"],
         search=external.get("search"),
         ivorn=external.get("ivorn"),
         time_difference=external.get("time_difference_s"),

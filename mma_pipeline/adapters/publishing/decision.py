@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord, outbox, writing
 from mma_pipeline.notices.derived import BrokerAlertV1, DerivedAlert, message_id, retraction_of
-from mma_pipeline.notices.fields import decode_json
+from mma_pipeline.notices.fields import decode_notice
 from mma_pipeline.notices.key import EXTERNAL_SUFFIX, ICECUBE_LABEL
 from mma_pipeline.notices.model import AlertType
 
@@ -110,7 +110,7 @@ class Decider:
             self._cache[one.partition_key] = compose(one, products, self.url, versions)
         self._notice = None
         if record.version.label == ICECUBE_LABEL:
-            sent = decode_json(self.archive.message(record.message_id).body)
+            sent = decode_notice(self.archive.message(record.message_id).body)
             # The parser found the event, which a notice of the old schema names in its reference only.
             self._notice = icecube_body({**sent, "ref_ID": record.version.event_id})
         return versions

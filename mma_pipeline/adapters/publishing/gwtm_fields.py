@@ -158,7 +158,7 @@ def icecube_body(record: Mapping[str, Any]) -> dict[str, Any]:
         "ref_id": str(ref_id),
         "graceid": graceid,
         **{k: _time(record.get(k)) for k in ("alert_datetime", "observation_start", "observation_stop")},
-        **{k: _finite(record.get(k)) for k in ("pval_generic", "pval_bayesian")},
+        **{k: _share(record.get(k)) for k in ("pval_generic", "pval_bayesian")},
         "most_probable_direction_ra": _finite(direction.get("ra")),
         "most_probable_direction_dec": _finite(direction.get("dec")),
         "flux_sens_low": flux[0],
@@ -191,7 +191,7 @@ def _event_values(alert: DerivedAlert) -> dict[str, Any]:
         "centralfreq": event.central_frequency,
         "duration": event.duration,
         "detectors": ",".join(event.instruments) or None,
-        "time_of_signal": naive_utc(event.time),
+        "time_of_signal": None if event.time is None else naive_utc(event.time),
         **{column: event.classification.get(name) for column, name in _CLASSES.items()},
         **{column: event.properties.get(name) for column, name in _PROPERTIES.items()},
     }
@@ -217,7 +217,7 @@ def _external_values(alert: DerivedAlert) -> dict[str, Any]:
         return {}
     notice_id = external.gcn_notice_id
     return {
-        "gcn_notice_id": int(notice_id) if notice_id.isascii() and notice_id.isdigit() else notice_id,
+        "gcn_notice_id": int(notice_id) if notice_id and notice_id.isascii() and notice_id.isdigit() else notice_id,
         "ivorn": external.ivorn,
         "ext_coinc_observatory": external.observatory,
         "ext_coinc_search": external.search,
@@ -268,16 +268,17 @@ def _neutrino(event: Mapping[str, Any]) -> dict[str, Any]:
     uncertainty = next((place[k] for k in ("ra_dec_error", "ra_uncertainty") if place.get(k) is not None), None)
     if isinstance(uncertainty, Sequence) and not isinstance(uncertainty, str):
         uncertainty = uncertainty[0] if uncertainty else None
+    radius = _finite(uncertainty)
     shape = place.get("uncertainty_shape")
     return {
         "event_dt": _finite(event.get("event_dt")),
         "ra": _finite(place.get("ra")),
         "dec": _finite(place.get("dec")),
         "uncertainty_shape": shape if isinstance(shape, str) else None,
-        "ra_uncertainty": _finite(uncertainty),
-        "containment_probability": _finite(place.get("containment_probability")),
-        "event_pval_generic": _finite(event.get("event_pval_generic")),
-        "event_pval_bayesian": _finite(event.get("event_pval_bayesian")),
+        "ra_uncertainty": radius if radius is not None and 0 < radius <= 180 else None,
+        "containment_probability": _share(place.get("containment_probability")),
+        "event_pval_generic": _share(event.get("event_pval_generic")),
+        "event_pval_bayesian": _share(event.get("event_pval_bayesian")),
     }
 
 
@@ -285,6 +286,12 @@ def _finite(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
+
+
+def _share(value: Any) -> float | None:
+    """A probability; None for what is none, as the parser of notices leaves it out."""
+    number = _finite(value)
+    return number if number is not None and 0 <= number <= 1 else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

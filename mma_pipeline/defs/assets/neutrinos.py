@@ -25,9 +25,18 @@ import dagster as dg
 from mma_pipeline.adapters.notice_schemas import ICECUBE, schema_drift
 from mma_pipeline.defs.candidates import skymap_of
 from mma_pipeline.defs.neutrinos import Counterpart, counterpart
-from mma_pipeline.defs.product import NEEDS_NEUTRINO_NOTICE, CheckSpec, FileSpec, Made, Product, own_file, schema_check
+from mma_pipeline.defs.product import (
+    NEEDS_NEUTRINO_NOTICE,
+    CheckSpec,
+    FileSpec,
+    Made,
+    Product,
+    degraded_check,
+    own_file,
+    schema_check,
+)
 from mma_pipeline.defs.source import Source
-from mma_pipeline.notices.fields import decode_json
+from mma_pipeline.notices.fields import decode_notice
 
 if TYPE_CHECKING:
     from mma_pipeline.notices.icecube import IceCubeNotice
@@ -70,7 +79,7 @@ def _tracks(notice: IceCubeNotice) -> list[dict[str, Any]]:
 
 
 def _make_notice(source: Source) -> Made:
-    notice, record = source.neutrino_notice, decode_json(source.message.body)
+    notice, record = source.neutrino_notice, decode_notice(source.message.body)
     tracks = _tracks(notice)
     counted = record.get("n_events_coincident")
     flux, energy = notice.flux_sensitivity, notice.energy_range
@@ -107,6 +116,7 @@ neutrino_notice = Product(
     need=NEEDS_NEUTRINO_NOTICE,
     checks=(
         schema_check("notice_follows_schema", "The notice is as the published schema leads us to expect"),
+        degraded_check("notice_is_whole"),
         CheckSpec(
             "no_neutrino_lost",
             "As many neutrinos were read as the notice says it lists.",
@@ -230,7 +240,7 @@ def _times_agree(figures: Mapping[str, Any]) -> bool | None:
 neutrino_coincidence = Product(
     name="neutrino_coincidence",
     about=_ABOUT_COINCIDENCE,
-    code_version="1",
+    code_version="2",
     group="neutrino",
     kinds=frozenset({"numpy", "matplotlib", "png"}),
     deps=("neutrino_notice",),

@@ -2,7 +2,7 @@
 
 An alert that came as Avro (from SCiMMA) is written as the JSON that GCN would have sent; its own bytes stay in the
 archive, as those of every message do. Checked against the published schema (igwn-gwalert-schema): drift is
-reported here and never stops an alert.
+reported here and never stops an alert. Parts that are wrong are left out of all that is made from the alert, and named.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 from mma_pipeline.adapters.avro import MAGIC
 from mma_pipeline.adapters.notice_schemas import LVK, schema_drift
-from mma_pipeline.defs.product import NEEDS_ALERT, Made, Product, schema_check, site_file
+from mma_pipeline.defs.product import NEEDS_ALERT, Made, Product, degraded_check, schema_check, site_file
 from mma_pipeline.defs.source import Source
 from mma_pipeline.notices import lvk
-from mma_pipeline.notices.fields import decode_json
+from mma_pipeline.notices.fields import decode_notice
 
 
 def _make(source: Source) -> Made:
@@ -24,7 +24,7 @@ def _make(source: Source) -> Made:
         body = json.dumps(lvk.to_record(source.notice), sort_keys=True, separators=(",", ":")).encode()
     figures: dict[str, Any] = {name: value for name, value in source.facts.items() if name != "urls"}
     figures["gracedb"] = source.facts.get("urls", {}).get("gracedb")
-    figures["schema_drift"] = schema_drift(decode_json(body), LVK)
+    figures["schema_drift"] = schema_drift(decode_notice(body), LVK)
     return Made({"alert": body}, figures)
 
 
@@ -39,5 +39,8 @@ raw_alert = Product(
     inputs=lambda source: [source.origin.sha256, source.record.version.label],
     make=_make,
     need=NEEDS_ALERT,
-    checks=(schema_check("follows_published_schema", "The notice follows igwn-gwalert-schema"),),
+    checks=(
+        schema_check("follows_published_schema", "The notice follows igwn-gwalert-schema"),
+        degraded_check("alert_is_whole"),
+    ),
 )

@@ -30,7 +30,7 @@ def _make(source: Source) -> Made:
     data = source.skymap_bytes
     if data is None:
         raise ValueError(f"{source.record.partition_key} was archived with a map that its message does not have")
-    plain = gunzip(data)  # bounded: a small stream may grow to gigabytes
+    plain = gunzip(data)
     skymap = decode_skymap(plain)
     figures = {
         "rows": len(skymap.uniq),
@@ -38,6 +38,7 @@ def _make(source: Source) -> Made:
         "order_max": int(skymap.order.max()),
         "distance_layers": skymap.is_3d,
         "probability_sum": skymap.total,
+        "left_out": list(skymap.notes) or None,
         "date_obs": skymap.meta.get("DATE-OBS"),
         "creator": skymap.meta.get("CREATOR"),
         "time_offset_s": _time_offset(skymap.meta, source.facts.get("time")),

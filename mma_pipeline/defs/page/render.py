@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from posixpath import dirname, relpath
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import jinja2
+
+from mma_pipeline.notices.text import plain_number
 
 from .state import EventState
 
@@ -101,7 +105,7 @@ def figure(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+        return plain_number(value, 4) if abs(value) < 1e4 else f"{value:,.0f}"
     if isinstance(value, list | tuple):
         return ", ".join(figure(entry) for entry in value)
     return str(value)
@@ -112,6 +116,8 @@ def false_alarms(rate_hz: float | None) -> str:
     if rate_hz is None or rate_hz <= 0:
         return ""
     years = 1 / rate_hz / (365.25 * 86400)
+    if math.isinf(years):  # rates near the smallest float: their inverse is larger than the largest
+        return f"1 in {1 / (Decimal(repr(rate_hz)) * Decimal(365.25 * 86400)):.3g} years"
     return f"1 in {years:.3g} years" if years >= 1 else f"1 in {years * 365.25:.3g} days"
 
 

@@ -49,7 +49,7 @@ def counterpart_of(
     for notice in notices:
         if notice.event is not None:
             combined = notice.external.combined_skymap if notice.external is not None else None
-            merger, data = notice.event.time, combined or notice.event.skymap or data
+            merger, data = notice.event.time or merger, combined or notice.event.skymap or data
     if merger is None or data is None:
         raise ValueError("no notice has a map to place a counterpart in")
     return simulate_counterpart(

@@ -1,0 +1,47 @@
+"""What is wrong with parts of a notice that is used all the same: such a part is absent, and named here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from .errors import NoticeError
+from .text import one_line
+
+T = TypeVar("T")
+
+#: Lines kept; a foreign message could have thousands.
+MAX_LINES = 20
+MAX_LENGTH = 200
+
+
+class Degraded:
+    """Collects one line for each part of a notice that could not be used."""
+
+    def __init__(self) -> None:
+        """Nothing is wrong yet."""
+        self._lines: dict[str, None] = {}
+
+    def note(self, line: str) -> None:
+        """Note what is wrong, such as `event.far is missing`."""
+        self._lines.setdefault(one_line(line, MAX_LENGTH))
+
+    def read(self, reader: Callable[..., T], *arguments: object) -> T | None:
+        """What a reader returns; None where it raises NoticeError, which is noted."""
+        try:
+            return reader(*arguments)
+        except NoticeError as error:
+            self.note(str(error))
+            return None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What was noted, in order, each once; a last line counts what goes beyond MAX_LINES."""
+        return bounded(tuple(self._lines))
+
+
+def bounded(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """At most MAX_LINES lines: the last one counts the rest."""
+    if len(lines) <= MAX_LINES:
+        return lines
+    return (*lines[: MAX_LINES - 1], f"{len(lines) - MAX_LINES + 1} more parts are wrong")
