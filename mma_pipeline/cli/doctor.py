@@ -117,7 +117,9 @@ def _pipeline() -> list[Finding]:
     ]
     if not found.problems:
         return [Finding("pipeline", Verdict.OK, detail), *watched]
-    return watched + [Finding("pipeline", Verdict.FAILED, problem, "see the message") for problem in found.problems]
+    return watched + [
+        Finding("pipeline", Verdict.FAILED, str(problem), "see the message") for problem in found.problems
+    ]
 
 
 def _watched(stream: StreamHealth) -> list[str]:

@@ -68,6 +68,8 @@ def fill(registry: CollectorRegistry, found: Health) -> None:
     """Put the figures of one moment into a registry; ages in seconds."""
     from prometheus_client import Gauge
 
+    from mma_pipeline.defs.problems import counted
+
     def gauge(name: str, help_: str, *labels: str) -> Gauge:
         return Gauge(f"mma_{name}", help_, labels, registry=registry)
 
@@ -100,6 +102,9 @@ def fill(registry: CollectorRegistry, found: Health) -> None:
     gauge("runs_failed_day", "Runs that failed in the last 24 hours, retries included.").set(found.failed_day)
     gauge("publications_failed", "Publications that failed for good.").set(found.publications_failed)
     gauge("problems", "Things that a person must look at.").set(len(found.problems))
+    of_kind = gauge("problems_of_kind", "The same by kind, see docs/reliability.md.", "kind")
+    for kind, number in counted(found.problems).items():
+        of_kind.labels(kind.value).set(number)
 
 
 class _Live:

@@ -16,6 +16,8 @@ import sqlalchemy as sa
 from mma_pipeline.adapters.archive import Archive, reading, schema
 from mma_pipeline.adapters.archive.recent import recent_versions
 
+from .finders import Look, find
+from .problems import Kind, Problem
 from .product_asset import OWNERS
 from .resources import ArchiveResource
 from .streams import STREAMS
@@ -76,36 +78,51 @@ class Health:
     heartbeat_age_s: float | None = None
     """Seconds since GCN's last heartbeat; None where GCN is not read."""
 
+    found: tuple[Problem, ...] = ()
+    """What the finders saw."""
+
     @property
-    def problems(self) -> list[str]:
-        """What a person must look at, one sentence each; empty where all is well."""
-        found = []
-        if not self.daemons:
-            found.append("no Dagster daemon has ever run here: start dagster-daemon")
-        for name, age in self.daemons.items():
-            if age > DAEMON_S:
-                found.append(f"daemon {name} was last alive {age:.0f} s ago: restart dagster-daemon")
-        for stream in self.streams:
-            if stream.tick_age_s is not None and stream.tick_age_s > TICK_S:
-                found.append(
-                    f"stream {stream.name} was last looked at {stream.tick_age_s:.0f} s ago: see its sensor's ticks"
-                )
-            if stream.credential_age_s is not None and stream.credential_idle_s is None:
-                found.append(f"the credential of {stream.name} has never worked: check it")
-            elif stream.credential_idle_s is not None and stream.credential_idle_s > CREDENTIAL_S:
-                found.append(
-                    f"the credential of {stream.name} last worked {stream.credential_idle_s / 86400:.1f} days ago: "
-                    "check it; GCN disables for good what is unused for 30 days"
-                )
-            if stream.lag is not None and stream.lag > LAG:
-                found.append(f"stream {stream.name} is {stream.lag} messages behind: see its sensor's ticks")
-        if self.heartbeat_age_s is not None and self.heartbeat_age_s > HEARTBEAT_S:
-            found.append(f"GCN's last heartbeat is {self.heartbeat_age_s:.0f} s old: GCN or the way to it is down")
-        if self.unfinished:
-            found.append(f"{self.unfinished} versions lack products although they had their time: see mma status")
-        if self.publications_failed:
-            found.append(f"{self.publications_failed} publications failed for good: see mma publication")
-        return found
+    def problems(self) -> list[Problem]:
+        """What a person must look at; empty where all is well."""
+        return [*_of_figures(self), *self.found]
+
+
+def _of_figures(found: Health) -> Iterator[Problem]:
+    """Problems that are figures beyond their limits."""
+    if not found.daemons:
+        yield Problem(Kind.NO_DAEMON, "no Dagster daemon has ever run here: start dagster-daemon")
+    for name, age in found.daemons.items():
+        if age > DAEMON_S:
+            text = f"daemon {name} was last alive {age:.0f} s ago: restart dagster-daemon"
+            yield Problem(Kind.DAEMON_SILENT, text, name)
+    for stream in found.streams:
+        yield from _of_stream(stream)
+    age_s = found.heartbeat_age_s
+    if age_s is not None and age_s > HEARTBEAT_S:
+        yield Problem(Kind.GCN_SILENT, f"GCN's last heartbeat is {age_s:.0f} s old: GCN or the way to it is down")
+    if found.unfinished:
+        text = f"{found.unfinished} versions lack products although they had their time: see mma status"
+        yield Problem(Kind.VERSIONS_UNFINISHED, text)
+    if found.publications_failed:
+        text = f"{found.publications_failed} publications failed for good: see mma publication"
+        yield Problem(Kind.PUBLICATIONS_FAILED, text)
+
+
+def _of_stream(stream: StreamHealth) -> Iterator[Problem]:
+    if stream.tick_age_s is not None and stream.tick_age_s > TICK_S:
+        text = f"stream {stream.name} was last looked at {stream.tick_age_s:.0f} s ago: see its sensor's ticks"
+        yield Problem(Kind.STREAM_UNREAD, text, stream.name)
+    if stream.credential_age_s is not None and stream.credential_idle_s is None:
+        yield Problem(Kind.CREDENTIAL, f"the credential of {stream.name} has never worked: check it", stream.name)
+    elif stream.credential_idle_s is not None and stream.credential_idle_s > CREDENTIAL_S:
+        text = (
+            f"the credential of {stream.name} last worked {stream.credential_idle_s / 86400:.1f} days ago: "
+            "check it; GCN disables for good what is unused for 30 days"
+        )
+        yield Problem(Kind.CREDENTIAL, text, stream.name)
+    if stream.lag is not None and stream.lag > LAG:
+        text = f"stream {stream.name} is {stream.lag} messages behind: see its sensor's ticks"
+        yield Problem(Kind.STREAM_BEHIND, text, stream.name)
 
 
 def health(instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: Watched | None = None) -> Health:
@@ -130,6 +147,7 @@ def health(instance: dg.DagsterInstance, archive: Archive, now: datetime, watche
         failed_day=len(instance.get_run_records(finished, limit=RUNS)),
         publications_failed=_failed_publications(archive),
         heartbeat_age_s=_age(now, None if watched is None else watched.heartbeat),
+        found=find(Look(instance, archive, now, watched)),
     )
 
 
@@ -188,7 +206,7 @@ pipeline_health_asset = dg.AssetSpec(
 def nothing_wrong(context: dg.AssetCheckExecutionContext, archive: ArchiveResource) -> dg.AssetCheckResult:
     """Look now, by hand; the sensor reports the same check by itself."""
     found = health(context.instance, archive.open(), datetime.now(UTC))
-    return dg.AssetCheckResult(passed=not found.problems, metadata={"problems": "\n".join(found.problems) or "none"})
+    return dg.AssetCheckResult(passed=not found.problems, metadata={"problems": _listed(found)})
 
 
 @dg.sensor(
@@ -203,16 +221,17 @@ def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: Archive
     before = from_json(context.cursor)
     watched = watch(context.instance, os.environ, before, now)
     found = health(context.instance, archive.open(), now, watched)
-    trouble = hashlib.sha256("".join(sorted(_kinds(found.problems))).encode()).hexdigest()[:8]
+    keys = sorted(problem.key for problem in found.problems)
+    trouble = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:8]
     if before is not None and before.trouble == trouble and now.timestamp() - before.reported < REPORT_S:
         return dg.SensorResult(cursor=replace(watched, trouble=trouble, reported=before.reported).to_json())
     for problem in found.problems:
-        context.log.error(problem)
+        context.log.error(str(problem))
     check = dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey("pipeline_health"),
         check_name="nothing_wrong",
         passed=not found.problems,
-        metadata={"problems": dg.MetadataValue.text("\n".join(found.problems) or "none")},
+        metadata={"problems": dg.MetadataValue.text(_listed(found))},
         severity=dg.AssetCheckSeverity.ERROR,
     )
     report = dg.AssetMaterialization(asset_key="pipeline_health", metadata=figures(found))
@@ -220,9 +239,8 @@ def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: Archive
     return dg.SensorResult(asset_events=[report, check], cursor=cursor)
 
 
-def _kinds(problems: list[str]) -> set[str]:
-    """Problems without their numbers, which change at every look."""
-    return {"".join(c for c in problem if not c.isdigit() and c != ".") for problem in problems}
+def _listed(found: Health) -> str:
+    return "\n".join(map(str, found.problems)) or "none"
 
 
 def figures(found: Health) -> dict[str, float | int | str]:

@@ -53,7 +53,7 @@ def test_each_trouble_is_one_sentence(change: dict[str, object], said: str) -> N
     """A dead daemon, an unread stream, unfinished versions and failed publications are named, alone."""
     assert not well().problems, "a quiet stream, old quarantine and retried runs are no trouble"
     (problem,) = well(**change).problems
-    assert said in problem
+    assert said in problem.text
 
 
 def test_figures_come_from_the_archive(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_figures_come_from_the_archive(tmp_path: Path) -> None:
     assert (stream.messages, stream.quarantined) == (3, 1)
     assert stream.message_age_s == pytest.approx(1800, abs=1)
     assert found.unfinished == len(archive.versions())
-    assert [problem for problem in found.problems if "lack products" in problem]
+    assert [problem for problem in found.problems if "lack products" in problem.text]
 
 
 def test_metrics_say_what_is_known_and_no_more() -> None:
