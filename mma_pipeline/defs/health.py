@@ -5,24 +5,31 @@ access to the streams. What only a process with access can see, the sensor looks
 """
 
 import hashlib
+import logging
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
 
 import dagster as dg
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import Archive, reading, schema
-from mma_pipeline.adapters.archive.recent import recent_versions
+from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.publishing.service import Publications
 
 from .finders import Look, find
 from .problems import Kind, Problem
 from .product_asset import OWNERS
 from .resources import ArchiveResource
 from .streams import STREAMS
-from .unfinished import LOOK_BACK, lacking, last_looks, patience
-from .watch import SENSOR, Seen, Watched, from_json, last_watched, watch
+from .telling import NO_EVENT, follow
+from .unfinished import last_looks
+from .watch import SENSOR, Lasting, Seen, Watched, from_json, last_watched, watch
+
+_log = logging.getLogger(__name__)
 
 #: Seconds without heartbeat after which a daemon counts as dead: Dagster beats every 30 s.
 DAEMON_S = 180.0
@@ -36,8 +43,6 @@ CREDENTIAL_S = 86_400.0
 LAG = 500
 #: Seconds between two reports where nothing changes.
 REPORT_S = 300.0
-#: Runs looked at for failures.
-RUNS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class StreamHealth:
     """Seconds since the last look at the broker began that ended well; None where there was none."""
     messages: int
     quarantined: int
+    """Unsolved ones."""
     lag: int | None = None
     """Messages that waited at the broker when it was last watched; None where that is not known."""
     credential_age_s: float | None = None
@@ -72,19 +78,27 @@ class Health:
     queued: int
     """Runs that wait."""
     running: int
-    failed_day: int
-    """Runs of the last 24 hours that failed, retries that later succeeded included (at most 500 runs are looked at)."""
+    failed_day: Mapping[str, int]
+    """By job, runs of the last 24 hours that failed, those that a retry made good included (500 are looked at)."""
     publications_failed: int
     heartbeat_age_s: float | None = None
     """Seconds since GCN's last heartbeat; None where GCN is not read."""
 
     found: tuple[Problem, ...] = ()
     """What the finders saw."""
+    lasting: Mapping[str, Lasting] = field(default_factory=dict)
+    """What the health sensor remembers of problems, by key."""
 
     @property
     def problems(self) -> list[Problem]:
-        """What a person must look at; empty where all is well."""
-        return [*_of_figures(self), *self.found]
+        """What a person must look at, each with the time since when, where that is known; empty where all is well."""
+        return [self._dated(problem) for problem in (*_of_figures(self), *self.found)]
+
+    def _dated(self, problem: Problem) -> Problem:
+        known = self.lasting.get(problem.key)
+        if problem.since is not None or known is None:
+            return problem
+        return replace(problem, since=datetime.fromtimestamp(known.since, UTC))
 
 
 def _of_figures(found: Health) -> Iterator[Problem]:
@@ -100,9 +114,6 @@ def _of_figures(found: Health) -> Iterator[Problem]:
     age_s = found.heartbeat_age_s
     if age_s is not None and age_s > HEARTBEAT_S:
         yield Problem(Kind.GCN_SILENT, f"GCN's last heartbeat is {age_s:.0f} s old: GCN or the way to it is down")
-    if found.unfinished:
-        text = f"{found.unfinished} versions lack products although they had their time: see mma status"
-        yield Problem(Kind.VERSIONS_UNFINISHED, text)
     if found.publications_failed:
         text = f"{found.publications_failed} publications failed for good: see mma publication"
         yield Problem(Kind.PUBLICATIONS_FAILED, text)
@@ -131,23 +142,22 @@ def health(instance: dg.DagsterInstance, archive: Archive, now: datetime, watche
     `watched`: the brokers as just seen; by default as the sensor saw them last.
     """
     beats = instance.get_daemon_heartbeats()
-    since = now - timedelta(days=1)
-    finished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
     waiting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
     active = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     watched = watched or last_watched(instance)
-    overdue = recent_versions(archive, now - LOOK_BACK, now - patience(os.environ))
+    look = Look(instance, archive, now, watched)
     return Health(
         at=now,
         daemons={name: max(0.0, now.timestamp() - beat.timestamp) for name, beat in sorted(beats.items())},
         streams=tuple(_streams(instance, archive, now, watched)),
-        unfinished=sum(bool(lacking(found)) for found in overdue),
+        unfinished=len(look.overdue),
         queued=instance.get_runs_count(waiting),
         running=instance.get_runs_count(dg.RunsFilter(statuses=active)),
-        failed_day=len(instance.get_run_records(finished, limit=RUNS)),
+        failed_day=dict(Counter(record.dagster_run.job_name for record in look.failed_runs)),
         publications_failed=_failed_publications(archive),
         heartbeat_age_s=_age(now, None if watched is None else watched.heartbeat),
-        found=find(Look(instance, archive, now, watched)),
+        found=find(look),
+        lasting={} if watched is None else watched.lasting,
     )
 
 
@@ -160,7 +170,7 @@ def _streams(
 ) -> Iterator[StreamHealth]:
     looked = last_looks(instance)
     table = schema.message
-    bad = sa.func.count(table.c.quarantine_reason)
+    bad = sa.func.count(sa.case((table.c.solved.is_(None), table.c.quarantine_reason)))
     query = sa.select(table.c.stream, sa.func.max(table.c.received), sa.func.count(), bad).group_by(table.c.stream)
     with reading(archive.engine) as connection:
         known = {row[0]: row for row in connection.execute(query)}
@@ -213,24 +223,28 @@ def nothing_wrong(context: dg.AssetCheckExecutionContext, archive: ArchiveResour
     name=SENSOR,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Watches the brokers every minute and reports the health of the pipeline every five, without a run.",
+    description="Watches brokers and store every minute, tells people what begins and what is over, and reports the "
+    "health of the pipeline every five, without a run.",
 )
 def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult:
-    """Look at the brokers; report the figures and the check every five minutes, and at once when trouble changes."""
+    """Look, and tell; report the figures and the check every five minutes, and at once when trouble changes."""
     now = datetime.now(UTC)
     before = from_json(context.cursor)
     watched = watch(context.instance, os.environ, before, now)
-    found = health(context.instance, archive.open(), now, watched)
-    keys = sorted(problem.key for problem in found.problems)
+    opened = archive.open()
+    found = health(context.instance, opened, now, watched)
+    problems = found.problems
+    keys = sorted(problem.key for problem in problems)
     trouble = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:8]
+    watched = replace(watched, lasting=follow(watched.lasting, problems, now, partial(_tell, opened)))
     if before is not None and before.trouble == trouble and now.timestamp() - before.reported < REPORT_S:
         return dg.SensorResult(cursor=replace(watched, trouble=trouble, reported=before.reported).to_json())
-    for problem in found.problems:
+    for problem in problems:
         context.log.error(str(problem))
     check = dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey("pipeline_health"),
         check_name="nothing_wrong",
-        passed=not found.problems,
+        passed=not problems,
         metadata={"problems": dg.MetadataValue.text(_listed(found))},
         severity=dg.AssetCheckSeverity.ERROR,
     )
@@ -239,8 +253,21 @@ def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: Archive
     return dg.SensorResult(asset_events=[report, check], cursor=cursor)
 
 
+def _tell(archive: Archive, key: str, what: str, event: str | None, text: str) -> bool:
+    """Write a message to people into the outbox; returns whether a webhook wants it."""
+    published = Publications(archive, str, dict(os.environ))
+    try:
+        if not published.told_of_failures:
+            return False
+    except ConfigurationError as error:
+        _log.error("people cannot be told: %s", error)
+        return False
+    published.tell_failure(key, what, event or NO_EVENT, text, None, kind="problem")
+    return True
+
+
 def _listed(found: Health) -> str:
-    return "\n".join(map(str, found.problems)) or "none"
+    return "\n".join(problem.dated() for problem in found.problems) or "none"
 
 
 def figures(found: Health) -> dict[str, float | int | str]:
@@ -249,10 +276,12 @@ def figures(found: Health) -> dict[str, float | int | str]:
         "versions lacking products": found.unfinished,
         "runs waiting": found.queued,
         "runs under way": found.running,
-        "runs failed in 24 h": found.failed_day,
+        "runs failed in 24 h": sum(found.failed_day.values()),
         "publications failed": found.publications_failed,
         "GCN: last heartbeat (s ago)": _rounded(found.heartbeat_age_s),
     }
+    for job, number in sorted(found.failed_day.items()):
+        shown[f"{job}: runs failed in 24 h"] = number
     for name, age in found.daemons.items():
         shown[f"{name}: last heartbeat (s ago)"] = _rounded(age)
     for stream in found.streams:

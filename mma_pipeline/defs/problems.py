@@ -32,10 +32,30 @@ class Kind(StrEnum):
     """Versions lack products although they had their time."""
     PUBLICATIONS_FAILED = "publications_failed"
     """Publications were given up."""
+    STORE_AWAY = "store_away"
+    """The store does not answer, or refuses."""
+    QUARANTINE = "quarantine"
+    """A message of a real event, or of one that cannot be told, could not be used."""
+    DEGRADED = "degraded"
+    """A real event's version was made without what is wrong in its alert."""
+    RUN_FAILED = "run_failed"
+    """A run failed for good."""
 
 
 #: Kinds of which people are told, case by case, where they arise; the watch does not tell them a second time.
-TOLD_WHERE_THEY_ARISE = frozenset({Kind.PUBLICATIONS_FAILED})
+TOLD_WHERE_THEY_ARISE = frozenset({Kind.PUBLICATIONS_FAILED, Kind.RUN_FAILED})
+#: Kinds that may pass by themselves within a minute: people are told when they are seen a second time.
+PASSING = frozenset(
+    {
+        Kind.NO_DAEMON,
+        Kind.DAEMON_SILENT,
+        Kind.STREAM_UNREAD,
+        Kind.STREAM_BEHIND,
+        Kind.CREDENTIAL,
+        Kind.GCN_SILENT,
+        Kind.STORE_AWAY,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +76,10 @@ class Problem:
     def key(self) -> str:
         """Identity: the same problem seen again has the same key, whatever its numbers say by then."""
         return f"{self.kind}:{self.subject}"
+
+    def dated(self) -> str:
+        """The text with the time since when, to the minute."""
+        return self.text if self.since is None else f"{self.text} (since {self.since:%Y-%m-%d %H:%M} UTC)"
 
     def __str__(self) -> str:
         return self.text
