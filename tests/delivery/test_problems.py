@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -42,10 +42,13 @@ from mma_pipeline.defs.ingest import ingest
 from mma_pipeline.defs.problems import TOLD_WHERE_THEY_ARISE, Kind, Problem
 from mma_pipeline.defs.resources import ArchiveResource
 from mma_pipeline.defs.streams import STREAMS
+from mma_pipeline.defs.telling import QUIET_S
 from mma_pipeline.defs.watch import from_json
 from mma_pipeline.notices.key import EventVersion
 from tests.defs.malformed import good, with_top
 from tests.homes import Home
+from tests.services.proxy import Proxy
+from tests.services.s3 import S3Server
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 GWALERT = STREAMS[0]
@@ -291,12 +294,36 @@ def test_each_kind_from_its_situation(pipeline: Pipeline, kind: Kind) -> None:
         assert "wonderland" not in json.dumps(dict(failure)) + str(pipeline.cursor)
 
 
+@pytest.mark.service("s3")
+def test_people_hear_that_the_store_is_back(pipeline: Pipeline, s3_server: S3Server) -> None:
+    """A server that goes and comes back: one message with the cause, one when it has answered for five minutes."""
+    with Proxy.to(target=1) as proxy:
+        pipeline.patch.setenv("MMA_STORE_URL", "s3://gwtreasuremap")
+        for name, value in s3_server.environ_at(proxy.port).items():
+            pipeline.patch.setenv(name, value)
+        for _ in range(3):
+            pipeline.look()
+        proxy.target = s3_server.port
+        pipeline.look()
+        assert pipeline.of_kind(Kind.STORE_AWAY) == []
+        seen = from_json(pipeline.cursor)
+        assert seen is not None
+        earlier = {key: replace(kept, seen=kept.seen - QUIET_S) for key, kept in seen.lasting.items()}
+        pipeline.cursor = replace(seen, lasting=earlier).to_json()
+        for _ in range(3):
+            pipeline.look()
+    told = [m.payload["failure"] for m in pipeline.messages() if Kind.STORE_AWAY in m.dedupe_key]
+    assert [failure["destination"] for failure in told] == ["problem", "over"]
+    assert told[0]["error"].startswith("the store cannot be used: stat s3://gwtreasuremap/")
+    assert told[1]["error"].startswith("no longer seen since ")
+
+
 def test_mock_and_solved_messages_are_no_problem(pipeline: Pipeline) -> None:
     """What is recognisably mock stays in quarantine without a word; a whole sender's change is one problem."""
     pipeline.receive(with_top(superevent_id="MS240301b", time_created=None))
-    pipeline.receive(with_top(superevent_id=None, event={"search": "MDC"}))
+    pipeline.receive(with_top(superevent_id=None, urls={}, event={"search": "MDC"}))
     assert pipeline.of_kind(Kind.QUARANTINE) == []
-    first = [pipeline.receive(b'{"superevent": "S%d"}' % n) for n in range(3)][0]
+    first, *_ = [pipeline.receive(b'{"superevent": "S%d"}' % n) for n in range(3)]
     (problem,) = pipeline.of_kind(Kind.QUARANTINE)
     assert problem.text.startswith("3 messages of gcn-gwalert cannot be used, nor the event be told: superevent_id")
     assert (problem.event, f"message {first}," in problem.text) == (None, True)
