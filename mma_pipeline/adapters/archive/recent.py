@@ -32,7 +32,7 @@ def recent_versions(archive: Archive, since: datetime, before: datetime) -> list
     """Versions that could first be used from `since` until `before`, in the order in which messages were received."""
     version, message, product = schema.version, schema.message, schema.product
     usable = schema.usable_since
-    within = sa.and_(usable >= since, usable < before)
+    within = sa.and_(schema.usable_from(since), usable < before)
     with reading(archive.engine) as connection:
         rows = connection.execute(
             sa.select(version.c.partition_key, usable.label("usable"), message.c.stream, message.c.solution)

@@ -163,7 +163,7 @@ class Publications:
         query = (
             sa.select(version.c.partition_key, usable.label("received"))
             .join(message, message.c.id == version.c.message_id)
-            .where(usable > now - timedelta(hours=OFFERED_H), decided < len(names))
+            .where(schema.usable_from(now - timedelta(hours=OFFERED_H)), decided < len(names))
             .order_by(usable)
         )
         with reading(self.archive.engine) as connection:

@@ -17,6 +17,7 @@ def upgrade() -> None:
     op.add_column("message", sa.Column("rehearsal", sa.Boolean))
     op.add_column("message", sa.Column("solved", UTCDateTime))
     op.add_column("message", sa.Column("solution", sa.Text))
+    op.create_index("ix_message_solved", "message", ["solved"])
     aside = sa.text("quarantine_reason IS NOT NULL")
     op.create_index("ix_message_quarantined", "message", ["id"], sqlite_where=aside, postgresql_where=aside)
     connection = op.get_bind()
@@ -36,5 +37,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop the columns; what was solved counts as unsolved again."""
     op.drop_index("ix_message_quarantined", "message")
+    op.drop_index("ix_message_solved", "message")
     for column in ("solution", "solved", "rehearsal"):
         op.drop_column("message", column)
