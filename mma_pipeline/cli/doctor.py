@@ -98,26 +98,31 @@ def _pipeline() -> list[Finding]:
     from mma_pipeline.adapters import settings
     from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.defs.health import health
+    from mma_pipeline.defs.problems import Kind
 
     with dg.DagsterInstance.get() as instance:
         found = health(instance, Archive(settings.archive_url(os.environ), create=True), datetime.now(UTC))
-    if not found.daemons:
-        return [
-            Finding("pipeline", Verdict.WARNING, "no daemon has run here yet", "start dagster-daemon, or dagster dev")
-        ]
     quarantined = sum(stream.quarantined for stream in found.streams)
+    by_job = ", ".join(f"{job} {number}" for job, number in sorted(found.failed_day.items()))
     detail = (
-        f"{found.running} runs under way, {found.queued} waiting, {found.failed_day} failed in 24 h; "
+        f"{found.running} runs under way, {found.queued} waiting, {sum(found.failed_day.values())} failed in 24 h"
+        f"{f' ({by_job})' if by_job else ''}; "
         f"{quarantined} messages in quarantine"
     )
-    watched = [
+    findings = [
         Finding(f"watch {stream.name}", Verdict.OK, ", ".join(words))
         for stream in found.streams
         if (words := _watched(stream))
     ]
-    if not found.problems:
-        return [Finding("pipeline", Verdict.OK, detail), *watched]
-    return watched + [Finding("pipeline", Verdict.FAILED, problem, "see the message") for problem in found.problems]
+    problems = [problem for problem in found.problems if problem.kind is not Kind.NO_DAEMON]
+    if not found.daemons:
+        advice = "start dagster-daemon, or dagster dev"
+        findings.append(Finding("pipeline", Verdict.WARNING, "no daemon has run here yet", advice))
+    elif not problems:
+        findings.append(Finding("pipeline", Verdict.OK, detail))
+    for problem in problems:
+        findings.append(Finding(f"pipeline: {problem.kind}", Verdict.FAILED, problem.dated(), "see the message"))
+    return findings
 
 
 def _watched(stream: StreamHealth) -> list[str]:

@@ -13,12 +13,14 @@ from typing import Any
 
 from mma_pipeline.adapters.archive import Archive, Recorded, VersionRecord
 from mma_pipeline.adapters.avro import MAGIC, decode_avro
+from mma_pipeline.adapters.hop_stream import is_test
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.degraded import MAX_LENGTH, bounded
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.key import EventVersion
+from mma_pipeline.notices.key import EventVersion, check_event_id
 from mma_pipeline.notices.model import LvkNotice
+from mma_pipeline.notices.salvage import event_named, is_rehearsal
 from mma_pipeline.notices.text import one_line
 
 _log = logging.getLogger(__name__)
@@ -27,8 +29,10 @@ _log = logging.getLogger(__name__)
 MAX_REASON = 400
 
 Facts = Mapping[str, Any]
-#: Bytes to the versions they bring, with facts in JSON values; raises NoticeError.
-Parser = Callable[[bytes], tuple[tuple[EventVersion, Facts], ...]]
+#: The versions that a message brings, with facts in JSON values.
+Versions = tuple[tuple[EventVersion, Facts], ...]
+#: Bytes to the versions they bring; raises NoticeError.
+Parser = Callable[[bytes], Versions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +46,39 @@ class Quarantined:
 
 def ingest(archive: Archive, message: StreamMessage, parse: Parser) -> Recorded | Quarantined:
     """Archive one message; idempotent. Only trouble with the archive itself is raised (TransientError)."""
+    found = read(message, parse)
+    return put_aside(archive, message, found) if isinstance(found, str) else archive.record(message, found)
+
+
+def read(message: StreamMessage, parse: Parser) -> Versions | str:
+    """The versions that a message brings, or why it cannot be used; nothing is raised whatever it holds."""
     try:
-        versions = parse(message.body)
+        return parse(message.body)
     except NoticeError as error:
-        reason = str(error)
+        return presentable(str(error))
     except Exception:  # noqa: BLE001 - one message that nobody foresaw must not stop the stream behind it
         _log.exception("%s: the parser failed in an unforeseen way", message.coordinates)
-        reason = (
-            f"the parser failed in an unforeseen way (see the log, {message.coordinates}): please report this message"
-        )
-    else:
-        return archive.record(message, versions)
+        where = f"see the log, {message.coordinates}"
+        return presentable(f"the parser failed in an unforeseen way ({where}): please report this message")
+
+
+def put_aside(archive: Archive, message: StreamMessage, reason: str) -> Quarantined:
+    """Archive a message in quarantine, with the event that it speaks of where that can still be told."""
     reason = presentable(reason)
+    event_id = _event_named(message.body)
+    rehearsal = is_test(message) or is_rehearsal(message.body, event_id)
     _log.warning("%s put in quarantine: %s", message.coordinates, reason)
-    return Quarantined(archive.quarantine(message, reason), message, reason)
+    message_id = archive.quarantine(message, reason, event_id=event_id, rehearsal=rehearsal)
+    return Quarantined(message_id, message, reason)
+
+
+def _event_named(body: bytes) -> str | None:
+    if body.startswith(MAGIC):
+        try:
+            return check_event_id(decode_avro(body).get("superevent_id"))
+        except NoticeError:
+            pass  # damaged: what is left is searched
+    return event_named(body)
 
 
 def presentable(reason: str) -> str:

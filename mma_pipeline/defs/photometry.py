@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -30,13 +30,16 @@ from mma_pipeline.notices.photometry import parse
 from mma_pipeline.notices.times import mjd_of_datetime
 
 from .candidates import WATCHED_DAYS, nights_of
-from .ingest import Quarantined
+from .ingest import Quarantined, put_aside
 from .jobs import MOST_S, Lane, lane_tags
 from .resources import ArchiveResource, resident_reader
 from .sensors import MAX_MESSAGES, POLL_S, TICK_S, quarantine_event
 
 #: Every night of every candidate of every event.
 candidate_nights = dg.DynamicPartitionsDefinition(name="candidate_night")
+
+#: How long measurements out of quarantine are looked at by each tick: longer than any restart of the sensor.
+READ_AGAIN = timedelta(hours=1)
 
 candidate_products = dg.define_asset_job(
     "candidate_products",
@@ -62,7 +65,7 @@ def ingest_photometry(archive: Archive, message: StreamMessage) -> list[Archived
     try:
         notice = parse(message.body, dict(message.headers))
     except NoticeError as error:
-        return Quarantined(archive.quarantine(message, str(error)), message, str(error))
+        return put_aside(archive, message, str(error))
     return PhotometryArchive(archive).record(message, notice)
 
 
@@ -178,7 +181,10 @@ def _tick(
     quarantined = [entry for entry in outcomes if isinstance(entry, Quarantined)]
     for entry in quarantined:
         context.log.warning(f"{entry.message.coordinates} put in quarantine: {entry.reason}")
-    wanted = wanted_nights(opened, [m for entry in outcomes if not isinstance(entry, Quarantined) for m in entry])
+    brought = [m for entry in outcomes if not isinstance(entry, Quarantined) for m in entry]
+    # What a person had read again is asked for as if it had just come; run keys keep the runs single.
+    brought += PhotometryArchive(opened).read_again(datetime.now(UTC) - READ_AGAIN)
+    wanted = wanted_nights(opened, brought)
     versions = opened.counts()["versions"]
     if versions != known_versions:
         now = mjd_of_datetime(datetime.now(UTC))

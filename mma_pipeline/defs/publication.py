@@ -23,7 +23,7 @@ from mma_pipeline.adapters.publishing.decision import Decision, Extras
 from mma_pipeline.adapters.publishing.model import Publication, State
 from mma_pipeline.adapters.publishing.service import Publications
 
-from .jobs import PUBLICATION_S, Lane, alert_products, lane_tags
+from .jobs import PUBLICATION_S, Lane, lane_tags
 from .partitions import alert_versions
 from .products import PRODUCTS, expected_files
 from .resources import ArchiveResource, StoreResource
@@ -279,23 +279,3 @@ def publication_sensor(
     keys = [record.partition_key for record, _ in records]
     add = [alert_versions.build_add_request(keys)] if keys else []
     return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=add)
-
-
-@dg.run_failure_sensor(
-    name="failed_runs_sensor",
-    monitored_jobs=[alert_products],
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells people, by the webhooks that want failures, when the products of a version could not be made.",
-)
-def failed_runs_sensor(
-    context: dg.RunFailureSensorContext, archive: ArchiveResource, store: StoreResource
-) -> dg.SkipReason | None:
-    """Write one message per failed run to the outbox."""
-    published = services(archive, store)
-    if published.dry_run:
-        return dg.SkipReason("DRY_RUN is set")
-    run = context.dagster_run
-    key = run.tags.get("dagster/partition")
-    event_id = run.tags.get("mma/event") or (key or "").partition("-")[0] or "no event"
-    told = published.tell_failure(f"run-{run.run_id}", run.job_name, event_id, context.failure_event.message or "", key)
-    return None if told else dg.SkipReason("no webhook wants failures")

@@ -111,7 +111,16 @@ class Publications:
         with reading(self.archive.engine) as connection:
             return [item for item in outbox.due(connection) if item.destination in names]
 
-    def tell_failure(self, key: str, what: str, event_id: str, text: str, partition_key: str | None) -> int:
+    @property
+    def told_of_failures(self) -> tuple[str, ...]:
+        """The webhooks that want to hear of failures, by name; none with DRY_RUN."""
+        if self.dry_run:
+            return ()
+        return tuple(c.name for c in self.configs if c.kind == config.WEBHOOK and c.wants_failures)
+
+    def tell_failure(
+        self, key: str, what: str, event_id: str, text: str, partition_key: str | None, *, kind: str = "run"
+    ) -> int:
         """Write a message about a failure to the outbox of each webhook that wants it; returns how many are new.
 
         Args:
@@ -120,9 +129,10 @@ class Publications:
             event_id: event that it is about.
             text: the reason; secrets of the environment are taken out.
             partition_key: version that it is about, if any.
+            kind: `run` for a run that failed, `problem` for what the watch over the pipeline found.
         """
-        failure = {"destination": what, "event_id": event_id, "kind": "run", "error": redact(text)[:500]}
-        told = [c.name for c in self.configs if c.kind == config.WEBHOOK and c.wants_failures]
+        failure = {"destination": what, "event_id": event_id, "kind": kind, "error": redact(text)[:500]}
+        told = self.told_of_failures
         with writing(self.archive.engine) as connection:
             drafts = [
                 Draft(name, FAILURE, f"failure-{key}", event_id, {"failure": failure}, partition_key) for name in told
@@ -143,6 +153,7 @@ class Publications:
         if not self.configs:
             return []
         now, version, message, decision = datetime.now(UTC), schema.version, schema.message, outbox.decision
+        usable = schema.usable_since
         names = [c.name for c in self.configs]
         decided = (
             sa.select(sa.func.count())
@@ -150,10 +161,10 @@ class Publications:
             .scalar_subquery()
         )
         query = (
-            sa.select(version.c.partition_key, message.c.received)
+            sa.select(version.c.partition_key, usable.label("received"))
             .join(message, message.c.id == version.c.message_id)
-            .where(message.c.received > now - timedelta(hours=OFFERED_H), decided < len(names))
-            .order_by(message.c.received)
+            .where(schema.usable_from(now - timedelta(hours=OFFERED_H)), decided < len(names))
+            .order_by(usable)
         )
         with reading(self.archive.engine) as connection:
             rows = connection.execute(query).all()
