@@ -18,6 +18,7 @@ from mma_pipeline.notices.model import Role
 
 from .jobs import LANE_TAG, Lane, alert_products
 from .partitions import alert_versions
+from .product_asset import PERMANENT
 from .products import expected_files
 from .resources import ArchiveResource
 from .streams import STREAMS
@@ -28,6 +29,9 @@ LOOK_BACK = timedelta(days=3)
 PATIENCE_S = 600.0
 #: Runs that a version may have had; more would not help either.
 MOST_RUNS = 30
+#: Runs that ended with a failure which repeating does not mend, after which a version's products count as failed for
+#: good: the second was asked for when the first had had its time.
+HOPELESS_RUNS = 2
 #: How long a failed run is left to Dagster, which has said that it will retry it.
 RETRY_S = 3600.0
 #: Ticks of a stream's sensor among which a good one is looked for.
@@ -120,6 +124,22 @@ def was_requested(found: RecentVersion, looked: Mapping[str, Look]) -> bool:
     if look is None or not look.running:
         return True
     return look.began is not None and look.began > found.received.timestamp()
+
+
+def given_up(instance: dg.DagsterInstance, partition_key: str, now: datetime) -> bool:
+    """Whether a version's products have failed for good, so that only a person or new code will make them.
+
+    True where all runs that it may have were used, or two failed in a way that repeating does not mend; False as long
+    as a run is under way or announced, and where none has run yet.
+    """
+    records = instance.get_run_records(
+        dg.RunsFilter(job_name=alert_products.name, tags={"dagster/partition": partition_key})
+    )
+    if any(not record.dagster_run.is_finished or _will_be_retried(record, now) for record in records):
+        return False
+    failed = [r.dagster_run for r in records if r.dagster_run.status is dg.DagsterRunStatus.FAILURE]
+    hopeless = [run for run in failed if PERMANENT.items() <= run.tags.items()]
+    return len(hopeless) >= HOPELESS_RUNS or len(records) >= MOST_RUNS
 
 
 def _will_be_retried(record: dg.RunRecord, now: datetime) -> bool:

@@ -27,6 +27,8 @@ from .neutrino_summary import NeutrinoSearch
 SCHEMA_V1 = "scimma.alert-integration-demo/broker/v1"
 SENDER_V1 = "alert-integration-demo"
 SCHEMA_V2 = "mma.derived-alert/2.0"
+#: A message names the least version that has all of its keys: `completes` came with this one.
+SCHEMA_V2_1 = "mma.derived-alert/2.1"
 SENDER_V2 = "mma_pipeline"
 #: Hopskotch `_format` of v2; the hop plugin registers a model of this name.
 FORMAT_V2 = "mma_derived_alert"
@@ -199,6 +201,13 @@ class DerivedAlert:
     """Id of the withdrawn message (UUID text); only in a retraction."""
     reason: str | None = None
     """Why it was withdrawn, for people."""
+    completes: str | None = None
+    """Id of an earlier message on the same version (UUID text) that lacked what comes from the map, and stands no more."""
+
+    @property
+    def schema(self) -> str:
+        """Name of the message's schema."""
+        return SCHEMA_V2_1 if self.completes else SCHEMA_V2
 
     @property
     def role(self) -> Role:
@@ -212,7 +221,7 @@ class DerivedAlert:
 
     def to_json(self) -> dict[str, Any]:
         """The message as JSON values, with its id; absent values are left out."""
-        body = {"schema": SCHEMA_V2, "role": str(self.role), **_plain(self)}
+        body = {"schema": self.schema, "role": str(self.role), **_plain(self)}
         return {"id": str(_content_id(body)), **body}
 
     @classmethod
@@ -237,6 +246,7 @@ class DerivedAlert:
                 products=tuple(ProductLink(**_known(ProductLink, p)) for p in record.get("products", ())),
                 retracts=record.get("retracts"),
                 reason=record.get("reason"),
+                completes=record.get("completes"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NoticeError(f"the derived alert is incomplete or wrong: {error}") from error
@@ -278,7 +288,7 @@ def headers_v2(alert: DerivedAlert, published: datetime) -> dict[str, str]:
     """Headers of a v2 message, with the names that v1 consumers know; id is the UUID text of the message."""
     return {
         "sender": SENDER_V2,
-        "schema": SCHEMA_V2,
+        "schema": alert.schema,
         "time": published.astimezone(UTC).strftime(_TIME_V1),
         "id": str(message_id(alert)),
         "event_id": alert.event_id,

@@ -79,6 +79,16 @@ def version_ref(record: VersionRecord) -> VersionRef:
     return VersionRef(version.partition_key, version.label, version.created, str(record.stem))
 
 
+def is_bare(record: VersionRecord, products: Mapping[str, ProductRecord]) -> bool:
+    """Whether what carries a version's values is missing: its map's places and areas, a neutrino notice's comparison."""
+    if record.version.label == ICECUBE_LABEL:
+        return COINCIDENCE not in products
+    if not record.facts.get("skymap_sha256"):
+        return False
+    place = _localisation(products.values())
+    return FLAT_MAP not in products or place is None or place.ra is None or place.area_90 is None
+
+
 def picture_of(products: Mapping[str, ProductRecord], url: Callable[[str], str]) -> str | None:
     """Address of the picture to show; None where there is none that a chat server could fetch."""
     if PICTURE not in products:

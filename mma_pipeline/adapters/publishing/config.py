@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ from .rules import Rule
 
 GWTM, HOPSKOTCH, WEBHOOK = "gwtm", "hopskotch", "webhook"
 _SETTINGS: dict[str, dict[str, type | tuple[type, ...]]] = {
-    GWTM: {"groupname": str, "timeout_s": (int, float), "settle_s": (int, float), "per_minute": int},
+    GWTM: {
+        "groupname": str, "timeout_s": (int, float), "settle_s": (int, float), "repeat_s": (int, float),
+        "per_minute": int, "bare_rows": bool,
+    },
     HOPSKOTCH: {"url": str, "formats": list, "anonymous": bool, "verify": bool, "settle_s": (int, float), "per_minute": int},
     WEBHOOK: {
         "url_env": str, "template": str, "template_file": str, "content_type": str, "failures": bool,
@@ -49,15 +52,25 @@ class DestinationConfig:
         """Whether it is told of publications that were given up."""
         return bool(self.settings.get("failures", self.kind == WEBHOOK))
 
+    @property
+    def takes_bare(self) -> bool:
+        """Whether a version may go there without its map's values where its products failed for good.
+
+        The GWTM site keeps a row as it was posted, so it takes none unless the setting `bare_rows` says so.
+        """
+        return bool(self.settings.get("bare_rows", self.kind != GWTM))
+
 
 def load(env: Mapping[str, str]) -> tuple[DestinationConfig, ...]:
     """The destinations of an environment; raises ConfigurationError that says what to change."""
     path = env.get("MMA_PUBLICATION_CONFIG")
+    bare_rows = {"bare_rows": True} if _flag(env, "MMA_GWTM_BARE_ROWS") else {}
     if path:
-        return _from_file(Path(path))
+        read = _from_file(Path(path))
+        return tuple(replace(c, settings={**bare_rows, **c.settings}) if c.kind == GWTM else c for c in read)
     found = []
     if env.get("API_BASE"):
-        found.append(DestinationConfig(GWTM, GWTM, _DEFAULT_RULES[GWTM]))
+        found.append(DestinationConfig(GWTM, GWTM, _DEFAULT_RULES[GWTM], bare_rows))
     if env.get("MMA_HOP_URL"):
         found.append(DestinationConfig(HOPSKOTCH, HOPSKOTCH, _DEFAULT_RULES[HOPSKOTCH], {"url": env["MMA_HOP_URL"]}))
     if env.get("MMA_WEBHOOK_URL"):
@@ -67,12 +80,16 @@ def load(env: Mapping[str, str]) -> tuple[DestinationConfig, ...]:
 
 def is_dry_run(env: Mapping[str, str]) -> bool:
     """Whether `DRY_RUN` is set: then nothing is published and nothing called. Raises ConfigurationError for odd text."""
-    text = env.get("DRY_RUN", "").strip().lower()
+    return _flag(env, "DRY_RUN")
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    text = env.get(name, "").strip().lower()
     if text in {"", "0", "false", "no", "off"}:
         return False
     if text in {"1", "true", "yes", "on"}:
         return True
-    raise ConfigurationError(f"DRY_RUN is {text!r:.40}: use true or false")
+    raise ConfigurationError(f"{name} is {text!r:.40}: use true or false")
 
 
 def open_destination(config: DestinationConfig, env: Mapping[str, str]) -> Destination:
@@ -85,6 +102,7 @@ def open_destination(config: DestinationConfig, env: Mapping[str, str]) -> Desti
         base, token = _needed(env, "API_BASE"), _needed(env, "API_TOKEN")
         timeout = float(settings.pop("timeout_s", 30))
         run = env.get("OBSERVING_RUN") or "O4"
+        settings.pop("bare_rows", None)
         return GwtmDestination(GwtmClient(base, token, timeout_s=timeout), config.name, observing_run=run, **settings)
     if config.kind == HOPSKOTCH:
         from .hopskotch import HopskotchDestination

@@ -3,6 +3,9 @@
 The server inserts every row it is sent and names the files of a row by counting the event's rows of its kind in the
 order of `datecreated`. So row k of a kind must be our version with number k, for ever: a version is posted only when
 the site holds exactly the rows before it, and a row that is there already is never posted again.
+
+A server that is locked stores what it was sent when the lock goes, minutes after we stopped waiting. So each post is
+noted before it leaves, and while the server may still be at work the site is only looked at.
 """
 
 from __future__ import annotations
@@ -10,18 +13,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mma_pipeline.adapters.errors import CredentialsError, PermanentError
+from mma_pipeline.adapters.errors import AdapterError, CredentialsError, PermanentError
 from mma_pipeline.notices.derived import DerivedAlert
 
-from .errors import WaitingError
+from .errors import UncertainError, WaitingError
 from .gwtm_client import GwtmClient
 from .gwtm_fields import AlertRow, alert_row, galaxies_body
-from .model import Answer, Draft, Publication
+from .model import Answer, Draft, Note, Publication
 
 ALERT, GALAXIES, ICECUBE = "alert", "galaxies", "icecube"
+#: In a publication's progress: when its row was posted without a usable answer.
+_POSTED = "posted"
 #: Ranking method of the galaxy lists (Arcavi et al. 2017, ApJL 848 L33).
 REFERENCE = "https://ui.adsabs.harvard.edu/abs/2017ApJ...848L..33A/abstract"
 
@@ -30,8 +35,11 @@ REFERENCE = "https://ui.adsabs.harvard.edu/abs/2017ApJ...848L..33A/abstract"
 class GwtmDestination:
     """The site as a destination.
 
-    Payloads: `alert` {alert, number, skymap_key}, `galaxies` {alert, galaxies}, `icecube` {body}, where alert is the
+    Payloads: `alert` {alert, number, skymap_key, bare}, `galaxies` {alert, galaxies}, `icecube` {body}, where alert is the
     JSON of a `DerivedAlert`.
+
+    Args:
+        repeat_s: seconds after a post without answer in which it is not posted again, longer than the server can take.
     """
 
     client: GwtmClient
@@ -39,6 +47,7 @@ class GwtmDestination:
     observing_run: str = "O4"
     groupname: str = "mma_pipeline"
     settle_s: float = 60.0
+    repeat_s: float = 900.0
     per_minute: int | None = None
 
     def prepare(self, item: Publication) -> Mapping[str, Any]:  # noqa: ARG002 - the site itself is looked at
@@ -54,10 +63,10 @@ class GwtmDestination:
             return {"endpoint": "event_galaxies", "body": self._galaxies(item.payload)}
         return {"endpoint": "post_icecube_notice", "body": item.payload["body"]}
 
-    def send(self, item: Publication) -> Answer:
+    def send(self, item: Publication, note: Note) -> Answer:
         """Publish one item; safe to repeat after any failure."""
         if item.kind == ALERT:
-            return self._send_alert(item)
+            return self._send_alert(item, note)
         if item.kind == GALAXIES:
             return self._send_galaxies(item)
         if item.kind == ICECUBE:
@@ -76,27 +85,56 @@ class GwtmDestination:
         alert = DerivedAlert.from_json(payload["alert"])
         return galaxies_body(alert, payload["galaxies"], groupname=self.groupname, reference=REFERENCE)
 
-    def _send_alert(self, item: Publication) -> Answer:
+    def _send_alert(self, item: Publication, note: Note) -> Answer:
         row = self._row(item.payload)
         fields, number = dict(row.fields), int(item.payload["number"])
         rows = self.client.alerts(fields["graceid"])
         same_kind = [r for r in rows if r.get("alert_type") == fields["alert_type"]]
+        copies = copies_among(same_kind)
+        if len(same_kind) > number and _same_version(same_kind[number], fields):
+            found = same_kind[number]
+            details = _details(found, row, number)
+            return Answer(f"gw_alert {found['id']}", details, already_there=True, warning=copies)
+        what = f"{fields['graceid']} {fields['alert_type']}"
+        if copies is not None:
+            raise PermanentError(f"{copies} Until then number {number} of {what} would get files of another name")
         if len(same_kind) > number:
             found = same_kind[number]
-            if not _same_version(found, fields):
-                raise PermanentError(
-                    f"GWTM has another alert (id {found.get('id')}, timesent {found.get('timesent')}) as number {number}"
-                    f" of {fields['graceid']} {fields['alert_type']}: ours would get files of another name"
-                )
-            return Answer(f"gw_alert {found['id']}", _details(found, row, number), already_there=True)
+            raise PermanentError(
+                f"GWTM has another alert (id {found.get('id')}, timesent {found.get('timesent')}) as number {number}"
+                f" of {what}: ours would get files of another name"
+            )
         if len(same_kind) < number:
             raise WaitingError(
-                f"GWTM has {len(same_kind)} rows of {fields['graceid']} {fields['alert_type']}, this is number {number}:"
-                " the ones before it go first"
+                f"GWTM has {len(same_kind)} rows of {what}, this is number {number}: the ones before it go first"
             )
+        self._not_twice(item)
         moment = _moment_before_retraction(rows, fields)
-        stored = self.client.post_alert(fields | ({} if moment is None else {"datecreated": moment}))
-        return Answer(f"gw_alert {stored['id']}", _details(stored, row, number))
+        stored = self._post_alert(fields | ({} if moment is None else {"datecreated": moment}), item, note)
+        details = _details(stored, row, number) | ({"bare": True} if item.payload.get("bare") else {})
+        return Answer(f"gw_alert {stored['id']}", details)
+
+    def _not_twice(self, item: Publication) -> None:
+        """Raises WaitingError while the server may still be at work on an earlier post of the same row."""
+        posted = item.progress.get(_POSTED)
+        if posted is None:
+            return
+        age = (datetime.now(UTC) - _time(posted)).total_seconds()
+        if age < self.repeat_s:
+            raise WaitingError(
+                f"posted {age:.0f} s ago without an answer, and not on the site yet: it may still come, so it is looked "
+                f"at again, and posted again after {self.repeat_s:.0f} s"
+            )
+
+    def _post_alert(self, fields: Mapping[str, Any], item: Publication, note: Note) -> dict[str, Any]:
+        """Post a row, noted before it leaves; what surely did not get through is struck out again."""
+        note({_POSTED: datetime.now(UTC).isoformat()})
+        try:
+            return self.client.post_alert(fields)
+        except AdapterError as error:
+            if not isinstance(error, UncertainError) or error.settled:
+                note({name: value for name, value in item.progress.items() if name != _POSTED})
+            raise
 
     def _send_galaxies(self, item: Publication) -> Answer:
         body = self._galaxies(item.payload)
@@ -115,6 +153,27 @@ class GwtmDestination:
                 kept.append(listid)
         details = {"galaxies": len(body["galaxies"]), "removed_lists": removed, "lists_of_others": kept}
         return Answer(f"list {posted}", details, already_there=ours is not None)
+
+
+def copies_among(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """What to say of rows of one kind that are copies of one version, and what mends it; None where there are none."""
+    by_version: dict[Any, list[Any]] = {}
+    for row in rows:
+        if row.get("timesent"):
+            by_version.setdefault(row["timesent"], []).append(row)
+    found = [group for group in by_version.values() if len(group) > 1]
+    if not found:
+        return None
+    said = []
+    for group in found:
+        first, *others = (row.get("id") for row in group)
+        named = ", ".join(str(one) for one in others)
+        said.append(
+            f"rows {first}, {named} ({group[0].get('graceid')} {group[0].get('alert_type')}, timesent "
+            f"{group[0]['timesent']}) are copies of one version: an administrator of the site must delete {named} from its "
+            f"table gw_alert, for the API cannot"
+        )
+    return f"GWTM counts copies as versions: {'; '.join(said)}; then run mma publication retry --destination NAME."
 
 
 def _same_version(stored: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from mma_pipeline.adapters.redact import redact
 from mma_pipeline.notices import derived
 
 from .errors import UncertainError
-from .model import Answer, Draft, Publication
+from .model import Answer, Draft, Note, Publication
 
 V1, V2, RETRACTION = "v1", "v2", "retraction"
 _log = logging.getLogger(__name__)
@@ -76,11 +76,11 @@ class HopskotchDestination:
         """Offsets at which each partition ends now."""
         return {"ends": self.ends()} if self.verify else {}
 
-    def send(self, item: Publication) -> Answer:
+    def send(self, item: Publication, note: Note) -> Answer:  # noqa: ARG002 - where the topic ended says it all
         """Publish one message; raises UncertainError where it may or may not have been written."""
         alert, headers, test = _message(item.kind, item.payload)
         message = derived.message_id(alert)
-        if item.attempts > 1 and item.progress.get("ends"):
+        if item.progress.get("ends"):  # of an earlier attempt
             found = self._find(message.bytes, item.progress["ends"])
             if found is not None:
                 partition, offset = found

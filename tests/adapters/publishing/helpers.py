@@ -73,7 +73,7 @@ def address(key: str) -> str:
 
 def decider(archive: Archive, *configs: DestinationConfig) -> Decider:
     """A decider for the given destinations, the GWTM site by default."""
-    return Decider(archive, address, configs or (GWTM,), hold_s=0.0)
+    return Decider(archive, address, configs or (GWTM,))
 
 
 def decide_all(archive: Archive, records: Sequence[VersionRecord], *configs: DestinationConfig) -> None:
