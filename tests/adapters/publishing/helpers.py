@@ -85,9 +85,12 @@ def decide_all(archive: Archive, records: Sequence[VersionRecord], *configs: Des
         chooser.decide(record, datetime.now(UTC))
 
 
-def gwtm(server: GwtmStandIn, *, timeout_s: float = 30.0, settle_s: float = 0.0, token: str = ADMIN) -> GwtmDestination:
+def gwtm(
+    server: GwtmStandIn, *, timeout_s: float = 30.0, settle_s: float = 0.0, repeat_s: float = 0.0, token: str = ADMIN
+) -> GwtmDestination:
     """The stand-in as a destination."""
-    return GwtmDestination(GwtmClient(server.base, token, timeout_s=timeout_s), settle_s=settle_s)
+    client = GwtmClient(server.base, token, timeout_s=timeout_s, post_timeout_s=timeout_s)
+    return GwtmDestination(client, settle_s=settle_s, repeat_s=repeat_s)
 
 
 def publisher(archive: Archive, *destinations: Any, **options: Any) -> Publisher:
