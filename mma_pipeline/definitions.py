@@ -18,6 +18,7 @@ from mma_pipeline.defs.assets.publication import (
 )
 from mma_pipeline.defs.assets.streams import gwalert_stream, icecube_stream, quarantine
 from mma_pipeline.defs.completeness import completeness_job, completeness_schedule, gracedb_completeness
+from mma_pipeline.defs.failed_runs import failed_runs_sensor
 from mma_pipeline.defs.health import nothing_wrong, pipeline_health_asset, pipeline_health_sensor
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.neutrino_fill import neutrino_coincidence_sensor, neutrino_products
@@ -25,7 +26,7 @@ from mma_pipeline.defs.page_sensor import event_page_sensor, event_pages
 from mma_pipeline.defs.photometry import candidate_products, photometry_sensor
 from mma_pipeline.defs.product_asset import product_asset
 from mma_pipeline.defs.products import PRODUCTS
-from mma_pipeline.defs.publication import failed_runs_sensor, publication_job, publication_sensor, publish_outbox
+from mma_pipeline.defs.publication import publication_job, publication_sensor, publish_outbox
 from mma_pipeline.defs.resources import ArchiveResource, GraceDBResource, KafkaResource, StoreResource
 from mma_pipeline.defs.retention import retention, retention_schedule
 from mma_pipeline.defs.sensors import stream_sensor

@@ -106,8 +106,10 @@ def _pipeline() -> list[Finding]:
             Finding("pipeline", Verdict.WARNING, "no daemon has run here yet", "start dagster-daemon, or dagster dev")
         ]
     quarantined = sum(stream.quarantined for stream in found.streams)
+    by_job = ", ".join(f"{job} {number}" for job, number in sorted(found.failed_day.items()))
     detail = (
-        f"{found.running} runs under way, {found.queued} waiting, {found.failed_day} failed in 24 h; "
+        f"{found.running} runs under way, {found.queued} waiting, {sum(found.failed_day.values())} failed in 24 h"
+        f"{f' ({by_job})' if by_job else ''}; "
         f"{quarantined} messages in quarantine"
     )
     watched = [
@@ -117,7 +119,9 @@ def _pipeline() -> list[Finding]:
     ]
     if not found.problems:
         return [Finding("pipeline", Verdict.OK, detail), *watched]
-    return watched + [Finding("pipeline", Verdict.FAILED, problem, "see the message") for problem in found.problems]
+    return watched + [
+        Finding("pipeline", Verdict.FAILED, str(problem), "see the message") for problem in found.problems
+    ]
 
 
 def _watched(stream: StreamHealth) -> list[str]:

@@ -68,6 +68,8 @@ def fill(registry: CollectorRegistry, found: Health) -> None:
     """Put the figures of one moment into a registry; ages in seconds."""
     from prometheus_client import Gauge
 
+    from mma_pipeline.defs.problems import counted
+
     def gauge(name: str, help_: str, *labels: str) -> Gauge:
         return Gauge(f"mma_{name}", help_, labels, registry=registry)
 
@@ -77,7 +79,7 @@ def fill(registry: CollectorRegistry, found: Health) -> None:
     message = gauge("stream_message_age_seconds", "Seconds since a message was last received.", "stream")
     tick = gauge("stream_look_age_seconds", "Seconds since a stream's broker was last looked at.", "stream")
     count = gauge("stream_messages", "Messages in the archive.", "stream")
-    bad = gauge("stream_quarantined", "Messages in quarantine.", "stream")
+    bad = gauge("stream_quarantined", "Unsolved messages in quarantine.", "stream")
     lag = gauge("stream_lag_messages", "Messages that wait at the broker.", "stream")
     first = gauge("credential_age_seconds", "Seconds since a stream's credential was first used here.", "stream")
     idle = gauge("credential_idle_seconds", "Seconds since a stream's credential last worked.", "stream")
@@ -97,9 +99,16 @@ def fill(registry: CollectorRegistry, found: Health) -> None:
     gauge("versions_unfinished", "Versions that lack products although they had their time.").set(found.unfinished)
     gauge("runs_queued", "Runs that wait.").set(found.queued)
     gauge("runs_running", "Runs under way.").set(found.running)
-    gauge("runs_failed_day", "Runs that failed in the last 24 hours, retries included.").set(found.failed_day)
+    failed = gauge("runs_failed_day", "Runs that failed in the last 24 hours, retries included.")
+    failed.set(sum(found.failed_day.values()))
+    by_job = gauge("job_runs_failed_day", "The same by job.", "job")
+    for job, number in found.failed_day.items():
+        by_job.labels(job).set(number)
     gauge("publications_failed", "Publications that failed for good.").set(found.publications_failed)
     gauge("problems", "Things that a person must look at.").set(len(found.problems))
+    of_kind = gauge("problems_of_kind", "The same by kind, see docs/reliability.md.", "kind")
+    for kind, number in counted(found.problems).items():
+        of_kind.labels(kind.value).set(number)
 
 
 class _Live:

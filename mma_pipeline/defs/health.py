@@ -5,22 +5,31 @@ access to the streams. What only a process with access can see, the sensor looks
 """
 
 import hashlib
+import logging
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
 
 import dagster as dg
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import Archive, reading, schema
-from mma_pipeline.adapters.archive.recent import recent_versions
+from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.publishing.service import Publications
 
+from .finders import Look, find
+from .problems import Kind, Problem
 from .product_asset import OWNERS
 from .resources import ArchiveResource
 from .streams import STREAMS
-from .unfinished import LOOK_BACK, lacking, last_looks, patience
-from .watch import SENSOR, Seen, Watched, from_json, last_watched, watch
+from .telling import NO_EVENT, follow
+from .unfinished import last_looks
+from .watch import SENSOR, Lasting, Seen, Watched, from_json, last_watched, watch
+
+_log = logging.getLogger(__name__)
 
 #: Seconds without heartbeat after which a daemon counts as dead: Dagster beats every 30 s.
 DAEMON_S = 180.0
@@ -34,8 +43,6 @@ CREDENTIAL_S = 86_400.0
 LAG = 500
 #: Seconds between two reports where nothing changes.
 REPORT_S = 300.0
-#: Runs looked at for failures.
-RUNS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,7 @@ class StreamHealth:
     """Seconds since the last look at the broker began that ended well; None where there was none."""
     messages: int
     quarantined: int
+    """Unsolved ones."""
     lag: int | None = None
     """Messages that waited at the broker when it was last watched; None where that is not known."""
     credential_age_s: float | None = None
@@ -70,42 +78,62 @@ class Health:
     queued: int
     """Runs that wait."""
     running: int
-    failed_day: int
-    """Runs of the last 24 hours that failed, retries that later succeeded included (at most 500 runs are looked at)."""
+    failed_day: Mapping[str, int]
+    """By job, runs of the last 24 hours that failed, those that a retry made good included (500 are looked at)."""
     publications_failed: int
     heartbeat_age_s: float | None = None
     """Seconds since GCN's last heartbeat; None where GCN is not read."""
 
+    found: tuple[Problem, ...] = ()
+    """What the finders saw."""
+    lasting: Mapping[str, Lasting] = field(default_factory=dict)
+    """What the health sensor remembers of problems, by key."""
+
     @property
-    def problems(self) -> list[str]:
-        """What a person must look at, one sentence each; empty where all is well."""
-        found = []
-        if not self.daemons:
-            found.append("no Dagster daemon has ever run here: start dagster-daemon")
-        for name, age in self.daemons.items():
-            if age > DAEMON_S:
-                found.append(f"daemon {name} was last alive {age:.0f} s ago: restart dagster-daemon")
-        for stream in self.streams:
-            if stream.tick_age_s is not None and stream.tick_age_s > TICK_S:
-                found.append(
-                    f"stream {stream.name} was last looked at {stream.tick_age_s:.0f} s ago: see its sensor's ticks"
-                )
-            if stream.credential_age_s is not None and stream.credential_idle_s is None:
-                found.append(f"the credential of {stream.name} has never worked: check it")
-            elif stream.credential_idle_s is not None and stream.credential_idle_s > CREDENTIAL_S:
-                found.append(
-                    f"the credential of {stream.name} last worked {stream.credential_idle_s / 86400:.1f} days ago: "
-                    "check it; GCN disables for good what is unused for 30 days"
-                )
-            if stream.lag is not None and stream.lag > LAG:
-                found.append(f"stream {stream.name} is {stream.lag} messages behind: see its sensor's ticks")
-        if self.heartbeat_age_s is not None and self.heartbeat_age_s > HEARTBEAT_S:
-            found.append(f"GCN's last heartbeat is {self.heartbeat_age_s:.0f} s old: GCN or the way to it is down")
-        if self.unfinished:
-            found.append(f"{self.unfinished} versions lack products although they had their time: see mma status")
-        if self.publications_failed:
-            found.append(f"{self.publications_failed} publications failed for good: see mma publication")
-        return found
+    def problems(self) -> list[Problem]:
+        """What a person must look at, each with the time since when, where that is known; empty where all is well."""
+        return [self._dated(problem) for problem in (*_of_figures(self), *self.found)]
+
+    def _dated(self, problem: Problem) -> Problem:
+        known = self.lasting.get(problem.key)
+        if problem.since is not None or known is None:
+            return problem
+        return replace(problem, since=datetime.fromtimestamp(known.since, UTC))
+
+
+def _of_figures(found: Health) -> Iterator[Problem]:
+    """Problems that are figures beyond their limits."""
+    if not found.daemons:
+        yield Problem(Kind.NO_DAEMON, "no Dagster daemon has ever run here: start dagster-daemon")
+    for name, age in found.daemons.items():
+        if age > DAEMON_S:
+            text = f"daemon {name} was last alive {age:.0f} s ago: restart dagster-daemon"
+            yield Problem(Kind.DAEMON_SILENT, text, name)
+    for stream in found.streams:
+        yield from _of_stream(stream)
+    age_s = found.heartbeat_age_s
+    if age_s is not None and age_s > HEARTBEAT_S:
+        yield Problem(Kind.GCN_SILENT, f"GCN's last heartbeat is {age_s:.0f} s old: GCN or the way to it is down")
+    if found.publications_failed:
+        text = f"{found.publications_failed} publications failed for good: see mma publication"
+        yield Problem(Kind.PUBLICATIONS_FAILED, text)
+
+
+def _of_stream(stream: StreamHealth) -> Iterator[Problem]:
+    if stream.tick_age_s is not None and stream.tick_age_s > TICK_S:
+        text = f"stream {stream.name} was last looked at {stream.tick_age_s:.0f} s ago: see its sensor's ticks"
+        yield Problem(Kind.STREAM_UNREAD, text, stream.name)
+    if stream.credential_age_s is not None and stream.credential_idle_s is None:
+        yield Problem(Kind.CREDENTIAL, f"the credential of {stream.name} has never worked: check it", stream.name)
+    elif stream.credential_idle_s is not None and stream.credential_idle_s > CREDENTIAL_S:
+        text = (
+            f"the credential of {stream.name} last worked {stream.credential_idle_s / 86400:.1f} days ago: "
+            "check it; GCN disables for good what is unused for 30 days"
+        )
+        yield Problem(Kind.CREDENTIAL, text, stream.name)
+    if stream.lag is not None and stream.lag > LAG:
+        text = f"stream {stream.name} is {stream.lag} messages behind: see its sensor's ticks"
+        yield Problem(Kind.STREAM_BEHIND, text, stream.name)
 
 
 def health(instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: Watched | None = None) -> Health:
@@ -114,22 +142,22 @@ def health(instance: dg.DagsterInstance, archive: Archive, now: datetime, watche
     `watched`: the brokers as just seen; by default as the sensor saw them last.
     """
     beats = instance.get_daemon_heartbeats()
-    since = now - timedelta(days=1)
-    finished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
     waiting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
     active = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     watched = watched or last_watched(instance)
-    overdue = recent_versions(archive, now - LOOK_BACK, now - patience(os.environ))
+    look = Look(instance, archive, now, watched)
     return Health(
         at=now,
         daemons={name: max(0.0, now.timestamp() - beat.timestamp) for name, beat in sorted(beats.items())},
         streams=tuple(_streams(instance, archive, now, watched)),
-        unfinished=sum(bool(lacking(found)) for found in overdue),
+        unfinished=len(look.overdue),
         queued=instance.get_runs_count(waiting),
         running=instance.get_runs_count(dg.RunsFilter(statuses=active)),
-        failed_day=len(instance.get_run_records(finished, limit=RUNS)),
+        failed_day=dict(Counter(record.dagster_run.job_name for record in look.failed_runs)),
         publications_failed=_failed_publications(archive),
         heartbeat_age_s=_age(now, None if watched is None else watched.heartbeat),
+        found=find(look),
+        lasting={} if watched is None else watched.lasting,
     )
 
 
@@ -142,7 +170,7 @@ def _streams(
 ) -> Iterator[StreamHealth]:
     looked = last_looks(instance)
     table = schema.message
-    bad = sa.func.count(table.c.quarantine_reason)
+    bad = sa.func.count(sa.case((table.c.solved.is_(None), table.c.quarantine_reason)))
     query = sa.select(table.c.stream, sa.func.max(table.c.received), sa.func.count(), bad).group_by(table.c.stream)
     with reading(archive.engine) as connection:
         known = {row[0]: row for row in connection.execute(query)}
@@ -188,31 +216,36 @@ pipeline_health_asset = dg.AssetSpec(
 def nothing_wrong(context: dg.AssetCheckExecutionContext, archive: ArchiveResource) -> dg.AssetCheckResult:
     """Look now, by hand; the sensor reports the same check by itself."""
     found = health(context.instance, archive.open(), datetime.now(UTC))
-    return dg.AssetCheckResult(passed=not found.problems, metadata={"problems": "\n".join(found.problems) or "none"})
+    return dg.AssetCheckResult(passed=not found.problems, metadata={"problems": _listed(found)})
 
 
 @dg.sensor(
     name=SENSOR,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Watches the brokers every minute and reports the health of the pipeline every five, without a run.",
+    description="Watches brokers and store every minute, tells people what begins and what is over, and reports the "
+    "health of the pipeline every five, without a run.",
 )
 def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult:
-    """Look at the brokers; report the figures and the check every five minutes, and at once when trouble changes."""
+    """Look, and tell; report the figures and the check every five minutes, and at once when trouble changes."""
     now = datetime.now(UTC)
     before = from_json(context.cursor)
     watched = watch(context.instance, os.environ, before, now)
-    found = health(context.instance, archive.open(), now, watched)
-    trouble = hashlib.sha256("".join(sorted(_kinds(found.problems))).encode()).hexdigest()[:8]
+    opened = archive.open()
+    found = health(context.instance, opened, now, watched)
+    problems = found.problems
+    keys = sorted(problem.key for problem in problems)
+    trouble = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:8]
+    watched = replace(watched, lasting=follow(watched.lasting, problems, now, partial(_tell, opened)))
     if before is not None and before.trouble == trouble and now.timestamp() - before.reported < REPORT_S:
         return dg.SensorResult(cursor=replace(watched, trouble=trouble, reported=before.reported).to_json())
-    for problem in found.problems:
-        context.log.error(problem)
+    for problem in problems:
+        context.log.error(str(problem))
     check = dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey("pipeline_health"),
         check_name="nothing_wrong",
-        passed=not found.problems,
-        metadata={"problems": dg.MetadataValue.text("\n".join(found.problems) or "none")},
+        passed=not problems,
+        metadata={"problems": dg.MetadataValue.text(_listed(found))},
         severity=dg.AssetCheckSeverity.ERROR,
     )
     report = dg.AssetMaterialization(asset_key="pipeline_health", metadata=figures(found))
@@ -220,9 +253,21 @@ def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: Archive
     return dg.SensorResult(asset_events=[report, check], cursor=cursor)
 
 
-def _kinds(problems: list[str]) -> set[str]:
-    """Problems without their numbers, which change at every look."""
-    return {"".join(c for c in problem if not c.isdigit() and c != ".") for problem in problems}
+def _tell(archive: Archive, key: str, what: str, event: str | None, text: str) -> bool:
+    """Write a message to people into the outbox; returns whether a webhook wants it."""
+    published = Publications(archive, str, dict(os.environ))
+    try:
+        if not published.told_of_failures:
+            return False
+    except ConfigurationError as error:
+        _log.error("people cannot be told: %s", error)
+        return False
+    published.tell_failure(key, what, event or NO_EVENT, text, None, kind="problem")
+    return True
+
+
+def _listed(found: Health) -> str:
+    return "\n".join(problem.dated() for problem in found.problems) or "none"
 
 
 def figures(found: Health) -> dict[str, float | int | str]:
@@ -231,10 +276,12 @@ def figures(found: Health) -> dict[str, float | int | str]:
         "versions lacking products": found.unfinished,
         "runs waiting": found.queued,
         "runs under way": found.running,
-        "runs failed in 24 h": found.failed_day,
+        "runs failed in 24 h": sum(found.failed_day.values()),
         "publications failed": found.publications_failed,
         "GCN: last heartbeat (s ago)": _rounded(found.heartbeat_age_s),
     }
+    for job, number in sorted(found.failed_day.items()):
+        shown[f"{job}: runs failed in 24 h"] = number
     for name, age in found.daemons.items():
         shown[f"{name}: last heartbeat (s ago)"] = _rounded(age)
     for stream in found.streams:

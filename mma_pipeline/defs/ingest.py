@@ -13,11 +13,13 @@ from typing import Any
 
 from mma_pipeline.adapters.archive import Archive, Recorded, VersionRecord
 from mma_pipeline.adapters.avro import MAGIC, decode_avro
+from mma_pipeline.adapters.hop_stream import is_test
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.key import EventVersion
+from mma_pipeline.notices.key import EventVersion, check_event_id
 from mma_pipeline.notices.model import LvkNotice
+from mma_pipeline.notices.salvage import event_named, is_rehearsal
 
 _log = logging.getLogger(__name__)
 
@@ -56,9 +58,26 @@ def ingest(archive: Archive, message: StreamMessage, parse: Parser) -> Recorded 
         )
     else:
         return archive.record(message, versions)
+    return put_aside(archive, message, reason)
+
+
+def put_aside(archive: Archive, message: StreamMessage, reason: str) -> Quarantined:
+    """Archive a message in quarantine, with the event that it speaks of where that can still be told."""
     reason = presentable(reason)
+    event_id = _event_named(message.body)
+    rehearsal = is_test(message) or is_rehearsal(message.body, event_id)
     _log.warning("%s put in quarantine: %s", message.coordinates, reason)
-    return Quarantined(archive.quarantine(message, reason), message, reason)
+    message_id = archive.quarantine(message, reason, event_id=event_id, rehearsal=rehearsal)
+    return Quarantined(message_id, message, reason)
+
+
+def _event_named(body: bytes) -> str | None:
+    if body.startswith(MAGIC):
+        try:
+            return check_event_id(decode_avro(body).get("superevent_id"))
+        except NoticeError:
+            pass  # damaged: what is left is searched
+    return event_named(body)
 
 
 def presentable(reason: str) -> str:

@@ -40,6 +40,16 @@ def version_before(records: Sequence[VersionRecord], record: VersionRecord) -> V
     return earlier[-1] if earlier else None
 
 
+def later_in_line(records: Sequence[VersionRecord], record: VersionRecord) -> list[VersionRecord]:
+    """What came after a version and replaces it: its own line, notices of neutrinos among themselves, the retraction."""
+    own, external = record.version.alert_type is not None, record.version.is_external
+    line = [r for r in records if (r.version.alert_type is not None, r.version.is_external) == (own, external)]
+    retraction = retraction_of(records)
+    if retraction is not None and retraction not in line:
+        line.append(retraction)
+    return [r for r in chronological(line) if _key(r) > _key(record)]
+
+
 def map_before(records: Sequence[VersionRecord], record: VersionRecord) -> VersionRecord | None:
     """The newest earlier version in the same line that has a map, which need not be the one directly before."""
     earlier = [r for r in _line(records, record) if _key(r) < _key(record) and r.facts.get("skymap_sha256")]

@@ -26,7 +26,7 @@ from mma_pipeline.notices.model import Role, role_of
 from mma_pipeline.notices.photometry import parse
 
 from .candidates import WATCHED_DAYS, nights_of
-from .ingest import Quarantined
+from .ingest import Quarantined, put_aside
 from .jobs import LANE_TAG, Lane
 from .resources import ArchiveResource, resident_reader
 from .sensors import MAX_MESSAGES, POLL_S, quarantine_event
@@ -58,7 +58,7 @@ def ingest_photometry(archive: Archive, message: StreamMessage) -> list[Archived
     try:
         notice = parse(message.body, dict(message.headers))
     except NoticeError as error:
-        return Quarantined(archive.quarantine(message, str(error)), message, str(error))
+        return put_aside(archive, message, str(error))
     return PhotometryArchive(archive).record(message, notice)
 
 

@@ -23,7 +23,7 @@ from mma_pipeline.adapters.publishing.model import Publication, State
 from mma_pipeline.adapters.publishing.service import Offer, Publications
 from mma_pipeline.notices.model import Role
 
-from .jobs import LANE_TAG, Lane, alert_products
+from .jobs import LANE_TAG, TOLD, Lane
 from .partitions import alert_versions
 from .products import expected_files
 from .resources import ArchiveResource, StoreResource
@@ -108,7 +108,7 @@ def publish_version(
     if findings:
         why["checks not passed"] = dg.MetadataValue.md("\n".join(f"- {finding}" for finding in findings))
     if any(decision.bare for decision in decisions) and not published.dry_run:
-        why["bare"] = _tell_bare(published, source, [d.destination for d in decisions if d.bare and d.drafts])
+        why["bare"] = _bare(source, [d.destination for d in decisions if d.bare and d.drafts])
     if published.dry_run:
         would = [dict(published.preview(draft)) for decision in decisions for draft in decision.drafts]
         shown: dict[str, Any] = {**why, "dry run": True, "would send": dg.MetadataValue.json(would)}
@@ -129,6 +129,7 @@ def publish_version(
     given_up = [item for item in items if item.state is State.FAILED]
     if given_up:
         words = "; ".join(f"{item.destination} {item.kind}: {item.error}" for item in given_up)
+        context.instance.add_run_tags(context.run_id, TOLD)
         raise dg.Failure(
             words, metadata={**why, "retry with": f"mma publication retry {given_up[0].id}"}, allow_retries=False
         )
@@ -145,21 +146,12 @@ def release_metadata(block: Block | None) -> dict[str, Any]:
     return {"released": f"{block.released.isoformat(timespec='seconds')}: {block.reason}"}
 
 
-def _tell_bare(published: Publications, source: Source, names: Sequence[str]) -> str:
-    """Say that a version goes out without its map's values; people are told once, of real events."""
-    record = source.record
-    lacking = expected_files(record) - {product.name for product in source.archive.products(record.partition_key)}
-    text = f"{record.partition_key} lacks {', '.join(sorted(lacking)) or 'nothing'}, which failed for good"
-    if not names:
-        return f"not sent: {text}"
-    text = (
-        f"sent to {', '.join(names)} without its map's values: {text}. See the failed runs of alert_products; after "
-        f"mma backfill {record.partition_key} a second message completes it."
-    )
-    if record.version.role is Role.OBSERVATION:
-        key = f"bare-{record.partition_key}"
-        published.tell_failure(key, names[0], record.version.event_id, text, record.partition_key, kind="notice")
-    return text
+def _bare(source: Source, names: Sequence[str]) -> str:
+    """What is said of a version that goes out without its map's values."""
+    key = source.record.partition_key
+    lacking = expected_files(source.record) - {product.name for product in source.archive.products(key)}
+    where = f"sent to {', '.join(names)} without its map's values" if names else "not sent"
+    return f"{where}: {', '.join(sorted(lacking))} failed for good; completed when they come (mma backfill {key})"
 
 
 def _json(item: Publication) -> dict[str, Any]:
@@ -291,23 +283,3 @@ def publication_sensor(
         return dg.SkipReason("nothing to publish")
     add = [alert_versions.build_add_request(keys)] if keys else []
     return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=add)
-
-
-@dg.run_failure_sensor(
-    name="failed_runs_sensor",
-    monitored_jobs=[alert_products],
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells people, by the webhooks that want failures, when the products of a version could not be made.",
-)
-def failed_runs_sensor(
-    context: dg.RunFailureSensorContext, archive: ArchiveResource, store: StoreResource
-) -> dg.SkipReason | None:
-    """Write one message per failed run to the outbox."""
-    published = services(archive, store)
-    if published.dry_run:
-        return dg.SkipReason("DRY_RUN is set")
-    run = context.dagster_run
-    key = run.tags.get("dagster/partition")
-    event_id = run.tags.get("mma/event") or (key or "").partition("-")[0] or "no event"
-    told = published.tell_failure(f"run-{run.run_id}", run.job_name, event_id, context.failure_event.message or "", key)
-    return None if told else dg.SkipReason("no webhook wants failures")

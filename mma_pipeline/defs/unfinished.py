@@ -72,7 +72,9 @@ def unfinished_versions_sensor(
     wait = patience(os.environ)
     looked = last_looks(context.instance)
     requests = []
-    for found in recent_versions(archive.open(), now - LOOK_BACK, now - wait):
+    for found in recent_versions(archive.open(), now - LOOK_BACK, now):
+        if found.received >= now - wait and not found.retried:
+            continue
         missing = lacking(found)
         if not missing or not was_requested(found, looked):
             continue
@@ -118,8 +120,10 @@ def was_requested(found: RecentVersion, looked: Mapping[str, Look]) -> bool:
     """Whether the sensor of the version's stream has asked for what it ever will.
 
     A tick that died repeats its messages or submits the rest of its runs, however late: only a tick that began after
-    the message came, and ended well, leaves nothing behind.
+    the message came, and ended well, leaves nothing behind. What came out of quarantine by a person's word is no sensor's.
     """
+    if found.retried:
+        return True
     look = looked.get(found.stream)
     if look is None or not look.running:
         return True
@@ -135,14 +139,15 @@ def given_up(instance: dg.DagsterInstance, partition_key: str, now: datetime) ->
     records = instance.get_run_records(
         dg.RunsFilter(job_name=alert_products.name, tags={"dagster/partition": partition_key})
     )
-    if any(not record.dagster_run.is_finished or _will_be_retried(record, now) for record in records):
+    if any(not record.dagster_run.is_finished or will_be_retried(record, now) for record in records):
         return False
     failed = [r.dagster_run for r in records if r.dagster_run.status is dg.DagsterRunStatus.FAILURE]
     hopeless = [run for run in failed if PERMANENT.items() <= run.tags.items()]
     return len(hopeless) >= HOPELESS_RUNS or len(records) >= MOST_RUNS
 
 
-def _will_be_retried(record: dg.RunRecord, now: datetime) -> bool:
+def will_be_retried(record: dg.RunRecord, now: datetime) -> bool:
+    """Whether Dagster has said that it will start a failed run again, and has not done so yet."""
     tags = record.dagster_run.tags
     announced = tags.get("dagster/will_retry") == "true" and "dagster/auto_retry_run_id" not in tags
     return announced and record.end_time is not None and now.timestamp() - record.end_time < RETRY_S
@@ -158,7 +163,7 @@ def request_for(
         return None
     if any(record.end_time is not None and record.end_time > idle_since.timestamp() for record in records):
         return None
-    if any(_will_be_retried(record, datetime.now(UTC)) for record in records):
+    if any(will_be_retried(record, datetime.now(UTC)) for record in records):
         return None
     real = found.record.version.role is Role.OBSERVATION
     return dg.RunRequest(

@@ -1,4 +1,4 @@
-"""What only a process with access to the streams can see: lag, GCN's heartbeat, whether the credentials work.
+"""What only a process with access can see: lag, GCN's heartbeat, whether the credentials work, whether the store answers.
 
 The health sensor looks once a minute and keeps what it saw in its cursor, where `mma doctor`, `mma metrics` and the UI
 read it: they need no credentials. A credential's age counts from when it was first used here.
@@ -21,6 +21,7 @@ from mma_pipeline.adapters.hop_stream import hop_stream
 from mma_pipeline.adapters.kafka_cursor import decode_offsets
 from mma_pipeline.adapters.kafka_stream import StreamConfig
 from mma_pipeline.adapters.kafka_watch import BrokerWatch, fingerprint
+from mma_pipeline.adapters.store.looking import StoreLook
 
 from .streams import STREAMS, Broker, Stream
 
@@ -28,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 SENSOR = "pipeline_health_sensor"
 HEARTBEAT = "gcn.heartbeat"
+#: Seconds that the store may take to answer: a tick has 60 for everything.
+STORE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,24 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Lasting:
+    """A problem that lasts, as the health sensor remembers it from look to look."""
+
+    kind: str
+    text: str
+    """As it was first seen."""
+    event: str | None
+    since: float
+    """When it began, Unix seconds."""
+    seen: float
+    """When it was last seen, Unix seconds."""
+    told: bool
+    """Whether people were told of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Watched:
-    """All brokers at one moment."""
+    """Brokers, store and problems at one moment."""
 
     at: float
     streams: Mapping[str, Seen] = field(default_factory=dict)
@@ -56,6 +75,12 @@ class Watched:
     """Digest of the kinds of trouble when health was last reported."""
     reported: float = 0.0
     """When that was, Unix seconds."""
+    store: str | None = None
+    """Why the store cannot be used; None where it answers."""
+    store_since: float | None = None
+    """Since when it cannot, Unix seconds."""
+    lasting: Mapping[str, Lasting] = field(default_factory=dict)
+    """Problems by key."""
 
     def to_json(self) -> str:
         """Text for a cursor."""
@@ -68,8 +93,9 @@ def from_json(text: str | None) -> Watched | None:
         return None
     try:
         found = json.loads(text)
-        streams = {str(name): Seen(**seen) for name, seen in found["streams"].items()}
-        return Watched(float(found["at"]), streams, found["heartbeat"], str(found["trouble"]), float(found["reported"]))
+        streams = {str(name): Seen(**seen) for name, seen in found.pop("streams").items()}
+        lasting = {str(key): Lasting(**kept) for key, kept in found.pop("lasting", {}).items()}
+        return Watched(**found, streams=streams, lasting=lasting)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
@@ -84,8 +110,9 @@ def last_watched(instance: dg.DagsterInstance) -> Watched | None:
 
 
 def watch(instance: dg.DagsterInstance, env: Mapping[str, str], before: Watched | None, now: datetime) -> Watched:
-    """Look at every stream that the environment configures; trouble leaves out what could not be seen."""
+    """Look at the store and at every stream that the environment configures; trouble leaves out what could not be seen."""
     stamp = now.timestamp()
+    store = _asked_store(env)
     known = {} if before is None else before.streams
     streams = {}
     for stream in STREAMS:
@@ -93,7 +120,30 @@ def watch(instance: dg.DagsterInstance, env: Mapping[str, str], before: Watched 
         if config is not None:
             cursor = next(iter(_cursors(instance, stream.sensor_name)), None)
             streams[stream.name] = _seen(config, cursor, known.get(stream.name, Seen()), stamp)
-    return Watched(stamp, streams, _heartbeat(env, before))
+    heartbeat = _heartbeat(env, before)
+    trouble = store if isinstance(store, str) else store.answer(STORE_S)
+    since = stamp if before is None or before.store_since is None else before.store_since
+    lasting = {} if before is None else before.lasting
+    return Watched(
+        stamp,
+        streams,
+        heartbeat,
+        store=trouble,
+        store_since=None if trouble is None else since,
+        lasting=lasting,
+    )
+
+
+def _asked_store(env: Mapping[str, str]) -> StoreLook | str:
+    """The store, asked while the brokers are looked at; or why its address cannot be used."""
+    try:
+        url = settings.store_url(env)
+    except ConfigurationError as error:
+        return str(error)
+    with _lock:
+        look = _stores.setdefault(url, StoreLook(url))
+    look.ask()
+    return look
 
 
 def _config(env: Mapping[str, str], stream: Stream) -> StreamConfig | None:
@@ -142,6 +192,7 @@ def _cursors(instance: dg.DagsterInstance, sensor: str) -> list[str | None]:
     return [getattr(state.instigator_data, "cursor", None) for state in states]
 
 
+_stores: dict[str, StoreLook] = {}
 _watches: dict[str, BrokerWatch] = {}
 _lock = threading.Lock()
 

@@ -13,9 +13,10 @@ import pytest
 from mma_pipeline.adapters.archive import Archive, VersionRecord, outbox, reading
 from mma_pipeline.adapters.publishing.model import Publication, State
 from mma_pipeline.definitions import defs
+from mma_pipeline.defs.failed_runs import failed_runs_sensor
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.publication import failed_runs_sensor, publication_sensor
+from mma_pipeline.defs.publication import publication_sensor
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from tests.adapters.publishing.helpers import ALERTS, needs_alerts, take_in
 from tests.services.gwtm_schemas import ADMIN
@@ -241,7 +242,7 @@ def test_people_hear_of_a_failed_run(house: House, monkeypatch: pytest.MonkeyPat
         dagster_run=result.dagster_run,
     ).for_run_failure()
     for _ in range(2):
-        failed_runs_sensor(context, archive=ArchiveResource(), store=StoreResource())
+        failed_runs_sensor(context, archive=ArchiveResource())
     (item,) = house.outbox()
     assert (item.destination, item.kind, item.event_id) == ("webhook", "failure", "S230518h")
     assert item.payload["failure"]["destination"] == "alert_products"

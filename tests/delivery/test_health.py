@@ -14,6 +14,7 @@ from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.cli import app
 from mma_pipeline.cli.health import fill
 from mma_pipeline.defs.health import Health, StreamHealth, health, pipeline_health_sensor
+from mma_pipeline.defs.problems import Kind
 from mma_pipeline.defs.resources import ArchiveResource
 from tests.delivery.test_archive_moves import alerts, receive
 
@@ -29,7 +30,7 @@ def well(**changes: object) -> Health:
         "unfinished": 0,
         "queued": 0,
         "running": 0,
-        "failed_day": 2,
+        "failed_day": {"alert_products": 2},
         "publications_failed": 0,
     }
     return Health(**{**figures, **changes})  # type: ignore[arg-type]
@@ -45,15 +46,14 @@ def well(**changes: object) -> Health:
         ({"streams": (StreamHealth("a", 5.0, 5.0, 1, 0, credential_age_s=60.0),)}, "credential of a has never worked"),
         ({"streams": (StreamHealth("a", 5.0, 5.0, 1, 0, 0, 9e6, 86_400.0 * 21),)}, "last worked 21.0 days ago"),
         ({"heartbeat_age_s": 400.0}, "heartbeat is 400 s old"),
-        ({"unfinished": 3}, "3 versions lack products"),
         ({"publications_failed": 1}, "1 publications failed"),
     ],
 )
 def test_each_trouble_is_one_sentence(change: dict[str, object], said: str) -> None:
-    """A dead daemon, an unread stream, unfinished versions and failed publications are named, alone."""
+    """A dead daemon, an unread stream, a full queue and failed publications are named, alone."""
     assert not well().problems, "a quiet stream, old quarantine and retried runs are no trouble"
     (problem,) = well(**change).problems
-    assert said in problem
+    assert said in problem.text
 
 
 def test_figures_come_from_the_archive(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_figures_come_from_the_archive(tmp_path: Path) -> None:
     assert (stream.messages, stream.quarantined) == (3, 1)
     assert stream.message_age_s == pytest.approx(1800, abs=1)
     assert found.unfinished == len(archive.versions())
-    assert [problem for problem in found.problems if "lack products" in problem]
+    assert [problem for problem in found.problems if problem.kind is Kind.VERSIONS_UNFINISHED]
 
 
 def test_metrics_say_what_is_known_and_no_more() -> None:

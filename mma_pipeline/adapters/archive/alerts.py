@@ -22,6 +22,9 @@ from . import schema
 from .database import open_engine, reading, writing
 from .migrate import migrate, require_current
 
+#: How a message in quarantine is marked whose stream brought it again, to code that can read it.
+RECEIVED_AGAIN = "received again"
+
 
 @dataclass(frozen=True, slots=True)
 class VersionRecord:
@@ -99,13 +102,22 @@ class Archive:
             if event_id is not None:
                 _lock_event(connection, event_id)
             message_id = _insert_message(connection, message, event_id=event_id, reason=None)
-            records = tuple(_insert_version(connection, v, facts, message_id) for v, facts in versions)
+            records = insert_versions(connection, versions, message_id)
         return Recorded(message_id, records, tuple(r for r in records if r.message_id == message_id))
 
-    def quarantine(self, message: StreamMessage, reason: str) -> int:
-        """Archive a message that cannot be used, with the reason; returns its id."""
+    def quarantine(
+        self, message: StreamMessage, reason: str, *, event_id: str | None = None, rehearsal: bool = False
+    ) -> int:
+        """Archive a message that cannot be used, with the reason; returns its id.
+
+        Args:
+            message: as received.
+            reason: for people.
+            event_id: superevent that it speaks of, where that can be told.
+            rehearsal: whether it is recognisably a mock or a test.
+        """
         with writing(self.engine) as connection:
-            return _insert_message(connection, message, event_id=None, reason=reason)
+            return _insert_message(connection, message, event_id=event_id, reason=reason, rehearsal=rehearsal)
 
     def version(self, partition_key: str) -> VersionRecord:
         """The version of a partition; raises NotFoundError where it was never archived."""
@@ -162,7 +174,7 @@ class Archive:
         return [(row.id, self.message(row.id), row.quarantine_reason) for row in rows]
 
     def counts(self) -> dict[str, int]:
-        """How many messages, quarantined messages, versions and products there are."""
+        """How many messages, unsolved messages in quarantine, versions and products there are."""
         with reading(self.engine) as connection:
             count = {
                 name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
@@ -173,7 +185,9 @@ class Archive:
                 )
             }
             count["quarantined"] = connection.execute(
-                sa.select(sa.func.count()).where(schema.message.c.quarantine_reason.is_not(None))
+                sa.select(sa.func.count()).where(
+                    schema.message.c.quarantine_reason.is_not(None), schema.message.c.solved.is_(None)
+                )
             ).scalar_one()
         return count
 
@@ -220,7 +234,12 @@ def _lock_event(connection: sa.Connection, event_id: str) -> None:
 
 
 def _insert_message(
-    connection: sa.Connection, message: StreamMessage, *, event_id: str | None, reason: str | None
+    connection: sa.Connection,
+    message: StreamMessage,
+    *,
+    event_id: str | None,
+    reason: str | None,
+    rehearsal: bool | None = None,
 ) -> int:
     table = schema.message
     same = sa.and_(
@@ -232,6 +251,8 @@ def _insert_message(
     )
     known = connection.execute(sa.select(table.c.id).where(same)).scalar()
     if known is not None:
+        if reason is None:
+            mark_solved(connection, known, RECEIVED_AGAIN, message.received, event_id=event_id)
         return int(known)
     insert = _insert_for(connection)
     connection.execute(insert(schema.body).values(sha256=message.sha256, data=message.body).on_conflict_do_nothing())
@@ -247,9 +268,31 @@ def _insert_message(
         "received": message.received,
         "event_id": event_id,
         "quarantine_reason": reason,
+        "rehearsal": rehearsal,
     }
     connection.execute(insert(table).values(row).on_conflict_do_nothing())
     return int(connection.execute(sa.select(table.c.id).where(same)).scalar_one())
+
+
+def mark_solved(
+    connection: sa.Connection, message_id: int, solution: str, now: datetime, *, event_id: str | None = None
+) -> None:
+    """Mark a message in quarantine as solved, in the caller's transaction; any other stays as it is."""
+    table = schema.message
+    unsolved = sa.and_(table.c.id == message_id, table.c.quarantine_reason.is_not(None), table.c.solved.is_(None))
+    values: dict[str, Any] = {"solved": now, "solution": solution}
+    if event_id is not None:
+        values["event_id"] = event_id
+    connection.execute(sa.update(table).where(unsolved).values(values))
+
+
+def insert_versions(
+    connection: sa.Connection, versions: Sequence[tuple[EventVersion, Mapping[str, Any]]], message_id: int
+) -> tuple[VersionRecord, ...]:
+    """Record the versions that a message brings, in the caller's transaction."""
+    if versions:
+        _lock_event(connection, versions[0][0].event_id)
+    return tuple(_insert_version(connection, version, facts, message_id) for version, facts in versions)
 
 
 def _insert_version(

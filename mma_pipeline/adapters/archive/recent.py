@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from . import schema
 from .alerts import Archive, VersionRecord
 from .database import reading
+from .quarantine import RETRIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,20 +19,23 @@ class RecentVersion:
 
     record: VersionRecord
     received: datetime
-    """When its message was received, UTC."""
+    """When its message was received or, out of quarantine, read again with success, UTC."""
     stream: str
     """By which stream."""
     files: frozenset[str]
     """Names of the files written."""
+    retried: bool = False
+    """Whether its message came out of quarantine by a person's word: no stream's sensor asks for its run."""
 
 
 def recent_versions(archive: Archive, since: datetime, before: datetime) -> list[RecentVersion]:
-    """Versions whose message was received from `since` until `before`, oldest first."""
+    """Versions that could first be used from `since` until `before`, in the order in which messages were received."""
     version, message, product = schema.version, schema.message, schema.product
-    within = sa.and_(message.c.received >= since, message.c.received < before)
+    usable = schema.usable_since
+    within = sa.and_(usable >= since, usable < before)
     with reading(archive.engine) as connection:
         rows = connection.execute(
-            sa.select(version.c.partition_key, message.c.received, message.c.stream)
+            sa.select(version.c.partition_key, usable.label("usable"), message.c.stream, message.c.solution)
             .select_from(version.join(message))
             .where(within)
             .order_by(message.c.id)
@@ -44,9 +48,10 @@ def recent_versions(archive: Archive, since: datetime, before: datetime) -> list
     return [
         RecentVersion(
             archive.version(row.partition_key),
-            row.received,
+            row.usable,
             row.stream,
             frozenset(files.get(row.partition_key, ())),
+            row.solution == RETRIED,
         )
         for row in rows
     ]

@@ -66,8 +66,21 @@ message = sa.Table(
     sa.Column("received", UTCDateTime, nullable=False, index=True),
     sa.Column("event_id", sa.String(32), index=True),
     sa.Column("quarantine_reason", sa.Text),
+    # Of a message in quarantine: whether it is recognisably a mock or test, when it was solved, and how.
+    sa.Column("rehearsal", sa.Boolean),
+    sa.Column("solved", UTCDateTime),
+    sa.Column("solution", sa.Text),
     sa.UniqueConstraint("stream", "topic", "partition", "offset", "sha256"),
+    sa.Index(
+        "ix_message_quarantined",
+        "id",
+        sqlite_where=sa.text("quarantine_reason IS NOT NULL"),
+        postgresql_where=sa.text("quarantine_reason IS NOT NULL"),
+    ),
 )
+
+#: When a message's versions could first be used: when it came, or when it was read again with success.
+usable_since = sa.func.coalesce(message.c.solved, message.c.received, type_=UTCDateTime())
 
 #: One row per event and version; `message_id` is the message that first brought it.
 version = sa.Table(

@@ -144,6 +144,13 @@ class Publications:
         with reading(self.archive.engine) as connection:
             return [item for item in outbox.due(connection) if item.destination in names]
 
+    @property
+    def told_of_failures(self) -> tuple[str, ...]:
+        """The webhooks that want to hear of failures, by name; none with DRY_RUN."""
+        if self.dry_run:
+            return ()
+        return tuple(c.name for c in self.configs if c.kind == config.WEBHOOK and c.wants_failures)
+
     def tell_failure(
         self, key: str, what: str, event_id: str, text: str, partition_key: str | None, *, kind: str = "run"
     ) -> int:
@@ -155,10 +162,10 @@ class Publications:
             event_id: event that it is about.
             text: the reason; secrets of the environment are taken out.
             partition_key: version that it is about, if any.
-            kind: `run`, or `notice` where the text says it all.
+            kind: `run` for a run that failed, `problem` for what the watch over the pipeline found.
         """
         failure = {"destination": what, "event_id": event_id, "kind": kind, "error": redact(text)[:500]}
-        told = [c.name for c in self.configs if c.kind == config.WEBHOOK and c.wants_failures]
+        told = self.told_of_failures
         with writing(self.archive.engine) as connection:
             drafts = [
                 Draft(name, FAILURE, f"failure-{key}", event_id, {"failure": failure}, partition_key) for name in told
@@ -212,21 +219,21 @@ class Publications:
         self, connection: sa.Connection, names: Collection[str]
     ) -> tuple[list[tuple[str, datetime]], dict[str, dict[str, bool]], dict[str, datetime]]:
         """Versions that may have to be decided upon with their receipt; decisions on them (bare or not); releases."""
-        now, version, message = datetime.now(UTC), schema.version, schema.message
+        now, version, usable = datetime.now(UTC), schema.version, schema.usable_since
         decision, item = outbox.decision, outbox.publication
         released = {b.partition_key: b.released for b in blocks.blocks(connection) if b.released is not None}
         ours = decision.c.destination.in_(names)
         known = sa.select(decision.c.partition_key).where(ours)
         kept = sa.select(item.c.partition_key).where(item.c.provisional, item.c.state == State.PENDING)
         chosen = sa.or_(
-            message.c.received > now - timedelta(hours=OFFERED_H),
-            sa.and_(message.c.received > now - timedelta(hours=LATE_H), version.c.partition_key.not_in(known)),
+            usable > now - timedelta(hours=OFFERED_H),
+            sa.and_(usable > now - timedelta(hours=LATE_H), version.c.partition_key.not_in(known)),
             version.c.partition_key.in_(released),
             version.c.partition_key.in_(sa.select(decision.c.partition_key).where(decision.c.bare, ours)),
             version.c.partition_key.in_(kept),
         )
-        query = sa.select(version.c.partition_key, message.c.received).select_from(version.join(message)).where(chosen)
-        rows = connection.execute(query.order_by(message.c.received, version.c.partition_key)).all()
+        query = sa.select(version.c.partition_key, usable.label("received")).select_from(version.join(schema.message))
+        rows = connection.execute(query.where(chosen).order_by(usable, version.c.partition_key)).all()
         decided: dict[str, dict[str, bool]] = {}
         keys = [row.partition_key for row in rows]
         for start in range(0, len(keys), _AT_ONCE):

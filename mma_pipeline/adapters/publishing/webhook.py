@@ -24,7 +24,7 @@ VERSION, FAILURE = "version", "failure"
 _FIGURES = """\
 {%- set a = alert -%}
 {%- if failure and failure.kind == "run" %}{{ failure.destination }} failed for {{ failure.event_id }}: {{ failure.error }}
-{%- elif failure and failure.kind == "notice" %}{{ failure.event_id }}: {{ failure.error }}
+{%- elif failure and failure.kind == "problem" %}{{ "OVER" if failure.destination == "over" else "PROBLEM" }}: {{ failure.error }}
 {%- elif failure %}Publication to {{ failure.destination }} failed for {{ failure.event_id }}: {{ failure.error }}
 {%- elif a.version.label == "Retraction" %}RETRACTED: {{ a.event_id }}
 {%- else %}{{ a.event_id }} {{ a.version.label }}{% if a.role == "test" %} (mock){% endif -%}

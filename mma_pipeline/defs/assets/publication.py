@@ -6,17 +6,17 @@ receiver's answer. What could not be sent yet waits in the outbox; `publish_outb
 """
 
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
-import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
-from mma_pipeline.adapters.archive import VersionRecord, blocks, writing
+from mma_pipeline.adapters.archive import blocks, writing
 from mma_pipeline.adapters.publishing.compose import is_bare
 from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, WEBHOOK
-from mma_pipeline.adapters.publishing.service import Publications, Standing
+from mma_pipeline.adapters.publishing.service import Standing
+from mma_pipeline.defs.jobs import TOLD
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import OWNERS, PERMANENT
 from mma_pipeline.defs.products import PRODUCTS, expected_files
@@ -31,7 +31,6 @@ from mma_pipeline.defs.publication import (
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.defs.source import Source
 from mma_pipeline.defs.standing import FILES, THERE, Finding, failed_checks, missing_files, standing
-from mma_pipeline.notices.model import Role
 
 _ABOUT = {
     GWTM: "The Treasure Map site: alert rows, galaxy lists, neutrino notices; numbered as our files are.",
@@ -72,7 +71,7 @@ _ABOUT = {
 def publishable(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """Look at a version's products before anything of it is published; what blocks it is noted, and people are told."""
+    """Look at a version's products before anything of it is published; what blocks it is noted, for people to be told."""
     published = services(archive, store)
     source = Source(archive.open(), store.open(), context.partition_key)
     record = source.record
@@ -90,10 +89,8 @@ def publishable(
             blocks.clear_block(connection, record.partition_key)
     released = release_metadata(published.block(record.partition_key))
     if (blocking or lacking) and not released:
-        # Looking again at once would find the same.
-        context.instance.add_run_tags(context.run_id, PERMANENT)
-    if blocking and not released:
-        _tell_blocked(published, record, blocking)
+        # Looking again at once would find the same, and the watch tells people what is found.
+        context.instance.add_run_tags(context.run_id, {**PERMANENT, **TOLD})
     severity = dg.AssetCheckSeverity.WARN if released else dg.AssetCheckSeverity.ERROR
 
     def result(name: str, failed: Sequence[object], shown: str) -> dg.AssetCheckResult:
@@ -122,20 +119,6 @@ def _lacking(instance: dg.DagsterInstance, source: Source) -> list[str]:
     if standing(source.record, source.archive, instance, datetime.now(UTC)) is not Standing.WAITING:
         return []
     return sorted(expected_files(source.record) - there.keys())
-
-
-def _tell_blocked(published: Publications, record: VersionRecord, blocking: Sequence[Finding]) -> None:
-    """One message to people for each set of checks that holds a real version back."""
-    if record.version.role is not Role.OBSERVATION or published.dry_run:
-        return
-    key = record.partition_key
-    digest = hashlib.sha256(" ".join(sorted(finding.check for finding in blocking)).encode()).hexdigest()[:8]
-    text = (
-        f"{key} is NOT published, because it fails {'; '.join(map(str, blocking))}. To publish it all the same: "
-        f"mma publication release {key} --reason WHY"
-    )
-    event_id = record.version.event_id
-    published.tell_failure(f"blocked-{digest}-{key}", "publication", event_id, text, key, kind="notice")
 
 
 def _publication(kind: str) -> dg.AssetsDefinition:

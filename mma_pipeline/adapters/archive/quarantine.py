@@ -1,0 +1,138 @@
+"""Messages that could not be used: which there are, what became of them.
+
+A message in quarantine stays there until it is solved: read again with success, or dismissed by a person with a reason.
+A solved one keeps its reason and is listed only when asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from mma_pipeline.notices.key import EventVersion
+
+from . import schema
+from .alerts import Archive, Recorded, insert_versions, mark_solved
+from .database import reading, writing
+
+#: How a message that was read again with success is marked.
+RETRIED = "retried"
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedMessage:
+    """A message that was put aside, without its body."""
+
+    id: int
+    stream: str
+    coordinates: str
+    """`topic/partition/offset`."""
+    received: datetime
+    reason: str
+    event_id: str | None
+    """Superevent that it speaks of; None where that cannot be told."""
+    rehearsal: bool
+    """Whether it is recognisably a mock or a test."""
+    size: int
+    """Bytes."""
+    sha256: str
+    solved: datetime | None
+    """When it was read again or dismissed; None while a person should look."""
+    solution: str | None
+    """`retried`, `received again`, or `dismissed: ` and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which messages in quarantine are meant; by default all that are unsolved."""
+
+    ids: Sequence[int] | None = None
+    event_id: str | None = None
+    since: datetime | None = None
+    """Received from."""
+    before: datetime | None = None
+    """Received before."""
+    solved: bool = False
+    """Also those that are solved."""
+    rehearsals: bool = True
+    """Also those that are recognisably mock or test."""
+
+
+def quarantined(archive: Archive, choice: Choice = Choice(), *, limit: int | None = None) -> list[QuarantinedMessage]:
+    """Messages in quarantine, newest first."""
+    c = schema.message.c
+    query = (
+        sa.select(schema.message, sa.func.length(schema.body.c.data).label("size"))
+        .join(schema.body)
+        .where(*_conditions(choice))
+        .order_by(c.id.desc())
+        .limit(limit)
+    )
+    with reading(archive.engine) as connection:
+        return [_quarantined(row) for row in connection.execute(query)]
+
+
+def accept(
+    archive: Archive, message_id: int, versions: Sequence[tuple[EventVersion, Mapping[str, Any]]], now: datetime
+) -> Recorded:
+    """Record the versions that a message in quarantine turned out to bring, and mark it as solved, in one transaction.
+
+    The versions count as received now: what watches over the archive then asks for their runs and publications.
+    """
+    event_id = versions[0][0].event_id if versions else None
+    with writing(archive.engine) as connection:
+        records = insert_versions(connection, versions, message_id)
+        mark_solved(connection, message_id, RETRIED, now, event_id=event_id)
+    return Recorded(message_id, records, tuple(r for r in records if r.message_id == message_id))
+
+
+def refuse_again(archive: Archive, message_id: int, reason: str) -> None:
+    """Note why a message still cannot be used."""
+    table = schema.message
+    with writing(archive.engine) as connection:
+        connection.execute(sa.update(table).where(table.c.id == message_id).values(quarantine_reason=reason))
+
+
+def dismiss(archive: Archive, ids: Sequence[int], reason: str, now: datetime) -> None:
+    """Mark messages as looked at by a person who says why nothing is to be done; solved ones stay as they are."""
+    with writing(archive.engine) as connection:
+        for message_id in ids:
+            mark_solved(connection, message_id, f"dismissed: {reason}", now)
+
+
+def _conditions(choice: Choice) -> list[sa.ColumnElement[bool]]:
+    c = schema.message.c
+    found: list[sa.ColumnElement[bool]] = [c.quarantine_reason.is_not(None)]
+    if not choice.solved:
+        found.append(c.solved.is_(None))
+    if choice.ids is not None:
+        found.append(c.id.in_(choice.ids))
+    if choice.event_id is not None:
+        found.append(c.event_id == choice.event_id)
+    if choice.since is not None:
+        found.append(c.received >= choice.since)
+    if choice.before is not None:
+        found.append(c.received < choice.before)
+    if not choice.rehearsals:
+        found.append(c.rehearsal.is_not(True))
+    return found
+
+
+def _quarantined(row: sa.Row[Any]) -> QuarantinedMessage:
+    return QuarantinedMessage(
+        id=row.id,
+        stream=row.stream,
+        coordinates=f"{row.topic}/{row.partition}/{row.offset}",
+        received=row.received,
+        reason=row.quarantine_reason,
+        event_id=row.event_id,
+        rehearsal=bool(row.rehearsal),
+        size=row.size,
+        sha256=row.sha256,
+        solved=row.solved,
+        solution=row.solution,
+    )
