@@ -1,7 +1,8 @@
 """A stand-in for the GWTM v1 server: what the recorded contract shows, in memory, with faults on request.
 
 `GwtmStandIn()` as a context manager serves on a free port; `.alerts`, `.lists`, `.notices` are what is stored.
-`.fail(...)` makes the next requests go wrong the way real servers do.
+`.fail(...)` makes the next requests go wrong the way real servers do, and `.locked` holds the paths whose requests wait,
+for a lock of the database, and are carried out when it goes, whether or not anybody still listens.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class GwtmStandIn:
     lists: list[dict[str, Any]] = field(default_factory=list)
     notices: list[dict[str, Any]] = field(default_factory=list)
     requests: Counter[str] = field(default_factory=Counter)
+    locked: frozenset[str] = frozenset()
     _faults: list[_Fault] = field(default_factory=list)
     _entries: int = 0
     _events: int = 0
@@ -115,6 +117,8 @@ class GwtmStandIn:
                 if early := await self._before(fault, request):
                     return early
             request.state.body = await request.body()
+            while name in self.locked:
+                await asyncio.sleep(0.02)
             try:
                 response = JSONResponse(handler(request))
             except Refusal as refusal:

@@ -11,10 +11,10 @@ noted before it leaves, and while the server may still be at work the site is on
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from mma_pipeline.adapters.errors import AdapterError, CredentialsError, PermanentError
 from mma_pipeline.notices.derived import DerivedAlert
@@ -24,6 +24,7 @@ from .gwtm_client import GwtmClient
 from .gwtm_fields import AlertRow, alert_row, galaxies_body
 from .model import Answer, Draft, Note, Publication
 
+Stored = TypeVar("Stored")
 ALERT, GALAXIES, ICECUBE = "alert", "galaxies", "icecube"
 #: In a publication's progress: when its row was posted without a usable answer.
 _POSTED = "posted"
@@ -68,9 +69,10 @@ class GwtmDestination:
         if item.kind == ALERT:
             return self._send_alert(item, note)
         if item.kind == GALAXIES:
-            return self._send_galaxies(item)
+            return self._send_galaxies(item, note)
         if item.kind == ICECUBE:
-            answer = self.client.post_icecube(item.payload["body"])
+            # The site itself ignores a notice that it has; while it is at work, two would both be new to it.
+            answer = self._post_once(item, note, lambda: self.client.post_icecube(item.payload["body"]))
             stored = answer["icecube_notice"]
             known = "id" not in stored
             events = len(answer.get("icecube_notice_events") or ())
@@ -108,39 +110,38 @@ class GwtmDestination:
             raise WaitingError(
                 f"GWTM has {len(same_kind)} rows of {what}, this is number {number}: the ones before it go first"
             )
-        self._not_twice(item)
         moment = _moment_before_retraction(rows, fields)
-        stored = self._post_alert(fields | ({} if moment is None else {"datecreated": moment}), item, note)
+        body = fields | ({} if moment is None else {"datecreated": moment})
+        stored = self._post_once(item, note, lambda: self.client.post_alert(body))
         details = _details(stored, row, number) | ({"bare": True} if item.payload.get("bare") else {})
         return Answer(f"gw_alert {stored['id']}", details)
 
-    def _not_twice(self, item: Publication) -> None:
-        """Raises WaitingError while the server may still be at work on an earlier post of the same row."""
+    def _post_once(self, item: Publication, note: Note, post: Callable[[], Stored]) -> Stored:
+        """Post what the site was just seen not to have; the post is noted before it leaves.
+
+        Raises WaitingError while the server may still be at work on an earlier one. What surely did not get through, or
+        what the server itself has answered, is struck out again.
+        """
         posted = item.progress.get(_POSTED)
-        if posted is None:
-            return
-        age = (datetime.now(UTC) - _time(posted)).total_seconds()
-        if age < self.repeat_s:
+        age = 0.0 if posted is None else (datetime.now(UTC) - _time(posted)).total_seconds()
+        if posted is not None and age < self.repeat_s:
             raise WaitingError(
                 f"posted {age:.0f} s ago without an answer, and not on the site yet: it may still come, so it is looked "
                 f"at again, and posted again after {self.repeat_s:.0f} s"
             )
-
-    def _post_alert(self, fields: Mapping[str, Any], item: Publication, note: Note) -> dict[str, Any]:
-        """Post a row, noted before it leaves; what surely did not get through is struck out again."""
         note({_POSTED: datetime.now(UTC).isoformat()})
         try:
-            return self.client.post_alert(fields)
+            return post()
         except AdapterError as error:
             if not isinstance(error, UncertainError) or error.settled:
                 note({name: value for name, value in item.progress.items() if name != _POSTED})
             raise
 
-    def _send_galaxies(self, item: Publication) -> Answer:
+    def _send_galaxies(self, item: Publication, note: Note) -> Answer:
         body = self._galaxies(item.payload)
         lists = self.client.galaxies(body["graceid"], self.groupname)
         ours = next((listid for listid, entries in lists.items() if _same_list(entries, body["galaxies"])), None)
-        posted = self.client.post_galaxies(body) if ours is None else ours
+        posted = self._post_once(item, note, lambda: self.client.post_galaxies(body)) if ours is None else ours
         # The previous list goes only after the new one is there, so that observers always see one.
         removed, kept = [], []
         for listid in lists:
