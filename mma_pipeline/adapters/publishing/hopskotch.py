@@ -76,7 +76,7 @@ class HopskotchDestination:
         """Offsets at which each partition ends now."""
         return {"ends": self.ends()} if self.verify else {}
 
-    def send(self, item: Publication, note: Note) -> Answer:  # noqa: ARG002 - where the topic ended says it all
+    def send(self, item: Publication, note: Note | None = None) -> Answer:  # noqa: ARG002 - the ends say it all
         """Publish one message; raises UncertainError where it may or may not have been written."""
         alert, headers, test = _message(item.kind, item.payload)
         message = derived.message_id(alert)

@@ -87,7 +87,7 @@ class WebhookDestination:
         """The message; nothing is called."""
         return {"body": self.render(item.payload)}
 
-    def send(self, item: Publication, note: Note) -> Answer:  # noqa: ARG002 - nothing can be looked at
+    def send(self, item: Publication, note: Note | None = None) -> Answer:  # noqa: ARG002 - nothing can be looked at
         """Post one message."""
         body = json.dumps(self.render(item.payload), ensure_ascii=False).encode()
         headers = {"Content-Type": self.content_type, "Idempotency-Key": f"{self.name}-{item.dedupe_key}"}
