@@ -13,9 +13,10 @@ from .health import alive, metrics
 from .kilonova import kilonova
 from .photometry import publish_photometry
 from .publication import explain, publication
+from .quarantine import quarantine
 from .replay import replay
 from .simulate import simulate
-from .status import quarantine, show, status
+from .status import show, status
 from .storage import storage
 from .worker import worker
 
@@ -24,7 +25,7 @@ app.command()(simulate)
 app.command()(replay)
 app.command()(status)
 app.command()(show)
-app.command()(quarantine)
+app.add_typer(quarantine, name="quarantine")
 app.command()(explain)
 app.add_typer(publication, name="publication")
 app.command()(doctor)

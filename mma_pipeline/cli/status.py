@@ -1,4 +1,4 @@
-"""`mma status`, `mma show`, `mma quarantine`: what is archived, what was made, what is missing."""
+"""`mma status`, `mma show`: what is archived, what was made, what is missing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .app import Exit, JsonOption, clear_errors, console, fail, print_json
+from .quarantine import plain
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
@@ -104,16 +105,27 @@ def show(
     event: Annotated[str, typer.Argument(help="Superevent id such as S230518h, or one partition key.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Everything about an event: all versions with all figures and files."""
+    """Everything about an event: all versions with all figures and files, and its messages in quarantine."""
+    from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
+
     with clear_errors():
         archive = _open()
         records = [archive.version(event)] if event.count("-") >= 3 else archive.versions(event)
         found = [describe(archive, record) for record in records]
-    if not found:
+        event_id = found[0]["event"] if found else event
+        aside = [plain(entry) for entry in quarantined(archive, Choice(event_id=event_id))]
+    if not found and not aside:
         raise fail(f"nothing is archived for {event}: see `mma status` for what is", Exit.NOTHING)
     if as_json:
-        head = {name: found[0][name] for name in ("event", "retracted_by", "page")}
-        print_json({**head, "versions": found})
+        head = {"event": event_id, "retracted_by": None, "page": None}
+        head |= {name: found[0][name] for name in head if found}
+        print_json({**head, "versions": found, "quarantine": aside})
+        return
+    for entry in aside:
+        said = f"message {entry['message']} of {entry['received'][:19]} cannot be used: {entry['reason']}"
+        console.print(Text(f"in quarantine: {said}", style="bold red"), soft_wrap=True)
+    if not found:
+        console.print(f"no version of {event_id} is archived")
         return
     if found[0]["retracted_by"] is not None:
         console.print(f"[bold red]{found[0]['event']} is retracted[/bold red] ({found[0]['retracted_by']})")
@@ -146,30 +158,6 @@ def _compared(entry: dict[str, Any]) -> dict[str, Any]:
         "best_p_trials",
     )
     return {name: found.get(name) for name in names}
-
-
-def quarantine(
-    limit: Annotated[int, typer.Option(help="Show at most this many, newest first.", min=1)] = 20,
-    as_json: JsonOption = False,
-) -> None:
-    """Messages that could not be used, and why."""
-    with clear_errors():
-        found = _open().quarantined(limit=limit)
-    if as_json:
-        print_json(
-            [
-                {"message": i, "at": m.coordinates, "received": m.received.isoformat(), "reason": reason}
-                for i, m, reason in found
-            ]
-        )
-        return
-    table = Table(title=f"{len(found)} messages in quarantine")
-    for column in ("message", "topic/partition/offset", "received (UTC)", "reason"):
-        table.add_column(column)
-    for i, message, reason in found:
-        # What a message holds is text, whatever markup it may look like.
-        table.add_row(str(i), Text(message.coordinates), f"{message.received:%Y-%m-%d %H:%M:%S}", Text(reason))
-    console.print(table)
 
 
 def _area(value: float | None) -> str:

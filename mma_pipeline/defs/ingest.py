@@ -30,8 +30,10 @@ MAX_REASON = 400
 MAX_MAP_BYTES = 200_000_000
 
 Facts = Mapping[str, Any]
-#: Bytes to the versions they bring, with facts in JSON values; raises NoticeError or SkyMapError.
-Parser = Callable[[bytes], tuple[tuple[EventVersion, Facts], ...]]
+#: The versions that a message brings, with facts in JSON values.
+Versions = tuple[tuple[EventVersion, Facts], ...]
+#: Bytes to the versions they bring; raises NoticeError or SkyMapError.
+Parser = Callable[[bytes], Versions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +47,22 @@ class Quarantined:
 
 def ingest(archive: Archive, message: StreamMessage, parse: Parser) -> Recorded | Quarantined:
     """Archive one message; idempotent. Only trouble with the archive itself is raised (TransientError)."""
+    found = read(message, parse)
+    return put_aside(archive, message, found) if isinstance(found, str) else archive.record(message, found)
+
+
+def read(message: StreamMessage, parse: Parser) -> Versions | str:
+    """The versions that a message brings, or why it cannot be used; nothing is raised whatever it holds."""
     from mma_pipeline.science.skymap import SkyMapError
 
     try:
-        versions = parse(message.body)
+        return parse(message.body)
     except (NoticeError, SkyMapError) as error:
-        reason = str(error)
+        return presentable(str(error))
     except Exception:  # noqa: BLE001 - one message that nobody foresaw must not stop the stream behind it
         _log.exception("%s: the parser failed in an unforeseen way", message.coordinates)
-        reason = (
-            f"the parser failed in an unforeseen way (see the log, {message.coordinates}): please report this message"
-        )
-    else:
-        return archive.record(message, versions)
-    return put_aside(archive, message, reason)
+        where = f"see the log, {message.coordinates}"
+        return presentable(f"the parser failed in an unforeseen way ({where}): please report this message")
 
 
 def put_aside(archive: Archive, message: StreamMessage, reason: str) -> Quarantined:

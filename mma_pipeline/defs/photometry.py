@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -33,6 +34,9 @@ from .sensors import MAX_MESSAGES, POLL_S, quarantine_event
 
 #: Every night of every candidate of every event.
 candidate_nights = dg.DynamicPartitionsDefinition(name="candidate_night")
+
+#: How long measurements out of quarantine are looked at by each tick: longer than any restart of the sensor.
+READ_AGAIN = timedelta(hours=1)
 
 candidate_products = dg.define_asset_job(
     "candidate_products",
@@ -140,8 +144,6 @@ def decode_cursor(text: str | None) -> tuple[Offsets, int]:
 )
 def photometry_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult | dg.SkipReason:
     """Archive new photometry and ask for a run per candidate night."""
-    from datetime import UTC, datetime
-
     from mma_pipeline.notices.times import mjd_of_datetime
 
     try:
@@ -171,7 +173,10 @@ def photometry_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResou
     quarantined = [entry for entry in outcomes if isinstance(entry, Quarantined)]
     for entry in quarantined:
         context.log.warning(f"{entry.message.coordinates} put in quarantine: {entry.reason}")
-    wanted = wanted_nights(opened, [m for entry in outcomes if not isinstance(entry, Quarantined) for m in entry])
+    brought = [m for entry in outcomes if not isinstance(entry, Quarantined) for m in entry]
+    # What a person had read again is asked for as if it had just come; run keys keep the runs single.
+    brought += PhotometryArchive(opened).read_again(datetime.now(UTC) - READ_AGAIN)
+    wanted = wanted_nights(opened, brought)
     versions = opened.counts()["versions"]
     if versions != known_versions:
         now = mjd_of_datetime(datetime.now(UTC))

@@ -11,7 +11,13 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive
-from mma_pipeline.adapters.archive.retention import expired, files_of, forget, scored_nights
+from mma_pipeline.adapters.archive.retention import (
+    expired,
+    files_of,
+    forget,
+    forget_quarantine,
+    scored_nights,
+)
 from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError
 from mma_pipeline.adapters.paths import night_keys
 from mma_pipeline.adapters.store import Store
@@ -55,6 +61,7 @@ def remove_expired(instance: dg.DagsterInstance, archive: Archive, store: Store,
         for event_id in kept:
             write_event_page(archive, store, event_id)
         versions += len(keys)
+    forget_quarantine(archive.engine, before)
     return versions, files
 
 

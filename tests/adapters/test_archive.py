@@ -220,6 +220,26 @@ def test_migrated_schema_is_the_declared_one(url: str) -> None:
         assert compare_metadata(context, metadata) == []
 
 
+def test_quarantine_from_before_is_filled_in(url: str) -> None:
+    """The migration that brought events to quarantined messages reads them from the bytes that were kept."""
+    from alembic import command
+
+    from mma_pipeline.adapters.archive.migrate import _config
+    from mma_pipeline.adapters.archive.quarantine import quarantined
+
+    archive = Archive(url, create=True)
+    bodies = (b'{"superevent_id": "S240301b", "ev', b'{"superevent_id": "MS240301c"}', b"nothing")
+    for offset, data in enumerate(bodies):
+        archive.quarantine(message(offset, data), "cannot be used")
+    archive.record(message(9), [])
+    with archive.engine.begin() as connection:
+        command.downgrade(_config(connection), "0004")
+    assert current_revision(archive.engine) == "0004"
+    migrate(archive.engine)
+    found = [(entry.event_id, entry.rehearsal, entry.solved) for entry in quarantined(archive)]
+    assert found == [(None, False, None), ("MS240301c", True, None), ("S240301b", False, None)]
+
+
 def test_old_or_missing_schema_is_a_clear_error(url: str) -> None:
     """Without leave to migrate, an empty or older database is refused with the command to run."""
     with pytest.raises(PermanentError, match=r"is at schema none, .*run `mma doctor`, which brings it up to date"):

@@ -274,3 +274,52 @@ def test_simulate_takes_size_and_shape(tmp_path: Path, shape: str) -> None:
     found = float(np.sum(skymap.area[rows])) * (180 / np.pi) ** 2
     assert found == pytest.approx(area, rel=0.03)
     assert skymap.is_3d
+
+
+def test_quarantine_is_read_again_saved_and_dismissed(home: Home, tmp_path: Path) -> None:
+    """Each command does what it says, with the exit codes of all commands, and `mma show` names what is unsolved."""
+    from datetime import UTC, datetime
+
+    from mma_pipeline.adapters.message import StreamMessage
+    from mma_pipeline.defs.ingest import put_aside
+
+    bad, sound = with_top(superevent_id="S240301c", time_created=None), good("S240301b")
+    numbers = []
+    for offset, data in enumerate((bad, sound)):
+        message = StreamMessage("gcn-gwalert", "igwn.gwalert", 0, offset, data, None, (), None, datetime.now(UTC))
+        numbers.append(put_aside(home.archive, message, "[/bold] no parser").message_id)
+    listed = mma_json("quarantine")
+    assert [(entry["message"], entry["event"]) for entry in listed] == [
+        (numbers[1], "S240301b"),
+        (numbers[0], "S240301c"),
+    ]
+    shown = mma("show", "S240301b")
+    assert shown.exit_code == 0
+    assert "[/bold] no parser" in shown.output
+    assert mma_json("show", "S240301b")["quarantine"][0]["message"] == numbers[1]
+
+    saved = tmp_path / "body"
+    assert mma("quarantine", "save", numbers[0], saved).exit_code == 0
+    assert saved.read_bytes() == bad
+    assert mma("quarantine", "save", 999, saved).exit_code == 3
+    assert mma("quarantine", "save", numbers[0], tmp_path / "none" / "body").exit_code == 1
+
+    assert mma("quarantine", "retry").exit_code == 2
+    assert mma("quarantine", "retry", "--all", "--event", "S240301b").exit_code == 2
+    assert mma("quarantine", "retry", 999).exit_code == 3
+    assert mma("quarantine", "retry", "--since", "2999-01-01").exit_code == 3
+    retried = mma("quarantine", "retry", "--all")
+    assert retried.exit_code == 1
+    assert "time_created is missing" in retried.output
+    (record,) = home.archive.versions("S240301b")
+    assert record.partition_key in retried.output
+    assert [entry["message"] for entry in mma_json("quarantine")] == [numbers[0]]
+    assert mma_json("show", "S240301b")["quarantine"] == []
+
+    assert mma("quarantine", "dismiss", numbers[0]).exit_code == 2
+    assert mma("quarantine", "dismiss", "--all", "--reason", "withdrawn by its sender").exit_code == 0
+    assert mma_json("quarantine") == []
+    solutions = {entry["message"]: entry["solution"] for entry in mma_json("quarantine", "--all")}
+    assert solutions == {numbers[0]: "dismissed: withdrawn by its sender", numbers[1]: "retried"}
+    assert "withdrawn by its sender" in mma("quarantine", "--all").output
+    assert mma("quarantine", "retry", "--all").exit_code == 3

@@ -219,34 +219,84 @@ def test_a_wrong_setting_stops_no_other_destination(
     assert {(p.destination, p.state) for p in house.outbox()} == {("site", State.DONE), ("a", State.PENDING)}
 
 
-def test_people_hear_of_a_failed_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that could not make its products is one message in the outbox of the webhook, without secrets."""
-    record = take_in(house.archive, [next(ALERTS.glob("S230518h-PRELIMINARY*.json")).read_bytes()])[0]
-    monkeypatch.setenv("MMA_WEBHOOK_URL", "https://hooks.example/T0000-B0000-XXXXXXXX")
+def failed_run(house: House, job: str, error: str, tags: dict[str, str]) -> dg.RunFailureSensorContext:
+    """A run of a job whose step raised; what Dagster hands to the sensor."""
 
     @dg.op
     def breaks() -> None:
-        raise RuntimeError(f"no space for {ADMIN}")
+        raise RuntimeError(error)
 
-    @dg.job(name="alert_products")
+    @dg.job(name=job)
     def broken() -> None:
         breaks()
 
-    tags = {"dagster/partition": record.partition_key, "mma/event": "S230518h"}
     result = broken.execute_in_process(instance=house.instance, raise_on_error=False, tags=tags)
     (failure,) = [e for e in result.all_events if e.event_type_value == "PIPELINE_FAILURE"]
-    context = dg.build_run_status_sensor_context(
+    return dg.build_run_status_sensor_context(
         sensor_name="failed_runs_sensor",
         dagster_event=failure,
         dagster_instance=house.instance,
         dagster_run=result.dagster_run,
     ).for_run_failure()
+
+
+def test_people_hear_of_a_failed_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that could not make its products is one message in the outbox of the webhook: the cause, without secrets."""
+    record = take_in(house.archive, [next(ALERTS.glob("S230518h-PRELIMINARY*.json")).read_bytes()])[0]
+    monkeypatch.setenv("MMA_WEBHOOK_URL", "https://hooks.example/T0000-B0000-XXXXXXXX")
+    tags = {"dagster/partition": record.partition_key, "mma/event": "S230518h"}
+    context = failed_run(house, "alert_products", f"no space for {ADMIN}", tags)
     for _ in range(2):
         failed_runs_sensor(context, archive=ArchiveResource())
     (item,) = house.outbox()
     assert (item.destination, item.kind, item.event_id) == ("webhook", "failure", "S230518h")
+    assert item.partition_key == record.partition_key
     assert item.payload["failure"]["destination"] == "alert_products"
+    assert item.payload["failure"]["error"].startswith("breaks: ")
+    assert "no space for ***" in item.payload["failure"]["error"]
     assert ADMIN not in str(item)
+
+
+def test_a_storm_of_failures_floods_nobody(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One message per job, event and cause, whichever the job; mock events are one; what is tried again is none."""
+    monkeypatch.setenv("MMA_WEBHOOK_URL", "https://hooks.example/T0000-B0000-XXXXXXXX")
+    monkeypatch.setattr("mma_pipeline.defs.failed_runs.QUIET_S", 10**11)  # a test may run over the full hour
+
+    def fail(job: str, error: str, **tags: str) -> None:
+        named = {f"mma/{name}" if name == "event" else f"dagster/{name}": value for name, value in tags.items()}
+        failed_runs_sensor(failed_run(house, job, error, named), archive=ArchiveResource())
+
+    for number in range(3):
+        fail("alert_products", f"S3 did not answer in {number} s", event="S230518h")
+        fail("alert_products", f"S3 did not answer in {number} s", event=f"MS23051{number}a")
+        fail("candidate_products", "no light curve", partition=f"S230518h-AT{number}-MJD60000")
+        fail("retention", "the database went away")
+        fail("publish_version", "will come again", event="S230518h", will_retry="true")
+    fail("alert_products", "another cause", event="S230518h")
+    told = [(item.payload["failure"]["destination"], item.event_id) for item in house.outbox()]
+    assert sorted(told) == [
+        ("alert_products", "MS230510a"),
+        ("alert_products", "S230518h"),
+        ("alert_products", "S230518h"),
+        ("candidate_products", "S230518h"),
+        ("retention", "no event"),
+    ]
+
+
+def test_every_job_is_watched(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster calls the sensor of failed runs for each job of the code location, those to come too."""
+    monkeypatch.setenv("MMA_WEBHOOK_URL", "https://hooks.example/T0000-B0000-XXXXXXXX")
+
+    def tick(cursor: str | None) -> str | None:
+        resources = {"archive": ArchiveResource()}
+        with dg.build_sensor_context(instance=house.instance, cursor=cursor, resources=resources) as context:
+            return failed_runs_sensor.evaluate_tick(context).cursor
+
+    cursor = tick(None)
+    for job in ("completeness", "a_job_to_come"):
+        failed_run(house, job, "no answer", {})
+    tick(cursor)
+    assert {item.payload["failure"]["destination"] for item in house.outbox()} == {"completeness", "a_job_to_come"}
 
 
 def test_a_retraction_is_published_though_it_has_no_map(house: House) -> None:

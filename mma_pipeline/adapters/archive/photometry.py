@@ -148,6 +148,12 @@ class PhotometryArchive:
         with reading(self.engine) as connection:
             return _select(connection, measurement.c.candidate == name)
 
+    def read_again(self, since: datetime) -> list[ArchivedMeasurement]:
+        """Measurements of messages that came out of quarantine since a moment, by time."""
+        solved = sa.select(schema.message.c.id).where(schema.message.c.solved >= since)
+        with reading(self.engine) as connection:
+            return _select(connection, measurement.c.message_id.in_(solved))
+
     def events_since(self, created: datetime) -> list[str]:
         """Ids of events with a version created since a moment, in order."""
         version = schema.version

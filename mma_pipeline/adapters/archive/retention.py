@@ -82,6 +82,25 @@ def forget(engine: sa.Engine, keys: Sequence[str]) -> None:
             _forget_messages(connection, gone)
 
 
+def forget_quarantine(engine: sa.Engine, before: datetime) -> int:
+    """Remove quarantined mock and test messages received before a time, of events without versions; returns how many.
+
+    What is not recognisably mock or test stays for ever, solved or not.
+    """
+    message, version = schema.message, schema.version
+    useless = sa.and_(
+        message.c.quarantine_reason.is_not(None),
+        message.c.rehearsal.is_(True),
+        message.c.received < before,
+        message.c.id.not_in(sa.select(version.c.message_id)),
+        message.c.id.not_in(sa.select(measurement.c.message_id)),
+    )
+    with writing(engine) as connection:
+        rows = connection.execute(sa.select(message.c.id, message.c.sha256).where(useless)).all()
+        _remove_messages(connection, [row.id for row in rows], {row.sha256 for row in rows})
+    return len(rows)
+
+
 def _forget_photometry(connection: sa.Connection, gone: Sequence[str]) -> None:
     """Remove the scores of events without versions and the simulated photometry that names them.
 
@@ -109,7 +128,7 @@ def _forget_photometry(connection: sa.Connection, gone: Sequence[str]) -> None:
 
 def _forget_messages(connection: sa.Connection, gone: Sequence[str]) -> None:
     """Remove the messages of events without versions, and the contents that no other message has."""
-    message, body = schema.message, schema.body
+    message = schema.message
     brought = sa.select(measurement.c.message_id).join(message).where(message.c.event_id.in_(gone))
     idle = sa.and_(message.c.event_id.in_(gone), message.c.id.not_in(brought))
     query = sa.select(message.c.id, message.c.sha256, message.c.stream).where(idle)
@@ -118,7 +137,12 @@ def _forget_messages(connection: sa.Connection, gone: Sequence[str]) -> None:
         for row in connection.execute(query).all()
         if row.stream != STREAM or not _is_of_real_candidate(connection, row.sha256)
     ]
-    ids, digests = [row.id for row in useless], {row.sha256 for row in useless}
+    _remove_messages(connection, [row.id for row in useless], {row.sha256 for row in useless})
+
+
+def _remove_messages(connection: sa.Connection, ids: Sequence[int], digests: set[str]) -> None:
+    """Remove messages, and the contents that no other message has."""
+    message, body = schema.message, schema.body
     connection.execute(sa.delete(message).where(message.c.id.in_(ids)))
     still = sa.select(message.c.sha256).where(message.c.sha256.in_(digests))
     connection.execute(sa.delete(body).where(body.c.sha256.in_(digests), body.c.sha256.not_in(still)))

@@ -14,12 +14,13 @@ from typing import Any
 
 from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
 from mma_pipeline.defs.order import chronological, retraction_of
 from mma_pipeline.notices.candidate_key import slug_of
 from mma_pipeline.notices.model import AlertType, Role
 
 #: Changes with what the page shows or how: pages of another layout are written anew.
-LAYOUT = "2"
+LAYOUT = "3"
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,13 @@ class EventState:
     event_id: str
     versions: tuple[Mapping[str, Any], ...]
     candidates: tuple[Mapping[str, Any], ...]
+    quarantine: tuple[Mapping[str, Any], ...] = ()
+    """Messages of the event that could not be used and are not solved: reason and SHA-256."""
 
     @property
     def digest(self) -> str:
         """SHA-256 over all of it and the layout: equal for equal pages."""
-        whole = [LAYOUT, self.event_id, self.versions, self.candidates]
+        whole = [LAYOUT, self.event_id, self.versions, self.candidates, self.quarantine]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -57,11 +60,14 @@ def event_state(archive: Archive, event_id: str) -> EventState:
     """Read the state of an event from the archive; empty for an event that is not archived."""
     records = chronological(archive.versions(event_id))
     retracted = retraction_of(records) is not None
+    # The same bytes from two brokers are one message here.
+    aside = {found.sha256: found.reason for found in quarantined(archive, Choice(event_id=event_id))}
     scores = PhotometryArchive(archive).latest_scores(event_id)
     return EventState(
         event_id,
         tuple(_version(record, archive.products(record.partition_key), retracted) for record in reversed(records)),
         tuple(_candidate(score) for score in scores),
+        tuple({"reason": aside[sha256], "sha256": sha256} for sha256 in sorted(aside)),
     )
 
 

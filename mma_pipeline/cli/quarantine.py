@@ -1,0 +1,204 @@
+"""`mma quarantine`: messages that could not be used: which, why, their bytes, reading them again, dismissing them."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from .app import Exit, JsonOption, clear_errors, console, fail, print_json
+from .backfill import parse_range
+
+if TYPE_CHECKING:
+    from mma_pipeline.adapters.archive import Archive
+    from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage
+
+quarantine = typer.Typer(help="Messages that could not be used, and why.")
+
+Ids = Annotated[list[int] | None, typer.Argument(help="Numbers of messages, see `mma quarantine`.")]
+EventOption = Annotated[str | None, typer.Option("--event", help="Only messages of this superevent.")]
+SinceOption = Annotated[str | None, typer.Option(help="Received since a UTC time, such as 2026-11-28T12:00.")]
+BetweenOption = Annotated[str | None, typer.Option(help="Received START..END, UTC, end excluded.")]
+AllOption = Annotated[bool, typer.Option("--all", help="All that are unsolved.")]
+
+
+def _open() -> Archive:
+    from mma_pipeline.adapters import settings
+    from mma_pipeline.adapters.archive import Archive
+
+    return Archive(settings.archive_url(os.environ), create=True)
+
+
+@quarantine.callback(invoke_without_command=True)
+def list_(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(help="Show at most this many, newest first.", min=1)] = 20,
+    event: EventOption = None,
+    solved: Annotated[bool, typer.Option("--all", help="Also those that are solved.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Messages that could not be used, and why; by default those that nobody has solved."""
+    if context.invoked_subcommand is not None:
+        return
+    from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
+
+    with clear_errors():
+        found = quarantined(_open(), Choice(event_id=event, solved=solved), limit=limit)
+    if as_json:
+        print_json([plain(entry) for entry in found])
+        return
+    table = Table(title=f"{len(found)} messages in quarantine")
+    columns = [
+        "message",
+        "event",
+        "topic/partition/offset",
+        "received (UTC)",
+        "reason",
+        *(["solved"] if solved else []),
+    ]
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for entry in found:
+        # What a message holds is text, whatever markup it may look like.
+        cells = [Text(entry.event_id or ("mock" if entry.rehearsal else "unknown")), Text(entry.coordinates)]
+        cells += [Text(f"{entry.received:%Y-%m-%d %H:%M:%S}"), Text(entry.reason)]
+        if solved:
+            cells.append(Text(f"{entry.solved:%Y-%m-%d %H:%M} {entry.solution}" if entry.solved else ""))
+        table.add_row(str(entry.id), *cells)
+    console.print(table)
+
+
+@quarantine.command()
+def save(
+    number: Annotated[int, typer.Argument(help="Number of the message, see `mma quarantine`.")],
+    file: Annotated[Path, typer.Argument(help="Where to write it.", dir_okay=False)],
+) -> None:
+    """Write the body of a message to a file, byte for byte."""
+    from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
+
+    with clear_errors():
+        archive = _open()
+        if not quarantined(archive, Choice(ids=[number], solved=True)):
+            raise fail(f"no message {number} is in quarantine", Exit.NOTHING)
+        body = archive.message(number).body
+    try:
+        file.write_bytes(body)
+    except OSError as error:
+        raise fail(f"{file} cannot be written: {error.strerror}") from error
+    console.print(f"{len(body)} bytes in {file}", highlight=False)
+
+
+@quarantine.command()
+def retry(
+    ids: Ids = None,
+    event: EventOption = None,
+    since: SinceOption = None,
+    between: BetweenOption = None,
+    everything: AllOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read messages again with the code of today; what can be used now is processed as if it had just come.
+
+    The running pipeline starts the runs. Exit code 1 where some still cannot be used.
+    """
+    from mma_pipeline.defs.quarantine import read_again
+
+    with clear_errors():
+        archive = _open()
+        chosen = _chosen(archive, _choice(ids, event, since, between, everything=everything))
+        outcomes = read_again(archive, chosen, datetime.now(UTC))
+    entries = [
+        {
+            "message": outcome.message.id,
+            "event": outcome.message.event_id,
+            "outcome": "read" if outcome.reason is None else "refused",
+            "partitions": list(outcome.partitions),
+            "reason": outcome.reason,
+        }
+        for outcome in outcomes
+    ]
+    if as_json:
+        print_json(entries)
+    else:
+        for outcome in outcomes:
+            said = ", ".join(outcome.partitions) or "read" if outcome.reason is None else f"refused: {outcome.reason}"
+            console.print(f"message {outcome.message.id}: {said}", highlight=False, markup=False, soft_wrap=True)
+    _say_missing(ids, chosen)
+    refused = sum(outcome.reason is not None for outcome in outcomes)
+    if refused:
+        raise fail(f"{refused} of {len(outcomes)} messages still cannot be used")
+
+
+@quarantine.command()
+def dismiss(
+    ids: Ids = None,
+    reason: Annotated[str, typer.Option(help="Why nothing is to be done; kept with the message.")] = "",
+    event: EventOption = None,
+    since: SinceOption = None,
+    between: BetweenOption = None,
+    everything: AllOption = False,
+) -> None:
+    """Mark messages as solved, because a person looked and nothing is to be done."""
+    from mma_pipeline.adapters.archive import quarantine as archived
+    from mma_pipeline.defs.ingest import presentable
+
+    if not reason.strip():
+        raise fail("say why with --reason", Exit.USAGE)
+    with clear_errors():
+        archive = _open()
+        chosen = _chosen(archive, _choice(ids, event, since, between, everything=everything))
+        archived.dismiss(archive, [entry.id for entry in chosen], presentable(reason.strip()), datetime.now(UTC))
+    console.print(f"{len(chosen)} messages dismissed")
+    _say_missing(ids, chosen)
+
+
+def plain(entry: QuarantinedMessage) -> dict[str, Any]:
+    """A message in quarantine as JSON values."""
+    return {
+        "message": entry.id,
+        "event": entry.event_id,
+        "mock": entry.rehearsal,
+        "stream": entry.stream,
+        "at": entry.coordinates,
+        "received": entry.received.isoformat(),
+        "size_bytes": entry.size,
+        "sha256": entry.sha256,
+        "reason": entry.reason,
+        "solved": None if entry.solved is None else entry.solved.isoformat(),
+        "solution": entry.solution,
+    }
+
+
+def _choice(
+    ids: list[int] | None, event: str | None, since: str | None, between: str | None, *, everything: bool
+) -> Choice:
+    from mma_pipeline.adapters.archive.quarantine import Choice
+
+    if sum((bool(ids), event is not None, since is not None, between is not None, everything)) != 1:
+        raise typer.BadParameter("give one of: numbers, --event, --since, --between, --all")
+    start = end = None
+    if since is not None:
+        start, _ = parse_range(f"{since}..9999-12-31")
+    if between is not None:
+        start, end = parse_range(between)
+    return Choice(ids=ids or None, event_id=event, since=start, before=end)
+
+
+def _chosen(archive: Archive, choice: Choice) -> list[QuarantinedMessage]:
+    from mma_pipeline.adapters.archive.quarantine import quarantined
+
+    found = quarantined(archive, choice)
+    if not found:
+        raise fail("no such message waits in quarantine: see `mma quarantine --all`", Exit.NOTHING)
+    return found
+
+
+def _say_missing(ids: list[int] | None, chosen: list[QuarantinedMessage]) -> None:
+    missing = sorted(set(ids or ()) - {entry.id for entry in chosen})
+    if missing:
+        raise fail(f"not in quarantine, or solved already: {', '.join(map(str, missing))}")

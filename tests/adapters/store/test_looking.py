@@ -1,0 +1,42 @@
+"""A look at the store says why it cannot be used, and never takes longer than it may."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from mma_pipeline.adapters.store.looking import StoreLook
+
+
+def asked(look: StoreLook, limit_s: float = 20.0) -> str | None:
+    """One question and its answer."""
+    look.ask()
+    return look.answer(limit_s)
+
+
+def test_a_store_that_works_is_no_trouble(tmp_path: Path) -> None:
+    """A folder answers, also before anything was written to it, and the look leaves nothing there."""
+    look = StoreLook((tmp_path / "products").as_uri())
+    assert asked(look) is None
+    assert asked(look) is None
+    assert not (tmp_path / "products").exists()
+
+
+def test_a_server_that_accepts_and_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look ends with its limit while the question stays open; nothing is asked a second time meanwhile."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wonderland")
+        look = StoreLook("s3://gwtreasuremap")
+        assert asked(look, 0.5) == "s3://gwtreasuremap does not answer within 0 s"
+        first = look._asking
+        assert asked(look, 0.5) == "s3://gwtreasuremap does not answer within 0 s"
+        assert look._asking is first
+
+
+def test_an_address_that_no_store_has() -> None:
+    """A wrong setting is named."""
+    assert "known:" in str(asked(StoreLook("ftp://somewhere")))
