@@ -13,6 +13,7 @@ from mma_pipeline.adapters.archive import blocks, outbox, reading
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.publishing import config
 from mma_pipeline.adapters.publishing.model import Publication, State
+from mma_pipeline.adapters.publishing.webhook import FAILURE
 from mma_pipeline.notices.model import Role, role_of
 
 from .problems import Kind, Problem
@@ -86,7 +87,7 @@ def _unsent(look: Look) -> Iterator[tuple[str, str, datetime, str]]:
             item
             for state in (State.PENDING, State.SENDING)
             for item in outbox.publications(connection, state=state)
-            if item.created < look.now - LATE and _is_real(item.event_id)
+            if item.created < look.now - LATE and item.kind != FAILURE and _is_real(item.event_id)
         ]
     for item in waiting:
         why = "its own decision" if item.provisional else item.error or "its turn"
