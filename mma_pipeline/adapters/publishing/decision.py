@@ -4,6 +4,8 @@ Beyond the rules of a destination:
 - A retraction goes wherever something of the event went, as a withdrawal of each message; the GWTM site, which shows
   an event's whole history, takes it in any case.
 - A version that arrives after its event was retracted is sent nowhere but to GWTM, whose numbering needs it.
+- GWTM keeps a galaxy list until it is removed. So where a list of ours went out, a later version that ranks no galaxy,
+  and a retraction, send an empty one, which stands for the removal.
 - A neutrino notice goes to GWTM by its role, to Hopskotch by the rule applied to the event that it was compared with, and
   to nobody else. The site keeps the first notice of a reference, so a second one is not sent.
 - GWTM numbers rows by counting them. So with a version go all of the same kind with lower numbers, and with the
@@ -27,7 +29,7 @@ from mma_pipeline.notices.key import EXTERNAL_SUFFIX, ICECUBE_LABEL
 from mma_pipeline.notices.model import AlertType
 
 from . import gwtm, hopskotch, webhook
-from .compose import FLAT_MAP, compose, picture_of, version_ref
+from .compose import FLAT_MAP, GALAXIES, compose, picture_of, version_ref
 from .config import GWTM, HOPSKOTCH, DestinationConfig
 from .gwtm_fields import icecube_body
 from .model import Draft, State
@@ -52,8 +54,9 @@ class Decision:
 class Extras:
     """What a version brings beyond its alert."""
 
-    galaxies: Sequence[Mapping[str, Any]] = ()
-    """Ranked host galaxies, best first: name, ra and dec [deg], score, info."""
+    galaxies: Sequence[Mapping[str, Any]] | None = None
+    """Ranked host galaxies, best first: name, ra and dec [deg], score, info. Empty where the version ranks none, None
+    where nothing is known of its ranking."""
 
 
 @dataclass(slots=True)
@@ -62,13 +65,13 @@ class Decider:
 
     Args:
         archive: versions and products.
-        url: address of a storage key, for links.
+        url: public address of a storage key, for links; None where it has none.
         destinations: as configured.
         hold_s: seconds that an undecided earlier version is held back.
     """
 
     archive: Archive
-    url: Callable[[str], str]
+    url: Callable[[str], str | None]
     destinations: Sequence[DestinationConfig]
     hold_s: float = HOLD_S
     _cache: dict[str, tuple[DerivedAlert, Mapping[str, Any]]] = field(default_factory=dict)
@@ -204,22 +207,43 @@ class Decider:
             self._gwtm_alert(config, v, provisional=not outbox.is_decided(connection, config.name, v.partition_key))
             for v in _prerequisites(record, versions)
         ]
-        drafts = [*before, own]
-        if extras.galaxies and not self._has_newer_list(connection, config, record, versions):
-            payload: dict[str, Any] = {"alert": own.payload["alert"], "galaxies": [dict(g) for g in extras.galaxies]}
-            drafts.append(self._draft(config, record, gwtm.GALAXIES, f"galaxies:{record.partition_key}", payload))
-        return drafts
+        return [*before, own, *self._galaxies(connection, config, record, versions, extras, own.payload["alert"])]
 
-    @staticmethod
-    def _has_newer_list(
-        connection: sa.Connection, config: DestinationConfig, record: VersionRecord, versions: Sequence[VersionRecord]
-    ) -> bool:
-        """Whether a later version's galaxies went out: a notice that arrives late must not put the old ones back."""
+    def _galaxies(
+        self,
+        connection: sa.Connection,
+        config: DestinationConfig,
+        record: VersionRecord,
+        versions: Sequence[VersionRecord],
+        extras: Extras,
+        alert: Mapping[str, Any],
+    ) -> list[Draft]:
+        """The list of a version, empty for the removal of an earlier one; none where there is nothing to change."""
+        galaxies = () if _is_retraction(record) else extras.galaxies
+        if galaxies is None:
+            return []
         known = outbox.publications(
             connection, event_id=record.version.event_id, destination=config.name, kinds=(gwtm.GALAXIES,)
         )
-        sent = {p.partition_key for p in known if p.state is not State.FAILED}
-        return any(v.partition_key in sent and _rank(v) > _rank(record) for v in versions)
+        ranks = {v.partition_key: _rank(v) for v in versions}
+        own, others = ranks[record.partition_key], [p for p in known if p.partition_key in ranks]
+        # A notice that arrives late must not put the old list back, nor take a newer one away.
+        if any(ranks[p.partition_key] > own and p.state is not State.FAILED for p in others):
+            return []
+        if galaxies and any(_rank(v) > own and self._has_none(connection, config, v) for v in versions):
+            return []
+        # One that was given up may be on the site all the same: it is removed, too.
+        if not galaxies and not any(ranks[p.partition_key] < own and p.payload["galaxies"] for p in others):
+            return []
+        payload: dict[str, Any] = {"alert": alert, "galaxies": [dict(g) for g in galaxies]}
+        return [self._draft(config, record, gwtm.GALAXIES, f"galaxies:{record.partition_key}", payload)]
+
+    def _has_none(self, connection: sa.Connection, config: DestinationConfig, record: VersionRecord) -> bool:
+        """Whether a version was decided upon that takes the event's list away, or would if there were one."""
+        product = self._cache[record.partition_key][1].get(GALAXIES)
+        ranks_none = product is not None and product.figures.get("galaxies_listed") == 0
+        decided = outbox.is_decided(connection, config.name, record.partition_key)
+        return decided and (ranks_none or _is_retraction(record))
 
     def _gwtm_alert(self, config: DestinationConfig, record: VersionRecord, *, provisional: bool) -> Draft:
         alert, products = self._cache[record.partition_key]

@@ -8,13 +8,14 @@ the site holds exactly the rows before it, and a row that is there already is ne
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from mma_pipeline.adapters.errors import CredentialsError, PermanentError
+from mma_pipeline.adapters.errors import CredentialsError, PermanentError, TransientError
 from mma_pipeline.notices.derived import DerivedAlert
+from mma_pipeline.notices.model import Role, role_of
 
 from .errors import WaitingError
 from .gwtm_client import GwtmClient
@@ -22,6 +23,8 @@ from .gwtm_fields import AlertRow, alert_row, galaxies_body
 from .model import Answer, Draft, Publication
 
 ALERT, GALAXIES, ICECUBE = "alert", "galaxies", "icecube"
+#: Removal of what we posted of a mock event.
+MOCK_REMOVAL = "mock_removal"
 #: Ranking method of the galaxy lists (Arcavi et al. 2017, ApJL 848 L33).
 REFERENCE = "https://ui.adsabs.harvard.edu/abs/2017ApJ...848L..33A/abstract"
 
@@ -30,8 +33,8 @@ REFERENCE = "https://ui.adsabs.harvard.edu/abs/2017ApJ...848L..33A/abstract"
 class GwtmDestination:
     """The site as a destination.
 
-    Payloads: `alert` {alert, number, skymap_key}, `galaxies` {alert, galaxies}, `icecube` {body}, where alert is the
-    JSON of a `DerivedAlert`.
+    Payloads: `alert` {alert, number, skymap_key}, `galaxies` {alert, galaxies}, `icecube` {body}, `mock_removal` {}, where
+    alert is the JSON of a `DerivedAlert`. Galaxies without an entry stand for the removal of our group's lists.
     """
 
     client: GwtmClient
@@ -50,8 +53,15 @@ class GwtmDestination:
         if item.kind == ALERT:
             row = self._row(item.payload)
             return {"endpoint": "post_alert", "body": dict(row.fields), "notes": list(row.notes)}
+        if item.kind == GALAXIES and not item.payload["galaxies"]:
+            return {
+                "endpoint": "remove_event_galaxies",
+                "body": {"graceid": item.event_id, "groupname": self.groupname},
+            }
         if item.kind == GALAXIES:
             return {"endpoint": "event_galaxies", "body": self._galaxies(item.payload)}
+        if item.kind == MOCK_REMOVAL:
+            return {"endpoint": "del_test_alerts", "body": {}}
         return {"endpoint": "post_icecube_notice", "body": item.payload["body"]}
 
     def send(self, item: Publication) -> Answer:
@@ -66,6 +76,8 @@ class GwtmDestination:
             known = "id" not in stored
             events = len(answer.get("icecube_notice_events") or ())
             return Answer(f"icecube_notice {stored.get('id', 'known')}", {"events": events}, already_there=known)
+        if item.kind == MOCK_REMOVAL:
+            return self._remove_mock(item)
         raise PermanentError(f"GWTM takes no {item.kind}")
 
     def _row(self, payload: Mapping[str, Any]) -> AlertRow:
@@ -99,22 +111,49 @@ class GwtmDestination:
         return Answer(f"gw_alert {stored['id']}", _details(stored, row, number))
 
     def _send_galaxies(self, item: Publication) -> Answer:
+        if not item.payload["galaxies"]:
+            details = self._remove_lists(self.client.galaxies(item.event_id, self.groupname))
+            return Answer("no list", {"galaxies": 0, **details}, already_there=not details["removed_lists"])
         body = self._galaxies(item.payload)
         lists = self.client.galaxies(body["graceid"], self.groupname)
         ours = next((listid for listid, entries in lists.items() if _same_list(entries, body["galaxies"])), None)
         posted = self.client.post_galaxies(body) if ours is None else ours
         # The previous list goes only after the new one is there, so that observers always see one.
+        details = self._remove_lists(listid for listid in lists if listid != posted)
+        return Answer(f"list {posted}", {"galaxies": len(body["galaxies"]), **details}, already_there=ours is not None)
+
+    def _remove_lists(self, listids: Iterable[int]) -> dict[str, list[int]]:
+        """Remove lists of our group; those that another user posted under its name are not ours to remove."""
         removed, kept = [], []
-        for listid in lists:
-            if listid == posted:
-                continue
+        for listid in listids:
             try:
                 self.client.remove_galaxies(listid)
                 removed.append(listid)
             except CredentialsError:
                 kept.append(listid)
-        details = {"galaxies": len(body["galaxies"]), "removed_lists": removed, "lists_of_others": kept}
-        return Answer(f"list {posted}", details, already_there=ours is not None)
+        return {"removed_lists": removed, "lists_of_others": kept}
+
+    def _remove_mock(self, item: Publication) -> Answer:
+        """Remove our lists of a mock event, then its rows.
+
+        The lists first: the site removes a mock's rows and leaves its lists, which nobody would find again.
+        """
+        if role_of(item.event_id) is not Role.TEST:
+            raise PermanentError(f"{item.event_id} is no mock event: nothing of it is ever removed")
+        details = self._remove_lists(self.client.galaxies(item.event_id, self.groupname))
+        rows = self.client.alerts(item.event_id)
+        real = [row.get("id") for row in rows if row.get("role") != str(Role.TEST)]
+        if real:
+            raise PermanentError(
+                f"GWTM has rows of {item.event_id} that are no tests (ids {real}): they are left alone"
+            )
+        if rows:
+            self.client.delete_test_alerts()
+            left = len(self.client.alerts(item.event_id))
+            if left:
+                raise TransientError(f"GWTM still has {left} rows of {item.event_id} after del_test_alerts")
+        already = not rows and not details["removed_lists"]
+        return Answer("removed", {"rows": len(rows), **details}, already_there=already)
 
 
 def _same_version(stored: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
