@@ -136,7 +136,10 @@ def test_consumers_without_our_package_get_a_dict(topic_url: str, tmp_path: Path
     packages = tmp_path / "packages"
     packages.mkdir()
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if not entry.name.lower().startswith(("mma_pipeline", "_mma", "__editable__", "_editable")) and entry.suffix != ".pth":
+        if (
+            not entry.name.lower().startswith(("mma_pipeline", "_mma", "__editable__", "_editable"))
+            and entry.suffix != ".pth"
+        ):
             (packages / entry.name).symlink_to(entry)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
     done = subprocess.run(
