@@ -25,7 +25,13 @@ from tests.services.gwtm_standin import GwtmStandIn
 @pytest.fixture
 def site(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[GwtmStandIn]:
     """The site with a mock and a real event, both posted with a galaxy list three days ago."""
-    for name in ("MMA_PUBLICATION_CONFIG", "MMA_HOP_URL", "MMA_WEBHOOK_URL", "MMA_GWTM_REMOVE_MOCKS", "MMA_GWTM_MOCK_HOURS"):
+    for name in (
+        "MMA_PUBLICATION_CONFIG",
+        "MMA_HOP_URL",
+        "MMA_WEBHOOK_URL",
+        "MMA_GWTM_REMOVE_MOCKS",
+        "MMA_GWTM_MOCK_HOURS",
+    ):
         monkeypatch.delenv(name, raising=False)
     with GwtmStandIn() as server:
         monkeypatch.setenv("API_BASE", server.base)
@@ -66,7 +72,12 @@ def test_the_schedule_asks_and_the_job_removes(home: Home, site: GwtmStandIn) ->
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("MMA_GWTM_REMOVE_MOCKS", "false"), ("MMA_GWTM_MOCK_HOURS", "73"), ("DRY_RUN", "true"), ("MMA_GWTM_MOCK_HOURS", "?")],
+    [
+        ("MMA_GWTM_REMOVE_MOCKS", "false"),
+        ("MMA_GWTM_MOCK_HOURS", "73"),
+        ("DRY_RUN", "true"),
+        ("MMA_GWTM_MOCK_HOURS", "?"),
+    ],
 )
 def test_nothing_is_called_where_it_is_not_wanted(
     home: Home, site: GwtmStandIn, monkeypatch: pytest.MonkeyPatch, name: str, value: str
