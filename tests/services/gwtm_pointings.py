@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,17 +12,13 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_va
 from starlette.requests import Request
 
 from tests.services.gwtm_instruments import Instruments
+from tests.services.gwtm_pointing_filters import BANDS, FILTERS, listed
 from tests.services.gwtm_schemas import SUBMITTERS, Refusal, body_of, point, to_utc, user_of
 
-BANDS = (
-    "U", "B", "V", "R", "I", "J", "H", "K", "u", "g", "r", "i", "z", "UVW1", "UVW2", "UVM2", "XRT", "clear", "open", "UHF",
-    "VHF", "L", "S", "C", "X", "other", "TESS", "BAT", "HESS", "WISEL", "q",
-)  # fmt: skip
 DEPTH_UNITS = ("ab_mag", "vega_mag", "flux_erg", "flux_jy")
 STATUSES = ("completed", "planned", "cancelled")
 #: Names of each enumeration; the site counts them from 1 and takes either.
 _NAMES = {"band": BANDS, "depth_unit": DEPTH_UNITS, "status": STATUSES}
-_ANGSTROM = {"angstrom": 1.0, "nanometer": 10.0, "micron": 1e4}
 _BAD_POSITION = (
     "Invalid position argument. Must be decimal format ra/RA, dec/DEC, or geometry type \"POINT(RA DEC)\""
 )  # fmt: skip
@@ -182,14 +177,13 @@ class Pointings:
         """GET pointings: no token, no paging, unknown parameters are ignored."""
         query = dict(request.query_params)
         keep = [
-            test
-            for name, value in query.items()
-            if name in _FILTERS and value
-            for test in [_FILTERS[name](value, query)]
+            test for name, value in query.items() if name in FILTERS and value for test in [FILTERS[name](value, query)]
         ]
         if "instrument" in query or "instruments" in query:
             keep.append(self._of_instruments(query))
-        events = _list(query["graceids"]) if "graceids" in query else [query["graceid"]] if "graceid" in query else None
+        events = (
+            listed(query["graceids"]) if "graceids" in query else [query["graceid"]] if "graceid" in query else None
+        )
         rows = self.rows
         if events is not None:
             named = {self._graceid(event) for event in events}
@@ -218,7 +212,7 @@ class Pointings:
                 if (str(r["id"]) == name if name.isdigit() else name in r["instrument_name"])
             }
         else:
-            names = _list(query["instruments"])
+            names = listed(query["instruments"])
             found = {
                 r["id"]
                 for r in self.instruments.rows
@@ -270,62 +264,3 @@ class Pointings:
 
 def _now() -> str:
     return datetime.now(UTC).replace(tzinfo=None).isoformat()
-
-
-def _list(text: str) -> list[Any]:
-    return list(json.loads(text)) if "[" in text else [part.strip() for part in text.split(",")]
-
-
-def _band(value: str, _: dict[str, str]) -> Callable[[dict[str, Any]], bool]:
-    if value not in BANDS:
-        inner = {"message": "Invalid band", "errors": [{"message": f"The band '{value}' is not valid"}]}
-        raise Refusal(400, "Invalid request", [{"message": f"400: {inner}"}])
-    return lambda row: row["band"] == value
-
-
-def _depth(value: str, query: dict[str, str], *, deeper: bool) -> Callable[[dict[str, Any]], bool]:
-    """Limits of depth: turned round for magnitudes, and blind to the unit of a row."""
-    limit, turned = float(value), query.get("depth_unit", "ab_mag").endswith("mag")
-    if deeper != turned:
-        return lambda row: row["depth"] is not None and row["depth"] >= limit
-    return lambda row: row["depth"] is not None and row["depth"] <= limit
-
-
-def _wavelength(value: str, query: dict[str, str]) -> Callable[[dict[str, Any]], bool]:
-    low, high = (float(one) * _ANGSTROM[query.get("wavelength_unit", "angstrom")] for one in json.loads(value))
-
-    def inside(row: dict[str, Any]) -> bool:
-        centre, width = row["central_wave"], row["bandwidth"]
-        return centre is not None and width is not None and low <= centre - width / 2 and centre + width / 2 <= high
-
-    return inside
-
-
-def _time(status: str, *, after: bool) -> Callable[[str, dict[str, str]], Callable[[dict[str, Any]], bool]]:
-    def made(value: str, _: dict[str, str]) -> Callable[[dict[str, Any]], bool]:
-        limit = datetime.fromisoformat(value)
-
-        def inside(row: dict[str, Any]) -> bool:
-            moment = row["time"]
-            return row["status"] == status and moment is not None and (moment >= limit if after else moment <= limit)
-
-        return inside
-
-    return made
-
-
-_FILTERS: dict[str, Callable[[str, dict[str, str]], Callable[[dict[str, Any]], bool]]] = {
-    "id": lambda value, _: lambda row: row["id"] == int(value),
-    "ids": lambda value, _: lambda row: row["id"] in [int(one) for one in _list(value)],
-    "status": lambda value, _: lambda row: row["status"] == value,
-    "statuses": lambda value, _: lambda row: row["status"] in _list(value),
-    "band": _band,
-    "bands": lambda value, _: lambda row: row["band"] in _list(value),
-    "depth_gt": lambda value, query: _depth(value, query, deeper=True),
-    "depth_lt": lambda value, query: _depth(value, query, deeper=False),
-    "wavelength_regime": _wavelength,
-    "completed_after": _time("completed", after=True),
-    "completed_before": _time("completed", after=False),
-    "planned_after": _time("planned", after=True),
-    "planned_before": _time("planned", after=False),
-}

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections import Counter
 from dataclasses import dataclass, field

@@ -225,15 +225,20 @@ class Decider:
         known = outbox.publications(
             connection, event_id=record.version.event_id, destination=config.name, kinds=(gwtm.GALAXIES,)
         )
-        ranks = {v.partition_key: _rank(v) for v in versions}
-        own, others = ranks[record.partition_key], [p for p in known if p.partition_key in ranks]
+        own, before, after = _rank(record), [], []
+        for version in versions:
+            lists = [p for p in known if p.partition_key == version.partition_key]
+            if _rank(version) < own:
+                before += lists
+            elif _rank(version) > own:
+                after += lists
         # A notice that arrives late must not put the old list back, nor take a newer one away.
-        if any(ranks[p.partition_key] > own and p.state is not State.FAILED for p in others):
+        if any(p.state is not State.FAILED for p in after):
             return []
         if galaxies and any(_rank(v) > own and self._has_none(connection, config, v) for v in versions):
             return []
         # One that was given up may be on the site all the same: it is removed, too.
-        if not galaxies and not any(ranks[p.partition_key] < own and p.payload["galaxies"] for p in others):
+        if not galaxies and not any(p.payload["galaxies"] for p in before):
             return []
         payload: dict[str, Any] = {"alert": alert, "galaxies": [dict(g) for g in galaxies]}
         return [self._draft(config, record, gwtm.GALAXIES, f"galaxies:{record.partition_key}", payload)]
