@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 HOPSKOTCH = "kafka.scimma.org:9092"
 TIMEOUT_S = 30.0
 ATTEMPTS = 3
+#: Protocols of brokers that ask for no credential.
+_WITHOUT_CREDENTIAL = ("PLAINTEXT", "SSL")
 #: Largest message fetched from outside the broker, bytes.
 MAX_BYTES = 256 * 1024 * 1024
 
@@ -35,16 +37,24 @@ def hop_stream(env: Mapping[str, str], name: str, topic: str) -> StreamConfig | 
 
     The credential is `HOP_USERNAME` and `HOP_PASSWORD`, or with `MMA_HOP_STREAMS=true` the one that `hop auth` keeps in
     auth.toml. `MMA_HOP_BOOTSTRAP` names another broker, `MMA_HOP_PROTOCOL=SASL_PLAINTEXT` one without TLS,
-    `MMA_HOP_GROUP` what follows the user name in the group id. Raises ConfigurationError where half of the credential
-    is set or auth.toml cannot be used.
+    `PLAINTEXT` or `SSL` one that asks for no credential, `MMA_HOP_GROUP` what follows the user name in the group id.
+    Raises ConfigurationError where half of the credential is set or auth.toml cannot be used.
     """
-    broker = env.get("MMA_HOP_BOOTSTRAP") or HOPSKOTCH
+    broker, protocol = env.get("MMA_HOP_BOOTSTRAP") or HOPSKOTCH, env.get("MMA_HOP_PROTOCOL") or "SASL_SSL"
+    group, start = f"{env.get('MMA_HOP_GROUP') or 'mma'}-{name}", env.get("KAFKA_OFFSET_RESET") or "earliest"
+    if protocol in _WITHOUT_CREDENTIAL:
+        if broker == HOPSKOTCH:
+            raise ConfigurationError(
+                f"MMA_HOP_PROTOCOL={protocol} needs MMA_HOP_BOOTSTRAP: Hopskotch itself wants a credential"
+            )
+        anonymous = {"security.protocol": protocol, "bootstrap.servers": broker, "group.id": group}
+        return StreamConfig(name, (topic,), anonymous, start)
     user, password = env.get("HOP_USERNAME"), env.get("HOP_PASSWORD")
     if bool(user) != bool(password):
         raise ConfigurationError("set both HOP_USERNAME and HOP_PASSWORD, the Hopskotch credential (`hop auth`)")
     if user and password:
         client: dict[str, Any] = {
-            "security.protocol": env.get("MMA_HOP_PROTOCOL") or "SASL_SSL",
+            "security.protocol": protocol,
             "sasl.mechanism": "SCRAM-SHA-512",
             "sasl.username": user,
             "sasl.password": password,
@@ -53,8 +63,8 @@ def hop_stream(env: Mapping[str, str], name: str, topic: str) -> StreamConfig | 
         user, client = _kept_credential(broker)
     else:
         return None
-    client |= {"bootstrap.servers": broker, "group.id": f"{user}-{env.get('MMA_HOP_GROUP') or 'mma'}-{name}"}
-    return StreamConfig(name, (topic,), client, env.get("KAFKA_OFFSET_RESET") or "earliest")
+    client |= {"bootstrap.servers": broker, "group.id": f"{user}-{group}"}
+    return StreamConfig(name, (topic,), client, start)
 
 
 def _kept_credential(broker: str) -> tuple[str, dict[str, Any]]:

@@ -24,10 +24,9 @@ def _open() -> Publications:
     from mma_pipeline.adapters import settings
     from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.publishing.service import Publications
-    from mma_pipeline.adapters.store import Store
 
     archive = Archive(settings.archive_url(os.environ), create=True)
-    return Publications(archive, Store.open(settings.store_url(os.environ)).url, os.environ)
+    return Publications(archive, settings.public_address(os.environ), os.environ)
 
 
 def explain(

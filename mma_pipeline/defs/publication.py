@@ -15,8 +15,10 @@ from typing import Any
 
 import dagster as dg
 
+from mma_pipeline.adapters import settings
 from mma_pipeline.adapters.archive.blocks import Block
 from mma_pipeline.adapters.errors import AdapterError
+from mma_pipeline.adapters.publishing.compose import GALAXIES
 from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, WEBHOOK
 from mma_pipeline.adapters.publishing.decision import Decision, Extras
 from mma_pipeline.adapters.publishing.model import Publication, State
@@ -34,8 +36,6 @@ GROUP = "publication"
 PUBLISHABLE = "publishable"
 #: Asset of each kind of destination.
 ASSETS = {GWTM: "gwtm_publication", HOPSKOTCH: "hopskotch_publication", WEBHOOK: "webhook_publication"}
-#: Product with the ranked host galaxies, where there is one.
-GALAXIES = "galaxies"
 
 
 _services: dict[tuple[Any, ...], Publications] = {}
@@ -49,12 +49,15 @@ def services(archive: ArchiveResource, store: StoreResource) -> Publications:
     key = (id(opened), target.url(), written, tuple(sorted(env.items())))
     if key not in _services:
         _services.clear()
-        _services[key] = Publications(opened, target.url, env)
+        _services[key] = Publications(opened, settings.public_address(env), env)
     return _services[key]
 
 
 def extras_of(source: Source, findings: Sequence[Finding] = ()) -> Extras:
-    """What a version brings beyond its alert: ranked galaxies, unless the list fails its own check."""
+    """What a version brings beyond its alert: ranked galaxies, unless the list fails its own check.
+
+    A version without map says nothing about galaxies.
+    """
     found = source.archive.product(source.record.partition_key, GALAXIES)
     if found is None or not found.content_type.endswith("json"):
         return Extras()

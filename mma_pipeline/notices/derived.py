@@ -30,7 +30,7 @@ SCHEMA_V2 = "mma.derived-alert/2.0"
 #: A message names the least version that has all of its keys: `completes` came with this one.
 SCHEMA_V2_1 = "mma.derived-alert/2.1"
 SENDER_V2 = "mma_pipeline"
-#: Hopskotch `_format` of v2; the hop plugin registers a model of this name.
+#: Hopskotch `_format` of v2 messages before it became `json`; the hop plugin still reads it.
 FORMAT_V2 = "mma_derived_alert"
 #: Namespace of message ids (RFC 9562 version 5): an id depends on the content alone.
 ID_NAMESPACE = uuid.UUID("6f1c2b5e-6d0a-5c0e-9f0e-3d0c7a4b8e21")
@@ -96,9 +96,13 @@ class Localisation:
     area_90: float | None = None
     """90 % credible area, deg²."""
     distance_mean: float | None = None
-    """Mean luminosity distance, Mpc."""
+    """Mean luminosity distance, Mpc: as the map's header states it, else from the map's layers."""
     distance_std: float | None = None
-    """Standard deviation of the luminosity distance, Mpc."""
+    """Standard deviation of the luminosity distance, Mpc, from where the mean is."""
+    distance_mean_layers: float | None = None
+    """Mean luminosity distance from the map's layers, Mpc."""
+    distance_std_layers: float | None = None
+    """Standard deviation of the luminosity distance from the map's layers, Mpc."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,7 @@ def house(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
             ("API_BASE", server.base),
             ("API_TOKEN", ADMIN),
             ("MMA_PUBLICATION_CONFIG", str(config)),
+            ("MMA_PUBLIC_URL", "https://alerts.example.org/products"),
         ):
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("MMA_GALAXY_CATALOG", raising=False)
@@ -275,8 +276,14 @@ def test_a_galaxy_list_replaces_the_one_before(house: House, monkeypatch: pytest
     assert product is not None
     assert [e["name"] for e in now["entries"]] == [g["name"] for g in json.loads(house.home.files()[product.store_key])]
     assert "removed_lists" in json.dumps(house.shown(), default=str)
+    # A version near the pole has no galaxy of the catalog in its region: the list goes, once.
+    third = house.take(body(kind="UPDATE", created="2024-03-01T16:00:00Z", skymap=fits_map(ra=10.0, dec=-80.0)))
+    product = house.home.archive.product(third.partition_key, "galaxies")
+    assert product is not None
+    assert product.figures["galaxies_listed"] == 0
+    assert house.server.lists == []
     posts = house.server.requests["POST event_galaxies"]
-    for record in (first, second):
+    for record in (first, second, third):
         assert house.run("publish_version", record).success
     assert house.server.requests["POST event_galaxies"] == posts == 2
-    assert house.server.lists == [now]
+    assert house.server.lists == []

@@ -151,6 +151,12 @@ def decisions(connection: sa.Connection, event_id: str) -> list[sa.Row[Any]]:
     return list(connection.execute(query.order_by(decision.c.partition_key, decision.c.destination)))
 
 
+def is_decided(connection: sa.Connection, destination: str, partition_key: str) -> bool:
+    """Whether a version was decided upon for a destination."""
+    where = sa.and_(decision.c.destination == destination, decision.c.partition_key == partition_key)
+    return connection.execute(sa.select(sa.literal(1)).select_from(decision).where(where)).first() is not None
+
+
 def claim(
     connection: sa.Connection,
     destination: str,

@@ -108,7 +108,9 @@ def open_destination(config: DestinationConfig, env: Mapping[str, str]) -> Desti
         from .hopskotch import HopskotchDestination
 
         settings.pop("formats", None)
-        return HopskotchDestination(name=config.name, auth=_hop_auth(env), **settings)
+        # A broker without credentials must not be shown those of Hopskotch.
+        auth = None if settings.get("anonymous") else _hop_auth(env)
+        return HopskotchDestination(name=config.name, auth=auth, **settings)
     from .webhook import WebhookDestination
 
     url = _needed(env, settings.pop("url_env", "MMA_WEBHOOK_URL"))

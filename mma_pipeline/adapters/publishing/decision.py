@@ -4,6 +4,8 @@ Beyond the rules of a destination:
 - A retraction goes wherever something of the event went, as a withdrawal of each message; the GWTM site, which shows
   an event's whole history, takes it in any case.
 - A version that arrives after its event was retracted is sent nowhere but to GWTM, whose numbering needs it.
+- GWTM keeps a galaxy list until it is removed. So where a list of ours went out, a later version that ranks no galaxy,
+  and a retraction, send an empty one, which stands for the removal.
 - A neutrino notice goes to GWTM by its role, to Hopskotch by the rule applied to the event that it was compared with, and
   to nobody else. The site keeps the first notice of a reference, so a second one is not sent.
 - GWTM numbers rows by counting them. So with a version go all of the same kind with lower numbers, and with the
@@ -31,7 +33,7 @@ from mma_pipeline.notices.key import EXTERNAL_SUFFIX, ICECUBE_LABEL
 from mma_pipeline.notices.model import AlertType
 
 from . import gwtm, hopskotch, webhook
-from .compose import FLAT_MAP, compose, is_bare, picture_of, version_ref
+from .compose import FLAT_MAP, GALAXIES, compose, is_bare, picture_of, version_ref
 from .config import GWTM, HOPSKOTCH, DestinationConfig
 from .gwtm_fields import icecube_body
 from .model import Draft, Publication, State
@@ -60,8 +62,9 @@ class Decision:
 class Extras:
     """What a version brings beyond its alert."""
 
-    galaxies: Sequence[Mapping[str, Any]] = ()
-    """Ranked host galaxies, best first: name, ra and dec [deg], score, info."""
+    galaxies: Sequence[Mapping[str, Any]] | None = None
+    """Ranked host galaxies, best first: name, ra and dec [deg], score, info. Empty where the version ranks none, None
+    where nothing is known of its ranking."""
 
 
 @dataclass(slots=True)
@@ -70,13 +73,13 @@ class Decider:
 
     Args:
         archive: versions and products.
-        url: address of a storage key, for links.
+        url: public address of a storage key, for links; None where it has none.
         destinations: as configured.
         fit: whether an earlier version may be published as it is now; by default, whether its map's values are there.
     """
 
     archive: Archive
-    url: Callable[[str], str]
+    url: Callable[[str], str | None]
     destinations: Sequence[DestinationConfig]
     fit: Fit | None = None
     _cache: dict[str, tuple[DerivedAlert, Mapping[str, ProductRecord]]] = field(default_factory=dict)
@@ -219,29 +222,57 @@ class Decider:
             self._gwtm_alert(config, one, provisional=not self._is_fit(one), versions=versions)
             for one in _prerequisites(record, versions)
         ]
-        drafts = [*before, own]
-        if extras.galaxies and not self._has_newer_list(connection, config, record, versions):
-            payload: dict[str, Any] = {"alert": own.payload["alert"], "galaxies": [dict(g) for g in extras.galaxies]}
-            key = f"galaxies:{record.partition_key}"
-            listed = self._draft(config, record, gwtm.GALAXIES, key, payload, sequence="galaxies", after=own.dedupe_key)
-            drafts.append(listed)
-        return drafts
+        return [*before, own, *self._galaxies(connection, config, record, versions, extras, own)]
 
     def _is_fit(self, record: VersionRecord) -> bool:
         if self.fit is not None and not self.fit(record):
             return False
         return not is_bare(record, self._cache[record.partition_key][1])
 
-    @staticmethod
-    def _has_newer_list(
-        connection: sa.Connection, config: DestinationConfig, record: VersionRecord, versions: Sequence[VersionRecord]
-    ) -> bool:
-        """Whether a later version's galaxies went out: a notice that arrives late must not put the old ones back."""
+    def _galaxies(
+        self,
+        connection: sa.Connection,
+        config: DestinationConfig,
+        record: VersionRecord,
+        versions: Sequence[VersionRecord],
+        extras: Extras,
+        row: Draft,
+    ) -> list[Draft]:
+        """The list of a version, empty for the removal of an earlier one; none where there is nothing to change.
+
+        Lists of one event keep their order; one with galaxies needs the row of its version on the site.
+        """
+        galaxies = () if _is_retraction(record) else extras.galaxies
+        if galaxies is None:
+            return []
         known = outbox.publications(
             connection, event_id=record.version.event_id, destination=config.name, kinds=(gwtm.GALAXIES,)
         )
-        sent = {p.partition_key for p in known if p.state is not State.FAILED}
-        return any(v.partition_key in sent and _rank(v) > _rank(record) for v in versions)
+        own, before, after = _rank(record), [], []
+        for version in versions:
+            lists = [p for p in known if p.partition_key == version.partition_key]
+            if _rank(version) < own:
+                before += lists
+            elif _rank(version) > own:
+                after += lists
+        # A notice that arrives late must not put the old list back, nor take a newer one away.
+        if any(p.state is not State.FAILED for p in after):
+            return []
+        if galaxies and any(_rank(v) > own and self._has_none(connection, config, v) for v in versions):
+            return []
+        # One that was given up may be on the site all the same: it is removed, too.
+        if not galaxies and not any(p.payload["galaxies"] for p in before):
+            return []
+        payload: dict[str, Any] = {"alert": row.payload["alert"], "galaxies": [dict(g) for g in galaxies]}
+        key, after = f"galaxies:{record.partition_key}", row.dedupe_key if galaxies else None
+        return [self._draft(config, record, gwtm.GALAXIES, key, payload, sequence="galaxies", after=after)]
+
+    def _has_none(self, connection: sa.Connection, config: DestinationConfig, record: VersionRecord) -> bool:
+        """Whether a version was decided upon that takes the event's list away, or would if there were one."""
+        product = self._cache[record.partition_key][1].get(GALAXIES)
+        ranks_none = product is not None and product.figures.get("galaxies_listed") == 0
+        decided = outbox.is_decided(connection, config.name, record.partition_key)
+        return decided and (ranks_none or _is_retraction(record))
 
     def _gwtm_alert(
         self, config: DestinationConfig, record: VersionRecord, *, provisional: bool, versions: Sequence[VersionRecord]

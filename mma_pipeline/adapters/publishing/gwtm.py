@@ -11,13 +11,14 @@ noted before it leaves, and while the server may still be at work the site is on
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from mma_pipeline.adapters.errors import AdapterError, CredentialsError, PermanentError
+from mma_pipeline.adapters.errors import AdapterError, CredentialsError, PermanentError, TransientError
 from mma_pipeline.notices.derived import DerivedAlert
+from mma_pipeline.notices.model import Role, role_of
 
 from .errors import UncertainError, WaitingError
 from .gwtm_client import GwtmClient
@@ -28,6 +29,8 @@ Stored = TypeVar("Stored")
 ALERT, GALAXIES, ICECUBE = "alert", "galaxies", "icecube"
 #: In a publication's progress: when its row was posted without a usable answer.
 _POSTED = "posted"
+#: Removal of what we posted of a mock event.
+MOCK_REMOVAL = "mock_removal"
 #: Ranking method of the galaxy lists (Arcavi et al. 2017, ApJL 848 L33).
 REFERENCE = "https://ui.adsabs.harvard.edu/abs/2017ApJ...848L..33A/abstract"
 
@@ -36,8 +39,8 @@ REFERENCE = "https://ui.adsabs.harvard.edu/abs/2017ApJ...848L..33A/abstract"
 class GwtmDestination:
     """The site as a destination.
 
-    Payloads: `alert` {alert, number, skymap_key, bare}, `galaxies` {alert, galaxies}, `icecube` {body}, where alert is the
-    JSON of a `DerivedAlert`.
+    Payloads: `alert` {alert, number, skymap_key, bare}, `galaxies` {alert, galaxies}, `icecube` {body}, `mock_removal` {},
+    where alert is the JSON of a `DerivedAlert`. Galaxies without an entry stand for the removal of our group's lists.
 
     Args:
         repeat_s: seconds after a post without answer in which it is not posted again, longer than the server can take.
@@ -60,8 +63,15 @@ class GwtmDestination:
         if item.kind == ALERT:
             row = self._row(item.payload)
             return {"endpoint": "post_alert", "body": dict(row.fields), "notes": list(row.notes)}
+        if item.kind == GALAXIES and not item.payload["galaxies"]:
+            return {
+                "endpoint": "remove_event_galaxies",
+                "body": {"graceid": item.event_id, "groupname": self.groupname},
+            }
         if item.kind == GALAXIES:
             return {"endpoint": "event_galaxies", "body": self._galaxies(item.payload)}
+        if item.kind == MOCK_REMOVAL:
+            return {"endpoint": "del_test_alerts", "body": {}}
         return {"endpoint": "post_icecube_notice", "body": item.payload["body"]}
 
     def send(self, item: Publication, note: Note) -> Answer:
@@ -77,6 +87,8 @@ class GwtmDestination:
             known = "id" not in stored
             events = len(answer.get("icecube_notice_events") or ())
             return Answer(f"icecube_notice {stored.get('id', 'known')}", {"events": events}, already_there=known)
+        if item.kind == MOCK_REMOVAL:
+            return self._remove_mock(item)
         raise PermanentError(f"GWTM takes no {item.kind}")
 
     def _row(self, payload: Mapping[str, Any]) -> AlertRow:
@@ -138,22 +150,49 @@ class GwtmDestination:
             raise
 
     def _send_galaxies(self, item: Publication, note: Note) -> Answer:
+        if not item.payload["galaxies"]:
+            details = self._remove_lists(self.client.galaxies(item.event_id, self.groupname))
+            return Answer("no list", {"galaxies": 0, **details}, already_there=not details["removed_lists"])
         body = self._galaxies(item.payload)
         lists = self.client.galaxies(body["graceid"], self.groupname)
         ours = next((listid for listid, entries in lists.items() if _same_list(entries, body["galaxies"])), None)
         posted = self._post_once(item, note, lambda: self.client.post_galaxies(body)) if ours is None else ours
         # The previous list goes only after the new one is there, so that observers always see one.
+        details = self._remove_lists(listid for listid in lists if listid != posted)
+        return Answer(f"list {posted}", {"galaxies": len(body["galaxies"]), **details}, already_there=ours is not None)
+
+    def _remove_lists(self, listids: Iterable[int]) -> dict[str, list[int]]:
+        """Remove lists of our group; those that another user posted under its name are not ours to remove."""
         removed, kept = [], []
-        for listid in lists:
-            if listid == posted:
-                continue
+        for listid in listids:
             try:
                 self.client.remove_galaxies(listid)
                 removed.append(listid)
             except CredentialsError:
                 kept.append(listid)
-        details = {"galaxies": len(body["galaxies"]), "removed_lists": removed, "lists_of_others": kept}
-        return Answer(f"list {posted}", details, already_there=ours is not None)
+        return {"removed_lists": removed, "lists_of_others": kept}
+
+    def _remove_mock(self, item: Publication) -> Answer:
+        """Remove our lists of a mock event, then its rows.
+
+        The lists first: the site removes a mock's rows and leaves its lists, which nobody would find again.
+        """
+        if role_of(item.event_id) is not Role.TEST:
+            raise PermanentError(f"{item.event_id} is no mock event: nothing of it is ever removed")
+        details = self._remove_lists(self.client.galaxies(item.event_id, self.groupname))
+        rows = self.client.alerts(item.event_id)
+        real = [row.get("id") for row in rows if row.get("role") != str(Role.TEST)]
+        if real:
+            raise PermanentError(
+                f"GWTM has rows of {item.event_id} that are no tests (ids {real}): they are left alone"
+            )
+        if rows:
+            self.client.delete_test_alerts()
+            left = len(self.client.alerts(item.event_id))
+            if left:
+                raise TransientError(f"GWTM still has {left} rows of {item.event_id} after del_test_alerts")
+        already = not rows and not details["removed_lists"]
+        return Answer("removed", {"rows": len(rows), **details}, already_there=already)
 
 
 def copies_among(rows: Sequence[Mapping[str, Any]]) -> str | None:

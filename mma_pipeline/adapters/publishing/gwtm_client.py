@@ -78,6 +78,18 @@ class GwtmClient:
             raise UncertainError(f"{_WHO} answered post_alert without the stored row", settled=True)
         return row
 
+    def may_post(self) -> bool:
+        """Whether the token is an administrator's; nothing is stored, because the body lacks all that is required.
+
+        The site looks at the rights first (403), then at the body (400): recorded steps 008 and 026. Raises
+        CredentialsError for a token that it does not know.
+        """
+        answer = self._answer("POST", "post_alert", json={})
+        if answer.status_code in {400, 403}:
+            return answer.status_code == 400
+        failure = as_error(answer, f"{_WHO} post_alert", (self._token,))
+        raise failure or PermanentError(f"{_WHO} took a post_alert without a single value: is API_BASE its address?")
+
     def galaxies(self, graceid: str, groupname: str) -> dict[int, list[dict[str, Any]]]:
         """Entries of each list of a group for an event, by list id; empty lists are invisible here."""
         entries = self._request("GET", "event_galaxies", params={"graceid": graceid, "groupname": groupname})
@@ -112,24 +124,30 @@ class GwtmClient:
         return answer
 
     def delete_test_alerts(self) -> str:
-        """Remove the site's test alerts and their files; only when a person asks for it. Returns the server's words."""
+        """Remove the site's test alerts and their files, everybody's. Returns the server's words.
+
+        It keeps MS181101ab, and mocks whose id has the date of its yesterday, today or tomorrow. Galaxy lists stay.
+        """
         answer = self._request("POST", "del_test_alerts", json={})
         return str(answer.get("message")) if isinstance(answer, dict) else ""
 
-    def _request(
+    def _answer(
         self,
         method: str,
         path: str,
         *,
         params: Mapping[str, str] | None = None,
         json: Mapping[str, Any] | Sequence[Any] | None = None,
-    ) -> Any:
+    ) -> httpx.Response:
         try:
             timeout = self._look if method == "GET" else self._change
-            answer = self._http.request(method, path, params=params, json=json, timeout=timeout)
+            return self._http.request(method, path, params=params, json=json, timeout=timeout)
         except httpx.TransportError as error:
             # The library's own text may repeat the address but never the headers.
             raise transport_error(error, f"{_WHO} {path}") from error
+
+    def _request(self, method: str, path: str, **content: Any) -> Any:
+        answer = self._answer(method, path, **content)
         failure = as_error(answer, f"{_WHO} {path}", (self._token,))
         if failure is not None:
             raise failure

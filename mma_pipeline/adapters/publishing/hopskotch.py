@@ -37,7 +37,7 @@ class HopskotchDestination:
     Args:
         name: name of the destination.
         url: `kafka://[user@]host[:port]/topic`, one topic.
-        anonymous: connect without credentials (a test's broker).
+        anonymous: connect without credentials, whatever `auth` is: a broker inside an institute, a test's.
         auth: a `hop.auth.Auth`; by default hop-client's own auth.toml is read.
         verify: look on the topic before a second try; needs the right to read it.
         timeout_s: seconds that a delivery may take.
@@ -105,13 +105,13 @@ class HopskotchDestination:
     ) -> tuple[int, int]:
         producer = self._open_producer()
         sender = [] if producer.auth is None else [("_sender", producer.auth.username.encode())]
-        is_v2 = isinstance(alert, derived.DerivedAlert)
         packed = [
             *((name, value.encode()) for name, value in headers.items()),
             ("_id", message),
             *sender,
             *([("_test", b"true")] if test else []),
-            ("_format", (derived.FORMAT_V2 if is_v2 else "json").encode()),
+            # A name of our own would reach consumers without our plugin as raw bytes.
+            ("_format", b"json"),
         ]
         delivered: list[tuple[Any, Any]] = []
         producer.write_raw(
@@ -145,7 +145,7 @@ class HopskotchDestination:
         if self._producer is None:
             from hop.io import Stream
 
-            auth = self.auth if self.auth is not None else not self.anonymous
+            auth = False if self.anonymous else self.auth if self.auth is not None else True
             try:
                 self._producer = Stream(auth=auth).open(
                     self.url,

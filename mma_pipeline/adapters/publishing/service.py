@@ -79,12 +79,12 @@ class Publications:
 
     Args:
         archive: versions, products and outbox.
-        url: address of a storage key, for links.
+        url: public address of a storage key, for links; None where it has none.
         env: configuration and secrets.
     """
 
     archive: Archive
-    url: Callable[[str], str]
+    url: Callable[[str], str | None]
     env: Mapping[str, str]
 
     @cached_property
