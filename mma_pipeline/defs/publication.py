@@ -31,6 +31,7 @@ from .products import expected_files
 from .resources import ArchiveResource, StoreResource
 from .source import Source
 from .standing import Finding, failed_checks, fitness, standing
+from .unfinished import failing
 
 GROUP = "publication"
 PUBLISHABLE = "publishable"
@@ -274,7 +275,8 @@ def publication_sensor(
         published = services(archive, store)
         if not published.configs:
             return dg.SkipReason("no destination is configured: see docs/publication.md")
-        offers = published.undecided(lambda record: standing(record, published.archive, instance, now))
+        doubtful = failing(instance, now)
+        offers = published.undecided(lambda record: standing(record, published.archive, instance, now, doubtful))
         due = [] if published.dry_run else published.due()
     except AdapterError as error:
         return dg.SkipReason(str(error))

@@ -5,7 +5,7 @@ Read from the archive and from Dagster's runs; nothing here decides or sends any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -59,11 +59,22 @@ def _value(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def standing(record: VersionRecord, archive: Archive, instance: dg.DagsterInstance, now: datetime) -> Standing:
-    """How far a version's products are; a neutrino notice also waits a while for the map that it is compared with."""
-    products = {product.name: product for product in archive.products(record.partition_key)}
+def standing(
+    record: VersionRecord,
+    archive: Archive,
+    instance: dg.DagsterInstance,
+    now: datetime,
+    doubtful: Container[str] | None = None,
+) -> Standing:
+    """How far a version's products are; a neutrino notice also waits a while for the map that it is compared with.
+
+    `doubtful`: partition keys of which runs failed (`unfinished.failing`), for who asks of many versions.
+    """
+    key = record.partition_key
+    products = {product.name: product for product in archive.products(key)}
     if expected_files(record) - products.keys():
-        return Standing.GIVEN_UP if given_up(instance, record.partition_key, now) else Standing.WAITING
+        over = (doubtful is None or key in doubtful) and given_up(instance, key, now)
+        return Standing.GIVEN_UP if over else Standing.WAITING
     return Standing.WAITING if _awaits_a_map(products, now) else Standing.READY
 
 

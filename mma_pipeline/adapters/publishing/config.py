@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.store.environment import flag
 
 from .model import Destination
 from .rules import Rule
@@ -64,7 +65,7 @@ class DestinationConfig:
 def load(env: Mapping[str, str]) -> tuple[DestinationConfig, ...]:
     """The destinations of an environment; raises ConfigurationError that says what to change."""
     path = env.get("MMA_PUBLICATION_CONFIG")
-    bare_rows = {"bare_rows": True} if _flag(env, "MMA_GWTM_BARE_ROWS") else {}
+    bare_rows = {"bare_rows": True} if flag(env, "MMA_GWTM_BARE_ROWS", default=False) else {}
     if path:
         read = _from_file(Path(path))
         return tuple(replace(c, settings={**bare_rows, **c.settings}) if c.kind == GWTM else c for c in read)
@@ -80,16 +81,7 @@ def load(env: Mapping[str, str]) -> tuple[DestinationConfig, ...]:
 
 def is_dry_run(env: Mapping[str, str]) -> bool:
     """Whether `DRY_RUN` is set: then nothing is published and nothing called. Raises ConfigurationError for odd text."""
-    return _flag(env, "DRY_RUN")
-
-
-def _flag(env: Mapping[str, str], name: str) -> bool:
-    text = env.get(name, "").strip().lower()
-    if text in {"", "0", "false", "no", "off"}:
-        return False
-    if text in {"1", "true", "yes", "on"}:
-        return True
-    raise ConfigurationError(f"{name} is {text!r:.40}: use true or false")
+    return flag(env, "DRY_RUN", default=False)
 
 
 def open_destination(config: DestinationConfig, env: Mapping[str, str]) -> Destination:

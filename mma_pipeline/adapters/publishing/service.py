@@ -232,6 +232,12 @@ class Publications:
             version.c.partition_key.in_(sa.select(decision.c.partition_key).where(decision.c.bare, ours)),
             version.c.partition_key.in_(kept),
         )
+        settled = (
+            sa.select(sa.func.count())
+            .where(decision.c.partition_key == version.c.partition_key, ours, sa.not_(decision.c.bare))
+            .scalar_subquery()
+        )
+        chosen = sa.and_(chosen, settled < len(names))
         query = sa.select(version.c.partition_key, usable.label("received")).select_from(version.join(schema.message))
         rows = connection.execute(query.where(chosen).order_by(usable, version.c.partition_key)).all()
         decided: dict[str, dict[str, bool]] = {}
