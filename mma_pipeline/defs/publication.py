@@ -25,7 +25,7 @@ from mma_pipeline.adapters.publishing.model import Publication, State
 from mma_pipeline.adapters.publishing.service import Offer, Publications
 from mma_pipeline.notices.model import Role
 
-from .jobs import LANE_TAG, TOLD, Lane
+from .jobs import LANE_TAG, Lane
 from .partitions import alert_versions
 from .products import expected_files
 from .resources import ArchiveResource, StoreResource
@@ -133,7 +133,6 @@ def publish_version(
     given_up = [item for item in items if item.state is State.FAILED]
     if given_up:
         words = "; ".join(f"{item.destination} {item.kind}: {item.error}" for item in given_up)
-        context.instance.add_run_tags(context.run_id, TOLD)
         raise dg.Failure(
             words, metadata={**why, "retry with": f"mma publication retry {given_up[0].id}"}, allow_retries=False
         )

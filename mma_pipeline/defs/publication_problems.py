@@ -30,10 +30,15 @@ LATE = timedelta(minutes=15)
 
 def blocked_publications(look: Look) -> Iterator[Problem]:
     """Real versions that a check keeps from being published, until it passes or a person lets them pass."""
+    table = outbox.decision
     with reading(look.archive.engine) as connection:
         held = blocks.blocks(connection, held=True)
+        among = table.c.partition_key.in_([block.partition_key for block in held])
+        published = set(
+            connection.execute(sa.select(table.c.partition_key).where(among, sa.not_(table.c.bare))).scalars()
+        )
     for block in held:
-        if not _is_real(block.event_id):
+        if not _is_real(block.event_id) or block.partition_key in published:
             continue
         key = block.partition_key
         text = (

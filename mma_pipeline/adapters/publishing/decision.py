@@ -83,6 +83,7 @@ class Decider:
     destinations: Sequence[DestinationConfig]
     fit: Fit | None = None
     _cache: dict[str, tuple[DerivedAlert, Mapping[str, ProductRecord]]] = field(default_factory=dict)
+    _unfit: set[str] = field(default_factory=set)
     _notice: Mapping[str, Any] | None = None
 
     def decide(self, record: VersionRecord, now: datetime, extras: Extras | None = None) -> list[Decision]:
@@ -121,6 +122,8 @@ class Decider:
         for one in versions:
             products = self.archive.products(one.partition_key)
             self._cache[one.partition_key] = compose(one, products, self.url, versions)
+        if self.fit is not None and any(config.kind == GWTM for config in self.destinations):
+            self._unfit = {v.partition_key for v in _prerequisites(record, versions) if not self.fit(v)}
         self._notice = None
         if record.version.label == ICECUBE_LABEL:
             sent = decode_json(self.archive.message(record.message_id).body)
@@ -225,9 +228,8 @@ class Decider:
         return [*before, own, *self._galaxies(connection, config, record, versions, extras, own)]
 
     def _is_fit(self, record: VersionRecord) -> bool:
-        if self.fit is not None and not self.fit(record):
-            return False
-        return not is_bare(record, self._cache[record.partition_key][1])
+        key = record.partition_key
+        return key not in self._unfit and not is_bare(record, self._cache[key][1])
 
     def _galaxies(
         self,
@@ -264,8 +266,8 @@ class Decider:
         if not galaxies and not any(p.payload["galaxies"] for p in before):
             return []
         payload: dict[str, Any] = {"alert": row.payload["alert"], "galaxies": [dict(g) for g in galaxies]}
-        key, after = f"galaxies:{record.partition_key}", row.dedupe_key if galaxies else None
-        return [self._draft(config, record, gwtm.GALAXIES, key, payload, sequence="galaxies", after=after)]
+        key, first = f"galaxies:{record.partition_key}", row.dedupe_key if galaxies else None
+        return [self._draft(config, record, gwtm.GALAXIES, key, payload, sequence="galaxies", after=first)]
 
     def _has_none(self, connection: sa.Connection, config: DestinationConfig, record: VersionRecord) -> bool:
         """Whether a version was decided upon that takes the event's list away, or would if there were one."""

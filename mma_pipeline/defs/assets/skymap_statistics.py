@@ -48,7 +48,7 @@ def _make(source: Source) -> Made:
 
 def _regions_are_nested(figures: Mapping[str, Any]) -> bool:
     # Interpolated within one pixel, both regions of a very small map may be the same area but for rounding.
-    small, large = figures["area_50_deg2"], figures["area_90_deg2"]
+    small, large = float(figures["area_50_deg2"]), float(figures["area_90_deg2"])
     return 0 <= small <= large * (1 + ROUNDING) <= _SKY_DEG2
 
 
