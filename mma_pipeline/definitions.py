@@ -23,6 +23,7 @@ from mma_pipeline.defs.health import nothing_wrong, pipeline_health_asset, pipel
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.large_messages import large_messages_sensor
 from mma_pipeline.defs.lost_runs import lost_runs_sensor
+from mma_pipeline.defs.mock_removal import gwtm_mock_removal, gwtm_mock_schedule
 from mma_pipeline.defs.neutrino_fill import neutrino_coincidence_sensor, neutrino_products
 from mma_pipeline.defs.page_sensor import event_page_sensor, event_pages
 from mma_pipeline.defs.photometry import candidate_products, photometry_sensor
@@ -62,6 +63,7 @@ defs = dg.Definitions(
         publish_outbox,
         candidate_products,
         retention,
+        gwtm_mock_removal,
         completeness_job,
         visibility_products,
         neutrino_products,
@@ -80,7 +82,7 @@ defs = dg.Definitions(
         neutrino_coincidence_sensor,
         event_page_sensor,
     ],
-    schedules=[retention_schedule, completeness_schedule],
+    schedules=[retention_schedule, gwtm_mock_schedule, completeness_schedule],
     resources={
         "archive": ArchiveResource(),
         "store": StoreResource(),

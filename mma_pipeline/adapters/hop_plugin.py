@@ -1,7 +1,8 @@
-"""Model of our v2 derived alert for hop-client, so that `hop subscribe` prints a summary that a person can read.
+"""Our v2 derived alert for hop-client: a summary that a person can read, and messages of the earlier format.
 
-Loaded by hop-client through the entry point `hop_plugin`. Consumers without this package receive the same JSON as
-a plain blob. Not here: publishing (`hopskotch`) and what a derived alert is (`notices.derived`).
+Loaded by hop-client through the entry point `hop_plugin`. Messages go out with the format `json`, so that hop-client hands
+out their JSON as a dict wherever it runs. Topics still hold messages of the format `mma_derived_alert`, which hop-client
+reads with this model only. Not here: publishing (`hopskotch`) and what a derived alert is (`notices.derived`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mma_pipeline.notices.text import plain_number
 
 @dataclass
 class DerivedAlertModel(models.MessageModel):  # type: ignore[misc]  # hop-client has no types
-    """A v2 message as hop-client hands it out; `content` is the decoded JSON."""
+    """A v2 message of the earlier format as hop-client hands it out; `content` is the decoded JSON."""
 
     content: Mapping[str, Any]
     format_name = derived.FORMAT_V2
@@ -31,8 +32,8 @@ class DerivedAlertModel(models.MessageModel):  # type: ignore[misc]  # hop-clien
         return summary(self.content)
 
     def serialize(self) -> dict[str, Any]:
-        """The canonical JSON under our format name: what goes over the wire, not the summary."""
-        return {"format": self.format_name, "content": derived.encode(derived.DerivedAlert.from_json(self.content))}
+        """The canonical JSON as `json`: what goes over the wire, not the summary; every consumer can read it."""
+        return {"format": "json", "content": derived.encode(derived.DerivedAlert.from_json(self.content))}
 
     @classmethod
     def deserialize(cls, data: bytes) -> DerivedAlertModel:

@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 HOPSKOTCH = "kafka.scimma.org:9092"
 #: Seconds that fetching a large message may take from beginning to end.
 FETCH_S = 30.0
+#: Protocols of brokers that ask for no credential.
+_WITHOUT_CREDENTIAL = ("PLAINTEXT", "SSL")
 #: Largest message fetched from outside the broker, bytes.
 MAX_BYTES = 256 * 1024 * 1024
 
@@ -39,16 +41,23 @@ def hop_client(env: Mapping[str, str], name: str) -> dict[str, Any] | None:
 
     The credential is `HOP_USERNAME` and `HOP_PASSWORD`, or with `MMA_HOP_STREAMS=true` the one that `hop auth` keeps in
     auth.toml. `MMA_HOP_BOOTSTRAP` names another broker, `MMA_HOP_PROTOCOL=SASL_PLAINTEXT` one without TLS,
-    `MMA_HOP_GROUP` what follows the user name in the group id. Raises ConfigurationError where half of the credential
-    is set or auth.toml cannot be used.
+    `PLAINTEXT` or `SSL` one that asks for no credential, `MMA_HOP_GROUP` what follows the user name in the group id.
+    Raises ConfigurationError where half of the credential is set or auth.toml cannot be used.
     """
-    broker = env.get("MMA_HOP_BOOTSTRAP") or HOPSKOTCH
+    broker, protocol = env.get("MMA_HOP_BOOTSTRAP") or HOPSKOTCH, env.get("MMA_HOP_PROTOCOL") or "SASL_SSL"
+    group = f"{env.get('MMA_HOP_GROUP') or 'mma'}-{name}"
+    if protocol in _WITHOUT_CREDENTIAL:
+        if broker == HOPSKOTCH:
+            raise ConfigurationError(
+                f"MMA_HOP_PROTOCOL={protocol} needs MMA_HOP_BOOTSTRAP: Hopskotch itself wants a credential"
+            )
+        return {"security.protocol": protocol, "bootstrap.servers": broker, "group.id": group}
     user, password = env.get("HOP_USERNAME"), env.get("HOP_PASSWORD")
     if bool(user) != bool(password):
         raise ConfigurationError("set both HOP_USERNAME and HOP_PASSWORD, the Hopskotch credential (`hop auth`)")
     if user and password:
         client: dict[str, Any] = {
-            "security.protocol": env.get("MMA_HOP_PROTOCOL") or "SASL_SSL",
+            "security.protocol": protocol,
             "sasl.mechanism": "SCRAM-SHA-512",
             "sasl.username": user,
             "sasl.password": password,
@@ -57,7 +66,7 @@ def hop_client(env: Mapping[str, str], name: str) -> dict[str, Any] | None:
         user, client = _kept_credential(broker)
     else:
         return None
-    return client | {"bootstrap.servers": broker, "group.id": f"{user}-{env.get('MMA_HOP_GROUP') or 'mma'}-{name}"}
+    return client | {"bootstrap.servers": broker, "group.id": f"{user}-{group}"}
 
 
 def _kept_credential(broker: str) -> tuple[str, dict[str, Any]]:

@@ -5,9 +5,10 @@ Names of the predecessors are kept where they had one; ours begin with `MMA_`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from .errors import ConfigurationError
 from .kafka_stream import StreamConfig
@@ -33,6 +34,31 @@ def store_url(env: Mapping[str, str]) -> str:
     where a name has a value that cannot be meant.
     """
     return store_settings(env, local=(home(env) / "products").as_uri()).url
+
+
+def public_address(env: Mapping[str, str]) -> Callable[[str], str | None]:
+    """Where people outside fetch a storage key: below `MMA_PUBLIC_URL`; nowhere (None) without it.
+
+    The store's own address (a folder, `s3://…`) leads nobody from outside to a file, so it never stands in for this
+    one. Raises ConfigurationError where it is no plain http or https address.
+    """
+    base = (env.get("MMA_PUBLIC_URL") or "").strip()
+    if not base:
+        return lambda _key: None
+    parts = urlsplit(base)
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
+        # The address is not repeated: somebody may have written a password into it.
+        raise ConfigurationError(
+            "MMA_PUBLIC_URL must be an http or https address without credentials, query or fragment, below which the "
+            "keys of the store are served"
+        )
+    return lambda key: f"{base.rstrip('/')}/{quote(key)}"
 
 
 def gcn_stream(env: Mapping[str, str], name: str, topic: str) -> StreamConfig | None:

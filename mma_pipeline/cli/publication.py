@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +13,7 @@ from rich.table import Table
 from .app import Exit, JsonOption, clear_errors, console, fail, print_json
 
 if TYPE_CHECKING:
+    from mma_pipeline.adapters.archive import VersionRecord
     from mma_pipeline.adapters.publishing.model import Publication
     from mma_pipeline.adapters.publishing.service import Publications
 
@@ -21,17 +24,19 @@ def _open() -> Publications:
     from mma_pipeline.adapters import settings
     from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.publishing.service import Publications
-    from mma_pipeline.adapters.store import Store
 
     archive = Archive(settings.archive_url(os.environ), create=True)
-    return Publications(archive, Store.open(settings.store_url(os.environ)).url, os.environ)
+    return Publications(archive, settings.public_address(os.environ), os.environ)
 
 
 def explain(
     event: Annotated[str, typer.Argument(help="Superevent id, such as S230518h, or a partition key.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Why the versions of an event are or are not published, destination by destination. Sends nothing."""
+    """Why the versions of an event are or are not published, destination by destination. Sends nothing.
+
+    Names the checks that block a version with their values, products that are still to come, and who let it pass.
+    """
     with clear_errors():
         published = _open()
         records = [r for r in published.archive.versions() if event in {r.version.event_id, r.partition_key}]
@@ -40,6 +45,7 @@ def explain(
         if not published.configs:
             raise fail("no destination is configured: see docs/publication.md", Exit.NOTHING)
         found: list[dict[str, Any]] = []
+        standings = {record.partition_key: _standing(published, record) for record in records}
         for record in reversed(records):
             for decision in published.explain(record):
                 sent = published.of_version(record.partition_key, [decision.destination])
@@ -48,6 +54,7 @@ def explain(
                         "partition": record.partition_key,
                         "destination": decision.destination,
                         "wanted": decision.accepted,
+                        **standings[record.partition_key],
                         "reasons": [reason.to_json() for reason in decision.reasons],
                         "would_send": [draft.kind for draft in decision.drafts],
                         "publications": [_plain(item) for item in sent],
@@ -64,6 +71,46 @@ def explain(
         went = "\n".join(f"{p['kind']} {p['state']} {p['reference'] or p['error'] or ''}" for p in row["publications"])
         table.add_row(row["partition"], row["destination"], "yes" if row["wanted"] else "no", why, went or "nothing")
     console.print(table)
+    for key, standing in standings.items():
+        for line in _told(key, standing):
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _standing(published: Publications, record: VersionRecord) -> dict[str, Any]:
+    """What holds a version back or held it back, as JSON values."""
+    from mma_pipeline.defs.products import expected_files
+    from mma_pipeline.defs.standing import failed_checks
+
+    checks = [finding.to_json() for finding in failed_checks(published.archive, record)]
+    block = published.block(record.partition_key)
+    noted = [] if block is None else [dict(f) for f in block.findings]
+    known = {finding["check"] for finding in checks}
+    # Files that the store lacks are found by the run that publishes, and stand in its note alone.
+    checks += [finding for finding in noted if finding["check"] not in known and "." not in finding["check"]]
+    released = None if block is None or block.released is None else block.released.isoformat()
+    there = {product.name for product in published.archive.products(record.partition_key)}
+    return {
+        "blocked": released is None and any(finding["blocks"] for finding in checks),
+        "checks": checks,
+        "blocked_since": None if block is None or not noted else block.since.isoformat(),
+        "released": None if block is None or released is None else {"time": released, "reason": block.reason},
+        "lacking": sorted(expected_files(record) - there),
+    }
+
+
+def _told(key: str, standing: Mapping[str, Any]) -> Iterator[str]:
+    """What a person should know of a version, a sentence each."""
+    from mma_pipeline.defs.standing import said
+
+    for finding in standing["checks"]:
+        stops = "NOT published" if finding["blocks"] and standing["blocked"] else "does not pass"
+        yield f"{key} {stops}: {said(finding)}"
+    if standing["blocked"]:
+        yield f"{key}: to publish it all the same, mma publication release {key} --reason WHY"
+    if standing["released"]:
+        yield f"{key}: let pass at {standing['released']['time']}: {standing['released']['reason']}"
+    if standing["lacking"]:
+        yield f"{key} waits for its products: {', '.join(standing['lacking'])}"
 
 
 @publication.command("list")
@@ -94,16 +141,81 @@ def list_(
 
 @publication.command()
 def retry(
-    number: Annotated[int, typer.Argument(help="Number of a failed publication, see `mma publication list`.")],
+    number: Annotated[
+        int | None, typer.Argument(help="Number of a failed publication, see `mma publication list`.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every failed publication.")] = False,
+    destination: Annotated[str | None, typer.Option(help="Those of a destination, by its name.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Those that failed since a time, ISO 8601; UTC unless it says otherwise.")
+    ] = None,
 ) -> None:
-    """Put a failed publication back; the sensor sends it."""
-    from datetime import UTC, datetime
-
+    """Put failed publications back; the sensor sends them."""
     from mma_pipeline.adapters.archive import outbox, writing
 
-    with clear_errors(), writing(_open().archive.engine) as connection:
-        outbox.retry(connection, number, datetime.now(UTC))
-    console.print(f"publication {number} will be sent again")
+    several = everything or destination is not None or since is not None
+    if several == (number is not None):
+        raise fail("give the number of a publication, or --all, --destination, --since", Exit.USAGE)
+    with clear_errors():
+        began = _moment(since)
+        with writing(_open().archive.engine) as connection:
+            now = datetime.now(UTC)
+            if number is not None:
+                outbox.retry(connection, number, now)
+                chosen = [number]
+            else:
+                chosen = outbox.retry_failed(connection, now, destination=destination, since=began)
+    if not chosen:
+        raise fail("no failed publication is meant by this", Exit.NOTHING)
+    named = ", ".join(map(str, chosen))
+    console.print(f"publication {named} will be sent again", highlight=False, soft_wrap=True)
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise fail(f"{text!r:.40} is no time: write 2026-11-28T20:00", Exit.USAGE) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@publication.command()
+def blocked(as_json: JsonOption = False) -> None:
+    """Versions that a check keeps from being published, with its values."""
+    from mma_pipeline.adapters.archive import blocks, reading
+    from mma_pipeline.defs.standing import said
+
+    with clear_errors(), reading(_open().archive.engine) as connection:
+        held = blocks.blocks(connection, held=True)
+    if as_json:
+        print_json(
+            [{"partition": b.partition_key, "since": b.since.isoformat(), "checks": list(b.findings)} for b in held]
+        )
+        return
+    table = Table(title=f"{len(held)} versions are held back")
+    for column in ("version", "since", "check"):
+        table.add_column(column, overflow="fold")
+    for one in held:
+        table.add_row(one.partition_key, f"{one.since:%Y-%m-%d %H:%M:%S}", "\n".join(map(said, one.findings)))
+    console.print(table)
+
+
+@publication.command()
+def release(
+    key: Annotated[str, typer.Argument(help="Partition key of a version, see `mma explain`.")],
+    reason: Annotated[str, typer.Option(help="Why it is to be published all the same; recorded and shown.")],
+) -> None:
+    """Let a version be published whatever its checks say; the sensor publishes it."""
+    from mma_pipeline.adapters.archive import blocks, writing
+
+    with clear_errors():
+        archive = _open().archive
+        record = archive.version(key)
+        with writing(archive.engine) as connection:
+            blocks.release(connection, key, record.version.event_id, reason, datetime.now(UTC))
+    console.print(f"{key} will be published", highlight=False, soft_wrap=True)
 
 
 @publication.command()

@@ -13,6 +13,7 @@ from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EventVersion
 
 from .finders import event_of, who
+from .jobs import TOLD
 from .resources import ArchiveResource
 from .telling import NO_EVENT
 
@@ -30,6 +31,8 @@ def failed_runs_sensor(context: dg.RunFailureSensorContext, archive: ArchiveReso
     run = context.dagster_run
     if run.tags.get("dagster/will_retry") == "true":
         return dg.SkipReason("it is tried again: the last attempt will be told")
+    if TOLD.items() <= run.tags.items():
+        return dg.SkipReason("people are told what it found")
     published = Publications(archive.open(), str, dict(os.environ))
     if not published.told_of_failures:
         return dg.SkipReason("no webhook wants failures")

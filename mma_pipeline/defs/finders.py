@@ -16,8 +16,10 @@ from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage,
 from mma_pipeline.adapters.archive.recent import RecentVersion, recent_versions
 from mma_pipeline.notices.model import Role, role_of
 
+from .jobs import TOLD
 from .order import later_in_line
 from .problems import Kind, Problem
+from .publication_problems import bare_messages, blocked_publications, late_publications
 from .unfinished import LOOK_BACK, lacking, patience, will_be_retried
 from .watch import Watched
 
@@ -130,7 +132,7 @@ def failed_runs(look: Look) -> Iterator[Problem]:
         latest.setdefault((record.dagster_run.job_name, _partition(record.dagster_run.tags)), record)
     grouped: dict[tuple[str, str], list[dg.RunRecord]] = {}
     for (job, _), record in list(latest.items())[:MOST_FAILED]:
-        if _is_last_word(look, record):
+        if not TOLD.items() <= record.dagster_run.tags.items() and _is_last_word(look, record):
             grouped.setdefault((job, who(event_of(record.dagster_run.tags))), []).append(record)
     for (job, name), together in grouped.items():
         runs = ", ".join(record.dagster_run.run_id[:8] for record in together[:3])
@@ -184,6 +186,9 @@ FINDERS: tuple[Finder, ...] = (
     messages_in_quarantine,
     degraded_versions,
     failed_runs,
+    blocked_publications,
+    late_publications,
+    bare_messages,
 )
 
 

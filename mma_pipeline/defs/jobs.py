@@ -8,6 +8,8 @@ import dagster as dg
 
 #: Run tag that queues and launchers sort by.
 LANE_TAG = "mma/lane"
+#: Tag of a run that failed for a reason which people are told apart from the run: it is no news of its own.
+TOLD = {"mma/told": "true"}
 
 
 class Lane(StrEnum):

@@ -40,6 +40,12 @@ class Kind(StrEnum):
     """A real event's version was made without what is wrong in its alert."""
     RUN_FAILED = "run_failed"
     """A run failed for good."""
+    PUBLICATION_BLOCKED = "publication_blocked"
+    """A check keeps a real event's version from being published."""
+    PUBLICATION_LATE = "publication_late"
+    """A real event's version, or a row or message of it, waits for longer than it should."""
+    PUBLISHED_BARE = "published_bare"
+    """A real event's version went out without its map's values, because its products failed for good."""
 
 
 #: Kinds of which people are told, case by case, where they arise; the watch does not tell them a second time.

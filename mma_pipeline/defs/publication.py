@@ -8,33 +8,35 @@ depends on a product that was skipped would be skipped as well.
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from mma_pipeline.adapters.archive import VersionRecord
+from mma_pipeline.adapters import settings
+from mma_pipeline.adapters.archive.blocks import Block
 from mma_pipeline.adapters.errors import AdapterError
-from mma_pipeline.adapters.publishing.compose import COINCIDENCE
+from mma_pipeline.adapters.publishing.compose import GALAXIES
 from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, WEBHOOK
 from mma_pipeline.adapters.publishing.decision import Decision, Extras
 from mma_pipeline.adapters.publishing.model import Publication, State
-from mma_pipeline.adapters.publishing.service import Publications
+from mma_pipeline.adapters.publishing.service import Offer, Publications
+from mma_pipeline.notices.model import Role
 
 from .jobs import PUBLICATION_S, Lane, lane_tags
 from .partitions import alert_versions
-from .products import PRODUCTS, expected_files
+from .products import expected_files
 from .resources import ArchiveResource, StoreResource
 from .source import Source
+from .standing import Finding, failed_checks, fitness, standing
+from .unfinished import failing
 
 GROUP = "publication"
 PUBLISHABLE = "publishable"
 #: Asset of each kind of destination.
 ASSETS = {GWTM: "gwtm_publication", HOPSKOTCH: "hopskotch_publication", WEBHOOK: "webhook_publication"}
-#: Product with the ranked host galaxies, where there is one.
-GALAXIES = "galaxies"
 
 
 _services: dict[tuple[Any, ...], Publications] = {}
@@ -48,52 +50,23 @@ def services(archive: ArchiveResource, store: StoreResource) -> Publications:
     key = (id(opened), target.url(), written, tuple(sorted(env.items())))
     if key not in _services:
         _services.clear()
-        _services[key] = Publications(opened, target.url, env)
+        _services[key] = Publications(opened, settings.public_address(env), env)
     return _services[key]
 
 
-def failed_checks(source: Source) -> list[str]:
-    """Checks of a version's products that its archived figures do not pass; those that only warn do not count."""
-    failed = []
-    for product in PRODUCTS:
-        names = {spec.name for spec in product.files}
-        figures = next(
-            (p.figures for p in source.archive.products(source.record.partition_key) if p.name in names), None
-        )
-        if figures is None:
-            continue
-        for check in product.checks:
-            if check.severity is dg.AssetCheckSeverity.ERROR and check.test(figures) is False:
-                failed.append(f"{product.name}.{check.name}")
-    return failed
+def extras_of(source: Source, findings: Sequence[Finding] = ()) -> Extras:
+    """What a version brings beyond its alert: ranked galaxies, unless the list fails its own check.
 
-
-def missing_files(source: Source) -> list[str]:
-    """Files noted for a version that the store does not hold with the noted digest."""
-    missing = []
-    for product in source.archive.products(source.record.partition_key):
-        found = source.store.stat(product.store_key)
-        if found is None or found.size != product.size or found.sha256 not in {None, product.sha256}:
-            missing.append(product.store_key)
-    return missing
-
-
-def extras_of(source: Source) -> Extras:
-    """What a version brings beyond its alert: ranked galaxies."""
+    A version without map says nothing about galaxies.
+    """
     found = source.archive.product(source.record.partition_key, GALAXIES)
     if found is None or not found.content_type.endswith("json"):
+        return Extras()
+    if any(finding.check.startswith(f"{GALAXIES}.") for finding in findings):
         return Extras()
     listed = json.loads(source.store.get(found.store_key))
     entries = listed.get("galaxies", ()) if isinstance(listed, dict) else listed
     return Extras(galaxies=tuple(entry for entry in entries if isinstance(entry, dict)))
-
-
-def ready(record: VersionRecord, published: Publications) -> bool:
-    """Whether every file that applies to a version is there; of a neutrino notice also the map that it is compared with."""
-    products = {product.name: product for product in published.archive.products(record.partition_key)}
-    if COINCIDENCE in products and products[COINCIDENCE].figures.get("map_version") is None:
-        return False
-    return expected_files(record) <= products.keys()
 
 
 def answer_metadata(item: Publication) -> dict[str, Any]:
@@ -132,8 +105,14 @@ def publish_version(
     if not configs:
         context.log.info(f"no {kind} destination is configured")
         return
-    decisions = published.decide(source.record, configs, extras_of(source))
-    why = {"decision": reasons_markdown(decisions)}
+    now, findings = datetime.now(UTC), failed_checks(source.archive, source.record)
+    fit = fitness(published, context.instance, now)
+    decisions = published.decide(source.record, configs, extras_of(source, findings), fit)
+    why: dict[str, Any] = {"decision": reasons_markdown(decisions), **release_metadata(published.block(key))}
+    if findings:
+        why["checks not passed"] = dg.MetadataValue.md("\n".join(f"- {finding}" for finding in findings))
+    if any(decision.bare for decision in decisions) and not published.dry_run:
+        why["bare"] = _bare(source, [d.destination for d in decisions if d.bare and d.drafts])
     if published.dry_run:
         would = [dict(published.preview(draft)) for decision in decisions for draft in decision.drafts]
         shown: dict[str, Any] = {**why, "dry run": True, "would send": dg.MetadataValue.json(would)}
@@ -161,6 +140,21 @@ def publish_version(
     if done and len(done) == len(items):
         answers = {f"{i.destination} {i.kind}": dg.MetadataValue.json(_json(i)) for i in done}
         yield dg.MaterializeResult(asset_key=asset, metadata={**answer_metadata(done[0]), **why, **answers})
+
+
+def release_metadata(block: Block | None) -> dict[str, Any]:
+    """Who let a version pass whatever its checks say, for the UI: when and why."""
+    if block is None or block.released is None:
+        return {}
+    return {"released": f"{block.released.isoformat(timespec='seconds')}: {block.reason}"}
+
+
+def _bare(source: Source, names: Sequence[str]) -> str:
+    """What is said of a version that goes out without its map's values."""
+    key = source.record.partition_key
+    lacking = expected_files(source.record) - {product.name for product in source.archive.products(key)}
+    where = f"sent to {', '.join(names)} without its map's values" if names else "not sent"
+    return f"{where}: {', '.join(sorted(lacking))} failed for good; completed when they come (mma backfill {key})"
 
 
 def _json(item: Publication) -> dict[str, Any]:
@@ -215,29 +209,54 @@ def publish_outbox() -> None:
     send_outbox()
 
 
-def _under_way(instance: dg.DagsterInstance) -> set[str]:
-    """Versions whose publication has a run that waits or works."""
-    statuses = [
-        dg.DagsterRunStatus.NOT_STARTED,
-        dg.DagsterRunStatus.QUEUED,
-        dg.DagsterRunStatus.STARTING,
-        dg.DagsterRunStatus.STARTED,
-    ]
-    runs = instance.get_runs(dg.RunsFilter(job_name=publication_job.name, statuses=statuses))
-    return {run.tags.get("dagster/partition", "") for run in runs}
+#: Pause after a version's first publication run that left something undecided; doubled from run to run.
+PAUSE_S = 60.0
 
 
-def _tags(*, real: bool) -> dict[str, str]:
-    """Lane and priority of a publication: what is made goes out before more is made, and mock waits for all that is real."""
-    return lane_tags(Lane.LIVE if real else Lane.MOCK, priority=12 if real else 1, most_s=PUBLICATION_S)
+def _publish_request(instance: dg.DagsterInstance, offer: Offer, now: datetime) -> dg.RunRequest | None:
+    """A run that publishes a version; None while one is under way, or one has just ended and nothing is new since."""
+    key, real = offer.record.partition_key, offer.record.version.role is Role.OBSERVATION
+    records = instance.get_run_records(dg.RunsFilter(job_name=publication_job.name, tags={"dagster/partition": key}))
+    if any(not record.dagster_run.is_finished for record in records):
+        return None
+    if records:
+        last = max(records, key=lambda record: record.create_timestamp)
+        ended = last.end_time or last.create_timestamp.timestamp()
+        idle = now.timestamp() - ended
+        if idle < PAUSE_S * 2.0 ** (len(records) - 1) and offer.changed <= last.create_timestamp:
+            return None
+    return dg.RunRequest(
+        # A key is used once: a run that died before it decided is asked for again under the next.
+        run_key=f"publish:{key}:{len(records)}",
+        job_name=publication_job.name,
+        partition_key=key,
+        tags=_tags(real=real, bare=offer.bare),
+    )
 
 
-def _outbox_key(due: Sequence[Publication], now_s: float) -> str:
-    """Run key for emptying the outbox: new when something else is due, and every ten minutes where nothing could be
-    claimed (a destination whose settings are wrong must not be the end of it)."""
+def _tags(*, real: bool, bare: bool = False) -> dict[str, str]:
+    """Lane and priority of a publication.
+
+    What is made goes out before more is made (products have 10, of mock events 0), and what would go out bare after it;
+    mock waits for all that is real.
+    """
+    priority = (8 if bare else 12) if real else (-1 if bare else 1)
+    return lane_tags(Lane.LIVE if real else Lane.MOCK, priority=priority, most_s=PUBLICATION_S)
+
+
+def _outbox_request(instance: dg.DagsterInstance, due: Sequence[Publication], now_s: float) -> dg.RunRequest | None:
+    """A run that empties the outbox; None while one waits for its start, which will find everything that is due.
+
+    The key is new when something else is due or the same is due once more, and every ten minutes where nothing could be
+    claimed (a destination whose settings are wrong must not be the end of it).
+    """
+    waiting = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
+    if instance.get_runs_count(dg.RunsFilter(job_name=publish_outbox.name, statuses=waiting)):
+        return None
     rows = [(item.id, item.attempts, item.next_attempt.isoformat()) for item in due]
     digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-    return f"outbox:{int(now_s // 600)}:{digest[:16]}"
+    key = f"outbox:{int(now_s // 600)}:{digest[:16]}"
+    return dg.RunRequest(run_key=key, job_name=publish_outbox.name, tags=_tags(real=True))
 
 
 @dg.sensor(
@@ -250,32 +269,21 @@ def publication_sensor(
     context: dg.SensorEvaluationContext, archive: ArchiveResource, store: StoreResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Ask for a run per version that is to be decided upon, and for one that empties the outbox."""
+    instance, now = context.instance, datetime.now(UTC)
     try:
         published = services(archive, store)
         if not published.configs:
             return dg.SkipReason("no destination is configured: see docs/publication.md")
-        records = published.undecided(lambda record: ready(record, published))
+        doubtful = failing(instance, now)
+        offers = published.undecided(lambda record: standing(record, published.archive, instance, now, doubtful))
         due = [] if published.dry_run else published.due()
     except AdapterError as error:
         return dg.SkipReason(str(error))
-    busy = _under_way(context.instance)
-    records = [(record, count) for record, count in records if record.partition_key not in busy]
-    requests = [
-        dg.RunRequest(
-            # A key is used once: a run that died before it decided is asked for again under the next.
-            run_key=f"publish:{record.partition_key}:{count}",
-            job_name=publication_job.name,
-            partition_key=record.partition_key,
-            tags=_tags(real=record.version.role == "observation"),
-        )
-        for record, count in records
-    ]
-    if due:
-        requests.append(
-            dg.RunRequest(run_key=_outbox_key(due, time.time()), job_name="publish_outbox", tags=_tags(real=True))
-        )
+    requests = [r for offer in offers if (r := _publish_request(instance, offer, now)) is not None]
+    keys = [str(request.partition_key) for request in requests]
+    if due and (emptying := _outbox_request(instance, due, now.timestamp())) is not None:
+        requests.append(emptying)
     if not requests:
         return dg.SkipReason("nothing to publish")
-    keys = [record.partition_key for record, _ in records]
     add = [alert_versions.build_add_request(keys)] if keys else []
     return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=add)

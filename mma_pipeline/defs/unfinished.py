@@ -6,6 +6,7 @@ for that they are still about to start: a run key guards the runs of one sensor,
 """
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from mma_pipeline.notices.model import Role
 
 from .jobs import Lane, alert_products, lane_tags
 from .partitions import alert_versions
+from .product_asset import PERMANENT
 from .products import expected_files
 from .resources import ArchiveResource
 from .streams import STREAMS
@@ -28,6 +30,11 @@ LOOK_BACK = timedelta(days=3)
 PATIENCE_S = 600.0
 #: Runs that a version may have had; more would not help either.
 MOST_RUNS = 30
+#: Runs that ended with a failure which repeating does not mend, after which a version's products count as failed for
+#: good: the second was asked for when the first had had its time.
+HOPELESS_RUNS = 2
+#: Failed runs looked at to find versions that may have been given up.
+MOST_FAILED = 2000
 #: How long a failed run is left to Dagster, which has said that it will retry it.
 RETRY_S = 3600.0
 #: Ticks of a stream's sensor among which a good one is looked for.
@@ -124,6 +131,33 @@ def was_requested(found: RecentVersion, looked: Mapping[str, Look]) -> bool:
     if look is None or not look.running:
         return True
     return look.began is not None and look.began > found.received.timestamp()
+
+
+def failing(instance: dg.DagsterInstance, now: datetime) -> frozenset[str]:
+    """Partition keys of which more than one run failed or was ended of late: only of those may `given_up` be true."""
+    wanted = dg.RunsFilter(
+        job_name=alert_products.name,
+        statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED],
+        updated_after=now - LOOK_BACK,
+    )
+    count = Counter(run.tags.get("dagster/partition", "") for run in instance.get_runs(wanted, limit=MOST_FAILED))
+    return frozenset(key for key, runs in count.items() if runs >= HOPELESS_RUNS)
+
+
+def given_up(instance: dg.DagsterInstance, partition_key: str, now: datetime) -> bool:
+    """Whether a version's products have failed for good, so that only a person or new code will make them.
+
+    True where all runs that it may have were used, or two failed in a way that repeating does not mend; False as long
+    as a run is under way or announced, and where none has run yet.
+    """
+    records = instance.get_run_records(
+        dg.RunsFilter(job_name=alert_products.name, tags={"dagster/partition": partition_key})
+    )
+    if any(not record.dagster_run.is_finished or will_be_retried(record, now) for record in records):
+        return False
+    failed = [r.dagster_run for r in records if r.dagster_run.status is dg.DagsterRunStatus.FAILURE]
+    hopeless = [run for run in failed if PERMANENT.items() <= run.tags.items()]
+    return len(hopeless) >= HOPELESS_RUNS or len(records) >= MOST_RUNS
 
 
 def will_be_retried(record: dg.RunRecord, now: datetime) -> bool:

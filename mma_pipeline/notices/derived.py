@@ -27,8 +27,10 @@ from .neutrino_summary import NeutrinoSearch
 SCHEMA_V1 = "scimma.alert-integration-demo/broker/v1"
 SENDER_V1 = "alert-integration-demo"
 SCHEMA_V2 = "mma.derived-alert/2.0"
+#: A message names the least version that has all of its keys: `completes` came with this one.
+SCHEMA_V2_1 = "mma.derived-alert/2.1"
 SENDER_V2 = "mma_pipeline"
-#: Hopskotch `_format` of v2; the hop plugin registers a model of this name.
+#: Hopskotch `_format` of v2 messages before it became `json`; the hop plugin still reads it.
 FORMAT_V2 = "mma_derived_alert"
 #: Namespace of message ids (RFC 9562 version 5): an id depends on the content alone.
 ID_NAMESPACE = uuid.UUID("6f1c2b5e-6d0a-5c0e-9f0e-3d0c7a4b8e21")
@@ -94,9 +96,13 @@ class Localisation:
     area_90: float | None = None
     """90 % credible area, deg²."""
     distance_mean: float | None = None
-    """Mean luminosity distance, Mpc."""
+    """Mean luminosity distance, Mpc: as the map's header states it, else from the map's layers."""
     distance_std: float | None = None
-    """Standard deviation of the luminosity distance, Mpc."""
+    """Standard deviation of the luminosity distance, Mpc, from where the mean is."""
+    distance_mean_layers: float | None = None
+    """Mean luminosity distance from the map's layers, Mpc."""
+    distance_std_layers: float | None = None
+    """Standard deviation of the luminosity distance from the map's layers, Mpc."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +205,13 @@ class DerivedAlert:
     """Id of the withdrawn message (UUID text); only in a retraction."""
     reason: str | None = None
     """Why it was withdrawn, for people."""
+    completes: str | None = None
+    """Id of an earlier message on the same version (UUID text) that lacked what comes from the map, and stands no more."""
+
+    @property
+    def schema(self) -> str:
+        """Name of the message's schema."""
+        return SCHEMA_V2_1 if self.completes else SCHEMA_V2
 
     @property
     def role(self) -> Role:
@@ -212,7 +225,7 @@ class DerivedAlert:
 
     def to_json(self) -> dict[str, Any]:
         """The message as JSON values, with its id; absent values are left out."""
-        body = {"schema": SCHEMA_V2, "role": str(self.role), **_plain(self)}
+        body = {"schema": self.schema, "role": str(self.role), **_plain(self)}
         return {"id": str(_content_id(body)), **body}
 
     @classmethod
@@ -237,6 +250,7 @@ class DerivedAlert:
                 products=tuple(ProductLink(**_known(ProductLink, p)) for p in record.get("products", ())),
                 retracts=record.get("retracts"),
                 reason=record.get("reason"),
+                completes=record.get("completes"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NoticeError(f"the derived alert is incomplete or wrong: {error}") from error
@@ -278,7 +292,7 @@ def headers_v2(alert: DerivedAlert, published: datetime) -> dict[str, str]:
     """Headers of a v2 message, with the names that v1 consumers know; id is the UUID text of the message."""
     return {
         "sender": SENDER_V2,
-        "schema": SCHEMA_V2,
+        "schema": alert.schema,
         "time": published.astimezone(UTC).strftime(_TIME_V1),
         "id": str(message_id(alert)),
         "event_id": alert.event_id,

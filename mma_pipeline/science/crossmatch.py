@@ -55,7 +55,8 @@ class Ranking:
     @cached_property
     def searched_prob(self) -> FloatArray:
         """Probability enclosed by the credible region that ends with each row of the map, shape (N,)."""
-        return self._cumulated(self.map.prob)
+        # The sum of many rows may pass the whole by rounding.
+        return np.minimum(self._cumulated(self.map.prob), 1.0)
 
     @cached_property
     def searched_area(self) -> FloatArray:

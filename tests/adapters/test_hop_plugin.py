@@ -47,6 +47,6 @@ def test_summary_says_what_a_person_wants() -> None:
 
 
 def test_wire_format_is_the_canonical_message() -> None:
-    """`serialize` gives our format name and exactly the bytes of `encode`, not the summary."""
+    """`hop publish` writes exactly the bytes of `encode`, not the summary, under a format that every consumer knows."""
     model = DerivedAlertModel.deserialize(derived.encode(FULL))
-    assert model.serialize() == {"format": "mma_derived_alert", "content": derived.encode(FULL)}
+    assert model.serialize() == {"format": "json", "content": derived.encode(FULL)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from astropy.table import Table
 from typer.testing import CliRunner
 
+from mma_pipeline.adapters.archive import schema
 from mma_pipeline.adapters.catalog import build_index
 from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
 from mma_pipeline.adapters.publishing.model import State
@@ -52,13 +53,12 @@ class House:
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
 
-    def take(self, data: bytes, *, make: bool = True) -> Any:
+    def take(self, data: bytes) -> Any:
         """Archive a message, make the products of its (first) version and publish it."""
         record = self.home.receive(data)[0]
         self.home.instance.add_dynamic_partitions("alert_version", [record.partition_key])
-        if make:
-            wanted = ["neutrino_notice", "neutrino_coincidence"] if record.version.label == "IceCube" else MADE
-            assert self.home.make(record, wanted).success
+        wanted = ["neutrino_notice", "neutrino_coincidence"] if record.version.label == "IceCube" else MADE
+        assert self.home.make(record, wanted).success
         assert self.run("publish_version", record).success
         return record
 
@@ -98,6 +98,7 @@ def house(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
             ("API_BASE", server.base),
             ("API_TOKEN", ADMIN),
             ("MMA_PUBLICATION_CONFIG", str(config)),
+            ("MMA_PUBLIC_URL", "https://alerts.example.org/products"),
         ):
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("MMA_GALAXY_CATALOG", raising=False)
@@ -136,7 +137,7 @@ def test_a_neutrino_notice_goes_out_once(house: House) -> None:
 
 def test_an_upper_limit_and_a_second_notice_of_a_reference(house: House) -> None:
     """A notice without tracks is posted; another of the same reference is not, and `mma explain` says why."""
-    house.take(body(skymap=tiny_map()), make=False)
+    house.take(body(skymap=tiny_map()))
     first = house.take(notice(coincident_events=..., most_probable_direction=None))
     again = house.take(notice("MS240301a", track(1.0, 2.0), alert_datetime="2024-03-01T13:00:00Z"))
     assert [(n["ref_id"], n["events"]) for n in house.server.notices] == [("MS240301a-1-Preliminary", [])]
@@ -162,7 +163,7 @@ def test_rules_speak_of_the_event(house: House, monkeypatch: pytest.MonkeyPatch,
     config.write_text(f"{hop}rule = {{ roles = ['test'], significant = true }}\n{site}")
     monkeypatch.setenv("MMA_PUBLICATION_CONFIG", str(config))
     for event, significant in (("MS240301a", True), ("MS240301b", False)):
-        house.take(body(event, skymap=tiny_map(), significant=significant), make=False)
+        house.take(body(event, skymap=tiny_map(), significant=significant))
         house.take(notice(event))
     assert house.server.notices == []
     assert {(m["event_id"], m["version"]["label"]) for m in house.messages()} == {
@@ -173,9 +174,9 @@ def test_rules_speak_of_the_event(house: House, monkeypatch: pytest.MonkeyPatch,
 
 def test_a_retraction_withdraws_the_message(house: House) -> None:
     """The message about neutrinos is withdrawn with the others; a notice that comes afterwards is the site's alone."""
-    house.take(body(skymap=tiny_map()), make=False)
+    house.take(body(skymap=tiny_map()))
     house.take(notice())
-    house.take(body(kind="RETRACTION", created="2024-03-01T14:00:00Z"), make=False)
+    house.take(body(kind="RETRACTION", created="2024-03-01T14:00:00Z"))
     house.take(notice(reference={"gcn.notices.LVK.alert": "MS240301a-2-Initial"}))
     messages = house.messages()
     sent = {m["id"] for m in messages if m["kind"] == "version"}
@@ -207,7 +208,7 @@ def test_dry_run_shows_the_notice_and_calls_nothing(house: House, monkeypatch: p
 
 
 def test_a_notice_waits_a_while_for_its_map(house: House) -> None:
-    """The sensor offers a notice once it was compared with a map, or ten minutes after it came."""
+    """The sensor offers a notice once it was compared with a map, or ten minutes after it was compared with none."""
     from mma_pipeline.defs.publication import publication_sensor
 
     def asked() -> set[str]:
@@ -224,13 +225,13 @@ def test_a_notice_waits_a_while_for_its_map(house: House) -> None:
     assert asked() == {record.partition_key}
     (late,) = house.home.receive(notice("MS240301z"))
     house.home.make(late)
-    from datetime import timedelta
-
-    from mma_pipeline.adapters.archive import schema
-
-    received = datetime.now(UTC) - timedelta(minutes=11)
+    # However long ago it came: what counts is how long ago it was compared.
+    before = datetime.now(UTC) - timedelta(minutes=11)
     with house.home.archive.engine.begin() as connection:
-        connection.execute(schema.message.update().values(received=received))
+        connection.execute(schema.message.update().values(received=before))
+    assert asked() == {record.partition_key}
+    with house.home.archive.engine.begin() as connection:
+        connection.execute(schema.product.update().values(written=before))
     assert asked() >= {record.partition_key, late.partition_key}
 
 
@@ -275,8 +276,14 @@ def test_a_galaxy_list_replaces_the_one_before(house: House, monkeypatch: pytest
     assert product is not None
     assert [e["name"] for e in now["entries"]] == [g["name"] for g in json.loads(house.home.files()[product.store_key])]
     assert "removed_lists" in json.dumps(house.shown(), default=str)
+    # A version near the pole has no galaxy of the catalog in its region: the list goes, once.
+    third = house.take(body(kind="UPDATE", created="2024-03-01T16:00:00Z", skymap=fits_map(ra=10.0, dec=-80.0)))
+    product = house.home.archive.product(third.partition_key, "galaxies")
+    assert product is not None
+    assert product.figures["galaxies_listed"] == 0
+    assert house.server.lists == []
     posts = house.server.requests["POST event_galaxies"]
-    for record in (first, second):
+    for record in (first, second, third):
         assert house.run("publish_version", record).success
     assert house.server.requests["POST event_galaxies"] == posts == 2
-    assert house.server.lists == [now]
+    assert house.server.lists == []

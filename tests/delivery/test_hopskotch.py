@@ -37,6 +37,21 @@ def test_group_id_begins_with_the_user_name() -> None:
         hop_stream({"HOP_USERNAME": "alice"}, "hop-gwalert", "igwn.gwalert")
 
 
+def test_a_broker_without_credentials() -> None:
+    """With such a protocol none is asked for nor shown; Hopskotch itself is never read that way."""
+    env = {"MMA_HOP_BOOTSTRAP": "broker.example:9092", "MMA_HOP_PROTOCOL": "PLAINTEXT"}
+    for given in ({}, {"HOP_USERNAME": "alice", "HOP_PASSWORD": "secret"}):
+        config = hop_stream(env | given, "hop-gwalert", "igwn.gwalert")
+        assert config is not None
+        assert dict(config.client) == {
+            "security.protocol": "PLAINTEXT",
+            "bootstrap.servers": "broker.example:9092",
+            "group.id": "mma-hop-gwalert",
+        }
+    with pytest.raises(ConfigurationError, match="MMA_HOP_BOOTSTRAP"):
+        hop_stream({"MMA_HOP_PROTOCOL": "SSL"}, "hop-gwalert", "igwn.gwalert")
+
+
 def test_credential_of_hop_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file that `hop auth` writes is used; one that others may read is refused, with what to do."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))

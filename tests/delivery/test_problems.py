@@ -30,11 +30,11 @@ from dagster._core.scheduler.instigation import (
 from dagster._daemon.types import DaemonHeartbeat
 from prometheus_client import CollectorRegistry
 
-from mma_pipeline.adapters.archive import Archive, outbox, reading, writing
+from mma_pipeline.adapters.archive import Archive, blocks, outbox, reading, writing
 from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.adapters.producer import ConfirmedProducer
-from mma_pipeline.adapters.publishing.model import Draft, Publication
+from mma_pipeline.adapters.publishing.model import Answer, Draft, Publication
 from mma_pipeline.cli.health import fill
 from mma_pipeline.defs import watch as watching
 from mma_pipeline.defs.health import LAG, Health, health, pipeline_health_sensor
@@ -231,6 +231,29 @@ def run_failed(pipeline: Pipeline) -> None:
     assert not broken.execute_in_process(instance=pipeline.instance, raise_on_error=False, tags=tags).success
 
 
+def publication_blocked(pipeline: Pipeline) -> None:
+    """The map of a real event's version is another event's."""
+    finding = {"check": "skymap.map_is_of_this_event", "about": "the times agree", "values": {"time_offset_s": -3600.0}}
+    with writing(pipeline.archive.engine) as connection:
+        blocks.note_block(connection, "S240301b-Preliminary-x-y", "S240301b", [finding], datetime.now(UTC))
+
+
+def publication_late(pipeline: Pipeline) -> None:
+    """An alert came twenty minutes ago, people are to be told of it, and its products are not there."""
+    pipeline.receive(good("S240301b"), ago=timedelta(minutes=20))
+
+
+def published_bare(pipeline: Pipeline) -> None:
+    """People were told of a version whose products had failed for good."""
+    key, now = record_degraded(pipeline, "S240301b", []), datetime.now(UTC)
+    with writing(pipeline.archive.engine) as connection:
+        outbox.record_decision(connection, "webhook", key, "S240301b", accepted=True, reasons=[], now=now, bare=True)
+        outbox.enqueue(connection, Draft("webhook", "version", key, "S240301b", {"bare": True}, key), now)
+        claimed = outbox.claim(connection, "webhook", now, lease_s=60)
+        assert claimed is not None
+        outbox.finish(connection, *claimed, Answer("HTTP 200"), now)
+
+
 def record_degraded(
     pipeline: Pipeline, event: str, wrong: list[str], *, label: str = "Preliminary", minute: int = 0
 ) -> str:
@@ -256,6 +279,9 @@ SITUATIONS: dict[Kind, Callable[[Pipeline], None]] = {
     Kind.QUARANTINE: quarantine,
     Kind.DEGRADED: degraded,
     Kind.RUN_FAILED: run_failed,
+    Kind.PUBLICATION_BLOCKED: publication_blocked,
+    Kind.PUBLICATION_LATE: publication_late,
+    Kind.PUBLISHED_BARE: published_bare,
 }
 
 

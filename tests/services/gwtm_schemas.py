@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import json
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from dateutil.parser import parse as parse_date
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model, field_validator, model_validator
+from starlette.requests import Request
 
 ADMIN, USER = "test_token_admin_001", "test_token_user_002"
 USERS = {ADMIN: "admin", USER: "user"}
+#: Number and login of each user, as pointings and candidates show them.
+SUBMITTERS = {"admin": (1, "admin"), "user": (2, "testuser")}
 NO_TOKEN = "Authentication required. Please provide a valid JWT token or API token."
 #: Lengths of the text columns of the real server's table gw_alert.
 LENGTHS = {"graceid": 50, "alternateid": 50, "role": 20, "alert_type": 50, "detectors": 100, "description": 500,
@@ -135,3 +140,36 @@ def invalid(problems: list[tuple[Any, ...]]) -> Refusal:
         for *loc, e in problems
     ]  # fmt: skip
     return Refusal(400, "Request validation error", shown)
+
+
+def user_of(request: Request, *, admin: bool = False) -> str:
+    """Who asks, by the token in the header; raises the server's refusal where it is none or lacks the right."""
+    token = request.headers.get("api_token") or request.headers.get("authorization", "").removeprefix("Bearer ")
+    if token not in USERS:
+        raise Refusal(401, NO_TOKEN)
+    if admin and token != ADMIN:
+        raise Refusal(403, "Only admins can access this endpoint")
+    return USERS[token]
+
+
+def body_of(request: Request, model: Any) -> Any:
+    """The JSON body as a model; raises the server's refusal."""
+    if not request.state.body:
+        raise invalid([("body", {"msg": "Field required", "type": "missing"})])
+    try:
+        value = json.loads(request.state.body)
+    except json.JSONDecodeError as error:
+        raise invalid([("body", error.pos, {"msg": "JSON decode error", "type": "json_invalid"})]) from None
+    return checked(model, "body", value)
+
+
+def to_utc(value: datetime | None) -> datetime | None:
+    """A time as the database keeps it: UTC, without zone."""
+    return value if value is None or value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+
+
+def point(text: str, *, space: bool) -> str:
+    """A position as the database gives it back: longitude from -180 to 180."""
+    lon, lat = (float(number) for number in re.findall(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?", text)[:2])
+    lon = (lon + 180) % 360 - 180
+    return f"POINT{' ' if space else ''}({lon:.10g} {lat:.10g})"

@@ -1,13 +1,14 @@
 """A stand-in for the GWTM v1 server: what the recorded contract shows, in memory, with faults on request.
 
-`GwtmStandIn()` as a context manager serves on a free port; `.alerts`, `.lists`, `.notices` are what is stored.
-`.fail(...)` makes the next requests go wrong the way real servers do.
+`GwtmStandIn()` as a context manager serves on a free port; `.alerts`, `.lists`, `.notices` are what is stored, with
+`.instruments`, `.pointings` and `.candidates` in modules of their own.
+`.fail(...)` makes the next requests go wrong the way real servers do, and `.locked` holds the paths whose requests wait,
+for a lock of the database, and are carried out when it goes, whether or not anybody still listens.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -22,17 +23,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.services import gwtm_files as files
+from tests.services.gwtm_candidates import Candidates
+from tests.services.gwtm_instruments import Instruments
+from tests.services.gwtm_pointings import Pointings
 from tests.services.gwtm_schemas import (
-    ADMIN,
     LENGTHS,
     NO_TOKEN,
-    USERS,
     Alert,
     GalaxyList,
     NoticeBody,
     Refusal,
+    body_of,
     checked,
     invalid,
+    to_utc,
+    user_of,
 )
 
 
@@ -43,10 +49,6 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
         return None if isinstance(value, float) and value != value else value
 
     return {k: one(v) for k, v in row.items()}
-
-
-def _naive(value: datetime | None) -> datetime | None:
-    return value if value is None or value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
 
 
 FaultKind = Literal["500", "500 after", "slow after", "slow before", "truncated", "html", "401", "307", "409", "400"]
@@ -67,9 +69,15 @@ class GwtmStandIn:
     lists: list[dict[str, Any]] = field(default_factory=list)
     notices: list[dict[str, Any]] = field(default_factory=list)
     requests: Counter[str] = field(default_factory=Counter)
+    locked: frozenset[str] = frozenset()
     _faults: list[_Fault] = field(default_factory=list)
     _entries: int = 0
     _events: int = 0
+
+    def __post_init__(self) -> None:
+        self.instruments = Instruments()
+        self.pointings = Pointings(self.alerts, self.instruments)
+        self.candidates = Candidates(self.alerts)
 
     def fail(self, path: str, kind: FaultKind, *, times: int = 1, seconds: float = 3.0) -> None:
         """Make the next `times` requests to a path end the given way; `after` means after the server has stored."""
@@ -85,6 +93,18 @@ class GwtmStandIn:
             (v1 + "remove_event_galaxies", "DELETE", self._remove_galaxies),
             (v1 + "post_icecube_notice", "POST", self._post_notice),
             (v1 + "del_test_alerts", "POST", self._delete_tests),
+            (v1 + "instruments", "GET", self.instruments.get), (v1 + "instruments", "POST", self.instruments.post),
+            (v1 + "footprints", "GET", self.instruments.get_footprints),
+            (v1 + "footprints", "POST", self.instruments.post_footprint),
+            (v1 + "pointings", "GET", self.pointings.get), (v1 + "pointings", "POST", self.pointings.post),
+            (v1 + "update_pointings", "POST", self.pointings.update),
+            (v1 + "cancel_all", "POST", self.pointings.cancel_all),
+            (v1 + "request_doi", "POST", self.pointings.request_doi),
+            (v1 + "candidate", "GET", self.candidates.get), (v1 + "candidate", "POST", self.candidates.post),
+            (v1 + "candidate", "PUT", self.candidates.put), (v1 + "candidate", "DELETE", self.candidates.delete),
+            (v1 + "gw_skymap", "GET", files.skymap), (v1 + "gw_contour", "GET", files.contour),
+            (v1 + "grb_moc_file", "GET", files.grb_moc), (v1 + "sun_moon_positions", "GET", files.sun_moon),
+            ("/ajax_coverage_calculator", "POST", files.coverage),
             ("/ajax_event_galaxies", "GET", self._ajax_galaxies), ("/ajax_icecube_notice", "GET", self._ajax_notice),
         ]  # fmt: skip
         app = Starlette(routes=[Route(path, self._wrap(f), methods=[m]) for path, m, f in routes])
@@ -115,6 +135,8 @@ class GwtmStandIn:
                 if early := await self._before(fault, request):
                     return early
             request.state.body = await request.body()
+            while name in self.locked:
+                await asyncio.sleep(0.02)
             try:
                 response = JSONResponse(handler(request))
             except Refusal as refusal:
@@ -145,23 +167,6 @@ class GwtmStandIn:
             return JSONResponse({"message": "Internal server error"}, 500)
         return response
 
-    def _user(self, request: Request, *, admin: bool = False) -> str:
-        token = request.headers.get("api_token") or request.headers.get("authorization", "").removeprefix("Bearer ")
-        if token not in USERS:
-            raise Refusal(401, NO_TOKEN)
-        if admin and token != ADMIN:
-            raise Refusal(403, "Only admins can access this endpoint")
-        return USERS[token]
-
-    def _body(self, request: Request, model: Any) -> Any:
-        if not request.state.body:
-            raise invalid([("body", {"msg": "Field required", "type": "missing"})])
-        try:
-            value = json.loads(request.state.body)
-        except json.JSONDecodeError as error:
-            raise invalid([("body", error.pos, {"msg": "JSON decode error", "type": "json_invalid"})]) from None
-        return checked(model, "body", value)
-
     def _query(self, request: Request) -> Any:
         query = request.query_params
         if "page" in query:
@@ -186,15 +191,15 @@ class GwtmStandIn:
         return {name: sorted({r[key] for r in self.alerts if r[key]}) for name, key in keys.items()}
 
     def _post_alert(self, request: Request) -> Any:
-        self._user(request, admin=True)
-        row: dict[str, Any] = self._body(request, Alert).model_dump()
+        user_of(request, admin=True)
+        row: dict[str, Any] = body_of(request, Alert).model_dump()
         integers = (row["packet_type"], row["gcn_notice_id"])
         if any(len(row[k] or "") > n for k, n in LENGTHS.items()) or any(abs(i or 0) >= 2**31 for i in integers):
             raise Refusal(500, "A database error occurred")
         if any(r["id"] == row["id"] for r in self.alerts):
             raise Refusal(409, "The request conflicts with database constraints")
         for name in ("datecreated", "timesent", "time_of_signal"):
-            row[name] = _naive(row[name])
+            row[name] = to_utc(row[name])
         if row["id"] is None:
             row["id"] = 1 + max((r["id"] for r in self.alerts if r["id"] < 900_000), default=0)
         row["datecreated"] = row["datecreated"] or datetime.now(UTC).replace(tzinfo=None)
@@ -207,7 +212,7 @@ class GwtmStandIn:
 
     def _alert_at(self, graceid: str, stamp: str) -> dict[str, Any]:
         try:
-            moment = _naive(parse_date(stamp))
+            moment = to_utc(parse_date(stamp))
         except ValueError:
             hint = "Timestamp should be in %Y-%m-%dT%H:%M:%S.%f format. e.g. 2019-05-01T12:00:00.00"
             raise Refusal(400, "Error parsing date", [{"message": hint}]) from None
@@ -221,8 +226,8 @@ class GwtmStandIn:
         raise Refusal(400, f"Invalid 'timesent_stamp' for event {graceid}", [{"message": hint}])
 
     def _post_galaxies(self, request: Request) -> Any:
-        user = self._user(request)
-        body: GalaxyList = self._body(request, GalaxyList)
+        user = user_of(request)
+        body: GalaxyList = body_of(request, GalaxyList)
         alert = self._alert_at(body.graceid, body.timesent_stamp)
         if body.request_doi and body.doi_group_id:
             hint = "Make sure you are the User associated with the DOI group"
@@ -242,7 +247,7 @@ class GwtmStandIn:
         return {"message": text, "errors": [], "warnings": []}
 
     def _get_galaxies(self, request: Request) -> Any:
-        self._user(request)
+        user_of(request)
         query = request.query_params
         if "graceid" not in query:
             raise invalid([("query", "graceid", {"msg": "Field required", "type": "missing"})])
@@ -257,7 +262,7 @@ class GwtmStandIn:
                 for x in lists for e in x["entries"] if e["score"] >= low]  # fmt: skip
 
     def _remove_galaxies(self, request: Request) -> Any:
-        user = self._user(request)
+        user = user_of(request)
         if "listid" not in request.query_params:
             raise invalid([("query", "listid", {"msg": "Field required", "type": "missing"})])
         value = {"listid": request.query_params["listid"]}
@@ -271,13 +276,13 @@ class GwtmStandIn:
         return {"message": "Successfully deleted your galaxy list"}
 
     def _post_notice(self, request: Request) -> Any:
-        self._user(request, admin=True)
-        body = self._body(request, NoticeBody)
+        user_of(request, admin=True)
+        body = body_of(request, NoticeBody)
         if any(n["ref_id"] == body.notice_data.ref_id for n in self.notices):
             return {"icecube_notice": {"message": "event already exists"}, "icecube_notice_events": []}
         now, data = datetime.now(UTC).replace(tzinfo=None), body.notice_data.model_dump()
         for name in ("alert_datetime", "observation_start", "observation_stop"):
-            data[name] = _naive(data[name])
+            data[name] = to_utc(data[name])
         notice = {"id": 1 + len(self.notices), "ref_id": data["ref_id"], "graceid": data["graceid"],
                   "alert_datetime": data["alert_datetime"], "datecreated": now, **data}  # fmt: skip
         events = []
@@ -290,7 +295,7 @@ class GwtmStandIn:
         return {"icecube_notice": _plain(notice), "icecube_notice_events": [_plain(e) for e in events]}
 
     def _delete_tests(self, request: Request) -> Any:
-        self._user(request, admin=True)
+        user_of(request, admin=True)
         days = [datetime.now(UTC) + timedelta(days=d) for d in (-1, 0, 1)]
         kept = ("MS181101ab", *(f"MS{day:%y%m%d}" for day in days))
         self.alerts[:] = [r for r in self.alerts if r["role"] != "test" or r["graceid"].startswith(kept)]

@@ -1,8 +1,9 @@
 """The outbox: what is to be published, written with the decision, and what became of it.
 
-Claims are safe for several publishers on SQLite (one write lock) and PostgreSQL (row locks, SKIP LOCKED). Per
-destination, the publications of one event leave in the order in which they were enqueued; a failed one does not hold
-up what follows. Not here: the decision and the sending (`adapters.publishing`).
+Claims are safe for several publishers on SQLite (one write lock) and PostgreSQL (row locks, SKIP LOCKED). Publications
+of one destination and event that share a `sequence` leave in the order in which they were enqueued, and one may name
+another that goes first; everything else passes freely. A failed one holds up nothing. Not here: the decision and the
+sending (`adapters.publishing`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.errors import NotFoundError, PermanentError
+from mma_pipeline.adapters.errors import NotFoundError, PermanentError, TransientError
 from mma_pipeline.adapters.publishing.model import Answer, Draft, Publication, State
 
 from .schema import CleanJSON, CleanText, RowId, UTCDateTime, metadata
@@ -39,6 +40,8 @@ publication = sa.Table(
     sa.Column("progress", sa.JSON, nullable=False),
     sa.Column("answer", CleanJSON, nullable=False),
     sa.Column("error", CleanText),
+    sa.Column("sequence", sa.String(80)),
+    sa.Column("after", sa.String(200)),
     sa.UniqueConstraint("destination", "dedupe_key"),
     sa.Index("ix_publication_state_next_attempt", "state", "next_attempt"),
     sa.Index("ix_publication_event_id_destination", "event_id", "destination"),
@@ -54,30 +57,36 @@ decision = sa.Table(
     sa.Column("accepted", sa.Boolean, nullable=False),
     sa.Column("reasons", CleanJSON, nullable=False),
     sa.Column("decided", UTCDateTime, nullable=False),
+    # The products that carry the map's values lacked: decided upon again when they come.
+    sa.Column("bare", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 _OPEN = (State.PENDING, State.SENDING)
+#: In `progress`: how often a publication only looked and had to wait.
+WAITS = "waits"
 
 
 class LostClaimError(PermanentError):
     """The publication was taken over by another publisher after the lease of this one had run out."""
 
 
-def enqueue(connection: sa.Connection, draft: Draft, now: datetime, *, hold_s: float = 0.0) -> bool:
+def enqueue(connection: sa.Connection, draft: Draft, now: datetime) -> bool:
     """Add a draft, in the caller's transaction; True where it is new.
 
-    A draft that is there already changes nothing, except that the full payload takes the place of a provisional one
-    that has not been tried. `hold_s` delays a new one by so many seconds.
+    A draft that is there already changes nothing, except that the full payload takes the place of a provisional one, or
+    of a bare one that has not been tried. Raises TransientError where a publisher has taken that one just now.
     """
     table = publication
     where = sa.and_(table.c.destination == draft.destination, table.c.dedupe_key == draft.dedupe_key)
     known = connection.execute(sa.select(table).where(where)).one_or_none()
     if known is not None:
-        if known.provisional and not draft.provisional and known.state == State.PENDING and known.attempts == 0:
-            values = {"payload": dict(draft.payload), "provisional": False, "next_attempt": now}
-            # A publisher may have claimed it since it was read: then its lease must not be touched.
+        better = known.provisional and not draft.provisional
+        better |= bool(known.payload.get("bare")) and not draft.payload.get("bare")
+        if better and is_untried(known):
+            values = {"payload": dict(draft.payload), "provisional": draft.provisional, "next_attempt": now}
             untried = sa.and_(where, table.c.state == State.PENDING, table.c.attempts == 0)
-            connection.execute(sa.update(table).where(untried).values(values))
+            if connection.execute(sa.update(table).where(untried).values(values)).rowcount != 1:
+                raise TransientError(f"publication {known.id} is being sent just now: decide again")
         return False
     connection.execute(
         sa.insert(table).values(
@@ -90,13 +99,20 @@ def enqueue(connection: sa.Connection, draft: Draft, now: datetime, *, hold_s: f
             provisional=draft.provisional,
             state=State.PENDING,
             attempts=0,
-            next_attempt=now + timedelta(seconds=hold_s),
+            next_attempt=now,
             created=now,
             progress={},
             answer={},
+            sequence=draft.sequence,
+            after=draft.after,
         )
     )
     return True
+
+
+def is_untried(row: sa.Row[Any] | Publication) -> bool:
+    """Whether nobody has begun to send a publication."""
+    return bool(row.state == State.PENDING and row.attempts == 0)
 
 
 def record_decision(
@@ -108,8 +124,12 @@ def record_decision(
     accepted: bool,
     reasons: Sequence[Mapping[str, Any]],
     now: datetime,
+    bare: bool = False,
 ) -> None:
-    """Note a decision in the caller's transaction, in place of an earlier one for the same version."""
+    """Note a decision in the caller's transaction, in place of an earlier one for the same version.
+
+    `bare`: the products that carry the map's values lacked.
+    """
     where = sa.and_(decision.c.destination == destination, decision.c.partition_key == partition_key)
     connection.execute(sa.delete(decision).where(where))
     connection.execute(
@@ -120,6 +140,7 @@ def record_decision(
             accepted=accepted,
             reasons=[dict(reason) for reason in reasons],
             decided=now,
+            bare=bare,
         )
     )
 
@@ -150,16 +171,10 @@ def claim(
     The lease (seconds) must be longer than one attempt can last; after it another publisher takes over, once the
     settling time (seconds) has passed too, so that a receiver that was slow has stored it by then.
     """
-    table, earlier = publication, publication.alias("earlier")
-    its_turn = ~sa.exists().where(
-        earlier.c.destination == table.c.destination,
-        earlier.c.event_id == table.c.event_id,
-        earlier.c.id < table.c.id,
-        earlier.c.state.in_(_OPEN),
-    )
+    table = publication
     query = (
         sa.select(table)
-        .where(table.c.destination == destination, table.c.state.in_(_OPEN), table.c.next_attempt <= now, its_turn)
+        .where(table.c.destination == destination, _its_turn(now))
         .order_by(table.c.next_attempt, table.c.id)
         .limit(1)
     )
@@ -179,17 +194,38 @@ def claim(
     return _publication(connection.execute(sa.select(table).where(table.c.id == row.id)).one()), token
 
 
+def _its_turn(now: datetime) -> sa.ColumnElement[bool]:
+    """Whether a publication's time has come and nothing that goes before it is open."""
+    table, other = publication, publication.alias("other")
+    held = sa.exists().where(
+        other.c.destination == table.c.destination,
+        other.c.event_id == table.c.event_id,
+        other.c.state.in_(_OPEN),
+        sa.or_(
+            sa.and_(other.c.sequence == table.c.sequence, other.c.id < table.c.id),
+            other.c.dedupe_key == table.c.after,
+        ),
+    )
+    return sa.and_(table.c.state.in_(_OPEN), table.c.next_attempt <= now, sa.not_(table.c.provisional), ~held)
+
+
 def note_progress(connection: sa.Connection, item: Publication, token: str, progress: Mapping[str, Any]) -> None:
     """Keep what a later attempt needs to find out whether this one got through."""
     _update(connection, item, token, {"progress": dict(progress)})
 
 
 def finish(connection: sa.Connection, item: Publication, token: str, answer: Answer, now: datetime) -> None:
-    """The receiver has it."""
+    """The receiver has it; what waited for it is due."""
     kept = {"reference": answer.reference, "already_there": answer.already_there, **answer.details}
+    if answer.warning:
+        kept["warning"] = answer.warning
     _update(
         connection, item, token, {"state": State.DONE, "answer": kept, "finished": now, "error": None, "claim": None}
     )
+    if item.sequence is not None:
+        same = publications(connection, event_id=item.event_id, destination=item.destination, state=State.PENDING)
+        waiting = [row.id for row in same if row.sequence == item.sequence and row.progress.get(WAITS)]
+        connection.execute(sa.update(publication).where(publication.c.id.in_(waiting)).values(next_attempt=now))
 
 
 def fail(connection: sa.Connection, item: Publication, token: str, error: str, now: datetime) -> None:
@@ -200,14 +236,11 @@ def fail(connection: sa.Connection, item: Publication, token: str, error: str, n
 def postpone(
     connection: sa.Connection, item: Publication, token: str, error: str | None, until: datetime, *, counts: bool = True
 ) -> None:
-    """Put it back until a time; `counts` is False where the attempt was not one (not its turn, rate limit)."""
-    values = {
-        "state": State.PENDING,
-        "next_attempt": until,
-        "error": error,
-        "claim": None,
-        "attempts": item.attempts - (0 if counts else 1),
-    }
+    """Put it back until a time; `counts` is False where the attempt was not one, because it only looked and waits."""
+    values = {"state": State.PENDING, "next_attempt": until, "error": error, "claim": None}
+    if not counts:
+        progress = connection.execute(sa.select(publication.c.progress).where(publication.c.id == item.id)).scalar_one()
+        values |= {"attempts": item.attempts - 1, "progress": {**progress, WAITS: progress.get(WAITS, 0) + 1}}
     _update(connection, item, token, values)
 
 
@@ -218,8 +251,23 @@ def retry(connection: sa.Connection, publication_id: int, now: datetime) -> None
         raise NotFoundError(f"there is no publication {publication_id}")
     if row.state != State.FAILED:
         raise PermanentError(f"publication {publication_id} is {row.state}, only a failed one can be retried")
+    _put_back(connection, [publication_id], now)
+
+
+def retry_failed(
+    connection: sa.Connection, now: datetime, *, destination: str | None = None, since: datetime | None = None
+) -> list[int]:
+    """Send every failed publication again that a destination has, or that failed since a time; returns their ids."""
+    failed = publications(connection, destination=destination, state=State.FAILED)
+    chosen = [row.id for row in failed if since is None or (row.finished is not None and row.finished >= since)]
+    _put_back(connection, chosen, now)
+    return chosen
+
+
+def _put_back(connection: sa.Connection, ids: Sequence[int], now: datetime) -> None:
+    # What earlier attempts kept stays: the next one looks whether one of them got through.
     values = {"state": State.PENDING, "attempts": 0, "next_attempt": now, "error": None, "finished": None}
-    connection.execute(sa.update(publication).where(publication.c.id == publication_id).values(values))
+    connection.execute(sa.update(publication).where(publication.c.id.in_(ids)).values(values))
 
 
 def publications(
@@ -261,9 +309,8 @@ def finished_since(connection: sa.Connection, destination: str, since: datetime)
 
 
 def due(connection: sa.Connection, now: datetime | None = None) -> list[Publication]:
-    """Open publications whose time has come."""
-    where = (publication.c.state.in_(_OPEN), publication.c.next_attempt <= (now or datetime.now(UTC)))
-    query = sa.select(publication).where(*where).order_by(publication.c.id)
+    """Publications whose time and turn have come."""
+    query = sa.select(publication).where(_its_turn(now or datetime.now(UTC))).order_by(publication.c.id)
     return [_publication(row) for row in connection.execute(query)]
 
 

@@ -19,6 +19,7 @@ from mma_pipeline.notices.model import Role
 from mma_pipeline.notices.photometry import parse
 
 from . import schema
+from .blocks import block
 from .database import reading, writing
 from .outbox import decision, publication
 from .photometry import candidate, candidate_score, measurement
@@ -68,7 +69,7 @@ def forget(engine: sa.Engine, keys: Sequence[str]) -> None:
         if real:
             raise PermanentError(f"{real[0]} is a real event's version: real events are never removed")
         events = {row.event_id for row in chosen}
-        for table in (publication, decision, schema.product, version):
+        for table in (publication, decision, block, schema.product, version):
             connection.execute(sa.delete(table).where(table.c.partition_key.in_(keys)))
         kept = set(
             connection.execute(sa.select(version.c.event_id).where(version.c.event_id.in_(events)).distinct()).scalars()

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from mma_pipeline.adapters.errors import PermanentError
 
-from . import outbox, photometry  # noqa: F401 - add their tables to the metadata
+from . import blocks, outbox, photometry  # noqa: F401 - add their tables to the metadata
 from .database import reading, writing
 from .migrate import head_revision, migrate, require_current
 from .schema import UTCDateTime, metadata

@@ -26,6 +26,8 @@ from mma_pipeline.notices.neutrino_summary import NeutrinoSearch
 
 #: Name of the product that the GWTM site reads as the flat map.
 FLAT_MAP = "flat_skymap"
+#: Name of the product with the ranked host galaxies.
+GALAXIES = "galaxies"
 #: Name of the picture that a message may show.
 PICTURE = "picture"
 #: Name of the product that compares a neutrino notice with a map.
@@ -36,15 +38,17 @@ _FIGURES = {
     "dec": "peak_dec_deg",
     "area_50": "area_50_deg2",
     "area_90": "area_90_deg2",
-    "distance_mean": "distance_mean_mpc",
-    "distance_std": "distance_std_mpc",
 }
+#: Mean and standard deviation of the distance as the map's producer states them (DISTMEAN, DISTSTD), and as the map's
+#: layers give them. The producer's come from the samples that the layers are fitted to.
+_STATED = ("header_distance_mean_mpc", "header_distance_std_mpc")
+_FROM_LAYERS = ("distance_mean_mpc", "distance_std_mpc")
 
 
 def compose(
     record: VersionRecord,
     products: Iterable[ProductRecord],
-    url: Callable[[str], str],
+    url: Callable[[str], str | None],
     versions: Iterable[VersionRecord] = (),
 ) -> tuple[DerivedAlert, dict[str, ProductRecord]]:
     """The alert of a version and its products by name.
@@ -52,7 +56,8 @@ def compose(
     Args:
         record: the version as archived.
         products: files written for it.
-        url: address of a storage key.
+        url: public address of a storage key; a product without one is left out, because a link that leads nowhere
+            helps nobody.
         versions: the event's versions, from which a neutrino notice takes what it does not say itself.
     """
     by_name = {product.name: product for product in products}
@@ -66,8 +71,9 @@ def compose(
         external=_external(record.facts) if version.is_external else None,
         neutrinos=_neutrinos(record, by_name) if version.label == ICECUBE_LABEL else None,
         products=tuple(
-            ProductLink(p.name, url(p.store_key), p.sha256, p.size, p.content_type)
+            ProductLink(p.name, address, p.sha256, p.size, p.content_type)
             for p in sorted(by_name.values(), key=lambda p: p.name)
+            if (address := url(p.store_key)) is not None
         ),
     )
     return alert, by_name
@@ -79,12 +85,19 @@ def version_ref(record: VersionRecord) -> VersionRef:
     return VersionRef(version.partition_key, version.label, version.created, str(record.stem))
 
 
-def picture_of(products: Mapping[str, ProductRecord], url: Callable[[str], str]) -> str | None:
+def is_bare(record: VersionRecord, products: Mapping[str, ProductRecord]) -> bool:
+    """Whether what carries a version's values is missing: its map's places and areas, a neutrino notice's comparison."""
+    if record.version.label == ICECUBE_LABEL:
+        return COINCIDENCE not in products
+    if not record.facts.get("skymap_sha256"):
+        return False
+    place = _localisation(products.values())
+    return FLAT_MAP not in products or place is None or place.ra is None or place.area_90 is None
+
+
+def picture_of(products: Mapping[str, ProductRecord], url: Callable[[str], str | None]) -> str | None:
     """Address of the picture to show; None where there is none that a chat server could fetch."""
-    if PICTURE not in products:
-        return None
-    address = url(products[PICTURE].store_key)
-    return address if address.startswith(("https://", "http://")) else None
+    return url(products[PICTURE].store_key) if PICTURE in products else None
 
 
 def _facts(
@@ -138,6 +151,11 @@ def _localisation(products: Iterable[ProductRecord]) -> Localisation | None:
         numbers = {k: v for k, v in product.figures.items() if isinstance(v, int | float) and math.isfinite(v)}
         figures |= {k: float(v) for k, v in numbers.items()}
     found = {field: figures.get(name) for field, name in _FIGURES.items()}
+    layers = [figures.get(name) for name in _FROM_LAYERS]
+    # A pair from one source: a mean of one beside a deviation of the other would belong to no distribution.
+    stated = [figures.get(name) for name in _STATED] if _STATED[0] in figures else layers
+    found |= dict(zip(("distance_mean", "distance_std"), stated, strict=True))
+    found |= dict(zip(("distance_mean_layers", "distance_std_layers"), layers, strict=True))
     return None if all(value is None for value in found.values()) else Localisation(**found)
 
 

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.store.environment import flag
 
 from .model import Destination
 from .rules import Rule
 
 GWTM, HOPSKOTCH, WEBHOOK = "gwtm", "hopskotch", "webhook"
 _SETTINGS: dict[str, dict[str, type | tuple[type, ...]]] = {
-    GWTM: {"groupname": str, "timeout_s": (int, float), "settle_s": (int, float), "per_minute": int},
+    GWTM: {
+        "groupname": str, "timeout_s": (int, float), "settle_s": (int, float), "repeat_s": (int, float),
+        "per_minute": int, "bare_rows": bool,
+    },
     HOPSKOTCH: {"url": str, "formats": list, "anonymous": bool, "verify": bool, "settle_s": (int, float), "per_minute": int},
     WEBHOOK: {
         "url_env": str, "template": str, "template_file": str, "content_type": str, "failures": bool,
@@ -49,15 +53,25 @@ class DestinationConfig:
         """Whether it is told of publications that were given up."""
         return bool(self.settings.get("failures", self.kind == WEBHOOK))
 
+    @property
+    def takes_bare(self) -> bool:
+        """Whether a version may go there without its map's values where its products failed for good.
+
+        The GWTM site keeps a row as it was posted, so it takes none unless the setting `bare_rows` says so.
+        """
+        return bool(self.settings.get("bare_rows", self.kind != GWTM))
+
 
 def load(env: Mapping[str, str]) -> tuple[DestinationConfig, ...]:
     """The destinations of an environment; raises ConfigurationError that says what to change."""
     path = env.get("MMA_PUBLICATION_CONFIG")
+    bare_rows = {"bare_rows": True} if flag(env, "MMA_GWTM_BARE_ROWS", default=False) else {}
     if path:
-        return _from_file(Path(path))
+        read = _from_file(Path(path))
+        return tuple(replace(c, settings={**bare_rows, **c.settings}) if c.kind == GWTM else c for c in read)
     found = []
     if env.get("API_BASE"):
-        found.append(DestinationConfig(GWTM, GWTM, _DEFAULT_RULES[GWTM]))
+        found.append(DestinationConfig(GWTM, GWTM, _DEFAULT_RULES[GWTM], bare_rows))
     if env.get("MMA_HOP_URL"):
         found.append(DestinationConfig(HOPSKOTCH, HOPSKOTCH, _DEFAULT_RULES[HOPSKOTCH], {"url": env["MMA_HOP_URL"]}))
     if env.get("MMA_WEBHOOK_URL"):
@@ -67,12 +81,7 @@ def load(env: Mapping[str, str]) -> tuple[DestinationConfig, ...]:
 
 def is_dry_run(env: Mapping[str, str]) -> bool:
     """Whether `DRY_RUN` is set: then nothing is published and nothing called. Raises ConfigurationError for odd text."""
-    text = env.get("DRY_RUN", "").strip().lower()
-    if text in {"", "0", "false", "no", "off"}:
-        return False
-    if text in {"1", "true", "yes", "on"}:
-        return True
-    raise ConfigurationError(f"DRY_RUN is {text!r:.40}: use true or false")
+    return flag(env, "DRY_RUN", default=False)
 
 
 def open_destination(config: DestinationConfig, env: Mapping[str, str]) -> Destination:
@@ -85,12 +94,15 @@ def open_destination(config: DestinationConfig, env: Mapping[str, str]) -> Desti
         base, token = _needed(env, "API_BASE"), _needed(env, "API_TOKEN")
         timeout = float(settings.pop("timeout_s", 30))
         run = env.get("OBSERVING_RUN") or "O4"
+        settings.pop("bare_rows", None)
         return GwtmDestination(GwtmClient(base, token, timeout_s=timeout), config.name, observing_run=run, **settings)
     if config.kind == HOPSKOTCH:
         from .hopskotch import HopskotchDestination
 
         settings.pop("formats", None)
-        return HopskotchDestination(name=config.name, auth=_hop_auth(env), **settings)
+        # A broker without credentials must not be shown those of Hopskotch.
+        auth = None if settings.get("anonymous") else _hop_auth(env)
+        return HopskotchDestination(name=config.name, auth=auth, **settings)
     from .webhook import WebhookDestination
 
     url = _needed(env, settings.pop("url_env", "MMA_WEBHOOK_URL"))

@@ -4,37 +4,43 @@ Beyond the rules of a destination:
 - A retraction goes wherever something of the event went, as a withdrawal of each message; the GWTM site, which shows
   an event's whole history, takes it in any case.
 - A version that arrives after its event was retracted is sent nowhere but to GWTM, whose numbering needs it.
+- GWTM keeps a galaxy list until it is removed. So where a list of ours went out, a later version that ranks no galaxy,
+  and a retraction, send an empty one, which stands for the removal.
 - A neutrino notice goes to GWTM by its role, to Hopskotch by the rule applied to the event that it was compared with, and
   to nobody else. The site keeps the first notice of a reference, so a second one is not sent.
 - GWTM numbers rows by counting them. So with a version go all of the same kind with lower numbers, and with the
-  combined map of a coincidence its main version. What has not been decided yet is written down at once with what is
-  known and held back for a while, so that its own decision can complete it.
+  combined map of a coincidence its main version. One of those that is not fit to be published yet (its products are not
+  there, a check blocks it) keeps its place and is sent with its own decision; what is behind it waits.
+- A version whose products failed for good is bare: it lacks its map's values. The GWTM site keeps a row as it was
+  posted, so none is posted (unless the setting `bare_rows` says so); the others take it, and when the products come they
+  get the whole as a second message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from uuid import uuid5
 
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.archive import Archive, VersionRecord, outbox, writing
-from mma_pipeline.notices.derived import BrokerAlertV1, DerivedAlert, message_id, retraction_of
+from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord, outbox, writing
+from mma_pipeline.notices.derived import ID_NAMESPACE, BrokerAlertV1, DerivedAlert, message_id, retraction_of
 from mma_pipeline.notices.fields import decode_notice
 from mma_pipeline.notices.key import EXTERNAL_SUFFIX, ICECUBE_LABEL
 from mma_pipeline.notices.model import AlertType
 
 from . import gwtm, hopskotch, webhook
-from .compose import FLAT_MAP, compose, picture_of, version_ref
+from .compose import FLAT_MAP, GALAXIES, compose, is_bare, picture_of, version_ref
 from .config import GWTM, HOPSKOTCH, DestinationConfig
 from .gwtm_fields import icecube_body
-from .model import Draft, State
+from .model import Draft, Publication, State
 from .rules import Reason
 
-#: Seconds that a version which must go first is held for its own decision: its products take less.
-HOLD_S = 600.0
+#: Whether a version may be published as it is now: its products are there, and nothing blocks it.
+Fit = Callable[[VersionRecord], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +52,19 @@ class Decision:
     reasons: tuple[Reason, ...]
     drafts: tuple[Draft, ...]
     """What is sent because of it, in order."""
+    bare: bool = False
+    """Whether the version lacked its map's values."""
+    deferred: bool = False
+    """Nothing was decided: the destination waits for the version's products."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extras:
     """What a version brings beyond its alert."""
 
-    galaxies: Sequence[Mapping[str, Any]] = ()
-    """Ranked host galaxies, best first: name, ra and dec [deg], score, info."""
+    galaxies: Sequence[Mapping[str, Any]] | None = None
+    """Ranked host galaxies, best first: name, ra and dec [deg], score, info. Empty where the version ranks none, None
+    where nothing is known of its ranking."""
 
 
 @dataclass(slots=True)
@@ -62,16 +73,17 @@ class Decider:
 
     Args:
         archive: versions and products.
-        url: address of a storage key, for links.
+        url: public address of a storage key, for links; None where it has none.
         destinations: as configured.
-        hold_s: seconds that an undecided earlier version is held back.
+        fit: whether an earlier version may be published as it is now; by default, whether its map's values are there.
     """
 
     archive: Archive
-    url: Callable[[str], str]
+    url: Callable[[str], str | None]
     destinations: Sequence[DestinationConfig]
-    hold_s: float = HOLD_S
-    _cache: dict[str, tuple[DerivedAlert, Mapping[str, Any]]] = field(default_factory=dict)
+    fit: Fit | None = None
+    _cache: dict[str, tuple[DerivedAlert, Mapping[str, ProductRecord]]] = field(default_factory=dict)
+    _unfit: set[str] = field(default_factory=set)
     _notice: Mapping[str, Any] | None = None
 
     def decide(self, record: VersionRecord, now: datetime, extras: Extras | None = None) -> list[Decision]:
@@ -81,6 +93,8 @@ class Decider:
             _lock(connection, record.version.event_id)
             made = [self._judge(connection, c, record, versions, now, extras or Extras()) for c in self.destinations]
             for decision in made:
+                if decision.deferred:
+                    continue
                 outbox.record_decision(
                     connection,
                     decision.destination,
@@ -89,10 +103,10 @@ class Decider:
                     accepted=decision.accepted,
                     reasons=[reason.to_json() for reason in decision.reasons],
                     now=now,
+                    bare=decision.bare,
                 )
                 for draft in decision.drafts:
-                    hold = self.hold_s if draft.provisional else 0.0
-                    outbox.enqueue(connection, draft, now, hold_s=hold)
+                    outbox.enqueue(connection, draft, now)
         return made
 
     def preview(self, record: VersionRecord, now: datetime, extras: Extras | None = None) -> list[Decision]:
@@ -108,6 +122,8 @@ class Decider:
         for one in versions:
             products = self.archive.products(one.partition_key)
             self._cache[one.partition_key] = compose(one, products, self.url, versions)
+        if self.fit is not None and any(config.kind == GWTM for config in self.destinations):
+            self._unfit = {v.partition_key for v in _prerequisites(record, versions) if not self.fit(v)}
         self._notice = None
         if record.version.label == ICECUBE_LABEL:
             sent = decode_notice(self.archive.message(record.message_id).body)
@@ -124,18 +140,23 @@ class Decider:
         now: datetime,
         extras: Extras,
     ) -> Decision:
-        alert, _ = self._cache[record.partition_key]
+        alert, products = self._cache[record.partition_key]
+        bare = is_bare(record, products)
         reasons = self._reasons(connection, config, record, alert, versions)
         accepted = all(reason.passed for reason in reasons)
+        held = bare and not config.takes_bare and record.version.label != ICECUBE_LABEL
+        if held and accepted:
+            reasons += (Reason("its products are there", False, "not yet: the site keeps a row as it was posted"),)
+            return Decision(config.name, accepted, reasons, (), bare=True, deferred=True)
         if config.kind == GWTM:
-            drafts = self._gwtm(connection, config, record, versions, extras, accepted=accepted)
+            drafts = [] if held else self._gwtm(connection, config, record, versions, extras, accepted=accepted)
         elif not accepted:
             drafts = []
         elif config.kind == HOPSKOTCH:
             drafts = self._hopskotch(connection, config, record, alert, now)
         else:
-            drafts = self._webhook(config, record)
-        return Decision(config.name, accepted, reasons, tuple(drafts))
+            drafts = self._webhook(connection, config, record)
+        return Decision(config.name, accepted, reasons, tuple(drafts), bare=bare)
 
     def _reasons(
         self,
@@ -195,38 +216,84 @@ class Decider:
             if not accepted or self._notice is None:
                 return []
             return [self._draft(config, record, gwtm.ICECUBE, self._notice_key(), {"body": self._notice})]
-        own = self._gwtm_alert(config, record, provisional=False)
+        own = self._gwtm_alert(config, record, provisional=False, versions=versions)
         if not accepted:
             # A later version may already have needed this row for the numbering: then it gets its full content.
             known = outbox.publications(connection, destination=config.name, partition_key=record.partition_key)
             return [own] if any(p.dedupe_key == own.dedupe_key and p.provisional for p in known) else []
         before = [
-            self._gwtm_alert(config, v, provisional=not outbox.is_decided(connection, config.name, v.partition_key))
-            for v in _prerequisites(record, versions)
+            self._gwtm_alert(config, one, provisional=not self._is_fit(one), versions=versions)
+            for one in _prerequisites(record, versions)
         ]
-        drafts = [*before, own]
-        if extras.galaxies and not self._has_newer_list(connection, config, record, versions):
-            payload: dict[str, Any] = {"alert": own.payload["alert"], "galaxies": [dict(g) for g in extras.galaxies]}
-            drafts.append(self._draft(config, record, gwtm.GALAXIES, f"galaxies:{record.partition_key}", payload))
-        return drafts
+        return [*before, own, *self._galaxies(connection, config, record, versions, extras, own)]
 
-    @staticmethod
-    def _has_newer_list(
-        connection: sa.Connection, config: DestinationConfig, record: VersionRecord, versions: Sequence[VersionRecord]
-    ) -> bool:
-        """Whether a later version's galaxies went out: a notice that arrives late must not put the old ones back."""
+    def _is_fit(self, record: VersionRecord) -> bool:
+        key = record.partition_key
+        return key not in self._unfit and not is_bare(record, self._cache[key][1])
+
+    def _galaxies(
+        self,
+        connection: sa.Connection,
+        config: DestinationConfig,
+        record: VersionRecord,
+        versions: Sequence[VersionRecord],
+        extras: Extras,
+        row: Draft,
+    ) -> list[Draft]:
+        """The list of a version, empty for the removal of an earlier one; none where there is nothing to change.
+
+        Lists of one event keep their order; one with galaxies needs the row of its version on the site.
+        """
+        galaxies = () if _is_retraction(record) else extras.galaxies
+        if galaxies is None:
+            return []
         known = outbox.publications(
             connection, event_id=record.version.event_id, destination=config.name, kinds=(gwtm.GALAXIES,)
         )
-        sent = {p.partition_key for p in known if p.state is not State.FAILED}
-        return any(v.partition_key in sent and _rank(v) > _rank(record) for v in versions)
+        own, before, after = _rank(record), [], []
+        for version in versions:
+            lists = [p for p in known if p.partition_key == version.partition_key]
+            if _rank(version) < own:
+                before += lists
+            elif _rank(version) > own:
+                after += lists
+        # A notice that arrives late must not put the old list back, nor take a newer one away.
+        if any(p.state is not State.FAILED for p in after):
+            return []
+        if galaxies and any(_rank(v) > own and self._has_none(connection, config, v) for v in versions):
+            return []
+        # One that was given up may be on the site all the same: it is removed, too.
+        if not galaxies and not any(p.payload["galaxies"] for p in before):
+            return []
+        payload: dict[str, Any] = {"alert": row.payload["alert"], "galaxies": [dict(g) for g in galaxies]}
+        key, first = f"galaxies:{record.partition_key}", row.dedupe_key if galaxies else None
+        return [self._draft(config, record, gwtm.GALAXIES, key, payload, sequence="galaxies", after=first)]
 
-    def _gwtm_alert(self, config: DestinationConfig, record: VersionRecord, *, provisional: bool) -> Draft:
+    def _has_none(self, connection: sa.Connection, config: DestinationConfig, record: VersionRecord) -> bool:
+        """Whether a version was decided upon that takes the event's list away, or would if there were one."""
+        product = self._cache[record.partition_key][1].get(GALAXIES)
+        ranks_none = product is not None and product.figures.get("galaxies_listed") == 0
+        decided = outbox.is_decided(connection, config.name, record.partition_key)
+        return decided and (ranks_none or _is_retraction(record))
+
+    def _gwtm_alert(
+        self, config: DestinationConfig, record: VersionRecord, *, provisional: bool, versions: Sequence[VersionRecord]
+    ) -> Draft:
         alert, products = self._cache[record.partition_key]
         flat = products.get(FLAT_MAP)
         payload = {"alert": alert.to_json(), "number": record.number, "skymap_key": flat.store_key if flat else None}
+        if is_bare(record, products):
+            payload["bare"] = True
+        main = _main_of(record, versions)
         return self._draft(
-            config, record, gwtm.ALERT, f"alert:{record.partition_key}", payload, provisional=provisional
+            config,
+            record,
+            gwtm.ALERT,
+            _alert_key(record),
+            payload,
+            provisional=provisional,
+            sequence=f"alert {record.version.label}",
+            after=_alert_key(main[-1]) if main else None,
         )
 
     def _hopskotch(
@@ -241,24 +308,46 @@ class Decider:
         if record.version.alert_type is not AlertType.RETRACTION:
             if "v2" not in config.settings.get("formats", ["v2"]):
                 return []  # v1 speaks of candidates only
-            payload = {"alert": alert.to_json(), "published": published}
-            # By version, not by content: products that come later must not make a second message.
-            return [self._draft(config, record, hopskotch.V2, f"version:{record.partition_key}", payload)]
+            # By version, not by content: products that come later make no second message, except behind a bare one.
+            key = f"version:{record.partition_key}"
+            earlier = outbox.keyed(connection, config.name, key)
+            if self._completes(earlier, record):
+                key = f"{key}:completed"
+                if earlier is not None and earlier.state is not State.FAILED:
+                    alert = replace(alert, completes=str(hopskotch.id_of(earlier.kind, earlier.payload)))
+            payload = {"alert": alert.to_json(), "published": published, **self._bare(record)}
+            return [self._draft(config, record, hopskotch.V2, key, payload, sequence="versions")]
         sent = outbox.publications(
             connection, event_id=record.version.event_id, destination=config.name, kinds=(hopskotch.V1, hopskotch.V2)
         )
         reason = f"{record.version.event_id} was retracted by LIGO/Virgo/KAGRA at {record.version.created.isoformat()}"
         drafts = []
-        for message in (hopskotch.id_of(p.kind, p.payload) for p in sent if p.state is not State.FAILED):
+        for item in (p for p in sent if p.state is not State.FAILED):
+            message = hopskotch.id_of(item.kind, item.payload)
             withdrawal = retraction_of(message, record.version.event_id, version=version_ref(record), reason=reason)
             payload = {"alert": withdrawal.to_json(), "published": published}
-            drafts.append(self._draft(config, record, hopskotch.RETRACTION, f"retract:{message}", payload))
+            key = f"retract:{message}"
+            # A withdrawal waits for its own message alone: read before it, it would withdraw nothing.
+            drafts.append(self._draft(config, record, hopskotch.RETRACTION, key, payload, after=item.dedupe_key))
         return drafts
 
-    def _webhook(self, config: DestinationConfig, record: VersionRecord) -> list[Draft]:
+    def _webhook(self, connection: sa.Connection, config: DestinationConfig, record: VersionRecord) -> list[Draft]:
         alert, products = self._cache[record.partition_key]
-        payload = {"alert": alert.to_json(), "picture": picture_of(products, self.url)}
-        return [self._draft(config, record, webhook.VERSION, record.partition_key, payload)]
+        key = record.partition_key
+        if self._completes(outbox.keyed(connection, config.name, key), record):
+            key = f"{key}:completed"
+        payload = {"alert": alert.to_json(), "picture": picture_of(products, self.url), **self._bare(record)}
+        sequence = None if _is_retraction(record) else "versions"
+        return [self._draft(config, record, webhook.VERSION, key, payload, sequence=sequence)]
+
+    def _bare(self, record: VersionRecord) -> dict[str, bool]:
+        return {"bare": True} if is_bare(record, self._cache[record.partition_key][1]) else {}
+
+    def _completes(self, earlier: Publication | None, record: VersionRecord) -> bool:
+        """Whether a message went out without the map's values that are there now."""
+        if earlier is None or not earlier.payload.get("bare") or self._bare(record):
+            return False
+        return not outbox.is_untried(earlier)
 
     def _draft(
         self,
@@ -269,9 +358,11 @@ class Decider:
         payload: Mapping[str, Any],
         *,
         provisional: bool = False,
+        sequence: str | None = None,
+        after: str | None = None,
     ) -> Draft:
         event_id, partition = record.version.event_id, record.partition_key
-        return Draft(config.name, kind, key, event_id, payload, partition, provisional)
+        return Draft(config.name, kind, key, event_id, payload, partition, provisional, sequence, after)
 
 
 def enqueue_candidate(
@@ -302,7 +393,9 @@ def enqueue_candidate(
             for form in config.settings.get("formats", ["v2"]):
                 key, body = str(message_id(bodies[form])), bodies[form].to_json()
                 payload = {"alert": body, "published": now.isoformat(), "test": alert.is_test}
-                draft = Draft(config.name, form, key, alert.event_id, payload, partition)
+                # The nights of one candidate stay in order; a name of any length makes a sequence of few characters.
+                named = f"{form} {uuid5(ID_NAMESPACE, candidate.name)}"
+                draft = Draft(config.name, form, key, alert.event_id, payload, partition, sequence=named)
                 outbox.enqueue(connection, draft, now)
                 made.append(key)
     return made
@@ -310,14 +403,24 @@ def enqueue_candidate(
 
 def _prerequisites(record: VersionRecord, versions: Sequence[VersionRecord]) -> list[VersionRecord]:
     """Versions whose rows the site must have before this one's, in the order in which they go."""
-    label, found = record.version.label, []
-    if label.endswith(EXTERNAL_SUFFIX):
-        main = label.removesuffix(EXTERNAL_SUFFIX)
-        same = [v for v in versions if v.version.label == main and v.version.created == record.version.created]
-        for one in same:
-            found += [*_prerequisites(one, versions), one]
-    lower = [v for v in versions if v.version.label == label and v.number < record.number]
+    found = []
+    for one in _main_of(record, versions):
+        found += [*_prerequisites(one, versions), one]
+    lower = [v for v in versions if v.version.label == record.version.label and v.number < record.number]
     return found + sorted(lower, key=lambda v: v.number)
+
+
+def _main_of(record: VersionRecord, versions: Sequence[VersionRecord]) -> list[VersionRecord]:
+    """The main version of a coincidence's combined map; empty for all others."""
+    label = record.version.label
+    if not label.endswith(EXTERNAL_SUFFIX):
+        return []
+    main = label.removesuffix(EXTERNAL_SUFFIX)
+    return [v for v in versions if v.version.label == main and v.version.created == record.version.created]
+
+
+def _alert_key(record: VersionRecord) -> str:
+    return f"alert:{record.partition_key}"
 
 
 def _rank(record: VersionRecord) -> tuple[datetime, bool, str]:

@@ -29,7 +29,15 @@ _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECA
 
 
 class UncertainError(TransientError):
-    """The request went out and no usable answer came back: look before sending again."""
+    """The request went out and no usable answer came back: look before sending again.
+
+    `settled`: the receiver itself has answered, so it has stored the thing by now or will not; otherwise it may still
+    be at work.
+    """
+
+    def __init__(self, text: str, *, settled: bool = False) -> None:
+        super().__init__(text)
+        self.settled = settled
 
 
 class WaitingError(TransientError):
@@ -54,7 +62,8 @@ def as_error(answer: httpx.Response, who: str, secrets: Iterable[str]) -> Adapte
     if status in {408, 425, 429}:
         return TransientError(f"{who} asks us to come later ({status}): {words}")
     if status >= 500:
-        return UncertainError(f"{who} failed ({status}): {words}")
+        # 502 to 504 come from something in front of the server, which may still be at work.
+        return UncertainError(f"{who} failed ({status}): {words}", settled=status not in {502, 503, 504})
     return PermanentError(f"{who} refused it ({status}): {words}")
 
 

@@ -3,25 +3,34 @@
 The server inserts every row it is sent and names the files of a row by counting the event's rows of its kind in the
 order of `datecreated`. So row k of a kind must be our version with number k, for ever: a version is posted only when
 the site holds exactly the rows before it, and a row that is there already is never posted again.
+
+A server that is locked stores what it was sent when the lock goes, minutes after we stopped waiting. So each post is
+noted before it leaves, and while the server may still be at work the site is only looked at.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
-from mma_pipeline.adapters.errors import CredentialsError, PermanentError
+from mma_pipeline.adapters.errors import AdapterError, CredentialsError, PermanentError, TransientError
 from mma_pipeline.notices.derived import DerivedAlert
+from mma_pipeline.notices.model import Role, role_of
 
-from .errors import WaitingError
+from .errors import UncertainError, WaitingError
 from .gwtm_client import GwtmClient
 from .gwtm_fields import AlertRow, alert_row, galaxies_body
-from .model import Answer, Draft, Publication
+from .model import Answer, Draft, Note, Publication
 
+Stored = TypeVar("Stored")
 ALERT, GALAXIES, ICECUBE = "alert", "galaxies", "icecube"
+#: In a publication's progress: when its row was posted without a usable answer.
+_POSTED = "posted"
+#: Removal of what we posted of a mock event.
+MOCK_REMOVAL = "mock_removal"
 #: Ranking method of the galaxy lists (Arcavi et al. 2017, ApJL 848 L33).
 REFERENCE = "https://ui.adsabs.harvard.edu/abs/2017ApJ...848L..33A/abstract"
 
@@ -30,8 +39,11 @@ REFERENCE = "https://ui.adsabs.harvard.edu/abs/2017ApJ...848L..33A/abstract"
 class GwtmDestination:
     """The site as a destination.
 
-    Payloads: `alert` {alert, number, skymap_key}, `galaxies` {alert, galaxies}, `icecube` {body}, where alert is the
-    JSON of a `DerivedAlert`.
+    Payloads: `alert` {alert, number, skymap_key, bare}, `galaxies` {alert, galaxies}, `icecube` {body}, `mock_removal` {},
+    where alert is the JSON of a `DerivedAlert`. Galaxies without an entry stand for the removal of our group's lists.
+
+    Args:
+        repeat_s: seconds after a post without answer in which it is not posted again, longer than the server can take.
     """
 
     client: GwtmClient
@@ -39,6 +51,7 @@ class GwtmDestination:
     observing_run: str = "O4"
     groupname: str = "mma_pipeline"
     settle_s: float = 60.0
+    repeat_s: float = 900.0
     per_minute: int | None = None
 
     def prepare(self, item: Publication) -> Mapping[str, Any]:  # noqa: ARG002 - the site itself is looked at
@@ -50,22 +63,32 @@ class GwtmDestination:
         if item.kind == ALERT:
             row = self._row(item.payload)
             return {"endpoint": "post_alert", "body": dict(row.fields), "notes": list(row.notes)}
+        if item.kind == GALAXIES and not item.payload["galaxies"]:
+            return {
+                "endpoint": "remove_event_galaxies",
+                "body": {"graceid": item.event_id, "groupname": self.groupname},
+            }
         if item.kind == GALAXIES:
             return {"endpoint": "event_galaxies", "body": self._galaxies(item.payload)}
+        if item.kind == MOCK_REMOVAL:
+            return {"endpoint": "del_test_alerts", "body": {}}
         return {"endpoint": "post_icecube_notice", "body": item.payload["body"]}
 
-    def send(self, item: Publication) -> Answer:
+    def send(self, item: Publication, note: Note) -> Answer:
         """Publish one item; safe to repeat after any failure."""
         if item.kind == ALERT:
-            return self._send_alert(item)
+            return self._send_alert(item, note)
         if item.kind == GALAXIES:
-            return self._send_galaxies(item)
+            return self._send_galaxies(item, note)
         if item.kind == ICECUBE:
-            answer = self.client.post_icecube(item.payload["body"])
+            # The site itself ignores a notice that it has; while it is at work, two would both be new to it.
+            answer = self._post_once(item, note, lambda: self.client.post_icecube(item.payload["body"]))
             stored = answer["icecube_notice"]
             known = "id" not in stored
             events = len(answer.get("icecube_notice_events") or ())
             return Answer(f"icecube_notice {stored.get('id', 'known')}", {"events": events}, already_there=known)
+        if item.kind == MOCK_REMOVAL:
+            return self._remove_mock(item)
         raise PermanentError(f"GWTM takes no {item.kind}")
 
     def _row(self, payload: Mapping[str, Any]) -> AlertRow:
@@ -76,45 +99,121 @@ class GwtmDestination:
         alert = DerivedAlert.from_json(payload["alert"])
         return galaxies_body(alert, payload["galaxies"], groupname=self.groupname, reference=REFERENCE)
 
-    def _send_alert(self, item: Publication) -> Answer:
+    def _send_alert(self, item: Publication, note: Note) -> Answer:
         row = self._row(item.payload)
         fields, number = dict(row.fields), int(item.payload["number"])
         rows = self.client.alerts(fields["graceid"])
         same_kind = [r for r in rows if r.get("alert_type") == fields["alert_type"]]
+        copies = copies_among(same_kind)
+        if len(same_kind) > number and _same_version(same_kind[number], fields):
+            found = same_kind[number]
+            details = _details(found, row, number)
+            return Answer(f"gw_alert {found['id']}", details, already_there=True, warning=copies)
+        what = f"{fields['graceid']} {fields['alert_type']}"
+        if copies is not None:
+            raise PermanentError(f"{copies} Until then number {number} of {what} would get files of another name")
         if len(same_kind) > number:
             found = same_kind[number]
-            if not _same_version(found, fields):
-                raise PermanentError(
-                    f"GWTM has another alert (id {found.get('id')}, timesent {found.get('timesent')}) as number {number}"
-                    f" of {fields['graceid']} {fields['alert_type']}: ours would get files of another name"
-                )
-            return Answer(f"gw_alert {found['id']}", _details(found, row, number), already_there=True)
+            raise PermanentError(
+                f"GWTM has another alert (id {found.get('id')}, timesent {found.get('timesent')}) as number {number}"
+                f" of {what}: ours would get files of another name"
+            )
         if len(same_kind) < number:
             raise WaitingError(
-                f"GWTM has {len(same_kind)} rows of {fields['graceid']} {fields['alert_type']}, this is number {number}:"
-                " the ones before it go first"
+                f"GWTM has {len(same_kind)} rows of {what}, this is number {number}: the ones before it go first"
             )
         moment = _moment_before_retraction(rows, fields)
-        stored = self.client.post_alert(fields | ({} if moment is None else {"datecreated": moment}))
-        return Answer(f"gw_alert {stored['id']}", _details(stored, row, number))
+        body = fields | ({} if moment is None else {"datecreated": moment})
+        stored = self._post_once(item, note, lambda: self.client.post_alert(body))
+        details = _details(stored, row, number) | ({"bare": True} if item.payload.get("bare") else {})
+        return Answer(f"gw_alert {stored['id']}", details)
 
-    def _send_galaxies(self, item: Publication) -> Answer:
+    def _post_once(self, item: Publication, note: Note, post: Callable[[], Stored]) -> Stored:
+        """Post what the site was just seen not to have; the post is noted before it leaves.
+
+        Raises WaitingError while the server may still be at work on an earlier one. What surely did not get through, or
+        what the server itself has answered, is struck out again.
+        """
+        posted = item.progress.get(_POSTED)
+        age = 0.0 if posted is None else (datetime.now(UTC) - _time(posted)).total_seconds()
+        if posted is not None and age < self.repeat_s:
+            raise WaitingError(
+                f"posted {age:.0f} s ago without an answer, and not on the site yet: it may still come, so it is looked "
+                f"at again, and posted again after {self.repeat_s:.0f} s"
+            )
+        note({_POSTED: datetime.now(UTC).isoformat()})
+        try:
+            return post()
+        except AdapterError as error:
+            if not isinstance(error, UncertainError) or error.settled:
+                note({name: value for name, value in item.progress.items() if name != _POSTED})
+            raise
+
+    def _send_galaxies(self, item: Publication, note: Note) -> Answer:
+        if not item.payload["galaxies"]:
+            details = self._remove_lists(self.client.galaxies(item.event_id, self.groupname))
+            return Answer("no list", {"galaxies": 0, **details}, already_there=not details["removed_lists"])
         body = self._galaxies(item.payload)
         lists = self.client.galaxies(body["graceid"], self.groupname)
         ours = next((listid for listid, entries in lists.items() if _same_list(entries, body["galaxies"])), None)
-        posted = self.client.post_galaxies(body) if ours is None else ours
+        posted = self._post_once(item, note, lambda: self.client.post_galaxies(body)) if ours is None else ours
         # The previous list goes only after the new one is there, so that observers always see one.
+        details = self._remove_lists(listid for listid in lists if listid != posted)
+        return Answer(f"list {posted}", {"galaxies": len(body["galaxies"]), **details}, already_there=ours is not None)
+
+    def _remove_lists(self, listids: Iterable[int]) -> dict[str, list[int]]:
+        """Remove lists of our group; those that another user posted under its name are not ours to remove."""
         removed, kept = [], []
-        for listid in lists:
-            if listid == posted:
-                continue
+        for listid in listids:
             try:
                 self.client.remove_galaxies(listid)
                 removed.append(listid)
             except CredentialsError:
                 kept.append(listid)
-        details = {"galaxies": len(body["galaxies"]), "removed_lists": removed, "lists_of_others": kept}
-        return Answer(f"list {posted}", details, already_there=ours is not None)
+        return {"removed_lists": removed, "lists_of_others": kept}
+
+    def _remove_mock(self, item: Publication) -> Answer:
+        """Remove our lists of a mock event, then its rows.
+
+        The lists first: the site removes a mock's rows and leaves its lists, which nobody would find again.
+        """
+        if role_of(item.event_id) is not Role.TEST:
+            raise PermanentError(f"{item.event_id} is no mock event: nothing of it is ever removed")
+        details = self._remove_lists(self.client.galaxies(item.event_id, self.groupname))
+        rows = self.client.alerts(item.event_id)
+        real = [row.get("id") for row in rows if row.get("role") != str(Role.TEST)]
+        if real:
+            raise PermanentError(
+                f"GWTM has rows of {item.event_id} that are no tests (ids {real}): they are left alone"
+            )
+        if rows:
+            self.client.delete_test_alerts()
+            left = len(self.client.alerts(item.event_id))
+            if left:
+                raise TransientError(f"GWTM still has {left} rows of {item.event_id} after del_test_alerts")
+        already = not rows and not details["removed_lists"]
+        return Answer("removed", {"rows": len(rows), **details}, already_there=already)
+
+
+def copies_among(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """What to say of rows of one kind that are copies of one version, and what mends it; None where there are none."""
+    by_version: dict[Any, list[Any]] = {}
+    for row in rows:
+        if row.get("timesent"):
+            by_version.setdefault(row["timesent"], []).append(row)
+    found = [group for group in by_version.values() if len(group) > 1]
+    if not found:
+        return None
+    said = []
+    for group in found:
+        first, *others = (row.get("id") for row in group)
+        named = ", ".join(str(one) for one in others)
+        said.append(
+            f"rows {first}, {named} ({group[0].get('graceid')} {group[0].get('alert_type')}, timesent "
+            f"{group[0]['timesent']}) are copies of one version: an administrator of the site must delete {named} from its "
+            f"table gw_alert, for the API cannot"
+        )
+    return f"GWTM counts copies as versions: {'; '.join(said)}; then run mma publication retry --destination NAME."
 
 
 def _same_version(stored: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:

@@ -27,22 +27,32 @@ class GwtmClient:
     Args:
         base: address that ends in `/api/v1/`.
         token: an administrator's API token.
-        timeout_s: seconds that the server may take to answer; connecting gets a third of it, at most 10 s.
+        timeout_s: seconds that the server may take to answer a look; connecting gets a third of it, at most 10 s.
+        post_timeout_s: seconds that it may take to answer what changes something, twice `timeout_s` by default.
         transport: for tests.
     """
 
     def __init__(
-        self, base: str, token: str, *, timeout_s: float = 30.0, transport: httpx.BaseTransport | None = None
+        self,
+        base: str,
+        token: str,
+        *,
+        timeout_s: float = 30.0,
+        post_timeout_s: float | None = None,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         if not base.startswith(("http://", "https://")):
             raise ConfigurationError("API_BASE must be an http or https address that ends in /api/v1/")
         if not token or not token.isascii() or not token.isprintable():
             raise ConfigurationError("API_TOKEN is empty or holds characters that no header can carry")
         self._token = token
+        connect = min(10.0, timeout_s / 3)
+        self._look = httpx.Timeout(timeout_s, connect=connect)
+        self._change = httpx.Timeout(2 * timeout_s if post_timeout_s is None else post_timeout_s, connect=connect)
         self._http = httpx.Client(
             base_url=base if base.endswith("/") else f"{base}/",
             headers={"api_token": token},
-            timeout=httpx.Timeout(timeout_s, connect=min(10.0, timeout_s / 3)),
+            timeout=self._look,
             follow_redirects=False,  # a followed 307 would carry the token elsewhere
             transport=transport,
         )
@@ -65,8 +75,20 @@ class GwtmClient:
         """Insert a row, always; returns it as stored, with its `id`."""
         row = self._request("POST", "post_alert", json=dict(fields))
         if not isinstance(row, dict) or not isinstance(row.get("id"), int):
-            raise UncertainError(f"{_WHO} answered post_alert without the stored row")
+            raise UncertainError(f"{_WHO} answered post_alert without the stored row", settled=True)
         return row
+
+    def may_post(self) -> bool:
+        """Whether the token is an administrator's; nothing is stored, because the body lacks all that is required.
+
+        The site looks at the rights first (403), then at the body (400): recorded steps 008 and 026. Raises
+        CredentialsError for a token that it does not know.
+        """
+        answer = self._answer("POST", "post_alert", json={})
+        if answer.status_code in {400, 403}:
+            return answer.status_code == 400
+        failure = as_error(answer, f"{_WHO} post_alert", (self._token,))
+        raise failure or PermanentError(f"{_WHO} took a post_alert without a single value: is API_BASE its address?")
 
     def galaxies(self, graceid: str, groupname: str) -> dict[int, list[dict[str, Any]]]:
         """Entries of each list of a group for an event, by list id; empty lists are invisible here."""
@@ -102,23 +124,30 @@ class GwtmClient:
         return answer
 
     def delete_test_alerts(self) -> str:
-        """Remove the site's test alerts and their files; only when a person asks for it. Returns the server's words."""
+        """Remove the site's test alerts and their files, everybody's. Returns the server's words.
+
+        It keeps MS181101ab, and mocks whose id has the date of its yesterday, today or tomorrow. Galaxy lists stay.
+        """
         answer = self._request("POST", "del_test_alerts", json={})
         return str(answer.get("message")) if isinstance(answer, dict) else ""
 
-    def _request(
+    def _answer(
         self,
         method: str,
         path: str,
         *,
         params: Mapping[str, str] | None = None,
         json: Mapping[str, Any] | Sequence[Any] | None = None,
-    ) -> Any:
+    ) -> httpx.Response:
         try:
-            answer = self._http.request(method, path, params=params, json=json)
+            timeout = self._look if method == "GET" else self._change
+            return self._http.request(method, path, params=params, json=json, timeout=timeout)
         except httpx.TransportError as error:
             # The library's own text may repeat the address but never the headers.
             raise transport_error(error, f"{_WHO} {path}") from error
+
+    def _request(self, method: str, path: str, **content: Any) -> Any:
+        answer = self._answer(method, path, **content)
         failure = as_error(answer, f"{_WHO} {path}", (self._token,))
         if failure is not None:
             raise failure
@@ -126,5 +155,5 @@ class GwtmClient:
             return answer.json()
         except ValueError as error:
             raise UncertainError(
-                f"{_WHO} {path} answered {answer.status_code} with something that is no JSON"
+                f"{_WHO} {path} answered {answer.status_code} with something that is no JSON", settled=True
             ) from error

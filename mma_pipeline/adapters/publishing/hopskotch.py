@@ -21,7 +21,7 @@ from mma_pipeline.adapters.redact import redact
 from mma_pipeline.notices import derived
 
 from .errors import UncertainError
-from .model import Answer, Draft, Publication
+from .model import Answer, Draft, Note, Publication
 
 V1, V2, RETRACTION = "v1", "v2", "retraction"
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class HopskotchDestination:
     Args:
         name: name of the destination.
         url: `kafka://[user@]host[:port]/topic`, one topic.
-        anonymous: connect without credentials (a test's broker).
+        anonymous: connect without credentials, whatever `auth` is: a broker inside an institute, a test's.
         auth: a `hop.auth.Auth`; by default hop-client's own auth.toml is read.
         verify: look on the topic before a second try; needs the right to read it.
         timeout_s: seconds that a delivery may take.
@@ -76,11 +76,11 @@ class HopskotchDestination:
         """Offsets at which each partition ends now."""
         return {"ends": self.ends()} if self.verify else {}
 
-    def send(self, item: Publication) -> Answer:
+    def send(self, item: Publication, note: Note | None = None) -> Answer:  # noqa: ARG002 - the ends say it all
         """Publish one message; raises UncertainError where it may or may not have been written."""
         alert, headers, test = _message(item.kind, item.payload)
         message = derived.message_id(alert)
-        if item.attempts > 1 and item.progress.get("ends"):
+        if item.progress.get("ends"):  # of an earlier attempt
             found = self._find(message.bytes, item.progress["ends"])
             if found is not None:
                 partition, offset = found
@@ -105,13 +105,13 @@ class HopskotchDestination:
     ) -> tuple[int, int]:
         producer = self._open_producer()
         sender = [] if producer.auth is None else [("_sender", producer.auth.username.encode())]
-        is_v2 = isinstance(alert, derived.DerivedAlert)
         packed = [
             *((name, value.encode()) for name, value in headers.items()),
             ("_id", message),
             *sender,
             *([("_test", b"true")] if test else []),
-            ("_format", (derived.FORMAT_V2 if is_v2 else "json").encode()),
+            # A name of our own would reach consumers without our plugin as raw bytes.
+            ("_format", b"json"),
         ]
         delivered: list[tuple[Any, Any]] = []
         producer.write_raw(
@@ -145,7 +145,7 @@ class HopskotchDestination:
         if self._producer is None:
             from hop.io import Stream
 
-            auth = self.auth if self.auth is not None else not self.anonymous
+            auth = False if self.anonymous else self.auth if self.auth is not None else True
             try:
                 self._producer = Stream(auth=auth).open(
                     self.url,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -35,7 +35,11 @@ class Draft:
     """JSON values; everything that sending needs."""
     partition_key: str | None = None
     provisional: bool = False
-    """Kept until its own decision brings the full payload, or its time comes."""
+    """Only keeps a place in its sequence: it is sent once its own decision has brought the full payload."""
+    sequence: str | None = None
+    """Publications of one event with this name leave one after the other; None keeps no order."""
+    after: str | None = None
+    """Key of a publication of the same event and destination that goes first, as long as it is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Publication:
     answer: Mapping[str, Any]
     """The receiver's answer."""
     error: str | None
+    sequence: str | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,12 @@ class Answer:
     details: Mapping[str, Any] = field(default_factory=dict)
     already_there: bool = False
     """An earlier attempt had got through."""
+    warning: str | None = None
+    """What people must look at although the receiver has it."""
+
+
+#: Keeps, at once, what a later attempt needs to find out whether this one got through.
+Note = Callable[[Mapping[str, Any]], None]
 
 
 class Destination(Protocol):
@@ -85,8 +97,10 @@ class Destination(Protocol):
     def prepare(self, item: Publication) -> Mapping[str, Any]:
         """What to remember before the first attempt, so that a later one can look whether it got through."""
 
-    def send(self, item: Publication) -> Answer:
+    def send(self, item: Publication, note: Note) -> Answer:
         """Send, after looking whether it is there already.
+
+        `note` replaces what is kept of the attempt, and is durable when it returns.
 
         Raises PermanentError, TransientError, UncertainError or WaitingError.
         """

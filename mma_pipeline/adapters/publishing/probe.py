@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mma_pipeline.adapters.errors import CredentialsError
+
 from .gwtm import GwtmDestination
 from .hopskotch import HopskotchDestination
 from .model import Destination
@@ -20,9 +22,12 @@ def probe(destination: Destination) -> str:
         # Alerts are shown to anybody; galaxy lists only to those with a token.
         destination.client.galaxies(_ASKED, destination.groupname)
         rows = destination.client.alerts(_ASKED)
-        return (
-            f"the site answers and knows our token ({len(rows)} rows of {_ASKED}); the right to post shows with a post"
-        )
+        if not destination.client.may_post():
+            raise CredentialsError(
+                "the site knows our token, but it is no administrator's: alerts and neutrino notices cannot be posted, "
+                "mocks cannot be removed; ask the site for administrator rights"
+            )
+        return f"the site answers, and our token is an administrator's ({len(rows)} rows of {_ASKED})"
     if isinstance(destination, HopskotchDestination):
         topic = replace(destination, timeout_s=min(destination.timeout_s, TIMEOUT_S))
         try:

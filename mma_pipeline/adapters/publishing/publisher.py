@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -38,13 +39,19 @@ class Backoff:
     attempts: int = 12
     """Attempts before giving up: with the defaults about four hours."""
     waiting_s: float = 5.0
-    """Pause where something else has to be published first."""
+    """First pause where something else has to be published first, doubled from look to look."""
+    waiting_longest_s: float = 600.0
+    """Longest such pause; what it waits for ends it, too."""
     waiting_limit_s: float = 86_400.0
     """Give up waiting for what has to be published first after so many seconds."""
 
     def pause(self, attempts: int) -> timedelta:
         """Pause after so many attempts."""
         return timedelta(seconds=min(self.first_s * 2.0 ** max(attempts - 1, 0), self.longest_s))
+
+    def waiting(self, waits: int) -> timedelta:
+        """Pause after so many looks that found that it is not its turn."""
+        return timedelta(seconds=min(self.waiting_s * 2.0 ** min(waits, 16), self.waiting_longest_s))
 
 
 class Publisher:
@@ -113,12 +120,16 @@ class Publisher:
                 raise PermanentError(
                     f"given up after {item.attempts - 1} attempts: {item.error or 'each ended in a crash'}"
                 )
+
+            def note(progress: Mapping[str, Any]) -> None:
+                with writing(self._engine) as connection:
+                    outbox.note_progress(connection, item, token, progress)
+
             if not item.progress:
                 progress = target.prepare(item)
                 if progress:
-                    with writing(self._engine) as connection:
-                        outbox.note_progress(connection, item, token, progress)
-            self._note_answer(item, token, target.send(item))
+                    note(progress)
+            self._note_answer(item, token, target.send(item, note))
         except NoticeError as error:
             self._note_failure(item, token, PermanentError(f"the payload cannot be read: {error}"), target)
         except outbox.LostClaimError:
@@ -128,14 +139,17 @@ class Publisher:
 
     def _note_answer(self, item: Publication, token: str, answer: Answer) -> None:
         with writing(self._engine) as connection:
-            outbox.finish(connection, item, token, answer, self._clock())
+            now = self._clock()
+            outbox.finish(connection, item, token, answer, now)
+            if answer.warning:
+                self._tell(connection, item, answer.warning, now)
         _log.info("published %s %s of %s: %s", item.destination, item.kind, item.event_id, answer.reference)
 
     def _note_failure(self, item: Publication, token: str, error: AdapterError, target: Destination) -> None:
         now = self._clock()
         text = str(error)
         if isinstance(error, WaitingError) and now - item.created < timedelta(seconds=self._backoff.waiting_limit_s):
-            until = now + timedelta(seconds=self._backoff.waiting_s)
+            until = now + self._backoff.waiting(item.progress.get(outbox.WAITS, 0))
             with writing(self._engine) as connection:
                 outbox.postpone(connection, item, token, text, until, counts=False)
             return

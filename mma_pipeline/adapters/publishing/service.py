@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from functools import cached_property
 
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.archive import Archive, VersionRecord, outbox, reading, schema, writing
+from mma_pipeline.adapters.archive import Archive, VersionRecord, blocks, outbox, reading, schema, writing
+from mma_pipeline.adapters.archive.blocks import Block
 from mma_pipeline.adapters.redact import redact
 
 from . import config
+from .compose import is_bare
 from .config import DestinationConfig
-from .decision import HOLD_S, Decider, Decision, Extras
+from .decision import Decider, Decision, Extras, Fit
 from .model import Destination, Draft, Publication, State
 from .publisher import Publisher
 from .webhook import FAILURE
@@ -22,6 +25,32 @@ from .webhook import FAILURE
 #: A version is offered for publication by itself only so long after its message was received: what is older was
 #: replayed or belongs to a destination that is new, and goes out on a person's word alone.
 OFFERED_H = 24.0
+#: Keys in one query: SQLite takes some thousand values.
+_AT_ONCE = 500
+#: Those of which nothing was decided anywhere are waited for as long as their products are asked for.
+LATE_H = 72.0
+
+
+class Standing(StrEnum):
+    """How far the products of a version are."""
+
+    WAITING = "waiting"
+    """Some lack, and a run that makes them is under way or still to come."""
+    READY = "ready"
+    """All that apply are there."""
+    GIVEN_UP = "given up"
+    """Some lack and will not come by themselves: they failed for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A version that is to be decided upon for some destinations."""
+
+    record: VersionRecord
+    bare: bool
+    """Whether it goes out without its map's values, because its products failed for good."""
+    changed: datetime
+    """When it, a product of it, or a person's word on it came last, UTC."""
 
 
 class _Destinations(Mapping[str, Destination]):
@@ -50,12 +79,12 @@ class Publications:
 
     Args:
         archive: versions, products and outbox.
-        url: address of a storage key, for links.
+        url: public address of a storage key, for links; None where it has none.
         env: configuration and secrets.
     """
 
     archive: Archive
-    url: Callable[[str], str]
+    url: Callable[[str], str | None]
     env: Mapping[str, str]
 
     @cached_property
@@ -84,16 +113,20 @@ class Publications:
         return Publisher(self.archive.engine, self.destinations, told_of_failures=told)
 
     def decide(
-        self, record: VersionRecord, configs: Sequence[DestinationConfig], extras: Extras | None = None
+        self,
+        record: VersionRecord,
+        configs: Sequence[DestinationConfig],
+        extras: Extras | None = None,
+        fit: Fit | None = None,
     ) -> list[Decision]:
         """Decide about a version and write down what is to be sent; with DRY_RUN only say what would be."""
-        decider = Decider(self.archive, self.url, configs)
+        decider = Decider(self.archive, self.url, configs, fit)
         now = datetime.now(UTC)
         return decider.preview(record, now, extras) if self.dry_run else decider.decide(record, now, extras)
 
-    def explain(self, record: VersionRecord) -> list[Decision]:
+    def explain(self, record: VersionRecord, fit: Fit | None = None) -> list[Decision]:
         """What would be decided about a version now; nothing is written or called."""
-        return Decider(self.archive, self.url, self.configs).preview(record, datetime.now(UTC))
+        return Decider(self.archive, self.url, self.configs, fit).preview(record, datetime.now(UTC))
 
     def preview(self, draft: Draft) -> Mapping[str, object]:
         """What a draft would send, without calling anything."""
@@ -106,7 +139,7 @@ class Publications:
         return [item for item in found if item.destination in names]
 
     def due(self) -> list[Publication]:
-        """Open publications of configured destinations whose time has come."""
+        """Publications of configured destinations whose time and turn have come."""
         names = {c.name for c in self.configs}
         with reading(self.archive.engine) as connection:
             return [item for item in outbox.due(connection) if item.destination in names]
@@ -144,35 +177,73 @@ class Publications:
         with reading(self.archive.engine) as connection:
             return outbox.publications(connection, state=State.FAILED)
 
-    def undecided(self, ready: Callable[[VersionRecord], bool], *, limit: int = 50) -> list[tuple[VersionRecord, int]]:
-        """Versions to be decided upon: received lately, not decided for some destination, and ready.
-
-        A version counts as ready, too, when its products have not come within the holding time. With each comes how
-        often it should have been asked for by now: at once, and after 1, 2, 4, … minutes, for runs that died.
-        """
-        if not self.configs:
-            return []
-        now, version, message, decision = datetime.now(UTC), schema.version, schema.message, outbox.decision
-        usable = schema.usable_since
-        names = [c.name for c in self.configs]
-        decided = (
-            sa.select(sa.func.count())
-            .where(decision.c.partition_key == version.c.partition_key, decision.c.destination.in_(names))
-            .scalar_subquery()
-        )
-        query = (
-            sa.select(version.c.partition_key, usable.label("received"))
-            .join(message, message.c.id == version.c.message_id)
-            .where(schema.usable_from(now - timedelta(hours=OFFERED_H)), decided < len(names))
-            .order_by(usable)
-        )
+    def block(self, partition_key: str) -> Block | None:
+        """What keeps a version from being published, or kept it until a person let it pass; None where nothing does."""
         with reading(self.archive.engine) as connection:
-            rows = connection.execute(query).all()
-        found = []
-        for row in rows:
-            record, age = self.archive.version(row.partition_key), now - row.received
-            if ready(record) or age > timedelta(seconds=HOLD_S):
-                found.append((record, max(int(age.total_seconds() // 60), 0).bit_length()))
+            return next(iter(blocks.blocks(connection, partition_key=partition_key)), None)
+
+    def undecided(self, standing: Callable[[VersionRecord], Standing], *, limit: int = 50) -> list[Offer]:
+        """Versions to be decided upon, earliest received first.
+
+        Those that came lately, that a person let pass, that went out bare, or for which a later version waits, as long
+        as some destination has no decision; once their products are there, or have failed for good. A decision about a
+        bare version is made again when its products come.
+        """
+        names = {c.name for c in self.configs}
+        bare_too = {c.name for c in self.configs if c.takes_bare}
+        found: list[Offer] = []
+        with reading(self.archive.engine) as connection:
+            candidates, decided, released = self._candidates(connection, names)
+        for key, received in candidates:
+            made = decided.get(key, {})
+            undecided = {name for name in names if made.get(name, True)}  # none yet, or a bare one
+            if not undecided:
+                continue
+            record = self.archive.version(key)
+            state = standing(record)
+            if key in released and state is Standing.WAITING:
+                state = Standing.GIVEN_UP
+            products = {product.name: product for product in self.archive.products(key)}
+            bare = is_bare(record, products)
+            if state is Standing.GIVEN_UP:
+                undecided = {n for n in undecided if n not in made and (n in bare_too or not bare)}
+            if state is Standing.WAITING or not undecided:
+                continue
+            written = [product.written for product in products.values()]
+            found.append(Offer(record, bare, max([received, *written, *filter(None, [released.get(key)])])))
             if len(found) == limit:
                 break
         return found
+
+    def _candidates(
+        self, connection: sa.Connection, names: Collection[str]
+    ) -> tuple[list[tuple[str, datetime]], dict[str, dict[str, bool]], dict[str, datetime]]:
+        """Versions that may have to be decided upon with their receipt; decisions on them (bare or not); releases."""
+        now, version, usable = datetime.now(UTC), schema.version, schema.usable_since
+        decision, item = outbox.decision, outbox.publication
+        released = {b.partition_key: b.released for b in blocks.blocks(connection) if b.released is not None}
+        ours = decision.c.destination.in_(names)
+        known = sa.select(decision.c.partition_key).where(ours)
+        kept = sa.select(item.c.partition_key).where(item.c.provisional, item.c.state == State.PENDING)
+        chosen = sa.or_(
+            usable > now - timedelta(hours=OFFERED_H),
+            sa.and_(usable > now - timedelta(hours=LATE_H), version.c.partition_key.not_in(known)),
+            version.c.partition_key.in_(released),
+            version.c.partition_key.in_(sa.select(decision.c.partition_key).where(decision.c.bare, ours)),
+            version.c.partition_key.in_(kept),
+        )
+        settled = (
+            sa.select(sa.func.count())
+            .where(decision.c.partition_key == version.c.partition_key, ours, sa.not_(decision.c.bare))
+            .scalar_subquery()
+        )
+        chosen = sa.and_(chosen, settled < len(names))
+        query = sa.select(version.c.partition_key, usable.label("received")).select_from(version.join(schema.message))
+        rows = connection.execute(query.where(chosen).order_by(usable, version.c.partition_key)).all()
+        decided: dict[str, dict[str, bool]] = {}
+        keys = [row.partition_key for row in rows]
+        for start in range(0, len(keys), _AT_ONCE):
+            among = decision.c.partition_key.in_(keys[start : start + _AT_ONCE])
+            for row in connection.execute(sa.select(decision).where(ours, among)):
+                decided.setdefault(row.partition_key, {})[row.destination] = row.bare
+        return [(row.partition_key, row.received) for row in rows], decided, released

@@ -18,7 +18,7 @@ import httpx
 from mma_pipeline.adapters.errors import ConfigurationError
 
 from .errors import as_error, transport_error
-from .model import Answer, Draft, Publication
+from .model import Answer, Draft, Note, Publication
 
 VERSION, FAILURE = "version", "failure"
 _FIGURES = """\
@@ -34,6 +34,7 @@ _FIGURES = """\
 {%- if a.localisation and a.localisation.area_90 is defined %}; 90 % area {{ "%.0f" | format(a.localisation.area_90) }} deg²{% endif -%}
 {%- if a.localisation and a.localisation.distance_mean is defined %}; {{ "%.0f" | format(a.localisation.distance_mean) }} ± {{ "%.0f" | format(a.localisation.distance_std | default(0)) }} Mpc{% endif -%}
 {%- if a.external %}; with {{ a.external.observatory }}{% endif -%}
+{%- if bare %}; without its map's values, because their products failed{% endif -%}
 {%- endif -%}
 """
 #: Built-in templates: each renders to JSON.
@@ -86,7 +87,7 @@ class WebhookDestination:
         """The message; nothing is called."""
         return {"body": self.render(item.payload)}
 
-    def send(self, item: Publication) -> Answer:
+    def send(self, item: Publication, note: Note | None = None) -> Answer:  # noqa: ARG002 - nothing can be looked at
         """Post one message."""
         body = json.dumps(self.render(item.payload), ensure_ascii=False).encode()
         headers = {"Content-Type": self.content_type, "Idempotency-Key": f"{self.name}-{item.dedupe_key}"}
@@ -114,6 +115,7 @@ class WebhookDestination:
         environment = SandboxedEnvironment(autoescape=False)
         environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "ensure_ascii": False}
         values = {"alert": payload.get("alert"), "failure": payload.get("failure"), "picture": payload.get("picture")}
+        values["bare"] = payload.get("bare", False)
         try:
             source = Path(self.template_file).read_text("utf-8") if self.template_file else TEMPLATES[self.template]
             summary = environment.from_string(_FIGURES).render(values)

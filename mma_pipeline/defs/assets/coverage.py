@@ -6,7 +6,7 @@ the densest ones whose probability reaches the level.
 
 from __future__ import annotations
 
-from mma_pipeline.defs.product import CheckSpec, Made, Product, of_the_map, own_file
+from mma_pipeline.defs.product import ROUNDING, CheckSpec, Made, Product, of_the_map, own_file
 from mma_pipeline.defs.source import Source
 
 LEVELS = (50, 90)
@@ -44,7 +44,7 @@ coverage = Product(
         CheckSpec(
             "regions_hold_their_level",
             "The cells of each region hold at least its credible level.",
-            lambda figures: all(figures[f"moc_probability_{level}"] >= level / 100 - 1e-9 for level in LEVELS),
+            lambda figures: all(figures[f"moc_probability_{level}"] >= level / 100 - ROUNDING for level in LEVELS),
             shows=("moc_probability_50", "moc_probability_90"),
         ),
     ),

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 
 from mma_pipeline.defs.observing import galaxy_catalog, galaxy_settings, has_catalog
-from mma_pipeline.defs.product import CheckSpec, Made, Product, of_the_map, own_file
+from mma_pipeline.defs.product import ROUNDING, CheckSpec, Made, Product, is_share, of_the_map, own_file
 from mma_pipeline.defs.source import Source
 
 
@@ -72,7 +72,7 @@ galaxies = Product(
             "scores_are_shares",
             "The scores of the list sum to at most one, and to one where every galaxy considered is listed.",
             lambda figures: (
-                figures["score_listed"] <= 1 + 1e-9
+                is_share(figures["score_listed"])
                 and (figures["galaxies_listed"] < figures["galaxies_considered"] or _whole(figures["score_listed"]))
             ),
             shows=("score_listed", "galaxies_listed", "galaxies_considered"),
@@ -82,4 +82,4 @@ galaxies = Product(
 
 
 def _whole(total: float) -> bool:
-    return total == 0 or abs(total - 1) < 1e-9
+    return total == 0 or abs(total - 1) < ROUNDING

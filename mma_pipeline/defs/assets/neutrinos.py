@@ -13,11 +13,9 @@ newer map comes, or a retraction, `neutrino_coincidence_sensor` asks for it agai
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -32,6 +30,7 @@ from mma_pipeline.defs.product import (
     Made,
     Product,
     degraded_check,
+    is_share,
     own_file,
     schema_check,
 )
@@ -54,6 +53,7 @@ CAVEAT = (
     "knows of other events searched, of tracks not listed, or of IceCube's acceptance; the notice's own p-values are not "
     "corrected for trials either."
 )
+_SHARES = ("best_p_spacetime", "best_p_trials", "best_credible_level", "best_probability_inside")
 _TRACK_UNITS = {"ra": "ra_deg", "dec": "dec_deg", "radius": "radius_deg", "time_offset": "time_offset_s"}
 
 
@@ -122,7 +122,6 @@ neutrino_notice = Product(
             "As many neutrinos were read as the notice says it lists.",
             _count_agrees,
             shows=("counted_by_sender", "neutrinos"),
-            severity=dg.AssetCheckSeverity.WARN,
         ),
     ),
 )
@@ -222,14 +221,8 @@ def _table(tracks: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _is_share(name: str, figures: Mapping[str, Any]) -> bool:
-    value = figures.get(name)
-    return value is None or (math.isfinite(value) and 0 <= value <= 1)
-
-
 def _shares(figures: Mapping[str, Any]) -> bool | None:
-    names = ("best_p_spacetime", "best_p_trials", "best_credible_level", "best_probability_inside")
-    return None if "best_track" not in figures else all(map(partial(_is_share, figures=figures), names))
+    return None if "best_track" not in figures else all(is_share(figures.get(name)) for name in _SHARES)
 
 
 def _times_agree(figures: Mapping[str, Any]) -> bool | None:
@@ -258,20 +251,24 @@ neutrino_coincidence = Product(
     make=_make_coincidence,
     need=NEEDS_NEUTRINO_NOTICE,
     checks=(
-        CheckSpec("coincidence_in_range", "Probabilities and p-values lie between 0 and 1.", _shares),
+        CheckSpec(
+            "coincidence_in_range",
+            "Probabilities and p-values lie between 0 and 1, within rounding.",
+            _shares,
+            shows=_SHARES,
+            severity=dg.AssetCheckSeverity.ERROR,
+        ),
         CheckSpec(
             "same_event_time",
             f"Notice and alert give the same time of the event, within {TIME_TOLERANCE_S:.0f} s.",
             _times_agree,
             shows=("event_time_offset_s",),
-            severity=dg.AssetCheckSeverity.WARN,
         ),
         CheckSpec(
             "event_stands",
             "The event was not retracted.",
             lambda figures: figures["retracted_by"] is None,
             shows=("retracted_by",),
-            severity=dg.AssetCheckSeverity.WARN,
         ),
     ),
 )

@@ -6,26 +6,31 @@ receiver's answer. What could not be sent yet waits in the outbox; `publish_outb
 """
 
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
+from mma_pipeline.adapters.archive import blocks, writing
+from mma_pipeline.adapters.publishing.compose import is_bare
 from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, WEBHOOK
+from mma_pipeline.adapters.publishing.service import Standing
+from mma_pipeline.defs.jobs import TOLD
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import OWNERS, PERMANENT
-from mma_pipeline.defs.products import PRODUCTS
+from mma_pipeline.defs.products import PRODUCTS, expected_files
 from mma_pipeline.defs.publication import (
     ASSETS,
     GROUP,
     PUBLISHABLE,
-    failed_checks,
-    missing_files,
     publish_version,
+    release_metadata,
     services,
 )
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.defs.source import Source
+from mma_pipeline.defs.standing import FILES, THERE, Finding, failed_checks, missing_files, standing
 
 _ABOUT = {
     GWTM: "The Treasure Map site: alert rows, galaxy lists, neutrino notices; numbered as our files are.",
@@ -47,39 +52,73 @@ _ABOUT = {
             "product_checks_passed",
             asset=PUBLISHABLE,
             blocking=True,
-            description="No product of the version fails one of its checks.",
+            description="No product of the version fails a check that blocks publication; others are shown.",
         ),
         dg.AssetCheckSpec(
-            "files_are_in_the_store",
+            FILES,
             asset=PUBLISHABLE,
             blocking=True,
             description="Every file noted for the version is in the store with its digest.",
+        ),
+        dg.AssetCheckSpec(
+            THERE,
+            asset=PUBLISHABLE,
+            blocking=True,
+            description="The products with the map's values are there, or have failed for good.",
         ),
     ],
 )
 def publishable(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """Look at a version's products before anything of it is published."""
+    """Look at a version's products before anything of it is published; what blocks it is noted, for people to be told."""
+    published = services(archive, store)
     source = Source(archive.open(), store.open(), context.partition_key)
-    failed, missing = failed_checks(source), missing_files(source)
-    products = source.archive.products(context.partition_key)
-    if failed or missing:
-        # Looking again at once would find the same.
-        context.instance.add_run_tags(context.run_id, PERMANENT)
+    record = source.record
+    checks = failed_checks(source.archive, record)
+    blocking = [finding for finding in checks if finding.blocks]
+    missing = missing_files(source.archive, source.store, record)
+    if missing:
+        blocking.append(Finding(FILES, "the store holds every file as it was written", {"missing": missing}))
+    lacking = _lacking(context.instance, source)
+    with writing(source.archive.engine) as connection:
+        if blocking:
+            plain = [finding.to_json() for finding in blocking]
+            blocks.note_block(connection, record.partition_key, record.version.event_id, plain, datetime.now(UTC))
+        else:
+            blocks.clear_block(connection, record.partition_key)
+    released = release_metadata(published.block(record.partition_key))
+    if (blocking or lacking) and not released:
+        # Looking again at once would find the same, and the watch tells people what is found.
+        context.instance.add_run_tags(context.run_id, {**PERMANENT, **TOLD})
+    severity = dg.AssetCheckSeverity.WARN if released else dg.AssetCheckSeverity.ERROR
+
+    def result(name: str, failed: Sequence[object], shown: str) -> dg.AssetCheckResult:
+        metadata = {shown: ", ".join(map(str, failed)) or "none", **released}
+        return dg.AssetCheckResult(passed=not failed, check_name=name, severity=severity, metadata=metadata)
+
     yield dg.MaterializeResult(
-        metadata={"files": len(products), "failed checks": ", ".join(failed) or "none"},
+        metadata={
+            "files": len(source.archive.products(record.partition_key)),
+            "failed checks": dg.MetadataValue.md("\n".join(f"- {finding}" for finding in checks) or "none"),
+            **released,
+        },
         check_results=[
-            dg.AssetCheckResult(
-                passed=not failed, check_name="product_checks_passed", metadata={"failed": ", ".join(failed) or "none"}
-            ),
-            dg.AssetCheckResult(
-                passed=not missing,
-                check_name="files_are_in_the_store",
-                metadata={"missing": ", ".join(missing) or "none"},
-            ),
+            result("product_checks_passed", [finding for finding in checks if finding.blocks], "failed"),
+            result(FILES, missing, "missing"),
+            result(THERE, lacking, "lacking"),
         ],
     )
+
+
+def _lacking(instance: dg.DagsterInstance, source: Source) -> list[str]:
+    """Products still to come without which the version would go out bare; none where they have failed for good."""
+    there = {product.name: product for product in source.archive.products(source.record.partition_key)}
+    if not is_bare(source.record, there):
+        return []
+    if standing(source.record, source.archive, instance, datetime.now(UTC)) is not Standing.WAITING:
+        return []
+    return sorted(expected_files(source.record) - there.keys())
 
 
 def _publication(kind: str) -> dg.AssetsDefinition:

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
+
+import dagster as dg
 
 from mma_pipeline.defs.product import CheckSpec, Made, Product, of_the_map, site_file
 from mma_pipeline.defs.source import Source
 
 #: DATE-OBS of a map and the event time of the notice may differ by this much: pipelines round to their own grid.
 TIME_TOLERANCE_S = 10.0
+#: Further off than this, the map is another event's. Less is a wrong clock or scale (GPS seconds are 18 s ahead of UTC).
+OTHER_EVENT_S = 60.0
+#: What a map may be off the whole before it is taken for part of one, or for densities in another unit.
+WHOLE_TOLERANCE = 0.1
 
 
 def _inputs(source: Source) -> Sequence[str]:
@@ -59,9 +66,9 @@ def _time_offset(meta: Mapping[str, Any], event_time: str | None) -> float | Non
     return (observed - datetime.fromisoformat(event_time)).total_seconds()
 
 
-def _times_agree(figures: Mapping[str, Any]) -> bool | None:
+def _times_agree(figures: Mapping[str, Any], *, tolerance_s: float) -> bool | None:
     offset = figures["time_offset_s"]
-    return None if offset is None else abs(offset) <= TIME_TOLERANCE_S
+    return None if offset is None else abs(offset) <= tolerance_s
 
 
 skymap = Product(
@@ -76,15 +83,29 @@ skymap = Product(
     checks=(
         CheckSpec(
             "probability_sums_to_one",
-            "The map as sent integrates to one within 0.1 %.",
+            "The map as sent integrates to one within 0.1 %. Products are made from the normalised map.",
             lambda figures: abs(figures["probability_sum"] - 1) < 1e-3,
             shows=("probability_sum",),
         ),
         CheckSpec(
+            "map_is_whole",
+            f"The map as sent integrates to one within {100 * WHOLE_TOLERANCE:.0f} %: it is neither part of one nor scaled.",
+            lambda figures: abs(figures["probability_sum"] - 1) <= WHOLE_TOLERANCE,
+            shows=("probability_sum",),
+            severity=dg.AssetCheckSeverity.ERROR,
+        ),
+        CheckSpec(
             "map_and_alert_agree",
             f"The map's DATE-OBS is within {TIME_TOLERANCE_S:.0f} s of the event time in the alert.",
-            _times_agree,
+            partial(_times_agree, tolerance_s=TIME_TOLERANCE_S),
             shows=("date_obs", "time_offset_s"),
+        ),
+        CheckSpec(
+            "map_is_of_this_event",
+            f"The map's DATE-OBS is within {OTHER_EVENT_S:.0f} s of the event time: further off, it is another event's.",
+            partial(_times_agree, tolerance_s=OTHER_EVENT_S),
+            shows=("date_obs", "time_offset_s"),
+            severity=dg.AssetCheckSeverity.ERROR,
         ),
     ),
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.defs.observing import galaxy_catalog, galaxy_settings
 from mma_pipeline.defs.order import map_before, version_before
-from mma_pipeline.defs.product import NEEDS_ALERT, CheckSpec, Made, Product, own_file
+from mma_pipeline.defs.product import NEEDS_ALERT, CheckSpec, Made, Product, is_share, own_file
 from mma_pipeline.defs.source import Source
 
 if TYPE_CHECKING:
@@ -142,13 +142,13 @@ def _overlap_fits(figures: Mapping[str, Any]) -> bool | None:
     if "overlap_90_share" not in figures:
         return None
     shares = ("overlap_90_share", "overlap_90_share_of_before", "probability_in_90_before")
-    return all(0 <= figures[name] <= 1 + 1e-9 for name in shares)
+    return all(is_share(figures[name]) for name in shares)
 
 
 version_difference = Product(
     name="version_difference",
     about=__doc__ or "",
-    code_version="1",
+    code_version="2",
     group="event",
     kinds=frozenset({"numpy", "json"}),
     # Not of the map: a retraction differs from what it retracts.

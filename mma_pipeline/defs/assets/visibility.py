@@ -16,7 +16,7 @@ from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.errors import PermanentError
 from mma_pipeline.adapters.paths import event_site_key
 from mma_pipeline.defs.observing import instruments, pointing_source, tle_archive
-from mma_pipeline.defs.product import CheckSpec, FileSpec, Made, Need, Product, own_file
+from mma_pipeline.defs.product import CheckSpec, FileSpec, Made, Need, Product, is_share, own_file
 from mma_pipeline.defs.source import Source
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ def _make(source: Source) -> Made:
 
 
 def _probabilities(figures: Mapping[str, Any]) -> bool:
-    values = [v for k, v in figures.items() if k.endswith("_probability") and v is not None]
-    return all(0 <= v <= 1 for v in values)
+    return all(is_share(value) for name, value in figures.items() if name.endswith("_probability"))
 
 
 def _region_file(name: str) -> FileSpec:

@@ -13,7 +13,7 @@ from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.publishing.gwtm import GwtmDestination
 from mma_pipeline.adapters.publishing.gwtm_client import GwtmClient
 from mma_pipeline.adapters.publishing.hopskotch import HopskotchDestination
-from mma_pipeline.adapters.publishing.model import Answer, Publication
+from mma_pipeline.adapters.publishing.model import Answer, Note, Publication
 from mma_pipeline.adapters.publishing.publisher import Backoff, Publisher
 from tests.services.gwtm_schemas import ADMIN
 
@@ -31,11 +31,11 @@ class Mortal:
         self.name, self.settle_s, self.per_minute = target.name, 0.0, None
         self.prepare, self.preview = target.prepare, target.preview
 
-    def send(self, item: Publication) -> Answer:
+    def send(self, item: Publication, note: Note) -> Answer:
         """Send, or die before or after it."""
         if self._where == "before send":
             die()
-        answer: Answer = self._target.send(item)
+        answer: Answer = self._target.send(item, note)
         if self._where == "after send":
             die()
         return answer

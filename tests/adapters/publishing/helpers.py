@@ -73,7 +73,7 @@ def address(key: str) -> str:
 
 def decider(archive: Archive, *configs: DestinationConfig) -> Decider:
     """A decider for the given destinations, the GWTM site by default."""
-    return Decider(archive, address, configs or (GWTM,), hold_s=0.0)
+    return Decider(archive, address, configs or (GWTM,))
 
 
 def decide_all(archive: Archive, records: Sequence[VersionRecord], *configs: DestinationConfig) -> None:
@@ -85,9 +85,12 @@ def decide_all(archive: Archive, records: Sequence[VersionRecord], *configs: Des
         chooser.decide(record, datetime.now(UTC))
 
 
-def gwtm(server: GwtmStandIn, *, timeout_s: float = 30.0, settle_s: float = 0.0, token: str = ADMIN) -> GwtmDestination:
+def gwtm(
+    server: GwtmStandIn, *, timeout_s: float = 30.0, settle_s: float = 0.0, repeat_s: float = 0.0, token: str = ADMIN
+) -> GwtmDestination:
     """The stand-in as a destination."""
-    return GwtmDestination(GwtmClient(server.base, token, timeout_s=timeout_s), settle_s=settle_s)
+    client = GwtmClient(server.base, token, timeout_s=timeout_s, post_timeout_s=timeout_s)
+    return GwtmDestination(client, settle_s=settle_s, repeat_s=repeat_s)
 
 
 def publisher(archive: Archive, *destinations: Any, **options: Any) -> Publisher:

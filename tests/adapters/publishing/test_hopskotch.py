@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import subprocess
+import sys
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +19,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.errors import ConfigurationError
-from mma_pipeline.adapters.publishing.config import DestinationConfig
+from mma_pipeline.adapters.publishing.config import DestinationConfig, load, open_destination
 from mma_pipeline.adapters.publishing.decision import enqueue_candidate
 from mma_pipeline.adapters.publishing.errors import UncertainError
 from mma_pipeline.adapters.publishing.hopskotch import HopskotchDestination
@@ -98,7 +102,7 @@ def test_messages_are_what_consumers_expect(topic_url: str) -> None:
     assert headers["time"] == b"2026-01-01 00:00:00.000000"
     assert bytes.fromhex(headers["id"].decode()) == headers["_id"]
     assert headers["_format"] == b"json"
-    assert dict(new.headers())["_format"] == b"mma_derived_alert"
+    assert dict(new.headers())["_format"] == b"json"
     assert derived.decode_v2(new.value()) == FULL
     assert old.key() == b"S230518h"
     assert "_test" in dict(test.headers())
@@ -110,6 +114,59 @@ def test_messages_are_what_consumers_expect(topic_url: str) -> None:
     # hop drops the mock event's message; v1 is a JSON blob to it.
     assert len(read) == 2
     assert any(isinstance(m, JSONBlob) and m.content == V1.to_json() for m in read)
+
+
+_STRANGER = """
+import json, sys
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from hop.io import StartPosition, Stream
+with Stream(auth=False, start_at=StartPosition.EARLIEST, until_eos=True).open(sys.argv[1], "r", group_id="stranger") as stream:
+    contents = [message.content for message in stream]
+ours = find_spec("mma_pipeline") is not None or len(entry_points(group="hop_plugin")) > 0
+print(json.dumps({"ours": ours, "contents": contents}))
+"""
+
+
+def test_consumers_without_our_package_get_a_dict(topic_url: str, tmp_path: Path) -> None:
+    """hop-client in an environment that has neither our package nor our entry point decodes both forms."""
+    target = destination(topic_url)
+    target.send(item("v1", {"alert": V1.to_json(), "published": NOW.isoformat()}))
+    target.send(item("v2", {"alert": FULL.to_json(), "published": NOW.isoformat()}))
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if (
+            not entry.name.lower().startswith(("mma_pipeline", "_mma", "__editable__", "_editable"))
+            and entry.suffix != ".pth"
+        ):
+            (packages / entry.name).symlink_to(entry)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _STRANGER, topic_url],
+        env=environment | {"PYTHONPATH": str(packages)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert not told["ours"]
+    assert sorted(told["contents"], key=len) == [V1.to_json(), FULL.to_json()]
+
+
+def test_without_credentials_means_none_are_shown(tmp_path: Path) -> None:
+    """`anonymous = true` holds beside HOP_USERNAME, which is for Hopskotch and must not reach another broker."""
+    path = tmp_path / "publication.toml"
+    path.write_text("[destinations.local]\nkind = 'hopskotch'\nurl = 'kafka://127.0.0.1:1/t'\nanonymous = true\n")
+    env = {"MMA_PUBLICATION_CONFIG": str(path), "HOP_USERNAME": "alice", "HOP_PASSWORD": "secret"}
+    (config,) = load(env)
+    opened = open_destination(config, env)
+    assert isinstance(opened, HopskotchDestination)
+    producer = replace(opened, auth="never used")._open_producer()
+    assert producer.auth is None
 
 
 def test_a_second_attempt_finds_the_first(topic_url: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.archive import Archive, outbox, reading, writing
+from mma_pipeline.adapters.archive import Archive, blocks, outbox, reading, writing
 from mma_pipeline.adapters.errors import PermanentError
 from mma_pipeline.adapters.publishing.model import Answer, Draft, State
 
@@ -32,14 +32,15 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine
 
 def draft(key: str, event: str = "S230518h", *, provisional: bool = False, destination: str = "gwtm") -> Draft:
     """A draft with a payload that names it."""
-    return Draft(destination, "alert", key, event, {"key": key, "provisional": provisional}, None, provisional)
+    payload = {"key": key, "provisional": provisional}
+    return Draft(destination, "alert", key, event, payload, None, provisional, "alert Update")
 
 
-def put(engine: sa.Engine, *drafts: Draft, hold_s: float = 0.0) -> None:
+def put(engine: sa.Engine, *drafts: Draft) -> None:
     """Enqueue in one transaction."""
     with writing(engine) as connection:
         for one in drafts:
-            outbox.enqueue(connection, one, NOW, hold_s=hold_s)
+            outbox.enqueue(connection, one, NOW)
 
 
 def take(engine: sa.Engine, now: datetime = NOW) -> tuple[str, str] | None:
@@ -72,7 +73,7 @@ def test_rolled_back_with_its_decision(engine: sa.Engine) -> None:
         die_half_way()
     with reading(engine) as connection:
         assert outbox.publications(connection) == []
-        assert not outbox.is_decided(connection, "gwtm", "key")
+        assert outbox.decisions(connection, "S230518h") == []
 
 
 def test_one_event_goes_in_order_and_others_pass(engine: sa.Engine) -> None:
@@ -118,20 +119,97 @@ def test_a_dead_publisher_is_replaced_after_lease_and_settling(engine: sa.Engine
 
 
 def test_full_payload_takes_the_place_of_a_provisional_one(engine: sa.Engine) -> None:
-    """Held back until its time, completed by its own decision at once, and left alone once it was tried."""
-    put(engine, draft("a", provisional=True), hold_s=600)
-    assert take(engine) is None
+    """A place that is kept is never sent, however long it lasts; its own decision completes it, before what is behind."""
+    put(engine, draft("a", provisional=True), draft("b"))
+    assert take(engine, NOW + timedelta(days=3)) is None
+    with reading(engine) as connection:
+        assert outbox.due(connection, NOW + timedelta(days=3)) == []
     put(engine, draft("a"))
     with reading(engine) as connection:
-        (row,) = outbox.publications(connection)
-    assert row.payload == {"key": "a", "provisional": False}
-    assert take(engine) is not None
-    put(engine, draft("b", "S240112e", provisional=True))
-    assert take(engine) is not None
-    put(engine, draft("b", "S240112e"))
+        first, _ = outbox.publications(connection)
+        assert [row.dedupe_key for row in outbox.due(connection, NOW)] == ["a"]
+    assert first.payload == {"key": "a", "provisional": False}
+    taken = take(engine)
+    assert taken is not None
+    assert taken[0] == "a"
+    put(engine, draft("a"))
     with reading(engine) as connection:
-        (tried,) = outbox.publications(connection, event_id="S240112e")
-    assert tried.payload["provisional"] is True
+        assert len(outbox.publications(connection)) == 2
+
+
+def test_a_bare_message_not_yet_tried_is_completed_in_its_place(engine: sa.Engine) -> None:
+    """What nobody has begun to send is replaced; what was tried stays as it was sent."""
+    bare, whole = {"bare": True}, {"whole": True}
+    put(engine, Draft("hop", "v2", "a", "S230518h", bare), Draft("hop", "v2", "b", "S230518h", bare))
+    with writing(engine) as connection:
+        claimed = outbox.claim(connection, "hop", NOW, **LEASE)
+        assert claimed is not None
+        outbox.postpone(connection, *claimed, "no answer", NOW)
+    put(engine, Draft("hop", "v2", "a", "S230518h", whole), Draft("hop", "v2", "b", "S230518h", whole))
+    with reading(engine) as connection:
+        assert [row.payload for row in outbox.publications(connection)] == [bare, whole]
+
+
+def test_only_a_sequence_keeps_an_order(engine: sa.Engine) -> None:
+    """Rows of one kind wait for each other, a list for the row that it belongs to; a retraction passes all of them."""
+    row = {"destination": "gwtm", "event_id": "S230518h", "payload": {}}
+    put(
+        engine,
+        Draft(kind="alert", dedupe_key="u0", sequence="alert Update", **row),
+        Draft(kind="galaxies", dedupe_key="g0", sequence="galaxies", after="u0", **row),
+        Draft(kind="alert", dedupe_key="u1", sequence="alert Update", **row),
+        Draft(kind="galaxies", dedupe_key="g1", sequence="galaxies", after="u1", **row),
+        Draft(kind="icecube", dedupe_key="n", **row),
+        Draft(kind="alert", dedupe_key="r", sequence="alert Retraction", **row),
+    )
+    with reading(engine) as connection:
+        assert [item.dedupe_key for item in outbox.due(connection, NOW)] == ["u0", "n", "r"]
+    with writing(engine) as connection:
+        first = outbox.claim(connection, "gwtm", NOW, **LEASE)
+        assert first is not None
+        outbox.finish(connection, *first, Answer("1"), NOW)
+    # The list is stuck, the next row goes all the same, and its list waits for the first.
+    with writing(engine) as connection:
+        listed = outbox.claim(connection, "gwtm", NOW, **LEASE)
+        assert listed is not None
+        assert listed[0].dedupe_key == "g0"
+        outbox.postpone(connection, *listed, "500", NOW + timedelta(hours=1))
+    with reading(engine) as connection:
+        assert [item.dedupe_key for item in outbox.due(connection, NOW)] == ["u1", "n", "r"]
+
+
+def test_what_waited_is_due_when_it_need_not_wait_any_more(engine: sa.Engine) -> None:
+    """A row that found its turn not come is looked at less and less often, and at once when the one before is done."""
+    put(engine, draft("a"), draft("b"))
+    with writing(engine) as connection:
+        first = outbox.claim(connection, "gwtm", NOW, **LEASE)
+        assert first is not None
+        outbox.fail(connection, *first, "refused", NOW)
+        waiting = outbox.claim(connection, "gwtm", NOW, **LEASE)
+        assert waiting is not None
+        outbox.postpone(connection, *waiting, "not its turn", NOW + timedelta(minutes=10), counts=False)
+        assert outbox.due(connection, NOW) == []
+        assert outbox.retry_failed(connection, NOW) == [first[0].id]
+        again = outbox.claim(connection, "gwtm", NOW, **LEASE)
+        assert again is not None
+        outbox.finish(connection, *again, Answer("1"), NOW)
+        (row,) = outbox.due(connection, NOW)
+    assert (row.dedupe_key, row.attempts, row.progress) == ("b", 0, {outbox.WAITS: 1})
+
+
+def test_failed_ones_are_put_back_together(engine: sa.Engine) -> None:
+    """All, those of a destination, or those that failed since a time; what was not given up is left alone."""
+    put(engine, draft("a"), draft("b", "S240112e"), draft("c", destination="hop"), draft("d", "S240109a"))
+    for number, destination in enumerate(("gwtm", "gwtm", "hop")):
+        with writing(engine) as connection:
+            claimed = outbox.claim(connection, destination, NOW, **LEASE)
+            assert claimed is not None
+            outbox.fail(connection, *claimed, "no", NOW + timedelta(hours=number))
+    with writing(engine) as connection:
+        assert outbox.retry_failed(connection, NOW, since=NOW + timedelta(hours=1), destination="gwtm") == [2]
+        assert outbox.retry_failed(connection, NOW, destination="hop") == [3]
+        assert outbox.retry_failed(connection, NOW) == [1]
+        assert outbox.retry_failed(connection, NOW) == []
 
 
 def test_publishers_at_once_never_share_a_publication(engine: sa.Engine) -> None:
@@ -182,7 +260,7 @@ def test_retry_is_for_what_failed(engine: sa.Engine) -> None:
 def test_migrated_schema_is_the_declared_one(engine: sa.Engine) -> None:
     """The migration makes the tables that the code declares: columns, nullability and unique keys."""
     inspector = sa.inspect(engine)
-    for table in (outbox.publication, outbox.decision):
+    for table in (outbox.publication, outbox.decision, blocks.block):
         found = {c["name"]: c["nullable"] for c in inspector.get_columns(table.name)}
         assert found == {c.name: bool(c.nullable) for c in table.columns}
         indexes = {i["name"] for i in inspector.get_indexes(table.name)}

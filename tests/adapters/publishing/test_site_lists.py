@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
 from mma_pipeline.adapters.publishing.decision import Extras
 from mma_pipeline.adapters.publishing.gwtm_fields import icecube_body
 from mma_pipeline.adapters.publishing.model import Draft, State
@@ -33,6 +33,7 @@ from tests.adapters.publishing.helpers import (
     take_in,
 )
 from tests.adapters.publishing.test_outbox import put
+from tests.alerts import body
 from tests.services.gwtm_schemas import USER
 from tests.services.gwtm_standin import FaultKind, GwtmStandIn
 
@@ -102,6 +103,103 @@ def test_a_late_notice_does_not_put_the_old_list_back(archive: Archive, server: 
     assert {row["alert_type"] for row in server.alerts} == {"Preliminary", "Update"}
 
 
+@needs_alerts
+@pytest.mark.parametrize("fault", [None, "500 after", "truncated", "slow after"])
+def test_a_version_that_ranks_none_takes_the_list_away(
+    archive: Archive, server: GwtmStandIn, fault: FaultKind | None
+) -> None:
+    """Our list goes, once, whatever goes wrong on the way; another user's stays; nothing is said where none was sent."""
+    pattern = ("S230518h-PRELIMINARY*.json", "S230518h-INITIAL*.json", "S230518h-UPDATE*.json")
+    first, second, third = take_in(archive, [next(ALERTS.glob(p)).read_bytes() for p in pattern])
+    sender = publisher(archive, gwtm(server, timeout_s=2.0 if fault == "slow after" else 30.0), backoff=PATIENT)
+    decide(archive, first, [])
+    assert [p.kind for p in all_publications(archive)] == ["alert"]
+    decide(archive, second, GALAXIES)
+    sender.run("gwtm")
+    stranger = gwtm(server, token=USER)
+    stranger.client.post_galaxies(server_list("S230518h", "2023-05-18T13:38:18") | {"groupname": "mma_pipeline"})
+    if fault is not None:
+        server.fail("remove_event_galaxies", fault, seconds=4.0)
+    for _ in range(2):
+        decide(archive, third, [])
+        sender.run("gwtm")
+    assert [x["user"] for x in server.lists] == ["user"]
+    assert {p.state for p in all_publications(archive)} == {State.DONE}
+    # One removal for ours, one that the site refuses for the stranger's, and the repetition of the one that failed.
+    assert server.requests["DELETE remove_event_galaxies"] <= 3 + (fault is not None)
+    # A notice that arrives late does not put a list back.
+    decide(archive, second, GALAXIES)
+    sender.run("gwtm")
+    assert [x["user"] for x in server.lists] == ["user"]
+
+
+@needs_alerts
+@pytest.mark.parametrize("pattern", ["S230518h-UPDATE*.json", None])
+def test_a_late_list_stays_away(archive: Archive, server: GwtmStandIn, pattern: str | None) -> None:
+    """The first list of an event is not sent after a version that ranks none, or after the retraction."""
+    first = take_in(archive, [next(ALERTS.glob("S230518h-PRELIMINARY*.json")).read_bytes()])[0]
+    if pattern is None:
+        retraction = body("S230518h", kind="RETRACTION", created="2023-05-19T00:00:00Z")
+        (later,) = take_in(archive, [retraction], start=5)
+        decide_all(archive, [later])
+    else:
+        (later,) = take_in(archive, [next(ALERTS.glob(pattern)).read_bytes()], start=5)
+        note_ranking(archive, later, 0)
+        decide(archive, later, [])
+    decide(archive, first, GALAXIES)
+    publisher(archive, gwtm(server)).run("gwtm")
+    assert server.lists == []
+    assert {p.kind for p in all_publications(archive)} == {"alert"}
+
+
+def note_ranking(archive: Archive, record: VersionRecord, listed: int) -> None:
+    """Note the product `galaxies` of a version, as its asset does."""
+    figures, digest = {"galaxies_listed": listed}, "0" * 64
+    key = f"mma/{record.version.event_id}/{record.partition_key}/galaxies.json"
+    archive.record_product(
+        ProductRecord(
+            record.partition_key, "galaxies", "galaxies", key, digest, 2, "application/json", "1", digest, figures,
+            datetime.now(UTC),
+        )
+    )  # fmt: skip
+
+
+@needs_alerts
+def test_unknown_galaxies_leave_the_list(archive: Archive, server: GwtmStandIn) -> None:
+    """A version of whose ranking nothing is known (its list failed, or it has no map) takes nothing away."""
+    pattern = ("S230518h-PRELIMINARY*.json", "S230518h-UPDATE*.json")
+    first, second = take_in(archive, [next(ALERTS.glob(p)).read_bytes() for p in pattern])
+    decide(archive, first, GALAXIES)
+    decide_all(archive, [second])
+    publisher(archive, gwtm(server)).run("gwtm")
+    assert len(server.lists) == 1
+
+
+@needs_alerts
+@pytest.mark.parametrize("state", ["sent", "waiting"])
+def test_a_retraction_takes_the_list_away(archive: Archive, server: GwtmStandIn, state: str) -> None:
+    """Also where the list had not gone out yet when the retraction came; a late version does not bring it back."""
+    bodies = sorted(
+        (p.read_bytes() for p in ALERTS.glob("MS181101ab*.json")), key=lambda b: str(json.loads(b)["time_created"])
+    )
+    *alive, retraction = take_in(archive, bodies)
+    sender = publisher(archive, gwtm(server))
+    for record in alive[:-1]:
+        decide(archive, record, GALAXIES)
+    if state == "sent":
+        sender.run("gwtm")
+        assert len(server.lists) == 1
+    for _ in range(2):
+        decide_all(archive, [retraction])
+        sender.run("gwtm")
+    assert server.lists == []
+    decide(archive, alive[-1], GALAXIES)
+    sender.run("gwtm")
+    assert server.lists == []
+    assert {p.state for p in all_publications(archive)} == {State.DONE}
+    assert len([p for p in all_publications(archive) if p.partition_key == retraction.partition_key]) == 2
+
+
 def server_list(graceid: str, stamp: str) -> dict[str, Any]:
     """A list as somebody else posts it."""
     galaxy = {"name": "x", "ra": 1.0, "dec": 2.0, "score": 1.0, "rank": 1}
@@ -150,8 +248,8 @@ def test_random_faults_leave_each_row_once(archive: Archive, server: GwtmStandIn
     names = site_names(server)
     assert {str(v.stem) for v in archive.versions()} == set(names)
     assert all(skymap is None or skymap.split("/")[1] == f"{stem}.fits.gz" for stem, skymap in names.items())
-    with_map = {v.version.event_id for v in archive.versions() if v.facts.get("skymap_sha256")}
-    assert sorted(x["graceid"] for x in server.lists) == sorted(with_map)
+    # One of the two events is retracted, and with that its list goes.
+    assert [x["graceid"] for x in server.lists] == ["MS230425k"]
 
 
 @needs_alerts

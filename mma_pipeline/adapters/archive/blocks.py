@@ -1,0 +1,84 @@
+"""Versions that a check keeps from being published, and those that a person let pass, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.errors import PermanentError
+
+from .schema import UTCDateTime, metadata
+
+block = sa.Table(
+    "publication_block",
+    metadata,
+    sa.Column("partition_key", sa.String(120), primary_key=True),
+    sa.Column("event_id", sa.String(32), nullable=False, index=True),
+    sa.Column("findings", sa.JSON, nullable=False),
+    sa.Column("since", UTCDateTime, nullable=False),
+    sa.Column("released", UTCDateTime),
+    sa.Column("reason", sa.Text),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What keeps a version from being published, or kept it until somebody let it pass."""
+
+    partition_key: str
+    event_id: str
+    findings: Sequence[Mapping[str, Any]]
+    """Each with `check`, `about` and `values`, as JSON values."""
+    since: datetime
+    released: datetime | None
+    """When a person let the version pass, UTC; None while it is held back."""
+    reason: str | None
+    """That person's reason."""
+
+
+def note_block(
+    connection: sa.Connection, partition_key: str, event_id: str, findings: Sequence[Mapping[str, Any]], now: datetime
+) -> None:
+    """Note what holds a version back; a release and the time since when it is held stay as they are."""
+    plain = [dict(finding) for finding in findings]
+    changed = connection.execute(_of(partition_key).values(findings=plain))
+    if changed.rowcount == 0:
+        row = {"partition_key": partition_key, "event_id": event_id, "findings": plain, "since": now}
+        connection.execute(sa.insert(block).values(row))
+
+
+def clear_block(connection: sa.Connection, partition_key: str) -> None:
+    """Nothing holds the version back any more; a release stays on record."""
+    connection.execute(sa.delete(block).where(block.c.partition_key == partition_key, block.c.released.is_(None)))
+
+
+def release(connection: sa.Connection, partition_key: str, event_id: str, reason: str, now: datetime) -> None:
+    """Let a version pass, whatever its checks say. Raises PermanentError without a reason."""
+    if not reason.strip():
+        raise PermanentError("say why the version is to be published: the reason is recorded")
+    values = {"released": now, "reason": reason.strip()}
+    if connection.execute(_of(partition_key).values(values)).rowcount == 0:
+        row = {"partition_key": partition_key, "event_id": event_id, "findings": [], "since": now, **values}
+        connection.execute(sa.insert(block).values(row))
+
+
+def blocks(
+    connection: sa.Connection, *, event_id: str | None = None, partition_key: str | None = None, held: bool = False
+) -> list[Block]:
+    """Blocks, oldest first, chosen by what is given; `held` leaves out what was let pass."""
+    query = sa.select(block).order_by(block.c.since, block.c.partition_key)
+    if event_id is not None:
+        query = query.where(block.c.event_id == event_id)
+    if partition_key is not None:
+        query = query.where(block.c.partition_key == partition_key)
+    if held:
+        query = query.where(block.c.released.is_(None))
+    return [Block(**row._mapping) for row in connection.execute(query)]
+
+
+def _of(partition_key: str) -> sa.Update:
+    return sa.update(block).where(block.c.partition_key == partition_key)

@@ -1,0 +1,96 @@
+"""Mocks on the GWTM site: which of them we posted are old enough to go, written to the outbox as removals.
+
+The site promises that mocks go after 48 hours and leaves it to whoever posts them. Its `del_test_alerts` removes the rows
+with role test of everybody, except MS181101ab and mocks of its yesterday, today and tomorrow; lists of galaxies stay, so
+that ours are removed one by one (`gwtm`). Not here: the schedule (`defs.mock_removal`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.archive import outbox, reading, writing
+from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.store.environment import flag
+from mma_pipeline.notices.model import Role, role_of
+
+from .gwtm import ALERT, MOCK_REMOVAL
+from .model import Draft, State
+
+#: The sample of LIGO/Virgo/KAGRA's user guide, which the site keeps.
+_KEPT = "MS181101ab"
+#: After so long from the beginning of the day in a mock's id, that day is before yesterday in every time zone.
+_DAYS_OVER = timedelta(hours=60)
+_DAY = re.compile(r"MS(\d{6})")
+
+
+@dataclass(frozen=True, slots=True)
+class MockRemoval:
+    """Whether and when mocks are removed from the site."""
+
+    wanted: bool = True
+    hours: float = 48.0
+    """Hours after the last post about a mock event."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> MockRemoval:
+        """`MMA_GWTM_REMOVE_MOCKS` and `MMA_GWTM_MOCK_HOURS`; raises ConfigurationError for what cannot be meant."""
+        text = env.get("MMA_GWTM_MOCK_HOURS") or f"{cls().hours:g}"
+        try:
+            hours = float(text)
+        except ValueError:
+            hours = -1.0
+        if not 0 <= hours <= 24 * 3650:
+            raise ConfigurationError(f"MMA_GWTM_MOCK_HOURS is {text!r:.40}: give a number of hours, such as 48")
+        return cls(flag(env, "MMA_GWTM_REMOVE_MOCKS", default=True), hours)
+
+
+def due(engine: sa.Engine, destination: str, now: datetime, hours: float) -> list[Draft]:
+    """Removals of mock events whose last row went out so many hours ago and that were not asked for yet.
+
+    An event that has something open waits. One that got another row after its removal is removed again.
+    """
+    table = outbox.publication
+    is_open = sa.func.sum(sa.case((table.c.state.in_((State.PENDING, State.SENDING)), 1), else_=0))
+    is_row = sa.and_(table.c.kind == ALERT, table.c.state == State.DONE)
+    last = sa.func.max(sa.case((is_row, table.c.id)))
+    finished = sa.func.max(sa.case((is_row, table.c.finished)), type_=table.c.finished.type)
+    query = (
+        sa.select(table.c.event_id, last.label("last"))
+        .where(table.c.destination == destination)
+        .group_by(table.c.event_id)
+        .having(is_open == 0, last.is_not(None), finished <= now - timedelta(hours=hours))
+        .order_by(last)
+    )
+    asked = sa.select(table.c.dedupe_key).where(table.c.destination == destination, table.c.kind == MOCK_REMOVAL)
+    with reading(engine) as connection:
+        known = set(connection.execute(asked).scalars())
+        rows = [row for row in connection.execute(query) if _may_go(row.event_id, now)]
+    drafts = [Draft(destination, MOCK_REMOVAL, f"mock:{row.event_id}:{row.last}", row.event_id, {}) for row in rows]
+    return [draft for draft in drafts if draft.dedupe_key not in known]
+
+
+def ask(engine: sa.Engine, drafts: list[Draft]) -> int:
+    """Write removals to the outbox; returns how many are new."""
+    now = datetime.now(UTC)
+    with writing(engine) as connection:
+        return sum(outbox.enqueue(connection, draft, now) for draft in drafts)
+
+
+def _may_go(event_id: str, now: datetime) -> bool:
+    """Whether an event is a mock or test one whose rows the site removes when asked."""
+    if role_of(event_id) is not Role.TEST or event_id.startswith(_KEPT):
+        return False
+    found = _DAY.match(event_id)
+    if found is None:
+        return True
+    try:
+        day = datetime.strptime(found[1], "%y%m%d").replace(tzinfo=UTC)
+    except ValueError:
+        return True
+    return now - day >= _DAYS_OVER
