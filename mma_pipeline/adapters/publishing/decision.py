@@ -95,7 +95,11 @@ class Decider:
                 )
                 for draft in decision.drafts:
                     hold = self.hold_s if draft.provisional else 0.0
-                    outbox.enqueue(connection, draft, now, hold_s=hold)
+                    is_new = outbox.enqueue(connection, draft, now, hold_s=hold)
+                    if is_new and draft.kind == gwtm.GALAXIES:
+                        # An older list that still waits would hold this one up, and is not wanted any more.
+                        older = [v.partition_key for v in versions if _rank(v) < _rank(record)]
+                        outbox.supersede(connection, draft.destination, draft.kind, older, now, by=draft.dedupe_key)
         return made
 
     def preview(self, record: VersionRecord, now: datetime, extras: Extras | None = None) -> list[Decision]:
