@@ -14,7 +14,7 @@ from mma_pipeline.adapters.archive import outbox, writing
 from mma_pipeline.adapters.publishing.decision import Extras
 from mma_pipeline.defs.mock_removal import gwtm_mock_removal, gwtm_mock_schedule
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
-from tests.adapters.publishing.helpers import decider, gwtm, publisher
+from tests.adapters.publishing.helpers import decider, gwtm, make_products, publisher
 from tests.alerts import body
 from tests.defs.malformed import tiny_map
 from tests.homes import Home
@@ -39,6 +39,7 @@ def site(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[GwtmStandIn]:
         galaxy = {"name": "x", "ra": 1.0, "dec": 2.0, "score": 1.0}
         for event_id in ("MS240301a", "S240301b"):
             (record,) = home.receive(body(event_id, skymap=tiny_map()))
+            make_products(home.archive, record)
             decider(home.archive).decide(record, datetime.now(UTC), Extras(galaxies=[galaxy]))
         publisher(home.archive, gwtm(server)).run("gwtm")
         with writing(home.archive.engine) as connection:

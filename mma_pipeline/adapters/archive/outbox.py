@@ -244,6 +244,21 @@ def postpone(
     _update(connection, item, token, values)
 
 
+def supersede(
+    connection: sa.Connection, destination: str, kind: str, partition_keys: Sequence[str], now: datetime, *, by: str
+) -> None:
+    """Close what waits for some versions, in the caller's transaction: what `by` (a key) brings takes its place."""
+    where = (
+        publication.c.destination == destination,
+        publication.c.kind == kind,
+        publication.c.partition_key.in_(partition_keys),
+        publication.c.state == State.PENDING,
+    )
+    answer = {"reference": f"not needed: {by} took its place"}
+    values = {"state": State.DONE, "answer": answer, "finished": now, "error": None}
+    connection.execute(sa.update(publication).where(*where).values(values))
+
+
 def retry(connection: sa.Connection, publication_id: int, now: datetime) -> None:
     """Send a failed publication again, at a person's word; raises NotFoundError or PermanentError."""
     row = connection.execute(sa.select(publication).where(publication.c.id == publication_id)).one_or_none()

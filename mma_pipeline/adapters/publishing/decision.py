@@ -106,7 +106,11 @@ class Decider:
                     bare=decision.bare,
                 )
                 for draft in decision.drafts:
-                    outbox.enqueue(connection, draft, now)
+                    is_new = outbox.enqueue(connection, draft, now)
+                    if is_new and draft.kind == gwtm.GALAXIES:
+                        # An older list that still waits would hold this one up, and is not wanted any more.
+                        older = [v.partition_key for v in versions if _rank(v) < _rank(record)]
+                        outbox.supersede(connection, draft.destination, draft.kind, older, now, by=draft.dedupe_key)
         return made
 
     def preview(self, record: VersionRecord, now: datetime, extras: Extras | None = None) -> list[Decision]:

@@ -16,7 +16,7 @@ from mma_pipeline.adapters.publishing.decision import Extras
 from mma_pipeline.adapters.publishing.mocks import MockRemoval, ask, due
 from mma_pipeline.adapters.publishing.model import Draft, State
 from mma_pipeline.adapters.publishing.probe import probe
-from tests.adapters.publishing.helpers import all_publications, decider, gwtm, publisher, take_in
+from tests.adapters.publishing.helpers import all_publications, decider, gwtm, make_products, publisher, take_in
 from tests.alerts import body
 from tests.defs.malformed import tiny_map
 from tests.services.gwtm_schemas import USER
@@ -43,6 +43,7 @@ def publish(archive: Archive, server: GwtmStandIn, *events: str) -> None:
     """Post a preliminary with a galaxy list for each event."""
     records = take_in(archive, [body(event, skymap=tiny_map()) for event in events])
     for record in records:
+        make_products(archive, record)
         decider(archive).decide(record, datetime.now(UTC), Extras(galaxies=[GALAXY]))
     publisher(archive, gwtm(server)).run("gwtm")
     assert {p.state for p in all_publications(archive)} == {State.DONE}
@@ -97,6 +98,7 @@ def test_a_mock_that_comes_back_goes_again(archive: Archive, server: GwtmStandIn
     age(archive, 49)
     assert remove(archive, server) == [OLD]
     (record,) = take_in(archive, [body(OLD, kind="UPDATE", created="2024-03-01T15:00:00Z", skymap=tiny_map())], start=9)
+    make_products(archive, record)
     decider(archive).decide(record, datetime.now(UTC))
     assert due(archive.engine, "gwtm", datetime.now(UTC), 0.0) == []
     publisher(archive, gwtm(server)).run("gwtm")
