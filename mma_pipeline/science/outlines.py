@@ -1,9 +1,11 @@
-"""Closed curves on the sphere: thinning, densifying, cutting at RA 0, and the area they enclose.
+"""Closed curves on the sphere: thinning, densifying, lines of RA and Dec, and the area they enclose.
 
 An outline is an array of unit vectors (K, 3), its last point joined to its first by a great circle.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from mma_pipeline.science.pixels import DEG2_PER_SR, vec_to_lonlat
 from mma_pipeline.science.skymap import FloatArray
 
 Outline = FloatArray
+#: Lines of [RA, Dec] in degrees.
+Lines = list[list[list[float]]]
 #: Decimals of degrees in files: 0.36 arcsec, far below any pixel of a real map (order 11: 103 arcsec).
 _DECIMALS = 4
 _STEP_DEG = 3.0
@@ -64,37 +68,21 @@ def densify(outline: Outline, step: float = _STEP_DEG) -> Outline:
     return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True))
 
 
-def split_at_meridian(outline: Outline) -> list[list[list[float]]]:
-    """Lines of [RA, Dec] in degrees, cut where the outline crosses RA 0, where one ends at 360 and the next begins at 0.
+def closed_lines(outlines: Sequence[Outline], decimals: int = _DECIMALS) -> Lines:
+    """Each outline as a line of [RA, Dec] in degrees whose last point repeats its first, RA from 0 to below 360.
 
-    An outline that crosses nowhere is one line whose last point repeats its first.
+    RA jumps where an outline crosses RA 0. Points that rounding makes equal to the one before are left out.
     """
-    lon, lat = vec_to_lonlat(outline)
-    lon, lat = np.round(lon, _DECIMALS), np.round(lat, _DECIMALS)
-    closed = np.concatenate([outline, outline[:1]])
-    lon, lat = np.append(lon, lon[0]), np.append(lat, lat[0])
-    jump = np.flatnonzero(np.abs(np.diff(lon)) > 180.0)
-    lines: list[list[list[float]]] = [[]]
-    begin = 0
-    for k in jump.tolist():
-        p, q = closed[k], closed[k + 1]
-        share = p[1] / (p[1] - q[1]) if p[1] != q[1] else 0.5
-        crossing = p + share * (q - p)
-        dec = round(float(np.degrees(np.arctan2(crossing[2], np.hypot(crossing[0], crossing[1])))), _DECIMALS)
-        edge = 360.0 if lon[k] > 180.0 else 0.0
-        lines[-1] += [[x, y] for x, y in zip(lon[begin : k + 1].tolist(), lat[begin : k + 1].tolist(), strict=True)]
-        lines[-1].append([edge, dec])
-        lines.append([[360.0 - edge, dec]])
-        begin = k + 1
-    lines[-1] += [[x, y] for x, y in zip(lon[begin:].tolist(), lat[begin:].tolist(), strict=True)]
-    if len(lines) > 1:  # the outline begins in the middle of a line
-        lines[0] = lines.pop() + lines[0][1:]
-    return [line for line in (_without_repeats(line) for line in lines) if len(line) > 1]
-
-
-def _without_repeats(line: list[list[float]]) -> list[list[float]]:
-    """The line without points equal to their predecessor."""
-    return [point for k, point in enumerate(line) if k == 0 or point != line[k - 1]]
+    lines = []
+    for outline in outlines:
+        lon, lat = vec_to_lonlat(outline)
+        lon, lat = np.round(lon, decimals) % 360.0, np.round(lat, decimals)
+        points = np.column_stack([lon, lat])
+        kept = points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
+        if len(kept) >= 3:
+            line = kept.tolist()
+            lines.append([*line, list(line[0])])
+    return lines
 
 
 def enclosed_area(outline: Outline) -> float:
