@@ -18,8 +18,8 @@ import numpy as np
 from mma_pipeline.science.outline_check import enclosed_probability
 from mma_pipeline.science.outline_mesh import Mesh, border_density, outlines_at, surface, triangulate
 from mma_pipeline.science.outlines import Outline, closed_lines, densify, enclosed_area, simplify
-from mma_pipeline.science.pixel_outlines import greedy_pixels, pixel_outlines
-from mma_pipeline.science.pixels import DEG2_PER_SR, SKY_DEG2, centres
+from mma_pipeline.science.pixel_outlines import exact_outlines
+from mma_pipeline.science.pixels import SKY_DEG2
 from mma_pipeline.science.skymap import SkyMap
 from mma_pipeline.science.stats import credible_areas
 
@@ -75,8 +75,8 @@ def credible_regions(skymap: SkyMap, levels: Sequence[float] = (0.5, 0.9)) -> li
     The enclosed probability is within 0.5 % of the level and the area within 3 % of that of the smallest such region,
     or `is_sound` says that they are not.
     """
-    heaviest = float(skymap.prob[int(np.argmax(skymap.probdensity))])
-    mesh = None if heaviest >= max(levels) else triangulate(skymap, levels)
+    # Through a row that holds the level no interpolation leads.
+    mesh = None if float(skymap.prob.max()) >= min(levels) else triangulate(skymap, levels)
     areas = credible_areas(skymap, tuple(levels))
     return [_region(skymap, mesh, level, area) for level, area in zip(levels, areas, strict=True)]
 
@@ -98,10 +98,6 @@ def _region(skymap: SkyMap, mesh: Mesh | None, level: float, smallest: float) ->
 
 def _candidates(skymap: SkyMap, mesh: Mesh | None, level: float, smallest: float) -> Iterator[list[Outline]]:
     """Outlines from smooth to exact; those whose area alone rules them out are left out."""
-    peak = int(np.argmax(skymap.probdensity))
-    if skymap.prob[peak] >= level:
-        yield [_within_one_row(skymap, peak, level)]
-        return
     if mesh is not None:
         ground = surface(skymap, mesh, border_density(skymap, level))
         for sharpness in _SHARPNESS:
@@ -111,24 +107,7 @@ def _candidates(skymap: SkyMap, mesh: Mesh | None, level: float, smallest: float
                 break
             if excess < AREA_TOLERANCE:
                 yield curves
-    yield pixel_outlines(*greedy_pixels(skymap, level))
-
-
-def _within_one_row(skymap: SkyMap, row: int, level: float) -> Outline:
-    """The border of a row, drawn together around its centre until it holds the level."""
-    import healpy
-
-    order, ipix = int(skymap.order[row]), int(skymap.ipix[row])
-    border = np.asarray(healpy.boundaries(1 << order, ipix, step=8, nest=True)).T
-    centre = centres(np.array([order]), np.array([ipix]))[0]
-    share = level / float(skymap.prob[row])
-    wanted = share * float(skymap.area[row]) * DEG2_PER_SR
-    scale = share**0.5
-    for _ in range(3):  # the sphere is curved, which only rows of the lowest orders notice
-        drawn = centre + scale * (border - centre)
-        drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-        scale *= (wanted / enclosed_area(drawn)) ** 0.5
-    return np.asarray(drawn)
+    yield exact_outlines(skymap, level)
 
 
 def _measured(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from mma_pipeline.science.outlines import Lines
-from mma_pipeline.science.pixels import DEG2_PER_SR, SKY_DEG2, vec_to_index29
-from mma_pipeline.science.skymap import MAX_ORDER, FloatArray, IntArray, SkyMap
+from mma_pipeline.science.pixels import DEG2_PER_SR, SKY_DEG2, vec_to_index29, vec_to_lonlat
+from mma_pipeline.science.skymap import FloatArray, IntArray, SkyMap
 from mma_pipeline.science.sphere import pixel_centres, unit_vectors
 
-#: Rows that a line runs through are divided into 4^this parts.
-_DEPTH = 3
+#: Rows that a line runs through are divided into 4^2 to 4^9 parts, for no more than this probability in each.
+_FINENESS, _PART = (2, 9), 4e-6
+#: From this order on pixels are flat quadrangles for all that matters here.
+_FLAT = 7
+_GOLDEN = (5**0.5 - 1) / 2
 #: Steps of this many row sides find the rows that a line runs through.
 _STEP = 0.25
 _BLOCK = 4_000_000
@@ -24,16 +27,42 @@ def enclosed_probability(skymap: SkyMap, lines: Lines, area: float) -> float:
     """
     x1, y1, x2, y2 = _segments(lines)
     cut = _rows_on(skymap, x1, y1, x2, y2)
-    depth = np.zeros(len(skymap.uniq), dtype=np.int64)
-    depth[cut] = np.minimum(_DEPTH, MAX_ORDER - skymap.order[cut])
-    count = np.int64(1) << (2 * depth)
-    row = np.repeat(np.arange(len(count)), count)
-    child = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-    lon, lat = pixel_centres((skymap.order + depth)[row], (skymap.ipix << (2 * depth))[row] + child)
+    others = np.ones(len(skymap.uniq), dtype=bool)
+    others[cut] = False
+    lon, lat = pixel_centres(skymap.order[others], skymap.ipix[others])
+    parts = [(np.flatnonzero(others), np.ones(int(others.sum())), lon, lat)]
+    fineness = np.clip(np.ceil(0.5 * np.log2(skymap.prob[cut] / _PART + 1e-9)), *_FINENESS).astype(np.int64)
+    kind = 2 * fineness + (skymap.order[cut] < _FLAT)
+    for one in np.unique(kind):
+        rows, depth = cut[kind == one], one // 2
+        lon, lat = _within(skymap.order[rows], skymap.ipix[rows], int(depth))
+        parts.append((np.repeat(rows, 4**depth), np.full(len(lon), 4.0**-depth), lon, lat))
+    row, share, lon, lat = (np.concatenate([part[k] for part in parts]) for k in range(4))
     inside = _south(lon, lat, x1, y1, x2, y2) % 2 == 1
-    found = float(np.sum((skymap.prob / count)[row][inside]))
-    found_area = float(np.sum((skymap.area / count)[row][inside])) * DEG2_PER_SR
+    found = float(np.sum((skymap.prob[row] * share)[inside]))
+    found_area = float(np.sum((skymap.area[row] * share)[inside])) * DEG2_PER_SR
     return found if abs(found_area - area) <= abs(SKY_DEG2 - found_area - area) else 1.0 - found
+
+
+def _within(order: IntArray, ipix: IntArray, depth: int) -> tuple[FloatArray, FloatArray]:
+    """RA and Dec (deg) of 4^depth points spread evenly over each pixel, also where there is no such order."""
+    import healpy
+
+    step = np.int64(1) << depth
+    if int(order.min()) < _FLAT:
+        return pixel_centres(
+            np.repeat(order + depth, step**2), ((ipix << (2 * depth))[:, None] + np.arange(step**2)).ravel()
+        )
+    corners = np.empty((len(order), 4, 3))
+    for one in np.unique(order):
+        corners[order == one] = np.moveaxis(healpy.boundaries(1 << int(one), ipix[order == one], nest=True), -1, 1)
+    # A lattice that is not parallel to the sides, because outlines may be.
+    u = ((np.arange(step**2) + 0.5) / step**2)[:, None]
+    v = (np.arange(step**2)[:, None] * _GOLDEN) % 1.0
+    north, west, south, east = (corners[:, None, k] for k in range(4))
+    points = north + u * (west - north) + v * (east - north) + u * v * (north - west + south - east)
+    lon, lat = vec_to_lonlat(points)
+    return lon.ravel(), lat.ravel()
 
 
 def _segments(lines: Lines) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

@@ -275,7 +275,7 @@ def _divided(mesh: Mesh, zone: IntArray, m: int) -> _Divided:
     steps = np.arange(1, m) / m
     divided = _Divided(
         np.empty((0, 3)), ids[:, np.asarray(parts)].reshape(-1, 3), np.empty(0, bool),
-        unique // n, unique % n, zone, steps, np.asarray(inner, dtype=float) / m,
+        unique // n, unique % n, zone, steps, np.asarray(inner, dtype=float).reshape(-1, 3) / m,
     )
     points = divided.spread(mesh.vertices)
     points /= np.linalg.norm(points, axis=1, keepdims=True)

@@ -10,32 +10,55 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mma_pipeline.science.outlines import Outline
+from mma_pipeline.science.outlines import Outline, enclosed_area
+from mma_pipeline.science.pixels import DEG2_PER_SR, centres
 from mma_pipeline.science.skymap import MAX_ORDER, FloatArray, IntArray, SkyMap
 
 #: The crossing row is divided until what it adds is known to this fraction of the level.
 _SHARE = 1e-3
 _MOST_DIVISIONS = 8
-#: Sides as healpy orders them: (neighbour's place among the eight, first corner, last corner, children at the side).
-#: Corners N, W, S, E run anticlockwise seen from outside, so the pixel lies to the left.
-_SIDES = ((2, 0, 1, (3, 2)), (0, 1, 2, (2, 0)), (6, 2, 3, (0, 1)), (4, 3, 0, (1, 3)))
+#: The sides of a pixel are great circles from this order on, for all that matters here.
+_STRAIGHT = 5
+#: Sides in the order of healpy's corners N, W, S, E, which run anticlockwise seen from outside, so that the pixel lies
+#: to the left: the neighbour's place among healpy's eight, and the children at the side.
+_SIDES = ((2, (3, 2)), (0, (2, 0)), (6, (0, 1)), (4, (1, 3)))
 
 
-def greedy_pixels(skymap: SkyMap, level: float) -> tuple[IntArray, IntArray]:
-    """Order and ipix, along the NESTED curve, of the smallest region: the densest rows and a part of the crossing one."""
+def exact_outlines(skymap: SkyMap, level: float) -> list[Outline]:
+    """Closed curves around the smallest region of a level: the densest rows and a part of the one that crosses it.
+
+    The crossing row is divided; one of order 29, or too heavy for that, is drawn together around its centre.
+    """
     rank = np.argsort(-skymap.probdensity, kind="stable")
     total = np.cumsum(skymap.prob[rank])
     last = min(int(np.searchsorted(total, level * total[-1])), len(rank) - 1)
     rows, crossing = rank[:last], int(rank[last])
     missing = level * float(total[-1]) - (float(total[last - 1]) if last else 0.0)
-    share = missing / float(skymap.prob[crossing]) if skymap.prob[crossing] > 0 else 1.0
-    wanted = 0.5 * np.log2(max(float(skymap.prob[crossing]) / (_SHARE * level), 1.0))
-    depth = int(min(np.ceil(wanted), _MOST_DIVISIONS, MAX_ORDER - skymap.order[crossing]))
-    children = np.arange(round(share * 4**depth)) + (skymap.ipix[crossing] << (2 * depth))
+    heavy = float(skymap.prob[crossing])
+    wanted = int(np.ceil(0.5 * np.log2(max(heavy / (_SHARE * level), 1.0))))
+    whole = wanted > min(_MOST_DIVISIONS, MAX_ORDER - skymap.order[crossing]) or not last
+    depth = 0 if whole else wanted
+    children = np.arange(0 if whole else round(missing / heavy * 4**depth)) + (skymap.ipix[crossing] << (2 * depth))
     order = np.concatenate([skymap.order[rows], np.full(len(children), skymap.order[crossing] + depth)])
     ipix = np.concatenate([skymap.ipix[rows], children])
     along = np.argsort(ipix << (2 * (MAX_ORDER - order)), kind="stable")
-    return order[along], ipix[along]
+    curves = pixel_outlines(order[along], ipix[along])
+    return [*curves, part_of_pixel(int(skymap.order[crossing]), int(skymap.ipix[crossing]), missing / heavy)] if whole else curves
+
+
+def part_of_pixel(order: int, ipix: int, share: float) -> Outline:
+    """The border of a pixel, drawn together around its centre until it has this share of its area."""
+    import healpy
+
+    border = np.asarray(healpy.boundaries(1 << order, ipix, step=8 if order < _STRAIGHT else 1, nest=True)).T
+    centre = centres(np.array([order]), np.array([ipix]))[0]
+    wanted = share * 4 * np.pi * DEG2_PER_SR / (12 << (2 * order))
+    scale = share**0.5
+    for _ in range(4):  # the sphere is curved, which only pixels of the lowest orders notice
+        drawn = centre + scale * (border - centre)
+        drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+        scale *= (wanted / enclosed_area(drawn)) ** 0.5
+    return np.asarray(drawn)
 
 
 def pixel_outlines(order: IntArray, ipix: IntArray) -> list[Outline]:
@@ -74,13 +97,16 @@ def _sides(order: IntArray, ipix: IntArray) -> tuple[FloatArray, FloatArray]:
             filled = inside_up_to((beyond + 1) * size) - inside_up_to(beyond * size)
             border = filled == 0
             if border.any():
-                corners = np.moveaxis(healpy.boundaries(nside, pixels[border], step=1, nest=True), -1, 1)
-                number = np.arange(len(corners))
-                starts.append(corners[number, np.array([s[1] for s in _SIDES])[sides[border]]])
-                stops.append(corners[number, np.array([s[2] for s in _SIDES])[sides[border]]])
+                steps = 1 << max(_STRAIGHT - int(one), 0)
+                corners = np.moveaxis(healpy.boundaries(nside, pixels[border], step=steps, nest=True), -1, 1)
+                number = np.arange(len(corners))[:, None]
+                place = sides[border][:, None] * steps + np.arange(steps + 1)
+                course = corners[number, place % (4 * steps)]
+                starts.append(course[:, :-1].reshape(-1, 3))
+                stops.append(course[:, 1:].reshape(-1, 3))
             mixed = (filled > 0) & (filled < size)
             if mixed.any():
-                child = np.array([s[3] for s in _SIDES])[sides[mixed]]
+                child = np.array([s[1] for s in _SIDES])[sides[mixed]]
                 divided.append(
                     (
                         np.repeat(sides[mixed], 2),
