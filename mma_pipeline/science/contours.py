@@ -36,8 +36,9 @@ _HOPELESS = 0.08
 _TOLERANCE = 0.0008
 #: … never by more than this, degrees.
 _TOLERANCE_MAX_DEG = 0.1
-#: A region of more points than this is thinned further, as far as the tolerances allow.
-MOST_POINTS = 12_000
+#: A region of more points than the first is thinned further as far as the tolerances allow; of more than the second,
+#: until there are fewer. The file has 20 bytes for each.
+_MANY_POINTS, MOST_POINTS = 12_000, 30_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,7 @@ def _region(skymap: SkyMap, mesh: Mesh | None, level: float, smallest: float) ->
         if region._within(_MARGIN):
             break
     assert best is not None
-    return best if _points(best) <= MOST_POINTS else _thinned(skymap, exact, best, tolerance)
+    return _thinned(skymap, exact, best, tolerance)
 
 
 def _candidates(skymap: SkyMap, mesh: Mesh | None, level: float, smallest: float) -> Iterator[list[Outline]]:
@@ -114,7 +115,7 @@ def _measured(
     skymap: SkyMap, curves: list[Outline], level: float, smallest: float, pixel: float, tolerance: float
 ) -> CredibleRegion:
     """The region inside simplified curves, with what it encloses."""
-    outlines = tuple(thin for thin in (simplify(curve, tolerance) for curve in curves) if len(thin) >= 3)
+    outlines = tuple(simplify(curves, tolerance))
     if not outlines:
         return CredibleRegion(level, (), 0.0, 0.0, smallest, pixel)
     area = _area(outlines, smallest)
@@ -137,11 +138,11 @@ def _error(region: CredibleRegion) -> float:
 
 
 def _thinned(skymap: SkyMap, curves: list[Outline], region: CredibleRegion, tolerance: float) -> CredibleRegion:
-    """The region with fewer points, as few as the tolerances allow; below the scale of its rows."""
-    while _points(region) > MOST_POINTS and np.degrees(tolerance) < 0.5 * region.pixel:
+    """The region with fewer points, where it has many."""
+    while _points(region) > _MANY_POINTS:
         tolerance *= 1.6
         coarser = _measured(skymap, curves, region.level, region.smallest_area, region.pixel, tolerance)
-        if _error(coarser) > max(1.0, _error(region)):
+        if _points(region) <= MOST_POINTS and (_error(coarser) > 1.0 or not coarser.outlines):
             break
         region = coarser
     return region
@@ -154,7 +155,7 @@ def _points(region: CredibleRegion) -> int:
 def _lines(outlines: Sequence[Outline], pixel: float) -> list[list[list[float]]]:
     """Lines with enough decimals for rows of this side (deg)."""
     decimals = int(np.clip(np.ceil(2.5 - np.log10(pixel)), 4, 13))
-    return closed_lines([densify(outline) for outline in outlines], decimals)
+    return closed_lines(densify(outlines), decimals)
 
 
 def regions_geojson(regions: Sequence[CredibleRegion]) -> bytes:
