@@ -34,8 +34,8 @@ _SHARPNESS = (0.0, 0.4, 0.7)
 _HOPELESS = 0.08
 #: An outline may leave its exact course by this fraction of the square root of the region's area, but …
 _TOLERANCE = 0.0008
-#: … never by more than this, degrees.
-_TOLERANCE_MAX_DEG = 0.1
+#: … never by more than this, degrees, nor by this part of the side of its smallest row.
+_TOLERANCE_MAX_DEG, _TOLERANCE_PIXELS = 0.1, 0.2
 #: A region of more points than the first is thinned further as far as the tolerances allow; of more than the second,
 #: until there are fewer. The file has 20 bytes for each.
 _MANY_POINTS, MOST_POINTS = 12_000, 30_000
@@ -85,7 +85,7 @@ def credible_regions(skymap: SkyMap, levels: Sequence[float] = (0.5, 0.9)) -> li
 def _region(skymap: SkyMap, mesh: Mesh | None, level: float, smallest: float) -> CredibleRegion:
     inside = skymap.probdensity >= border_density(skymap, level)
     pixel = 58.6 / 2.0 ** float(skymap.order[inside].max())
-    tolerance = np.radians(min(_TOLERANCE * smallest**0.5, _TOLERANCE_MAX_DEG))
+    tolerance = np.radians(min(_TOLERANCE * smallest**0.5, _TOLERANCE_MAX_DEG, _TOLERANCE_PIXELS * pixel))
     best: CredibleRegion | None = None
     for curves in _candidates(skymap, mesh, level, smallest):
         region = _measured(skymap, curves, level, smallest, pixel, tolerance)

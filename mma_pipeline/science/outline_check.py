@@ -11,8 +11,6 @@ from mma_pipeline.science.sphere import pixel_centres, unit_vectors
 
 #: Rows that a line runs through are divided into 4^2 to 4^9 parts, for no more than this probability in each.
 _FINENESS, _PART = (2, 9), 1e-5
-#: So many are divided into 4 only: their errors average out.
-_MANY_ROWS = 8_000
 #: From this order on pixels are flat quadrangles for all that matters here.
 _FLAT = 7
 _GOLDEN = (5**0.5 - 1) / 2
@@ -32,9 +30,7 @@ def enclosed_probability(skymap: SkyMap, lines: Lines, area: float) -> float:
     others[cut] = False
     lon, lat = pixel_centres(skymap.order[others], skymap.ipix[others])
     parts = [(np.flatnonzero(others), np.ones(int(others.sum())), lon, lat)]
-    least, most = _FINENESS
-    least -= len(cut) > _MANY_ROWS
-    fineness = np.clip(np.ceil(0.5 * np.log2(skymap.prob[cut] / _PART + 1e-9)), least, most).astype(np.int64)
+    fineness = np.clip(np.ceil(0.5 * np.log2(skymap.prob[cut] / _PART + 1e-9)), *_FINENESS).astype(np.int64)
     kind = 2 * fineness + (skymap.order[cut] < _FLAT)
     for one in np.unique(kind):
         rows, depth = cut[kind == one], one // 2
