@@ -24,6 +24,8 @@ from mma_pipeline.science.stats import credible_areas
 _ORDER_MIN, _ORDER_OWN, _ORDER_MAX_3D, _ORDER_MAX_2D = 7, 10, 11, 12
 #: The 90 % area of the flat map should be that of the map within this.
 AREA_TOLERANCE = 0.05
+#: Where the finest flat map is off by more than this, its size buys nothing.
+_USEFUL = 0.25
 #: A part of the sky holds 4^this pixels, 262,144.
 _PART_ORDER = 9
 _PIXEL_CARDS = frozenset(("PIXTYPE", "ORDERING", "COORDSYS", "NSIDE", "INDXSCHM", "MOCORDER", "FIRSTPIX", "LASTPIX"))
@@ -33,14 +35,17 @@ _UNITS = {"PROB": "pix-1", "DISTMU": "Mpc", "DISTSIGMA": "Mpc", "DISTNORM": "Mpc
 def flat_order(skymap: SkyMap) -> int:
     """HEALPix order for the flat map: that of the map's finest rows between 7 and 10 (NSIDE 128 to 1024).
 
-    Where the 90 % area of such a flat map is off by 5 %, the next that keeps it, up to 11 with and 12 without distance.
+    Where the 90 % area of such a flat map is off by 5 %, the next that keeps it, up to 11 with and 12 without distance; where none comes near, the first.
     """
-    order = int(np.clip(skymap.order.max(), _ORDER_MIN, _ORDER_OWN))
+    own = int(np.clip(skymap.order.max(), _ORDER_MIN, _ORDER_OWN))
     (area,) = credible_areas(skymap, (0.9,))
     last = _ORDER_MAX_3D if skymap.is_3d else _ORDER_MAX_2D
-    while order < last and abs(flat_area(skymap, order) / area - 1) > 0.9 * AREA_TOLERANCE:
-        order += 1
-    return order
+    off = 0.0
+    for order in range(own, last + 1):
+        off = abs(flat_area(skymap, order) / area - 1)
+        if off < 0.9 * AREA_TOLERANCE:
+            return order
+    return last if off < _USEFUL else own
 
 
 def flat_area(skymap: SkyMap, order: int, level: float = 0.9) -> float:
