@@ -27,7 +27,7 @@ def _make(source: Source) -> Made:
         for feature in collection["features"]
     }
     figures = source.figures("statistics")
-    words = [f"50 %: {figures['area_50_deg2']:.1f} deg²", f"90 %: {figures['area_90_deg2']:.1f} deg²"]
+    words = [f"{level} %: {_area(figures[f'area_{level}_deg2'])}" for level in (50, 90)]
     if figures.get("distance_mean_mpc") is not None:
         words.append(f"distance {figures['distance_mean_mpc']:.0f} ± {figures['distance_std_mpc']:.0f} Mpc")
     suffix = " (combined map)" if source.record.version.is_external else ""
@@ -37,10 +37,14 @@ def _make(source: Source) -> Made:
     return Made({"picture": picture}, {"picture_bytes": len(picture)})
 
 
+def _area(value: float) -> str:
+    return f"{value:.1f} deg²" if value >= 1 else f"{value:.2g} deg²"
+
+
 skymap_plot = Product(
     name="skymap_plot",
     about=__doc__ or "",
-    code_version="2",
+    code_version="3",
     kinds=frozenset({"matplotlib", "png"}),
     deps=("skymap", "skymap_statistics", "contours"),
     files=(own_file("picture", "skymap.png", "image/png", picture=True),),
