@@ -88,8 +88,9 @@ def test_all_products_of_an_event_of_today(home: Home, files: list[str]) -> None
 def test_elements_of_another_year_are_not_used(home: Home, files: list[str]) -> None:
     """Elements two years older than the event give no field of view, and the product says how old they are."""
     _keep_elements(home, datetime.now(UTC) - timedelta(days=730))
-    (made,) = _mma("replay", "--direct", files[0])
-    seen = _gbm(home, made["partition"])
+    (record,) = home.receive(Path(files[0]).read_bytes())
+    assert home.make(record, only=["visibility"]).success
+    seen = _gbm(home, record.partition_key)
     assert (seen["state"], seen["ra_deg"]) == ("unknown", None)
     assert "730 days off" in seen["reason"]
 
