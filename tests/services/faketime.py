@@ -1,6 +1,7 @@
 """Another clock for one process and its children: Debian's faketime, which puts libfaketime before the C library.
 
-What cannot run under it: librdkafka, whose waits never end there, and programs that ask the kernel themselves (Go).
+What cannot run under it: librdkafka, because libfaketime (0.9.10) does not know the waits of C11 threads, which then last
+as long as the clock was moved; and programs that ask the kernel themselves (Go).
 """
 
 from __future__ import annotations
