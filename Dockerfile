@@ -16,7 +16,7 @@ RUN for name in uv hatchling packaging pathspec pluggy trove-classifiers; do \
  && python3 -m venv /tools && /tools/bin/pip install -q --no-deps --require-hashes -r tools.txt \
  && python3 -m venv --without-pip /opt/mma \
  && /tools/bin/uv pip install -q --no-cache --python /opt/mma/bin/python --require-hashes -r constraints-run.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY mma_pipeline ./mma_pipeline
 # The package as a wheel.
 RUN /tools/bin/pip wheel -q --no-deps --no-build-isolation --no-cache-dir -w dist . \

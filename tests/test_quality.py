@@ -94,3 +94,15 @@ def test_every_test_says_what_must_hold() -> None:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node):
                 found.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
     assert found == []
+
+
+def test_times_of_astropy_come_with_its_packaged_tables() -> None:
+    """A module that takes times or coordinates from astropy asks for the packaged tables first, lest their age stop it."""
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text()
+        takes = re.search(r"^\s*(from|import) (astropy\.(time|coordinates)|astroplan)\b", text, re.MULTILINE)
+        if takes and "tom" not in path.relative_to(PACKAGE).parts and "use_packaged_tables()" not in text:
+            found.append(str(path.relative_to(ROOT)))
+    assert found == []
+    assert "\nuse_packaged_tables()\n" in (PACKAGE / "tom/project/settings.py").read_text(), "for all of the TOM"

@@ -75,21 +75,24 @@ def store_batch(stream: str, messages: Iterable[StreamMessage], offsets: Mapping
     counts = dict.fromkeys(Outcome, 0)
     with transaction.atomic():
         for message in messages:
-            counts[store(message.body, dict(message.headers), message.coordinates, message.broker_time)] += 1
+            outcome = store(message.body, dict(message.headers), message.coordinates, message.broker_time, message.key)
+            counts[outcome] += 1
         plain = {topic: {str(p): o for p, o in parts.items()} for topic, parts in offsets.items()}
         StreamPosition.objects.update_or_create(stream=stream, defaults={"offsets": plain})
     return counts
 
 
 @transaction.atomic
-def store(body: bytes, headers: Mapping[str, bytes], source: str, broker_time: Any = None) -> Outcome:
+def store(
+    body: bytes, headers: Mapping[str, bytes], source: str, broker_time: Any = None, key: bytes | None = None
+) -> Outcome:
     """Store one message with all that follows from it.
 
     `source` is its place, `topic/partition/offset`; `broker_time` (aware datetime or None) dates a message whose
-    headers carry no time.
+    headers carry no time; `key` is its Kafka key.
     """
     try:
-        reading = read(body, headers)
+        reading = read(body, headers, key)
     except NoticeError as error:
         _log.warning("rejected %s: %s", source, error)
         RejectedMessage.objects.get_or_create(
@@ -104,6 +107,7 @@ def store(body: bytes, headers: Mapping[str, bytes], source: str, broker_time: A
     )
     if not created:
         return Outcome.KNOWN
+    _mark_mock(alert)
     if reading.kind is DerivedKind.RETRACTION:
         _retract(alert, whole_event=reading.retracts_event)
     elif _is_withdrawn(alert):
@@ -111,6 +115,24 @@ def store(body: bytes, headers: Mapping[str, bytes], source: str, broker_time: A
         alert.retracted = True
     _update_target(alert)
     return Outcome.STORED
+
+
+def _mark_mock(alert: DerivedAlert) -> None:
+    """A v1 message does not name its event: the v2 messages of the same score say whether that is a mock.
+
+    Whichever comes first. A score that a real event has too is no test.
+    """
+    if alert.kind != DerivedAlert.Kind.CANDIDATE:
+        return
+    score = ("candidate", "ra", "dec", "observed", "kilonova_probability")
+    same = DerivedAlert.objects.filter(kind=alert.kind, **{name: getattr(alert, name) for name in score})
+    of_events = set(same.exclude(event=None).values_list("is_test", flat=True))
+    if not of_events:
+        return
+    is_test = of_events == {True}
+    same.filter(event=None).exclude(is_test=is_test).update(is_test=is_test)
+    if alert.event_id is None:
+        alert.is_test = is_test
 
 
 def _update_target(alert: DerivedAlert) -> None:

@@ -75,17 +75,22 @@ class Reading:
         return self.kind is DerivedKind.RETRACTION and version is not None and version.label == AlertType.RETRACTION
 
 
-def read(body: bytes, headers: Mapping[str, bytes]) -> Reading:
-    """Read one message; raises NoticeError with the reason where it is no derived alert."""
+def read(body: bytes, headers: Mapping[str, bytes], key: bytes | None = None) -> Reading:
+    """Read one message; raises NoticeError with the reason where it is no derived alert.
+
+    `key` is its Kafka key, the event's id on our topics: all that tells a mock's v1 message where a header was lost.
+    """
     record = decode_json(body)
     schema = headers.get("schema", b"").decode("utf-8", "replace") or record.get("schema") or SCHEMA_V1
     published = _published(headers)
     if schema == SCHEMA_V1:
-        return _read_v1(record, headers, published)
+        return _read_v1(record, headers, published, key)
     return _read_v2(record, headers, published)
 
 
-def _read_v1(record: dict[str, Any], headers: Mapping[str, bytes], published: datetime | None) -> Reading:
+def _read_v1(
+    record: dict[str, Any], headers: Mapping[str, bytes], published: datetime | None, key: bytes | None
+) -> Reading:
     position = _position(record, "kn_score", "other_score", name="candidate")
     alert = BrokerAlertV1(
         candidate=position.name,
@@ -103,9 +108,17 @@ def _read_v1(record: dict[str, Any], headers: Mapping[str, bytes], published: da
         kind=DerivedKind.CANDIDATE,
         body=record,
         published=published,
-        is_test="_test" in headers,
+        is_test="_test" in headers or _is_mock(key),
         position=position,
     )
+
+
+def _is_mock(key: bytes | None) -> bool:
+    """Whether a Kafka key is the id of a mock or test event; other senders' keys may be anything."""
+    try:
+        return role_of(check_event_id((key or b"").decode("utf-8", "replace"))) is Role.TEST
+    except NoticeError:
+        return False
 
 
 def _read_v2(record: dict[str, Any], headers: Mapping[str, bytes], published: datetime | None) -> Reading:

@@ -96,5 +96,5 @@ def handle(alert: Any, metadata: Any) -> None:
     body = bytes(content) if isinstance(content, bytes | bytearray) else json.dumps(content).encode()
     headers = {str(name): bytes(value) for name, value in metadata.headers or ()}
     source = f"{metadata.topic}/{metadata.partition}/{metadata.offset}"
-    ingest.store(body, headers, source)
+    ingest.store(body, headers, source, key=getattr(metadata, "key", None))
     withdrawal.run()

@@ -4,6 +4,7 @@
 set -u
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)
+command -v faketime >/dev/null || missing+=(faketime)
 command -v java >/dev/null || missing+=(default-jre-headless)
 command -v mvn >/dev/null || missing+=(maven)
 command -v npm >/dev/null || missing+=(nodejs npm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -43,17 +44,45 @@ def three() -> None:
 
 def test_each_criterion(three) -> None:
     """Each criterion alone admits what meets it; v1 rows carry no event and count as not meeting event criteria."""
-    v1_mock = {"mock"}  # the v1 twin of a mock candidate has no event to tell; its _test header is the stream's affair
-    assert names() - v1_mock == {"strong", "weak"}
+    assert names() == {"strong", "weak"}
     assert names(include_test=True) == {"strong", "weak", "mock"}
-    assert names(min_kilonova_probability=0.5) - v1_mock == {"strong"}
+    assert names(min_kilonova_probability=0.5) == {"strong"}
     assert names(event=REAL) == {"strong"}
     assert names(only_significant=True) == {"strong"}
     assert names(max_credible_level=0.5) == {"strong", "weak"}
     assert names(max_credible_level=0.4) == set()
     assert names(until=NIGHT + timedelta(minutes=30)) == {"strong"}
-    assert names(since=NIGHT + timedelta(minutes=30)) - v1_mock == {"weak"}
+    assert names(since=NIGHT + timedelta(minutes=30)) == {"weak"}
     assert names(ra=9.0, dec=80.0, radius=1.0) == {"weak"}
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["v1 first", "v2 first"])
+def test_a_mock_stays_out_without_its_header(first: int) -> None:
+    """The v1 message of a mock candidate is left out with the mock, even if its sender did not mark it as a test."""
+    pair = SimulatedEvent(candidate="mock").score(0.95, NIGHT)
+    unmarked = [replace(sent, headers={k: v for k, v in sent.headers.items() if k != "_test"}) for sent in pair]
+    deliver(unmarked[first], unmarked[1 - first])
+    assert names() == set()
+    assert names(include_test=True) == {"mock"}
+
+
+def test_the_key_tells_a_mock(three) -> None:
+    """A v1 message alone, without the header, is a test if its Kafka key is a mock's id, and none for any other key."""
+    for n, (key, name) in enumerate(((b"MS261121a", "by key"), (b"S230518h", "real"), (b"\xff demo", "odd"))):
+        old, _ = SimulatedEvent(candidate=name, event_id=REAL).score(0.9, NIGHT)
+        assert ingest.store(old.body, old.headers, f"t/1/{n}", key=key) is ingest.Outcome.STORED
+    assert {"real", "odd"} <= names()
+    assert "by key" not in names()
+    assert "by key" in names(include_test=True)
+
+
+def test_a_score_of_a_mock_and_of_a_real_event_is_real() -> None:
+    """The one v1 message that both events share is shown: leaving out mocks must not hide what is real."""
+    for event_id in ("MS261121a", REAL):
+        deliver(*SimulatedEvent(candidate="both", event_id=event_id).score(0.9, NIGHT))
+    (old,) = DerivedAlert.objects.filter(schema="v1")
+    assert not old.is_test
+    assert names() == {"both"}
 
 
 def test_retracted_only_when_asked(three) -> None:

@@ -84,7 +84,9 @@ def test_what_the_portal_refuses_is_shown(client, event, portal, observer, auto_
     deliver(*event.score(0.9, NIGHT))
     target = Target.objects.get()
     url = f"{reverse('tom_observations:create', args=['LCO'])}?target_id={target.pk}"
-    answer = client.post(url, imaging_form(target, start_0="2030-01-03", end_0="2030-01-02"))
+    day = timezone.now().date()
+    wrong = {"start_0": (day + timedelta(days=3)).isoformat(), "end_0": (day + timedelta(days=2)).isoformat()}
+    answer = client.post(url, imaging_form(target, **wrong))
     assert answer.status_code == 200
     assert "cannot be earlier than window start" in answer.content.decode()
     assert not ObservationRecord.objects.exists()

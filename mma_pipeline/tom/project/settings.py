@@ -9,7 +9,6 @@ import os
 import tempfile
 from pathlib import Path
 
-from astropy.utils import iers
 from django.core.exceptions import ImproperlyConfigured
 from tom_common.default_settings import *
 from tom_common.default_settings import (
@@ -18,13 +17,13 @@ from tom_common.default_settings import (
     TOMTOOLKIT_MIDDLEWARE,
 )
 
+from mma_pipeline.earth_orientation import use_packaged_tables
 from mma_pipeline.tom.extra_fields import EXTRA_FIELDS as EXTRA_FIELDS
 
 from .environment import kafka_bootstrap, kafka_client, kafka_topics, listed, number, truth
 
-# The Earth's orientation comes with astropy-iers-data; a page must not wait for a download of the latest one.
-iers.conf.auto_download = False
-iers.conf.iers_degraded_accuracy = "warn"
+# Before astroplan is imported, which looks at the tables. A page must not wait for a download of newer ones.
+use_packaged_tables()
 
 DEBUG = truth("DJANGO_DEBUG")
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY", "")

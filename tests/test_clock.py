@@ -1,0 +1,30 @@
+"""Nothing ages: what depends on the clock, tested again two years ahead and at the time of an old event."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.services.faketime import run_at
+from tests.services.fixtures import needs
+
+#: Visibility, element sets, mission time and other conversions, credentials' ages, and an event of the day to its products.
+AGES = [
+    "tests/science/test_visibility.py",
+    "tests/adapters/test_orbits_and_pointing.py",
+    "tests/notices/test_photometry.py",
+    "tests/cli/test_event_of_today.py",
+]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("clock", ["+730d", "@2017-08-17 12:45:00"])
+def test_at_another_time(clock: str) -> None:
+    """Every test of what can age passes, and none is skipped that is not skipped today, whatever the clock says."""
+    with needs("faketime"):
+        done = run_at(
+            clock,
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *AGES],
+        )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
