@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mma_pipeline.notices.brightness import DETECTION_SNR, LIMIT_SNR, SNR_MAG
 from mma_pipeline.science.kilonova.bands import BANDS, EXTINCTION, band_index
 from mma_pipeline.science.skymap import FloatArray, IntArray
 
@@ -23,7 +24,7 @@ MAX_AGE_DAYS = 30.0
 ERROR_FLOOR = 0.03
 #: Stands for an error that is missing, zero, negative or not finite, mag: the point counts, but for little.
 UNKNOWN_ERROR = 0.3
-#: Detections with a larger error (signal to noise below 1.2) say nothing, mag.
+#: Magnitudes with a larger error (signal to noise below 1.2) say nothing, mag.
 MAX_ERROR = 0.9
 #: Magnitudes outside are mistakes of the source (a flux, a placeholder such as 99 or -999).
 MAG_RANGE = (5.0, 30.0)
@@ -85,6 +86,16 @@ class Points:
     """Its standard deviation, mag, shape (S,); NaN where unknown."""
 
 
+def weak_as_limits(mag: FloatArray, err: FloatArray, limit: BoolArray) -> tuple[FloatArray, BoolArray]:
+    """Magnitudes and limits, shape (N,), with those magnitudes as limits that stay below a signal to noise of 3.
+
+    `err` in mag; where it is no number above 0 the magnitude stays what it is.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        weak = ~limit & np.isfinite(err) & (err * DETECTION_SNR > SNR_MAG)
+        return np.where(weak, mag - 2.5 * np.log10(LIMIT_SNR * err / SNR_MAG), mag), limit | weak
+
+
 def clean(
     snapshot: IntArray,
     t: FloatArray,
@@ -97,13 +108,15 @@ def clean(
 ) -> Points:
     """Drop what must not count, mend the errors and sort; arguments as the fields of `Points`, shape (N,) and (S,).
 
-    `mag` is already corrected for extinction. Nothing is raised: a point that cannot be used is left out.
+    `mag` is already corrected for extinction. Nothing is raised: a point that cannot be used is left out, and one
+    below DETECTION_SNR becomes a limit.
     """
     with np.errstate(invalid="ignore"):
         good_error = np.isfinite(err) & (err > 0)
         e = np.where(good_error, err, UNKNOWN_ERROR)
         keep = (t >= 0) & (t <= MAX_AGE_DAYS) & (mag > MAG_RANGE[0]) & (mag < MAG_RANGE[1]) & (band >= 0)
         keep &= limit | (e <= MAX_ERROR)
+    mag, limit = weak_as_limits(mag, e, limit)
     rows = np.flatnonzero(keep)
     rows = rows[np.lexsort((e[rows], mag[rows], t[rows], limit[rows], band[rows], snapshot[rows]))]
     if rows.size:
