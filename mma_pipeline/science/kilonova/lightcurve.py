@@ -108,15 +108,13 @@ def clean(
 ) -> Points:
     """Drop what must not count, mend the errors and sort; arguments as the fields of `Points`, shape (N,) and (S,).
 
-    `mag` is already corrected for extinction. Nothing is raised: a point that cannot be used is left out, and one
-    below DETECTION_SNR becomes a limit.
+    `mag` is already corrected for extinction. Nothing is raised: a point that cannot be used is left out.
     """
     with np.errstate(invalid="ignore"):
         good_error = np.isfinite(err) & (err > 0)
         e = np.where(good_error, err, UNKNOWN_ERROR)
         keep = (t >= 0) & (t <= MAX_AGE_DAYS) & (mag > MAG_RANGE[0]) & (mag < MAG_RANGE[1]) & (band >= 0)
         keep &= limit | (e <= MAX_ERROR)
-    mag, limit = weak_as_limits(mag, e, limit)
     rows = np.flatnonzero(keep)
     rows = rows[np.lexsort((e[rows], mag[rows], t[rows], limit[rows], band[rows], snapshot[rows]))]
     if rows.size:
@@ -152,7 +150,10 @@ def distance_modulus(distance_mpc: float | None, sigma_mpc: float | None) -> tup
 
 
 def prepare(curves: Sequence[LightCurve], events: Sequence[Event]) -> Points:
-    """Clean S candidates' light curves, each with its event; raises ValueError where array lengths differ."""
+    """Clean S candidates' light curves, each with its event; what is no detection becomes a limit.
+
+    Raises ValueError where array lengths differ.
+    """
     sizes = [len(c.mjd) for c in curves]
     if len(curves) != len(events):
         raise ValueError(f"{len(curves)} light curves for {len(events)} events")
@@ -175,6 +176,7 @@ def prepare(curves: Sequence[LightCurve], events: Sequence[Event]) -> Points:
     mag = mag - np.where(band >= 0, EXTINCTION[np.maximum(band, 0)], 0.0) * ebv[snapshot]
     err = np.asarray(joined([c.error for c in curves], float), dtype=float)
     limit = np.asarray(joined([c.upper_limit for c in curves], bool), dtype=bool)
+    mag, limit = weak_as_limits(mag, np.where(err <= MAX_ERROR, err, np.nan), limit)
     return clean(snapshot, t, mag, err, band, limit, moduli[:, 0], moduli[:, 1])
 
 
