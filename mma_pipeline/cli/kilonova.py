@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from .app import JsonOption, clear_errors, console, fail, print_json
+from .app import Exit, JsonOption, clear_errors, console, fail, print_json
+
+if TYPE_CHECKING:
+    from mma_pipeline.notices.measurement import Measurement
+
+#: Points that a line about an excluded candidate lists.
+_SHOWN = 5
 
 kilonova = typer.Typer(help="Kilonova probability of a transient from its photometry.", no_args_is_help=True)
 
@@ -89,32 +97,119 @@ def score(
     distance_error: Annotated[float | None, typer.Option(help="Its standard deviation, Mpc.")] = None,
     ebv: Annotated[float | None, typer.Option(help="Galactic E(B-V), mag, where the file has none.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="Column mapping FIELD=NAME, such as time=obs_mjd.")] = None,
+    look_back: Annotated[
+        float | None, typer.Option(help="Days before the merger in which two detections of S/N 5 exclude.", min=0)
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Kilonova probability after each night, from the light curve alone."""
-    from mma_pipeline.adapters.photometry_files import Defaults, read_photometry
-    from mma_pipeline.science.kilonova.by_night import nightly_scores
-    from mma_pipeline.science.kilonova.lightcurve import Event
-    from mma_pipeline.science.kilonova.measured import light_curve
-    from mma_pipeline.science.kilonova.model import packaged
+    """Kilonova probability after each night, from the light curve alone.
+
+    Exit code 3 where nothing can be scored: no band that the classifier uses, no detection after the merger, or too little
+    to know a slope from.
+    """
+    from mma_pipeline.adapters.photometry_files import Defaults, NoPhotometryError, read_photometry
+    from mma_pipeline.science.kilonova.bands import unused_bands
+    from mma_pipeline.science.kilonova.measured import LOOK_BACK_DAYS
 
     with clear_errors():
-        # A score does not depend on the position, so none is asked for.
-        held = read_photometry(file, mapping=mapping_of(column), defaults=Defaults(ra=0.0, dec=0.0, ebv=ebv))
+        try:
+            # A score does not depend on the position, so none is asked for.
+            held = read_photometry(file, mapping=mapping_of(column), defaults=Defaults(ra=0.0, dec=0.0, ebv=ebv))
+        except NoPhotometryError as problem:
+            raise fail(f"nothing can be scored: {problem}", Exit.NOTHING) from problem
+    names = sorted({m.candidate.name for m in held.measurements})
+    by_name = {name: [m for m in held.measurements if m.candidate.name == name] for name in names}
     outcome: list[dict[str, Any]] = []
-    for name in sorted({m.candidate.name for m in held.measurements}):
-        points = [m for m in held.measurements if m.candidate.name == name]
-        event = Event(merger, distance, distance_error, points[0].candidate.ebv)
-        for night in nightly_scores(packaged(), light_curve(points), event):
-            outcome.append({"candidate": name, **night})
+    excluded: list[dict[str, Any]] = []
+    for name, points in by_name.items():
+        scored, earlier = _scores(
+            points, merger, (distance, distance_error), LOOK_BACK_DAYS if look_back is None else look_back
+        )
+        outcome += [{"candidate": name, **night} for night in scored]
+        if earlier:
+            excluded.append({"candidate": name, "points": earlier})
+    unused = unused_bands(m.band for m in held.measurements)
+    nothing = _why_nothing(held.measurements, outcome)
     if as_json:
-        print_json({"scores": outcome, "skipped": list(held.skipped)})
-        return
+        print_json(
+            {
+                "scores": outcome,
+                "excluded": excluded,
+                "unused": unused,
+                "skipped": list(held.skipped),
+                "nothing": nothing,
+            }
+        )
+    else:
+        _print_scores(outcome, excluded, unused, held.skipped)
+    if nothing:
+        also = f" (unused: {_counted(unused)})" if unused else ""
+        raise fail(f"nothing can be scored: {nothing}{also}", Exit.NOTHING)
+
+
+def _scores(
+    points: Sequence[Measurement], merger: float, distance: tuple[float | None, float | None], look_back: float
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Scores night by night of one candidate, and its detections before the merger where they exclude it."""
+    from mma_pipeline.science.kilonova.by_night import nightly_scores
+    from mma_pipeline.science.kilonova.lightcurve import Event
+    from mma_pipeline.science.kilonova.measured import as_values, earlier_detections, light_curve
+    from mma_pipeline.science.kilonova.model import packaged
+
+    event = Event(merger, *distance, points[0].candidate.ebv)
+    earlier = earlier_detections(points, merger, look_back)
+    return nightly_scores(packaged(), light_curve(points), event), as_values(earlier)
+
+
+def _why_nothing(points: Sequence[Measurement], outcome: Sequence[Mapping[str, Any]]) -> str | None:
+    """Why no night has a score, None where one has."""
+    from mma_pipeline.science.kilonova.bands import BANDS, band_index
+    from mma_pipeline.science.kilonova.lightcurve import MAX_AGE_DAYS
+
+    if any(entry["sufficient"] for entry in outcome):
+        return None
+    used = [m for m in points if band_index(m.band) >= 0]
+    if not used:
+        return f"no point is in a band that the classifier uses ({', '.join(BANDS)})"
+    seen = [m for m in used if m.detected]
+    if not seen:
+        return "there is no detection of a signal to noise of 3 or more in griz"
+    if not outcome:
+        return f"no detection in griz lies 0 to {MAX_AGE_DAYS:.0f} d after the merger"
+    return "the data are insufficient, no band's slope is known to 0.2 mag/day"
+
+
+def _counted(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in numbers.items())
+
+
+def _print_scores(
+    outcome: Sequence[Mapping[str, Any]],
+    excluded: Sequence[Mapping[str, Any]],
+    unused: Mapping[str, int],
+    skipped: Sequence[str],
+) -> None:
     for entry in outcome:
         verdict = f"{entry['p_phot']:.3f}" if entry["sufficient"] else f"insufficient data ({entry['p_phot']:.3f})"
-        console.print(f"{entry['candidate']}  {entry['days']:6.2f} d  night {entry['nights']:2d}  {verdict}")
-    for reason in held.skipped:
-        console.print(f"[yellow]left out[/yellow] {reason}", highlight=False)
+        console.print(
+            f"{entry['candidate']}  {entry['days']:6.2f} d  night {entry['nights']:2d}  {verdict}", highlight=False
+        )
+    for entry in excluded:
+        shown = ", ".join(_point(p) for p in entry["points"][:_SHOWN])
+        more = f" and {len(entry['points']) - _SHOWN} more" if len(entry["points"]) > _SHOWN else ""
+        console.print(
+            f"[yellow]excluded[/yellow] {entry['candidate']}: detected before the merger, MJD {shown}{more}",
+            highlight=False,
+        )
+    if unused:
+        console.print(f"[yellow]unused[/yellow]: {escape(_counted(unused))}", highlight=False)
+    for reason in skipped:
+        console.print(f"[yellow]left out[/yellow] {escape(reason)}", highlight=False)
+
+
+def _point(point: Mapping[str, Any]) -> str:
+    error = "" if point["error"] is None else f" ± {point['error']:.2f}"
+    return f"{point['mjd']:.3f} {escape(point['band'])} {point['magnitude']:.2f}{error}"
 
 
 def mapping_of(columns: list[str] | None) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from .app import Exit, JsonOption, clear_errors, console, fail, print_json
 from .kilonova import mapping_of
@@ -57,6 +58,7 @@ def publish_photometry(
         encode_source_v1,
         headers_of,
     )
+    from mma_pipeline.science.kilonova.bands import unused_bands
 
     with clear_errors():
         defaults = Defaults(candidate, ra, dec, ebv, redshift)
@@ -67,6 +69,7 @@ def publish_photometry(
         raise fail("there is nothing to send: the v1 message has no upper limits", Exit.NOTHING)
     if not bootstrap and not topic.startswith("kafka://"):
         raise fail("no broker to write to: set MMA_KAFKA_BOOTSTRAP, or give a kafka:// address as --topic", Exit.USAGE)
+    unused = unused_bands(m.band for m in rows)
     headers = headers_of(SCHEMA_SOURCE_V1 if v1 else SCHEMA_PHOTOMETRY)
     started, first = time.monotonic(), rows[0].mjd
     sent: list[dict[str, Any]] = []
@@ -88,7 +91,10 @@ def publish_photometry(
                     f"{m.candidate.name}  {m.mjd:.5f}  {m.band:>2} {kind}{m.magnitude:6.2f}  {where}", highlight=False
                 )
     if as_json:
-        print_json({"sent": sent, "skipped": list(held.skipped)})
+        print_json({"sent": sent, "skipped": list(held.skipped), "unused": unused})
     else:
+        if unused:
+            shown = ", ".join(f"{name} {n}" for name, n in unused.items())
+            console.print(f"[yellow]not used by the classifier[/yellow]: {escape(shown)}", highlight=False)
         for reason in held.skipped:
             console.print(f"[yellow]left out[/yellow] {reason}", highlight=False)

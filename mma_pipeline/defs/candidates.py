@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.photometry import ArchivedCandidate, ArchivedMeasurement, PhotometryArchive
-from mma_pipeline.adapters.errors import NotFoundError
+from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.candidate_key import CandidateNight
 from mma_pipeline.notices.model import AlertType
@@ -65,21 +67,54 @@ def watched_events(archive: Archive, first_mjd: float, last_mjd: float) -> Itera
             yield record
 
 
+def look_back_days(env: Mapping[str, str]) -> float:
+    """`MMA_LOOK_BACK_DAYS`, or 100: days before the merger in which detections exclude a candidate.
+
+    Raises ConfigurationError for what is no number of days above 0.
+    """
+    from mma_pipeline.science.kilonova.measured import LOOK_BACK_DAYS
+
+    text = env.get("MMA_LOOK_BACK_DAYS")
+    if not text:
+        return LOOK_BACK_DAYS
+    try:
+        days = float(text)
+    except ValueError:
+        days = math.nan
+    if not 0 < days < math.inf:
+        raise ConfigurationError(f"MMA_LOOK_BACK_DAYS is {text!r}: give days above 0, such as {LOOK_BACK_DAYS:.0f}")
+    return days
+
+
 def nights_of(
     archive: Archive, found: ArchivedCandidate, measured: Sequence[ArchivedMeasurement]
 ) -> list[tuple[CandidateNight, VersionRecord]]:
-    """The nights of these measurements for every event whose map and time admit the candidate."""
+    """The nights of these measurements for every event whose map and time admit the candidate.
+
+    Of a candidate that was there before the merger one night, that of its first detection in griz after it: there it is
+    listed as excluded.
+    """
     from mma_pipeline.science.kilonova.assess import admits, locate
+    from mma_pipeline.science.kilonova.bands import band_index
+    from mma_pipeline.science.kilonova.measured import earlier_detections
 
     if not measured or found.first_detection is None:
         return []
     here, times = found.candidate, [m.measurement.mjd for m in measured]
+    look_back, everything = look_back_days(os.environ), None
     nights = []
     for record in watched_events(archive, min(times), max(times)):
         merger = merger_mjd(record)
-        if not admits(locate(skymap_of(archive, record), here.ra, here.dec), merger, found.first_detection):
+        place = locate(skymap_of(archive, record), here.ra, here.dec)
+        if everything is None:
+            everything = [m.measurement for m in PhotometryArchive(archive).measurements(here.name)]
+        first = min((m.mjd for m in everything if m.detected and m.mjd >= merger), default=None)
+        if first is None or not admits(place, merger, first):
             continue
         days = sorted({int(t) for t in times if merger <= t <= merger + WATCHED_DAYS})
+        if earlier_detections(everything, merger, look_back):
+            usable = [m.mjd for m in everything if m.detected and m.mjd >= merger and band_index(m.band) >= 0]
+            days = [int(min(usable))] if usable else []
         nights += [(CandidateNight(record.version.event_id, found.slug, day), record) for day in days]
     return nights
 
@@ -132,13 +167,18 @@ class CandidateSource:
         return Event(merger_mjd(self.version), distance, deviation, self.record.candidate.ebv)
 
     def assess(self) -> Mapping[str, Any] | None:
-        """The published numbers of this night; None where nothing was detected yet."""
+        """The published numbers of this night; None where nothing was detected yet.
+
+        Of a candidate that was there before the merger the status is `excluded`, and `excluded_by` lists the points.
+        """
         from mma_pipeline.science.kilonova.assess import assess
-        from mma_pipeline.science.kilonova.measured import light_curve
+        from mma_pipeline.science.kilonova.bands import unused_bands
+        from mma_pipeline.science.kilonova.measured import as_values, earlier_detections, light_curve
         from mma_pipeline.science.kilonova.model import digest, packaged
 
         facts, here = self.version.facts, self.record.candidate
         model = packaged()
+        measured = [m.measurement for m in self.photometry.measurements(self.name)]
         numbers = assess(
             model,
             light_curve([m.measurement for m in self.measurements]),
@@ -151,6 +191,11 @@ class CandidateSource:
         )
         if numbers is None:
             return None
+        # Points that came later count too: what was there before the merger is excluded in every night.
+        earlier = earlier_detections(measured, self.event.merger_mjd, look_back_days(os.environ))
+        if earlier:
+            numbers = {**numbers, "status": "excluded", "excluded_by": as_values(earlier)}
+        unused = unused_bands(m.measurement.band for m in self.measurements)
         return {
             "candidate": here.name,
             "event_id": self.key.event_id,
@@ -163,5 +208,6 @@ class CandidateSource:
             "distance_mpc": self.event.distance_mpc,
             "distance_sigma_mpc": self.event.distance_sigma_mpc,
             "model": digest(model)[:16],
+            "unused_bands": unused,
             **numbers,
         }

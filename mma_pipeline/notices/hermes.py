@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from .brightness import ZERO_POINTS, of_flux
 from .errors import NoticeError
 from .fields import text_at
 from .key import check_event_id
@@ -70,14 +70,11 @@ def _row(
     value = number_of(limit if upper else brightness, "limiting_brightness" if upper else "brightness")
     unit = row.get("limiting_brightness_unit" if upper else "brightness_unit")
     error = None if upper else error_of(row.get("brightness_error"), "brightness_error")
-    if unit in ("mJy", "uJy", "μJy"):
-        if value <= 0:
-            raise NoticeError("a flux that is not positive has no magnitude")
-        jansky = value * (1e-3 if unit == "mJy" else 1e-6)
-        error = None if error is None else 2.5 / math.log(10) * error / value
-        value = -2.5 * math.log10(jansky / 3631.0)
+    if unit in ZERO_POINTS and isinstance(unit, str):
+        found = of_flux(value, error, ZERO_POINTS[unit])
+        value, error, upper = found.magnitude, found.error, upper or found.upper_limit
     elif unit != "AB mag":
-        raise NoticeError(f"brightness is in {str(unit)[:30]!r}; AB mag, mJy and uJy are understood")
+        raise NoticeError(f"brightness is in {str(unit)[:30]!r}; AB mag, nJy, uJy, mJy and Jy are understood")
     mjd = mjd_of(row.get("date_obs"))
     # T_start and T_stop count from a trigger that the message does not date; the observation's own date serves.
     return Measurement(candidate, checked_mjd(mjd, "date_obs"), checked_band(row.get("bandpass")), value, error, upper,

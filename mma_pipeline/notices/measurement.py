@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .brightness import is_weak
 from .errors import NoticeError
 from .fields import finite, kind_of
 from .positions import angle
@@ -49,6 +50,11 @@ class Measurement:
     upper_limit: bool = False
     telescope: str | None = None
     instrument: str | None = None
+
+    @property
+    def detected(self) -> bool:
+        """Whether it is a detection: a magnitude of a signal to noise of 3 or more, or of unknown error."""
+        return not self.upper_limit and not is_weak(self.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +175,17 @@ def rows_of(value: object, name: str) -> list[Any]:
     if len(value) > _MAX_MEASUREMENTS:
         raise NoticeError(f"{name} has {len(value)} entries, more than {_MAX_MEASUREMENTS}")
     return value
+
+
+def grouped(problems: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Each reason once with its number of rows, in order of appearance, from pairs of (place, reason)."""
+    found: dict[str, list[str]] = {}
+    for place, reason in problems:
+        found.setdefault(reason, []).append(place)
+    return tuple(
+        f"{places[0]}: {reason}" if len(places) == 1 else f"{len(places)} rows, the first {places[0]}: {reason}"
+        for reason, places in found.items()
+    )
 
 
 def each(

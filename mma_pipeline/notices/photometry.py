@@ -11,10 +11,10 @@ data.photometry.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .brightness import check_system
 from .errors import NoticeError
 from .fields import decode_json, finite, kind_of, text_at
 from .hermes import parse_hermes
@@ -38,11 +38,6 @@ SCHEMA_SOURCE_V1 = "scimma.alert-integration-demo/source/v1"
 SENDER_SOURCE_V1 = "alert-integration-demo"
 SCHEMA_PHOTOMETRY = "mma.photometry/1.0"
 SENDER_PHOTOMETRY = "mma_pipeline"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:+\-]{0,63}", re.ASCII)
-_BAND = re.compile(r"[^\x00-\x1f\x7f]{1,32}")
-#: 1900 to 2132; a time outside is in another unit (JD, Unix seconds).
-_MJD_RANGE = (15020.0, 100000.0)
-_MAX_MEASUREMENTS = 20_000
 
 
 def parse(data: bytes, headers: Mapping[str, bytes] | None = None) -> PhotometryNotice:
@@ -66,6 +61,7 @@ def parse(data: bytes, headers: Mapping[str, bytes] | None = None) -> Photometry
 
 def _source_v1(record: Mapping[str, Any]) -> PhotometryNotice:
     candidate = candidate_of(record.get("candidate"), record.get("ra"), record.get("dec"))
+    check_system(record.get("system"))
     magnitude = finite(record["magnitude"], "magnitude")
     error = error_of(record.get("e_magnitude"), "e_magnitude")
     one = Measurement(
@@ -90,6 +86,7 @@ def _our_row(candidate: Candidate, row: Mapping[str, Any]) -> Measurement:
     limit = row.get("limit")
     if (limit is None) == (row.get("magnitude") is None):
         raise NoticeError("it needs either a magnitude or a limit")
+    check_system(row.get("system"))
     return Measurement(
         candidate=candidate,
         mjd=checked_mjd(row.get("mjd"), "mjd"),

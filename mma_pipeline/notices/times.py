@@ -9,6 +9,9 @@ from .fields import finite
 
 _MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 _JD_OF_MJD_ZERO = 2400000.5
+#: TAI - UTC in seconds since 1 January 2017, MJD 57754 (IERS Bulletin C 52). None has been announced since,
+#: and leap seconds end by 2035 (CGPM 2022, resolution 4).
+_TAI_S, _TAI_SINCE_MJD = 37.0, 57754.0
 
 
 def mjd_of(value: object) -> float:
@@ -25,6 +28,14 @@ def mjd_of(value: object) -> float:
             return mjd_of_datetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     number = finite(value, "time")
     return number - _JD_OF_MJD_ZERO if number > 2_000_000 else number
+
+
+def mjd_of_tai(value: object) -> float:
+    """MJD in days (UTC) of an MJD or JD in TAI, as Rubin's `midpointMjdTai`; raises NoticeError before 2017."""
+    mjd = mjd_of(value) - _TAI_S / 86400.0
+    if mjd < _TAI_SINCE_MJD:
+        raise NoticeError(f"a time in TAI is read from MJD {_TAI_SINCE_MJD:.0f} on (37 s ahead of UTC), not {mjd:g}")
+    return mjd
 
 
 def mjd_of_datetime(moment: datetime) -> float:

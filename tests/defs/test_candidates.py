@@ -14,9 +14,10 @@ import pytest
 
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.message import StreamMessage
 from mma_pipeline.definitions import defs
-from mma_pipeline.defs.candidates import CandidateSource, current_version
+from mma_pipeline.defs.candidates import CandidateSource, current_version, look_back_days
 from mma_pipeline.defs.ingest import Quarantined, ingest, parse_alert
 from mma_pipeline.defs.photometry import (
     candidate_nights,
@@ -30,6 +31,7 @@ from mma_pipeline.defs.photometry import (
     wanted_nights,
 )
 from mma_pipeline.notices import lvk
+from mma_pipeline.notices.brightness import ZERO_POINTS, of_flux
 from mma_pipeline.notices.measurement import Candidate, Measurement
 from mma_pipeline.notices.photometry import encode
 from mma_pipeline.notices.times import mjd_of_datetime
@@ -212,17 +214,64 @@ def test_a_night_looks_at_nothing_later(house: House):
 
 
 def test_map_and_time_decide(house: House):
-    """Far from the map, before the merger, two weeks late, or limits only: no event admits the candidate."""
+    """Far from the map, two weeks late, limits only, or nothing of a signal to noise of 3: no event admits the candidate."""
     ra, dec = house.peak
     far = Candidate("far", (ra + 180) % 360, -dec)
     cases = [
         kilonova(far, 2),
-        [Measurement(Candidate("old", ra, dec), MJD - 2, "r", 20.0, 0.1), Measurement(Candidate("old", ra, dec), MJD + 1, "r", 20.5, 0.1)],
+        [Measurement(Candidate("weak", ra, dec), MJD + 1, "r", 22.0, 0.37)],
         [Measurement(Candidate("late", ra, dec), MJD + 14, "r", 20.0, 0.1)],
         [Measurement(Candidate("limit", ra, dec), MJD + 1, "r", 22.0, None, upper_limit=True)],
     ]  # fmt: skip
     for rows in cases:
         assert wanted_nights(house.archive, house.photometry(rows)) == []
+
+
+def test_forced_noise_before_the_merger_changes_nothing(house: House):
+    """Sixty days of forced points before the merger, half of them positive, and one real blip: each night as without."""
+    rng = np.random.default_rng(3)
+    quiet, noisy = Candidate("quiet", *house.peak), Candidate("noisy", *house.peak)
+    flux = rng.normal(0, 2.0, 240)
+    times = MJD - np.repeat(np.arange(1, 61), 4) - np.tile(np.arange(4) * 0.01, 60)
+    before = []
+    for t, f, band in zip(times, flux, np.tile(list("griz"), 60), strict=True):
+        found = of_flux(float(f), 2.0, ZERO_POINTS["uJy"])
+        before.append(Measurement(noisy, float(t), band, found.magnitude, found.error, found.upper_limit))
+    before.append(Measurement(noisy, MJD - 30, "r", 22.95, 0.9))
+    before.append(Measurement(noisy, MJD - 20, "r", 21.0, 0.1))
+    without = wanted_nights(house.archive, house.photometry(kilonova(quiet, 3)))
+    with_noise = wanted_nights(house.archive, house.photometry(before + kilonova(noisy, 3)))
+    assert len(with_noise) == len(without) == 3
+    for one, other in zip(without, with_noise, strict=True):
+        expected = CandidateSource(house.archive, one.partition_key).assess()
+        result = CandidateSource(house.archive, other.partition_key).assess()
+        assert expected is not None
+        assert result is not None
+        assert (result["p_phot"], result["status"]) == (expected["p_phot"], expected["status"])
+
+
+def test_what_was_there_before_the_merger_is_listed_as_excluded(house: House, monkeypatch: pytest.MonkeyPatch):
+    """Two detections of S/N 5 in the look-back window: one run, last in the ranking with its points, and no alert."""
+    old, good = Candidate("A-old", *house.peak), Candidate("Z-good", *house.peak)
+    before = [Measurement(old, MJD - d, "r", 20.0, 0.1) for d in (40.0, 12.0)]
+    seen = [Measurement(old, MJD + n, "J", 20.0, 0.1) for n in (0.2, 1.2, 2.2)]
+    (excluded,) = wanted_nights(house.archive, house.photometry(before + seen + kilonova(old, 3)))
+    nights = wanted_nights(house.archive, house.photometry(kilonova(good, 3)))
+    house.run(nights[-1].partition_key)
+    made = house.run(excluded.partition_key)
+    assert made.asset_materializations_for_node("kilonova_alert") == []
+    shown = made.asset_materializations_for_node("kilonova_probability")[0].metadata
+    assert shown["status"].value == "excluded"
+    assert [p["mjd"] for p in shown["excluded_by"].value] == [MJD - 40, MJD - 12]
+    assert shown["unused_bands"].value == {"J": 1}
+    ranking = made.asset_materializations_for_node("ranked_candidates")[0].metadata["candidates"].value
+    assert ranking.index("Z-good") < ranking.index("A-old")
+    assert f"excluded: detected before the merger, MJD {MJD - 40:.2f} r 20.00" in ranking
+    monkeypatch.setenv("MMA_LOOK_BACK_DAYS", "30")
+    assert CandidateSource(house.archive, excluded.partition_key).assess()["status"] != "excluded"  # type: ignore[index]
+    for wrong in ("soon", "0", "-3", "nan", "inf"):
+        with pytest.raises(ConfigurationError, match="MMA_LOOK_BACK_DAYS"):
+            look_back_days({"MMA_LOOK_BACK_DAYS": wrong})
 
 
 def test_repetition_asks_for_nothing_new(house: House):

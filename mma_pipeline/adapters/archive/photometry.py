@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.notices.brightness import DETECTION_SNR, SNR_MAG
 from mma_pipeline.notices.candidate_key import slug_of
 from mma_pipeline.notices.measurement import Candidate, Measurement, PhotometryNotice
 
@@ -81,7 +82,7 @@ class ArchivedCandidate:
     slug: str
     simulated: bool
     first_detection: float | None
-    """MJD, days; None where there are only limits."""
+    """MJD of the first one of a signal to noise of 3 or more, days; None where there is none."""
     last: float
     """MJD of the latest measurement, days."""
 
@@ -176,15 +177,21 @@ class PhotometryArchive:
         return None if row is None else dict(row.result)
 
     def latest_scores(self, event_id: str) -> list[Mapping[str, Any]]:
-        """The result of the latest night of each candidate of an event, most probable first."""
+        """The result of the latest night of each candidate of an event, most probable first, excluded ones last.
+
+        A candidate that one night excludes is excluded, whatever later ones say that were scored before.
+        """
         query = sa.select(candidate_score).where(candidate_score.c.event_id == event_id)
         with reading(self.engine) as connection:
             rows = connection.execute(query.order_by(candidate_score.c.night, candidate_score.c.partition_key)).all()
         latest = {row.candidate: row.result for row in rows}
+        latest |= {row.candidate: row.result for row in rows if row.result.get("status") == "excluded"}
         return sorted(latest.values(), key=_rank)
 
     def _candidates(self, where: sa.ColumnElement[bool]) -> list[ArchivedCandidate]:
-        first = sa.func.min(sa.case((measurement.c.upper_limit.is_(False), measurement.c.mjd)))
+        error = measurement.c.error
+        seen = sa.and_(measurement.c.upper_limit.is_(False), sa.or_(error.is_(None), error * DETECTION_SNR <= SNR_MAG))
+        first = sa.func.min(sa.case((seen, measurement.c.mjd)))
         query = (
             sa.select(candidate, first.label("first_detection"), sa.func.max(measurement.c.mjd).label("last"))
             .join(measurement, measurement.c.candidate == candidate.c.name)
@@ -205,11 +212,12 @@ class PhotometryArchive:
             ]
 
 
-def _rank(result: Mapping[str, Any]) -> tuple[bool, float, float, str]:
-    """What can be known first, then by posterior (where a prior could be stated), then by the light curve."""
+def _rank(result: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:
+    """What is not excluded first, of that what can be known, then by posterior (where a prior could be stated), then by the light curve."""
     posterior = result.get("posterior")
     probability = result["p_phot"]
     return (
+        result.get("status") == "excluded",
         not result["sufficient"],
         -(probability if posterior is None else posterior),
         -probability,

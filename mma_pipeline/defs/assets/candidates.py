@@ -26,7 +26,9 @@ from mma_pipeline.defs.shown import picture
 from mma_pipeline.notices.derived import CandidateScore, DerivedAlert, DerivedKind
 
 GROUP = "candidate"
-CODE_VERSION = "2"
+CODE_VERSION = "3"
+#: Points that the ranking shows of an excluded candidate.
+_SHOWN = 3
 
 photometry_stream_asset = dg.AssetSpec(
     "photometry_stream",
@@ -90,11 +92,16 @@ def kilonova_probability(
     source.photometry.record_score(context.partition_key, source.key.event_id, source.name, source.key.night, result)
     data = json.dumps(result, sort_keys=True, indent=1).encode()
     stored = target.put(night_key(source.key, SCORE), data, content_type="application/json", metadata={})
-    shown = {k: v for k, v in result.items() if v is not None and k != "history"}
+    if result["status"] == "excluded":
+        context.log.warning(f"{source.name} is excluded: {len(result['excluded_by'])} detections before the merger")
+    if result["unused_bands"]:
+        context.log.info(f"{source.name}: unused bands {result['unused_bands']}")
+    listed = ("history", "unused_bands", "excluded_by")
+    shown = {k: v for k, v in result.items() if v is not None and k not in listed}
     yield dg.MaterializeResult(
         metadata={
             **shown,
-            "history": dg.MetadataValue.json(result["history"]),
+            **{k: dg.MetadataValue.json(result[k]) for k in listed if result.get(k)},
             "file": dg.MetadataValue.url(target.url(stored.key)),
             **_lineage(source),
             "seconds": round(time.perf_counter() - started, 4),
@@ -162,6 +169,10 @@ def _table(ranked: list[Mapping[str, Any]]) -> str:
         redshift = "" if r.get("redshift") is None else f"{r['redshift']:.4g}"
         dimensions = f" ({r['sky_factor_dimensions']}-D)" if "sky_factor_dimensions" in r else ""
         note = "" if r["sufficient"] else "insufficient data"
+        if r.get("status") == "excluded":
+            note = "excluded: detected before the merger, MJD " + ", ".join(
+                f"{p['mjd']:.2f} {p['band']} {p['magnitude']:.2f}" for p in r["excluded_by"][:_SHOWN]
+            )
         note += " simulated" if r.get("simulated") else ""
         lines.append(
             f"| {place} | {r['candidate']} | {r['p_phot']:.3f} | {redshift} | {r['sky_factor']:.3g}{dimensions} | "
@@ -180,8 +191,9 @@ def kilonova_alert(context: dg.AssetExecutionContext, archive: ArchiveResource) 
     """Write the score to the outbox of every destination that wants it."""
     source = CandidateSource(archive.open(), context.partition_key)
     result = source.assess()
-    if result is None or not result["sufficient"]:
-        context.log.info(f"{context.partition_key}: insufficient data, nothing is announced")
+    if result is None or result["status"] != "scored":
+        status = "insufficient_data" if result is None else result["status"]
+        context.log.info(f"{context.partition_key}: {status}, nothing is announced")
         return
     ids = enqueue_candidate(source.archive, load(os.environ), derived_alert(source, result), datetime.now(UTC))
     yield dg.MaterializeResult(metadata={"messages queued": len(ids), "ids": dg.MetadataValue.json(ids)})
@@ -189,7 +201,7 @@ def kilonova_alert(context: dg.AssetExecutionContext, archive: ArchiveResource) 
 
 def derived_alert(source: CandidateSource, result: Mapping[str, Any]) -> DerivedAlert:
     """The message of a score: v1 consumers read the same numbers as kn_score and other_score."""
-    latest = [m.measurement for m in source.measurements if not m.measurement.upper_limit][-1]
+    latest = [m.measurement for m in source.measurements if m.measurement.detected][-1]
     return DerivedAlert(
         kind=DerivedKind.CANDIDATE,
         event_id=source.key.event_id,

@@ -24,7 +24,7 @@ def nightly_scores(model: Model, curve: LightCurve, event: Event) -> list[dict[s
     """Score after each night with a detection in griz, oldest first.
 
     Each entry: mjd (days, end of the night's data), days since the merger, nights, p_phot, p_afterglow, p_other,
-    sufficient (False: insufficient data, the value is provisional) and slope_err (mag/day, None without a slope).
+    p_all_points (p_phot if no point were doubted), sufficient (False: insufficient data, the value is provisional) and slope_err (mag/day, None without a slope).
     """
     points = prepare([curve], [event])
     t = points.t[~points.limit]
@@ -44,6 +44,7 @@ def nightly_scores(model: Model, curve: LightCurve, event: Event) -> list[dict[s
             "p_phot": float(scores.probability[k, 0]),
             "p_afterglow": float(scores.probability[k, 1]),
             "p_other": float(scores.probability[k, 2]),
+            "p_all_points": float(scores.all_points[k]),
             "sufficient": bool(scores.sufficient[k]),
             "slope_err": float(scores.slope_err[k]) if np.isfinite(scores.slope_err[k]) else None,
         }

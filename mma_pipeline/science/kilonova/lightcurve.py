@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mma_pipeline.notices.brightness import DETECTION_SNR, LIMIT_SNR, SNR_MAG
 from mma_pipeline.science.kilonova.bands import BANDS, EXTINCTION, band_index
 from mma_pipeline.science.skymap import FloatArray, IntArray
 
@@ -23,7 +24,7 @@ MAX_AGE_DAYS = 30.0
 ERROR_FLOOR = 0.03
 #: Stands for an error that is missing, zero, negative or not finite, mag: the point counts, but for little.
 UNKNOWN_ERROR = 0.3
-#: Detections with a larger error (signal to noise below 1.2) say nothing, mag.
+#: Magnitudes with a larger error (signal to noise below 1.2) say nothing, mag.
 MAX_ERROR = 0.9
 #: Magnitudes outside are mistakes of the source (a flux, a placeholder such as 99 or -999).
 MAG_RANGE = (5.0, 30.0)
@@ -85,6 +86,16 @@ class Points:
     """Its standard deviation, mag, shape (S,); NaN where unknown."""
 
 
+def weak_as_limits(mag: FloatArray, err: FloatArray, limit: BoolArray) -> tuple[FloatArray, BoolArray]:
+    """Magnitudes and limits, shape (N,), with those magnitudes as limits that stay below a signal to noise of 3.
+
+    `err` in mag; where it is no number above 0 the magnitude stays what it is.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        weak = ~limit & np.isfinite(err) & (err * DETECTION_SNR > SNR_MAG)
+        return np.where(weak, mag - 2.5 * np.log10(LIMIT_SNR * err / SNR_MAG), mag), limit | weak
+
+
 def clean(
     snapshot: IntArray,
     t: FloatArray,
@@ -139,7 +150,10 @@ def distance_modulus(distance_mpc: float | None, sigma_mpc: float | None) -> tup
 
 
 def prepare(curves: Sequence[LightCurve], events: Sequence[Event]) -> Points:
-    """Clean S candidates' light curves, each with its event; raises ValueError where array lengths differ."""
+    """Clean S candidates' light curves, each with its event; what is no detection becomes a limit.
+
+    Raises ValueError where array lengths differ.
+    """
     sizes = [len(c.mjd) for c in curves]
     if len(curves) != len(events):
         raise ValueError(f"{len(curves)} light curves for {len(events)} events")
@@ -162,6 +176,7 @@ def prepare(curves: Sequence[LightCurve], events: Sequence[Event]) -> Points:
     mag = mag - np.where(band >= 0, EXTINCTION[np.maximum(band, 0)], 0.0) * ebv[snapshot]
     err = np.asarray(joined([c.error for c in curves], float), dtype=float)
     limit = np.asarray(joined([c.upper_limit for c in curves], bool), dtype=bool)
+    mag, limit = weak_as_limits(mag, np.where(err <= MAX_ERROR, err, np.nan), limit)
     return clean(snapshot, t, mag, err, band, limit, moduli[:, 0], moduli[:, 1])
 
 

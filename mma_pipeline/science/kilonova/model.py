@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from mma_pipeline.science.kilonova.calibration import Calibration
-from mma_pipeline.science.kilonova.features import FEATURE_NAMES, compute
+from mma_pipeline.science.kilonova.features import FEATURE_NAMES, Features, compute
 from mma_pipeline.science.kilonova.lightcurve import BoolArray, Event, LightCurve, Points, prepare
+from mma_pipeline.science.kilonova.support import less_sure, supported
 from mma_pipeline.science.kilonova.trees import Trees
 from mma_pipeline.science.skymap import FloatArray, IntArray
 
@@ -41,6 +42,9 @@ class Scores:
 
     probability: FloatArray
     """Kilonova, afterglow, other; shape (S, 3), rows sum to one."""
+    all_points: FloatArray
+    """Probability of a kilonova with every point taken at its word, shape (S,): above the first column of
+    `probability` where that would stand on a single point."""
     sufficient: BoolArray
     """False where nothing can be known yet: the probability is provisional. Shape (S,)."""
     nights: IntArray
@@ -61,10 +65,15 @@ class Model:
 
     def score_points(self, points: Points) -> Scores:
         """Score cleaned points, one candidate per snapshot."""
-        f = compute(points)
-        p = self.calibration.apply(self.trees.probabilities(f.matrix), f.nights)
+        p, f = self._with_all(points)
         sufficient = (f.best_slope_err <= MAX_SLOPE_ERR) & (f.nights > 0)
-        return Scores(p, np.asarray(sufficient), f.nights, f.best_slope_err)
+        held = supported(points, p, lambda left: self._with_all(left)[0])
+        return Scores(held, p[:, 0], np.asarray(sufficient), f.nights, f.best_slope_err)
+
+    def _with_all(self, points: Points) -> tuple[FloatArray, Features]:
+        """Class probabilities (S, 3) as every point is taken at its word, and the features."""
+        f = compute(points)
+        return less_sure(self.calibration.apply(self.trees.probabilities(f.matrix), f.nights), f), f
 
     def score(self, curves: Sequence[LightCurve], events: Sequence[Event]) -> Scores:
         """Score S candidates, each against its event; raises ValueError where column lengths differ."""

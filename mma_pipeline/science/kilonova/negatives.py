@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mma_pipeline.science.kilonova.bands import EXTINCTION, band_index
-from mma_pipeline.science.kilonova.lightcurve import MAG_RANGE, MAX_AGE_DAYS, LightCurve, distance_modulus
+from mma_pipeline.science.kilonova.lightcurve import (
+    MAG_RANGE,
+    MAX_AGE_DAYS,
+    NIGHT_DAYS,
+    LightCurve,
+    Points,
+    distance_modulus,
+)
 from mma_pipeline.science.kilonova.simulation.population import OTHER, Sample
 from mma_pipeline.science.kilonova.simulation.survey import Reported
 
@@ -99,3 +106,20 @@ def after_mergers(
         modulus=both[:, 0],
         modulus_err=both[:, 1],
     )
+
+
+def with_gross_error(p: Points, seed: int, size_mag: float) -> Points:
+    """The points with one detection of each snapshot's last night shifted by `size_mag` (mag, fainter where positive).
+
+    Which one is drawn; its error stays as it was: that is what makes such a point believed.
+    """
+    rng = np.random.default_rng(seed)
+    rows = np.flatnonzero(~p.limit)
+    last = np.full(p.count, -np.inf)
+    np.maximum.at(last, p.snapshot[rows], p.t[rows])
+    rows = rows[p.t[rows] > last[p.snapshot[rows]] - NIGHT_DAYS]
+    rows = rows[rng.permutation(len(rows))]
+    _, first = np.unique(p.snapshot[rows], return_index=True)
+    mag = p.mag.copy()
+    mag[rows[first]] += size_mag
+    return replace(p, mag=mag)

@@ -153,3 +153,31 @@ def test_scores_rank_the_latest_night(opened):
     score("C1", 57983, 0.95, 0.95, sufficient=False)
     assert [r["candidate"] for r in photometry.latest_scores("S230518h")] == ["B1", "A1", "C1"]
     assert photometry.latest_scores("S230518h")[1]["p_phot"] == 0.3
+
+
+def test_an_excluded_candidate_ranks_last(opened):
+    """One night that excludes a candidate holds for all, and puts it behind what cannot be judged yet."""
+    _, photometry = opened
+    for number, name in enumerate(("A1", "C1")):
+        body = encode([Measurement(Candidate(name, 10.0, 10.0), MJD, "r", 18.0, 0.1)])
+        photometry.record(message(body, number), parse(body))
+    numbers = {"p_phot": 0.99, "posterior": 0.9}
+    for night, status in ((57983, "excluded"), (57984, "scored")):
+        result = {"candidate": "A1", "sufficient": True, "status": status, **numbers}
+        photometry.record_score(f"S230518h-A1-MJD{night}", "S230518h", "A1", night, result)
+    late = {"candidate": "C1", "sufficient": False, "status": "insufficient_data", **numbers}
+    photometry.record_score("S230518h-C1-MJD57983", "S230518h", "C1", 57983, late)
+    ranked = photometry.latest_scores("S230518h")
+    assert [(r["candidate"], r["status"]) for r in ranked] == [("C1", "insufficient_data"), ("A1", "excluded")]
+
+
+def test_the_first_detection_has_a_signal_to_noise_of_three(opened):
+    """A magnitude of S/N 2.9 is none, one of 3 or of unknown error is; S/N is 1.0857 over the error in mag."""
+    _, photometry = opened
+    rows = [Measurement(HERE, MJD - 3, "r", 22.0, 1.0857 / 2.9), Measurement(HERE, MJD - 2, "r", 22.0, 1.0857 / 3.01)]
+    body = encode(rows)
+    photometry.record(message(body, 1), parse(body))
+    assert photometry.candidate("AT2017gfo").first_detection == MJD - 2
+    later = encode([Measurement(HERE, MJD - 4, "r", 22.0, None)])
+    photometry.record(message(later, 2), parse(later))
+    assert photometry.candidate("AT2017gfo").first_detection == MJD - 4

@@ -9,7 +9,7 @@ from astropy.cosmology import FlatLambdaCDM
 from scipy.integrate import quad
 
 from mma_pipeline.adapters.kilonova_data import at2017gfo, kilonova_tables
-from mma_pipeline.science.kilonova.bands import BANDS, EXTINCTION, WAVELENGTH_UM, band_index
+from mma_pipeline.science.kilonova.bands import BANDS, EXTINCTION, WAVELENGTH_UM, band_index, unused_bands
 from mma_pipeline.science.kilonova.simulation import heating, kasen, population, radiation, shells, type_ia, villar
 from mma_pipeline.science.kilonova.simulation.survey import schedule
 
@@ -138,8 +138,17 @@ def test_surveys_differ_in_bands_and_cadence():
     ("name", "expected"),
     [("g", "g"), ("r'", "r"), ("ztfg", "g"), ("sdss_i", "i"), ("ps1::z", "z"), ("DECam-z", "z"), ("R", "r"), ("I", "i"),
      ("rp", "r"), ("SDSSr'", "r"), ("ZTFR", "r"), ("B", None), ("V", None), ("J", None), ("white", None), ("G", None),
-     ("", None), ("u", None), ("y", None), ("clear", None)],
+     ("", None), ("u", None), ("y", None), ("clear", None), ("r_P1", "r"), ("zg", "g"), ("zr", "r"), ("zi", "i"), ("sloan_r", "r"),
+     ("swope2::r", "r"), ("P48_R", "r"), ("ztfr", "r"), ("lsstr", "r"), ("DECam-r", "r"), ("g-Sloan", "g"), ("r-ZTF", "r"),
+     ("SLOAN/SDSS.z", "z"), ("PAN-STARRS/PS1.i", "i"), ("desi", "i"), ("zs", "z"), ("SDSS-zp", "z"), ("bessellr", None),
+     ("bessell::r", None), ("R-Cousins", None), ("atlaso", None), ("o", None), ("L", None), ("lssty", None), ("F606W", None)],
 )  # fmt: skip
 def test_band_names(name, expected):
     """Survey prefixes and primes are understood; bands of other systems are not taken for griz."""
     assert band_index(name) == (BANDS.index(expected) if expected else -1)
+
+
+def test_unused_bands_are_counted():
+    """Every name that the classifier does not use, as it was written, with its number of points."""
+    names = ["g", "bessellr", "r_P1", "o", "bessellr", "J"]
+    assert unused_bands(names) == {"J": 1, "bessellr": 2, "o": 1}
