@@ -24,12 +24,12 @@ from pathlib import Path
 import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive
-from mma_pipeline.adapters.message import StreamMessage
-from mma_pipeline.defs.ingest import ingest, parse_alert
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import BATCH
 from mma_pipeline.notices import lvk
-from mma_pipeline.science.simulation import simulate_event
+from mma_pipeline.products.ingest import ingest, parse_alert
+from mma_pipeline.science.simulation.alerts import simulate_event
 
 #: Versions made one by one, each in a process of its own, for comparison.
 SINGLE = 2

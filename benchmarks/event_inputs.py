@@ -27,7 +27,7 @@ def _bayestar_like(
     import healpy
     import numpy as np
 
-    from mma_pipeline.science.skymap import SkyMap, order_ipix_to_uniq
+    from mma_pipeline.science.skymaps.model import SkyMap, order_ipix_to_uniq
 
     def unit(ra: float, dec: float) -> Any:
         a, b = np.radians([ra, dec])
@@ -69,7 +69,7 @@ def _flat_2048() -> bytes:
     """The order-11 map as a flat map of NSIDE 2048, NESTED, double precision, without distance."""
     import numpy as np
 
-    from mma_pipeline.science.fitstable import write_table
+    from mma_pipeline.science.skymaps.fits import write_table
 
     m = _order_11()
     # Order-29 starts of the flat pixels fall into rows one after the other.
@@ -80,7 +80,7 @@ def _flat_2048() -> bytes:
 
 
 def _real_or(file: str, otherwise: Callable[[], Any]) -> bytes:
-    from mma_pipeline.science.skymap import encode_skymap
+    from mma_pipeline.science.skymaps.model import encode_skymap
 
     path = ALERTS / file
     if path.is_file():
@@ -90,7 +90,7 @@ def _real_or(file: str, otherwise: Callable[[], Any]) -> bytes:
 
 def _encoded(make: Callable[[], Any]) -> Callable[[], bytes]:
     def run() -> bytes:
-        from mma_pipeline.science.skymap import encode_skymap
+        from mma_pipeline.science.skymaps.model import encode_skymap
 
         return encode_skymap(make())
 
@@ -114,7 +114,7 @@ def _catalog(folder: Path) -> None:
     import numpy as np
     from astropy.table import Table
 
-    from mma_pipeline.adapters.catalog import build_index
+    from mma_pipeline.adapters.catalogs.index import build_index
 
     rng = np.random.default_rng(0)
     table = Table(
@@ -147,8 +147,8 @@ def inputs(names: set[str], *, catalog: bool) -> Iterator[tuple[Path, dict[str, 
 
 def about(path: Path) -> dict[str, Any]:
     """Rows, orders and the 90 % area of a map."""
-    from mma_pipeline.science.skymap import decode_skymap
-    from mma_pipeline.science.stats import credible_areas
+    from mma_pipeline.science.skymaps.model import decode_skymap
+    from mma_pipeline.science.skymaps.statistics import credible_areas
 
     m = decode_skymap(path.read_bytes())
     return {

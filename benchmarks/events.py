@@ -33,9 +33,9 @@ Work = Callable[[], object]
 
 
 def _galaxies(body: bytes, folder: Path) -> Work:
-    from mma_pipeline.adapters.catalog import CatalogIndex
-    from mma_pipeline.science.galaxies import Choice, rank_galaxies
-    from mma_pipeline.science.skymap import SkyMap, decode_skymap
+    from mma_pipeline.adapters.catalogs.index import CatalogIndex
+    from mma_pipeline.science.galaxies.ranking import Choice, rank_galaxies
+    from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
 
     catalog, m = CatalogIndex.open(folder / "index"), decode_skymap(body)
 
@@ -92,8 +92,8 @@ def _positions() -> tuple[Any, Any, Any]:
 
 
 def _crossmatch(body: bytes, folder: Path) -> Work:  # noqa: ARG001
-    from mma_pipeline.science.crossmatch import crossmatch
-    from mma_pipeline.science.skymap import SkyMap, decode_skymap
+    from mma_pipeline.science.skymaps.crossmatch import crossmatch
+    from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
 
     m, where = decode_skymap(body), _positions()
     return lambda: crossmatch(SkyMap(m.uniq, m.probdensity, m.distmu, m.distsigma, m.distnorm), *where)
@@ -104,7 +104,7 @@ def _crossmatch_other(body: bytes, folder: Path) -> Work:  # noqa: ARG001
     from astropy.table import Table
     from ligo.skymap.postprocess.crossmatch import crossmatch
 
-    from mma_pipeline.science.skymap import decode_skymap
+    from mma_pipeline.science.skymaps.model import decode_skymap
 
     m, where = decode_skymap(body), SkyCoord(*_positions(), unit=("deg", "deg", "Mpc"))
     columns = {"UNIQ": m.uniq, "PROBDENSITY": m.probdensity, "DISTMU": m.distmu, "DISTSIGMA": m.distsigma}
@@ -132,14 +132,14 @@ def _alert_of(body: bytes, event: str, created: str) -> bytes:
 def _alert(body: bytes, folder: Path) -> Work:
     """Archive an alert and make every product and the event's page, as a run does; each call is another event."""
     from mma_pipeline.adapters.archive import Archive
-    from mma_pipeline.adapters.message import StreamMessage
+    from mma_pipeline.adapters.kafka.message import StreamMessage
     from mma_pipeline.adapters.store import Store
-    from mma_pipeline.defs.ingest import ingest, parse_alert
-    from mma_pipeline.defs.making import made_again
-    from mma_pipeline.defs.page.write import write_event_page
-    from mma_pipeline.defs.products import PRODUCTS
-    from mma_pipeline.defs.source import Source
-    from mma_pipeline.science.skymap import decode_skymap, encode_skymap
+    from mma_pipeline.defs.all_products import PRODUCTS
+    from mma_pipeline.defs.events.page.write import write_event_page
+    from mma_pipeline.products.ingest import ingest, parse_alert
+    from mma_pipeline.products.inputs import ProductInput
+    from mma_pipeline.products.materialize import materialize_directly
+    from mma_pipeline.science.skymaps.model import decode_skymap, encode_skymap
 
     home = Path(tempfile.mkdtemp())
     os.environ |= {"DAGSTER_HOME": str(home), "MMA_GALAXY_CATALOG": str(folder / "index")}
@@ -158,7 +158,7 @@ def _alert(body: bytes, folder: Path) -> Work:
         (record,) = ingest(archive, message, parse_alert).versions  # type: ignore[union-attr]
         for product in PRODUCTS:
             if product.need.met(record) and product.unconfigured() is None:
-                made_again(product, Source(archive, store, record.partition_key))
+                materialize_directly(product, ProductInput(archive, store, record.partition_key))
         write_event_page(archive, store, record.version.event_id)
         run.cpu = time.process_time() - begin  # type: ignore[attr-defined]
 

@@ -25,9 +25,9 @@ from pathlib import Path
 import dagster as dg
 import psutil
 
-from mma_pipeline.adapters.producer import ConfirmedProducer
+from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
 from mma_pipeline.notices import lvk
-from mma_pipeline.science.simulation import simulate_event
+from mma_pipeline.science.simulation.alerts import simulate_event
 from tests.delivery.stack import Stack
 from tests.services.kafka import KafkaBroker
 from tests.services.postgres import PostgresServer
@@ -60,7 +60,7 @@ def one_alert(stack: Stack, producer: ConfirmedProducer, body: bytes, key: str) 
     `alert durable` is when another connection first saw it in the archive, looked for every 20 ms.
     """
     from mma_pipeline.adapters.errors import NotFoundError
-    from mma_pipeline.defs.products import expected_files
+    from mma_pipeline.defs.all_products import expected_files
 
     archive = stack.archive()
     _, _, sent = producer.send(TOPIC, body)
@@ -111,12 +111,12 @@ def cpu_seconds() -> float:
 def bare(bodies: list[tuple[bytes, str]], folder: Path) -> list[float]:
     """Seconds for the same products in one warm process, without runs, sensor or daemon; the first warms up."""
     from mma_pipeline.adapters.archive import Archive
-    from mma_pipeline.adapters.message import StreamMessage
+    from mma_pipeline.adapters.kafka.message import StreamMessage
     from mma_pipeline.adapters.store import Store
-    from mma_pipeline.defs.ingest import ingest, parse_alert
-    from mma_pipeline.defs.making import make
-    from mma_pipeline.defs.products import PRODUCTS
-    from mma_pipeline.defs.source import Source
+    from mma_pipeline.defs.all_products import PRODUCTS
+    from mma_pipeline.products.ingest import ingest, parse_alert
+    from mma_pipeline.products.inputs import ProductInput
+    from mma_pipeline.products.materialize import make
 
     archive = Archive(f"sqlite:///{folder / 'bare.db'}", create=True)
     store = Store.open((folder / "bare").as_uri())
@@ -124,7 +124,7 @@ def bare(bodies: list[tuple[bytes, str]], folder: Path) -> list[float]:
     for offset, (body, key) in enumerate(bodies):
         began = time.perf_counter()
         ingest(archive, StreamMessage("s", "t", 0, offset, body, None, (), None, datetime.now(UTC)), parse_alert)
-        source = Source(archive, store, key)
+        source = ProductInput(archive, store, key)
         for product in PRODUCTS:
             if product.need.met(source.record) and product.unconfigured() is None:
                 for record in make(product, source, f"{key}-{product.name}")[1]:

@@ -23,11 +23,11 @@ import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import Archive, schema, writing
 from mma_pipeline.adapters.store import Store
-from mma_pipeline.defs.health import health
+from mma_pipeline.defs.alerts.unfinished import unfinished_versions_sensor
+from mma_pipeline.defs.operations.health import health
+from mma_pipeline.defs.operations.retention import remove_expired
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource
-from mma_pipeline.defs.retention import remove_expired
-from mma_pipeline.defs.unfinished import unfinished_versions_sensor
 
 SMALL = 1000
 REMOVED = 100

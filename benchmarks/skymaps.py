@@ -32,8 +32,8 @@ LIMIT_S = 300
 
 
 def _simulated(max_order: int, area: float) -> bytes:
-    from mma_pipeline.science.simulation import MapSpec, simulate_skymap
-    from mma_pipeline.science.skymap import encode_skymap
+    from mma_pipeline.science.simulation.alerts import MapSpec, simulate_skymap
+    from mma_pipeline.science.skymaps.model import encode_skymap
 
     spec = MapSpec(ra=150.0, dec=-20.0, area_90=area, max_order=max_order)
     return encode_skymap(simulate_skymap(spec, name="MS000000a", time=datetime(2026, 1, 1, tzinfo=UTC)))
@@ -53,40 +53,40 @@ def _maps() -> dict[str, bytes]:
 
 
 def _contours(body: bytes) -> Callable[[], object]:
-    from mma_pipeline.science.contours import credible_regions, regions_geojson
-    from mma_pipeline.science.skymap import decode_skymap
+    from mma_pipeline.science.regions.contours import credible_regions, regions_geojson
+    from mma_pipeline.science.skymaps.model import decode_skymap
 
     return lambda: regions_geojson(credible_regions(decode_skymap(body)))
 
 
 def _areas(body: bytes) -> Callable[[], object]:
-    from mma_pipeline.science.skymap import decode_skymap
-    from mma_pipeline.science.stats import credible_areas
+    from mma_pipeline.science.skymaps.model import decode_skymap
+    from mma_pipeline.science.skymaps.statistics import credible_areas
 
     return lambda: credible_areas(decode_skymap(body), (0.5, 0.9))
 
 
 def _moc(body: bytes) -> Callable[[], object]:
-    from mma_pipeline.science.coverage import credible_coverage, moc_fits
-    from mma_pipeline.science.skymap import decode_skymap
+    from mma_pipeline.science.regions.coverage import credible_coverage, moc_fits
+    from mma_pipeline.science.skymaps.model import decode_skymap
 
     return lambda: moc_fits(credible_coverage(decode_skymap(body), 0.9))
 
 
 def _flat(body: bytes) -> Callable[[], object]:
-    from mma_pipeline.science.flat import encode_flat
-    from mma_pipeline.science.skymap import decode_skymap
+    from mma_pipeline.science.skymaps.flat import encode_flat
+    from mma_pipeline.science.skymaps.model import decode_skymap
 
     return lambda: encode_flat(decode_skymap(body))
 
 
 def _alert(body: bytes) -> Callable[[], object]:
-    from mma_pipeline.science.contours import credible_regions, regions_geojson
-    from mma_pipeline.science.coverage import credible_coverage, moc_fits, moc_json
-    from mma_pipeline.science.flat import encode_flat
-    from mma_pipeline.science.plots import sky_picture
-    from mma_pipeline.science.skymap import decode_skymap
-    from mma_pipeline.science.stats import describe
+    from mma_pipeline.science.plots.skymap import sky_picture
+    from mma_pipeline.science.regions.contours import credible_regions, regions_geojson
+    from mma_pipeline.science.regions.coverage import credible_coverage, moc_fits, moc_json
+    from mma_pipeline.science.skymaps.flat import encode_flat
+    from mma_pipeline.science.skymaps.model import decode_skymap
+    from mma_pipeline.science.skymaps.statistics import describe
 
     def run() -> None:
         skymap = decode_skymap(body)

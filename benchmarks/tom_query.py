@@ -52,7 +52,7 @@ def fill() -> dict[str, float]:
     """Load the table as the stream does."""
     from django.core.management import call_command
 
-    from mma_pipeline.adapters.message import StreamMessage
+    from mma_pipeline.adapters.kafka.message import StreamMessage
     from mma_pipeline.tom import ingest
 
     call_command("migrate", verbosity=0)

@@ -2,40 +2,40 @@
 
 import dagster as dg
 
-from mma_pipeline.defs.assets.candidates import (
+from mma_pipeline.defs.alerts.large_messages import large_messages_sensor
+from mma_pipeline.defs.alerts.sensors import stream_sensor
+from mma_pipeline.defs.alerts.stream_assets import gwalert_stream, icecube_stream, quarantine
+from mma_pipeline.defs.alerts.streams import STREAMS
+from mma_pipeline.defs.alerts.unfinished import unfinished_versions_sensor
+from mma_pipeline.defs.all_products import PRODUCTS
+from mma_pipeline.defs.candidates.assets import (
     kilonova_alert,
     kilonova_probability,
     light_curve_plot,
     photometry_stream_asset,
     ranked_candidates,
 )
-from mma_pipeline.defs.assets.event_page import event_page
-from mma_pipeline.defs.assets.publication import (
+from mma_pipeline.defs.candidates.sensors import candidate_products, photometry_sensor
+from mma_pipeline.defs.events.assets import event_page
+from mma_pipeline.defs.events.sensors import event_page_sensor, event_pages
+from mma_pipeline.defs.jobs import alert_products
+from mma_pipeline.defs.neutrinos.sensors import neutrino_coincidence_sensor, neutrino_products
+from mma_pipeline.defs.observing.sensors import visibility_products, visibility_sensor
+from mma_pipeline.defs.operations.completeness import completeness_job, completeness_schedule, gracedb_completeness
+from mma_pipeline.defs.operations.failed_runs import failed_runs_sensor
+from mma_pipeline.defs.operations.health import nothing_wrong, pipeline_health_asset, pipeline_health_sensor
+from mma_pipeline.defs.operations.lost_runs import lost_runs_sensor
+from mma_pipeline.defs.operations.retention import retention, retention_schedule
+from mma_pipeline.defs.product_asset import product_asset
+from mma_pipeline.defs.publication.assets import (
     gwtm_publication,
     hopskotch_publication,
     publishable,
     webhook_publication,
 )
-from mma_pipeline.defs.assets.streams import gwalert_stream, icecube_stream, quarantine
-from mma_pipeline.defs.completeness import completeness_job, completeness_schedule, gracedb_completeness
-from mma_pipeline.defs.failed_runs import failed_runs_sensor
-from mma_pipeline.defs.health import nothing_wrong, pipeline_health_asset, pipeline_health_sensor
-from mma_pipeline.defs.jobs import alert_products
-from mma_pipeline.defs.large_messages import large_messages_sensor
-from mma_pipeline.defs.lost_runs import lost_runs_sensor
-from mma_pipeline.defs.mock_removal import gwtm_mock_removal, gwtm_mock_schedule
-from mma_pipeline.defs.neutrino_fill import neutrino_coincidence_sensor, neutrino_products
-from mma_pipeline.defs.page_sensor import event_page_sensor, event_pages
-from mma_pipeline.defs.photometry import candidate_products, photometry_sensor
-from mma_pipeline.defs.product_asset import product_asset
-from mma_pipeline.defs.products import PRODUCTS
-from mma_pipeline.defs.publication import publication_job, publication_sensor, publish_outbox
+from mma_pipeline.defs.publication.mock_removal import gwtm_mock_removal, gwtm_mock_schedule
+from mma_pipeline.defs.publication.sensors import publication_job, publication_sensor, publish_outbox
 from mma_pipeline.defs.resources import ArchiveResource, GraceDBResource, KafkaResource, StoreResource
-from mma_pipeline.defs.retention import retention, retention_schedule
-from mma_pipeline.defs.sensors import stream_sensor
-from mma_pipeline.defs.streams import STREAMS
-from mma_pipeline.defs.unfinished import unfinished_versions_sensor
-from mma_pipeline.defs.visibility_fill import visibility_products, visibility_sensor
 
 defs = dg.Definitions(
     assets=[

@@ -81,9 +81,9 @@ class Home:
 
     def receive(self, body: bytes) -> tuple[VersionRecord, ...]:
         """Archive a message as the sensor of its stream does; returns its versions."""
-        from mma_pipeline.adapters.message import StreamMessage
-        from mma_pipeline.defs.ingest import Quarantined, ingest
-        from mma_pipeline.defs.streams import stream_of
+        from mma_pipeline.adapters.kafka.message import StreamMessage
+        from mma_pipeline.defs.alerts.streams import stream_of
+        from mma_pipeline.products.ingest import Quarantined, ingest
 
         stream = stream_of(body)
         message = StreamMessage(

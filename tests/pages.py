@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mma_pipeline.defs.page.state import EventState
+from mma_pipeline.defs.events.page.state import EventState
 
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">|[a](javascript:alert(3))\n# x'
 

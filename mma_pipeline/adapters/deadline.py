@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from .errors import OutOfTimeError
+from mma_pipeline.adapters.errors import OutOfTimeError
 
 _until: ContextVar[float | None] = ContextVar("mma_deadline", default=None)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from .deadline import left
-from .errors import NotFoundError, PermanentError, TransientError
+from mma_pipeline.adapters.deadline import left
+from mma_pipeline.adapters.errors import NotFoundError, PermanentError, TransientError
 
 if TYPE_CHECKING:
     import httpx

@@ -14,9 +14,8 @@ from typing import Any
 import httpx
 import tenacity
 
+from mma_pipeline.adapters.errors import NotFoundError, PermanentError, TransientError
 from mma_pipeline.notices.key import check_event_id
-
-from .errors import NotFoundError, PermanentError, TransientError
 
 PUBLIC_API = "https://gracedb.ligo.org/api/"
 TIMEOUT_S = 30.0

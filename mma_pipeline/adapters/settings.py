@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from .errors import ConfigurationError
-from .kafka_stream import StreamConfig
-from .store.environment import store_settings
+from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.kafka.stream import StreamConfig
+from mma_pipeline.adapters.store.environment import store_settings
 
 GCN_GWALERT = "gcn-gwalert"
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from .app import app
-from .archive import archive
-from .backfill import backfill
-from .catalog import catalog
-from .crossmatch import crossmatch
-from .demo import demo
-from .doctor import doctor
-from .health import alive, metrics
-from .kilonova import kilonova
-from .photometry import publish_photometry
-from .publication import explain, publication
-from .quarantine import quarantine
-from .replay import replay
-from .simulate import simulate
-from .status import show, status
-from .storage import storage
-from .stream import stream
-from .worker import worker
+from mma_pipeline.cli.app import app
+from mma_pipeline.cli.archive import archive
+from mma_pipeline.cli.backfill import backfill
+from mma_pipeline.cli.catalog import catalog
+from mma_pipeline.cli.crossmatch import crossmatch
+from mma_pipeline.cli.demo import demo
+from mma_pipeline.cli.doctor import doctor
+from mma_pipeline.cli.health import alive, metrics
+from mma_pipeline.cli.kilonova import kilonova
+from mma_pipeline.cli.photometry import publish_photometry
+from mma_pipeline.cli.publication import explain, publication
+from mma_pipeline.cli.quarantine import quarantine
+from mma_pipeline.cli.replay import replay
+from mma_pipeline.cli.simulate import simulate
+from mma_pipeline.cli.status import show, status
+from mma_pipeline.cli.storage import storage
+from mma_pipeline.cli.stream import stream
+from mma_pipeline.cli.worker import worker
 
 app.command()(demo)
 app.command()(simulate)

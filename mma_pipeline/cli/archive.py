@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .app import JsonOption, clear_errors, console, print_json
+from mma_pipeline.cli.app import JsonOption, clear_errors, console, print_json
 
 archive = typer.Typer(name="archive", help="The archive of messages, versions and products.", no_args_is_help=True)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
@@ -78,7 +78,7 @@ def _open() -> Archive:
 def _chosen(
     archive: Archive, events: list[str], between: str | None, run: str | None, *, everything: bool
 ) -> list[VersionRecord]:
-    from mma_pipeline.notices.runs import observing_run
+    from mma_pipeline.notices.observing_runs import observing_run
 
     if sum((bool(events), between is not None, run is not None, everything)) != 1:
         raise fail("say what to make, in one way: events, --between, --run, --all or --from-gracedb", Exit.USAGE)
@@ -93,7 +93,7 @@ def _chosen(
 
 
 def _lacks(archive: Archive, record: VersionRecord) -> bool:
-    from mma_pipeline.defs.products import expected_files
+    from mma_pipeline.defs.all_products import expected_files
 
     return bool(expected_files(record) - {product.name for product in archive.products(record.partition_key)})
 
@@ -106,7 +106,7 @@ def _planned(record: VersionRecord) -> Entry:
 def _make(archive: Archive, records: list[VersionRecord], quiet: bool) -> list[Entry]:
     import dagster as dg
 
-    from .materialise import materialise
+    from mma_pipeline.cli.materialise import materialise
 
     entries: list[Entry] = []
     with dg.DagsterInstance.get() as instance:
@@ -131,7 +131,7 @@ def _make(archive: Archive, records: list[VersionRecord], quiet: bool) -> list[E
 def _fetch(archive: Archive, text: str, api: str | None, *, dry_run: bool) -> list[Entry]:
     """Archive the notices of public superevents that are not there; each says that it came from GraceDB."""
     from mma_pipeline.adapters.gracedb import PUBLIC_API, GraceDB
-    from mma_pipeline.defs.completeness import archive_superevent, unknown_superevents
+    from mma_pipeline.defs.operations.completeness import archive_superevent, unknown_superevents
 
     start, end = parse_range(text)
     service = GraceDB(api or PUBLIC_API)

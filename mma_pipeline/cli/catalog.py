@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import Exit, JsonOption, console, errors
+from mma_pipeline.cli.app import Exit, JsonOption, console, errors
 
 catalog = typer.Typer(help="Galaxy catalogs: import, download, what is there.", no_args_is_help=True)
 
@@ -35,7 +35,7 @@ def import_catalog(
     NED-LVS, GLADE+ and the 50 Mpc Galaxy Catalog need no options. An index that is there is replaced once the new one
     is complete.
     """
-    from mma_pipeline.adapters.catalog_files import Columns
+    from mma_pipeline.adapters.catalogs.files import Columns
     from mma_pipeline.adapters.errors import AdapterError
 
     given = [ra, dec, distance]
@@ -71,8 +71,8 @@ def download(
     """Fetch NED-LVS (about 1 GB) or another catalog, and import it."""
     import tempfile
 
-    from mma_pipeline.adapters.catalog_files import NED_LVS_URL
-    from mma_pipeline.adapters.catalog_files import download as fetch
+    from mma_pipeline.adapters.catalogs.files import NED_LVS_URL
+    from mma_pipeline.adapters.catalogs.files import download as fetch
     from mma_pipeline.adapters.errors import AdapterError
 
     try:
@@ -87,7 +87,7 @@ def download(
 def show(as_json: JsonOption = False) -> None:
     """What catalog rankings read."""
     from mma_pipeline.adapters.errors import AdapterError
-    from mma_pipeline.defs.observing import galaxy_catalog
+    from mma_pipeline.defs.observing.configuration import galaxy_catalog
 
     try:
         index = galaxy_catalog()
@@ -101,8 +101,8 @@ def show(as_json: JsonOption = False) -> None:
 
 
 def _build(file: Path, columns: Any, label: str | None, as_json: bool) -> None:
-    from mma_pipeline.adapters.catalog import build_index
-    from mma_pipeline.defs.observing import catalog_folder
+    from mma_pipeline.adapters.catalogs.index import build_index
+    from mma_pipeline.defs.observing.configuration import catalog_folder
 
     index = build_index(file, catalog_folder(os.environ), columns=columns, label=label)
     _tell({"folder": str(index.folder), **index.manifest}, as_json)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import Exit, JsonOption, console, errors
+from mma_pipeline.cli.app import Exit, JsonOption, console, errors
 
 
 def crossmatch(
@@ -31,8 +31,8 @@ def crossmatch(
     from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.errors import AdapterError
     from mma_pipeline.adapters.store import Store
-    from mma_pipeline.defs.source import Source
-    from mma_pipeline.science.crossmatch import crossmatch as match
+    from mma_pipeline.products.inputs import ProductInput
+    from mma_pipeline.science.skymaps.crossmatch import crossmatch as match
     from mma_pipeline.science.sphere import PositionError
 
     try:
@@ -46,7 +46,9 @@ def crossmatch(
             raise typer.Exit(Exit.NOTHING)
         names, ras, decs, distances = ([None], [ra], [dec], [distance]) if table is None else _read(table)
         known = [math.nan if d is None else d for d in distances]
-        found = match(Source(archive, store, key).skymap, ras, decs, known if any(d == d for d in known) else None)  # type: ignore[arg-type]
+        found = match(
+            ProductInput(archive, store, key).skymap, ras, decs, known if any(d == d for d in known) else None
+        )  # type: ignore[arg-type]
     except (AdapterError, PositionError, ValueError, OSError) as error:
         errors.print(str(error), markup=False)
         raise typer.Exit(Exit.FAILED) from error

@@ -17,10 +17,17 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from .app import Exit, clear_errors, console, fail
-from .demo_nights import ALERTS_TOPIC, DESTINATION, Night, follow_nights, nights_of, publication_settings
-from .demo_nights import TOPIC as PHOTOMETRY_TOPIC
-from .local_dagster import LocalDagster, free_port, fresh_home
+from mma_pipeline.cli.app import Exit, clear_errors, console, fail
+from mma_pipeline.cli.demo_nights import (
+    ALERTS_TOPIC,
+    DESTINATION,
+    Night,
+    follow_nights,
+    nights_of,
+    publication_settings,
+)
+from mma_pipeline.cli.demo_nights import TOPIC as PHOTOMETRY_TOPIC
+from mma_pipeline.cli.local_dagster import LocalDagster, free_port, fresh_home
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
@@ -63,7 +70,7 @@ def demo(
 
     The Kafka is librdkafka's mock cluster, for demonstrations only. Ctrl-C stops all that was started.
     """
-    from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
+    from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 
     if not workspace.is_file():
         raise fail(f"{workspace} is missing: run from the project's folder, or name it with --workspace", Exit.USAGE)
@@ -90,7 +97,7 @@ def demo(
 
 def _run(dagster: LocalDagster, bootstrap: str, archive_url: str, home: Path, pace: float, seed: int) -> bool:
     from mma_pipeline.adapters.archive import Archive
-    from mma_pipeline.adapters.producer import ConfirmedProducer
+    from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
 
     with _spinner("starting Dagster (web server, daemon, code server)"):
         plan, nights = _plan(seed)
@@ -128,7 +135,7 @@ def _plan(seed: int) -> tuple[list[tuple[str, bytes, tuple[str, ...]]], list[Nig
     The merger is so long ago that the photometry of the nights after it does not lie in the future.
     """
     from mma_pipeline.notices import lvk
-    from mma_pipeline.science.simulation import simulate_event, simulate_retracted
+    from mma_pipeline.science.simulation.alerts import simulate_event, simulate_retracted
 
     merger = datetime.now(UTC).replace(microsecond=0) - timedelta(days=5)
     event_id = f"MS{merger:%y%m%d}a"
@@ -146,7 +153,7 @@ def _plan(seed: int) -> tuple[list[tuple[str, bytes, tuple[str, ...]]], list[Nig
 def _look(archive: Archive, sent: list[Sent]) -> None:
     """Update what has become of each message."""
     from mma_pipeline.adapters.errors import NotFoundError
-    from mma_pipeline.defs.products import expected_files
+    from mma_pipeline.defs.all_products import expected_files
 
     for entry in sent:
         if entry.complete is not None:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from rich.live import Live
 from rich.table import Table
 
-from .app import console
+from mma_pipeline.cli.app import console
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive
-    from mma_pipeline.adapters.producer import ConfirmedProducer
-    from mma_pipeline.notices.measurement import Measurement
+    from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
     from mma_pipeline.notices.model import LvkNotice
+    from mma_pipeline.notices.photometry.measurement import Measurement
 
 TOPIC = "mma.photometry"
 ALERTS_TOPIC = "mma.alerts"
@@ -70,8 +70,8 @@ def publication_settings(home: Path, bootstrap: str) -> Path:
 
 def nights_of(notices: Sequence[LvkNotice], event_id: str, seed: int) -> list[Night]:
     """Photometry of a kilonova that the event's notices admit, one message per night, labelled simulated."""
-    from mma_pipeline.notices.candidate_key import CandidateNight, slug_of
-    from mma_pipeline.notices.photometry import encode
+    from mma_pipeline.notices.photometry.candidate_key import CandidateNight, slug_of
+    from mma_pipeline.notices.photometry.message import encode
     from mma_pipeline.science.kilonova.counterpart import counterpart_of
 
     name = f"{event_id}-kn"

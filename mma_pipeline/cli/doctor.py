@@ -16,10 +16,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from .app import Exit, JsonOption, console, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, console, print_json
 
 if TYPE_CHECKING:
-    from mma_pipeline.defs.health import StreamHealth
+    from mma_pipeline.defs.operations.health import StreamHealth
 
 #: Clock difference with the broker that is worth a word, seconds.
 CLOCK_TOLERANCE_S = 5.0
@@ -97,8 +97,8 @@ def _pipeline() -> list[Finding]:
 
     from mma_pipeline.adapters import settings
     from mma_pipeline.adapters.archive import Archive
-    from mma_pipeline.defs.health import health
-    from mma_pipeline.defs.problems import Kind
+    from mma_pipeline.defs.operations.health import health
+    from mma_pipeline.defs.operations.problems import Kind
 
     with dg.DagsterInstance.get() as instance:
         found = health(instance, Archive(settings.archive_url(os.environ), create=True), datetime.now(UTC))
@@ -157,9 +157,9 @@ def _store() -> list[Finding]:
 def _brokers() -> list[Finding]:
     from mma_pipeline.adapters import settings
     from mma_pipeline.adapters.errors import MissingTopicError
-    from mma_pipeline.adapters.hop_stream import hop_stream
-    from mma_pipeline.adapters.kafka import StreamReader
-    from mma_pipeline.defs.streams import STREAMS, Broker
+    from mma_pipeline.adapters.hopskotch.stream import hop_stream
+    from mma_pipeline.adapters.kafka.reader import StreamReader
+    from mma_pipeline.defs.alerts.streams import STREAMS, Broker
 
     findings = []
     for stream in STREAMS:
@@ -200,7 +200,7 @@ def _brokers() -> list[Finding]:
 
 def _gcn_heartbeat() -> list[Finding]:
     from mma_pipeline.adapters import settings
-    from mma_pipeline.adapters.kafka import StreamReader
+    from mma_pipeline.adapters.kafka.reader import StreamReader
 
     config = settings.gcn_stream(
         {**os.environ, "KAFKA_OFFSET_RESET": "latest", "KAFKA_GROUP_ID": ""}, "doctor-heartbeat", "gcn.heartbeat"

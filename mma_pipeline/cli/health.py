@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import clear_errors, console, fail
+from mma_pipeline.cli.app import clear_errors, console, fail
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from mma_pipeline.defs.health import Health
+    from mma_pipeline.defs.operations.health import Health
 
 #: Daemons without which no alert gets through.
 DAEMONS = ["SENSOR", "QUEUED_RUN_COORDINATOR"]
@@ -68,7 +68,7 @@ def fill(registry: CollectorRegistry, found: Health) -> None:
     """Put the figures of one moment into a registry; ages in seconds."""
     from prometheus_client import Gauge
 
-    from mma_pipeline.defs.problems import counted
+    from mma_pipeline.defs.operations.problems import counted
 
     def gauge(name: str, help_: str, *labels: str) -> Gauge:
         return Gauge(f"mma_{name}", help_, labels, registry=registry)
@@ -130,7 +130,7 @@ def _look() -> Health:
 
     from mma_pipeline.adapters import settings
     from mma_pipeline.adapters.archive import Archive
-    from mma_pipeline.defs.health import health
+    from mma_pipeline.defs.operations.health import health
 
     with dg.DagsterInstance.get() as instance:
         archive = Archive(settings.archive_url(os.environ), create=True)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from .app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
 
 if TYPE_CHECKING:
-    from mma_pipeline.notices.measurement import Measurement
+    from mma_pipeline.notices.photometry.measurement import Measurement
 
 #: Points that a line about an excluded candidate lists.
 _SHOWN = 5
@@ -48,7 +48,7 @@ def train(
     from mma_pipeline.science.kilonova.model import digest, encode
     from mma_pipeline.science.kilonova.simulation.kasen import TableError
     from mma_pipeline.science.kilonova.simulation.population import FAMILIES
-    from mma_pipeline.science.kilonova.training import Settings, train
+    from mma_pipeline.training.training import Settings, train
 
     started = time.perf_counter()
     settings = Settings(seed=seed) if objects is None else Settings(seed=seed, objects=objects)
@@ -77,10 +77,10 @@ def train(
 def _extra(data: Path, *, hold_out: bool) -> dict[str, Any]:
     """What a folder of public photometry adds to the training; raises NotFoundError where it is another folder."""
     from mma_pipeline.adapters.errors import NotFoundError
-    from mma_pipeline.adapters.kilonova_data import kilonova_tables, real_transients
     from mma_pipeline.science.kilonova.lightcurve import LightCurve
-    from mma_pipeline.science.kilonova.negatives import RealTransient, held_out
     from mma_pipeline.science.kilonova.simulation.kasen import read
+    from mma_pipeline.training.data import kilonova_tables, real_transients
+    from mma_pipeline.training.negatives import RealTransient, held_out
 
     if not data.is_dir():
         raise NotFoundError(f"{data} is not a folder")
@@ -107,7 +107,7 @@ def score(
     Exit code 3 where nothing can be scored: no band that the classifier uses, no detection after the merger, or too little
     to know a slope from.
     """
-    from mma_pipeline.adapters.photometry_files import Defaults, NoPhotometryError, read_photometry
+    from mma_pipeline.adapters.photometry.files import Defaults, NoPhotometryError, read_photometry
     from mma_pipeline.science.kilonova.bands import unused_bands
     from mma_pipeline.science.kilonova.measured import LOOK_BACK_DAYS
 

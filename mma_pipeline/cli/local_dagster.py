@@ -14,7 +14,7 @@ from types import TracebackType
 
 import httpx
 
-from .app import fail
+from mma_pipeline.cli.app import fail
 
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 20.0

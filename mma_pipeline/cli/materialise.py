@@ -5,10 +5,10 @@ from __future__ import annotations
 import dagster as dg
 
 from mma_pipeline.adapters.archive import VersionRecord
-from mma_pipeline.defs.ingest import Quarantined
+from mma_pipeline.defs.alerts.sensors import quarantine_event
 from mma_pipeline.defs.jobs import Lane, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.sensors import quarantine_event
+from mma_pipeline.products.ingest import Quarantined
 
 
 def materialise(instance: dg.DagsterInstance, record: VersionRecord) -> bool:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from .app import Exit, JsonOption, clear_errors, console, fail, print_json
-from .kilonova import mapping_of
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.kilonova import mapping_of
 
 
 class MessageFormat(StrEnum):
@@ -49,9 +49,9 @@ def publish_photometry(
     as_json: JsonOption = False,
 ) -> None:
     """Send photometry as source messages, one per exposure, in the order and at the pace of the observations."""
-    from mma_pipeline.adapters.photometry_files import Defaults, read_photometry
-    from mma_pipeline.adapters.photometry_sender import open_sender
-    from mma_pipeline.notices.photometry import (
+    from mma_pipeline.adapters.photometry.files import Defaults, read_photometry
+    from mma_pipeline.adapters.photometry.sender import open_sender
+    from mma_pipeline.notices.photometry.message import (
         SCHEMA_PHOTOMETRY,
         SCHEMA_SOURCE_V1,
         encode,

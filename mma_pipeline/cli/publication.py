@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from .app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import VersionRecord
@@ -78,8 +78,8 @@ def explain(
 
 def _standing(published: Publications, record: VersionRecord) -> dict[str, Any]:
     """What holds a version back or held it back, as JSON values."""
-    from mma_pipeline.defs.products import expected_files
-    from mma_pipeline.defs.standing import failed_checks
+    from mma_pipeline.defs.all_products import expected_files
+    from mma_pipeline.defs.publication.standing import failed_checks
 
     checks = [finding.to_json() for finding in failed_checks(published.archive, record)]
     block = published.block(record.partition_key)
@@ -100,7 +100,7 @@ def _standing(published: Publications, record: VersionRecord) -> dict[str, Any]:
 
 def _told(key: str, standing: Mapping[str, Any]) -> Iterator[str]:
     """What a person should know of a version, a sentence each."""
-    from mma_pipeline.defs.standing import said
+    from mma_pipeline.defs.publication.standing import said
 
     for finding in standing["checks"]:
         stops = "NOT published" if finding["blocks"] and standing["blocked"] else "does not pass"
@@ -185,7 +185,7 @@ def _moment(text: str | None) -> datetime | None:
 def blocked(as_json: JsonOption = False) -> None:
     """Versions that a check keeps from being published, with its values."""
     from mma_pipeline.adapters.archive import blocks, reading
-    from mma_pipeline.defs.standing import said
+    from mma_pipeline.defs.publication.standing import said
 
     with clear_errors(), reading(_open().archive.engine) as connection:
         held = blocks.blocks(connection, held=True)

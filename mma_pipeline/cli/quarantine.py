@@ -11,8 +11,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from .app import Exit, JsonOption, clear_errors, console, fail, print_json
-from .backfill import parse_range
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.backfill import parse_range
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive
@@ -106,7 +106,7 @@ def retry(
 
     The running pipeline starts the runs. Exit code 1 where some still cannot be used.
     """
-    from mma_pipeline.defs.quarantine import read_again
+    from mma_pipeline.defs.alerts.quarantine import read_again
 
     with clear_errors():
         archive = _open()
@@ -145,7 +145,7 @@ def dismiss(
 ) -> None:
     """Mark messages as solved, because a person looked and nothing is to be done."""
     from mma_pipeline.adapters.archive import quarantine as archived
-    from mma_pipeline.defs.ingest import presentable
+    from mma_pipeline.products.ingest import presentable
 
     if not reason.strip():
         raise fail("say why with --reason", Exit.USAGE)

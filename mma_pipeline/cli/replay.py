@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from .app import Exit, JsonOption, clear_errors, console, fail, print_json
-from .sources import Item, gather, in_order_of_creation
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.sources import Item, gather, in_order_of_creation
 
 
 def replay(
@@ -75,8 +75,8 @@ def _progress(quiet: bool) -> Progress:
 def _through_kafka(
     items: Sequence[Item], wanted: str | None, bootstrap: str, speed: float, *, quiet: bool
 ) -> list[dict[str, Any]]:
-    from mma_pipeline.adapters.producer import ConfirmedProducer
-    from mma_pipeline.defs.streams import stream_of
+    from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
+    from mma_pipeline.defs.alerts.streams import stream_of
 
     outcome = []
     last: datetime | None = None
@@ -105,11 +105,11 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
 
     from mma_pipeline.adapters import settings
     from mma_pipeline.adapters.archive import Archive
-    from mma_pipeline.adapters.message import StreamMessage
+    from mma_pipeline.adapters.kafka.message import StreamMessage
     from mma_pipeline.cli.materialise import materialise, report_quarantine
-    from mma_pipeline.defs.ingest import Quarantined, ingest
-    from mma_pipeline.defs.products import expected_files
-    from mma_pipeline.defs.streams import stream_of
+    from mma_pipeline.defs.alerts.streams import stream_of
+    from mma_pipeline.defs.all_products import expected_files
+    from mma_pipeline.products.ingest import Quarantined, ingest
 
     outcome: list[dict[str, Any]] = []
     with clear_errors(), dg.DagsterInstance.get() as instance, _progress(quiet) as progress:

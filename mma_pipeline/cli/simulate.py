@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from .app import JsonOption, clear_errors, console, print_json
+from mma_pipeline.cli.app import JsonOption, clear_errors, console, print_json
 
 
 class Shape(StrEnum):
@@ -54,11 +54,11 @@ def simulate(
     `mma publish-photometry`.
     """
     from mma_pipeline.notices import lvk
-    from mma_pipeline.notices.photometry import encode
+    from mma_pipeline.notices.photometry.message import encode
     from mma_pipeline.science.kilonova.counterpart import counterpart_of
-    from mma_pipeline.science.neutrino_simulation import neutrino_notice_of
-    from mma_pipeline.science.simulation import Shape as RegionShape
-    from mma_pipeline.science.simulation import simulate_event, simulate_retracted
+    from mma_pipeline.science.simulation.alerts import Shape as RegionShape
+    from mma_pipeline.science.simulation.alerts import simulate_event, simulate_retracted
+    from mma_pipeline.science.simulation.neutrinos import neutrino_notice_of
 
     merger = (time or datetime.now(UTC)).replace(tzinfo=UTC, microsecond=0)
     name = event or f"MS{merger:%y%m%d}{'zz' if retracted else 'aa'}"

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import typer
 
+from mma_pipeline.cli.app import clear_errors, fail
 from mma_pipeline.notices.key import EVENT_ID
-
-from .app import clear_errors, fail
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def _from_gracedb(superevent_id: str, api: str | None) -> list[Item]:
 
 
 def _item(name: str, body: bytes) -> Item:
-    from mma_pipeline.defs.streams import told_by
+    from mma_pipeline.defs.alerts.streams import told_by
 
     told = told_by(body)
     # A bad file is sent like any other: what becomes of it is for the quarantine to say.

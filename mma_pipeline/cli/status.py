@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from .app import Exit, JsonOption, clear_errors, console, fail, print_json
-from .quarantine import plain
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.quarantine import plain
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
@@ -25,9 +25,9 @@ def _open() -> Archive:
 
 def describe(archive: Archive, record: VersionRecord) -> dict[str, Any]:
     """One version with its products, the assets that are missing, and the message it came in."""
-    from mma_pipeline.defs.order import withdrawn_by
-    from mma_pipeline.defs.page.write import page_key
-    from mma_pipeline.defs.products import expected_files
+    from mma_pipeline.defs.all_products import expected_files
+    from mma_pipeline.defs.events.page.write import page_key
+    from mma_pipeline.products.event_history import withdrawn_by
 
     retraction = withdrawn_by(archive, record)
     products = archive.products(record.partition_key)

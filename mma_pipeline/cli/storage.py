@@ -14,7 +14,7 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .app import Exit, JsonOption, clear_errors, console, errors, fail, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, errors, fail, print_json
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.store import Store

@@ -10,14 +10,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from .app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from mma_pipeline.adapters.kafka_cursor import Offsets
-    from mma_pipeline.adapters.kafka_watch import BrokerWatch
-    from mma_pipeline.defs.seeking import Readable
+    from mma_pipeline.adapters.kafka.cursor import Offsets
+    from mma_pipeline.adapters.kafka.watch import BrokerWatch
+    from mma_pipeline.defs.alerts.seeking import Readable
 
 stream = typer.Typer(help="Where the streams stand; read one again from another place.")
 
@@ -32,8 +32,8 @@ def streams(context: typer.Context, as_json: JsonOption = False) -> None:
         return
     import dagster as dg
 
-    from mma_pipeline.defs.seeking import readable
-    from mma_pipeline.defs.watch import last_watched
+    from mma_pipeline.defs.alerts.seeking import readable
+    from mma_pipeline.defs.operations.watch import last_watched
 
     with clear_errors(), dg.DagsterInstance.get() as instance:
         watched = last_watched(instance)
@@ -85,8 +85,8 @@ def seek(
     when = None if time is None else _time(time)
     import dagster as dg
 
-    from mma_pipeline.adapters.kafka_watch import BrokerWatch
-    from mma_pipeline.defs.seeking import cursor_of, readable, set_cursor
+    from mma_pipeline.adapters.kafka.watch import BrokerWatch
+    from mma_pipeline.defs.alerts.seeking import cursor_of, readable, set_cursor
 
     known = readable(os.environ)
     if name not in known:
@@ -157,7 +157,7 @@ def _target(
 
 def _standing(instance: dg.DagsterInstance, one: Readable) -> Any:
     from mma_pipeline.adapters.errors import NotFoundError, PermanentError
-    from mma_pipeline.defs.seeking import cursor_of
+    from mma_pipeline.defs.alerts.seeking import cursor_of
 
     try:
         return one.offsets(cursor_of(instance, one.sensor_name))

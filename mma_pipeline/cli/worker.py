@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from .app import Exit, fail
+from mma_pipeline.cli.app import Exit, fail
 
 #: What products import when they are made: loaded once here, before the worker forks, and shared by its processes.
 PRELOAD = ("mma_pipeline.definitions", "astropy.io.fits", "numpy", "scipy.stats", "mocpy", "contourpy", "PIL.Image")
@@ -34,7 +34,7 @@ def worker(
     from dagster_celery.launcher import CeleryRunLauncher
     from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
-    from mma_pipeline.defs.task_queue import declare_queue
+    from mma_pipeline.instance.task_queue import declare_queue
 
     with dg.DagsterInstance.get() as instance:
         launcher = instance.run_launcher

@@ -8,14 +8,13 @@ from typing import Any
 import dagster as dg
 
 from mma_pipeline.adapters.errors import TransientError
-
-from .ingest import MAX_REASON
-from .making import Produced, metadata_of, produce
-from .partitions import alert_versions
-from .product import CheckSpec, Product
-from .resources import ArchiveResource, StoreResource
-from .shown import shown_value
-from .source import Source
+from mma_pipeline.defs.metadata import metadata_value
+from mma_pipeline.defs.partitions import alert_versions
+from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.products.declaration import CheckSpec, Product
+from mma_pipeline.products.ingest import MAX_REASON
+from mma_pipeline.products.inputs import ProductInput
+from mma_pipeline.products.materialize import MaterializedProduct, materialization_metadata, produce
 
 OWNERS = ["team:multi-messenger"]
 #: Partitions that one run of a backfill takes: a process per alert would spend its time starting.
@@ -66,13 +65,13 @@ def _materialise(
     product: Product, context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     opened, target = archive.open(), store.open()
-    done: list[Produced] = []
+    done: list[MaterializedProduct] = []
     lacking = product.unconfigured()
     told = False
     failed: dict[str, Exception] = {}
     keys = context.partition_keys
     for key in keys:
-        source = Source(opened, target, key)
+        source = ProductInput(opened, target, key)
         if not product.need.met(source.record):
             context.log.info(f"{key} has no {product.name}: that needs {product.need.label}")
             if len(keys) > 1:
@@ -94,7 +93,7 @@ def _materialise(
             failed[key] = error
             continue
         done.append(produced)
-        context.add_asset_metadata(metadata_of(product, source, produced), partition_key=key)
+        context.add_asset_metadata(materialization_metadata(product, source, produced), partition_key=key)
     if failed:
         # Trying the same again cannot help. The other versions of a batch have their files; the step says which has not.
         context.instance.add_run_tags(context.run_id, PERMANENT)
@@ -111,7 +110,7 @@ def _materialise(
         )
 
 
-def _check(product: Product, check: CheckSpec, done: Sequence[Produced]) -> dg.AssetCheckResult:
+def _check(product: Product, check: CheckSpec, done: Sequence[MaterializedProduct]) -> dg.AssetCheckResult:
     results = [check.test(produced.figures) for produced in done]
     last = done[-1].figures if done else {}
     shown = {name: last[name] for name in check.shows if last.get(name) is not None}
@@ -120,6 +119,6 @@ def _check(product: Product, check: CheckSpec, done: Sequence[Produced]) -> dg.A
         check_name=check.name,
         asset_key=product.name,
         severity=check.severity,
-        metadata={name: shown_value(value) for name, value in shown.items()}
+        metadata={name: metadata_value(value) for name, value in shown.items()}
         | ({} if any(r is not None for r in results) else {"applies": False}),
     )

@@ -15,9 +15,9 @@ from pydantic import Field
 from mma_pipeline.adapters import settings
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.gracedb import PUBLIC_API, GraceDB
-from mma_pipeline.adapters.hop_stream import hop_stream
-from mma_pipeline.adapters.kafka import StreamReader
-from mma_pipeline.adapters.kafka_stream import StreamConfig
+from mma_pipeline.adapters.hopskotch.stream import hop_stream
+from mma_pipeline.adapters.kafka.reader import StreamReader
+from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.store import Store
 
 

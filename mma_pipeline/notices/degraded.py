@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from .errors import NoticeError
-from .text import one_line
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.text import one_line
 
 T = TypeVar("T")
 

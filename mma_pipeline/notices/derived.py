@@ -18,11 +18,11 @@ from enum import StrEnum
 from importlib import resources
 from typing import Any
 
-from .errors import NoticeError
-from .fields import decode_json, time_at
-from .key import check_event_id
-from .model import Role, role_of
-from .neutrino_summary import NeutrinoSearch
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.fields import decode_json, time_at
+from mma_pipeline.notices.icecube_summary import NeutrinoSearch
+from mma_pipeline.notices.key import check_event_id
+from mma_pipeline.notices.model import Role, role_of
 
 SCHEMA_V1 = "scimma.alert-integration-demo/broker/v1"
 SENDER_V1 = "alert-integration-demo"

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from .errors import NoticeError
-from .text import clean
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.text import clean
 
 #: A probability may exceed its bounds by this much, from rounding.
 ROUNDING = 1e-6

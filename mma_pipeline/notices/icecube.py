@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from .degraded import Degraded
-from .errors import NoticeError
-from .fields import decode_notice, finite, kind_of, not_utf8, number_at, object_at, share, time_at
-from .key import DIGEST_LENGTH, ICECUBE_LABEL, EventVersion, check_event_id
+from mma_pipeline.notices.degraded import Degraded
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.fields import decode_notice, finite, kind_of, not_utf8, number_at, object_at, share, time_at
+from mma_pipeline.notices.key import DIGEST_LENGTH, ICECUBE_LABEL, EventVersion, check_event_id
 
 #: What tells a notice of this stream from one of `igwn.gwalert`.
 _OWN_KEYS = frozenset({"ref_ID", "reference", "n_events_coincident", "coincident_events"})

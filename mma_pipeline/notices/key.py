@@ -14,8 +14,8 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from .errors import NoticeError
-from .model import AlertType, Role, role_of
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.model import AlertType, Role, role_of
 
 #: Superevent ids of GraceDB: S real, MS mock, TS test, GW confirmed; letters count the day's events.
 EVENT_ID = re.compile(r"(?:[MT]?S|GW)\d{6}[A-Za-z]{1,8}", re.ASCII)

@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from .degraded import Degraded
-from .errors import NoticeError
-from .fields import (
+from mma_pipeline.notices.degraded import Degraded
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.fields import (
     amount_at,
     bytes_at,
     decode_notice,
@@ -32,9 +32,9 @@ from .fields import (
     text_at,
     time_at,
 )
-from .key import DIGEST_LENGTH, EXTERNAL_SUFFIX, EventVersion, check_event_id
-from .model import AlertType, ChirpMass, ExternalCoincidence, GwEvent, LvkNotice
-from .text import REPLACEMENT, clean
+from mma_pipeline.notices.key import DIGEST_LENGTH, EXTERNAL_SUFFIX, EventVersion, check_event_id
+from mma_pipeline.notices.model import AlertType, ChirpMass, ExternalCoincidence, GwEvent, LvkNotice
+from mma_pipeline.notices.text import REPLACEMENT, clean
 
 _ALERT_TYPES = {t.name.replace("_", ""): t for t in AlertType}
 #: How known kinds begin, for spellings such as RETRACTED.

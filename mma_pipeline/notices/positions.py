@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from .errors import NoticeError
-from .fields import finite
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.fields import finite
 
 _SEXAGESIMAL = re.compile(r"([+-]?)(\d{1,3})[:hd° ]\s*(\d{1,2})[:m' ]\s*(\d{1,2}(?:\.\d*)?)[s\"]?", re.ASCII)
 

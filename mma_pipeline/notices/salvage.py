@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from .key import EVENT_ID
-from .model import Role, role_of
+from mma_pipeline.notices.key import EVENT_ID
+from mma_pipeline.notices.model import Role, role_of
 
 _ID = EVENT_ID.pattern.encode()
 #: The places of an id in texts, the surest first. A bare word is no place: the base64 of a map may hold anything.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from .errors import NoticeError
-from .fields import finite
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.fields import finite
 
 _MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 _JD_OF_MJD_ZERO = 2400000.5

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from mma_pipeline.science.skymap import MAX_ORDER, FloatArray, IntArray
+from mma_pipeline.science.skymaps.model import MAX_ORDER, FloatArray, IntArray
 
 
 class PositionError(ValueError):

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices.derived import DerivedKind
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import ICECUBE_LABEL

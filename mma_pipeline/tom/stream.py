@@ -17,9 +17,9 @@ from django.db import DatabaseError, close_old_connections
 from tom_alertstreams.alertstreams.alertstream import AlertStream
 
 from mma_pipeline.adapters.errors import TransientError
-from mma_pipeline.adapters.kafka import StreamReader
-from mma_pipeline.adapters.kafka_cursor import Offsets
-from mma_pipeline.adapters.kafka_stream import StreamConfig
+from mma_pipeline.adapters.kafka.cursor import Offsets
+from mma_pipeline.adapters.kafka.reader import StreamReader
+from mma_pipeline.adapters.kafka.stream import StreamConfig
 
 from . import ingest, withdrawal
 from .models import StreamPosition

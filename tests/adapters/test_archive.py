@@ -15,7 +15,7 @@ from mma_pipeline.adapters.archive.database import open_engine
 from mma_pipeline.adapters.archive.migrate import current_revision, head_revision, migrate
 from mma_pipeline.adapters.archive.schema import metadata
 from mma_pipeline.adapters.errors import NotFoundError, PermanentError, TransientError
-from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices.key import EventVersion
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from mma_pipeline.adapters import catalog_files
-from mma_pipeline.adapters.catalog import MANIFEST, CatalogIndex, build_index
-from mma_pipeline.adapters.catalog_files import Columns, download
-from mma_pipeline.adapters.catalog_settings import read_gwtm_settings
+from mma_pipeline.adapters.catalogs import files as catalog_files
+from mma_pipeline.adapters.catalogs.configuration import read_gwtm_settings
+from mma_pipeline.adapters.catalogs.files import Columns, download
+from mma_pipeline.adapters.catalogs.index import MANIFEST, CatalogIndex, build_index
 from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
 
 MGC = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "galaxies" / "50MGC_catalog_short.fits"

@@ -7,10 +7,10 @@ import pytest
 from mma_pipeline.adapters.deadline import left, within
 from mma_pipeline.adapters.download import download
 from mma_pipeline.adapters.errors import NotFoundError, OutOfTimeError, PermanentError, TransientError
-from mma_pipeline.adapters.fetch import fetch
-from mma_pipeline.adapters.kafka import StreamReader
-from mma_pipeline.adapters.kafka_stream import StreamConfig
-from mma_pipeline.adapters.kafka_watch import BrokerWatch
+from mma_pipeline.adapters.http import fetch
+from mma_pipeline.adapters.kafka.reader import StreamReader
+from mma_pipeline.adapters.kafka.stream import StreamConfig
+from mma_pipeline.adapters.kafka.watch import BrokerWatch
 from mma_pipeline.adapters.store import Store
 from tests.services.stubborn import How, stubborn
 
@@ -70,8 +70,8 @@ def test_secrets_of_an_address_are_not_shown() -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_broker_that_takes_requests_and_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reader and watch of a dead broker end with an error within their time, however many requests they would make."""
-    monkeypatch.setattr("mma_pipeline.adapters.kafka.REQUEST_TIMEOUT_S", 1.0)
-    monkeypatch.setattr("mma_pipeline.adapters.kafka_watch.LOOK_S", 1.0)
+    monkeypatch.setattr("mma_pipeline.adapters.kafka.reader.REQUEST_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("mma_pipeline.adapters.kafka.watch.LOOK_S", 1.0)
     with stubborn(How.SILENT) as server:
         address = server.url.removeprefix("http://").partition("/")[0]
         config = StreamConfig("dead", ("one", "two"), {"bootstrap.servers": address, "log_level": 0})
@@ -88,7 +88,7 @@ def test_broker_that_takes_requests_and_never_answers(monkeypatch: pytest.Monkey
 
 def test_reader_in_another_thread_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tick that comes while an earlier one still has the consumer says so instead of waiting behind it."""
-    monkeypatch.setattr("mma_pipeline.adapters.kafka.REQUEST_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("mma_pipeline.adapters.kafka.reader.REQUEST_TIMEOUT_S", 0.2)
     reader = StreamReader(StreamConfig("busy", ("t",), {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}))
     try:
         with reader._lock, pytest.raises(TransientError, match="earlier look"):

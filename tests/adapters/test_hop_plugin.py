@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mma_pipeline.adapters.hop_plugin import DerivedAlertModel
+from mma_pipeline.adapters.hopskotch.plugin import DerivedAlertModel
 from mma_pipeline.notices import derived
 from tests.notices.test_derived import FULL, V1, VERSION
 
@@ -24,7 +24,7 @@ def test_hop_client_finds_the_model_by_its_entry_point(tmp_path: Path) -> None:
     code = "from hop.io import Deserializer; print(Deserializer['MMA_DERIVED_ALERT'].value.__module__)"
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip().splitlines()[-1] == "mma_pipeline.adapters.hop_plugin"
+    assert done.stdout.strip().splitlines()[-1] == "mma_pipeline.adapters.hopskotch.plugin"
 
 
 def test_summary_says_what_a_person_wants() -> None:

@@ -14,10 +14,10 @@ import pytest
 from astropy.io import fits
 
 from mma_pipeline.adapters.errors import NotFoundError, PermanentError, TransientError
-from mma_pipeline.adapters.fetch import fetch
-from mma_pipeline.adapters.pointing import FermiPointing, met_to_unix, read_ft2
+from mma_pipeline.adapters.http import fetch
+from mma_pipeline.adapters.spacecraft.orbits import TleArchive, parse_tle
+from mma_pipeline.adapters.spacecraft.pointing import FermiPointing, met_to_unix, read_ft2
 from mma_pipeline.adapters.store import Store
-from mma_pipeline.adapters.tle import TleArchive, parse_tle
 
 FERMI = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "fermi"
 needs_fermi = pytest.mark.skipif(not FERMI.exists(), reason=f"no real files: {FERMI} is not there")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mma_pipeline.adapters.photometry_files import Defaults, read_photometry
+from mma_pipeline.adapters.photometry.files import Defaults, read_photometry
 from mma_pipeline.notices.errors import NoticeError
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "photometry"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mma_pipeline.adapters.photometry_files import Defaults, NoPhotometryError, read_photometry
+from mma_pipeline.adapters.photometry.files import Defaults, NoPhotometryError, read_photometry
 from mma_pipeline.notices.errors import NoticeError
 
 FAULTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "faults" / "photometry"

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mma_pipeline.adapters import settings
-from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
 from mma_pipeline.adapters.errors import ConfigurationError, PermanentError, TransientError
-from mma_pipeline.adapters.kafka import StreamReader
-from mma_pipeline.adapters.kafka_cursor import decode_offsets, encode_offsets
-from mma_pipeline.adapters.kafka_stream import StreamConfig
-from mma_pipeline.adapters.producer import ConfirmedProducer
+from mma_pipeline.adapters.kafka.cursor import decode_offsets, encode_offsets
+from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
+from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
+from mma_pipeline.adapters.kafka.reader import StreamReader
+from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.redact import redact, secret_values
 from tests.services.process import free_ports
 
@@ -196,7 +196,7 @@ def test_empty_body_arrives(broker: EmbeddedKafka) -> None:
 
 def test_producer_without_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     """A message that no broker confirms is TransientError, after a limited time."""
-    monkeypatch.setattr("mma_pipeline.adapters.producer.DELIVERY_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("mma_pipeline.adapters.kafka.producer.DELIVERY_TIMEOUT_S", 1.0)
     (port,) = free_ports(1)
     producer = ConfirmedProducer({"bootstrap.servers": f"127.0.0.1:{port}"})
     with pytest.raises(TransientError, match="topic t: "):

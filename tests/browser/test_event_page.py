@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mma_pipeline.defs.page.render import ALADIN, Attachments, page_html
+from mma_pipeline.defs.events.page.render import ALADIN, Attachments, page_html
 from tests.browser.test_ui import ARGUMENTS
 from tests.pages import HOSTILE, hostile_state
 from tests.services.fixtures import needs

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from mma_pipeline.cli.local_dagster import LocalDagster, free_port
-from mma_pipeline.defs.shown import PICTURE_WIDTH
+from mma_pipeline.defs.metadata import PICTURE_WIDTH
 from mma_pipeline.notices import lvk
-from mma_pipeline.science.simulation import simulate_event
+from mma_pipeline.science.simulation.alerts import simulate_event
 from tests.homes import FOREIGN, ROOT, Home
 from tests.services.fixtures import needs
 from tests.services.process import ServiceUnavailableError

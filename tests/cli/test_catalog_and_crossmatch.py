@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from mma_pipeline.adapters.archive import Archive
-from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.cli import app
-from mma_pipeline.defs.assets.skymap import skymap
-from mma_pipeline.defs.ingest import ingest, parse_alert
-from mma_pipeline.defs.source import Source
+from mma_pipeline.defs.skymaps.skymap import skymap
+from mma_pipeline.products.ingest import ingest, parse_alert
+from mma_pipeline.products.inputs import ProductInput
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not SHARED.exists(), reason=f"no real data: {SHARED} is not there")
@@ -57,8 +57,8 @@ def test_crossmatch_of_an_event(place: Path) -> None:
     now = datetime(2024, 1, 1, tzinfo=UTC)
     message = StreamMessage("test", "t", 0, 0, S230518H.read_bytes(), None, (), None, now)
     recorded = ingest(archive, message, parse_alert)
-    source = Source(archive, store, recorded.versions[0].partition_key)  # type: ignore[union-attr]
-    from mma_pipeline.defs.making import produce
+    source = ProductInput(archive, store, recorded.versions[0].partition_key)  # type: ignore[union-attr]
+    from mma_pipeline.products.materialize import produce
 
     produce(skymap, source)
     run = CliRunner()

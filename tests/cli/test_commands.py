@@ -14,9 +14,9 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
+from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 from mma_pipeline.cli import app
-from mma_pipeline.science.skymap import decode_skymap
+from mma_pipeline.science.skymaps.model import decode_skymap
 from tests.alerts import alert, body
 from tests.defs.malformed import good, tiny_map, with_event, with_top
 from tests.homes import Home
@@ -154,8 +154,8 @@ def test_replay_through_kafka(home: Home, tmp_path: Path) -> None:
         kafka.create_topic("igwn.gwalert")
         sent = mma_json("replay", tmp_path / "a.json", tmp_path / "b.json", "--bootstrap", kafka.bootstrap)
         assert [entry["outcome"] for entry in sent] == ["sent", "sent"]
-        from mma_pipeline.adapters.kafka import StreamReader
-        from mma_pipeline.adapters.kafka_stream import StreamConfig
+        from mma_pipeline.adapters.kafka.reader import StreamReader
+        from mma_pipeline.adapters.kafka.stream import StreamConfig
 
         reader = StreamReader(StreamConfig("look", ("igwn.gwalert",), {"bootstrap.servers": kafka.bootstrap}))
         found: list[bytes] = []
@@ -232,7 +232,7 @@ def test_doctor_with_a_broker(home: Home) -> None:
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Requests to brokers that do not answer are given up after a second."""
-    monkeypatch.setattr("mma_pipeline.adapters.kafka.REQUEST_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("mma_pipeline.adapters.kafka.reader.REQUEST_TIMEOUT_S", 1.0)
     return
 
 
@@ -280,8 +280,8 @@ def test_quarantine_is_read_again_saved_and_dismissed(home: Home, tmp_path: Path
     """Each command does what it says, with the exit codes of all commands, and `mma show` names what is unsolved."""
     from datetime import UTC, datetime
 
-    from mma_pipeline.adapters.message import StreamMessage
-    from mma_pipeline.defs.ingest import put_aside
+    from mma_pipeline.adapters.kafka.message import StreamMessage
+    from mma_pipeline.products.ingest import put_aside
 
     bad, sound = with_top(superevent_id="S240301c", time_created=None), good("S240301b")
     numbers = []

@@ -9,11 +9,11 @@ import pytest
 
 from mma_pipeline.adapters.publishing.config import load
 from mma_pipeline.cli.demo_nights import NIGHTS, nights_of, publication_settings
-from mma_pipeline.notices.photometry import parse
-from mma_pipeline.science.crossmatch import crossmatch
+from mma_pipeline.notices.photometry.message import parse
 from mma_pipeline.science.kilonova.counterpart import counterpart_of
-from mma_pipeline.science.simulation import simulate_event, simulate_retracted
-from mma_pipeline.science.skymap import decode_skymap
+from mma_pipeline.science.simulation.alerts import simulate_event, simulate_retracted
+from mma_pipeline.science.skymaps.crossmatch import crossmatch
+from mma_pipeline.science.skymaps.model import decode_skymap
 
 MERGER = datetime(2026, 1, 10, 3, tzinfo=UTC)
 

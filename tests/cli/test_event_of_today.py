@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mma_pipeline.adapters.tle import TleArchive, TwoLineElements, parse_tle
+from mma_pipeline.adapters.spacecraft.orbits import TleArchive, TwoLineElements, parse_tle
 from mma_pipeline.cli import app
-from mma_pipeline.defs.products import expected_files
+from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.times import datetime_of_mjd, mjd_of
 from mma_pipeline.science.sphere import separation

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
+from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 from mma_pipeline.cli import app, doctor
 from tests.alerts import SHARED, body
 from tests.defs.malformed import tiny_map

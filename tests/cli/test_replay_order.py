@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
 from mma_pipeline.adapters.gracedb import GraceDB
+from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 from mma_pipeline.cli import app
-from mma_pipeline.defs.completeness import archive_superevent
+from mma_pipeline.defs.operations.completeness import archive_superevent
 from tests.alerts import body
 from tests.defs.malformed import tiny_map
 from tests.homes import Home

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
+from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 from tests.defs.streaming import Streaming
 from tests.homes import Home
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import dagster as dg
 
-from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
-from mma_pipeline.adapters.producer import ConfirmedProducer
+from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
+from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
 from mma_pipeline.defs import resources
+from mma_pipeline.defs.alerts.sensors import stream_sensor
+from mma_pipeline.defs.alerts.streams import STREAMS, Stream
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
-from mma_pipeline.defs.sensors import stream_sensor
-from mma_pipeline.defs.streams import STREAMS, Stream
 from tests.homes import Home
 
 TOPIC = "igwn.gwalert"
@@ -58,7 +58,7 @@ class Streaming:
 
     def ticks(self, messages: int) -> list[dg.SensorResult]:
         """As many ticks as it takes to read that many messages; one that waits a moment only may end before they come."""
-        from mma_pipeline.adapters.kafka_cursor import decode_offsets
+        from mma_pipeline.adapters.kafka.cursor import decode_offsets
 
         before, answers, empty = _total(decode_offsets(self.cursor)), [], 0
         while _total(decode_offsets(self.cursor)) - before < messages:

@@ -15,14 +15,14 @@ from mma_pipeline.adapters.archive import VersionRecord, outbox, schema
 from mma_pipeline.adapters.publishing.model import State
 from mma_pipeline.adapters.publishing.service import Standing
 from mma_pipeline.cli import app
-from mma_pipeline.defs.finders import Look, find
 from mma_pipeline.defs.jobs import TOLD, alert_products
-from mma_pipeline.defs.problems import Kind, Problem
+from mma_pipeline.defs.operations.finders import SensorTick, find
+from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.product_asset import PERMANENT
-from mma_pipeline.defs.standing import standing
+from mma_pipeline.defs.publication.standing import standing
 from tests.adapters.publishing.helpers import ALERTS, needs_alerts, take_in
 from tests.alerts import body, fits_map, map_of_columns
-from tests.defs.test_publication import House
+from tests.defs.test_publication import PublishingHome
 from tests.science.maps import gaussian_map
 from tests.services.gwtm_standin import GwtmStandIn
 
@@ -30,15 +30,15 @@ PUBLICATION_KINDS = {Kind.PUBLICATION_BLOCKED, Kind.PUBLICATION_LATE, Kind.PUBLI
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishingHome]:
     """Archive, store, Dagster and the site, wired as in production."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.delenv("MMA_GWTM_BARE_ROWS", raising=False)
     with GwtmStandIn() as server:
-        yield House(tmp_path, monkeypatch, server)
+        yield PublishingHome(tmp_path, monkeypatch, server)
 
 
-def take(house: House, data: bytes, *, make: bool = True) -> VersionRecord:
+def take(house: PublishingHome, data: bytes, *, make: bool = True) -> VersionRecord:
     """Archive an alert and make what publication needs of it."""
     house.taken += 1
     record = take_in(house.archive, [data], start=house.taken)[0]
@@ -60,19 +60,19 @@ def mma(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def problems(house: House, *, later: timedelta = timedelta()) -> dict[Kind, Problem]:
+def problems(house: PublishingHome, *, later: timedelta = timedelta()) -> dict[Kind, Problem]:
     """What people are told about publication."""
-    found = find(Look(house.instance, house.archive, datetime.now(UTC) + later, None))
+    found = find(SensorTick(house.instance, house.archive, datetime.now(UTC) + later, None))
     return {problem.kind: problem for problem in found if problem.kind in PUBLICATION_KINDS}
 
 
-def keys(house: House) -> list[str]:
+def keys(house: PublishingHome) -> list[str]:
     """Run keys that the sensor asks for."""
     answer = house.tick()
     return [] if isinstance(answer, dg.SkipReason) else [str(r.run_key) for r in answer.run_requests]
 
 
-def failed_run(house: House, record: VersionRecord, *, times: int) -> None:
+def failed_run(house: PublishingHome, record: VersionRecord, *, times: int) -> None:
     """Runs of the products that ended with a failure for good."""
 
     @dg.op
@@ -88,7 +88,7 @@ def failed_run(house: House, record: VersionRecord, *, times: int) -> None:
         broken.execute_in_process(instance=house.instance, raise_on_error=False, tags=tags)
 
 
-def test_a_blocked_version_is_heard_and_let_pass(house: House) -> None:
+def test_a_blocked_version_is_heard_and_let_pass(house: PublishingHome) -> None:
     """Explain and the problem name the check and its values; a release publishes it, and is shown with its reason."""
     record = take(house, body("S240301a", skymap=other_events_map()))
     result = house.run("publish_version", record)
@@ -123,7 +123,7 @@ def test_a_blocked_version_is_heard_and_let_pass(house: House) -> None:
     assert problems(house, later=timedelta(hours=1)) == {}
 
 
-def test_gps_seconds_and_a_sum_of_1_002_are_published_and_said(house: House) -> None:
+def test_gps_seconds_and_a_sum_of_1_002_are_published_and_said(house: PublishingHome) -> None:
     """Eighteen seconds off and two thousandths too much mislead nobody: the alert goes out, and explain names both."""
     uniq, density = gaussian_map(150.0, 20.0, 2.0, order=6, coarse=2)
     date = {"DATE-OBS": "2024-03-01T11:59:18.500000"}
@@ -141,7 +141,7 @@ def test_gps_seconds_and_a_sum_of_1_002_are_published_and_said(house: House) -> 
     assert problems(house) == {}
 
 
-def test_mock_events_trouble_nobody(house: House) -> None:
+def test_mock_events_trouble_nobody(house: PublishingHome) -> None:
     """A blocked mock version is shown, and is no problem."""
     record = take(house, body("MS240301a", skymap=other_events_map()))
     assert not house.run("publish_version", record).success
@@ -149,7 +149,7 @@ def test_mock_events_trouble_nobody(house: House) -> None:
     assert json.loads(mma("publication", "blocked", "--json")[1])[0]["partition"] == record.partition_key
 
 
-def test_a_file_that_is_back_unblocks(house: House) -> None:
+def test_a_file_that_is_back_unblocks(house: PublishingHome) -> None:
     """What the store had lost blocks; once it holds it again, the next run publishes, and the problem is over."""
     record = take(house, body("S240301a", skymap=fits_map()))
     (lost,) = house.store_folder.rglob("S240301a-Preliminary.fits.gz")
@@ -163,7 +163,7 @@ def test_a_file_that_is_back_unblocks(house: House) -> None:
     assert problems(house) == {}
 
 
-def test_products_that_failed_for_good(house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_products_that_failed_for_good(house: PublishingHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Waiting with no run and after one failure; bare after the second; completed when the products come."""
     config = tmp_path / "publication.toml"
     config.write_text(
@@ -216,7 +216,7 @@ def test_products_that_failed_for_good(house: House, monkeypatch: pytest.MonkeyP
 
 
 @needs_alerts
-def test_a_waiting_row_asks_for_few_runs(house: House) -> None:
+def test_a_waiting_row_asks_for_few_runs(house: PublishingHome) -> None:
     """A row whose predecessor was given up is looked at at its own, growing pauses: some twenty runs in the first hour."""
     first, second = (p.read_bytes() for p in sorted(ALERTS.glob("S240114aj*.json"))[:2])
     house.server.fail("post_alert", "400")
@@ -240,7 +240,7 @@ def test_a_waiting_row_asks_for_few_runs(house: House) -> None:
     assert house.server.requests["POST post_alert"] == 1
 
 
-def test_retry_by_destination_and_time(house: House) -> None:
+def test_retry_by_destination_and_time(house: PublishingHome) -> None:
     """All, or by destination, or since a time; nothing meant is exit code 3, and both ways at once is wrong usage."""
     house.server.fail("post_alert", "400")
     record = take(house, body("S240301a", skymap=fits_map()))

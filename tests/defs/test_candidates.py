@@ -15,11 +15,10 @@ import pytest
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.errors import ConfigurationError
-from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.definitions import defs
-from mma_pipeline.defs.candidates import CandidateSource, current_version, look_back_days
-from mma_pipeline.defs.ingest import Quarantined, ingest, parse_alert
-from mma_pipeline.defs.photometry import (
+from mma_pipeline.defs.candidates.scoring import CandidateSource, current_version, look_back_days
+from mma_pipeline.defs.candidates.sensors import (
     candidate_nights,
     candidate_products,
     decode_cursor,
@@ -31,22 +30,23 @@ from mma_pipeline.defs.photometry import (
     wanted_nights,
 )
 from mma_pipeline.notices import lvk
-from mma_pipeline.notices.brightness import ZERO_POINTS, of_flux
-from mma_pipeline.notices.measurement import Candidate, Measurement
-from mma_pipeline.notices.photometry import encode
+from mma_pipeline.notices.photometry.brightness import ZERO_POINTS, of_flux
+from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
+from mma_pipeline.notices.photometry.message import encode
 from mma_pipeline.notices.times import mjd_of_datetime
+from mma_pipeline.products.ingest import Quarantined, ingest, parse_alert
 from mma_pipeline.science.kilonova.bands import BANDS, WAVELENGTH_UM
 from mma_pipeline.science.kilonova.simulation import villar
 from mma_pipeline.science.kilonova.simulation.radiation import lnu_to_absolute, modulus, redshift_at
-from mma_pipeline.science.simulation import simulate_event, simulate_retracted
-from mma_pipeline.science.skymap import decode_skymap
+from mma_pipeline.science.simulation.alerts import simulate_event, simulate_retracted
+from mma_pipeline.science.skymaps.model import decode_skymap
 
 MERGER = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 MJD = mjd_of_datetime(MERGER)
 EVENT = "MS260301a"
 
 
-class House:
+class PublishingHome:
     """An archive with one simulated event, and a store, wired by the environment as in production."""
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,9 +96,9 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishingHome:
     """A house of its own for each test."""
-    return House(tmp_path, monkeypatch)
+    return PublishingHome(tmp_path, monkeypatch)
 
 
 def kilonova(candidate: Candidate, nights: int, distance: float = 80.0) -> list[Measurement]:
@@ -116,7 +116,7 @@ def steady(candidate: Candidate, nights: int) -> list[Measurement]:
     return [Measurement(candidate, MJD + 0.7 + n, b, 19.5 - 0.15 * n, 0.05) for n in range(nights) for b in "gr"]
 
 
-def test_nights_become_partitions_with_scores_plots_and_a_ranking(house: House):
+def test_nights_become_partitions_with_scores_plots_and_a_ranking(house: PublishingHome):
     """Photometry of two candidates becomes nights; the kilonova wins, with plot, table, score and its messages."""
     good, bad = Candidate("SIM-kn", *house.peak), Candidate("SIM sn:1", house.peak[0], house.peak[1])
     wanted = []
@@ -142,7 +142,7 @@ def test_nights_become_partitions_with_scores_plots_and_a_ranking(house: House):
     assert [c["candidate"] for c in listed["candidates"]] == ["SIM-kn", "SIM sn:1"]
 
 
-def test_the_redshift_of_a_host_decides(house: House):
+def test_the_redshift_of_a_host_decides(house: PublishingHome):
     """One light curve at one place: a host at the event's distance ranks first, an unknown one next, one behind last."""
     hosts = {"A-behind": 0.3, "B-unknown": None, "C-near": float(redshift_at(np.array(80.0)))}
     wanted = []
@@ -168,7 +168,7 @@ def test_the_redshift_of_a_host_decides(house: House):
     assert "(2-D)" in table
 
 
-def test_a_later_redshift_counts_from_the_next_night_on(house: House):
+def test_a_later_redshift_counts_from_the_next_night_on(house: PublishingHome):
     """A second message that states the redshift: its night is scored with it, and the light curve's value is as before."""
     unknown = Candidate("SIM-kn", *house.peak)
     known = replace(unknown, redshift=float(redshift_at(np.array(80.0))))
@@ -189,7 +189,7 @@ def test_a_later_redshift_counts_from_the_next_night_on(house: House):
     assert again["posterior"] > score["posterior"]
 
 
-def test_first_night_is_insufficient_and_announces_nothing(house: House):
+def test_first_night_is_insufficient_and_announces_nothing(house: PublishingHome):
     """After one epoch the status is insufficient_data with a provisional value, and no alert is made."""
     wanted = wanted_nights(house.archive, house.photometry(kilonova(Candidate("SIM-kn", *house.peak), 1)))
     result = house.run(wanted[0].partition_key)
@@ -200,7 +200,7 @@ def test_first_night_is_insufficient_and_announces_nothing(house: House):
     assert result.asset_materializations_for_node("kilonova_alert") == []
 
 
-def test_a_night_looks_at_nothing_later(house: House):
+def test_a_night_looks_at_nothing_later(house: PublishingHome):
     """Scored again after more nights, a night keeps its own numbers."""
     candidate = Candidate("SIM-kn", *house.peak)
     rows = kilonova(candidate, 5)
@@ -213,7 +213,7 @@ def test_a_night_looks_at_nothing_later(house: House):
     assert max(m.measurement.mjd for m in source.measurements) == early[-1].mjd
 
 
-def test_map_and_time_decide(house: House):
+def test_map_and_time_decide(house: PublishingHome):
     """Far from the map, two weeks late, limits only, or nothing of a signal to noise of 3: no event admits the candidate."""
     ra, dec = house.peak
     far = Candidate("far", (ra + 180) % 360, -dec)
@@ -227,7 +227,7 @@ def test_map_and_time_decide(house: House):
         assert wanted_nights(house.archive, house.photometry(rows)) == []
 
 
-def test_forced_noise_before_the_merger_changes_nothing(house: House):
+def test_forced_noise_before_the_merger_changes_nothing(house: PublishingHome):
     """Sixty days of forced points before the merger, half of them positive, and one real blip: each night as without."""
     rng = np.random.default_rng(3)
     quiet, noisy = Candidate("quiet", *house.peak), Candidate("noisy", *house.peak)
@@ -250,7 +250,7 @@ def test_forced_noise_before_the_merger_changes_nothing(house: House):
         assert (result["p_phot"], result["status"]) == (expected["p_phot"], expected["status"])
 
 
-def test_what_was_there_before_the_merger_is_listed_as_excluded(house: House, monkeypatch: pytest.MonkeyPatch):
+def test_what_was_there_before_the_merger_is_listed_as_excluded(house: PublishingHome, monkeypatch: pytest.MonkeyPatch):
     """Two detections of S/N 5 in the look-back window: one run, last in the ranking with its points, and no alert."""
     old, good = Candidate("A-old", *house.peak), Candidate("Z-good", *house.peak)
     before = [Measurement(old, MJD - d, "r", 20.0, 0.1) for d in (40.0, 12.0)]
@@ -274,7 +274,7 @@ def test_what_was_there_before_the_merger_is_listed_as_excluded(house: House, mo
             look_back_days({"MMA_LOOK_BACK_DAYS": wrong})
 
 
-def test_repetition_asks_for_nothing_new(house: House):
+def test_repetition_asks_for_nothing_new(house: PublishingHome):
     """A message recorded again gives the same run keys; one that repeats measurements gives none."""
     rows = kilonova(Candidate("SIM-kn", *house.peak), 2)
     message = house.message("photometry", encode(rows))
@@ -284,7 +284,7 @@ def test_repetition_asks_for_nothing_new(house: House):
     assert wanted_nights(house.archive, house.photometry(rows)) == []
 
 
-def test_a_new_map_scores_again_and_a_retraction_ends_it(house: House):
+def test_a_new_map_scores_again_and_a_retraction_ends_it(house: PublishingHome):
     """A new version asks for the latest night once more under a new run key; a retracted event asks for nothing."""
     first = wanted_nights(house.archive, house.photometry(kilonova(Candidate("SIM-kn", *house.peak), 3)))
     house.alert(house.notices[4])
@@ -301,7 +301,7 @@ def test_a_new_map_scores_again_and_a_retraction_ends_it(house: House):
     assert late.asset_materializations_for_node("kilonova_probability") == []
 
 
-def test_unusable_messages_are_put_aside(house: House):
+def test_unusable_messages_are_put_aside(house: PublishingHome):
     """A malformed message goes to quarantine with a reason and asks for no run."""
     outcome = ingest_photometry(house.archive, house.message("photometry", b'{"candidate": "../x", "magnitude": 3}'))
     assert isinstance(outcome, Quarantined)

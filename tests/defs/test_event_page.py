@@ -13,14 +13,14 @@ import pytest
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.store import Store
-from mma_pipeline.defs.assets.event_page import overtaken_differences
-from mma_pipeline.defs.order import chronological, map_before, version_before
-from mma_pipeline.defs.page import write
-from mma_pipeline.defs.page.render import ALADIN, Attachments, page_html, page_markdown
-from mma_pipeline.defs.page.state import event_state
-from mma_pipeline.defs.page.write import page_key, write_event_page
-from mma_pipeline.defs.page_sensor import event_page_sensor
+from mma_pipeline.defs.events.assets import overtaken_differences
+from mma_pipeline.defs.events.page import write
+from mma_pipeline.defs.events.page.render import ALADIN, Attachments, page_html, page_markdown
+from mma_pipeline.defs.events.page.state import event_state
+from mma_pipeline.defs.events.page.write import page_key, write_event_page
+from mma_pipeline.defs.events.sensors import event_page_sensor
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.products.event_history import chronological, map_before, version_before
 from tests.alerts import alert, body, fits_map
 from tests.homes import Home
 from tests.neutrinos import notice, track
@@ -348,7 +348,7 @@ def test_neutrinos_are_on_the_page(home: Home) -> None:
 
 def test_false_alarm_rates_as_people_write_them() -> None:
     """The smallest rate is neither zero nor infinite, and has no digits that it was not sent with."""
-    from mma_pipeline.defs.page.render import false_alarms, figure
+    from mma_pipeline.defs.events.page.render import false_alarms, figure
 
     assert figure(5e-324) == "5e-324"
     # 1 / (5e-324 / s x 31557600 s a year) = 6.338e+315 years

@@ -14,13 +14,13 @@ import pytest
 from hop import bson
 
 from mma_pipeline.adapters.archive.waiting import WAITING
-from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
-from mma_pipeline.adapters.producer import ConfirmedProducer
-from mma_pipeline.defs import large_messages
-from mma_pipeline.defs.large_messages import Tried, large_messages_sensor
+from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
+from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
+from mma_pipeline.defs.alerts import large_messages
+from mma_pipeline.defs.alerts.large_messages import Tried, large_messages_sensor
+from mma_pipeline.defs.alerts.sensors import stream_sensor
+from mma_pipeline.defs.alerts.streams import STREAMS
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
-from mma_pipeline.defs.sensors import stream_sensor
-from mma_pipeline.defs.streams import STREAMS
 from tests.alerts import alert, avro
 from tests.defs.malformed import tiny_map
 from tests.defs.streaming import Streaming, keys_of
@@ -77,7 +77,7 @@ def hopskotch(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hopskotch
         env = {"HOP_USERNAME": "me", "HOP_PASSWORD": "x", "MMA_HOP_PROTOCOL": "PLAINTEXT"}
         for name, value in {**env, "MMA_HOP_BOOTSTRAP": kafka.bootstrap}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr("mma_pipeline.defs.sensors.FETCH_EACH_S", 0.5)
+        monkeypatch.setattr("mma_pipeline.defs.alerts.sensors.FETCH_EACH_S", 0.5)
         monkeypatch.setattr(large_messages, "EACH_S", 0.5)
         monkeypatch.setattr(large_messages, "FIRST_PAUSE_S", 0.0)
         streaming = Hopskotch(home, kafka)
@@ -100,7 +100,7 @@ def test_dead_server_holds_nothing_behind_it(hopskotch: Hopskotch) -> None:
 
 def test_time_of_a_tick_is_shared(hopskotch: Hopskotch, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the time for fetching is used up, further large messages wait unasked: their servers see no request."""
-    monkeypatch.setattr("mma_pipeline.defs.sensors.FETCH_S", 0.5)
+    monkeypatch.setattr("mma_pipeline.defs.alerts.sensors.FETCH_S", 0.5)
     with stubborn(How.SILENT) as silent, stubborn(How.GIVING, offloaded(small("S240301b"))) as good:
         hopskotch.send_address(silent)
         hopskotch.send_address(good)

@@ -10,7 +10,7 @@ import dagster as dg
 import psutil
 
 from mma_pipeline.defs.jobs import PUBLICATION_S, RUNTIME_TAG, Lane, lane_tags
-from mma_pipeline.defs.lost_runs import _lives, end_lost_runs, lost_runs_sensor
+from mma_pipeline.defs.operations.lost_runs import _lives, end_lost_runs, lost_runs_sensor
 from tests.services.process import wait_until
 
 

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
+from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 from mma_pipeline.cli import app
-from mma_pipeline.defs.ingest import MAX_REASON, Quarantined, parse_alert
-from mma_pipeline.defs.products import expected_files
+from mma_pipeline.defs.all_products import expected_files
+from mma_pipeline.products.ingest import MAX_REASON, Quarantined, parse_alert
 from tests.alerts import SHARED, alert, fits_map
 from tests.defs.malformed import cases, combined, degraded, degraded_maps, good, strange, tiny_map
 from tests.defs.streaming import Streaming, keys_of
@@ -198,8 +198,8 @@ def test_a_combined_map_of_nan_degrades_its_own_version_only(home: Home) -> None
 
 def test_one_impossible_distance_does_not_move_the_event(home: Home) -> None:
     """A row of 1e20 Mpc is left out and named; the mean distance is that of the other rows."""
-    from mma_pipeline.science.skymap import decode_skymap, encode_skymap
-    from mma_pipeline.science.stats import distance_moments
+    from mma_pipeline.science.skymaps.model import decode_skymap, encode_skymap
+    from mma_pipeline.science.skymaps.statistics import distance_moments
 
     sound = decode_skymap(fits_map())
     assert sound.distmu is not None
@@ -255,8 +255,8 @@ def test_unforeseen_failure_of_a_parser_is_quarantined(home: Home) -> None:
     """Even a parser that breaks in a way nobody thought of puts its message aside and stops nothing."""
     from datetime import UTC, datetime
 
-    from mma_pipeline.adapters.message import StreamMessage
-    from mma_pipeline.defs.ingest import ingest
+    from mma_pipeline.adapters.kafka.message import StreamMessage
+    from mma_pipeline.products.ingest import ingest
 
     def broken(body: bytes) -> tuple[()]:
         raise ZeroDivisionError("\x00 internal")

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import outbox, writing
 from mma_pipeline.adapters.publishing.decision import Extras
-from mma_pipeline.defs.mock_removal import gwtm_mock_removal, gwtm_mock_schedule
+from mma_pipeline.defs.publication.mock_removal import gwtm_mock_removal, gwtm_mock_schedule
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from tests.adapters.publishing.helpers import decider, gwtm, make_products, publisher
 from tests.alerts import body

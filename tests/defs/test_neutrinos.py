@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from mma_pipeline.adapters.archive import VersionRecord
-from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
-from mma_pipeline.defs import neutrino_fill
-from mma_pipeline.defs.neutrino_fill import neutrino_coincidence_sensor
-from mma_pipeline.defs.products import expected_files
+from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
+from mma_pipeline.defs.alerts.sensors import stream_sensor
+from mma_pipeline.defs.alerts.streams import STREAMS, stream_of
+from mma_pipeline.defs.all_products import expected_files
+from mma_pipeline.defs.neutrinos import sensors as neutrino_fill
+from mma_pipeline.defs.neutrinos.sensors import neutrino_coincidence_sensor
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
-from mma_pipeline.defs.sensors import stream_sensor
-from mma_pipeline.defs.streams import STREAMS, stream_of
 from tests.alerts import SHARED, alert, avro, body, fits_map
 from tests.defs.malformed import tiny_map
 from tests.defs.streaming import STREAM, Streaming, keys_of

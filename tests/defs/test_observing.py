@@ -13,16 +13,17 @@ import pytest
 from astropy.table import Table
 
 from mma_pipeline.adapters.archive import Archive, Recorded, VersionRecord
-from mma_pipeline.adapters.catalog import build_index
+from mma_pipeline.adapters.catalogs.index import build_index
 from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError
-from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.adapters.spacecraft.orbits import parse_tle
 from mma_pipeline.adapters.store import Store
-from mma_pipeline.adapters.tle import parse_tle
 from mma_pipeline.cli.materialise import materialise
-from mma_pipeline.defs import observing, visibility_fill
-from mma_pipeline.defs.ingest import ingest, parse_alert
-from mma_pipeline.defs.products import expected_files
+from mma_pipeline.defs.all_products import expected_files
+from mma_pipeline.defs.observing import configuration as observing
+from mma_pipeline.defs.observing import sensors as visibility_fill
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.products.ingest import ingest, parse_alert
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(not SHARED.exists(), reason=f"no real alerts: {SHARED} is not there")

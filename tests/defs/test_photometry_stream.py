@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
-from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
 from mma_pipeline.adapters.errors import ConfigurationError
-from mma_pipeline.adapters.photometry_stream import photometry_stream
+from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
+from mma_pipeline.adapters.photometry.stream import photometry_stream
 from mma_pipeline.cli import app
-from mma_pipeline.defs.photometry import photometry_sensor
+from mma_pipeline.defs.candidates.sensors import photometry_sensor
 from mma_pipeline.defs.resources import ArchiveResource
 
 TABLE = """time,magnitude,e_magnitude,band,upperlimit

@@ -8,10 +8,10 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from mma_pipeline.defs.products import PRODUCTS
-from mma_pipeline.science.coverage import credible_coverage, probability_within
-from mma_pipeline.science.crossmatch import Ranking
-from mma_pipeline.science.skymap import decode_skymap
+from mma_pipeline.defs.all_products import PRODUCTS
+from mma_pipeline.science.regions.coverage import credible_coverage, probability_within
+from mma_pipeline.science.skymaps.crossmatch import Ranking
+from mma_pipeline.science.skymaps.model import decode_skymap
 from tests.alerts import fits_map
 
 #: A level as the sum of a real map's rows gave it.

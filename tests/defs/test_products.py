@@ -11,15 +11,15 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mma_pipeline.defs.assets.streams import gwalert_stream
+from mma_pipeline.defs.alerts.stream_assets import gwalert_stream
+from mma_pipeline.defs.all_products import PRODUCTS, expected_files
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.product import NEEDS_NOTHING, Made, Product, own_file
 from mma_pipeline.defs.product_asset import product_asset
-from mma_pipeline.defs.products import PRODUCTS, expected_files
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
-from mma_pipeline.defs.source import Source
 from mma_pipeline.notices import lvk
+from mma_pipeline.products.declaration import NEEDS_NOTHING, Product, ProductFiles, own_file
+from mma_pipeline.products.inputs import ProductInput
 from tests.alerts import REAL_FOLDER, alert, body, fits_map, map_of_columns, needs_real_alerts, real_paths
 from tests.defs.malformed import tiny_map
 from tests.homes import Home, tree
@@ -261,7 +261,7 @@ def test_probability_sum_is_checked_as_sent(home: Home) -> None:
 
 def _arrivals() -> list[bytes]:
     """Real alerts of every kind, the small ones of the suite where there are none, and a simulated event."""
-    from mma_pipeline.science.simulation import simulate_event
+    from mma_pipeline.science.simulation.alerts import simulate_event
     from tests.alerts import utc
 
     chosen = [
@@ -278,7 +278,7 @@ def _arrivals() -> list[bytes]:
 
 def test_two_homes_have_the_same_bytes(tmp_path: Path) -> None:
     """Two independent homes that receive the same alerts in different order hold the same files with the same digests."""
-    from mma_pipeline.defs import source
+    from mma_pipeline.products import inputs as source
 
     found = []
     for name, order in (("one", 1), ("two", -1)):
@@ -292,12 +292,12 @@ def test_two_homes_have_the_same_bytes(tmp_path: Path) -> None:
     assert len(found[0]) > 10
 
 
-def _broken(source: Source) -> Made:
+def _broken(source: ProductInput) -> ProductFiles:
     raise ZeroDivisionError("no such luck")
 
 
-def _fine(source: Source) -> Made:
-    return Made({"extra": b"fine"})
+def _fine(source: ProductInput) -> ProductFiles:
+    return ProductFiles({"extra": b"fine"})
 
 
 def _product(name: str, make: Any, **options: Any) -> Product:

@@ -13,10 +13,10 @@ import pytest
 from mma_pipeline.adapters.archive import Archive, VersionRecord, outbox, reading
 from mma_pipeline.adapters.publishing.model import Publication, State
 from mma_pipeline.definitions import defs
-from mma_pipeline.defs.failed_runs import failed_runs_sensor
 from mma_pipeline.defs.jobs import alert_products
+from mma_pipeline.defs.operations.failed_runs import failed_runs_sensor
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.publication import publication_sensor
+from mma_pipeline.defs.publication.sensors import publication_sensor
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from tests.adapters.publishing.helpers import ALERTS, needs_alerts, take_in
 from tests.services.gwtm_schemas import ADMIN
@@ -25,7 +25,7 @@ from tests.services.gwtm_standin import GwtmStandIn
 pytestmark = needs_alerts
 
 
-class House:
+class PublishingHome:
     """An archive, a store, a Dagster instance and the site, wired by the environment as in production."""
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, server: GwtmStandIn) -> None:
@@ -79,13 +79,13 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishingHome]:
     """Everything, empty."""
     with GwtmStandIn() as server:
-        yield House(tmp_path, monkeypatch, server)
+        yield PublishingHome(tmp_path, monkeypatch, server)
 
 
-def test_materialisation_shows_the_receivers_answer(house: House) -> None:
+def test_materialisation_shows_the_receivers_answer(house: PublishingHome) -> None:
     """Id, time and state of the stored row are in the metadata; a second run posts nothing."""
     record = house.take("S230518h-PRELIMINARY*.json")
     for _ in range(2):
@@ -105,7 +105,7 @@ def test_materialisation_shows_the_receivers_answer(house: House) -> None:
     assert (house.store_folder / row["skymap_fits_url"]).is_file()
 
 
-def test_nothing_is_published_that_failed_a_check(house: House) -> None:
+def test_nothing_is_published_that_failed_a_check(house: PublishingHome) -> None:
     """A file that is not what was written stops publication before anything is decided or called."""
     record = house.take("S230518h-PRELIMINARY*.json")
     written = next(self for self in house.store_folder.rglob("*_moc.fits.gz"))
@@ -116,7 +116,9 @@ def test_nothing_is_published_that_failed_a_check(house: House) -> None:
     assert house.server.requests.total() == 0
 
 
-def test_dry_run_calls_nothing_and_shows_what_it_would_send(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dry_run_calls_nothing_and_shows_what_it_would_send(
+    house: PublishingHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No request, no publication; the body is in the observation."""
     monkeypatch.setenv("DRY_RUN", "true")
     record = house.take("S230518h-PRELIMINARY*.json")
@@ -132,7 +134,7 @@ def test_dry_run_calls_nothing_and_shows_what_it_would_send(house: House, monkey
     assert house.instance.get_latest_materialization_event(dg.AssetKey("gwtm_publication")) is None
 
 
-def test_a_refusal_fails_with_the_servers_words(house: House) -> None:
+def test_a_refusal_fails_with_the_servers_words(house: PublishingHome) -> None:
     """The UI shows what the server said and how to send it again; other versions go on."""
     house.server.fail("post_alert", "400")
     refused, fine = house.take("S230518h-PRELIMINARY*.json"), house.take("S240112e-*.json")
@@ -144,7 +146,7 @@ def test_a_refusal_fails_with_the_servers_words(house: House) -> None:
     assert [row["graceid"] for row in house.server.alerts] == ["S240112e"]
 
 
-def test_an_outage_is_finished_by_the_outbox(house: House) -> None:
+def test_an_outage_is_finished_by_the_outbox(house: PublishingHome) -> None:
     """Not sent: no materialisation and no failure. When the time has come the sensor asks, and the row is reported."""
     house.server.fail("query_alerts", "500")
     record = house.take("S230518h-PRELIMINARY*.json")
@@ -162,7 +164,7 @@ def test_an_outage_is_finished_by_the_outbox(house: House) -> None:
     assert isinstance(house.tick(), dg.SkipReason)
 
 
-def test_sensor_asks_once_for_what_is_ready(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sensor_asks_once_for_what_is_ready(house: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """A version without its products is left alone; one with them is asked for under one run key until decided."""
     (waiting,) = take_in(house.archive, [next(ALERTS.glob("S240112e-*.json")).read_bytes()], start=50)
     assert isinstance(house.tick(), dg.SkipReason)
@@ -176,7 +178,7 @@ def test_sensor_asks_once_for_what_is_ready(house: House, monkeypatch: pytest.Mo
     assert "no destination" in str(house.tick().skip_message)
 
 
-def test_what_another_versions_run_sends_is_reported_too(house: House) -> None:
+def test_what_another_versions_run_sends_is_reported_too(house: PublishingHome) -> None:
     """A version that waited and went out in the run of a later one has its own materialisation."""
     house.server.fail("query_alerts", "500")
     first = house.take("S240112e-PRELIMINARY-2024-01-12T010901Z.json")
@@ -192,7 +194,7 @@ def test_what_another_versions_run_sends_is_reported_too(house: House) -> None:
 
 
 def test_a_wrong_setting_stops_no_other_destination(
-    house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    house: PublishingHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A topic whose credential is half set fails with what to do; the site gets its row all the same."""
     path = tmp_path / "publication.toml"
@@ -219,7 +221,7 @@ def test_a_wrong_setting_stops_no_other_destination(
     assert {(p.destination, p.state) for p in house.outbox()} == {("site", State.DONE), ("a", State.PENDING)}
 
 
-def failed_run(house: House, job: str, error: str, tags: dict[str, str]) -> dg.RunFailureSensorContext:
+def failed_run(house: PublishingHome, job: str, error: str, tags: dict[str, str]) -> dg.RunFailureSensorContext:
     """A run of a job whose step raised; what Dagster hands to the sensor."""
 
     @dg.op
@@ -240,7 +242,7 @@ def failed_run(house: House, job: str, error: str, tags: dict[str, str]) -> dg.R
     ).for_run_failure()
 
 
-def test_people_hear_of_a_failed_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_people_hear_of_a_failed_run(house: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that could not make its products is one message in the outbox of the webhook: the cause, without secrets."""
     record = take_in(house.archive, [next(ALERTS.glob("S230518h-PRELIMINARY*.json")).read_bytes()])[0]
     monkeypatch.setenv("MMA_WEBHOOK_URL", "https://hooks.example/T0000-B0000-XXXXXXXX")
@@ -257,10 +259,10 @@ def test_people_hear_of_a_failed_run(house: House, monkeypatch: pytest.MonkeyPat
     assert ADMIN not in str(item)
 
 
-def test_a_storm_of_failures_floods_nobody(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storm_of_failures_floods_nobody(house: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """One message per job, event and cause, whichever the job; mock events are one; what is tried again is none."""
     monkeypatch.setenv("MMA_WEBHOOK_URL", "https://hooks.example/T0000-B0000-XXXXXXXX")
-    monkeypatch.setattr("mma_pipeline.defs.failed_runs.QUIET_S", 10**11)  # a test may run over the full hour
+    monkeypatch.setattr("mma_pipeline.defs.operations.failed_runs.QUIET_S", 10**11)  # a test may run over the full hour
 
     def fail(job: str, error: str, **tags: str) -> None:
         named = {f"mma/{name}" if name == "event" else f"dagster/{name}": value for name, value in tags.items()}
@@ -283,7 +285,7 @@ def test_a_storm_of_failures_floods_nobody(house: House, monkeypatch: pytest.Mon
     ]
 
 
-def test_every_job_is_watched(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_job_is_watched(house: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dagster calls the sensor of failed runs for each job of the code location, those to come too."""
     monkeypatch.setenv("MMA_WEBHOOK_URL", "https://hooks.example/T0000-B0000-XXXXXXXX")
 
@@ -299,7 +301,7 @@ def test_every_job_is_watched(house: House, monkeypatch: pytest.MonkeyPatch) -> 
     assert {item.payload["failure"]["destination"] for item in house.outbox()} == {"completeness", "a_job_to_come"}
 
 
-def test_a_retraction_is_published_though_it_has_no_map(house: House) -> None:
+def test_a_retraction_is_published_though_it_has_no_map(house: PublishingHome) -> None:
     """Products that do not apply do not keep a retraction from going out."""
     record = house.take("MS181101ab-retraction.json")
     assert house.run("publish_version", record).success

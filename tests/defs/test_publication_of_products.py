@@ -17,8 +17,8 @@ from astropy.table import Table
 from typer.testing import CliRunner
 
 from mma_pipeline.adapters.archive import schema
-from mma_pipeline.adapters.catalog import build_index
-from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
+from mma_pipeline.adapters.catalogs.index import build_index
+from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 from mma_pipeline.adapters.publishing.model import State
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.notices.derived import DerivedAlert, json_schema_v2
@@ -35,7 +35,7 @@ MADE = ["raw_alert", "skymap", "flat_skymap", "skymap_statistics", "galaxies"]
 
 
 @dataclass
-class House:
+class PublishingHome:
     """A home with the site and a topic, wired by the environment as in production."""
 
     home: Home
@@ -85,7 +85,7 @@ class House:
 
 
 @pytest.fixture
-def house(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+def house(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishingHome]:
     """Everything, empty; the topic on an embedded Kafka without credentials."""
     with GwtmStandIn() as server, EmbeddedKafka() as kafka:
         kafka.create_topic("derived")
@@ -102,10 +102,10 @@ def house(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         ):
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("MMA_GALAXY_CATALOG", raising=False)
-        yield House(home, server, topic)
+        yield PublishingHome(home, server, topic)
 
 
-def test_a_neutrino_notice_goes_out_once(house: House) -> None:
+def test_a_neutrino_notice_goes_out_once(house: PublishingHome) -> None:
     """The site has the notice with its tracks, the topic one message with the comparison; again, nothing is added."""
     alert = house.take(body())
     record = house.take(notice("MS240301a", track(150.0, 20.0), track(10.0, -20.0, radius=[0.4, 0.6])))
@@ -135,7 +135,7 @@ def test_a_neutrino_notice_goes_out_once(house: House) -> None:
     assert {p.state for p in house.publications()} == {State.DONE}
 
 
-def test_an_upper_limit_and_a_second_notice_of_a_reference(house: House) -> None:
+def test_an_upper_limit_and_a_second_notice_of_a_reference(house: PublishingHome) -> None:
     """A notice without tracks is posted; another of the same reference is not, and `mma explain` says why."""
     house.take(body(skymap=tiny_map()))
     first = house.take(notice(coincident_events=..., most_probable_direction=None))
@@ -155,7 +155,7 @@ def test_an_upper_limit_and_a_second_notice_of_a_reference(house: House) -> None
     assert sorted(m["neutrinos"]["count"] for m in house.messages() if "neutrinos" in m) == [0, 1]
 
 
-def test_rules_speak_of_the_event(house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_rules_speak_of_the_event(house: PublishingHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A topic for significant events takes the notice of one, and none of an event that is not; roles hold on the site."""
     config = tmp_path / "choice.toml"
     hop = f"[destinations.hop]\nkind = 'hopskotch'\nurl = '{house.topic}'\nanonymous = true\n"
@@ -172,7 +172,7 @@ def test_rules_speak_of_the_event(house: House, monkeypatch: pytest.MonkeyPatch,
     }
 
 
-def test_a_retraction_withdraws_the_message(house: House) -> None:
+def test_a_retraction_withdraws_the_message(house: PublishingHome) -> None:
     """The message about neutrinos is withdrawn with the others; a notice that comes afterwards is the site's alone."""
     house.take(body(skymap=tiny_map()))
     house.take(notice())
@@ -185,7 +185,7 @@ def test_a_retraction_withdraws_the_message(house: House) -> None:
     assert [n["ref_id"] for n in house.server.notices] == ["MS240301a-1-Preliminary", "MS240301a-2-Initial"]
 
 
-def test_dry_run_shows_the_notice_and_calls_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dry_run_shows_the_notice_and_calls_nothing(house: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """With DRY_RUN the body of the post is in the observation, and neither site nor topic hears anything."""
     monkeypatch.setenv("DRY_RUN", "true")
     (record,) = house.home.receive(notice("MS240301a", track(1.0, 2.0)))
@@ -207,9 +207,9 @@ def test_dry_run_shows_the_notice_and_calls_nothing(house: House, monkeypatch: p
     assert house.messages() == []
 
 
-def test_a_notice_waits_a_while_for_its_map(house: House) -> None:
+def test_a_notice_waits_a_while_for_its_map(house: PublishingHome) -> None:
     """The sensor offers a notice once it was compared with a map, or ten minutes after it was compared with none."""
-    from mma_pipeline.defs.publication import publication_sensor
+    from mma_pipeline.defs.publication.sensors import publication_sensor
 
     def asked() -> set[str]:
         context = dg.build_sensor_context(instance=house.home.instance)
@@ -251,7 +251,7 @@ def _catalog(folder: Path) -> None:
     build_index(folder / "ned.fits", folder / "galaxies")
 
 
-def test_a_galaxy_list_replaces_the_one_before(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_galaxy_list_replaces_the_one_before(house: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """The site has the galaxies of the file, in its order; the next version's list replaces them; a rerun changes nothing."""
     _catalog(house.home.folder)
     monkeypatch.setenv("MMA_GALAXY_PUBLISHED", "25")

@@ -16,19 +16,19 @@ from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage, dismiss, quarantined
 from mma_pipeline.adapters.archive.recent import recent_versions
 from mma_pipeline.adapters.archive.retention import forget_quarantine
-from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.publishing.service import Publications
-from mma_pipeline.defs.ingest import Parser, Quarantined, ingest, parse_alert
-from mma_pipeline.defs.page.render import Attachments, page_html, page_markdown
-from mma_pipeline.defs.page.state import event_state
-from mma_pipeline.defs.page.write import page_key
-from mma_pipeline.defs.photometry import ingest_photometry
-from mma_pipeline.defs.quarantine import read_again
+from mma_pipeline.defs.alerts.quarantine import read_again
+from mma_pipeline.defs.alerts.unfinished import unfinished_versions_sensor
+from mma_pipeline.defs.candidates.sensors import ingest_photometry
+from mma_pipeline.defs.events.page.render import Attachments, page_html, page_markdown
+from mma_pipeline.defs.events.page.state import event_state
+from mma_pipeline.defs.events.page.write import page_key
 from mma_pipeline.defs.resources import ArchiveResource
-from mma_pipeline.defs.unfinished import unfinished_versions_sensor
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.measurement import Candidate, Measurement
-from mma_pipeline.notices.photometry import encode
+from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
+from mma_pipeline.notices.photometry.message import encode
+from mma_pipeline.products.ingest import Parser, Quarantined, ingest, parse_alert
 from tests.alerts import alert, avro, body
 from tests.defs.malformed import good, tiny_map, with_top
 

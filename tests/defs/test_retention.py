@@ -13,18 +13,23 @@ import pytest
 
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
-from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.cli.materialise import materialise
 from mma_pipeline.definitions import defs
-from mma_pipeline.defs.ingest import Quarantined, ingest, parse_alert
-from mma_pipeline.defs.photometry import candidate_nights, candidate_products, ingest_photometry, wanted_nights
-from mma_pipeline.defs.retention import remove_expired
+from mma_pipeline.defs.candidates.sensors import (
+    candidate_nights,
+    candidate_products,
+    ingest_photometry,
+    wanted_nights,
+)
+from mma_pipeline.defs.operations.retention import remove_expired
 from mma_pipeline.notices import lvk
-from mma_pipeline.notices.measurement import Candidate
-from mma_pipeline.notices.photometry import encode
+from mma_pipeline.notices.photometry.measurement import Candidate
+from mma_pipeline.notices.photometry.message import encode
+from mma_pipeline.products.ingest import Quarantined, ingest, parse_alert
 from mma_pipeline.science.kilonova.counterpart import counterpart_of
-from mma_pipeline.science.simulation import simulate_event
+from mma_pipeline.science.simulation.alerts import simulate_event
 
 MERGER = datetime(2026, 3, 1, 2, tzinfo=UTC)
 EXPIRED = MERGER + timedelta(days=1)
@@ -33,7 +38,7 @@ NIGHTS = str(candidate_nights.name)
 
 
 @dataclass(frozen=True)
-class House:
+class PublishingHome:
     """A mock and a real event with the same map, each with the last night of two candidates scored."""
 
     archive: Archive
@@ -63,7 +68,7 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishingHome]:
     """Archive, store and instance; one candidate is simulated, the other measured, and both name the mock event."""
     url = f"sqlite:///{tmp_path / 'archive.db'}"
     monkeypatch.setenv("MMA_ARCHIVE_URL", url)
@@ -97,10 +102,10 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
         for key in last.values():
             job = defs.resolve_job_def(candidate_products.name)
             assert job.execute_in_process(partition_key=key, instance=instance).success
-        yield House(archive, Store.open((tmp_path / "products").as_uri()), instance)
+        yield PublishingHome(archive, Store.open((tmp_path / "products").as_uri()), instance)
 
 
-def test_nights_of_a_mock_event_go_with_it(house: House) -> None:
+def test_nights_of_a_mock_event_go_with_it(house: PublishingHome) -> None:
     """Its files, runs, partitions (scored or not) and scores go; the real event and measured photometry are as before."""
     kept_files, kept_nights = house.files(REAL), [key for key in house.nights() if key.startswith(REAL)]
     kept_scores = house.photometry.latest_scores(REAL)
@@ -122,7 +127,7 @@ def test_nights_of_a_mock_event_go_with_it(house: House) -> None:
 
 
 @pytest.mark.parametrize("reached", ["files", "partitions", "page"])
-def test_a_pass_that_was_cut_short_is_repeated(house: House, reached: str) -> None:
+def test_a_pass_that_was_cut_short_is_repeated(house: PublishingHome, reached: str) -> None:
     """Cut short in the middle of any step, the next pass completes it, and the real event stays whole."""
     (version,) = (record.partition_key for record in house.archive.versions(MOCK))
     nights = [key for key in house.nights() if key.startswith(MOCK)]

@@ -8,11 +8,11 @@ import logging
 import dagster as dg
 import pytest
 
-from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
 from mma_pipeline.adapters.errors import PermanentError, TransientError
-from mma_pipeline.adapters.kafka_cursor import decode_offsets
+from mma_pipeline.adapters.kafka.cursor import decode_offsets
+from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
+from mma_pipeline.defs.alerts.sensors import stream_sensor
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
-from mma_pipeline.defs.sensors import stream_sensor
 from tests.alerts import alert, avro, body
 from tests.defs.malformed import tiny_map
 from tests.defs.streaming import STREAM, TOPIC, Streaming, keys_of
@@ -28,8 +28,8 @@ def small(superevent: str = "MS240301a", kind: str = "PRELIMINARY", **options: o
 @pytest.fixture
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tick waits a moment only for messages that will not come."""
-    monkeypatch.setattr("mma_pipeline.defs.sensors.POLL_S", 0.3)
-    monkeypatch.setattr("mma_pipeline.adapters.kafka.REQUEST_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("mma_pipeline.defs.alerts.sensors.POLL_S", 0.3)
+    monkeypatch.setattr("mma_pipeline.adapters.kafka.reader.REQUEST_TIMEOUT_S", 1.0)
 
 
 def test_one_tick(streaming: Streaming) -> None:
@@ -155,7 +155,7 @@ def test_quiet_stream(streaming: Streaming) -> None:
 
 def test_ticks_are_bounded(streaming: Streaming, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tick takes no more messages than it may, and the next ones take the rest: none lost, none twice."""
-    monkeypatch.setattr("mma_pipeline.defs.sensors.MAX_MESSAGES", 3)
+    monkeypatch.setattr("mma_pipeline.defs.alerts.sensors.MAX_MESSAGES", 3)
     streaming.send(*(small(f"MS240301{letter}") for letter in "abcdefg"))
     answers = streaming.ticks(7)
     assert all(len(answer.run_requests) <= 3 for answer in answers)

@@ -15,7 +15,7 @@ import yaml
 from celery import Celery
 from kombu.transport.sqlalchemy.models import metadata
 
-from mma_pipeline.defs.task_queue import declare_queue
+from mma_pipeline.instance.task_queue import declare_queue
 from tests.services.postgres import PostgresServer
 from tests.services.process import Child, wait_until
 

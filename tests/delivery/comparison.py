@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from mma_pipeline.adapters.archive import reading
 from mma_pipeline.adapters.archive.schema import message as message_table
-from mma_pipeline.defs.products import expected_files
+from mma_pipeline.defs.all_products import expected_files
 from tests.delivery.stack import Stack
 from tests.services.gwtm_standin import GwtmStandIn
 from tests.services.kafka import KafkaBroker

@@ -22,7 +22,7 @@ from pathlib import Path
 from confluent_kafka import Producer
 
 from mma_pipeline.notices import lvk
-from mma_pipeline.science.simulation import simulate_event
+from mma_pipeline.science.simulation.alerts import simulate_event
 from tests.delivery.comparison import DERIVED, Sent, compare, compare_published
 from tests.delivery.stack import Stack
 from tests.services.gwtm_schemas import ADMIN

@@ -18,19 +18,19 @@ from mma_pipeline.adapters.archive.recent import RecentVersion, recent_versions
 from mma_pipeline.adapters.archive.retention import forget
 from mma_pipeline.adapters.archive.transfer import export_archive, import_archive
 from mma_pipeline.adapters.errors import PermanentError
-from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.cli import app
 from mma_pipeline.cli.backfill import parse_range
 from mma_pipeline.cli.materialise import materialise
 from mma_pipeline.definitions import defs
-from mma_pipeline.defs.ingest import ingest, parse_alert
+from mma_pipeline.defs.alerts.unfinished import SensorTick, request_for, unfinished_versions_sensor, was_requested
+from mma_pipeline.defs.operations.retention import remove_expired
 from mma_pipeline.defs.resources import ArchiveResource
-from mma_pipeline.defs.retention import remove_expired
-from mma_pipeline.defs.unfinished import Look, request_for, unfinished_versions_sensor, was_requested
 from mma_pipeline.notices import lvk
-from mma_pipeline.notices.runs import observing_run
-from mma_pipeline.science.simulation import simulate_event
+from mma_pipeline.notices.observing_runs import observing_run
+from mma_pipeline.products.ingest import ingest, parse_alert
+from mma_pipeline.science.simulation.alerts import simulate_event
 
 DAY = datetime(2023, 6, 1, 12, tzinfo=UTC)
 
@@ -210,14 +210,14 @@ def test_unfinished_version_gets_another_run(
     ("look", "asked"),
     [
         (None, True),
-        (Look(running=False, began=None), True),
-        (Look(running=True, began=None), False),
-        (Look(running=True, began=DAY.timestamp() - 1), False),
-        (Look(running=True, began=DAY.timestamp() + 1), True),
+        (SensorTick(running=False, began=None), True),
+        (SensorTick(running=True, began=None), False),
+        (SensorTick(running=True, began=DAY.timestamp() - 1), False),
+        (SensorTick(running=True, began=DAY.timestamp() + 1), True),
     ],
     ids=["no sensor", "stopped", "never well", "tick under way", "a tick later"],
 )
-def test_unfinished_waits_for_the_tick_that_brought_it(archive: Archive, look: Look | None, asked: bool) -> None:
+def test_unfinished_waits_for_the_tick_that_brought_it(archive: Archive, look: SensorTick | None, asked: bool) -> None:
     """While the stream's sensor may still submit the version's run, the net below it asks for none."""
     (found, *_) = recent_versions(archive, DAY, DAY + timedelta(seconds=1))
     assert was_requested(found, {} if look is None else {"s": look}) is asked

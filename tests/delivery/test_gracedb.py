@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.cli import app
-from mma_pipeline.defs.completeness import STREAM, gracedb_completeness
+from mma_pipeline.defs.operations.completeness import STREAM, gracedb_completeness
 from mma_pipeline.defs.resources import ArchiveResource, GraceDBResource
 from tests.delivery.test_archive_moves import alerts, receive
 
@@ -107,7 +107,7 @@ def test_missed_events_are_reported_then_fetched(gracedb: str, tmp_path: Path, m
 def test_fetching_twice_is_the_same_message(gracedb: str, tmp_path: Path) -> None:
     """A second fetch of a superevent adds nothing."""
     from mma_pipeline.adapters.gracedb import GraceDB
-    from mma_pipeline.defs.completeness import archive_superevent, unknown_superevents
+    from mma_pipeline.defs.operations.completeness import archive_superevent, unknown_superevents
 
     archive = Archive(f"sqlite:///{tmp_path / 'archive.db'}", create=True)
     service = GraceDB(gracedb)

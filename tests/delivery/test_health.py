@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.cli import app
 from mma_pipeline.cli.health import fill
-from mma_pipeline.defs.health import Health, StreamHealth, health, pipeline_health_sensor
-from mma_pipeline.defs.problems import Kind
+from mma_pipeline.defs.operations.health import Health, StreamHealth, health, pipeline_health_sensor
+from mma_pipeline.defs.operations.problems import Kind
 from mma_pipeline.defs.resources import ArchiveResource
 from tests.delivery.test_archive_moves import alerts, receive
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from mma_pipeline.adapters.errors import ConfigurationError, TransientError
-from mma_pipeline.adapters.hop_stream import hop_stream, is_test, whole
-from mma_pipeline.adapters.kafka import StreamReader
-from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.hopskotch.stream import hop_stream, is_test, whole
+from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.adapters.kafka.reader import StreamReader
 from tests.delivery.test_stream_faults import poll_until
 from tests.services.kafka import KafkaBroker
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from mma_pipeline.adapters.errors import TransientError
-from mma_pipeline.adapters.kafka import StreamReader
-from mma_pipeline.adapters.kafka_stream import StreamConfig
+from mma_pipeline.adapters.kafka.reader import StreamReader
+from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.settings import gcn_stream
 from tests.delivery.test_stream_faults import bodies, poll_until
 from tests.services.fixtures import needs
@@ -51,7 +51,7 @@ def test_expired_token_and_lost_provider(
     broker: KafkaBroker, provider: OidcProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading goes on by itself after the token has expired, and after a time in which no new one could be had."""
-    monkeypatch.setattr("mma_pipeline.adapters.kafka.REQUEST_TIMEOUT_S", 4.0)
+    monkeypatch.setattr("mma_pipeline.adapters.kafka.reader.REQUEST_TIMEOUT_S", 4.0)
     topic = f"oauth-{uuid.uuid4().hex}"
     broker.create_topic(topic)
     refused = StreamReader(config(broker, provider, topic, secret="wrong-secret"))

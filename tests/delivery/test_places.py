@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 
-from mma_pipeline.adapters.kafka_stream import StreamConfig
-from mma_pipeline.adapters.kafka_watch import BrokerWatch
+from mma_pipeline.adapters.kafka.stream import StreamConfig
+from mma_pipeline.adapters.kafka.watch import BrokerWatch
 from mma_pipeline.cli.stream import _target
 from tests.services.kafka import KafkaBroker
 

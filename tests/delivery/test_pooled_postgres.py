@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mma_pipeline.defs import pooled_postgres
+from mma_pipeline.instance import pooled_postgres
 from tests.services.postgres import PostgresServer
 
 

@@ -31,20 +31,20 @@ from dagster._daemon.types import DaemonHeartbeat
 from prometheus_client import CollectorRegistry
 
 from mma_pipeline.adapters.archive import Archive, blocks, outbox, reading, writing
-from mma_pipeline.adapters.embedded_kafka import EmbeddedKafka
-from mma_pipeline.adapters.message import StreamMessage
-from mma_pipeline.adapters.producer import ConfirmedProducer
+from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
+from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
 from mma_pipeline.adapters.publishing.model import Answer, Draft, Publication
 from mma_pipeline.cli.health import fill
-from mma_pipeline.defs import watch as watching
-from mma_pipeline.defs.health import LAG, Health, health, pipeline_health_sensor
-from mma_pipeline.defs.ingest import ingest
-from mma_pipeline.defs.problems import TOLD_WHERE_THEY_ARISE, Kind, Problem
+from mma_pipeline.defs.alerts.streams import STREAMS
+from mma_pipeline.defs.operations import watch as watching
+from mma_pipeline.defs.operations.health import LAG, Health, health, pipeline_health_sensor
+from mma_pipeline.defs.operations.problems import TOLD_WHERE_THEY_ARISE, Kind, Problem
+from mma_pipeline.defs.operations.telling import QUIET_S
+from mma_pipeline.defs.operations.watch import from_json
 from mma_pipeline.defs.resources import ArchiveResource
-from mma_pipeline.defs.streams import STREAMS
-from mma_pipeline.defs.telling import QUIET_S
-from mma_pipeline.defs.watch import from_json
 from mma_pipeline.notices.key import EventVersion
+from mma_pipeline.products.ingest import ingest
 from tests.defs.malformed import good, with_top
 from tests.homes import Home
 from tests.services.proxy import Proxy
@@ -119,7 +119,7 @@ def pipeline(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(watching, "_watches", {})
     monkeypatch.setattr(watching, "_stores", {})
-    monkeypatch.setattr("mma_pipeline.adapters.kafka_watch.TIMEOUT_S", 1.0)
+    monkeypatch.setattr("mma_pipeline.adapters.kafka.watch.TIMEOUT_S", 1.0)
     with dg.instance_for_test() as instance:
         yield Pipeline(home, instance, monkeypatch)
 

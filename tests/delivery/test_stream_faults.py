@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mma_pipeline.adapters.errors import TransientError
-from mma_pipeline.adapters.kafka import StreamReader
-from mma_pipeline.adapters.kafka_cursor import Offsets, decode_offsets, decode_topic_ids, encode_offsets
-from mma_pipeline.adapters.kafka_stream import Batch, StreamConfig
+from mma_pipeline.adapters.kafka.cursor import Offsets, decode_offsets, decode_topic_ids, encode_offsets
+from mma_pipeline.adapters.kafka.reader import StreamReader
+from mma_pipeline.adapters.kafka.stream import Batch, StreamConfig
 from tests.services.kafka import KafkaBroker
 
 MakeReader = Callable[..., StreamReader]
@@ -119,7 +119,7 @@ def test_recreated_topic_that_outgrew_the_cursor(
     kafka: KafkaBroker, topic: str, reader: MakeReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A topic created anew is told from the old one although the cursor's offset exists in it: none of it is skipped."""
-    monkeypatch.setattr("mma_pipeline.adapters.kafka.REFRESH_S", 0.0)
+    monkeypatch.setattr("mma_pipeline.adapters.kafka.reader.REFRESH_S", 0.0)
 
     def read(cursor: str, enough: Callable[[list[Batch], str], bool]) -> tuple[list[Batch], str]:
         """Poll as the sensor does, the cursor kept as text."""
@@ -151,7 +151,7 @@ def test_topic_recreated_under_a_running_reader(
     kafka: KafkaBroker, topic: str, reader: MakeReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The resident consumer goes on by itself when its topic is deleted and created anew."""
-    monkeypatch.setattr("mma_pipeline.adapters.kafka.REFRESH_S", 1.0)
+    monkeypatch.setattr("mma_pipeline.adapters.kafka.reader.REFRESH_S", 1.0)
     for n in range(3):
         kafka.produce(topic, b"old %d" % n)
     running = reader(**{"topic.metadata.refresh.interval.ms": 1000})
@@ -165,7 +165,7 @@ def test_added_partition_is_read_from_its_first_message(
     kafka: KafkaBroker, topic: str, reader: MakeReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A partition that appears while we read loses nothing, even with KAFKA_OFFSET_RESET=latest."""
-    monkeypatch.setattr("mma_pipeline.adapters.kafka.REFRESH_S", 1.0)
+    monkeypatch.setattr("mma_pipeline.adapters.kafka.reader.REFRESH_S", 1.0)
     running = reader()
     kafka.produce(topic, b"zero")
     cursor = poll_until(running, {}, 1)[-1].offsets

@@ -13,12 +13,12 @@ import dagster as dg
 import pytest
 
 from mma_pipeline.adapters.errors import MissingTopicError, TransientError
-from mma_pipeline.adapters.kafka_stream import StreamConfig
-from mma_pipeline.adapters.kafka_watch import BrokerWatch, fingerprint
-from mma_pipeline.defs import watch as watching
-from mma_pipeline.defs.health import figures, health, pipeline_health_sensor
+from mma_pipeline.adapters.kafka.stream import StreamConfig
+from mma_pipeline.adapters.kafka.watch import BrokerWatch, fingerprint
+from mma_pipeline.defs.operations import watch as watching
+from mma_pipeline.defs.operations.health import figures, health, pipeline_health_sensor
+from mma_pipeline.defs.operations.watch import BrokerState, StreamState, from_json, watch
 from mma_pipeline.defs.resources import ArchiveResource
-from mma_pipeline.defs.watch import Seen, Watched, from_json, watch
 from tests.services.kafka import KafkaBroker
 
 
@@ -110,15 +110,15 @@ def test_credential_age_counts_from_its_first_use(
     assert seen.lag is not None
     later = watch(home, env, first, now + timedelta(days=3)).streams["hop-gwalert"]
     assert (later.since, later.worked) == (now.timestamp(), (now + timedelta(days=3)).timestamp())
-    monkeypatch.setattr("mma_pipeline.adapters.kafka_watch.TIMEOUT_S", 1.0)
+    monkeypatch.setattr("mma_pipeline.adapters.kafka.watch.TIMEOUT_S", 1.0)
     wrong = watch(home, {**env, "HOP_PASSWORD": "wrong"}, first, now + timedelta(days=3)).streams["hop-gwalert"]
     assert (wrong.since, wrong.worked, wrong.lag) == ((now + timedelta(days=3)).timestamp(), None, None)
-    assert "wrong" not in Watched(0.0, {"hop-gwalert": wrong}).to_json()
+    assert "wrong" not in BrokerState(0.0, {"hop-gwalert": wrong}).to_json()
 
 
 def test_cursor_text_survives_and_foreign_text_is_nothing() -> None:
     """What is kept comes back; another version's cursor is like none."""
-    kept = Watched(5.0, {"a": Seen(3, "ab", 1.0, 2.0), "b": Seen()}, 4.0, "t", 5.0)
+    kept = BrokerState(5.0, {"a": StreamState(3, "ab", 1.0, 2.0), "b": StreamState()}, 4.0, "t", 5.0)
     assert from_json(kept.to_json()) == kept
     for text in (None, "", "x", "[]", '{"at": 1}', '{"at": 1, "streams": {"a": {"odd": 1}}, "heartbeat": null}'):
         assert from_json(text) is None

@@ -20,9 +20,9 @@ import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mma_pipeline.adapters.archive import Archive
-from mma_pipeline.defs.products import expected_files
+from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.notices import lvk
-from mma_pipeline.science.simulation import simulate_event
+from mma_pipeline.science.simulation.alerts import simulate_event
 from tests.delivery.stack import Stack
 from tests.delivery.storm import TOPICS
 from tests.k8s.chart import dagster_settings, render, values_of

@@ -13,12 +13,12 @@ import yaml
 from typer.testing import CliRunner
 
 from mma_pipeline.adapters.archive import Archive
-from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.cli import app
 from mma_pipeline.cli.materialise import materialise
-from mma_pipeline.defs.ingest import ingest, parse_alert
 from mma_pipeline.notices import lvk
-from mma_pipeline.science.simulation import simulate_event
+from mma_pipeline.products.ingest import ingest, parse_alert
+from mma_pipeline.science.simulation.alerts import simulate_event
 from tests.k8s.chart import BASE, dagster_settings, render
 from tests.services.postgres import PostgresServer, binaries
 

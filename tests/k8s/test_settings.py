@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from mma_pipeline.defs.jobs import LANE_TAG, Lane
-from mma_pipeline.defs.launcher import LaneRunLauncher
+from mma_pipeline.instance.launcher import LaneRunLauncher
 from tests.k8s.chart import BASE, ROOT, dagster_settings, render, values_of
 
 

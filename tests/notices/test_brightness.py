@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from mma_pipeline.notices.brightness import ZERO_POINTS, check_system, is_weak, of_flux, one_error
 from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.photometry.brightness import ZERO_POINTS, check_system, is_weak, of_flux, one_error
 
 
 def test_zero_points():

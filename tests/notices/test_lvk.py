@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mma_pipeline.adapters.avro import decode_avro
+from mma_pipeline.adapters.kafka.avro import decode_avro
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EventVersion

@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from mma_pipeline.notices.candidate_key import CandidateNight, slug_of
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.measurement import Candidate, Measurement
-from mma_pipeline.notices.photometry import SCHEMA_PHOTOMETRY, SCHEMA_SOURCE_V1, encode, encode_source_v1, parse
+from mma_pipeline.notices.photometry.candidate_key import CandidateNight, slug_of
+from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
+from mma_pipeline.notices.photometry.message import (
+    SCHEMA_PHOTOMETRY,
+    SCHEMA_SOURCE_V1,
+    encode,
+    encode_source_v1,
+    parse,
+)
 from mma_pipeline.notices.positions import angle
 from mma_pipeline.notices.times import datetime_of_mjd, mjd_of
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mma_pipeline.notices.icecube import Direction, Neutrino
-from mma_pipeline.science.coincidence import fisher, overlaps
-from mma_pipeline.science.coincidence_plot import draw_overlaps
-from mma_pipeline.science.skymap import SkyMap, decode_skymap
+from mma_pipeline.science.coincidence.neutrinos import fisher, overlaps
+from mma_pipeline.science.coincidence.plot import draw_overlaps
+from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
 from mma_pipeline.science.sphere import index29
 from tests.science.maps import gaussian_map, table_bytes
 
@@ -67,7 +67,7 @@ def test_window_that_is_not_centred() -> None:
     """Uniform times in the two-week window of a neutron-star merger (0.1 d before to 14 d after) have uniform p_time."""
     from scipy.stats import kstest
 
-    from mma_pipeline.science.coincidence import time_p_value
+    from mma_pipeline.science.coincidence.neutrinos import time_p_value
 
     window = (8640.0, 14 * 86400.0)
     times = np.random.default_rng(3).uniform(-window[0], window[1], 4000)
@@ -79,7 +79,7 @@ def test_window_that_is_not_centred() -> None:
 
 def test_a_rounded_offset_of_zero_has_a_p_value() -> None:
     """Notices round to 0.01 s: 0.0 stands for up to 0.005 s, so 2 x 0.005 s of a window of 1000 s, never for nothing."""
-    from mma_pipeline.science.coincidence import time_p_value
+    from mma_pipeline.science.coincidence.neutrinos import time_p_value
 
     assert time_p_value(0.0, (500.0, 500.0)) == pytest.approx(1e-5)
     assert time_p_value(0.01, (500.0, 500.0)) == pytest.approx(2e-5)

@@ -13,8 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mocpy import MOC
 
-from mma_pipeline.science.coverage import credible_coverage, moc_fits, moc_json, overlap_area, probability_within
-from mma_pipeline.science.skymap import decode_skymap
+from mma_pipeline.science.regions.coverage import (
+    credible_coverage,
+    moc_fits,
+    moc_json,
+    overlap_area,
+    probability_within,
+)
+from mma_pipeline.science.skymaps.model import decode_skymap
 
 from .maps import MISSING, gaussian_map, real_maps, table_bytes
 

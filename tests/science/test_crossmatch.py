@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mma_pipeline.science.crossmatch import Ranking, crossmatch
-from mma_pipeline.science.skymap import SkyMap, decode_skymap
+from mma_pipeline.science.skymaps.crossmatch import Ranking, crossmatch
+from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
+from mma_pipeline.science.skymaps.volume import NoDistanceError, credible_volume
 from mma_pipeline.science.sphere import PositionError, cap_rows, pixel_centres, separation
-from mma_pipeline.science.volume import NoDistanceError, credible_volume
 from tests.science.maps import MISSING, gaussian_map, real_maps, table_bytes
 
 MAPS_3D = [n for n in real_maps() if n.startswith(("S230518h-PRE", "GW170817", "S240605a", "MS181101ab-initial"))]

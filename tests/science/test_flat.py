@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mma_pipeline.science.flat import encode_flat, flat_area, flat_order, flatten, probability_in_file
-from mma_pipeline.science.skymap import decode_skymap
-from mma_pipeline.science.stats import credible_areas, distance_moments
+from mma_pipeline.science.skymaps.flat import encode_flat, flat_area, flat_order, flatten, probability_in_file
+from mma_pipeline.science.skymaps.model import decode_skymap
+from mma_pipeline.science.skymaps.statistics import credible_areas, distance_moments
 from tests.science.maps import MISSING, gaussian_map, real_maps, table_bytes
 
 NAMES = list(real_maps()) or [pytest.param("", marks=pytest.mark.skip(reason=MISSING))]
@@ -136,7 +136,7 @@ def test_coverage_by_whole_pixels() -> None:
     from astropy.coordinates import SkyCoord
     from mocpy import MOC
 
-    from mma_pipeline.science.coverage import probability_within
+    from mma_pipeline.science.regions.coverage import probability_within
 
     columns = dict(zip(("UNIQ", "PROBDENSITY"), gaussian_map(150, -20, 2.0, order=11, reach=3), strict=True))
     skymap = decode_skymap(table_bytes(columns))

@@ -11,8 +11,8 @@ from astropy.table import Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mma_pipeline.science.galaxies import Choice, Detectability, GalaxyError, GalaxyList, rank_galaxies
-from mma_pipeline.science.skymap import SkyMap, decode_skymap, order_ipix_to_uniq
+from mma_pipeline.science.galaxies.ranking import Choice, Detectability, GalaxyError, GalaxyList, rank_galaxies
+from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap, order_ipix_to_uniq
 from tests.science.maps import MISSING, SHARED, gaussian_map, real_maps, table_bytes
 
 MGC = SHARED / "data" / "galaxies" / "50MGC_catalog_short.fits"
@@ -122,7 +122,7 @@ def test_score_is_the_product_of_its_columns() -> None:
 
 def test_membership_of_the_credible_volume() -> None:
     """The galaxies of the list are those whose 3-D level by ligo-style cross-match is inside, and no other."""
-    from mma_pipeline.science.crossmatch import crossmatch
+    from mma_pipeline.science.skymaps.crossmatch import crossmatch
 
     sky, catalog = _gaussian(), _random(20_000)
     found = rank_galaxies(sky, catalog, Choice(level=0.7, weight=None, detectability=None))

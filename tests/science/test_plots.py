@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mma_pipeline.science.plots import Marker, region_of, sky_picture
-from mma_pipeline.science.skymap import decode_skymap
+from mma_pipeline.science.plots.skymap import Marker, region_of, sky_picture
+from mma_pipeline.science.skymaps.model import decode_skymap
 
 from .maps import MISSING, gaussian_map, real_maps, table_bytes
 

@@ -12,9 +12,9 @@ from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mma_pipeline.science import fitstable
-from mma_pipeline.science.skymap import SkyMapError, decode_skymap, encode_skymap, uniq_to_order_ipix
-from mma_pipeline.science.stats import distance_moments
+from mma_pipeline.science.skymaps import fits as fitstable
+from mma_pipeline.science.skymaps.model import SkyMapError, decode_skymap, encode_skymap, uniq_to_order_ipix
+from mma_pipeline.science.skymaps.statistics import distance_moments
 from tests.science.maps import MISSING, real_maps, table_bytes
 
 UNIFORM = 1 / (4 * np.pi)
@@ -373,7 +373,7 @@ def test_flat_maps_read_in_parts(ordering: str, width: int, monkeypatch: pytest.
     whole = decode_skymap(body)
     assert whole.order.min() == 0
     for part in (1, 2, 4):
-        monkeypatch.setattr("mma_pipeline.science.flat_input.PART_ORDER", part)
+        monkeypatch.setattr("mma_pipeline.science.skymaps.flat_input.PART_ORDER", part)
         found = decode_skymap(body)
         np.testing.assert_array_equal(found.uniq, whole.uniq)
         for layer in ("probdensity", "distmu", "distsigma", "distnorm"):

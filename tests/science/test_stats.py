@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mma_pipeline.science import stats
-from mma_pipeline.science.skymap import SkyMap, decode_skymap
+from mma_pipeline.science.skymaps import statistics as stats
+from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
 from tests.science.maps import MISSING, gaussian_map, real_maps, table_bytes
 
 NAMES = list(real_maps()) or [pytest.param("", marks=pytest.mark.skip(reason=MISSING))]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from mocpy import MOC
 
-from mma_pipeline.science.galaxies import GalaxyList
-from mma_pipeline.science.skymap import SkyMap, decode_skymap
-from mma_pipeline.science.versions import compare_galaxies, compare_maps, compare_shares
+from mma_pipeline.science.galaxies.ranking import GalaxyList
+from mma_pipeline.science.skymaps.comparison import compare_galaxies, compare_maps, compare_shares
+from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
 
 from .maps import MISSING, SHARED, gaussian_map, table_bytes
 

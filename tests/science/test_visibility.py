@@ -10,11 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mma_pipeline.science.orbit import ElementSet, OrbitError, propagate
-from mma_pipeline.science.saa import in_gbm_saa, inside
-from mma_pipeline.science.skymap import SkyMap, decode_skymap
-from mma_pipeline.science.sphere import separation
-from mma_pipeline.science.visibility import (
+from mma_pipeline.science.observing.orbit import ElementSet, OrbitError, propagate
+from mma_pipeline.science.observing.saa import in_gbm_saa, inside
+from mma_pipeline.science.observing.visibility import (
     DEFAULT_INSTRUMENTS,
     FERMI_GBM,
     FERMI_LAT,
@@ -26,6 +24,8 @@ from mma_pipeline.science.visibility import (
     field_of_view,
     instruments_from_json,
 )
+from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
+from mma_pipeline.science.sphere import separation
 from tests.science.maps import MISSING, gaussian_map, real_maps, table_bytes
 
 #: Fermi on 2017-08-17 (Space-Track).

@@ -12,9 +12,9 @@ from django.db import DatabaseError, connection
 from tom_dataproducts.models import PhotometryReducedDatum
 from tom_targets.models import Target, TargetName
 
-from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices import derived
-from mma_pipeline.notices.neutrino_summary import NeutrinoSearch, NeutrinoTrack
+from mma_pipeline.notices.icecube_summary import NeutrinoSearch, NeutrinoTrack
 from mma_pipeline.tom import ingest, targets
 from mma_pipeline.tom.demo.event import Sent, SimulatedEvent
 from mma_pipeline.tom.models import DerivedAlert, Event, RejectedMessage, StreamPosition

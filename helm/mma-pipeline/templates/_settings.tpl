@@ -87,7 +87,7 @@ nux: {enabled: false}
 # PostgreSQL as Dagster knows it, with connections that are kept: a run makes some 450.
 storage:
   custom:
-    module: mma_pipeline.defs.pooled_postgres
+    module: mma_pipeline.instance.pooled_postgres
     class: PooledPostgresStorage
     config:
       postgres_url: {env: DAGSTER_PG_URL}
@@ -119,7 +119,7 @@ run_coordinator:
     dequeue_interval_seconds: 1
 
 run_launcher:
-  module: mma_pipeline.defs.launcher
+  module: mma_pipeline.instance.launcher
   class: LaneRunLauncher
   config:
     warm_lanes: {{ $warm | toJson }}

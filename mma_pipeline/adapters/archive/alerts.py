@@ -14,13 +14,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mma_pipeline.adapters.archive import schema
+from mma_pipeline.adapters.archive.database import open_engine, reading, writing
+from mma_pipeline.adapters.archive.migrate import migrate, require_current
 from mma_pipeline.adapters.errors import NotFoundError
-from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices.key import EventVersion, FileStem
-
-from . import schema
-from .database import open_engine, reading, writing
-from .migrate import migrate, require_current
 
 #: How a message in quarantine is marked whose stream brought it again, to code that can read it.
 RECEIVED_AGAIN = "received again"

@@ -9,9 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mma_pipeline.adapters.archive.schema import UTCDateTime, metadata
 from mma_pipeline.adapters.errors import PermanentError
-
-from .schema import UTCDateTime, metadata
 
 block = sa.Table(
     "publication_block",

@@ -15,10 +15,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mma_pipeline.adapters.archive.schema import CleanJSON, CleanText, RowId, UTCDateTime, metadata
 from mma_pipeline.adapters.errors import NotFoundError, PermanentError, TransientError
 from mma_pipeline.adapters.publishing.model import Answer, Draft, Publication, State
-
-from .schema import CleanJSON, CleanText, RowId, UTCDateTime, metadata
 
 publication = sa.Table(
     "publication",

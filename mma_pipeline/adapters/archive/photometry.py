@@ -13,16 +13,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mma_pipeline.adapters.archive import schema
+from mma_pipeline.adapters.archive.alerts import Archive, _insert_for, _insert_message
+from mma_pipeline.adapters.archive.database import reading, writing
+from mma_pipeline.adapters.archive.schema import CleanJSON, CleanString, RowId, metadata
 from mma_pipeline.adapters.errors import NotFoundError
-from mma_pipeline.adapters.message import StreamMessage
-from mma_pipeline.notices.brightness import DETECTION_SNR, SNR_MAG
-from mma_pipeline.notices.candidate_key import slug_of
-from mma_pipeline.notices.measurement import Candidate, Measurement, PhotometryNotice
-
-from . import schema
-from .alerts import Archive, _insert_for, _insert_message
-from .database import reading, writing
-from .schema import CleanJSON, CleanString, RowId, metadata
+from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.notices.photometry.brightness import DETECTION_SNR, SNR_MAG
+from mma_pipeline.notices.photometry.candidate_key import slug_of
+from mma_pipeline.notices.photometry.measurement import Candidate, Measurement, PhotometryNotice
 
 candidate = sa.Table(
     "candidate",

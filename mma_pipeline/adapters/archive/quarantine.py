@@ -13,11 +13,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mma_pipeline.adapters.archive import schema
+from mma_pipeline.adapters.archive.alerts import Archive, Recorded, insert_versions, mark_solved
+from mma_pipeline.adapters.archive.database import reading, writing
 from mma_pipeline.notices.key import EventVersion
-
-from . import schema
-from .alerts import Archive, Recorded, insert_versions, mark_solved
-from .database import reading, writing
 
 #: How a message that was read again with success is marked.
 RETRIED = "retried"

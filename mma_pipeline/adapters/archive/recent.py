@@ -7,10 +7,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from . import schema
-from .alerts import Archive, VersionRecord
-from .database import reading
-from .quarantine import RETRIED
+from mma_pipeline.adapters.archive import schema
+from mma_pipeline.adapters.archive.alerts import Archive, VersionRecord
+from mma_pipeline.adapters.archive.database import reading
+from mma_pipeline.adapters.archive.quarantine import RETRIED
 
 
 @dataclass(frozen=True, slots=True)

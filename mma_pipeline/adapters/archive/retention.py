@@ -12,17 +12,16 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from mma_pipeline.adapters.archive import schema
+from mma_pipeline.adapters.archive.blocks import block
+from mma_pipeline.adapters.archive.database import reading, writing
+from mma_pipeline.adapters.archive.outbox import decision, publication
+from mma_pipeline.adapters.archive.photometry import candidate, candidate_score, measurement
 from mma_pipeline.adapters.errors import PermanentError
-from mma_pipeline.adapters.photometry_stream import STREAM
+from mma_pipeline.adapters.photometry.stream import STREAM
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.model import Role
-from mma_pipeline.notices.photometry import parse
-
-from . import schema
-from .blocks import block
-from .database import reading, writing
-from .outbox import decision, publication
-from .photometry import candidate, candidate_score, measurement
+from mma_pipeline.notices.photometry.message import parse
 
 
 def expired(engine: sa.Engine, before: datetime, *, limit: int) -> list[str]:

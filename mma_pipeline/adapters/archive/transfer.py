@@ -17,12 +17,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mma_pipeline.adapters.archive import blocks, outbox, photometry  # noqa: F401 - add their tables to the metadata
+from mma_pipeline.adapters.archive.database import reading, writing
+from mma_pipeline.adapters.archive.migrate import head_revision, migrate, require_current
+from mma_pipeline.adapters.archive.schema import UTCDateTime, metadata
 from mma_pipeline.adapters.errors import PermanentError
-
-from . import blocks, outbox, photometry  # noqa: F401 - add their tables to the metadata
-from .database import reading, writing
-from .migrate import head_revision, migrate, require_current
-from .schema import UTCDateTime, metadata
 
 FORMAT = "mma-archive"
 #: Rows held in memory at a time: a row may hold a map of a few MB.

@@ -10,11 +10,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.message import StreamMessage
-
-from . import schema
-from .alerts import Archive
-from .database import reading, writing
+from mma_pipeline.adapters.archive import schema
+from mma_pipeline.adapters.archive.alerts import Archive
+from mma_pipeline.adapters.archive.database import reading, writing
+from mma_pipeline.adapters.kafka.message import StreamMessage
 
 #: How the reason of a waiting message begins.
 WAITING = "waiting: "

@@ -21,8 +21,8 @@ from mma_pipeline.notices.derived import (
     ProductLink,
     VersionRef,
 )
+from mma_pipeline.notices.icecube_summary import NeutrinoSearch
 from mma_pipeline.notices.key import ICECUBE_LABEL
-from mma_pipeline.notices.neutrino_summary import NeutrinoSearch
 
 #: Name of the product that the GWTM site reads as the flat map.
 FLAT_MAP = "flat_skymap"

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.publishing.model import Destination
+from mma_pipeline.adapters.publishing.rules import Rule
 from mma_pipeline.adapters.store.environment import flag
-
-from .model import Destination
-from .rules import Rule
 
 GWTM, HOPSKOTCH, WEBHOOK = "gwtm", "hopskotch", "webhook"
 _SETTINGS: dict[str, dict[str, type | tuple[type, ...]]] = {
@@ -88,8 +87,8 @@ def open_destination(config: DestinationConfig, env: Mapping[str, str]) -> Desti
     """Build a destination with its secrets from the environment; nothing is called yet."""
     settings = dict(config.settings)
     if config.kind == GWTM:
-        from .gwtm import GwtmDestination
-        from .gwtm_client import GwtmClient
+        from mma_pipeline.adapters.publishing.gwtm import GwtmDestination
+        from mma_pipeline.adapters.publishing.gwtm_client import GwtmClient
 
         base, token = _needed(env, "API_BASE"), _needed(env, "API_TOKEN")
         timeout = float(settings.pop("timeout_s", 30))
@@ -97,13 +96,13 @@ def open_destination(config: DestinationConfig, env: Mapping[str, str]) -> Desti
         settings.pop("bare_rows", None)
         return GwtmDestination(GwtmClient(base, token, timeout_s=timeout), config.name, observing_run=run, **settings)
     if config.kind == HOPSKOTCH:
-        from .hopskotch import HopskotchDestination
+        from mma_pipeline.adapters.publishing.hopskotch import HopskotchDestination
 
         settings.pop("formats", None)
         # A broker without credentials must not be shown those of Hopskotch.
         auth = None if settings.get("anonymous") else _hop_auth(env)
         return HopskotchDestination(name=config.name, auth=auth, **settings)
-    from .webhook import WebhookDestination
+    from mma_pipeline.adapters.publishing.webhook import WebhookDestination
 
     url = _needed(env, settings.pop("url_env", "MMA_WEBHOOK_URL"))
     settings.pop("failures", None)

@@ -27,17 +27,16 @@ from uuid import uuid5
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord, outbox, writing
+from mma_pipeline.adapters.publishing import gwtm, hopskotch, webhook
+from mma_pipeline.adapters.publishing.compose import FLAT_MAP, GALAXIES, compose, is_bare, picture_of, version_ref
+from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, DestinationConfig
+from mma_pipeline.adapters.publishing.gwtm_fields import icecube_body
+from mma_pipeline.adapters.publishing.model import Draft, Publication, State
+from mma_pipeline.adapters.publishing.rules import Reason
 from mma_pipeline.notices.derived import ID_NAMESPACE, BrokerAlertV1, DerivedAlert, message_id, retraction_of
 from mma_pipeline.notices.fields import decode_notice
 from mma_pipeline.notices.key import EXTERNAL_SUFFIX, ICECUBE_LABEL
 from mma_pipeline.notices.model import AlertType
-
-from . import gwtm, hopskotch, webhook
-from .compose import FLAT_MAP, GALAXIES, compose, is_bare, picture_of, version_ref
-from .config import GWTM, HOPSKOTCH, DestinationConfig
-from .gwtm_fields import icecube_body
-from .model import Draft, Publication, State
-from .rules import Reason
 
 #: Whether a version may be published as it is now: its products are there, and nothing blocks it.
 Fit = Callable[[VersionRecord], bool]

@@ -17,13 +17,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from mma_pipeline.adapters.errors import AdapterError, CredentialsError, PermanentError, TransientError
+from mma_pipeline.adapters.publishing.errors import UncertainError, WaitingError
+from mma_pipeline.adapters.publishing.gwtm_client import GwtmClient
+from mma_pipeline.adapters.publishing.gwtm_fields import AlertRow, alert_row, galaxies_body
+from mma_pipeline.adapters.publishing.model import Answer, Draft, Note, Publication
 from mma_pipeline.notices.derived import DerivedAlert
 from mma_pipeline.notices.model import Role, role_of
-
-from .errors import UncertainError, WaitingError
-from .gwtm_client import GwtmClient
-from .gwtm_fields import AlertRow, alert_row, galaxies_body
-from .model import Answer, Draft, Note, Publication
 
 Stored = TypeVar("Stored")
 ALERT, GALAXIES, ICECUBE = "alert", "galaxies", "icecube"

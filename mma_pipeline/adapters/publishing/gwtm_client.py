@@ -14,8 +14,7 @@ from typing import Any
 import httpx
 
 from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError, PermanentError
-
-from .errors import UncertainError, as_error, transport_error
+from mma_pipeline.adapters.publishing.errors import UncertainError, as_error, transport_error
 
 _WHO = "GWTM"
 _LIST_ID = re.compile(r"List ID: (\d+)")

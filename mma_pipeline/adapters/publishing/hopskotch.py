@@ -17,11 +17,10 @@ from typing import Any
 from urllib.parse import urlparse
 
 from mma_pipeline.adapters.errors import ConfigurationError, CredentialsError, PermanentError, TransientError
+from mma_pipeline.adapters.publishing.errors import UncertainError
+from mma_pipeline.adapters.publishing.model import Answer, Draft, Note, Publication
 from mma_pipeline.adapters.redact import redact
 from mma_pipeline.notices import derived
-
-from .errors import UncertainError
-from .model import Answer, Draft, Note, Publication
 
 V1, V2, RETRACTION = "v1", "v2", "retraction"
 _log = logging.getLogger(__name__)

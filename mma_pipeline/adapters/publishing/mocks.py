@@ -16,11 +16,10 @@ import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import outbox, reading, writing
 from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.publishing.gwtm import ALERT, MOCK_REMOVAL
+from mma_pipeline.adapters.publishing.model import Draft, State
 from mma_pipeline.adapters.store.environment import flag
 from mma_pipeline.notices.model import Role, role_of
-
-from .gwtm import ALERT, MOCK_REMOVAL
-from .model import Draft, State
 
 #: The sample of LIGO/Virgo/KAGRA's user guide, which the site keeps.
 _KEPT = "MS181101ab"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mma_pipeline.adapters.errors import CredentialsError
-
-from .gwtm import GwtmDestination
-from .hopskotch import HopskotchDestination
-from .model import Destination
+from mma_pipeline.adapters.publishing.gwtm import GwtmDestination
+from mma_pipeline.adapters.publishing.hopskotch import HopskotchDestination
+from mma_pipeline.adapters.publishing.model import Destination
 
 #: An event whose galaxy list may be asked for; the site keeps it for tests.
 _ASKED = "MS181101ab"

@@ -12,15 +12,14 @@ import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord, blocks, outbox, reading, schema, writing
 from mma_pipeline.adapters.archive.blocks import Block
+from mma_pipeline.adapters.publishing import config
+from mma_pipeline.adapters.publishing.compose import is_bare
+from mma_pipeline.adapters.publishing.config import DestinationConfig
+from mma_pipeline.adapters.publishing.decision import Decider, Decision, Extras, Fit
+from mma_pipeline.adapters.publishing.model import Destination, Draft, Publication, State
+from mma_pipeline.adapters.publishing.publisher import Publisher
+from mma_pipeline.adapters.publishing.webhook import FAILURE
 from mma_pipeline.adapters.redact import redact
-
-from . import config
-from .compose import is_bare
-from .config import DestinationConfig
-from .decision import Decider, Decision, Extras, Fit
-from .model import Destination, Draft, Publication, State
-from .publisher import Publisher
-from .webhook import FAILURE
 
 #: A version is offered for publication by itself only so long after its message was received: what is older was
 #: replayed or belongs to a destination that is new, and goes out on a person's word alone.

@@ -16,9 +16,8 @@ from urllib.parse import urlparse
 import httpx
 
 from mma_pipeline.adapters.errors import ConfigurationError
-
-from .errors import as_error, transport_error
-from .model import Answer, Draft, Note, Publication
+from mma_pipeline.adapters.publishing.errors import as_error, transport_error
+from mma_pipeline.adapters.publishing.model import Answer, Draft, Note, Publication
 
 VERSION, FAILURE = "version", "failure"
 _FIGURES = """\

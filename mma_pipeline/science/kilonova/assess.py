@@ -23,7 +23,7 @@ from mma_pipeline.science.kilonova.posterior import (
     search_distance_mpc,
     sky_factor,
 )
-from mma_pipeline.science.skymap import SkyMap
+from mma_pipeline.science.skymaps.model import SkyMap
 
 #: Credible level up to which the map admits a candidate.
 ADMITTED_LEVEL = 0.99

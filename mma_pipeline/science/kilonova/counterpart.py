@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from mma_pipeline.notices.measurement import Candidate, Measurement
 from mma_pipeline.notices.model import LvkNotice
+from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.science.kilonova.bands import BANDS, EXTINCTION, WAVELENGTH_UM
 from mma_pipeline.science.kilonova.simulation import villar
 from mma_pipeline.science.kilonova.simulation.radiation import lnu_to_absolute, modulus, redshift_at
-from mma_pipeline.science.skymap import SkyMap, decode_skymap
+from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
 
 #: 5-sigma depth of the imagined telescope in griz, mag.
 DEPTH = np.array([23.3, 23.2, 22.9, 22.4])

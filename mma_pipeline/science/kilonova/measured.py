@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mma_pipeline.notices.brightness import is_weak
-from mma_pipeline.notices.measurement import Measurement
+from mma_pipeline.notices.photometry.brightness import is_weak
+from mma_pipeline.notices.photometry.measurement import Measurement
 from mma_pipeline.science.kilonova.lightcurve import LightCurve
 
 #: Signal to noise and number of the detections before a merger that exclude a candidate.

@@ -24,7 +24,7 @@ from mma_pipeline.science.kilonova.features import FEATURE_NAMES, Features, comp
 from mma_pipeline.science.kilonova.lightcurve import BoolArray, Event, LightCurve, Points, prepare
 from mma_pipeline.science.kilonova.support import less_sure, supported
 from mma_pipeline.science.kilonova.trees import Trees
-from mma_pipeline.science.skymap import FloatArray, IntArray
+from mma_pipeline.science.skymaps.model import FloatArray, IntArray
 
 FORMAT = "mma-kilonova-model/1"
 #: A score is published once one band's slope is known this well, mag per day.

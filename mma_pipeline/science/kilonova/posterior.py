@@ -12,7 +12,7 @@ import numpy as np
 
 from mma_pipeline.science.kilonova.calibration import REFERENCE
 from mma_pipeline.science.kilonova.simulation.radiation import luminosity_distance
-from mma_pipeline.science.skymap import MAX_ORDER, SkyMap
+from mma_pipeline.science.skymaps.model import MAX_ORDER, SkyMap
 
 #: The whole sky, deg².
 FULL_SKY_DEG2 = 4 * math.pi * (180 / math.pi) ** 2

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mma_pipeline.science.skymap import FloatArray
+from mma_pipeline.science.skymaps.model import FloatArray
 
 #: Depth of the padded trees; training must not grow deeper.
 DEPTH = 7

@@ -15,9 +15,9 @@ import mma_pipeline.adapters.archive as archive_package
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.errors import NotFoundError
-from mma_pipeline.adapters.message import StreamMessage
-from mma_pipeline.notices.measurement import Candidate, Measurement
-from mma_pipeline.notices.photometry import encode, encode_source_v1, parse
+from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
+from mma_pipeline.notices.photometry.message import encode, encode_source_v1, parse
 
 HERE = Candidate("AT2017gfo", 197.450374, -23.381495)
 MJD = 57983.003059500006

@@ -15,11 +15,11 @@ from mma_pipeline.adapters.archive.database import reading, writing
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive, candidate, candidate_score, measurement
 from mma_pipeline.adapters.archive.retention import forget
 from mma_pipeline.adapters.errors import NotFoundError
-from mma_pipeline.adapters.message import StreamMessage
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.publishing.model import Draft
 from mma_pipeline.notices.key import EventVersion
-from mma_pipeline.notices.measurement import Candidate, Measurement, PhotometryNotice
-from mma_pipeline.notices.photometry import encode, parse
+from mma_pipeline.notices.photometry.measurement import Candidate, Measurement, PhotometryNotice
+from mma_pipeline.notices.photometry.message import encode, parse
 from tests.services.postgres import PostgresServer
 from tests.services.process import wait_until
 
@@ -29,7 +29,7 @@ FIRST, SECOND, REAL = "MS260301a", "MS260301b", "S260301c"
 INVENTED, MEASURED = Candidate("SIM-kn", 10.0, 20.0), Candidate("AT2026abc", 11.0, 21.0)
 
 
-class House:
+class PublishingHome:
     """An archive with one version of each of two mock events and a real one."""
 
     def __init__(self, url: str) -> None:
@@ -75,10 +75,10 @@ class House:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> House:
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> PublishingHome:
     """The archive on each database."""
     sqlite = f"sqlite:///{tmp_path / 'archive.db'}"
-    return House(sqlite if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
+    return PublishingHome(sqlite if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
 
 
 def seen(of: Candidate, day: int = 0) -> Measurement:
@@ -86,7 +86,7 @@ def seen(of: Candidate, day: int = 0) -> Measurement:
     return Measurement(of, MJD + day + 0.25, "r", 19.0, 0.1)
 
 
-def test_a_named_mock_event_goes_with_what_was_invented_for_it(house: House) -> None:
+def test_a_named_mock_event_goes_with_what_was_invented_for_it(house: PublishingHome) -> None:
     """Simulated photometry that names the event goes, repetitions too, and with its score the candidate; others stay."""
     body = encode([seen(INVENTED)], event_id=FIRST, simulated=True)
     gone = [house.receive(body), house.receive(body)]
@@ -106,7 +106,7 @@ def test_a_named_mock_event_goes_with_what_was_invented_for_it(house: House) -> 
     assert len(house.column(schema.body.c.sha256)) == 4
 
 
-def test_measured_photometry_stays_whatever_event_it_names(house: House) -> None:
+def test_measured_photometry_stays_whatever_event_it_names(house: PublishingHome) -> None:
     """A real candidate keeps measurements, messages with contents and other events' scores, though it named a mock event."""
     kept = [
         house.receive(encode([seen(MEASURED)], event_id=FIRST)),
@@ -124,7 +124,7 @@ def test_measured_photometry_stays_whatever_event_it_names(house: House) -> None
     assert house.photometry.candidate(MEASURED.name).first_detection == MJD + 0.25
 
 
-def test_a_message_of_both_keeps_what_was_measured(house: House) -> None:
+def test_a_message_of_both_keeps_what_was_measured(house: PublishingHome) -> None:
     """Of a message with a real and a simulated candidate the simulated measurements go; the message stays."""
     house.receive(encode([seen(MEASURED)]))
     message = house.message(json.dumps({"candidates": "two"}).encode())
@@ -136,7 +136,7 @@ def test_a_message_of_both_keeps_what_was_measured(house: House) -> None:
     assert house.column(candidate.c.name) == [MEASURED.name]
 
 
-def test_photometry_that_cannot_be_read_again_stays(house: House) -> None:
+def test_photometry_that_cannot_be_read_again_stays(house: PublishingHome) -> None:
     """A message of photometry that brought nothing and that nobody can read is not judged, so it is kept."""
     message = house.message(b"of another time")
     house.photometry.record(message, PhotometryNotice((), "older", FIRST))
@@ -144,7 +144,7 @@ def test_photometry_that_cannot_be_read_again_stays(house: House) -> None:
     assert house.has(message)
 
 
-def test_a_simulated_candidate_stays_until_its_last_event_goes(house: House) -> None:
+def test_a_simulated_candidate_stays_until_its_last_event_goes(house: PublishingHome) -> None:
     """While another event has a score of it the candidate stays, and goes with that event, though nothing names it."""
     house.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
     for event_id in (FIRST, SECOND):
@@ -159,7 +159,7 @@ def test_a_simulated_candidate_stays_until_its_last_event_goes(house: House) -> 
     assert [record.version.event_id for record in house.archive.versions()] == [REAL]
 
 
-def test_what_was_to_be_published_of_a_night_goes_with_the_event(house: House) -> None:
+def test_what_was_to_be_published_of_a_night_goes_with_the_event(house: PublishingHome) -> None:
     """Publications and decisions of a forgotten event go, whatever version they name; those of others stay."""
     with writing(house.archive.engine) as connection:
         for event_id in (FIRST, SECOND, REAL):
@@ -172,7 +172,7 @@ def test_what_was_to_be_published_of_a_night_goes_with_the_event(house: House) -
     assert house.column(outbox.decision.c.event_id) == [SECOND, REAL]
 
 
-def test_an_event_of_which_a_version_stays_keeps_its_candidates(house: House) -> None:
+def test_an_event_of_which_a_version_stays_keeps_its_candidates(house: PublishingHome) -> None:
     """Scores, photometry and publications go with the last version only: a younger one still shows them."""
     younger = EventVersion(FIRST, NOW, "Update", "9876543210")
     house.archive.record(house.message(b"younger", "gw"), [(younger, {})])
@@ -187,7 +187,7 @@ def test_an_event_of_which_a_version_stays_keeps_its_candidates(house: House) ->
 
 def test_a_candidate_measured_meanwhile_stays(postgres: PostgresServer, postgres_url: str) -> None:
     """Photometry that is being archived while the candidate would go is waited for, and then the candidate stays."""
-    house = House(postgres_url)
+    house = PublishingHome(postgres_url)
     house.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
     later = house.message(b"later")
     house.photometry.record(later, PhotometryNotice((), "ours"))
@@ -203,7 +203,7 @@ def test_a_candidate_measured_meanwhile_stays(postgres: PostgresServer, postgres
     assert house.column(candidate.c.name) == [INVENTED.name]
 
 
-def test_two_mock_events_that_share_a_candidate_go_together(house: House) -> None:
+def test_two_mock_events_that_share_a_candidate_go_together(house: PublishingHome) -> None:
     """Both events in one pass leave nothing of the candidate, and nothing of the real event is touched."""
     house.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
     house.receive(encode([seen(INVENTED, 1)], event_id=SECOND, simulated=True))

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord, outbox, reading
-from mma_pipeline.adapters.message import StreamMessage
-from mma_pipeline.adapters.paths import site_key
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.publishing.config import DestinationConfig
 from mma_pipeline.adapters.publishing.decision import Decider
 from mma_pipeline.adapters.publishing.gwtm import GwtmDestination
@@ -21,7 +20,8 @@ from mma_pipeline.adapters.publishing.gwtm_client import GwtmClient
 from mma_pipeline.adapters.publishing.model import Publication
 from mma_pipeline.adapters.publishing.publisher import Backoff, Publisher
 from mma_pipeline.adapters.publishing.rules import Rule
-from mma_pipeline.defs.ingest import ingest, parse_alert
+from mma_pipeline.adapters.store.paths import treasure_map_key
+from mma_pipeline.products.ingest import ingest, parse_alert
 from tests.services.gwtm_schemas import ADMIN
 from tests.services.gwtm_standin import GwtmStandIn
 
@@ -55,7 +55,7 @@ def take_in(archive: Archive, bodies: Iterable[bytes], start: int = 0) -> list[V
 
 def make_products(archive: Archive, record: VersionRecord, **figures: Any) -> None:
     """Note a flat map and figures for a version, as the assets do."""
-    name = site_key(record.stem, ".fits.gz")
+    name = treasure_map_key(record.stem, ".fits.gz")
     digest = hashlib.sha256(name.encode()).hexdigest()
     known = {"area_50_deg2": 100.0, "area_90_deg2": 400.0, "peak_ra_deg": 10.0, "peak_dec_deg": -5.0} | figures
     archive.record_product(

@@ -13,7 +13,7 @@ from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve
 from mma_pipeline.science.kilonova.measured import light_curve
 from mma_pipeline.science.kilonova.model import packaged
 from mma_pipeline.science.kilonova.plot import expectation, light_curve_png
-from mma_pipeline.science.simulation import MapSpec, simulate_skymap
+from mma_pipeline.science.simulation.alerts import MapSpec, simulate_skymap
 
 MERGER = 60000.25
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mma_pipeline.adapters.kilonova_data import at2017gfo, real_transients
 from mma_pipeline.science.kilonova import calibration, model
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES
 from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve
-from mma_pipeline.science.kilonova.negatives import RealTransient, after_mergers
-from mma_pipeline.science.kilonova.training import Settings, every_night, train
 from mma_pipeline.science.kilonova.trees import DEPTH, export
+from mma_pipeline.training.data import at2017gfo, real_transients
+from mma_pipeline.training.negatives import RealTransient, after_mergers
+from mma_pipeline.training.training import Settings, every_night, train
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "photometry"
 needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason="the public photometry of ../shared is not here")

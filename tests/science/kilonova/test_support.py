@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mma_pipeline.adapters.photometry_files import Defaults, read_photometry
+from mma_pipeline.adapters.photometry.files import Defaults, read_photometry
 from mma_pipeline.science.kilonova import support
 from mma_pipeline.science.kilonova.bands import BANDS, WAVELENGTH_UM
 from mma_pipeline.science.kilonova.by_night import nightly_scores

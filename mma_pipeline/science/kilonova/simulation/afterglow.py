@@ -6,7 +6,7 @@ import numpy as np
 
 from mma_pipeline.science.kilonova.simulation.radiation import DARK_MAG
 from mma_pipeline.science.kilonova.simulation.transients import uniform
-from mma_pipeline.science.skymap import FloatArray
+from mma_pipeline.science.skymaps.model import FloatArray
 
 
 def afterglow(rng: np.random.Generator, t: FloatArray, um: FloatArray, depth: FloatArray) -> FloatArray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mma_pipeline.science.kilonova.bands import WAVELENGTH_UM
-from mma_pipeline.science.skymap import FloatArray, IntArray
+from mma_pipeline.science.skymaps.model import FloatArray, IntArray
 
 
 class TableError(ValueError):

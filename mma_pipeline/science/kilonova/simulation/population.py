@@ -19,7 +19,7 @@ from mma_pipeline.science.kilonova.simulation.radiation import (
 from mma_pipeline.science.kilonova.simulation.survey import Reported, Visits, observe, schedule
 from mma_pipeline.science.kilonova.simulation.transients import FAST_IBC, FBOT, IBC, IIN, SLSN, tde, type_ii, type_iib
 from mma_pipeline.science.kilonova.simulation.type_ia import type_ia
-from mma_pipeline.science.skymap import FloatArray, IntArray
+from mma_pipeline.science.skymaps.model import FloatArray, IntArray
 
 Contaminant = Callable[[np.random.Generator, FloatArray, FloatArray, FloatArray], FloatArray]
 

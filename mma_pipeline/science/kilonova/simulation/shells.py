@@ -20,7 +20,7 @@ from mma_pipeline.science.kilonova.simulation.radiation import (
     blackbody_lnu,
     row_interp,
 )
-from mma_pipeline.science.skymap import FloatArray
+from mma_pipeline.science.skymaps.model import FloatArray
 
 _LOG_T0, _LOG_STEP = np.log(0.005), 0.05
 TIME_GRID_DAY = np.exp(_LOG_T0 + _LOG_STEP * np.arange(180))

@@ -18,7 +18,7 @@ from mma_pipeline.science.kilonova.simulation.radiation import (
     modulus,
     redshift_at,
 )
-from mma_pipeline.science.skymap import FloatArray
+from mma_pipeline.science.skymaps.model import FloatArray
 
 _REFERENCE_UM = 0.6215
 _MAX_REDSHIFT = 1.0

@@ -10,7 +10,7 @@ import numpy as np
 
 from mma_pipeline.science.kilonova.simulation.radiation import DARK_MAG
 from mma_pipeline.science.kilonova.simulation.transients import thermal_colour, uniform
-from mma_pipeline.science.skymap import FloatArray
+from mma_pipeline.science.skymaps.model import FloatArray
 
 
 def _brightness(rng: np.random.Generator, depth: FloatArray) -> FloatArray:

@@ -15,7 +15,7 @@ from mma_pipeline.science.kilonova.simulation.radiation import (
     blackbody_lnu,
     row_interp,
 )
-from mma_pipeline.science.skymap import FloatArray
+from mma_pipeline.science.skymaps.model import FloatArray
 
 _BETA = 13.4
 _LOG_T0, _LOG_STEP = np.log(0.01), 0.04

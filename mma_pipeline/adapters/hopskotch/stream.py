@@ -1,0 +1,127 @@
+"""Reading Hopskotch: credentials as hop-client keeps them, test messages, and messages that lie outside the broker.
+
+The stream itself is read by `kafka.StreamReader`, so that the caller's cursor rules here too. Sources: hop-client 0.13
+(io.py, auth.py) and its documentation: a group id begins with the credential's user name; the header `_test` marks test
+messages; `_format: external` marks a message that is only the address of a large one (BSON).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from mma_pipeline.adapters.download import download
+from mma_pipeline.adapters.errors import ConfigurationError, PermanentError
+from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.adapters.kafka.stream import StreamConfig
+
+_log = logging.getLogger(__name__)
+
+HOPSKOTCH = "kafka.scimma.org:9092"
+#: Seconds that fetching a large message may take from beginning to end.
+FETCH_S = 30.0
+#: Protocols of brokers that ask for no credential.
+_WITHOUT_CREDENTIAL = ("PLAINTEXT", "SSL")
+#: Largest message fetched from outside the broker, bytes.
+MAX_BYTES = 256 * 1024 * 1024
+
+
+def hop_stream(env: Mapping[str, str], name: str, topic: str) -> StreamConfig | None:
+    """How to read a topic of Hopskotch; None where there is no credential. Settings and errors: see `hop_client`."""
+    client = hop_client(env, name)
+    return None if client is None else StreamConfig(name, (topic,), client, env.get("KAFKA_OFFSET_RESET") or "earliest")
+
+
+def hop_client(env: Mapping[str, str], name: str) -> dict[str, Any] | None:
+    """librdkafka configuration for a stream of Hopskotch; None where there is no credential.
+
+    The credential is `HOP_USERNAME` and `HOP_PASSWORD`, or with `MMA_HOP_STREAMS=true` the one that `hop auth` keeps in
+    auth.toml. `MMA_HOP_BOOTSTRAP` names another broker, `MMA_HOP_PROTOCOL=SASL_PLAINTEXT` one without TLS,
+    `PLAINTEXT` or `SSL` one that asks for no credential, `MMA_HOP_GROUP` what follows the user name in the group id.
+    Raises ConfigurationError where half of the credential is set or auth.toml cannot be used.
+    """
+    broker, protocol = env.get("MMA_HOP_BOOTSTRAP") or HOPSKOTCH, env.get("MMA_HOP_PROTOCOL") or "SASL_SSL"
+    group = f"{env.get('MMA_HOP_GROUP') or 'mma'}-{name}"
+    if protocol in _WITHOUT_CREDENTIAL:
+        if broker == HOPSKOTCH:
+            raise ConfigurationError(
+                f"MMA_HOP_PROTOCOL={protocol} needs MMA_HOP_BOOTSTRAP: Hopskotch itself wants a credential"
+            )
+        return {"security.protocol": protocol, "bootstrap.servers": broker, "group.id": group}
+    user, password = env.get("HOP_USERNAME"), env.get("HOP_PASSWORD")
+    if bool(user) != bool(password):
+        raise ConfigurationError("set both HOP_USERNAME and HOP_PASSWORD, the Hopskotch credential (`hop auth`)")
+    if user and password:
+        client: dict[str, Any] = {
+            "security.protocol": protocol,
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": user,
+            "sasl.password": password,
+        }
+    elif (env.get("MMA_HOP_STREAMS") or "").lower() in {"1", "true", "yes"}:
+        user, client = _kept_credential(broker)
+    else:
+        return None
+    return client | {"bootstrap.servers": broker, "group.id": f"{user}-{group}"}
+
+
+def _kept_credential(broker: str) -> tuple[str, dict[str, Any]]:
+    from hop.auth import load_auth, select_matching_auth
+
+    try:
+        chosen = select_matching_auth(load_auth(), broker)
+    except (OSError, RuntimeError, KeyError) as error:
+        # The text of these errors names files and hosts, never the secret.
+        raise ConfigurationError(f"hop-client's auth.toml cannot be used ({error}): run `hop auth add`") from error
+    return str(chosen.username), dict(chosen())
+
+
+def is_test(message: StreamMessage) -> bool:
+    """Whether a message is marked as a test: the header's presence counts, not its value."""
+    return any(name == "_test" for name, _ in message.headers)
+
+
+def whole(message: StreamMessage) -> StreamMessage:
+    """The message itself where it is only the address of one; else the message unchanged.
+
+    Fetched without credentials, so private topics' offloaded messages stay addresses and end in quarantine. One attempt
+    of `FETCH_S` seconds at most (less within `deadline.within`): raises TransientError where the server does not give
+    the message in that time; an address that is gone leaves the message as it is.
+    """
+    url = address_of(message)
+    if url is None:
+        return message
+    try:
+        fetched = download(url, most_bytes=MAX_BYTES, seconds=FETCH_S)
+    except PermanentError as error:
+        _log.error("%s: the large message cannot be had, it is left as its address: %s", message.coordinates, error)
+        return message
+    return _unpacked(message, fetched)
+
+
+def address_of(message: StreamMessage) -> str | None:
+    """Where a large message lies that this one is only the address of; None for any other message."""
+    if dict(message.headers).get("_format") != b"external":
+        return None
+    try:
+        url = str(json.loads(message.body)["url"])
+        return url if urlsplit(url).scheme in {"http", "https"} else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _unpacked(message: StreamMessage, data: bytes) -> StreamMessage:
+    from hop import bson
+
+    try:
+        found = bson.loads(data)
+        body = found["message"]
+        headers = tuple((str(name), bytes(value)) for name, value in found["metadata"]["headers"])
+    except Exception as error:  # noqa: BLE001 - hop's BSON reader names no exceptions; bytes from outside must not stop us
+        _log.error("%s: the large message cannot be read (%s)", message.coordinates, type(error).__name__)
+        return message
+    return replace(message, body=bytes(body), headers=headers, digest=None) if isinstance(body, bytes) else message

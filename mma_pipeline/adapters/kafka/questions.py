@@ -1,0 +1,36 @@
+"""What a consumer asks of its broker, each with a time limit and one kind of error for each kind of silence."""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from mma_pipeline.adapters.errors import MissingTopicError, TransientError
+
+
+def partitions_of(consumer: Consumer, stream: str, topic: str, timeout_s: float) -> list[int]:
+    """The topic's partitions; raises MissingTopicError where there is no such topic, TransientError else."""
+    try:
+        found = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
+    except KafkaException as error:
+        raise TransientError(f"stream {stream}: no broker answers: {reason(error)}") from error
+    if found.error is not None:
+        kind = MissingTopicError if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART else TransientError
+        raise kind(f"stream {stream}: topic {topic}: {found.error.str()}")
+    return sorted(found.partitions)
+
+
+def offsets_kept(consumer: Consumer, stream: str, topic: str, partition: int, timeout_s: float) -> tuple[int, int]:
+    """Offset of the first message that the broker keeps, and of the next one to come; raises TransientError."""
+    try:
+        answer = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s, cached=False)
+    except KafkaException as error:
+        raise TransientError(f"stream {stream}: no broker answers: {reason(error)}") from error
+    if answer is None:
+        raise TransientError(f"stream {stream}: no broker tells the offsets of {topic}/{partition}")
+    return int(answer[0]), int(answer[1])
+
+
+def reason(error: KafkaException) -> str:
+    """What librdkafka says of an error."""
+    first = error.args[0] if error.args else error
+    return first.str() if isinstance(first, KafkaError) else str(first)

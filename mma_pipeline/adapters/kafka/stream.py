@@ -1,0 +1,70 @@
+"""What a Kafka stream is, what one look at it gives, and what was found lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mma_pipeline.adapters.errors import PermanentError
+from mma_pipeline.adapters.kafka.cursor import Offsets, TopicIds
+from mma_pipeline.adapters.kafka.message import StreamMessage
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Messages that can no longer be had because the broker dropped them, or because the topic was created anew."""
+
+    topic: str
+    partition: int
+    wanted: int
+    """Offset that should have come next."""
+    resumed: int
+    """Offset at which reading goes on."""
+    another_topic: bool = False
+    """Whether the broker says that the topic is not the one that was read."""
+
+    @property
+    def lost(self) -> int | None:
+        """How many messages were dropped unseen; None where the topic was created anew and nobody can know."""
+        return None if self.another_topic or self.resumed <= self.wanted else self.resumed - self.wanted
+
+    def __str__(self) -> str:
+        where = f"{self.topic}/{self.partition}"
+        if self.lost is None:
+            why = "is another topic's" if self.another_topic else "does not exist"
+            return f"{where}: offset {self.wanted} {why}, the topic was created anew; reading goes on at {self.resumed}"
+        return (
+            f"{where}: {self.lost} messages from offset {self.wanted} were dropped by the broker before they were "
+            f"read; reading goes on at {self.resumed}"
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one bounded poll gave."""
+
+    messages: tuple[StreamMessage, ...]
+    offsets: Offsets
+    """Cursor after these messages."""
+    gaps: tuple[Gap, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What brokers complained about during the poll, without secrets; the client goes on trying by itself."""
+    topic_ids: TopicIds = field(default_factory=dict)
+    """The topics' identities, as far as they are known: they belong into the cursor with the offsets."""
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """How to read one stream."""
+
+    name: str
+    topics: tuple[str, ...]
+    client: Mapping[str, Any] = field(repr=False)
+    """librdkafka configuration; may hold credentials, so it is never shown."""
+    start: str = "earliest"
+    """Where a consumer without cursor and without committed offsets begins: `earliest` or `latest`."""
+
+    def __post_init__(self) -> None:
+        if self.start not in {"earliest", "latest"}:
+            raise PermanentError(f"KAFKA_OFFSET_RESET is {self.start!r}: use earliest or latest")

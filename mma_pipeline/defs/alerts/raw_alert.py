@@ -1,0 +1,53 @@
+"""The alert as it was sent: the JSON of `igwn.gwalert`, byte for byte.
+
+An alert that came as Avro (from SCiMMA) is written as the JSON that GCN would have sent; its own bytes stay in the
+archive, as those of every message do. Checked against the published schema (igwn-gwalert-schema): drift is
+reported here and never stops an alert. Parts that are wrong are left out of all that is made from the alert, and named.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mma_pipeline.adapters.kafka.avro import MAGIC
+from mma_pipeline.adapters.notice_schemas import LVK, schema_drift
+from mma_pipeline.notices import lvk
+from mma_pipeline.notices.fields import decode_notice
+from mma_pipeline.products.declaration import (
+    NEEDS_ALERT,
+    Product,
+    ProductFiles,
+    degraded_check,
+    schema_check,
+    treasure_map_file,
+)
+from mma_pipeline.products.inputs import ProductInput
+
+
+def _make(source: ProductInput) -> ProductFiles:
+    body = source.message.body
+    if body.startswith(MAGIC):
+        body = json.dumps(lvk.to_record(source.notice), sort_keys=True, separators=(",", ":")).encode()
+    figures: dict[str, Any] = {name: value for name, value in source.facts.items() if name != "urls"}
+    figures["gracedb"] = source.facts.get("urls", {}).get("gracedb")
+    figures["schema_drift"] = schema_drift(decode_notice(body), LVK)
+    return ProductFiles({"alert": body}, figures)
+
+
+raw_alert = Product(
+    name="raw_alert",
+    about=__doc__ or "",
+    code_version="1",
+    group="alert",
+    kinds=frozenset({"kafka", "json"}),
+    deps=("gwalert_stream",),
+    files=(treasure_map_file("alert", "_alert.json", "application/json"),),
+    inputs=lambda source: [source.origin.sha256, source.record.version.label],
+    make=_make,
+    need=NEEDS_ALERT,
+    checks=(
+        schema_check("follows_published_schema", "The notice follows igwn-gwalert-schema"),
+        degraded_check("alert_is_whole"),
+    ),
+)

@@ -1,0 +1,114 @@
+"""Reading a stream again from a place: where the streams' sensors stand, and how to move them while the daemon runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from mma_pipeline.adapters import settings
+from mma_pipeline.adapters.errors import NotFoundError, TransientError
+from mma_pipeline.adapters.hopskotch.stream import hop_stream
+from mma_pipeline.adapters.kafka.cursor import Offsets, decode_offsets, encode_offsets
+from mma_pipeline.adapters.kafka.stream import StreamConfig
+from mma_pipeline.adapters.photometry.stream import DEFAULT_TOPIC, STREAM, photometry_stream
+from mma_pipeline.defs.alerts.streams import STREAMS, Broker, Stream
+from mma_pipeline.defs.candidates.sensors import decode_cursor, encode_cursor, photometry_sensor
+
+#: Seconds after a cursor was set in which a tick may begin that has not seen it.
+SETTLE_S = 2.0
+#: Seconds that a tick under way may take to end: Dagster gives it 60.
+TICK_S = 75.0
+#: How often a cursor is set that a tick under way overwrote.
+TRIES = 5
+
+
+@dataclass(frozen=True)
+class Readable:
+    """A stream that a sensor reads."""
+
+    name: str
+    sensor_name: str
+    topics: tuple[str, ...]
+    alerts: Stream | None
+    """None for photometry, whose cursor also counts versions."""
+
+    def config(self, env: Mapping[str, str]) -> StreamConfig | None:
+        """How to read it; None where the environment does not connect it. Raises ConfigurationError."""
+        if self.alerts is None:
+            return photometry_stream(env)
+        reading = hop_stream if self.alerts.broker is Broker.HOPSKOTCH else settings.gcn_stream
+        return reading(env, f"seek-{self.name}", self.alerts.topic)
+
+    def offsets(self, cursor: str | None) -> Offsets:
+        """Next offsets to read by a cursor; raises PermanentError for a text that is no cursor."""
+        return decode_offsets(cursor) if self.alerts is not None else decode_cursor(cursor)[0]
+
+    def moved(self, cursor: str | None, offsets: Offsets) -> str:
+        """The cursor with other offsets; the topics' identities are left out, so that today's are taken."""
+        return encode_offsets(offsets) if self.alerts is not None else encode_cursor(offsets, decode_cursor(cursor)[1])
+
+
+def readable(env: Mapping[str, str]) -> dict[str, Readable]:
+    """Every stream by name."""
+    found = {s.name: Readable(s.name, s.sensor_name, (s.topic,), s) for s in STREAMS}
+    named = tuple(t.strip() for t in (env.get("MMA_PHOTOMETRY_TOPICS") or DEFAULT_TOPIC).split(",") if t.strip())
+    return found | {STREAM: Readable(STREAM, photometry_sensor.name, named, None)}
+
+
+def cursor_of(instance: dg.DagsterInstance, sensor: str) -> str | None:
+    """A sensor's cursor; None for none. Raises NotFoundError where Dagster does not know the sensor yet."""
+    return next(iter(_states(instance, sensor))).instigator_data.cursor  # type: ignore[no-any-return]
+
+
+def set_cursor(instance: dg.DagsterInstance, sensor: str, cursor: str) -> None:
+    """Set a sensor's cursor for good, whether the daemon runs or not.
+
+    A tick under way ends with the cursor that it began with, which is then set once more. Raises NotFoundError where
+    Dagster does not know the sensor yet, TransientError where a tick under way does not end.
+    """
+    for _ in range(TRIES):
+        for state in _states(instance, sensor):
+            instance.update_instigator_state(state.with_data(state.instigator_data._replace(cursor=cursor)))
+        until_s = time.time() + SETTLE_S
+        time.sleep(SETTLE_S)
+        deadline = time.monotonic() + TICK_S
+        while _under_way(instance, sensor, until_s):
+            if time.monotonic() > deadline:
+                raise TransientError(
+                    f"the cursor of {sensor} is set, but a tick that was under way has not ended and may set it back: "
+                    "see `mma stream`, and seek again if it did"
+                )
+            time.sleep(0.1)
+        if cursor_of(instance, sensor) == cursor or _began(instance, sensor, until_s):
+            return
+    raise TransientError(
+        f"the cursor of {sensor} was set back by its ticks {TRIES} times: stop the sensor, seek, start it"
+    )
+
+
+def _states(instance: dg.DagsterInstance, sensor: str) -> list[Any]:
+    """What Dagster keeps of a sensor, the one that runs first: a renamed code location leaves the old one's behind."""
+    found = [
+        s for s in instance.all_instigator_state() if s.instigator_name == sensor and s.instigator_data is not None
+    ]
+    if not found:
+        raise NotFoundError(f"Dagster has not run {sensor} yet: start the daemon once (`make dev`)")
+    return sorted(found, key=lambda state: not state.is_running)
+
+
+def _ticks(instance: dg.DagsterInstance, sensor: str) -> Iterator[Any]:
+    state = _states(instance, sensor)[0]
+    yield from instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=5)
+
+
+def _under_way(instance: dg.DagsterInstance, sensor: str, before_s: float) -> bool:
+    return any(t.status.value == "STARTED" and t.timestamp < before_s for t in _ticks(instance, sensor))
+
+
+def _began(instance: dg.DagsterInstance, sensor: str, after_s: float) -> bool:
+    """Whether a tick has begun since: it saw the cursor, and has moved it on."""
+    return any(tick.timestamp >= after_s for tick in _ticks(instance, sensor))

@@ -1,0 +1,195 @@
+"""One sensor per stream: a bounded poll of the resident consumer, the archive, then one run request per new version.
+
+The cursor is the Kafka offsets and moves only with a tick that succeeded, so a crash anywhere repeats messages and
+loses none. A repeated message changes nothing in the archive, and its run key keeps its run single.
+"""
+
+import os
+
+import dagster as dg
+
+from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive.waiting import hold
+from mma_pipeline.adapters.deadline import within
+from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError, TransientError
+from mma_pipeline.adapters.hopskotch.stream import is_test, whole
+from mma_pipeline.adapters.kafka.cursor import Offsets, decode_offsets, decode_topic_ids, encode_offsets
+from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.adapters.kafka.reader import StreamReader
+from mma_pipeline.adapters.kafka.stream import Batch
+from mma_pipeline.defs.alerts.streams import Broker, Stream
+from mma_pipeline.defs.jobs import Lane, alert_products, lane_tags
+from mma_pipeline.defs.partitions import alert_versions
+from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, hop_reader
+from mma_pipeline.notices.model import Role
+from mma_pipeline.products.ingest import Quarantined, ingest, presentable, requests_of
+
+#: Seconds that a tick waits for a first message. The daemon looks for due sensors every 5 s, so a tick that ends just
+#: before such a look leaves the stream unwatched for a moment only; Dagster allows a tick 60 s, and what a first message
+#: brings needs its share of them.
+POLL_S = 44.3
+#: Seconds that all network waits of a tick may take together.
+TICK_S = 54.0
+#: Seconds of those for fetching large messages from where they lie, and for one of them: what takes longer waits in the
+#: archive, and holds no message behind it.
+FETCH_S = 6.0
+FETCH_EACH_S = 3.0
+#: Most messages taken in one tick: a map is decoded in some 20 ms, so a tick stays in seconds.
+MAX_MESSAGES = 50
+
+
+def stream_sensor(stream: Stream) -> dg.SensorDefinition:
+    """The sensor of a stream."""
+
+    @dg.sensor(
+        name=stream.sensor_name,
+        job=alert_products,
+        minimum_interval_seconds=stream.interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"{stream.about} Topic `{stream.topic}`.",
+    )
+    def _sensor(
+        context: dg.SensorEvaluationContext, archive: ArchiveResource, kafka: KafkaResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        try:
+            reader = _reader(stream, kafka)
+        except ConfigurationError as error:
+            return dg.SkipReason(str(error))
+        if reader is None:
+            return dg.SkipReason(_NOT_CONNECTED[stream.broker])
+        with within(TICK_S):
+            return _tick(context, stream, archive, kafka, reader)
+
+    return _sensor
+
+
+def _tick(
+    context: dg.SensorEvaluationContext,
+    stream: Stream,
+    archive: ArchiveResource,
+    kafka: KafkaResource,
+    reader: StreamReader,
+) -> dg.SensorResult | dg.SkipReason:
+    """Poll, archive, answer."""
+    offsets = decode_offsets(context.cursor)
+    try:
+        batch = reader.poll(
+            offsets,
+            max_messages=MAX_MESSAGES,
+            timeout_s=stream.wait_s or POLL_S,
+            topic_ids=decode_topic_ids(context.cursor),
+        )
+    except MissingTopicError as error:
+        if offsets or not (kafka.bootstrap or os.environ.get("MMA_KAFKA_BOOTSTRAP")):
+            raise
+        # A broker of one's own need not have every stream.
+        return dg.SkipReason(f"nothing to read: {error}")
+    # What the cursor said before is durable: the group may know it, now that a broker is there to be told.
+    reader.commit(offsets)
+    for gap in batch.gaps:
+        context.log.error(f"messages lost: {gap}")
+    for problem in batch.problems:
+        context.log.warning(f"broker: {problem}")
+    opened = archive.open()
+    messages = _wanted(context, stream, batch, opened)
+    outcomes = [(message, ingest(opened, message, stream.parse)) for message in messages]
+    requested = []
+    quarantined = []
+    for message, outcome in outcomes:
+        if isinstance(outcome, Quarantined):
+            context.log.warning(f"{message.coordinates} put in quarantine: {outcome.reason}")
+            quarantined.append(outcome)
+        else:
+            requested += [(record, message) for record in requests_of(outcome)]
+    return tick_result(stream, batch, offsets, requested, quarantined)
+
+
+_NOT_CONNECTED = {
+    Broker.GCN: "not connected: set KAFKA_CLIENT_ID and KAFKA_CLIENT_SECRET (GCN client credentials), "
+    "or MMA_KAFKA_BOOTSTRAP for a broker without authentication",
+    Broker.HOPSKOTCH: "not connected: set HOP_USERNAME and HOP_PASSWORD, or MMA_HOP_STREAMS=true to use hop-client's "
+    "auth.toml",
+}
+
+
+def _reader(stream: Stream, kafka: KafkaResource) -> StreamReader | None:
+    if stream.broker is Broker.HOPSKOTCH:
+        return hop_reader(stream.name, stream.topic)
+    return kafka.reader(stream.name, stream.topic)
+
+
+def _wanted(context: dg.SensorEvaluationContext, stream: Stream, batch: Batch, archive: Archive) -> list[StreamMessage]:
+    """The messages of a batch; on Hopskotch without those marked as tests, and large ones fetched from where they lie.
+
+    A large one that cannot be had now waits in the archive, for `large_messages_sensor`.
+    """
+    if stream.broker is not Broker.HOPSKOTCH:
+        return list(batch.messages)
+    with_tests = (os.environ.get("MMA_HOP_TESTS") or "").lower() in {"1", "true", "yes"}
+    wanted = []
+    with within(FETCH_S):
+        for message in batch.messages:
+            if not with_tests and is_test(message):
+                continue
+            try:
+                with within(FETCH_EACH_S):
+                    wanted.append(whole(message))
+            except TransientError as error:
+                context.log.warning(f"{message.coordinates} is large and waits for its content: {error}")
+                hold(archive, message, presentable(str(error)))
+    return wanted
+
+
+def tick_result(
+    stream: Stream,
+    batch: Batch,
+    before: Offsets,
+    requested: list[tuple[VersionRecord, StreamMessage]],
+    quarantined: list[Quarantined],
+) -> dg.SensorResult | dg.SkipReason:
+    """What a tick asks Dagster for: partitions, runs, quarantine reports and the cursor, in one answer."""
+    if batch.offsets == before and not batch.gaps:
+        complaint = f" ({'; '.join(batch.problems)})" if batch.problems else ""
+        return dg.SkipReason(f"nothing new on {stream.topic}{complaint}")
+    keys = [record.partition_key for record, _ in requested]
+    return dg.SensorResult(
+        run_requests=[run_request(record, message) for record, message in requested],
+        dynamic_partitions_requests=[alert_versions.build_add_request(keys)] if keys else [],
+        asset_events=[quarantine_event(entry) for entry in quarantined],
+        cursor=encode_offsets(batch.offsets, batch.topic_ids),
+    )
+
+
+def quarantine_event(entry: Quarantined) -> dg.AssetMaterialization:
+    """The report of a message put aside, seen on the `quarantine` asset."""
+    message = entry.message
+    return dg.AssetMaterialization(
+        asset_key="quarantine",
+        description=entry.reason,
+        metadata={
+            "reason": entry.reason,
+            "stream": message.stream,
+            "topic": message.topic,
+            "partition": message.partition,
+            "offset": message.offset,
+            "received": message.received.isoformat(timespec="milliseconds"),
+            "size (bytes)": len(message.body),
+            "sha256": message.sha256,
+            "archived message": entry.message_id,
+            "begins with": dg.MetadataValue.text(repr(message.body[:200])),
+        },
+    )
+
+
+def run_request(record: VersionRecord, message: StreamMessage) -> dg.RunRequest:
+    """The run that makes the products of a version, for the message that brought it."""
+    real = record.version.role is Role.OBSERVATION
+    return dg.RunRequest(
+        run_key=record.partition_key,
+        partition_key=record.partition_key,
+        tags={
+            **lane_tags(Lane.LIVE if real else Lane.MOCK, priority=10 if real else 0),
+            "mma/event": record.version.event_id,
+            "mma/message": message.coordinates[:200],
+        },
+    )

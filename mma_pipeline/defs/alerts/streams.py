@@ -1,0 +1,99 @@
+"""The streams: which topic is read, and what turns its bytes into versions. A new stream is a parser and one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from mma_pipeline.adapters.kafka.avro import MAGIC
+from mma_pipeline.adapters.settings import GCN_GWALERT
+from mma_pipeline.defs.neutrinos.counterpart import parse_neutrinos
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.fields import decode_notice
+from mma_pipeline.notices.icecube import from_record, is_icecube
+from mma_pipeline.products.ingest import Parser, parse_alert, read_alert
+
+
+class Broker(StrEnum):
+    """Whose broker a stream is read from."""
+
+    GCN = "GCN"
+    HOPSKOTCH = "Hopskotch"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A topic and its parser."""
+
+    name: str
+    topic: str
+    parse: Parser
+    about: str
+    broker: Broker = Broker.GCN
+    wait_s: float | None = None
+    """Seconds that a tick waits for a first message; None: as long as a tick may, for streams where seconds count."""
+    interval_s: int = 1
+    """Least seconds between two ticks."""
+
+    @property
+    def sensor_name(self) -> str:
+        """Name of the sensor that reads it."""
+        return self.name.replace("-", "_") + "_sensor"
+
+
+STREAMS = (
+    Stream(
+        GCN_GWALERT,
+        "igwn.gwalert",
+        parse_alert,
+        "Gravitational-wave alerts of LIGO/Virgo/KAGRA, JSON, from NASA GCN Kafka.",
+    ),
+    Stream(
+        "hop-gwalert",
+        "igwn.gwalert",
+        parse_alert,
+        "The same alerts in Avro, from SCiMMA Hopskotch: whichever comes first starts the run.",
+        Broker.HOPSKOTCH,
+    ),
+    Stream(
+        "gcn-icecube",
+        "gcn.notices.icecube.lvk_nu_track_search",
+        parse_neutrinos,
+        "IceCube's searches for neutrinos from gravitational-wave events, JSON, from NASA GCN Kafka.",
+        # The search itself takes IceCube many minutes; a tick that waits holds a thread of the code server.
+        wait_s=2.0,
+        interval_s=15,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a message says of itself."""
+
+    event_id: str
+    created: datetime
+    """Creation time of the notice, UTC."""
+
+
+def told_by(body: bytes) -> Told | None:
+    """Event and creation time of an alert (JSON, Avro) or neutrino notice; None where they cannot be read."""
+    try:
+        if not body.startswith(MAGIC) and is_icecube(record := decode_notice(body)):
+            notice = from_record(record)
+            return Told(notice.event_id, notice.alert_time)
+        alert = read_alert(body)
+        return Told(alert.superevent_id, alert.time_created)
+    except NoticeError:
+        return None
+
+
+def stream_of(body: bytes) -> Stream:
+    """The stream that a message without an address belongs to, by what it holds; alerts are the rest."""
+    try:
+        neutrinos = is_icecube(decode_notice(body))
+    except NoticeError:
+        neutrinos = False
+    parse = parse_neutrinos if neutrinos else parse_alert
+    return next(stream for stream in STREAMS if stream.parse is parse)

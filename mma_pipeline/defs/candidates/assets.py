@@ -1,0 +1,222 @@
+"""One night of one candidate: light curve, kilonova probability, ranking among the event's candidates, derived alert.
+
+Partitioned by event, candidate and night (whole days of the MJD). Each materialisation names the messages that its
+measurements came in.
+"""
+
+# No postponed annotations here: Dagster reads the real types of an asset function's parameters.
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from mma_pipeline.adapters.publishing.compose import version_ref
+from mma_pipeline.adapters.publishing.config import load
+from mma_pipeline.adapters.publishing.decision import enqueue_candidate
+from mma_pipeline.adapters.store.paths import LIGHT_CURVE, SCORE, latest_light_curve_key, night_key, ranking_key
+from mma_pipeline.defs.candidates.scoring import CandidateSource
+from mma_pipeline.defs.candidates.sensors import candidate_nights
+from mma_pipeline.defs.metadata import picture
+from mma_pipeline.defs.product_asset import OWNERS, RETRY
+from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.notices.derived import CandidateScore, DerivedAlert, DerivedKind
+
+GROUP = "candidate"
+CODE_VERSION = "3"
+#: Points that the ranking shows of an excluded candidate.
+_SHOWN = 3
+
+photometry_stream_asset = dg.AssetSpec(
+    "photometry_stream",
+    group_name=GROUP,
+    kinds={"kafka"},
+    owners=OWNERS,
+    description="Topics of photometry (Hopskotch): every message is archived as received before it is used.",
+)
+
+
+def _asset_of_a_night(
+    kind: str, dep: dg.AssetsDefinition | dg.AssetSpec, description: str, *, optional: bool = False
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """What the assets of a candidate's night have in common; an `optional` one may find nothing to say."""
+    return dg.asset(
+        group_name=GROUP,
+        kinds={kind},
+        owners=OWNERS,
+        partitions_def=candidate_nights,
+        deps=[dep],
+        retry_policy=RETRY,
+        code_version=CODE_VERSION,
+        description=description,
+        output_required=not optional,
+    )
+
+
+def _lineage(source: CandidateSource) -> dict[str, Any]:
+    """Where the measurements came from, for the UI."""
+    ids = sorted({m.message_id for m in source.measurements})
+    latest = source.archive.message(ids[-1])
+    return {
+        "messages": dg.MetadataValue.json(ids),
+        "latest message": latest.coordinates,
+        "measurements": len(source.measurements),
+        "version": source.version.partition_key,
+        "code version": CODE_VERSION,
+    }
+
+
+@_asset_of_a_night(
+    "python",
+    photometry_stream_asset,
+    "Probability of a kilonova: from the light curve alone, the sky factor, the prior and the posterior.",
+    optional=True,
+)
+def kilonova_probability(
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Score the candidate with all measurements up to this night."""
+    started = time.perf_counter()
+    source, target = CandidateSource(archive.open(), context.partition_key), store.open()
+    if source.withdrawn:
+        # A run that was queued before the retraction: nothing is wrong, there is nothing to score any more.
+        context.log.info(f"{context.partition_key}: {source.key.event_id} has no map any more, nothing is scored")
+        return
+    result = source.assess()
+    if result is None:
+        context.log.info(f"{context.partition_key}: nothing was detected in griz after the merger yet")
+        return
+    source.photometry.record_score(context.partition_key, source.key.event_id, source.name, source.key.night, result)
+    data = json.dumps(result, sort_keys=True, indent=1).encode()
+    stored = target.put(night_key(source.key, SCORE), data, content_type="application/json", metadata={})
+    if result["status"] == "excluded":
+        context.log.warning(f"{source.name} is excluded: {len(result['excluded_by'])} detections before the merger")
+    if result["unused_bands"]:
+        context.log.info(f"{source.name}: unused bands {result['unused_bands']}")
+    listed = ("history", "unused_bands", "excluded_by")
+    shown = {k: v for k, v in result.items() if v is not None and k not in listed}
+    yield dg.MaterializeResult(
+        metadata={
+            **shown,
+            **{k: dg.MetadataValue.json(result[k]) for k in listed if result.get(k)},
+            "file": dg.MetadataValue.url(target.url(stored.key)),
+            **_lineage(source),
+            "seconds": round(time.perf_counter() - started, 4),
+        }
+    )
+
+
+@_asset_of_a_night(
+    "matplotlib",
+    kilonova_probability,
+    "Light curve by band, limits, the band in which kilonovae are expected, and the probability by night.",
+)
+def light_curve_plot(
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+) -> dg.MaterializeResult[Any]:
+    """Draw the measurements up to this night."""
+    from mma_pipeline.science.kilonova.by_night import nightly_scores
+    from mma_pipeline.science.kilonova.measured import light_curve
+    from mma_pipeline.science.kilonova.model import packaged
+    from mma_pipeline.science.kilonova.plot import light_curve_png
+
+    source, target = CandidateSource(archive.open(), context.partition_key), store.open()
+    curve = light_curve([m.measurement for m in source.measurements])
+    title = f"{source.name} · {source.key.event_id}"
+    history = nightly_scores(packaged(), curve, source.event)
+    data = light_curve_png(curve, source.event, [*history], title=title, simulated=source.record.simulated)
+    stored = target.put(night_key(source.key, LIGHT_CURVE), data, content_type="image/png", metadata={})
+    target.put(latest_light_curve_key(source.key), data, content_type="image/png", metadata={})
+    return dg.MaterializeResult(
+        metadata={"light curve": picture(target, stored.key), "size (bytes)": len(data), **_lineage(source)}
+    )
+
+
+@_asset_of_a_night(
+    "python",
+    kilonova_probability,
+    "All candidates of the event, the most probable first: a table here and `candidates.json` in the store.",
+)
+def ranked_candidates(
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+) -> dg.MaterializeResult[Any]:
+    """Rank the latest scores of the event."""
+    source, target = CandidateSource(archive.open(), context.partition_key), store.open()
+    ranked = source.photometry.latest_scores(source.key.event_id)
+    slim = [{k: v for k, v in entry.items() if k != "history"} for entry in ranked]
+    body = {"event_id": source.key.event_id, "candidates": slim}
+    data = json.dumps(body, sort_keys=True, indent=1).encode()
+    stored = target.put(ranking_key(source.key.event_id), data, content_type="application/json", metadata={})
+    return dg.MaterializeResult(
+        metadata={
+            "candidates": dg.MetadataValue.md(_table(ranked)),
+            "number": len(ranked),
+            "file": dg.MetadataValue.url(target.url(stored.key)),
+        }
+    )
+
+
+def _table(ranked: list[Mapping[str, Any]]) -> str:
+    lines = [
+        "| | candidate | P (light curve) | redshift | sky factor | prior | posterior | nights | |",
+        "|-|-|-|-|-|-|-|-|-|",
+    ]
+    for place, r in enumerate(ranked, start=1):
+        prior, after = (f"{r[k]:.3g}" if r.get(k) is not None else "none" for k in ("prior", "posterior"))
+        redshift = "" if r.get("redshift") is None else f"{r['redshift']:.4g}"
+        dimensions = f" ({r['sky_factor_dimensions']}-D)" if "sky_factor_dimensions" in r else ""
+        note = "" if r["sufficient"] else "insufficient data"
+        if r.get("status") == "excluded":
+            note = "excluded: detected before the merger, MJD " + ", ".join(
+                f"{p['mjd']:.2f} {p['band']} {p['magnitude']:.2f}" for p in r["excluded_by"][:_SHOWN]
+            )
+        note += " simulated" if r.get("simulated") else ""
+        lines.append(
+            f"| {place} | {r['candidate']} | {r['p_phot']:.3f} | {redshift} | {r['sky_factor']:.3g}{dimensions} | "
+            f"{prior} | {after} | {r['nights']} | {note.strip()} |"
+        )
+    return "\n".join(lines)
+
+
+@_asset_of_a_night(
+    "kafka",
+    kilonova_probability,
+    "The derived alert of the score, handed to the outbox of publication; nothing while data are insufficient.",
+    optional=True,
+)
+def kilonova_alert(context: dg.AssetExecutionContext, archive: ArchiveResource) -> Iterator[dg.MaterializeResult[Any]]:
+    """Write the score to the outbox of every destination that wants it."""
+    source = CandidateSource(archive.open(), context.partition_key)
+    result = source.assess()
+    if result is None or result["status"] != "scored":
+        status = "insufficient_data" if result is None else result["status"]
+        context.log.info(f"{context.partition_key}: {status}, nothing is announced")
+        return
+    ids = enqueue_candidate(source.archive, load(os.environ), derived_alert(source, result), datetime.now(UTC))
+    yield dg.MaterializeResult(metadata={"messages queued": len(ids), "ids": dg.MetadataValue.json(ids)})
+
+
+def derived_alert(source: CandidateSource, result: Mapping[str, Any]) -> DerivedAlert:
+    """The message of a score: v1 consumers read the same numbers as kn_score and other_score."""
+    latest = [m.measurement for m in source.measurements if m.measurement.detected][-1]
+    return DerivedAlert(
+        kind=DerivedKind.CANDIDATE,
+        event_id=source.key.event_id,
+        version=version_ref(source.version),
+        candidate=CandidateScore(
+            name=str(result["candidate"]),
+            ra=float(result["ra"]),
+            dec=float(result["dec"]),
+            time_obs=float(result["time_obs_mjd"]),
+            kilonova_probability=float(result["p_phot"]),
+            other_probability=1.0 - float(result["p_phot"]),
+            classifier=f"mma-kilonova {result['model']}",
+            searched_probability=float(result["credible_level"]),
+            magnitude=latest.magnitude,
+            magnitude_error=latest.error,
+            band=latest.band,
+        ),
+    )

@@ -1,0 +1,212 @@
+"""Candidates in the graph: which events admit them, and what one night of one candidate is made from."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive.photometry import ArchivedCandidate, ArchivedMeasurement, PhotometryArchive
+from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError
+from mma_pipeline.notices import lvk
+from mma_pipeline.notices.model import AlertType
+from mma_pipeline.notices.photometry.candidate_key import CandidateNight
+from mma_pipeline.notices.times import datetime_of_mjd, mjd_of_datetime
+from mma_pipeline.products.ingest import read_alert
+
+if TYPE_CHECKING:
+    from mma_pipeline.science.kilonova.lightcurve import Event
+    from mma_pipeline.science.skymaps.model import SkyMap
+
+#: Days after which an event takes no new nights: the classifier looks at 30.
+WATCHED_DAYS = 30.0
+_KEPT_MAPS = 8
+_maps: dict[str, SkyMap] = {}
+
+
+def current_version(archive: Archive, event_id: str) -> VersionRecord | None:
+    """The newest version with a map; None where there is none, or where the event was retracted."""
+    versions = archive.versions(event_id)
+    if any(v.version.alert_type is AlertType.RETRACTION for v in versions):
+        return None
+    return next((v for v in versions if v.facts.get("skymap_sha256") and v.facts.get("time")), None)
+
+
+def merger_mjd(record: VersionRecord) -> float:
+    """Time of the merger that a version states, MJD in days."""
+    return mjd_of_datetime(datetime.fromisoformat(str(record.facts["time"])))
+
+
+def skymap_of(archive: Archive, record: VersionRecord) -> SkyMap:
+    """The map of a version, decoded from the archived message; a few are kept."""
+    digest = str(record.facts["skymap_sha256"])
+    if digest not in _maps:
+        from mma_pipeline.science.skymaps.model import decode_skymap
+
+        data = lvk.map_of(read_alert(archive.message(record.message_id).body), record.version)
+        if data is None:
+            raise NotFoundError(f"{record.partition_key} was archived with a map that its message does not have")
+        while len(_maps) >= _KEPT_MAPS:
+            _maps.pop(next(iter(_maps)), None)
+        _maps[digest] = decode_skymap(data)
+    return _maps[digest]
+
+
+def watched_events(archive: Archive, first_mjd: float, last_mjd: float) -> Iterator[VersionRecord]:
+    """Current versions of events that merged up to WATCHED_DAYS before a span of measurements (MJD)."""
+    # A version is created after its merger, so older ones cannot be meant.
+    since = datetime_of_mjd(first_mjd - WATCHED_DAYS)
+    for event_id in PhotometryArchive(archive).events_since(since):
+        record = current_version(archive, event_id)
+        if record is not None and first_mjd - WATCHED_DAYS <= merger_mjd(record) <= last_mjd:
+            yield record
+
+
+def look_back_days(env: Mapping[str, str]) -> float:
+    """`MMA_LOOK_BACK_DAYS`, or 100: days before the merger in which detections exclude a candidate.
+
+    Raises ConfigurationError for what is no number of days above 0.
+    """
+    from mma_pipeline.science.kilonova.measured import LOOK_BACK_DAYS
+
+    text = env.get("MMA_LOOK_BACK_DAYS")
+    if not text:
+        return LOOK_BACK_DAYS
+    try:
+        days = float(text)
+    except ValueError:
+        days = math.nan
+    if not 0 < days < math.inf:
+        raise ConfigurationError(f"MMA_LOOK_BACK_DAYS is {text!r}: give days above 0, such as {LOOK_BACK_DAYS:.0f}")
+    return days
+
+
+def nights_of(
+    archive: Archive, found: ArchivedCandidate, measured: Sequence[ArchivedMeasurement]
+) -> list[tuple[CandidateNight, VersionRecord]]:
+    """The nights of these measurements for every event whose map and time admit the candidate.
+
+    Of a candidate that was there before the merger one night, that of its first detection in griz after it: there it is
+    listed as excluded.
+    """
+    from mma_pipeline.science.kilonova.assess import admits, locate
+    from mma_pipeline.science.kilonova.bands import band_index
+    from mma_pipeline.science.kilonova.measured import earlier_detections
+
+    if not measured or found.first_detection is None:
+        return []
+    here, times = found.candidate, [m.measurement.mjd for m in measured]
+    look_back, everything = look_back_days(os.environ), None
+    nights = []
+    for record in watched_events(archive, min(times), max(times)):
+        merger = merger_mjd(record)
+        place = locate(skymap_of(archive, record), here.ra, here.dec)
+        if everything is None:
+            everything = [m.measurement for m in PhotometryArchive(archive).measurements(here.name)]
+        first = min((m.mjd for m in everything if m.detected and m.mjd >= merger), default=None)
+        if first is None or not admits(place, merger, first):
+            continue
+        days = sorted({int(t) for t in times if merger <= t <= merger + WATCHED_DAYS})
+        if earlier_detections(everything, merger, look_back):
+            usable = [m.mjd for m in everything if m.detected and m.mjd >= merger and band_index(m.band) >= 0]
+            days = [int(min(usable))] if usable else []
+        nights += [(CandidateNight(record.version.event_id, found.slug, day), record) for day in days]
+    return nights
+
+
+class CandidateSource:
+    """One night of one candidate of one event, read lazily."""
+
+    def __init__(self, archive: Archive, partition_key: str) -> None:
+        """Look the candidate up; raises NoticeError for a foreign key and NotFoundError for an unknown candidate."""
+        self.archive = archive
+        self.photometry = PhotometryArchive(archive)
+        self.key = CandidateNight.from_partition_key(partition_key)
+        self.record = self.photometry.by_slug(self.key.slug)
+
+    @property
+    def name(self) -> str:
+        """Name of the candidate."""
+        return self.record.candidate.name
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether the event was retracted, or has no map."""
+        return current_version(self.archive, self.key.event_id) is None
+
+    @cached_property
+    def version(self) -> VersionRecord:
+        """The event's current version; raises NotFoundError where it was retracted or has no map."""
+        record = current_version(self.archive, self.key.event_id)
+        if record is None:
+            raise NotFoundError(f"{self.key.event_id} has no map (any more): its candidates are not scored")
+        return record
+
+    @cached_property
+    def measurements(self) -> list[ArchivedMeasurement]:
+        """All measurements up to the end of the night, by time."""
+        return [m for m in self.photometry.measurements(self.name) if m.measurement.mjd < self.key.night + 1]
+
+    @property
+    def skymap(self) -> SkyMap:
+        """Map of the current version."""
+        return skymap_of(self.archive, self.version)
+
+    @cached_property
+    def event(self) -> Event:
+        """What the classifier is told of the event."""
+        from mma_pipeline.science.kilonova.assess import map_distance
+        from mma_pipeline.science.kilonova.lightcurve import Event
+
+        distance, deviation = map_distance(self.skymap)
+        return Event(merger_mjd(self.version), distance, deviation, self.record.candidate.ebv)
+
+    def assess(self) -> Mapping[str, Any] | None:
+        """The published numbers of this night; None where nothing was detected yet.
+
+        Of a candidate that was there before the merger the status is `excluded`, and `excluded_by` lists the points.
+        """
+        from mma_pipeline.science.kilonova.assess import assess
+        from mma_pipeline.science.kilonova.bands import unused_bands
+        from mma_pipeline.science.kilonova.measured import as_values, earlier_detections, light_curve
+        from mma_pipeline.science.kilonova.model import digest, packaged
+
+        facts, here = self.version.facts, self.record.candidate
+        model = packaged()
+        measured = [m.measurement for m in self.photometry.measurements(self.name)]
+        numbers = assess(
+            model,
+            light_curve([m.measurement for m in self.measurements]),
+            self.event,
+            self.skymap,
+            (here.ra, here.dec),
+            has_remnant=facts.get("properties", {}).get("HasRemnant"),
+            terrestrial=facts.get("classification", {}).get("Terrestrial"),
+            redshift=here.redshift,
+        )
+        if numbers is None:
+            return None
+        # Points that came later count too: what was there before the merger is excluded in every night.
+        earlier = earlier_detections(measured, self.event.merger_mjd, look_back_days(os.environ))
+        if earlier:
+            numbers = {**numbers, "status": "excluded", "excluded_by": as_values(earlier)}
+        unused = unused_bands(m.measurement.band for m in self.measurements)
+        return {
+            "candidate": here.name,
+            "event_id": self.key.event_id,
+            "night": self.key.night,
+            "version": self.version.partition_key,
+            "ra": here.ra,
+            "dec": here.dec,
+            "ebv": here.ebv,
+            "simulated": self.record.simulated,
+            "distance_mpc": self.event.distance_mpc,
+            "distance_sigma_mpc": self.event.distance_sigma_mpc,
+            "model": digest(model)[:16],
+            "unused_bands": unused,
+            **numbers,
+        }

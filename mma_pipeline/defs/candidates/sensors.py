@@ -1,0 +1,194 @@
+"""Photometry in the graph: the sensor that archives it and asks for a run per candidate night.
+
+The cursor is the Kafka offsets, as for alerts. A message is archived before a run is asked for; asked again after a
+crash, the same message leads to the same run keys. A run key names the night, the newest measurement and the event's
+version, so a new measurement or a new map is scored again and a repetition is not.
+"""
+
+# No postponed annotations here: Dagster reads the real types of the sensor's parameters.
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive.photometry import ArchivedMeasurement, PhotometryArchive
+from mma_pipeline.adapters.deadline import within
+from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError
+from mma_pipeline.adapters.kafka.cursor import Offsets, decode_offsets, encode_offsets
+from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.adapters.kafka.reader import StreamReader
+from mma_pipeline.adapters.photometry.stream import photometry_stream
+from mma_pipeline.defs.alerts.sensors import MAX_MESSAGES, POLL_S, TICK_S, quarantine_event
+from mma_pipeline.defs.candidates.scoring import WATCHED_DAYS, nights_of
+from mma_pipeline.defs.jobs import MOST_S, Lane, lane_tags
+from mma_pipeline.defs.resources import ArchiveResource, resident_reader
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.model import Role, role_of
+from mma_pipeline.notices.photometry.message import parse
+from mma_pipeline.notices.times import mjd_of_datetime
+from mma_pipeline.products.ingest import Quarantined, put_aside
+
+#: Every night of every candidate of every event.
+candidate_nights = dg.DynamicPartitionsDefinition(name="candidate_night")
+
+#: How long measurements out of quarantine are looked at by each tick: longer than any restart of the sensor.
+READ_AGAIN = timedelta(hours=1)
+
+candidate_products = dg.define_asset_job(
+    "candidate_products",
+    selection=dg.AssetSelection.groups("candidate"),
+    executor_def=dg.in_process_executor,
+    description="Light curve, kilonova probability and ranking of one night of one candidate.",
+)
+
+
+@dataclass(frozen=True)
+class NightRequest:
+    """A candidate night that is to be scored."""
+
+    partition_key: str
+    event_id: str
+    candidate: str
+    reason: str
+    """Newest measurement and version; with the partition it makes the run key."""
+
+
+def ingest_photometry(archive: Archive, message: StreamMessage) -> list[ArchivedMeasurement] | Quarantined:
+    """Archive one photometry message, or put it aside with the reason; idempotent."""
+    try:
+        notice = parse(message.body, dict(message.headers))
+    except NoticeError as error:
+        return put_aside(archive, message, str(error))
+    return PhotometryArchive(archive).record(message, notice)
+
+
+def wanted_nights(archive: Archive, brought: Iterable[ArchivedMeasurement]) -> list[NightRequest]:
+    """Nights to score because of new measurements, by key; each candidate's own measurements decide."""
+    photometry = PhotometryArchive(archive)
+    by_name: dict[str, list[ArchivedMeasurement]] = {}
+    for one in brought:
+        by_name.setdefault(one.measurement.candidate.name, []).append(one)
+    found = []
+    for name, measured in by_name.items():
+        candidate = photometry.candidate(name)
+        newest = max(m.id for m in measured)
+        for night, record in nights_of(archive, candidate, measured):
+            reason = f"{newest}:{record.partition_key}"
+            found.append(NightRequest(night.partition_key, night.event_id, name, reason))
+    return sorted(found, key=lambda w: w.partition_key)
+
+
+def nights_for_new_maps(archive: Archive, events: Sequence[str], now_mjd: float) -> list[NightRequest]:
+    """The latest night of every recently measured candidate that these events' new maps admit."""
+    photometry = PhotometryArchive(archive)
+    found = []
+    for candidate in photometry.candidates(since_mjd=now_mjd - WATCHED_DAYS):
+        last = photometry.measurements(candidate.candidate.name)[-1]
+        for night, record in nights_of(archive, candidate, [last]):
+            if night.event_id in events:
+                reason = f"{last.id}:{record.partition_key}"
+                found.append(NightRequest(night.partition_key, night.event_id, candidate.candidate.name, reason))
+    return found
+
+
+def run_request(wanted: NightRequest) -> dg.RunRequest:
+    """The run that scores a night."""
+    real = role_of(wanted.event_id) is Role.OBSERVATION
+    return dg.RunRequest(
+        run_key=f"{wanted.partition_key}:{wanted.reason}",
+        partition_key=wanted.partition_key,
+        tags={
+            **lane_tags(Lane.KILONOVA if real else Lane.MOCK, priority=5 if real else 0, most_s=MOST_S[Lane.KILONOVA]),
+            "mma/event": wanted.event_id,
+            "mma/candidate": wanted.candidate.replace(" ", "_").replace(":", "_").replace("+", "_"),
+        },
+    )
+
+
+def tick_result(wanted: Sequence[NightRequest], quarantined: Sequence[Quarantined], cursor: str) -> dg.SensorResult:
+    """Partitions, runs, quarantine reports and the cursor in one answer."""
+    keys = sorted({w.partition_key for w in wanted})
+    latest = {w.partition_key: w for w in wanted}
+    return dg.SensorResult(
+        run_requests=[run_request(latest[key]) for key in keys],
+        dynamic_partitions_requests=[candidate_nights.build_add_request(keys)] if keys else [],
+        asset_events=[quarantine_event(entry) for entry in quarantined],
+        cursor=cursor,
+    )
+
+
+def encode_cursor(offsets: Offsets, versions: int) -> str:
+    """Cursor text: offsets, and how many versions the archive had."""
+    return json.dumps({"offsets": json.loads(encode_offsets(offsets)), "versions": versions}, sort_keys=True)
+
+
+def decode_cursor(text: str | None) -> tuple[Offsets, int]:
+    """Offsets and number of versions of a cursor text; empty for none."""
+    if not text:
+        return {}, 0
+    record: dict[str, Any] = json.loads(text)
+    return decode_offsets(json.dumps(record["offsets"])), int(record["versions"])
+
+
+@dg.sensor(
+    name="photometry_sensor",
+    job=candidate_products,
+    minimum_interval_seconds=2,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Photometry of transients: the SCiMMA source messages, ours, and Hermes messages.",
+)
+def photometry_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult | dg.SkipReason:
+    """Archive new photometry and ask for a run per candidate night."""
+    try:
+        config = photometry_stream(os.environ)
+    except ConfigurationError as error:
+        return dg.SkipReason(str(error))
+    if config is None:
+        return dg.SkipReason(
+            "not connected: set MMA_PHOTOMETRY_TOPICS with HOP_USERNAME and HOP_PASSWORD, or "
+            "MMA_HOP_STREAMS=true (Hopskotch), or "
+            "MMA_KAFKA_BOOTSTRAP for a broker without authentication"
+        )
+    with within(TICK_S):
+        return _tick(context, archive, resident_reader(config))
+
+
+def _tick(
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, reader: StreamReader
+) -> dg.SensorResult | dg.SkipReason:
+    """Poll, archive, answer."""
+    before, known_versions = decode_cursor(context.cursor)
+    try:
+        batch = reader.poll(before, max_messages=MAX_MESSAGES, timeout_s=POLL_S)
+    except MissingTopicError as error:
+        if before or not os.environ.get("MMA_KAFKA_BOOTSTRAP"):
+            raise
+        return dg.SkipReason(f"nothing to read: {error}")
+    reader.commit(before)
+    for gap in batch.gaps:
+        context.log.error(f"messages lost: {gap}")
+    for problem in batch.problems:
+        context.log.warning(f"broker: {problem}")
+    opened = archive.open()
+    outcomes = list(map(partial(ingest_photometry, opened), batch.messages))
+    quarantined = [entry for entry in outcomes if isinstance(entry, Quarantined)]
+    for entry in quarantined:
+        context.log.warning(f"{entry.message.coordinates} put in quarantine: {entry.reason}")
+    brought = [m for entry in outcomes if not isinstance(entry, Quarantined) for m in entry]
+    # What a person had read again is asked for as if it had just come; run keys keep the runs single.
+    brought += PhotometryArchive(opened).read_again(datetime.now(UTC) - READ_AGAIN)
+    wanted = wanted_nights(opened, brought)
+    versions = opened.counts()["versions"]
+    if versions != known_versions:
+        now = mjd_of_datetime(datetime.now(UTC))
+        fresh = sorted({v.version.event_id for v in opened.versions(limit=max(versions - known_versions, 0))})
+        wanted = [*nights_for_new_maps(opened, fresh, now), *wanted]
+    if batch.offsets == before and not wanted and not batch.gaps and versions == known_versions:
+        return dg.SkipReason("no new photometry")
+    return tick_result(wanted, quarantined, encode_cursor(batch.offsets, versions))

@@ -1,0 +1,119 @@
+"""The page of the event: one static HTML file with all its versions, `mma/{event}/index.html` in the store.
+
+Sky maps, areas, classification, differences between versions, fields of view, galaxies, neutrinos, kilonova candidates,
+links to every product; the same as Markdown here. Written anew at the end of each version's run from the archive's whole
+state, and whenever `event_page_sensor` finds that it shows another. A retraction is said first, and on every product.
+"""
+
+# No postponed annotations here: Dagster reads the real types of an asset function's parameters.
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.store import Store
+from mma_pipeline.defs.events.page.write import WrittenPage, write_event_page
+from mma_pipeline.defs.partitions import alert_versions
+from mma_pipeline.defs.product_asset import BATCH, OWNERS, RETRY
+from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.skymaps.version_difference import version_difference
+from mma_pipeline.notices.key import EventVersion
+from mma_pipeline.products.event_history import map_before, retraction_of, version_before
+from mma_pipeline.products.inputs import ProductInput
+from mma_pipeline.products.materialize import materialize_directly
+
+
+@dg.asset(
+    group_name="event",
+    kinds={"html"},
+    owners=OWNERS,
+    partitions_def=alert_versions,
+    # It shows all products, but must be made for a retraction and for neutrinos too: behind a product that a version has
+    # not, it would be skipped.
+    deps=["gwalert_stream", "icecube_stream"],
+    # The step with the least priority comes when no other is left: what the run made is on the page.
+    op_tags={"dagster/priority": "-100"},
+    retry_policy=RETRY,
+    backfill_policy=dg.BackfillPolicy.multi_run(BATCH),
+    code_version="1",
+    description=__doc__,
+)
+def event_page(
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Bring what belongs to the whole event up to date, and write its page."""
+    opened, target = archive.open(), store.open()
+    started, written = time.perf_counter(), None
+    by_event: dict[str, list[str]] = {}
+    for key in context.partition_keys:
+        by_event.setdefault(EventVersion.from_partition_key(key).event_id, []).append(key)
+    for event_id, keys in by_event.items():
+        for key, metadata in overtaken_differences(opened, target, event_id):
+            context.log.info(f"{key} is compared with another version than before: an earlier notice came late")
+            context.log_event(dg.AssetMaterialization(version_difference.name, partition=key, metadata=metadata))
+        for event in withdrawals(opened, event_id, keys):
+            context.log_event(event)
+        written = write_event_page(opened, target, event_id)
+        for key in keys:
+            context.add_asset_metadata(_metadata(target, written, time.perf_counter() - started), partition_key=key)
+    if written is not None:
+        yield dg.MaterializeResult(data_version=dg.DataVersion(written.sha256[:16]))
+
+
+def overtaken_differences(archive: Archive, store: Store, event_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Make differences again that compare with another version than the archive's order says now.
+
+    Yields the partition key and the metadata of each. The run of the notice that came late does this for its
+    successor; a successor whose run is still under way does it for itself, as it comes here last.
+    """
+    records = archive.versions(event_id)
+    name = version_difference.files[0].name
+    for record in records:
+        made = archive.product(record.partition_key, name)
+        if made is None:
+            continue
+        now = [
+            None if r is None else r.partition_key
+            for r in (version_before(records, record), map_before(records, record))
+        ]
+        if now != [made.figures["before"], made.figures.get("map_before")]:
+            yield (
+                record.partition_key,
+                materialize_directly(version_difference, ProductInput(archive, store, record.partition_key)),
+            )
+
+
+def withdrawals(archive: Archive, event_id: str, keys: list[str]) -> Iterator[dg.AssetObservation]:
+    """Say of every product of a retracted event that it is: of all versions with the retraction, else of `keys`."""
+    records = archive.versions(event_id)
+    retraction = retraction_of(records)
+    if retraction is None:
+        return
+    everywhere = retraction.partition_key in keys
+    said: dict[str, bool | str] = {
+        "retracted": True,
+        "by": retraction.partition_key,
+        "at": retraction.version.created.isoformat(),
+    }
+    for record in records:
+        if record.version.alert_type is retraction.version.alert_type:
+            continue
+        if everywhere or record.partition_key in keys:
+            for asset in sorted({product.asset for product in archive.products(record.partition_key)}):
+                words = f"{event_id} was retracted: this product describes no astrophysical event"
+                yield dg.AssetObservation(asset, partition=record.partition_key, description=words, metadata=said)
+
+
+def _metadata(store: Store, written: WrittenPage, seconds: float) -> dict[str, Any]:
+    state = written.state
+    return {
+        "event": dg.MetadataValue.md(written.markdown),
+        "page": dg.MetadataValue.md(f"[{written.key}]({store.url(written.key)}) ({written.size} bytes)"),
+        "versions": len(state.versions),
+        "retracted": state.retraction is not None,
+        "content sha256": written.sha256,
+        "writes": written.writes,
+        "seconds": round(seconds, 4),
+    }

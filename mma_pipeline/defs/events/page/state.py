@@ -1,0 +1,103 @@
+"""What the page of an event is made from: the archive alone, without a clock, so that the same state is the same page.
+
+Left out on purpose: when a message arrived, when a product was written, how often. They differ between two archives
+of the same alerts, and would make pages differ that say the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
+from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
+from mma_pipeline.notices.model import AlertType, Role
+from mma_pipeline.notices.photometry.candidate_key import slug_of
+from mma_pipeline.products.event_history import chronological, retraction_of
+
+#: Changes with what the page shows or how: pages of another layout are written anew.
+LAYOUT = "3"
+
+
+@dataclass(frozen=True)
+class EventState:
+    """Everything that is archived of an event, as JSON values; versions newest first."""
+
+    event_id: str
+    versions: tuple[Mapping[str, Any], ...]
+    candidates: tuple[Mapping[str, Any], ...]
+    quarantine: tuple[Mapping[str, Any], ...] = ()
+    """Messages of the event that could not be used and are not solved: reason and SHA-256."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all of it and the layout: equal for equal pages."""
+        whole = [LAYOUT, self.event_id, self.versions, self.candidates, self.quarantine]
+        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def retraction(self) -> Mapping[str, Any] | None:
+        """The retraction, the earliest of several; None where the event stands."""
+        found = [v for v in self.versions if v["label"] == AlertType.RETRACTION]
+        return found[-1] if found else None
+
+    @property
+    def localisation(self) -> Mapping[str, Any] | None:
+        """The newest version of the event's own that has the statistics of a map; None where there is none yet."""
+        return next((v for v in self.versions if v["own"] and "skymap_statistics" in v["figures"]), None)
+
+    def product(self, name: str) -> Mapping[str, Any] | None:
+        """The newest own version's file of a name, as in `files`; None where no version has it."""
+        found = (f for v in self.versions if v["own"] for f in v["files"] if f["name"] == name)
+        return next(found, None)
+
+
+def event_state(archive: Archive, event_id: str) -> EventState:
+    """Read the state of an event from the archive; empty for an event that is not archived."""
+    records = chronological(archive.versions(event_id))
+    retracted = retraction_of(records) is not None
+    # The same bytes from two brokers are one message here.
+    aside = {found.sha256: found.reason for found in quarantined(archive, Choice(event_id=event_id))}
+    scores = PhotometryArchive(archive).latest_scores(event_id)
+    return EventState(
+        event_id,
+        tuple(_version(record, archive.products(record.partition_key), retracted) for record in reversed(records)),
+        tuple(_candidate(score) for score in scores),
+        tuple({"reason": aside[sha256], "sha256": sha256} for sha256 in sorted(aside)),
+    )
+
+
+def _version(record: VersionRecord, products: list[ProductRecord], retracted: bool) -> dict[str, Any]:
+    version = record.version
+    return {
+        "partition": version.partition_key,
+        "label": version.label,
+        "own": version.alert_type is not None and not version.is_external,
+        "neutrino": version.alert_type is None,
+        "test": version.role is Role.TEST,
+        "stem": str(record.stem),
+        "created": version.created.isoformat(),
+        "retracted": retracted and version.alert_type is not AlertType.RETRACTION,
+        "facts": dict(record.facts),
+        "figures": {product.asset: dict(product.figures) for product in products},
+        "files": [
+            {
+                "name": product.name,
+                "asset": product.asset,
+                "key": product.store_key,
+                "size": product.size,
+                "sha256": product.sha256,
+                "picture": product.content_type == "image/png",
+            }
+            for product in products
+        ],
+    }
+
+
+def _candidate(score: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in score.items() if name != "history"}
+    return {**kept, "slug": slug_of(str(score["candidate"]))}

@@ -1,0 +1,89 @@
+"""Keeps pages up to date with what no version's run brings: nights of candidates, regions filled in, repairs by hand.
+
+From the archive alone: a page whose state is not the archive's, and has not changed since the last look, gets a run.
+"""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from mma_pipeline.adapters.archive import VersionRecord
+from mma_pipeline.adapters.archive.recent import recent_versions
+from mma_pipeline.adapters.deadline import within
+from mma_pipeline.adapters.errors import OutOfTimeError
+from mma_pipeline.defs.events.assets import event_page
+from mma_pipeline.defs.events.page.state import event_state
+from mma_pipeline.defs.events.page.write import shows
+from mma_pipeline.defs.jobs import Lane, lane_tags
+from mma_pipeline.defs.partitions import alert_versions
+from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+
+#: Events that received a notice in this time are watched: candidates are measured for a month.
+LOOK_BACK = timedelta(days=35)
+#: Seconds after which a tick, which has 60, asks the store for no further page.
+STORE_S = 20.0
+#: Events looked at in one tick, those with the newest notices first.
+MOST_EVENTS = 200
+
+event_pages = dg.define_asset_job(
+    "event_pages",
+    selection=dg.AssetSelection.assets(event_page),
+    executor_def=dg.in_process_executor,
+    description="The page of one event, again.",
+)
+
+
+@dg.sensor(
+    name="event_page_sensor",
+    job=event_pages,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Writes the page of an event anew when it no longer shows what the archive has.",
+)
+def event_page_sensor(
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, store: StoreResource
+) -> dg.SensorResult:
+    """Compare states with those of the last look; ask for the pages of those that rest and are not shown."""
+    until = time.monotonic() + STORE_S
+    now, opened, target = datetime.now(UTC), archive.open(), store.open()
+    newest: dict[str, VersionRecord] = {}
+    for found in recent_versions(opened, now - LOOK_BACK, now):
+        newest.pop(found.record.version.event_id, None)
+        newest[found.record.version.event_id] = found.record
+    # Per event: its state at the last look, and whether the page was seen to show it. A quiet event costs no request.
+    known = json.loads(context.cursor) if context.cursor else {}
+    cursor: dict[str, tuple[str, bool]] = {}
+    requests = []
+    for event_id in list(newest)[-MOST_EVENTS:]:
+        digest = event_state(opened, event_id).digest
+        before, shown = known.get(event_id) or ("", False)
+        # What changed since the last look has a run under way, as a rule, which writes the page at its end.
+        rests = before == digest
+        try:
+            with within(until - time.monotonic()):
+                cursor[event_id] = (digest, rests and (shown or shows(target, event_id, digest)))
+        except OutOfTimeError:
+            # What was seen is kept, so that the next tick comes further.
+            cursor[event_id] = (before, shown)
+            continue
+        if rests and not cursor[event_id][1]:
+            requests.append(_request(newest[event_id], digest, now))
+    keys = [str(request.partition_key) for request in requests]
+    return dg.SensorResult(
+        run_requests=requests,
+        dynamic_partitions_requests=[alert_versions.build_add_request(keys)] if keys else [],
+        cursor=json.dumps(cursor),
+        skip_reason=None if requests else dg.SkipReason(f"{len(cursor)} pages show what is archived, or will soon"),
+    )
+
+
+def _request(record: VersionRecord, digest: str, now: datetime) -> dg.RunRequest:
+    event_id = record.version.event_id
+    return dg.RunRequest(
+        # A run that fails is asked for again an hour later.
+        run_key=f"page:{event_id}:{digest[:16]}:{int(now.timestamp() // 3600)}",
+        partition_key=record.partition_key,
+        tags={**lane_tags(Lane.BACKFILL), "mma/event": event_id},
+    )

@@ -1,0 +1,69 @@
+"""Neutrino notices in the graph: from a message to a version, and the map of the event that a notice is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.notices import icecube
+from mma_pipeline.notices.icecube import IceCubeNotice
+from mma_pipeline.notices.key import EventVersion
+from mma_pipeline.products.event_history import chronological, retraction_of
+
+
+def parse_neutrinos(body: bytes) -> tuple[tuple[EventVersion, Mapping[str, Any]], ...]:
+    """The version and facts of one `lvk_nu_track_search` notice; raises NoticeError."""
+    notice = icecube.parse_json(body)
+    return ((icecube.version_of(notice, body), facts_of(notice)),)
+
+
+def facts_of(notice: IceCubeNotice) -> dict[str, Any]:
+    """What a notice says in short, as JSON values: what lists, rules and pages need."""
+    times = {
+        "time_created": notice.alert_time,
+        "trigger_time": notice.trigger_time,
+        "observation_start": notice.observation_start,
+        "observation_stop": notice.observation_stop,
+    }
+    where = notice.most_probable
+    degraded = {"degraded": list(notice.degraded)} if notice.degraded else {}
+    return {
+        "reference": notice.reference,
+        **{name: None if moment is None else moment.isoformat() for name, moment in times.items()},
+        "pval_generic": notice.pval_generic,
+        "pval_bayesian": notice.pval_bayesian,
+        "neutrinos": len(notice.neutrinos),
+        "most_probable_ra_deg": None if where is None else where.ra,
+        "most_probable_dec_deg": None if where is None else where.dec,
+        **degraded,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Counterpart:
+    """What the archive has of the event that a neutrino notice speaks of."""
+
+    map_version: VersionRecord | None
+    """The version with the newest map of the event's own, not combined with another messenger's; None where none came."""
+    retracted_by: str | None
+    """Partition key of the event's retraction."""
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Both as text: while it stays the same, so does everything that is made from them."""
+        key = None if self.map_version is None else self.map_version.partition_key
+        return (key or "no map", self.retracted_by or "not retracted")
+
+
+def counterpart(archive: Archive, event_id: str) -> Counterpart:
+    """Look an event up. Depends on what was archived alone, not on the order in which it came."""
+    return counterpart_among(archive.versions(event_id))
+
+
+def counterpart_among(versions: Sequence[VersionRecord]) -> Counterpart:
+    """The same from an event's versions, in any order."""
+    own = [v for v in chronological(versions) if v.facts.get("skymap_sha256") and not v.version.is_external]
+    retraction = retraction_of(versions)
+    return Counterpart(own[-1] if own else None, None if retraction is None else retraction.partition_key)

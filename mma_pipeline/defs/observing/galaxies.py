@@ -1,0 +1,85 @@
+"""Galaxies that may host the source, best first, after Arcavi et al. 2017 (ApJL 848 L33).
+
+Score = position × distance × stellar mass (or luminosity) × detectability, from the map's own rows and distance
+layers, for the galaxies inside the credible volume; the scores of all of them sum to one. A map without distance ranks
+by position. Needs a catalog: `mma catalog import FILE` or `mma catalog download`; without one the asset says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from mma_pipeline.defs.observing.configuration import galaxy_catalog, galaxy_settings, has_catalog
+from mma_pipeline.products.declaration import ROUNDING, CheckSpec, Product, ProductFiles, is_share, of_the_map, own_file
+from mma_pipeline.products.inputs import ProductInput
+
+
+def _no_catalog() -> str | None:
+    if has_catalog():
+        return None
+    return (
+        "no galaxy catalog is configured: `mma catalog import FILE` or `mma catalog download`, then materialise again"
+    )
+
+
+def _inputs(source: ProductInput) -> Sequence[str]:
+    catalog = galaxy_catalog()
+    return [*of_the_map(source), "" if catalog is None else galaxy_settings().identity(catalog)]
+
+
+def _make(source: ProductInput) -> ProductFiles:
+    from mma_pipeline.science.galaxies.ranking import rank_galaxies
+    from mma_pipeline.science.galaxies.tables import galaxies_ecsv, galaxies_markdown, galaxy_entries
+
+    catalog, wanted = galaxy_catalog(), galaxy_settings()
+    if catalog is None:
+        raise ValueError("the galaxy catalog vanished while the list was made: import it again")
+    found = rank_galaxies(source.skymap, catalog, wanted.choice)
+    entries = galaxy_entries(found, wanted.published)
+    about = {"catalog": catalog.label, "level": wanted.choice.level, "method": "Arcavi et al. 2017, ApJL 848 L33"}
+    figures = {
+        "galaxies_considered": found.considered,
+        "galaxies_listed": len(found),
+        "galaxies_without_weight": found.without_weight,
+        "score_listed": float(found.score.sum()),
+        "credible_level": wanted.choice.level,
+        "catalog": catalog.label,
+        "catalog_rows": len(catalog),
+        "best": galaxies_markdown(found) if len(found) else None,
+        "best_names": [entry["name"] for entry in entries[:20]],
+    }
+    listed = json.dumps(entries, separators=(",", ":"), allow_nan=False).encode()
+    return ProductFiles({"galaxies": listed, "galaxy_table": galaxies_ecsv(found, **about)}, figures)
+
+
+galaxies = Product(
+    name="galaxies",
+    about=__doc__ or "",
+    code_version="1",
+    group="observing",
+    kinds=frozenset({"numpy", "json"}),
+    deps=("skymap",),
+    unconfigured=_no_catalog,
+    files=(
+        own_file("galaxies", "galaxies.json", "application/json"),
+        own_file("galaxy_table", "galaxies.ecsv", "text/plain"),
+    ),
+    inputs=_inputs,
+    make=_make,
+    checks=(
+        CheckSpec(
+            "scores_are_shares",
+            "The scores of the list sum to at most one, and to one where every galaxy considered is listed.",
+            lambda figures: (
+                is_share(figures["score_listed"])
+                and (figures["galaxies_listed"] < figures["galaxies_considered"] or _whole(figures["score_listed"]))
+            ),
+            shows=("score_listed", "galaxies_listed", "galaxies_considered"),
+        ),
+    ),
+)
+
+
+def _whole(total: float) -> bool:
+    return total == 0 or abs(total - 1) < ROUNDING

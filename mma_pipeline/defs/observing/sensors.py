@@ -1,0 +1,108 @@
+"""Fills in fields of view that were unknown: fetches orbital elements and pointing files, then asks again.
+
+The asset itself asks no server, so an alert never waits for one. This sensor does, twice an hour, and requests a run
+only for versions whose answer would now be another.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.deadline import within
+from mma_pipeline.adapters.errors import AdapterError
+from mma_pipeline.adapters.store import Store
+from mma_pipeline.defs.jobs import Lane, lane_tags
+from mma_pipeline.defs.observing.configuration import instruments, pointing_source, tle_archive
+from mma_pipeline.defs.observing.visibility import fields_of_view, visibility
+from mma_pipeline.defs.partitions import alert_versions
+from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.products.inputs import ProductInput
+
+#: Kept elements older than this are asked for anew.
+ELEMENTS_FRESH = timedelta(hours=8)
+#: Final pointing files come within weeks; older events are filled in by hand.
+LOOK_BACK = timedelta(days=60)
+#: Versions looked at in one tick, newest first.
+RECENT = 500
+#: Versions asked for in one tick.
+MOST = 20
+#: Seconds that all requests for one instrument may take together in a tick, which has 60 s.
+INSTRUMENT_S = 20.0
+
+visibility_products = dg.define_asset_job(
+    "visibility_products",
+    selection=dg.AssetSelection.assets(visibility.name),
+    executor_def=dg.in_process_executor,
+    description="The fields of view of one version, again.",
+)
+
+
+@dg.sensor(
+    name="visibility_sensor",
+    job=visibility_products,
+    minimum_interval_seconds=1800,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Fetches orbital elements and pointing files; makes fields of view that were unknown.",
+)
+def visibility_sensor(
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, store: StoreResource
+) -> dg.SensorResult | dg.SkipReason:
+    """One tick: fetch what is missing, ask for the versions that it completes."""
+    now = datetime.now(UTC)
+    opened, target = archive.open(), store.open()
+    waiting = [record for record in opened.versions(limit=RECENT) if _waits(opened, record, now)]
+    problems = [] if not waiting else fetch_missing(target, waiting, now)
+    for problem in problems:
+        context.log.warning(problem)
+    requests: list[dg.RunRequest] = []
+    for record in waiting:
+        source = ProductInput(opened, target, record.partition_key)
+        states = "-".join(fov.state.value for fov in fields_of_view(source))
+        if states != _states(opened, record) and len(requests) < MOST:
+            requests.append(
+                dg.RunRequest(
+                    run_key=f"{record.partition_key}-{states}",
+                    partition_key=record.partition_key,
+                    tags={**lane_tags(Lane.BACKFILL), "mma/event": record.version.event_id},
+                )
+            )
+    if not requests:
+        return dg.SkipReason(
+            f"{len(waiting)} versions wait for orbits or pointing; nothing new ({len(problems)} problems)"
+        )
+    keys = [str(request.partition_key) for request in requests]
+    return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[alert_versions.build_add_request(keys)])
+
+
+def fetch_missing(store: Store, waiting: list[VersionRecord], now: datetime) -> list[str]:
+    """Ask the sources for elements and pointing of the waiting events; returns what went wrong, in sentences."""
+    problems = []
+    elements = tle_archive(store)
+    for instrument in instruments():
+        try:
+            with within(INSTRUMENT_S):
+                newest = elements.nearest(instrument.norad_id, now)
+                if newest is None or now - newest.epoch > ELEMENTS_FRESH:
+                    elements.refresh(instrument.norad_id)
+                pointing = pointing_source(store, instrument.pointing, fetch=True)
+                for time in sorted({str(record.facts["time"]) for record in waiting}):
+                    if pointing is not None:
+                        pointing.at(datetime.fromisoformat(time))
+        except AdapterError as error:
+            problems.append(f"{instrument.name}: {error}")
+    return problems
+
+
+def _states(archive: Archive, record: VersionRecord) -> str | None:
+    made = archive.product(record.partition_key, visibility.files[0].name)
+    if made is None:
+        return None
+    return "-".join(str(made.figures.get(f"{i.file}_state")) for i in instruments())
+
+
+def _waits(archive: Archive, record: VersionRecord, now: datetime) -> bool:
+    if record.facts.get("time") is None or now - datetime.fromisoformat(str(record.facts["time"])) > LOOK_BACK:
+        return False
+    states = _states(archive, record)
+    return states is not None and "unknown" in states

@@ -1,0 +1,196 @@
+"""Who finds problems: one function per kind of trouble, from Dagster's instance and the archive alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+import dagster as dg
+
+from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage, quarantined
+from mma_pipeline.adapters.archive.recent import RecentVersion, recent_versions
+from mma_pipeline.defs.alerts.unfinished import LOOK_BACK, lacking, patience, will_be_retried
+from mma_pipeline.defs.jobs import TOLD
+from mma_pipeline.defs.operations.problems import Kind, Problem
+from mma_pipeline.defs.operations.watch import BrokerState
+from mma_pipeline.defs.publication.problems import bare_messages, blocked_publications, late_publications
+from mma_pipeline.notices.model import Role, role_of
+from mma_pipeline.products.event_history import later_in_line
+
+#: How long a run that failed is a problem.
+FAILED_RUNS = timedelta(days=1)
+#: Failed runs looked at.
+RUNS = 500
+#: Jobs and partitions among them that are looked at for a later run.
+MOST_FAILED = 100
+#: Unsolved messages in quarantine that are looked at, the newest first.
+MOST_QUARANTINED = 500
+#: Seconds after which what the health sensor saw says nothing of the store any more.
+OLD_S = 600.0
+#: What all mock and test events are called together.
+MOCK_EVENTS = "mock events"
+#: Tags that tell two runs of a job apart.
+_PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
+
+
+@dataclass(frozen=True)
+class SensorTick:
+    """Everything that a finder may look at."""
+
+    instance: dg.DagsterInstance
+    archive: Archive
+    now: datetime
+    watched: BrokerState | None
+    """What the health sensor saw last; None where it never looked."""
+
+    @cached_property
+    def recent(self) -> Sequence[RecentVersion]:
+        """Versions of the last three days."""
+        return recent_versions(self.archive, self.now - LOOK_BACK, self.now)
+
+    @cached_property
+    def overdue(self) -> Sequence[RecentVersion]:
+        """Those among them that lack products although they had their time."""
+        limit = self.now - patience(os.environ)
+        return [found for found in self.recent if found.received < limit and lacking(found)]
+
+    @cached_property
+    def failed_runs(self) -> Sequence[dg.RunRecord]:
+        """Runs of the last day that failed, newest first."""
+        wanted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=self.now - FAILED_RUNS)
+        return self.instance.get_run_records(wanted, limit=RUNS)
+
+
+Finder = Callable[[SensorTick], Iterable[Problem]]
+
+
+def store_away(look: SensorTick) -> Iterator[Problem]:
+    """The store as the health sensor saw it last."""
+    seen = look.watched
+    if seen is None or seen.store is None or seen.store_since is None or look.now.timestamp() - seen.at > OLD_S:
+        return
+    since = datetime.fromtimestamp(seen.store_since, UTC)
+    text = f"the store cannot be used: {seen.store}; products wait until it can: see mma doctor"
+    yield Problem(Kind.STORE_AWAY, text, since=since)
+
+
+def unfinished_versions(look: SensorTick) -> Iterator[Problem]:
+    """Versions that lack products: a problem for each real event, one for all mock and test events."""
+    grouped: dict[str, list[RecentVersion]] = {}
+    for found in look.overdue:
+        grouped.setdefault(who(found.record.version.event_id), []).append(found)
+    for name, together in grouped.items():
+        names = ", ".join(sorted({name for one in together for name in lacking(one)})[:8])
+        text = f"{_count(together, 'version')} of {name} had their time and lack {names}: see mma status"
+        since = min(one.received for one in together) + patience(os.environ)
+        yield Problem(Kind.VERSIONS_UNFINISHED, text, name, _real(name), since)
+
+
+def messages_in_quarantine(look: SensorTick) -> Iterator[Problem]:
+    """Unsolved messages that are not recognisably mock: each of a known event, else those of one stream and cause."""
+    unknown: dict[str, list[QuarantinedMessage]] = {}
+    for found in quarantined(look.archive, Choice(rehearsals=False), limit=MOST_QUARANTINED):
+        if found.event_id is None:
+            cause = "".join(c for c in found.reason if not c.isdigit())
+            unknown.setdefault(f"{found.stream}:{hashlib.sha256(cause.encode()).hexdigest()[:8]}", []).append(found)
+            continue
+        text = f"an alert of {found.event_id} cannot be used: {found.reason}; message {found.id}, see mma quarantine"
+        yield Problem(Kind.QUARANTINE, text, str(found.id), found.event_id, found.received)
+    for subject, together in unknown.items():
+        first = together[-1]
+        text = (
+            f"{_count(together, 'message')} of {first.stream} cannot be used, nor the event be told: {first.reason}; "
+            f"message {first.id}, see mma quarantine"
+        )
+        yield Problem(Kind.QUARANTINE, text, subject, since=first.received)
+
+
+def degraded_versions(look: SensorTick) -> Iterator[Problem]:
+    """Real events' versions of the last three days whose alert was bad in parts, until a newer sound one follows."""
+    for found in look.recent:
+        record, wrong = found.record, _degraded(found.record)
+        if not wrong or record.version.role is Role.TEST:
+            continue
+        event = record.version.event_id
+        if not all(map(_degraded, later_in_line(look.archive.versions(event), record))):
+            continue
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        text = f"{record.stem} was made without what is wrong in its alert: {wrong[0]}{more}; see mma show {event}"
+        yield Problem(Kind.DEGRADED, text, record.partition_key, event, found.received)
+
+
+def failed_runs(look: SensorTick) -> Iterator[Problem]:
+    """Runs that failed without another to come: a problem for each job and real event, one for a job's mock events."""
+    latest: dict[tuple[str, str | None], dg.RunRecord] = {}
+    for record in look.failed_runs:
+        latest.setdefault((record.dagster_run.job_name, _partition(record.dagster_run.tags)), record)
+    grouped: dict[tuple[str, str], list[dg.RunRecord]] = {}
+    for (job, _), record in list(latest.items())[:MOST_FAILED]:
+        if not TOLD.items() <= record.dagster_run.tags.items() and _is_last_word(look, record):
+            grouped.setdefault((job, who(event_of(record.dagster_run.tags))), []).append(record)
+    for (job, name), together in grouped.items():
+        runs = ", ".join(record.dagster_run.run_id[:8] for record in together[:3])
+        text = f"{job} failed{f' for {name}' if name else ''}, and no other run follows: see {_count(together, 'run')} {runs}"
+        ended = [record.end_time for record in together if record.end_time is not None]
+        since = datetime.fromtimestamp(min(ended), UTC) if ended else None
+        yield Problem(Kind.RUN_FAILED, text, f"{job}:{name}", _real(name), since)
+
+
+def event_of(tags: Mapping[str, str]) -> str | None:
+    """The event that a run is about, from its tags; None for a run that is about none."""
+    return tags.get("mma/event") or (_partition(tags) or "").partition("-")[0] or None
+
+
+def _partition(tags: Mapping[str, str]) -> str | None:
+    """The partition of a run, the first of several; None for a run without."""
+    return next((tags[name] for name in _PARTITION_TAGS if name in tags), None)
+
+
+def _is_last_word(look: SensorTick, record: dg.RunRecord) -> bool:
+    """Whether nothing came after a failed run for its job and partition, nor will."""
+    run = record.dagster_run
+    same = {name: run.tags[name] for name in _PARTITION_TAGS if name in run.tags}
+    (newest,) = look.instance.get_run_records(dg.RunsFilter(job_name=run.job_name, tags=same), limit=1) or [record]
+    return newest.dagster_run.run_id == run.run_id and not will_be_retried(record, look.now)
+
+
+def who(event_id: str | None) -> str:
+    """A real event's id, one name for all others, nothing for no event."""
+    if event_id is None:
+        return ""
+    return event_id if role_of(event_id) is Role.OBSERVATION else MOCK_EVENTS
+
+
+def _real(name: str) -> str | None:
+    return name if name not in {"", MOCK_EVENTS} else None
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+
+
+def _degraded(record: VersionRecord) -> list[str]:
+    """What is wrong in a version's alert, one line each; empty for a sound one."""
+    return [str(line) for line in record.facts.get("degraded") or ()]
+
+
+FINDERS: tuple[Finder, ...] = (
+    store_away,
+    unfinished_versions,
+    messages_in_quarantine,
+    degraded_versions,
+    failed_runs,
+    blocked_publications,
+    late_publications,
+    bare_messages,
+)
+
+
+def find(look: SensorTick) -> tuple[Problem, ...]:
+    """All problems that the finders see; raises TransientError where the archive does not answer."""
+    return tuple(problem for finder in FINDERS for problem in finder(look))

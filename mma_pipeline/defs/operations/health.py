@@ -1,0 +1,300 @@
+"""How the pipeline does: one set of figures for the UI's asset, `mma doctor`, `mma alive` and Prometheus.
+
+Everything here is read from Dagster's instance and the archive, so that any process may ask, also one that has no
+access to the streams. What only a process with access can see, the sensor looks at once a minute (`watch.py`).
+"""
+
+import hashlib
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+
+import dagster as dg
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.archive import Archive, reading, schema
+from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.publishing.service import Publications
+from mma_pipeline.defs.alerts.streams import STREAMS
+from mma_pipeline.defs.alerts.unfinished import last_looks
+from mma_pipeline.defs.operations.finders import SensorTick, find
+from mma_pipeline.defs.operations.problems import Kind, Problem
+from mma_pipeline.defs.operations.telling import NO_EVENT, follow
+from mma_pipeline.defs.operations.watch import SENSOR, BrokerState, Lasting, StreamState, from_json, last_watched, watch
+from mma_pipeline.defs.product_asset import OWNERS
+from mma_pipeline.defs.resources import ArchiveResource
+
+_log = logging.getLogger(__name__)
+
+#: Seconds without heartbeat after which a daemon counts as dead: Dagster beats every 30 s.
+DAEMON_S = 180.0
+#: Seconds without a completed tick after which a stream counts as unread; a tick waits up to 45 s.
+TICK_S = 180.0
+#: Seconds without GCN's heartbeat, which beats every second and is looked at every minute.
+HEARTBEAT_S = 300.0
+#: Seconds without an answer to a credential that are worth a word: brokers have shorter outages.
+CREDENTIAL_S = 86_400.0
+#: Messages that a stream may be behind: ten ticks of the sensor.
+LAG = 500
+#: Seconds between two reports where nothing changes.
+REPORT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHealth:
+    """One stream."""
+
+    name: str
+    message_age_s: float | None
+    """Seconds since a message was last received; None where there was none."""
+    tick_age_s: float | None
+    """Seconds since the last look at the broker began that ended well; None where there was none."""
+    messages: int
+    quarantined: int
+    """Unsolved ones."""
+    lag: int | None = None
+    """Messages that waited at the broker when it was last watched; None where that is not known."""
+    credential_age_s: float | None = None
+    """Seconds since the credential was first used here; None where there is none."""
+    credential_idle_s: float | None = None
+    """Seconds since the credential last worked; None where there is none, or it never did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The figures of one moment."""
+
+    at: datetime
+    daemons: dict[str, float]
+    """Seconds since the last heartbeat, by daemon."""
+    streams: tuple[StreamHealth, ...]
+    unfinished: int
+    """Versions older than the patience for products that lack some."""
+    queued: int
+    """Runs that wait."""
+    running: int
+    failed_day: Mapping[str, int]
+    """By job, runs of the last 24 hours that failed, those that a retry made good included (500 are looked at)."""
+    publications_failed: int
+    heartbeat_age_s: float | None = None
+    """Seconds since GCN's last heartbeat; None where GCN is not read."""
+
+    found: tuple[Problem, ...] = ()
+    """What the finders saw."""
+    lasting: Mapping[str, Lasting] = field(default_factory=dict)
+    """What the health sensor remembers of problems, by key."""
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What a person must look at, each with the time since when, where that is known; empty where all is well."""
+        return [self._dated(problem) for problem in (*_of_figures(self), *self.found)]
+
+    def _dated(self, problem: Problem) -> Problem:
+        known = self.lasting.get(problem.key)
+        if problem.since is not None or known is None:
+            return problem
+        return replace(problem, since=datetime.fromtimestamp(known.since, UTC))
+
+
+def _of_figures(found: Health) -> Iterator[Problem]:
+    """Problems that are figures beyond their limits."""
+    if not found.daemons:
+        yield Problem(Kind.NO_DAEMON, "no Dagster daemon has ever run here: start dagster-daemon")
+    for name, age in found.daemons.items():
+        if age > DAEMON_S:
+            text = f"daemon {name} was last alive {age:.0f} s ago: restart dagster-daemon"
+            yield Problem(Kind.DAEMON_SILENT, text, name)
+    for stream in found.streams:
+        yield from _of_stream(stream)
+    age_s = found.heartbeat_age_s
+    if age_s is not None and age_s > HEARTBEAT_S:
+        yield Problem(Kind.GCN_SILENT, f"GCN's last heartbeat is {age_s:.0f} s old: GCN or the way to it is down")
+    if found.publications_failed:
+        text = f"{found.publications_failed} publications failed for good: see mma publication"
+        yield Problem(Kind.PUBLICATIONS_FAILED, text)
+
+
+def _of_stream(stream: StreamHealth) -> Iterator[Problem]:
+    if stream.tick_age_s is not None and stream.tick_age_s > TICK_S:
+        text = f"stream {stream.name} was last looked at {stream.tick_age_s:.0f} s ago: see its sensor's ticks"
+        yield Problem(Kind.STREAM_UNREAD, text, stream.name)
+    if stream.credential_age_s is not None and stream.credential_idle_s is None:
+        yield Problem(Kind.CREDENTIAL, f"the credential of {stream.name} has never worked: check it", stream.name)
+    elif stream.credential_idle_s is not None and stream.credential_idle_s > CREDENTIAL_S:
+        text = (
+            f"the credential of {stream.name} last worked {stream.credential_idle_s / 86400:.1f} days ago: "
+            "check it; GCN disables for good what is unused for 30 days"
+        )
+        yield Problem(Kind.CREDENTIAL, text, stream.name)
+    if stream.lag is not None and stream.lag > LAG:
+        text = f"stream {stream.name} is {stream.lag} messages behind: see its sensor's ticks"
+        yield Problem(Kind.STREAM_BEHIND, text, stream.name)
+
+
+def health(instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: BrokerState | None = None) -> Health:
+    """Read all figures; raises TransientError where the archive does not answer.
+
+    `watched`: the brokers as just seen; by default as the sensor saw them last.
+    """
+    beats = instance.get_daemon_heartbeats()
+    waiting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
+    active = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    watched = watched or last_watched(instance)
+    look = SensorTick(instance, archive, now, watched)
+    return Health(
+        at=now,
+        daemons={name: max(0.0, now.timestamp() - beat.timestamp) for name, beat in sorted(beats.items())},
+        streams=tuple(_streams(instance, archive, now, watched)),
+        unfinished=len(look.overdue),
+        queued=instance.get_runs_count(waiting),
+        running=instance.get_runs_count(dg.RunsFilter(statuses=active)),
+        failed_day=dict(Counter(record.dagster_run.job_name for record in look.failed_runs)),
+        publications_failed=_failed_publications(archive),
+        heartbeat_age_s=_age(now, None if watched is None else watched.heartbeat),
+        found=find(look),
+        lasting={} if watched is None else watched.lasting,
+    )
+
+
+def _age(now: datetime, stamp: float | None) -> float | None:
+    return None if stamp is None else max(0.0, now.timestamp() - stamp)
+
+
+def _streams(
+    instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: BrokerState | None
+) -> Iterator[StreamHealth]:
+    looked = last_looks(instance)
+    table = schema.message
+    bad = sa.func.count(sa.case((table.c.solved.is_(None), table.c.quarantine_reason)))
+    query = sa.select(table.c.stream, sa.func.max(table.c.received), sa.func.count(), bad).group_by(table.c.stream)
+    with reading(archive.engine) as connection:
+        known = {row[0]: row for row in connection.execute(query)}
+    for name in sorted({stream.name for stream in STREAMS} | set(known)):
+        stamp = looked[name].began if name in looked else None
+        row = known.get(name)
+        seen = StreamState() if watched is None else watched.streams.get(name, StreamState())
+        yield StreamHealth(
+            name=name,
+            message_age_s=None if row is None else (now - row[1]).total_seconds(),
+            tick_age_s=_age(now, stamp),
+            messages=0 if row is None else row[2],
+            quarantined=0 if row is None else row[3],
+            lag=seen.lag,
+            credential_age_s=_age(now, seen.since),
+            credential_idle_s=_age(now, seen.worked),
+        )
+
+
+def _failed_publications(archive: Archive) -> int:
+    from mma_pipeline.adapters.archive.outbox import publication
+    from mma_pipeline.adapters.publishing.model import State
+
+    query = sa.select(sa.func.count()).select_from(publication).where(publication.c.state == State.FAILED)
+    with reading(archive.engine) as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+pipeline_health_asset = dg.AssetSpec(
+    "pipeline_health",
+    group_name="watch",
+    kinds={"dagster"},
+    owners=OWNERS,
+    description=(
+        "How the pipeline does: age of heartbeats, of each stream's last look and last message, messages in quarantine, "
+        "versions that lack products, runs that wait or failed, what waits at the brokers, GCN's heartbeat, age of the "
+        "credentials. Reported every five minutes by `pipeline_health_sensor`."
+    ),
+)
+
+
+@dg.asset_check(asset="pipeline_health", name="nothing_wrong", description="Nothing that a person must look at.")
+def nothing_wrong(context: dg.AssetCheckExecutionContext, archive: ArchiveResource) -> dg.AssetCheckResult:
+    """Look now, by hand; the sensor reports the same check by itself."""
+    found = health(context.instance, archive.open(), datetime.now(UTC))
+    return dg.AssetCheckResult(passed=not found.problems, metadata={"problems": _listed(found)})
+
+
+@dg.sensor(
+    name=SENSOR,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Watches brokers and store every minute, tells people what begins and what is over, and reports the "
+    "health of the pipeline every five, without a run.",
+)
+def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult:
+    """Look, and tell; report the figures and the check every five minutes, and at once when trouble changes."""
+    now = datetime.now(UTC)
+    before = from_json(context.cursor)
+    watched = watch(context.instance, os.environ, before, now)
+    opened = archive.open()
+    found = health(context.instance, opened, now, watched)
+    problems = found.problems
+    keys = sorted(problem.key for problem in problems)
+    trouble = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:8]
+    watched = replace(watched, lasting=follow(watched.lasting, problems, now, partial(_tell, opened)))
+    if before is not None and before.trouble == trouble and now.timestamp() - before.reported < REPORT_S:
+        return dg.SensorResult(cursor=replace(watched, trouble=trouble, reported=before.reported).to_json())
+    for problem in problems:
+        context.log.error(str(problem))
+    check = dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey("pipeline_health"),
+        check_name="nothing_wrong",
+        passed=not problems,
+        metadata={"problems": dg.MetadataValue.text(_listed(found))},
+        severity=dg.AssetCheckSeverity.ERROR,
+    )
+    report = dg.AssetMaterialization(asset_key="pipeline_health", metadata=figures(found))
+    cursor = replace(watched, trouble=trouble, reported=now.timestamp()).to_json()
+    return dg.SensorResult(asset_events=[report, check], cursor=cursor)
+
+
+def _tell(archive: Archive, key: str, what: str, event: str | None, text: str) -> bool:
+    """Write a message to people into the outbox; returns whether a webhook wants it."""
+    published = Publications(archive, str, dict(os.environ))
+    try:
+        if not published.told_of_failures:
+            return False
+    except ConfigurationError as error:
+        _log.error("people cannot be told: %s", error)
+        return False
+    published.tell_failure(key, what, event or NO_EVENT, text, None, kind="problem")
+    return True
+
+
+def _listed(found: Health) -> str:
+    return "\n".join(problem.dated() for problem in found.problems) or "none"
+
+
+def figures(found: Health) -> dict[str, float | int | str]:
+    """The figures as the UI shows them; what is not known is absent."""
+    shown: dict[str, float | int | str | None] = {
+        "versions lacking products": found.unfinished,
+        "runs waiting": found.queued,
+        "runs under way": found.running,
+        "runs failed in 24 h": sum(found.failed_day.values()),
+        "publications failed": found.publications_failed,
+        "GCN: last heartbeat (s ago)": _rounded(found.heartbeat_age_s),
+    }
+    for job, number in sorted(found.failed_day.items()):
+        shown[f"{job}: runs failed in 24 h"] = number
+    for name, age in found.daemons.items():
+        shown[f"{name}: last heartbeat (s ago)"] = _rounded(age)
+    for stream in found.streams:
+        shown |= {
+            f"{stream.name}: messages": stream.messages,
+            f"{stream.name}: in quarantine": stream.quarantined,
+            f"{stream.name}: waiting at the broker": stream.lag,
+            f"{stream.name}: last message (s ago)": _rounded(stream.message_age_s),
+            f"{stream.name}: last look (s ago)": _rounded(stream.tick_age_s),
+            f"{stream.name}: credential first used (days ago)": _rounded(stream.credential_age_s, 86_400),
+            f"{stream.name}: credential last worked (s ago)": _rounded(stream.credential_idle_s),
+        }
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def _rounded(seconds: float | None, unit: float = 1) -> float | None:
+    return None if seconds is None else round(seconds / unit, 0 if unit == 1 else 1)

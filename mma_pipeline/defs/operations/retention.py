@@ -1,0 +1,124 @@
+"""The retention job: mock and test versions go after a while, with files, rows, runs and partition; real ones stay.
+
+Each version is removed in an order that a crash anywhere leaves repeatable: files, runs, partition, and last the rows
+by which the next pass finds it. The nights of an event's candidates go with its last version, in the same order.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive.retention import (
+    expired,
+    files_of,
+    forget,
+    forget_quarantine,
+    scored_nights,
+)
+from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError
+from mma_pipeline.adapters.store import Store
+from mma_pipeline.adapters.store.paths import night_keys
+from mma_pipeline.defs.candidates.sensors import candidate_nights
+from mma_pipeline.defs.events.page.write import page_key, write_event_page
+from mma_pipeline.defs.jobs import Lane, lane_tags
+from mma_pipeline.defs.partitions import alert_versions
+from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.key import EventVersion
+from mma_pipeline.notices.photometry.candidate_key import CandidateNight
+
+DAYS = 30
+#: Versions removed together: bounds memory and the length of a transaction.
+BATCH = 200
+
+
+def days_kept(env: Mapping[str, str]) -> int:
+    """`MMA_MOCK_DAYS`, or 30; raises ConfigurationError for what is no whole number of days from 1."""
+    text = env.get("MMA_MOCK_DAYS") or str(DAYS)
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigurationError(f"MMA_MOCK_DAYS is {text!r}: give a whole number of days, such as {DAYS}")
+    return int(text)
+
+
+def remove_expired(instance: dg.DagsterInstance, archive: Archive, store: Store, before: datetime) -> tuple[int, int]:
+    """Remove mock and test versions that were received before a time; returns how many versions and files went."""
+    versions = files = 0
+    while keys := expired(archive.engine, before, limit=BATCH):
+        events = sorted({EventVersion.from_partition_key(key).event_id for key in keys})
+        kept = [e for e in events if any(r.partition_key not in keys for r in archive.versions(e))]
+        gone = [e for e in events if e not in kept]
+        nights = _nights_of(instance, archive, gone)
+        of_nights = sorted(set[str]().union(*map(night_keys, nights)))
+        files += _remove_files(store, [*files_of(archive.engine, keys), *of_nights])
+        _remove_partitions(instance, alert_versions, keys)
+        _remove_partitions(instance, candidate_nights, [night.partition_key for night in nights])
+        _remove_files(store, map(page_key, gone))
+        forget(archive.engine, keys)
+        for event_id in kept:
+            write_event_page(archive, store, event_id)
+        versions += len(keys)
+    forget_quarantine(archive.engine, before)
+    return versions, files
+
+
+def _nights_of(instance: dg.DagsterInstance, archive: Archive, events: Sequence[str]) -> list[CandidateNight]:
+    """Candidate nights of some events: those with a partition, scored or not, and those with a score."""
+    if not events:
+        return []
+    found = set()
+    for key in {*instance.get_dynamic_partitions(candidate_nights.name or ""), *scored_nights(archive.engine, events)}:
+        try:
+            night = CandidateNight.from_partition_key(key)
+        except NoticeError:  # added by hand: no asset can be made of it
+            continue
+        if night.event_id in events:
+            found.add(night)
+    return sorted(found)
+
+
+def _remove_files(store: Store, names: Iterable[str]) -> int:
+    """Remove files; returns how many were there, for a pass that was cut short may have removed some."""
+    removed = 0
+    for name in names:
+        try:
+            store.delete(name)
+        except NotFoundError:
+            continue
+        removed += 1
+    return removed
+
+
+def _remove_partitions(
+    instance: dg.DagsterInstance, definition: dg.DynamicPartitionsDefinition, keys: Iterable[str]
+) -> None:
+    for key in keys:
+        for run in instance.get_runs(dg.RunsFilter(tags={"dagster/partition": key})):
+            instance.delete_run(run.run_id)
+        instance.delete_dynamic_partition(definition.name or "", key)
+
+
+@dg.op(description="Removes mock and test versions older than MMA_MOCK_DAYS days.")
+def remove_mock_versions(context: dg.OpExecutionContext, archive: ArchiveResource, store: StoreResource) -> None:
+    """Remove what is too old and say how much it was."""
+    days = days_kept(os.environ)
+    before = datetime.now(UTC) - timedelta(days=days)
+    versions, files = remove_expired(context.instance, archive.open(), store.open(), before)
+    context.log.info(f"removed {versions} mock versions with {files} files received before {before:%Y-%m-%d %H:%M}")
+
+
+@dg.job(
+    tags=lane_tags(Lane.BACKFILL, priority=-10),
+    executor_def=dg.in_process_executor,
+    description="Mock and test versions are removed after MMA_MOCK_DAYS days; real ones stay for ever.",
+)
+def retention() -> None:
+    """Keep the number of partitions bounded."""
+    remove_mock_versions()
+
+
+retention_schedule = dg.ScheduleDefinition(
+    job=retention, cron_schedule="17 9 * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+)

@@ -1,0 +1,210 @@
+"""What only a process with access can see: lag, GCN's heartbeat, whether the credentials work, whether the store answers.
+
+The health sensor looks once a minute and keeps what it saw in its cursor, where `mma doctor`, `mma metrics` and the UI
+read it: they need no credentials. A credential's age counts from when it was first used here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+
+import dagster as dg
+
+from mma_pipeline.adapters import settings
+from mma_pipeline.adapters.errors import AdapterError, ConfigurationError, MissingTopicError
+from mma_pipeline.adapters.hopskotch.stream import hop_stream
+from mma_pipeline.adapters.kafka.cursor import decode_offsets
+from mma_pipeline.adapters.kafka.stream import StreamConfig
+from mma_pipeline.adapters.kafka.watch import BrokerWatch, fingerprint
+from mma_pipeline.adapters.store.looking import StoreLook
+from mma_pipeline.defs.alerts.streams import STREAMS, Broker, Stream
+
+_log = logging.getLogger(__name__)
+
+SENSOR = "pipeline_health_sensor"
+HEARTBEAT = "gcn.heartbeat"
+#: Seconds that the store may take to answer: a tick has 60 for everything.
+STORE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """One stream's broker; times in Unix seconds, None where it was not to be seen."""
+
+    lag: int | None = None
+    """Messages that wait to be read."""
+    credential: str | None = None
+    """Fingerprint of the credential; None where none is used."""
+    since: float | None = None
+    """When this credential was first seen."""
+    worked: float | None = None
+    """When it last got an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """A problem that lasts, as the health sensor remembers it from look to look."""
+
+    kind: str
+    text: str
+    """As it was first seen."""
+    event: str | None
+    since: float
+    """When it began, Unix seconds."""
+    seen: float
+    """When it was last seen, Unix seconds."""
+    told: bool
+    """Whether people were told of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerState:
+    """Brokers, store and problems at one moment."""
+
+    at: float
+    streams: Mapping[str, StreamState] = field(default_factory=dict)
+    heartbeat: float | None = None
+    """Broker's time of GCN's newest heartbeat, Unix seconds; None where GCN is not read or sent none."""
+    trouble: str = ""
+    """Digest of the kinds of trouble when health was last reported."""
+    reported: float = 0.0
+    """When that was, Unix seconds."""
+    store: str | None = None
+    """Why the store cannot be used; None where it answers."""
+    store_since: float | None = None
+    """Since when it cannot, Unix seconds."""
+    lasting: Mapping[str, Lasting] = field(default_factory=dict)
+    """Problems by key."""
+
+    def to_json(self) -> str:
+        """Text for a cursor."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def from_json(text: str | None) -> BrokerState | None:
+    """What was kept in a cursor; None for none, and for one that another version of the code wrote."""
+    if not text:
+        return None
+    try:
+        found = json.loads(text)
+        streams = {str(name): StreamState(**seen) for name, seen in found.pop("streams").items()}
+        lasting = {str(key): Lasting(**kept) for key, kept in found.pop("lasting", {}).items()}
+        return BrokerState(**found, streams=streams, lasting=lasting)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def last_watched(instance: dg.DagsterInstance) -> BrokerState | None:
+    """What the health sensor saw last; None where it never looked."""
+    return max(
+        (seen for text in _cursors(instance, SENSOR) if (seen := from_json(text)) is not None),
+        key=lambda seen: seen.at,
+        default=None,
+    )
+
+
+def watch(
+    instance: dg.DagsterInstance, env: Mapping[str, str], before: BrokerState | None, now: datetime
+) -> BrokerState:
+    """Look at the store and at every stream that the environment configures; trouble leaves out what could not be seen."""
+    stamp = now.timestamp()
+    store = _asked_store(env)
+    known = {} if before is None else before.streams
+    streams = {}
+    for stream in STREAMS:
+        config = _config(env, stream)
+        if config is not None:
+            cursor = next(iter(_cursors(instance, stream.sensor_name)), None)
+            streams[stream.name] = _seen(config, cursor, known.get(stream.name, StreamState()), stamp)
+    heartbeat = _heartbeat(env, before)
+    trouble = store if isinstance(store, str) else store.answer(STORE_S)
+    since = stamp if before is None or before.store_since is None else before.store_since
+    lasting = {} if before is None else before.lasting
+    return BrokerState(
+        stamp,
+        streams,
+        heartbeat,
+        store=trouble,
+        store_since=None if trouble is None else since,
+        lasting=lasting,
+    )
+
+
+def _asked_store(env: Mapping[str, str]) -> StoreLook | str:
+    """The store, asked while the brokers are looked at; or why its address cannot be used."""
+    try:
+        url = settings.store_url(env)
+    except ConfigurationError as error:
+        return str(error)
+    with _lock:
+        look = _stores.setdefault(url, StoreLook(url))
+    look.ask()
+    return look
+
+
+def _config(env: Mapping[str, str], stream: Stream) -> StreamConfig | None:
+    reading = hop_stream if stream.broker is Broker.HOPSKOTCH else settings.gcn_stream
+    try:
+        return reading(env, f"watch-{stream.name}", stream.topic)
+    except ConfigurationError:
+        return None  # the stream's own sensor says what is wrong
+
+
+def _seen(config: StreamConfig, cursor: str | None, before: StreamState, now: float) -> StreamState:
+    try:
+        lag = _resident(config).lag(decode_offsets(cursor))
+    except MissingTopicError:
+        lag = None  # a broker of one's own need not have every topic
+    except AdapterError as error:
+        _log.warning("%s", error)
+        lag = None
+    mark = fingerprint(config)
+    if mark is None:
+        return StreamState(lag)
+    same = before.credential == mark
+    since = before.since if same and before.since is not None else now
+    return StreamState(lag, mark, since, now if lag is not None else before.worked if same else None)
+
+
+def _heartbeat(env: Mapping[str, str], before: BrokerState | None) -> float | None:
+    last = None if before is None else before.heartbeat
+    try:
+        config = settings.gcn_stream(env, "watch-heartbeat", HEARTBEAT)
+        newest = None if config is None else _resident(config).newest()
+    except MissingTopicError:
+        return None
+    except AdapterError as error:
+        _log.warning("%s", error)
+        return last
+    if config is None:
+        return None
+    return last if newest is None else newest.timestamp()
+
+
+def _cursors(instance: dg.DagsterInstance, sensor: str) -> list[str | None]:
+    """Cursors kept for a sensor, the one that runs first."""
+    states = [state for state in instance.all_instigator_state() if state.instigator_name == sensor]
+    states.sort(key=lambda state: not state.is_running)
+    return [getattr(state.instigator_data, "cursor", None) for state in states]
+
+
+_stores: dict[str, StoreLook] = {}
+_watches: dict[str, BrokerWatch] = {}
+_lock = threading.Lock()
+
+
+def _resident(config: StreamConfig) -> BrokerWatch:
+    """The process's one watch of a stream; a changed setting replaces it."""
+    with _lock:
+        known = _watches.get(config.name)
+        if known is not None and known.config == config:
+            return known
+        if known is not None:
+            known.close()
+        _watches[config.name] = BrokerWatch(config)
+        return _watches[config.name]

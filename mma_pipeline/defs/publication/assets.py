@@ -1,0 +1,153 @@
+"""Publication of a version: first what may be published at all, then one asset per kind of destination.
+
+`publishable` stands before everything that leaves the house: its checks are blocking. The publishing assets decide by
+the rules of each destination, write what is to be sent to the outbox in the same transaction, send it, and show the
+receiver's answer. What could not be sent yet waits in the outbox; `publish_outbox` reports it here when it is through.
+"""
+
+# No postponed annotations here: Dagster reads the real types of an asset function's parameters.
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from mma_pipeline.adapters.archive import blocks, writing
+from mma_pipeline.adapters.publishing.compose import is_bare
+from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, WEBHOOK
+from mma_pipeline.adapters.publishing.service import Standing
+from mma_pipeline.defs.all_products import PRODUCTS, expected_files
+from mma_pipeline.defs.jobs import TOLD
+from mma_pipeline.defs.partitions import alert_versions
+from mma_pipeline.defs.product_asset import OWNERS, PERMANENT
+from mma_pipeline.defs.publication.sensors import (
+    ASSETS,
+    GROUP,
+    PUBLISHABLE,
+    publish_version,
+    release_metadata,
+    services,
+)
+from mma_pipeline.defs.publication.standing import FILES, THERE, Finding, failed_checks, missing_files, standing
+from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.products.inputs import ProductInput
+
+_ABOUT = {
+    GWTM: "The Treasure Map site: alert rows, galaxy lists, neutrino notices; numbered as our files are.",
+    HOPSKOTCH: "Derived alerts on Hopskotch topics, and their withdrawal when the event is retracted.",
+    WEBHOOK: "Messages to people: new versions and publications that failed.",
+}
+
+
+@dg.asset(
+    name=PUBLISHABLE,
+    group_name=GROUP,
+    kinds={"python"},
+    owners=OWNERS,
+    partitions_def=alert_versions,
+    deps=[product.name for product in PRODUCTS],
+    description="Whether a version may leave the house: its files are in the store as written, its checks passed.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "product_checks_passed",
+            asset=PUBLISHABLE,
+            blocking=True,
+            description="No product of the version fails a check that blocks publication; others are shown.",
+        ),
+        dg.AssetCheckSpec(
+            FILES,
+            asset=PUBLISHABLE,
+            blocking=True,
+            description="Every file noted for the version is in the store with its digest.",
+        ),
+        dg.AssetCheckSpec(
+            THERE,
+            asset=PUBLISHABLE,
+            blocking=True,
+            description="The products with the map's values are there, or have failed for good.",
+        ),
+    ],
+)
+def publishable(
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Look at a version's products before anything of it is published; what blocks it is noted, for people to be told."""
+    published = services(archive, store)
+    source = ProductInput(archive.open(), store.open(), context.partition_key)
+    record = source.record
+    checks = failed_checks(source.archive, record)
+    blocking = [finding for finding in checks if finding.blocks]
+    missing = missing_files(source.archive, source.store, record)
+    if missing:
+        blocking.append(Finding(FILES, "the store holds every file as it was written", {"missing": missing}))
+    lacking = _lacking(context.instance, source)
+    with writing(source.archive.engine) as connection:
+        if blocking:
+            plain = [finding.to_json() for finding in blocking]
+            blocks.note_block(connection, record.partition_key, record.version.event_id, plain, datetime.now(UTC))
+        else:
+            blocks.clear_block(connection, record.partition_key)
+    released = release_metadata(published.block(record.partition_key))
+    if (blocking or lacking) and not released:
+        # Looking again at once would find the same, and the watch tells people what is found.
+        context.instance.add_run_tags(context.run_id, {**PERMANENT, **TOLD})
+    severity = dg.AssetCheckSeverity.WARN if released else dg.AssetCheckSeverity.ERROR
+
+    def result(name: str, failed: Sequence[object], shown: str) -> dg.AssetCheckResult:
+        metadata = {shown: ", ".join(map(str, failed)) or "none", **released}
+        return dg.AssetCheckResult(passed=not failed, check_name=name, severity=severity, metadata=metadata)
+
+    yield dg.MaterializeResult(
+        metadata={
+            "files": len(source.archive.products(record.partition_key)),
+            "failed checks": dg.MetadataValue.md("\n".join(f"- {finding}" for finding in checks) or "none"),
+            **released,
+        },
+        check_results=[
+            result("product_checks_passed", [finding for finding in checks if finding.blocks], "failed"),
+            result(FILES, missing, "missing"),
+            result(THERE, lacking, "lacking"),
+        ],
+    )
+
+
+def _lacking(instance: dg.DagsterInstance, source: ProductInput) -> list[str]:
+    """Products still to come without which the version would go out bare; none where they have failed for good."""
+    there = {product.name: product for product in source.archive.products(source.record.partition_key)}
+    if not is_bare(source.record, there):
+        return []
+    if standing(source.record, source.archive, instance, datetime.now(UTC)) is not Standing.WAITING:
+        return []
+    return sorted(expected_files(source.record) - there.keys())
+
+
+def _publication(kind: str) -> dg.AssetsDefinition:
+    # A multi-asset of one: only there may an asset yield nothing, as it must where nothing was published.
+    @dg.multi_asset(
+        name=ASSETS[kind],
+        specs=[
+            dg.AssetSpec(
+                ASSETS[kind],
+                description=_ABOUT[kind],
+                deps=[PUBLISHABLE],
+                group_name=GROUP,
+                kinds={"python", kind},
+                owners=OWNERS,
+                skippable=True,
+            )
+        ],
+        partitions_def=alert_versions,
+    )
+    def _asset(
+        context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetObservation]:
+        published = services(archive, store)
+        source = ProductInput(archive.open(), store.open(), context.partition_key)
+        yield from publish_version(context, published, source, kind)
+
+    return _asset
+
+
+gwtm_publication = _publication(GWTM)
+hopskotch_publication = _publication(HOPSKOTCH)
+webhook_publication = _publication(WEBHOOK)

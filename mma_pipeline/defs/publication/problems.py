@@ -1,0 +1,125 @@
+"""Finders of what is wrong with publication: versions held back by a check, late ones, and those that went out bare."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.archive import blocks, outbox, reading
+from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.publishing import config
+from mma_pipeline.adapters.publishing.model import Publication, State
+from mma_pipeline.adapters.publishing.webhook import FAILURE
+from mma_pipeline.defs.alerts.unfinished import lacking
+from mma_pipeline.defs.operations.problems import Kind, Problem
+from mma_pipeline.defs.publication.standing import said
+from mma_pipeline.notices.model import Role, role_of
+
+if TYPE_CHECKING:
+    from mma_pipeline.defs.operations.finders import SensorTick
+
+#: How long a version, or what is to be sent of it, may wait before it is late: products that make two attempts, and a
+#: receiver that is away for a few minutes, are not.
+LATE = timedelta(minutes=15)
+
+
+def blocked_publications(look: SensorTick) -> Iterator[Problem]:
+    """Real versions that a check keeps from being published, until it passes or a person lets them pass."""
+    table = outbox.decision
+    with reading(look.archive.engine) as connection:
+        held = blocks.blocks(connection, held=True)
+        among = table.c.partition_key.in_([block.partition_key for block in held])
+        published = set(
+            connection.execute(sa.select(table.c.partition_key).where(among, sa.not_(table.c.bare))).scalars()
+        )
+    for block in held:
+        if not _is_real(block.event_id) or block.partition_key in published:
+            continue
+        key = block.partition_key
+        text = (
+            f"{key} is not published, because it does not pass {'; '.join(map(said, block.findings))}. "
+            f"To publish it all the same: mma publication release {key} --reason WHY"
+        )
+        yield Problem(Kind.PUBLICATION_BLOCKED, text, key, block.event_id, block.since)
+
+
+def late_publications(look: SensorTick) -> Iterator[Problem]:
+    """Real versions without a decision, and what waits in the outbox: a problem for each event and destination."""
+    late: dict[tuple[str, str], list[tuple[datetime, str]]] = {}
+    for destination, event_id, since, text in (*_undecided(look), *_unsent(look)):
+        late.setdefault((event_id, destination), []).append((since, text))
+    for (event_id, destination), found in sorted(late.items()):
+        since, first = min(found)
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        text = f"{event_id} is not all at {destination}: {first}{more}; see mma explain {event_id}"
+        yield Problem(Kind.PUBLICATION_LATE, text, f"{event_id}:{destination}", event_id, since + LATE)
+
+
+def _undecided(look: SensorTick) -> Iterator[tuple[str, str, datetime, str]]:
+    """Destination, event, time since when, and what is the matter, of versions of which nothing was decided yet."""
+    try:
+        names = [destination.name for destination in config.load(os.environ)]
+    except ConfigurationError:
+        return  # said by the publication sensor and by doctor
+    recent = [found for found in look.recent if found.received < look.now - LATE]
+    keys = [found.record.partition_key for found in recent if found.record.version.role is Role.OBSERVATION]
+    if not names or not keys:
+        return
+    table = outbox.decision
+    with reading(look.archive.engine) as connection:
+        held = {block.partition_key for block in blocks.blocks(connection, held=True)}
+        known = {(row.partition_key, row.destination) for row in connection.execute(sa.select(table))}
+    for found in recent:
+        key = found.record.partition_key
+        if key not in keys or key in held:
+            continue
+        lacks = sorted(lacking(found))
+        words = f"{key} waits for {', '.join(lacks)}" if lacks else f"{key} waits for its run of publish_version"
+        for name in names:
+            if (key, name) not in known:
+                yield name, found.record.version.event_id, found.received, words
+
+
+def _unsent(look: SensorTick) -> Iterator[tuple[str, str, datetime, str]]:
+    """The same of rows and messages that were written down and have not got through."""
+    with reading(look.archive.engine) as connection:
+        waiting: list[Publication] = [
+            item
+            for state in (State.PENDING, State.SENDING)
+            for item in outbox.publications(connection, state=state)
+            if item.created < look.now - LATE and item.kind != FAILURE and _is_real(item.event_id)
+        ]
+    for item in waiting:
+        why = "its own decision" if item.provisional else item.error or "its turn"
+        yield item.destination, item.event_id, item.created, f"{item.dedupe_key} waits for {why}"
+
+
+def bare_messages(look: SensorTick) -> Iterator[Problem]:
+    """Real versions that went out without their map's values, until they are completed."""
+    decision, item = outbox.decision, outbox.publication
+    sent = sa.select(item.c.partition_key, item.c.destination, sa.func.min(item.c.created).label("since")).where(
+        item.c.state == State.DONE
+    )
+    sent = sent.group_by(item.c.partition_key, item.c.destination)
+    query = sa.select(decision.c.partition_key, decision.c.event_id).where(decision.c.bare).distinct()
+    with reading(look.archive.engine) as connection:
+        bare = {row.partition_key: row.event_id for row in connection.execute(query)}
+        rows = connection.execute(sent.where(item.c.partition_key.in_(bare))).all() if bare else []
+    for key, event_id in sorted(bare.items()):
+        there = [row for row in rows if row.partition_key == key]
+        if not there or not _is_real(event_id):
+            continue
+        names = ", ".join(sorted(row.destination for row in there))
+        text = (
+            f"{key} went to {names} without its map's values, because its products failed for good: see the failed runs "
+            f"of alert_products; mma backfill {key} makes them again, and a second message follows"
+        )
+        yield Problem(Kind.PUBLISHED_BARE, text, key, event_id, min(row.since for row in there))
+
+
+def _is_real(event_id: str) -> bool:
+    return role_of(event_id) is Role.OBSERVATION

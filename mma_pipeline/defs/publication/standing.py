@@ -1,0 +1,132 @@
+"""How a version stands before publication: are its products there, will they come, does a check block it.
+
+Read from the archive and from Dagster's runs; nothing here decides or sends anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
+from mma_pipeline.adapters.publishing.compose import COINCIDENCE, is_bare
+from mma_pipeline.adapters.publishing.service import Publications, Standing
+from mma_pipeline.adapters.store import Store
+from mma_pipeline.defs.alerts.unfinished import given_up
+from mma_pipeline.defs.all_products import PRODUCTS, expected_files
+from mma_pipeline.products.declaration import CheckSpec
+
+#: A neutrino notice waits so long for a map of its event, from when it was first compared with none.
+MAP_WAIT = timedelta(minutes=10)
+FILES, THERE = "files_are_in_the_store", "products_are_there"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A check that a version does not pass."""
+
+    check: str
+    """Product and check, `skymap.map_is_whole`."""
+    about: str
+    """What should hold."""
+    values: Mapping[str, Any]
+    """What was found, as JSON values."""
+    blocks: bool = True
+    """Whether the version is not published because of it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values for the archive and for scripts."""
+        return {"check": self.check, "about": self.about, "values": dict(self.values), "blocks": self.blocks}
+
+    def __str__(self) -> str:
+        return said(self.to_json())
+
+
+def said(finding: Mapping[str, Any]) -> str:
+    """A finding in words: the check, its values, and what should hold."""
+    values = ", ".join(f"{name} {_value(value)}" for name, value in finding["values"].items())
+    return f"{finding['check']} ({values or 'no values'}): {finding['about']}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def standing(
+    record: VersionRecord,
+    archive: Archive,
+    instance: dg.DagsterInstance,
+    now: datetime,
+    doubtful: Container[str] | None = None,
+) -> Standing:
+    """How far a version's products are; a neutrino notice also waits a while for the map that it is compared with.
+
+    `doubtful`: partition keys of which runs failed (`unfinished.failing`), for who asks of many versions.
+    """
+    key = record.partition_key
+    products = {product.name: product for product in archive.products(key)}
+    if expected_files(record) - products.keys():
+        over = (doubtful is None or key in doubtful) and given_up(instance, key, now)
+        return Standing.GIVEN_UP if over else Standing.WAITING
+    return Standing.WAITING if _awaits_a_map(products, now) else Standing.READY
+
+
+def _awaits_a_map(products: Mapping[str, ProductRecord], now: datetime) -> bool:
+    compared = products.get(COINCIDENCE)
+    return compared is not None and compared.figures.get("map_version") is None and now - compared.written < MAP_WAIT
+
+
+def failed_checks(archive: Archive, record: VersionRecord) -> list[Finding]:
+    """Checks of a version's products that its archived figures do not pass, those that only warn included."""
+    written = archive.products(record.partition_key)
+    failed = []
+    for product in PRODUCTS:
+        names = {spec.name for spec in product.files}
+        figures = next((p.figures for p in written if p.name in names), None)
+        if figures is None:
+            continue
+        for check in product.checks:
+            if _fails(check, figures):
+                values = {name: figures[name] for name in check.shows if figures.get(name) is not None}
+                blocks = check.severity is dg.AssetCheckSeverity.ERROR
+                failed.append(Finding(f"{product.name}.{check.name}", check.description, values, blocks))
+    return failed
+
+
+def _fails(check: CheckSpec, figures: Mapping[str, Any]) -> bool:
+    try:
+        return check.test(figures) is False
+    except KeyError:  # made by code of before the check, which did not note what it looks at
+        return False
+
+
+def missing_files(archive: Archive, store: Store, record: VersionRecord) -> list[str]:
+    """Files noted for a version that the store does not hold with the noted digest."""
+    missing = []
+    for product in archive.products(record.partition_key):
+        found = store.stat(product.store_key)
+        if found is None or found.size != product.size or found.sha256 not in {None, product.sha256}:
+            missing.append(product.store_key)
+    return missing
+
+
+def fitness(published: Publications, instance: dg.DagsterInstance, now: datetime) -> Callable[[VersionRecord], bool]:
+    """Whether a version may be published as it is now: for those that must go before another one."""
+
+    def fit(record: VersionRecord) -> bool:
+        block = published.block(record.partition_key)
+        if block is not None and block.released is None:
+            return False
+        if block is None and any(finding.blocks for finding in failed_checks(published.archive, record)):
+            return False
+        state = standing(record, published.archive, instance, now)
+        products = {product.name: product for product in published.archive.products(record.partition_key)}
+        return state is not Standing.WAITING and not is_bare(record, products)
+
+    return fit

@@ -1,0 +1,53 @@
+"""The sky map as a picture: the whole sky, and the region close by with contours and peak.
+
+Left: Mollweide projection, right ascension to the left, 12 h in the middle. Right: azimuthal equal-area projection about
+the region. Colours follow the square root of the probability density.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from mma_pipeline.products.declaration import Product, ProductFiles, of_the_map, own_file
+from mma_pipeline.products.inputs import ProductInput
+
+
+def _inputs(source: ProductInput) -> Sequence[str]:
+    # The picture is titled with the event, not the version: the second preliminary's is then a copy of the first's.
+    return [*of_the_map(source), source.product("contours").sha256, source.record.version.event_id]
+
+
+def _make(source: ProductInput) -> ProductFiles:
+    from mma_pipeline.science.plots.skymap import sky_picture
+
+    collection = json.loads(source.store.get(source.product("contours").store_key))
+    lines = {
+        int(feature["properties"]["credible_level"]): feature["geometry"]["coordinates"]
+        for feature in collection["features"]
+    }
+    figures = source.figures("statistics")
+    words = [f"{level} %: {_area(figures[f'area_{level}_deg2'])}" for level in (50, 90)]
+    if figures.get("distance_mean_mpc") is not None:
+        words.append(f"distance {figures['distance_mean_mpc']:.0f} ± {figures['distance_std_mpc']:.0f} Mpc")
+    suffix = " (combined map)" if source.record.version.is_external else ""
+    picture = sky_picture(
+        source.skymap, lines, title=f"{source.record.version.event_id}{suffix}", note="    ".join(words)
+    )
+    return ProductFiles({"picture": picture}, {"picture_bytes": len(picture)})
+
+
+def _area(value: float) -> str:
+    return f"{value:.1f} deg²" if value >= 1 else f"{value:.2g} deg²"
+
+
+skymap_plot = Product(
+    name="skymap_plot",
+    about=__doc__ or "",
+    code_version="3",
+    kinds=frozenset({"matplotlib", "png"}),
+    deps=("skymap", "skymap_statistics", "contours"),
+    files=(own_file("picture", "skymap.png", "image/png", picture=True),),
+    inputs=_inputs,
+    make=_make,
+)

@@ -1,0 +1,172 @@
+"""From a message to the archive: parsed, validated and recorded, or put in quarantine with the reason.
+
+Used by the sensors and by `mma replay --direct`, so that there is one way in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mma_pipeline.adapters.archive import Archive, Recorded, VersionRecord
+from mma_pipeline.adapters.hopskotch.stream import is_test
+from mma_pipeline.adapters.kafka.avro import MAGIC, decode_avro
+from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.notices import lvk
+from mma_pipeline.notices.degraded import MAX_LENGTH, bounded
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.key import EventVersion, check_event_id
+from mma_pipeline.notices.model import LvkNotice
+from mma_pipeline.notices.salvage import event_named, is_rehearsal
+from mma_pipeline.notices.text import one_line
+
+_log = logging.getLogger(__name__)
+
+#: Characters of a reason: one line for a person, whatever the message holds.
+MAX_REASON = 400
+
+Facts = Mapping[str, Any]
+#: The versions that a message brings, with facts in JSON values.
+Versions = tuple[tuple[EventVersion, Facts], ...]
+#: Bytes to the versions they bring; raises NoticeError.
+Parser = Callable[[bytes], Versions]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A message that was put aside."""
+
+    message_id: int
+    message: StreamMessage
+    reason: str
+
+
+def ingest(archive: Archive, message: StreamMessage, parse: Parser) -> Recorded | Quarantined:
+    """Archive one message; idempotent. Only trouble with the archive itself is raised (TransientError)."""
+    found = read(message, parse)
+    return put_aside(archive, message, found) if isinstance(found, str) else archive.record(message, found)
+
+
+def read(message: StreamMessage, parse: Parser) -> Versions | str:
+    """The versions that a message brings, or why it cannot be used; nothing is raised whatever it holds."""
+    try:
+        return parse(message.body)
+    except NoticeError as error:
+        return presentable(str(error))
+    except Exception:  # noqa: BLE001 - one message that nobody foresaw must not stop the stream behind it
+        _log.exception("%s: the parser failed in an unforeseen way", message.coordinates)
+        where = f"see the log, {message.coordinates}"
+        return presentable(f"the parser failed in an unforeseen way ({where}): please report this message")
+
+
+def put_aside(archive: Archive, message: StreamMessage, reason: str) -> Quarantined:
+    """Archive a message in quarantine, with the event that it speaks of where that can still be told."""
+    reason = presentable(reason)
+    event_id = _event_named(message.body)
+    rehearsal = is_test(message) or is_rehearsal(message.body, event_id)
+    _log.warning("%s put in quarantine: %s", message.coordinates, reason)
+    message_id = archive.quarantine(message, reason, event_id=event_id, rehearsal=rehearsal)
+    return Quarantined(message_id, message, reason)
+
+
+def _event_named(body: bytes) -> str | None:
+    if body.startswith(MAGIC):
+        try:
+            return check_event_id(decode_avro(body).get("superevent_id"))
+        except NoticeError:
+            pass  # damaged: what is left is searched
+    return event_named(body)
+
+
+def presentable(reason: str) -> str:
+    """A reason of bounded length without control characters and lone surrogates, which databases and pages refuse."""
+    return one_line(reason, MAX_REASON)
+
+
+def read_alert(body: bytes) -> LvkNotice:
+    """An `igwn.gwalert` message, JSON or Avro, told apart by its first bytes; raises NoticeError."""
+    return lvk.from_record(decode_avro(body)) if body.startswith(MAGIC) else lvk.parse_json(body)
+
+
+def parse_alert(body: bytes) -> tuple[tuple[EventVersion, Facts], ...]:
+    """Versions and facts of an `igwn.gwalert` message; a map that cannot be read is left out and named.
+
+    Raises NoticeError where the message does not say what it is of.
+    """
+    notice = read_alert(body)
+    return tuple((version, _facts(notice, version)) for version in lvk.versions_of(notice))
+
+
+def _facts(notice: LvkNotice, version: EventVersion) -> dict[str, Any]:
+    data, degraded = lvk.map_of(notice, version), notice.degraded
+    if data is not None:
+        name = "external_coinc.combined_skymap" if version.is_external else "event.skymap"
+        usable, problems = _map_problems(data)
+        degraded += tuple(one_line(f"{name}: {problem}", MAX_LENGTH) for problem in problems)
+        data = data if usable else None
+    return facts_of(notice, data, degraded)
+
+
+def facts_of(notice: LvkNotice, skymap: bytes | None, degraded: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What a notice says, without maps, as JSON values: what lists, rules and pages need.
+
+    Args:
+        notice: the notice.
+        skymap: its map as sent; None where it has none that can be used, so that no product of a map is expected.
+        degraded: what is wrong with parts that are left out, one line each; the key is absent where nothing is.
+    """
+    event, external = notice.event, notice.external
+    facts: dict[str, Any] = {
+        "alert_type": notice.alert_type.value,
+        "time_created": notice.time_created.isoformat(),
+        "urls": dict(notice.urls),
+        "skymap_sha256": None if skymap is None else hashlib.sha256(skymap).hexdigest(),
+    }
+    if event is not None:
+        facts |= {
+            "time": None if event.time is None else event.time.isoformat(),
+            "far_hz": event.far,
+            "significant": event.significant,
+            "instruments": list(event.instruments),
+            "group": event.group,
+            "pipeline": event.pipeline,
+            "search": event.search,
+            "classification": dict(event.classification),
+            "properties": dict(event.properties),
+            "duration_s": event.duration,
+            "central_frequency_hz": event.central_frequency,
+        }
+    if external is not None:
+        facts["external"] = {
+            "gcn_notice_id": external.gcn_notice_id,
+            "ivorn": external.ivorn,
+            "observatory": external.observatory,
+            "search": external.search,
+            "time_difference_s": external.time_difference,
+            "time_coincidence_far_hz": external.time_coincidence_far,
+            "time_sky_position_coincidence_far_hz": external.time_sky_position_coincidence_far,
+        }
+    if degraded:
+        facts["degraded"] = list(bounded(degraded))
+    return facts
+
+
+def requests_of(recorded: Recorded) -> tuple[VersionRecord, ...]:
+    """Versions that need a run because of this message: those it was the first to bring.
+
+    Asked again after a crash, the same message gives the same answer; the run key then keeps the run single.
+    """
+    return recorded.owned
+
+
+def _map_problems(data: bytes) -> tuple[bool, tuple[str, ...]]:
+    """Whether a map can be used, and what is wrong with it or left out of it."""
+    from mma_pipeline.science.skymaps.model import SkyMapError, decode_skymap
+
+    try:
+        return True, decode_skymap(data).notes
+    except SkyMapError as error:
+        return False, (f"{error}; map products are not made",)

@@ -1,0 +1,111 @@
+"""What a product is made from: one version, its message, its map, and the figures of products before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
+from mma_pipeline.adapters.errors import NotFoundError
+from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.adapters.store import Store
+from mma_pipeline.notices import icecube, lvk
+from mma_pipeline.notices.model import LvkNotice
+from mma_pipeline.products.ingest import read_alert
+
+if TYPE_CHECKING:
+    from mma_pipeline.science.skymaps.model import SkyMap
+
+
+class ProductInput:
+    """One version of one event, read lazily: a product pays only for what it looks at."""
+
+    def __init__(self, archive: Archive, store: Store, partition_key: str) -> None:
+        """Look the version up; raises NotFoundError where it was never archived."""
+        self.archive = archive
+        self.store = store
+        self.record: VersionRecord = archive.version(partition_key)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the notice says, without maps."""
+        return self.record.facts
+
+    @cached_property
+    def origin(self) -> StreamMessage:
+        """The message that brought the version, without its body."""
+        return self.archive.origin(self.record.message_id)
+
+    @cached_property
+    def message(self) -> StreamMessage:
+        """The message that brought the version."""
+        return _message(self.archive, self.record.message_id)
+
+    @cached_property
+    def notice(self) -> LvkNotice:
+        """The message, parsed."""
+        return read_alert(self.message.body)
+
+    @cached_property
+    def neutrino_notice(self) -> icecube.IceCubeNotice:
+        """The message of a neutrino notice, parsed."""
+        return icecube.parse_json(self.message.body)
+
+    @property
+    def skymap_sha256(self) -> str | None:
+        """Digest of the version's map as sent; None where it has none that can be used."""
+        digest = self.facts.get("skymap_sha256")
+        return None if digest is None else str(digest)
+
+    @property
+    def skymap_bytes(self) -> bytes | None:
+        """The version's map as sent, from the archived message; None where it has none that can be used."""
+        return None if self.skymap_sha256 is None else lvk.map_of(self.notice, self.record.version)
+
+    @cached_property
+    def skymap(self) -> SkyMap:
+        """The version's map, decoded from the `skymap` product; raises NotFoundError where that is missing."""
+        return _decoded(self.store, self.product("skymap"))
+
+    @cached_property
+    def skymap_as_sent(self) -> SkyMap | None:
+        """The version's map, decoded from the message: for products that apply without a map too; None where absent."""
+        from mma_pipeline.science.skymaps.model import decode_skymap
+
+        data = self.skymap_bytes
+        return None if data is None else decode_skymap(data)
+
+    def product(self, name: str) -> ProductRecord:
+        """A file of this version made before; raises NotFoundError where it is missing."""
+        found = self.archive.product(self.record.partition_key, name)
+        if found is None:
+            raise NotFoundError(
+                f"{self.record.partition_key} has no {name} yet: materialise the asset that makes it first"
+            )
+        return found
+
+    def figures(self, name: str) -> Mapping[str, Any]:
+        """Figures of a product made before; raises NotFoundError where it is missing."""
+        return self.product(name).figures
+
+
+def _decoded(store: Store, product: ProductRecord) -> SkyMap:
+    key = (store.url(), product.sha256)
+    if key not in _maps:
+        from mma_pipeline.science.skymaps.model import decode_skymap
+
+        while len(_maps) >= _KEPT_MAPS:
+            _maps.pop(next(iter(_maps)), None)
+        _maps[key] = decode_skymap(store.get(product.store_key))
+    return _maps[key]
+
+
+#: A run's assets share its process: decoded once, the map serves them all.
+_KEPT_MAPS = 2
+_maps: dict[tuple[str, str], SkyMap] = {}
+
+
+@lru_cache(maxsize=2)
+def _message(archive: Archive, message_id: int) -> StreamMessage:
+    return archive.message(message_id)

@@ -1,0 +1,172 @@
+"""How a product of a version is made: addressed by content, written once, described alike.
+
+Where the same content was made before by the same code, for whatever version, its files are copied instead of made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from mma_pipeline.adapters.archive import ProductRecord
+from mma_pipeline.adapters.errors import NotFoundError
+from mma_pipeline.defs.metadata import metadata_value, picture
+from mma_pipeline.products.declaration import FileSpec, Product
+from mma_pipeline.products.event_history import withdrawn_by
+from mma_pipeline.products.inputs import ProductInput
+
+
+@dataclass(frozen=True, slots=True)
+class MaterializedProduct:
+    """A product made or found."""
+
+    records: tuple[ProductRecord, ...]
+    figures: Mapping[str, Any]
+    reused: bool
+    seconds: float
+
+
+def materialize_directly(product: Product, source: ProductInput) -> dict[str, Any]:
+    """Make a product of a version outside its own asset's run; returns the metadata of its materialisation."""
+    return materialization_metadata(product, source, produce(product, source))
+
+
+def produce(product: Product, source: ProductInput) -> MaterializedProduct:
+    """Make a product, or take its files from where the same content was made before, and note them in the archive."""
+    started = time.perf_counter()
+    identity = json.dumps([product.name, product.code_version, *product.inputs(source)])
+    address = hashlib.sha256(identity.encode()).hexdigest()
+    known = _known(product, source, address)
+    figures, records = known if known is not None else make(product, source, address)
+    for record in records:
+        source.archive.record_product(record)
+    return MaterializedProduct(tuple(records), figures, known is not None, time.perf_counter() - started)
+
+
+def _known(
+    product: Product, source: ProductInput, address: str
+) -> tuple[Mapping[str, Any], list[ProductRecord]] | None:
+    """Files of the same content made before, put where this version's files belong; None where there are none."""
+    by_version: dict[str, dict[str, ProductRecord]] = {}
+    for record in source.archive.products_at(address):
+        by_version.setdefault(record.partition_key, {})[record.name] = record
+    own = source.record.partition_key
+    for key in sorted(by_version, key=lambda k: k != own):
+        found = by_version[key]
+        if any(spec.name not in found and not spec.optional for spec in product.files):
+            continue
+        try:
+            records = [_adopt(source, spec, found[spec.name]) for spec in product.files if spec.name in found]
+        except NotFoundError:
+            # Somebody removed the file from the store: it is made again.
+            continue
+        return found[product.files[0].name].figures, records
+    return None
+
+
+def _adopt(source: ProductInput, spec: FileSpec, known: ProductRecord) -> ProductRecord:
+    key = spec.key(source.record)
+    there = source.store.stat(key)
+    if there is None or there.sha256 != known.sha256:
+        there = source.store.copy(known.store_key, key)
+        if there.sha256 != known.sha256:
+            raise NotFoundError(f"{known.store_key} is not what was written there")
+    return _record(
+        source, spec, known.asset, known.code_version, known.address, known.sha256, known.size, known.figures
+    )
+
+
+def make(product: Product, source: ProductInput, address: str) -> tuple[Mapping[str, Any], list[ProductRecord]]:
+    """Make a product and write its files; figures and what the archive is to note."""
+    made = product.make(source)
+    records = []
+    for spec in product.files:
+        if spec.optional and spec.name not in made.files:
+            continue
+        data = made.files[spec.name]
+        stored = source.store.put(
+            spec.key(source.record),
+            data,
+            content_type=spec.content_type,
+            metadata={
+                "version": source.record.partition_key,
+                "message": source.origin.coordinates,
+                "code": f"{product.name}-{product.code_version}",
+            },
+        )
+        digest = stored.sha256 or hashlib.sha256(data).hexdigest()
+        records.append(
+            _record(source, spec, product.name, product.code_version, address, digest, len(data), made.figures)
+        )
+    return made.figures, records
+
+
+def _record(
+    source: ProductInput,
+    spec: FileSpec,
+    asset: str,
+    code_version: str,
+    address: str,
+    sha256: str,
+    size: int,
+    figures: Mapping[str, Any],
+) -> ProductRecord:
+    return ProductRecord(
+        partition_key=source.record.partition_key,
+        name=spec.name,
+        asset=asset,
+        store_key=spec.key(source.record),
+        sha256=sha256,
+        size=size,
+        content_type=spec.content_type,
+        code_version=code_version,
+        address=address,
+        figures=dict(figures),
+        written=datetime.now(UTC),
+    )
+
+
+def materialization_metadata(product: Product, source: ProductInput, produced: MaterializedProduct) -> dict[str, Any]:
+    """What a materialisation says about itself."""
+    origin = source.origin
+    pictures = {
+        record.name: picture(source.store, record.store_key)
+        for record in produced.records
+        if any(spec.picture and spec.name == record.name for spec in product.files)
+    }
+    links = "\n".join(
+        f"- [{record.store_key}]({source.store.url(record.store_key)}) ({record.size} bytes)"
+        for record in produced.records
+    )
+    return {
+        **pictures,
+        **_withdrawal(source),
+        **{name: metadata_value(value) for name, value in produced.figures.items() if value is not None},
+        "files": dg.MetadataValue.md(links),
+        "stream": origin.stream,
+        "topic": origin.topic,
+        "partition": origin.partition,
+        "offset": origin.offset,
+        "created": source.record.version.created.isoformat(),
+        "received": origin.received.isoformat(timespec="milliseconds"),
+        "message sha256": origin.sha256,
+        "content sha256": ", ".join(record.sha256 for record in produced.records),
+        "code version": product.code_version,
+        "made before, copied": produced.reused,
+        "seconds": round(produced.seconds, 4),
+    }
+
+
+def _withdrawal(source: ProductInput) -> dict[str, Any]:
+    """What a materialisation says of an event that was retracted before it was made."""
+    retraction = withdrawn_by(source.archive, source.record)
+    if retraction is None or retraction.version.alert_type is source.record.version.alert_type:
+        return {}
+    return {"retracted": True, "retracted by": retraction.partition_key}

@@ -1,0 +1,139 @@
+"""Where positions lie in a sky map: searched probability and area, credible levels in 2-D and 3-D, offset.
+
+The quantities are those of `ligo.skymap.postprocess.crossmatch` (Singer et al. 2016, ApJS 226 10), computed from
+the closed form of the distance ansatz (`science.volume`) instead of N × 1000 sorted voxels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from mma_pipeline.science.skymaps.model import FloatArray, IntArray, SkyMap
+from mma_pipeline.science.skymaps.volume import CredibleVolume, credible_volume, log_density_at
+from mma_pipeline.science.sphere import PositionError, check_positions, index29, pixel_centres, separation
+
+_SQ_DEG = np.square(180.0 / np.pi)
+#: Shells between the observer and six mean distances, as ligo.skymap has them.
+_SHELLS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Crossmatch:
+    """What a map says of N positions; arrays of shape (N,), None where neither map nor caller gave a distance."""
+
+    searched_prob: FloatArray
+    """2-D credible level: probability of all that is denser than the position's pixel, that pixel included."""
+    searched_area: FloatArray
+    """Area of the same region, deg²."""
+    offset: FloatArray
+    """Angle to the centre of the densest pixel, deg."""
+    probdensity: FloatArray
+    """Probability per solid angle, sr⁻¹."""
+    searched_prob_vol: FloatArray | None = None
+    """3-D credible level; NaN for positions without a distance."""
+    searched_vol: FloatArray | None = None
+    """Volume of the same region, Mpc³, Euclidean in luminosity distance."""
+    probdensity_vol: FloatArray | None = None
+    """Probability per volume, Mpc⁻³."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """The rows of a map in order of falling density with what they enclose; made once, asked many times."""
+
+    map: SkyMap
+
+    @cached_property
+    def by_density(self) -> IntArray:
+        """Rows, densest first; equal densities in descending UNIQ as ligo.skymap orders them. Shape (N,)."""
+        return np.asarray(np.lexsort((self.map.uniq, self.map.probdensity))[::-1], dtype=np.int64)
+
+    @cached_property
+    def searched_prob(self) -> FloatArray:
+        """Probability enclosed by the credible region that ends with each row of the map, shape (N,)."""
+        # The sum of many rows may pass the whole by rounding.
+        return np.minimum(self._cumulated(self.map.prob), 1.0)
+
+    @cached_property
+    def searched_area(self) -> FloatArray:
+        """Area of that region, deg², shape (N,)."""
+        return self._cumulated(self.map.area * _SQ_DEG)
+
+    @property
+    def mode(self) -> tuple[float, float]:
+        """Right ascension and declination, deg, of the centre of the densest pixel."""
+        row = self.by_density[:1]
+        ra, dec = pixel_centres(self.map.order[row], self.map.ipix[row])
+        return float(ra[0]), float(dec[0])
+
+    @cached_property
+    def volume(self) -> CredibleVolume:
+        """The credible volumes; raises NoDistanceError for a map without distance layers."""
+        return credible_volume(self.map)
+
+    def _cumulated(self, values: FloatArray) -> FloatArray:
+        result = np.empty(values.shape)
+        result[self.by_density] = np.cumsum(values[self.by_density])
+        return result
+
+
+def crossmatch(
+    m: SkyMap | Ranking, ra: npt.ArrayLike, dec: npt.ArrayLike, distance: npt.ArrayLike | None = None
+) -> Crossmatch:
+    """Cross-match positions (deg, ICRS) and optional luminosity distances (Mpc; NaN where unknown), shape (N,).
+
+    The density in 3-D is taken at the inner edge of the shell, a thousandth of six mean distances thick, that
+    holds the distance. That is the convention of `ligo.skymap.postprocess.crossmatch`, and both agree to 1e-3
+    (`tests/science/test_crossmatch.py`); without it the two would differ by the shell's thickness.
+
+    Raises PositionError for positions off the sphere and for distances that are not positive.
+    """
+    ranking = m if isinstance(m, Ranking) else Ranking(m)
+    sky = ranking.map
+    ra_deg, dec_deg = check_positions(ra, dec)
+    row = sky.row_of(index29(ra_deg, dec_deg))
+    mode_ra, mode_dec = ranking.mode
+    result = Crossmatch(
+        searched_prob=ranking.searched_prob[row],
+        searched_area=ranking.searched_area[row],
+        offset=separation(ra_deg, dec_deg, mode_ra, mode_dec),
+        probdensity=sky.probdensity[row],
+    )
+    if distance is None or not sky.is_3d:
+        return result
+    mpc = np.broadcast_to(np.asarray(distance, dtype=np.float64), ra_deg.shape)
+    if (mpc <= 0).any() or np.isinf(mpc).any():
+        raise PositionError("a distance is not a positive number of Mpc: leave it out where it is unknown")
+    shell = _shell(sky)
+    inner = shell * np.maximum(np.floor(mpc / shell), 1.0)
+    log_density = log_density_at(sky, row, inner)
+    level, volume = ranking.volume.levels(log_density)
+    unknown = np.isnan(mpc)
+    for values in (level, volume, log_density):
+        values[unknown] = np.nan
+    return Crossmatch(
+        searched_prob=result.searched_prob,
+        searched_area=result.searched_area,
+        offset=result.offset,
+        probdensity=result.probdensity,
+        searched_prob_vol=level,
+        searched_vol=volume,
+        probdensity_vol=np.exp(log_density),
+    )
+
+
+def _shell(m: SkyMap) -> float:
+    """Thickness of a shell, Mpc: six mean distances over a thousand, the mean as Σ p_i ∫ r³ρ_i dr / ∫ r²ρ_i dr."""
+    from scipy.special import ndtr
+
+    volume = credible_volume(m)
+    mu, sigma, x = volume.mu, volume.sigma, volume.mu / volume.sigma
+    below, tail = ndtr(x), np.exp(-0.5 * x**2) / np.sqrt(2.0 * np.pi)
+    second = (mu**2 + sigma**2) * below + mu * sigma * tail
+    third = mu * (mu**2 + 3.0 * sigma**2) * below + sigma * (mu**2 + 2.0 * sigma**2) * tail
+    usable = second > 0
+    return float(6.0 / _SHELLS * np.sum(m.prob[volume.row][usable] * third[usable] / second[usable]))

@@ -1,0 +1,106 @@
+"""Flat HEALPix maps to rows: NESTED or RING, pixels implicit or listed; siblings with equal values become one row.
+
+A map of NSIDE 2048 has 50 million pixels, nearly all of them copies of a coarser pixel's value. Whole-sky maps are
+therefore read and compacted a part of the sky at a time, so that memory is that of the file and of one part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mma_pipeline.science.skymaps.fits import Columns, SkyMapError
+from mma_pipeline.science.skymaps.model import MAX_ORDER, FloatArray, IntArray, order_ipix_to_uniq, uniq_to_order_ipix
+from mma_pipeline.science.skymaps.values import RowValues
+
+#: A part of the sky holds 4^this pixels, 1 million.
+PART_ORDER = 10
+
+
+def read_flat(columns: Columns, meta: Mapping[str, Any], reader: RowValues) -> tuple[IntArray, list[FloatArray]]:
+    """UNIQ and values (density in sr⁻¹, distance layers if any) of a flat map's rows, compacted, in no order.
+
+    Raises SkyMapError for columns and cards that are no flat map.
+    """
+    ordering = str(meta.get("ORDERING", "")).strip().upper()
+    if ordering not in ("RING", "NESTED", "NEST"):
+        raise SkyMapError("sky map has neither a UNIQ column nor an ORDERING of RING or NESTED")
+    pixel = next((columns[name] for name in ("PIXEL", "PIX", "IPIX") if name in columns), None)
+    length = columns.length(next(iter(columns))) if columns else 0
+    nside = meta.get("NSIDE")
+    if not isinstance(nside, int):
+        nside = 0 if pixel is not None else round((length / 12) ** 0.5)
+    order = nside.bit_length() - 1
+    if nside < 1 or nside != 1 << order or order > MAX_ORDER:
+        raise SkyMapError("NSIDE of the sky map is not a power of two between 1 and 2^29")
+    ring = ordering == "RING"
+    if pixel is None:
+        if length != 12 * nside**2:
+            raise SkyMapError(f"sky map of NSIDE {nside} must have {12 * nside**2} pixels, not {length}")
+        return _whole_sky(columns, order, reader, ring=ring)
+    if pixel.dtype != np.int64 or pixel.min() < 0 or pixel.max() >= 12 * nside**2:
+        raise SkyMapError(f"sky map has pixel numbers outside NSIDE {nside}")
+    if ring:
+        import healpy
+
+        pixel = np.asarray(healpy.ring2nest(nside, pixel), dtype=np.int64)
+    uniq = order_ipix_to_uniq(order, pixel)
+    return compact(uniq, reader.read(columns, uniq))
+
+
+def _whole_sky(columns: Columns, order: int, reader: RowValues, *, ring: bool) -> tuple[IntArray, list[FloatArray]]:
+    npix = 12 << (2 * order)
+    wanted = [name for name in columns if name in reader.wanted]
+    short = next((name for name in wanted if columns.length(name) != npix), None)
+    if short is not None:
+        raise SkyMapError(f"{short} column has {columns.length(short)} values for {npix} pixels")
+    # Parts are whole pixels of a coarser order, so that no sibling is in another part.
+    size = 1 << (2 * min(order, PART_ORDER))
+    parts = []
+    for first in range(0, npix, size):
+        pixel = np.arange(first, first + size)
+        uniq, places = order_ipix_to_uniq(order, pixel), pixel
+        if ring:
+            import healpy
+
+            places = np.asarray(healpy.nest2ring(1 << order, pixel), dtype=np.int64)
+        values = {name: columns.some(name, places) for name in wanted}
+        parts.append(compact(uniq, reader.read(values, uniq)))
+    uniq, values_all = _joined(parts)
+    # Parts that became one pixel each may be siblings in their turn.
+    whole = uniq_to_order_ipix(uniq)[0] == order - min(order, PART_ORDER)
+    if not whole.any() or order <= PART_ORDER:
+        return uniq, values_all
+    merged = compact(uniq[whole], [value[whole] for value in values_all])
+    return _joined([(uniq[~whole], [value[~whole] for value in values_all]), merged])
+
+
+def _joined(parts: list[tuple[IntArray, list[FloatArray]]]) -> tuple[IntArray, list[FloatArray]]:
+    columns = zip(*(values for _, values in parts), strict=True)
+    return np.concatenate([uniq for uniq, _ in parts]), [np.concatenate(column) for column in columns]
+
+
+def compact(uniq: IntArray, values: list[FloatArray]) -> tuple[IntArray, list[FloatArray]]:
+    """Merge four siblings with equal values into their parent, as often as possible; pixels of one order, shape (N,)."""
+    order, ipix = uniq_to_order_ipix(uniq)
+    if (ipix[1:] < ipix[:-1]).any():
+        by = np.argsort(ipix, kind="stable")
+        ipix, values = ipix[by], [value[by] for value in values]
+    done: list[tuple[IntArray, list[FloatArray]]] = []
+    level = int(order[0])
+    while level > 0 and len(ipix) >= 4:
+        first = np.flatnonzero(ipix[:-3] % 4 == 0)
+        first = first[ipix[first + 3] == ipix[first] + 3]
+        for value in values:
+            equal = (value[first] == value[first + 1]) & (value[first] == value[first + 2])
+            first = first[equal & (value[first] == value[first + 3])]
+        keep = np.ones(len(ipix), dtype=bool)
+        for child in range(4):
+            keep[first + child] = False
+        done.append((order_ipix_to_uniq(level, ipix[keep]), [value[keep] for value in values]))
+        ipix, values, level = ipix[first] // 4, [value[first] for value in values], level - 1
+    done.append((order_ipix_to_uniq(level, ipix), values))
+    merged = [np.concatenate([part[1][k] for part in done]) for k in range(len(values))]
+    return np.concatenate([part[0] for part in done]), merged
