@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UV_SYSTEM_CERTS ?= true
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
-.PHONY: demo dev soak test test-k8s services lint bench bench-delivery bench-events bench-storage setup constraints clean help
+.PHONY: demo dev check docs soak test test-k8s services lint bench bench-delivery bench-events bench-storage setup constraints clean help
 
 VENV_TOM := .venv-tom
 BIN_TOM := $(VENV_TOM)/bin
@@ -42,6 +42,10 @@ test-k8s: setup services ## chart and launcher on a real Kubernetes API server (
 
 soak: setup ## the kill test for an hour (MINUTES=60): real Kafka and PostgreSQL, everything dies at random moments
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.delivery.storm --minutes $(or $(MINUTES),60)
+
+docs: setup ## the documentation as a site, into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q -f .mkdocs.yml
+	@echo "build/site/index.html"
 
 lint: setup ## ruff, mypy, import-linter, docstrings
 	$(BIN)/ruff check .
@@ -79,7 +83,7 @@ $(VENV)/ready: constraints.txt pyproject.toml
 	@touch $@
 
 constraints: ## resolve the dependencies anew
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra train --extra docs --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header -q -o constraints.txt
 	$(BIN)/uv pip compile pyproject.toml -c constraints.txt --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --no-header -q -o constraints-run.txt

@@ -147,8 +147,8 @@ def inputs(names: set[str], *, catalog: bool) -> Iterator[tuple[Path, dict[str, 
 
 def about(path: Path) -> dict[str, Any]:
     """Rows, orders and the 90 % area of a map."""
+    from mma_pipeline.science.skymaps.credible import credible_areas
     from mma_pipeline.science.skymaps.model import decode_skymap
-    from mma_pipeline.science.skymaps.statistics import credible_areas
 
     m = decode_skymap(path.read_bytes())
     return {

@@ -136,9 +136,9 @@ def _alert(body: bytes, folder: Path) -> Work:
     from mma_pipeline.adapters.store import Store
     from mma_pipeline.defs.all_products import PRODUCTS
     from mma_pipeline.defs.events.page.write import write_event_page
+    from mma_pipeline.defs.metadata import materialize_directly
     from mma_pipeline.products.ingest import ingest, parse_alert
     from mma_pipeline.products.inputs import ProductInput
-    from mma_pipeline.products.materialize import materialize_directly
     from mma_pipeline.science.skymaps.model import decode_skymap, encode_skymap
 
     home = Path(tempfile.mkdtemp())

@@ -60,8 +60,8 @@ def _contours(body: bytes) -> Callable[[], object]:
 
 
 def _areas(body: bytes) -> Callable[[], object]:
+    from mma_pipeline.science.skymaps.credible import credible_areas
     from mma_pipeline.science.skymaps.model import decode_skymap
-    from mma_pipeline.science.skymaps.statistics import credible_areas
 
     return lambda: credible_areas(decode_skymap(body), (0.5, 0.9))
 

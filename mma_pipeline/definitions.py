@@ -1,4 +1,11 @@
-"""The whole graph on one page: assets, jobs, sensors, resources. Loading it touches no network."""
+"""The whole graph on one page: assets, jobs, sensors, resources.
+
+Loading it touches no network and no file beside the settings. `dg` and `dagster` load `defs`; tests and other deployments
+call `build_defs` with resources of their own.
+"""
+
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -37,56 +44,71 @@ from mma_pipeline.defs.publication.mock_removal import gwtm_mock_removal, gwtm_m
 from mma_pipeline.defs.publication.sensors import publication_job, publication_sensor, publish_outbox
 from mma_pipeline.defs.resources import ArchiveResource, GraceDBResource, KafkaResource, StoreResource
 
-defs = dg.Definitions(
-    assets=[
-        gwalert_stream,
-        icecube_stream,
-        quarantine,
-        *(product_asset(product) for product in PRODUCTS),
-        event_page,
-        publishable,
-        gwtm_publication,
-        hopskotch_publication,
-        webhook_publication,
-        photometry_stream_asset,
-        kilonova_probability,
-        light_curve_plot,
-        ranked_candidates,
-        kilonova_alert,
-        gracedb_completeness,
-        pipeline_health_asset,
-    ],
-    asset_checks=[nothing_wrong],
-    jobs=[
-        alert_products,
-        publication_job,
-        publish_outbox,
-        candidate_products,
-        retention,
-        gwtm_mock_removal,
-        completeness_job,
-        visibility_products,
-        neutrino_products,
-        event_pages,
-    ],
-    sensors=[
-        *(stream_sensor(stream) for stream in STREAMS),
-        publication_sensor,
-        failed_runs_sensor,
-        photometry_sensor,
-        large_messages_sensor,
-        lost_runs_sensor,
-        unfinished_versions_sensor,
-        pipeline_health_sensor,
-        visibility_sensor,
-        neutrino_coincidence_sensor,
-        event_page_sensor,
-    ],
-    schedules=[retention_schedule, gwtm_mock_schedule, completeness_schedule],
-    resources={
-        "archive": ArchiveResource(),
-        "store": StoreResource(),
-        "kafka": KafkaResource(),
-        "gracedb": GraceDBResource(),
-    },
-)
+#: What the graph reads and writes through, by the name under which assets and sensors ask for it.
+RESOURCES: Mapping[str, Any] = {
+    "archive": ArchiveResource(),
+    "store": StoreResource(),
+    "kafka": KafkaResource(),
+    "gracedb": GraceDBResource(),
+}
+
+
+def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The graph, with other resources in place of the usual ones.
+
+    Args:
+        overrides: resource name to resource, such as `{"archive": ArchiveResource(url="sqlite:////tmp/a.db")}`.
+    """
+    plain = dg.with_source_code_references(
+        [
+            gwalert_stream,
+            icecube_stream,
+            quarantine,
+            event_page,
+            publishable,
+            gwtm_publication,
+            hopskotch_publication,
+            webhook_publication,
+            photometry_stream_asset,
+            kilonova_probability,
+            light_curve_plot,
+            ranked_candidates,
+            kilonova_alert,
+            gracedb_completeness,
+            pipeline_health_asset,
+        ]
+    )
+    return dg.Definitions(
+        assets=[*(product_asset(product) for product in PRODUCTS), *plain],
+        asset_checks=[nothing_wrong],
+        jobs=[
+            alert_products,
+            publication_job,
+            publish_outbox,
+            candidate_products,
+            retention,
+            gwtm_mock_removal,
+            completeness_job,
+            visibility_products,
+            neutrino_products,
+            event_pages,
+        ],
+        sensors=[
+            *(stream_sensor(stream) for stream in STREAMS),
+            publication_sensor,
+            failed_runs_sensor,
+            photometry_sensor,
+            large_messages_sensor,
+            lost_runs_sensor,
+            unfinished_versions_sensor,
+            pipeline_health_sensor,
+            visibility_sensor,
+            neutrino_coincidence_sensor,
+            event_page_sensor,
+        ],
+        schedules=[retention_schedule, gwtm_mock_schedule, completeness_schedule],
+        resources={**RESOURCES, **(overrides or {})},
+    )
+
+
+defs = build_defs()

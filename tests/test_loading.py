@@ -49,3 +49,18 @@ def test_command_line_starts_light(tmp_path: Path) -> None:
         f"print(','.join(n for n in {(*HEAVY, 'dagster', 'sqlalchemy', 'confluent_kafka')!r} if n in sys.modules))"
     )
     assert _python("-c", code, cwd=tmp_path).strip() == ""
+
+
+def test_wrong_settings_do_not_stop_the_code_location(tmp_path: Path) -> None:
+    """With instruments and a galaxy ranking that cannot be used, everything loads; the products themselves say why."""
+    (tmp_path / "instruments.json").write_text("[{}]")
+    code = (
+        "import os\n"
+        "os.environ |= {'MMA_INSTRUMENTS': 'instruments.json', 'MMA_GALAXY_LEVEL': 'ninety'}\n"
+        "import mma_pipeline.definitions\n"
+        "from mma_pipeline.defs.all_products import PRODUCTS\n"
+        "print('\\n'.join(filter(None, (product.unconfigured() for product in PRODUCTS))))"
+    )
+    said = _python("-c", code, cwd=tmp_path)
+    assert "MMA_INSTRUMENTS" in said
+    assert "MMA_GALAXY_LEVEL" in said

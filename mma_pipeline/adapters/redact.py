@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 
@@ -30,14 +29,22 @@ def secret_values(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted(values, key=len, reverse=True))
 
 
+_hidden: set[str] = set()
+
+
+def hide(values: Iterable[str]) -> None:
+    """Keep these values out of every text from here on in this process."""
+    _hidden.update(values)
+
+
 def redact(text: str, secrets: Iterable[str] | None = None) -> str:
     """Return ``text`` with secrets replaced by ``***``.
 
     Args:
         text: what a library or a server said.
-        secrets: literal values to take out; by default those of the process environment.
+        secrets: literal values to take out; by default those that `hide` was told of.
     """
-    for value in secret_values(os.environ) if secrets is None else secrets:
+    for value in sorted(_hidden, key=len, reverse=True) if secrets is None else secrets:
         text = text.replace(value, "***")
     text = _URL_USERINFO.sub(r"\1***@", text)
     for pattern in _PATTERNS:

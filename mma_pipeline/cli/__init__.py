@@ -15,6 +15,7 @@ from mma_pipeline.cli.photometry import publish_photometry
 from mma_pipeline.cli.publication import explain, publication
 from mma_pipeline.cli.quarantine import quarantine
 from mma_pipeline.cli.replay import replay
+from mma_pipeline.cli.settings import settings
 from mma_pipeline.cli.simulate import simulate
 from mma_pipeline.cli.status import show, status
 from mma_pipeline.cli.storage import storage
@@ -31,6 +32,7 @@ app.command()(explain)
 app.add_typer(stream, name="stream")
 app.add_typer(publication, name="publication")
 app.command()(doctor)
+app.command()(settings)
 app.add_typer(storage, name="storage")
 app.command()(publish_photometry)
 app.add_typer(kilonova, name="kilonova")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from mma_pipeline import __version__
+
+if TYPE_CHECKING:
+    from mma_pipeline.adapters.archive import Archive
+    from mma_pipeline.adapters.store import Store
 
 app = typer.Typer(
     name="mma",
@@ -60,7 +63,11 @@ def main(
 
     State lives in DAGSTER_HOME (by default ./dagster_home). Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found.
     """
-    os.environ.setdefault("DAGSTER_HOME", str(Path("dagster_home").absolute()))
+    from mma_pipeline.settings import current, set_home
+
+    set_home(Path("dagster_home").absolute())
+    for name in current().unknown():
+        errors.print(f"[yellow]mma:[/yellow] {name} is set, but nothing reads it: see `mma settings`", highlight=False)
 
 
 def print_json(value: Any) -> None:
@@ -72,6 +79,23 @@ def fail(message: str, code: Exit = Exit.FAILED) -> typer.Exit:
     """Say what is wrong on standard error; raise the result."""
     errors.print(f"[red]mma:[/red] {escape(message)}", highlight=False, soft_wrap=True)
     return typer.Exit(code)
+
+
+def open_archive(*, create: bool = False) -> Archive:
+    """The archive that is configured; `create` makes its tables where there are none yet."""
+    from mma_pipeline.adapters.archive import Archive
+    from mma_pipeline.settings import current
+
+    return Archive(current().archive_url, create=create)
+
+
+def open_store() -> Store:
+    """The store that is configured."""
+    from mma_pipeline.adapters.store import Store
+    from mma_pipeline.settings import current
+
+    settings = current()
+    return Store.open(settings.store_url, environ=settings.store.credentials)
 
 
 @contextmanager

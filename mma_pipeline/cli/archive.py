@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mma_pipeline.cli.app import JsonOption, clear_errors, console, print_json
+from mma_pipeline.settings import current
 
 archive = typer.Typer(name="archive", help="The archive of messages, versions and products.", no_args_is_help=True)
 
@@ -16,12 +16,11 @@ archive = typer.Typer(name="archive", help="The archive of messages, versions an
 @archive.command("migrate")
 def migrate_command() -> None:
     """Bring the archive's database to this code's schema; harmless where it is there already."""
-    from mma_pipeline.adapters import settings
     from mma_pipeline.adapters.archive import open_engine
     from mma_pipeline.adapters.archive.migrate import head_revision, migrate
 
     with clear_errors():
-        migrate(open_engine(settings.archive_url(os.environ)))
+        migrate(open_engine(current().archive_url))
     console.print(f"the archive is at schema {head_revision()}")
 
 
@@ -33,12 +32,11 @@ def export_command(
 
     The products' files stay in their store.
     """
-    from mma_pipeline.adapters import settings
     from mma_pipeline.adapters.archive import open_engine
     from mma_pipeline.adapters.archive.transfer import export_archive
 
     with clear_errors():
-        counts = export_archive(open_engine(settings.archive_url(os.environ)), path)
+        counts = export_archive(open_engine(current().archive_url), path)
     _say(f"written to {path}", counts, as_json)
 
 
@@ -51,12 +49,11 @@ def import_command(
 
     Then `mma backfill --all` makes the partitions and products known to Dagster.
     """
-    from mma_pipeline.adapters import settings
     from mma_pipeline.adapters.archive import open_engine
     from mma_pipeline.adapters.archive.transfer import import_archive
 
     with clear_errors():
-        counts = import_archive(open_engine(settings.archive_url(os.environ)), path)
+        counts = import_archive(open_engine(current().archive_url), path)
     _say(f"read from {path}", counts, as_json)
 
 

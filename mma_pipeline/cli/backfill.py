@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
@@ -69,10 +68,7 @@ def parse_range(text: str) -> tuple[datetime, datetime]:
 
 
 def _open() -> Archive:
-    from mma_pipeline.adapters import settings
-    from mma_pipeline.adapters.archive import Archive
-
-    return Archive(settings.archive_url(os.environ), create=True)
+    return open_archive(create=True)
 
 
 def _chosen(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mma_pipeline.cli.app import Exit, JsonOption, console, errors
+from mma_pipeline.settings import current
 
 catalog = typer.Typer(help="Galaxy catalogs: import, download, what is there.", no_args_is_help=True)
 
@@ -104,7 +104,7 @@ def _build(file: Path, columns: Any, label: str | None, as_json: bool) -> None:
     from mma_pipeline.adapters.catalogs.index import build_index
     from mma_pipeline.defs.observing.configuration import catalog_folder
 
-    index = build_index(file, catalog_folder(os.environ), columns=columns, label=label)
+    index = build_index(file, catalog_folder(current()), columns=columns, label=label)
     _tell({"folder": str(index.folder), **index.manifest}, as_json)
 
 

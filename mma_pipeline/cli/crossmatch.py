@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mma_pipeline.cli.app import Exit, JsonOption, console, errors
+from mma_pipeline.cli.app import Exit, JsonOption, console, errors, open_archive, open_store
 
 
 def crossmatch(
@@ -27,18 +26,15 @@ def crossmatch(
     if (table is None) == (ra is None or dec is None):
         errors.print("give --ra and --dec, or --table FILE")
         raise typer.Exit(Exit.USAGE)
-    from mma_pipeline.adapters import settings
-    from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.errors import AdapterError
-    from mma_pipeline.adapters.store import Store
     from mma_pipeline.products.inputs import ProductInput
     from mma_pipeline.science.skymaps.crossmatch import crossmatch as match
     from mma_pipeline.science.sphere import PositionError
 
     try:
         archive, store = (
-            Archive(settings.archive_url(os.environ), create=True),
-            Store.open(settings.store_url(os.environ)),
+            open_archive(),
+            open_store(),
         )
         key = _newest(archive, event)
         if key is None:
@@ -46,9 +42,8 @@ def crossmatch(
             raise typer.Exit(Exit.NOTHING)
         names, ras, decs, distances = ([None], [ra], [dec], [distance]) if table is None else _read(table)
         known = [math.nan if d is None else d for d in distances]
-        found = match(
-            ProductInput(archive, store, key).skymap, ras, decs, known if any(d == d for d in known) else None
-        )  # type: ignore[arg-type]
+        skymap = ProductInput(archive, store, key).skymap
+        found = match(skymap, ras, decs, known if any(d == d for d in known) else None)  # type: ignore[arg-type]
     except (AdapterError, PositionError, ValueError, OSError) as error:
         errors.print(str(error), markup=False)
         raise typer.Exit(Exit.FAILED) from error

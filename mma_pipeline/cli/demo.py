@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from mma_pipeline.cli.demo_nights import (
 )
 from mma_pipeline.cli.demo_nights import TOPIC as PHOTOMETRY_TOPIC
 from mma_pipeline.cli.local_dagster import LocalDagster, free_port, fresh_home
+from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
@@ -74,7 +74,7 @@ def demo(
 
     if not workspace.is_file():
         raise fail(f"{workspace} is missing: run from the project's folder, or name it with --workspace", Exit.USAGE)
-    home = fresh_home(Path(os.environ["DAGSTER_HOME"]))
+    home = fresh_home(current().home)
     with clear_errors(), EmbeddedKafka() as kafka:
         for topic in (TOPIC, PHOTOMETRY_TOPIC, ALERTS_TOPIC):
             kafka.create_topic(topic)

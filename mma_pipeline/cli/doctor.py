@@ -6,17 +6,17 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from mma_pipeline.cli.app import Exit, JsonOption, console, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, console, open_archive, open_store, print_json
+from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
     from mma_pipeline.defs.operations.health import StreamHealth
@@ -72,7 +72,7 @@ def _guarded(check: Callable[[], list[Finding]]) -> list[Finding]:
 
 
 def _dagster_home() -> list[Finding]:
-    home = Path(os.environ["DAGSTER_HOME"])
+    home = current().home
     if not (home / "dagster.yaml").is_file():
         return [
             Finding("dagster home", Verdict.WARNING, f"{home} has no dagster.yaml", "set DAGSTER_HOME to dagster_home")
@@ -83,10 +83,12 @@ def _dagster_home() -> list[Finding]:
 
 
 def _database() -> list[Finding]:
-    from mma_pipeline.adapters import settings
-    from mma_pipeline.adapters.archive import Archive
+    from mma_pipeline.adapters.errors import NotFoundError
 
-    archive = Archive(settings.archive_url(os.environ), create=True)
+    try:
+        archive = open_archive()
+    except NotFoundError as error:
+        return [Finding("archive database", Verdict.WARNING, str(error), "start the pipeline: make dev")]
     counts = ", ".join(f"{count} {name}" for name, count in archive.counts().items())
     where = archive.engine.url.render_as_string(hide_password=True)
     return [Finding("archive database", Verdict.OK, f"{where}: {counts}")]
@@ -95,13 +97,16 @@ def _database() -> list[Finding]:
 def _pipeline() -> list[Finding]:
     import dagster as dg
 
-    from mma_pipeline.adapters import settings
-    from mma_pipeline.adapters.archive import Archive
+    from mma_pipeline.adapters.errors import NotFoundError
     from mma_pipeline.defs.operations.health import health
     from mma_pipeline.defs.operations.problems import Kind
 
+    try:
+        archive = open_archive()
+    except NotFoundError:
+        return []  # said of the database already
     with dg.DagsterInstance.get() as instance:
-        found = health(instance, Archive(settings.archive_url(os.environ), create=True), datetime.now(UTC))
+        found = health(instance, archive, datetime.now(UTC))
     quarantined = sum(stream.quarantined for stream in found.streams)
     by_job = ", ".join(f"{job} {number}" for job, number in sorted(found.failed_day.items()))
     detail = (
@@ -138,10 +143,8 @@ def _watched(stream: StreamHealth) -> list[str]:
 
 
 def _store() -> list[Finding]:
-    from mma_pipeline.adapters import settings
-    from mma_pipeline.adapters.store import Store
 
-    store = Store.open(settings.store_url(os.environ))
+    store = open_store()
     key = f"mma/doctor/{os.getpid()}.txt"
     started = time.perf_counter()
     store.put(key, b"written by mma doctor\n", content_type="text/plain")
@@ -155,17 +158,15 @@ def _store() -> list[Finding]:
 
 
 def _brokers() -> list[Finding]:
-    from mma_pipeline.adapters import settings
     from mma_pipeline.adapters.errors import MissingTopicError
-    from mma_pipeline.adapters.hopskotch.stream import hop_stream
     from mma_pipeline.adapters.kafka.reader import StreamReader
-    from mma_pipeline.defs.alerts.streams import STREAMS, Broker
+    from mma_pipeline.defs.alerts.streams import STREAMS, Broker, stream_config
 
     findings = []
     for stream in STREAMS:
         name = f"doctor-{stream.name}"
         hop = stream.broker is Broker.HOPSKOTCH
-        config = (hop_stream if hop else settings.gcn_stream)(os.environ, name, stream.topic)
+        config = stream_config(current(), stream, name)
         if config is None:
             findings.append(
                 Finding(
@@ -183,7 +184,7 @@ def _brokers() -> list[Finding]:
             batch = reader.poll({}, max_messages=1, timeout_s=0.0)
             waiting = sum(reader.lag().values())
         except MissingTopicError:
-            own = bool(os.environ.get("MMA_KAFKA_BOOTSTRAP")) and not hop
+            own = bool(current().kafka.bootstrap) and not hop
             verdict = Verdict.WARNING if own else Verdict.FAILED
             advice = "create it, if the stream is wanted" if own else "check the credential's rights"
             findings.append(
@@ -199,13 +200,13 @@ def _brokers() -> list[Finding]:
 
 
 def _gcn_heartbeat() -> list[Finding]:
-    from mma_pipeline.adapters import settings
+    from mma_pipeline.adapters.kafka.gcn import gcn_stream
     from mma_pipeline.adapters.kafka.reader import StreamReader
 
-    config = settings.gcn_stream(
-        {**os.environ, "KAFKA_OFFSET_RESET": "latest", "KAFKA_GROUP_ID": ""}, "doctor-heartbeat", "gcn.heartbeat"
+    config = gcn_stream(
+        replace(current().gcn_broker, start="latest", group_id=None), "doctor-heartbeat", "gcn.heartbeat"
     )
-    if config is None or os.environ.get("MMA_KAFKA_BOOTSTRAP"):
+    if config is None or current().kafka.bootstrap:
         return [Finding("GCN heartbeat", Verdict.WARNING, "not connected to GCN", "only GCN sends a heartbeat")]
     reader = StreamReader(config)
     try:
@@ -228,18 +229,18 @@ def _publication() -> list[Finding]:
     from mma_pipeline.adapters.publishing import config
     from mma_pipeline.adapters.publishing.probe import probe
 
-    found = config.load(os.environ)
+    found = config.load(current().access)
     if not found:
         advice = "nothing is published: see docs/publication.md"
         return [Finding("publication", Verdict.WARNING, "no destination is configured", advice)]
-    if config.is_dry_run(os.environ):
+    if current().publication.dry_run:
         names = ", ".join(one.name for one in found)
         return [Finding("publication", Verdict.WARNING, f"DRY_RUN is set: nothing goes to {names}", "unset it")]
     findings = []
     for one in found:
         what = f"publication {one.name}"
         try:
-            findings.append(Finding(what, Verdict.OK, probe(config.open_destination(one, os.environ))))
+            findings.append(Finding(what, Verdict.OK, probe(config.open_destination(one, current().access))))
         except AdapterError as error:
             findings.append(Finding(what, Verdict.FAILED, str(error), "see the message and docs/publication.md"))
     return findings

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mma_pipeline.cli.app import clear_errors, console, fail
+from mma_pipeline.cli.app import clear_errors, console, fail, open_archive
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -128,10 +127,8 @@ class _Live:
 def _look() -> Health:
     import dagster as dg
 
-    from mma_pipeline.adapters import settings
-    from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.defs.operations.health import health
 
     with dg.DagsterInstance.get() as instance:
-        archive = Archive(settings.archive_url(os.environ), create=True)
+        archive = open_archive()
         return health(instance, archive, datetime.now(UTC))

@@ -15,6 +15,7 @@ from types import TracebackType
 import httpx
 
 from mma_pipeline.cli.app import fail
+from mma_pipeline.settings import environment_of_child
 
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 20.0
@@ -42,7 +43,7 @@ class LocalDagster:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "DAGSTER_HOME": str(home), **env},
+                env=environment_of_child(DAGSTER_HOME=str(home), **env),
                 start_new_session=True,
             )
 

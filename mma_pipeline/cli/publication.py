@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
+from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import VersionRecord
@@ -21,12 +21,10 @@ publication = typer.Typer(help="What is published, what waits, what failed.", no
 
 
 def _open() -> Publications:
-    from mma_pipeline.adapters import settings
-    from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.publishing.service import Publications
 
-    archive = Archive(settings.archive_url(os.environ), create=True)
-    return Publications(archive, settings.public_address(os.environ), os.environ)
+    settings = current()
+    return Publications(open_archive(), settings.publication.public_address, settings.access)
 
 
 def explain(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
 from mma_pipeline.cli.backfill import parse_range
 
 if TYPE_CHECKING:
@@ -28,10 +27,8 @@ AllOption = Annotated[bool, typer.Option("--all", help="All that are unsolved.")
 
 
 def _open() -> Archive:
-    from mma_pipeline.adapters import settings
-    from mma_pipeline.adapters.archive import Archive
 
-    return Archive(settings.archive_url(os.environ), create=True)
+    return open_archive()
 
 
 @quarantine.callback(invoke_without_command=True)
@@ -48,7 +45,7 @@ def list_(
     from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
 
     with clear_errors():
-        found = quarantined(_open(), Choice(event_id=event, solved=solved), limit=limit)
+        found = quarantined(_open(), Choice(event_ids=None if event is None else [event], solved=solved), limit=limit)
     if as_json:
         print_json([plain(entry) for entry in found])
         return
@@ -186,7 +183,7 @@ def _choice(
         start, _ = parse_range(f"{since}..9999-12-31")
     if between is not None:
         start, end = parse_range(between)
-    return Choice(ids=ids or None, event_id=event, since=start, before=end)
+    return Choice(ids=ids or None, event_ids=None if event is None else [event], since=start, before=end)
 
 
 def _chosen(archive: Archive, choice: Choice) -> list[QuarantinedMessage]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
 from mma_pipeline.cli.sources import Item, gather, in_order_of_creation
 
 
@@ -103,8 +102,6 @@ def _through_kafka(
 def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str, Any]]:
     import dagster as dg
 
-    from mma_pipeline.adapters import settings
-    from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.kafka.message import StreamMessage
     from mma_pipeline.cli.materialise import materialise, report_quarantine
     from mma_pipeline.defs.alerts.streams import stream_of
@@ -113,7 +110,7 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
 
     outcome: list[dict[str, Any]] = []
     with clear_errors(), dg.DagsterInstance.get() as instance, _progress(quiet) as progress:
-        archive = Archive(settings.archive_url(os.environ), create=True)
+        archive = open_archive(create=True)
         task = progress.add_task("replaying", total=len(items))
         for item in items:
             # The place of a replayed file is its name, so that a second replay is the same message again.

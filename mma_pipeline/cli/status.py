@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
 from mma_pipeline.cli.quarantine import plain
 
 if TYPE_CHECKING:
-    from mma_pipeline.adapters.archive import Archive, VersionRecord
+    from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
+    from mma_pipeline.adapters.kafka.message import StreamMessage
 
 
 def _open() -> Archive:
-    from mma_pipeline.adapters import settings
-    from mma_pipeline.adapters.archive import Archive
-
-    return Archive(settings.archive_url(os.environ), create=True)
+    return open_archive()
 
 
-def describe(archive: Archive, record: VersionRecord) -> dict[str, Any]:
-    """One version with its products, the assets that are missing, and the message it came in."""
+def describe(archive: Archive, records: Sequence[VersionRecord]) -> list[dict[str, Any]]:
+    """Versions with their products, the files that are missing, and the message each came in."""
+    from mma_pipeline.products.event_history import retraction_of
+
+    events = archive.versions_of({record.version.event_id for record in records})
+    retractions = {event_id: retraction_of(found) for event_id, found in events.items()}
+    products = archive.products_of(record.partition_key for record in records)
+    origins = archive.origins(record.message_id for record in records)
+    return [
+        _described(
+            record, products[record.partition_key], origins[record.message_id], retractions[record.version.event_id]
+        )
+        for record in records
+    ]
+
+
+def _described(
+    record: VersionRecord, products: Sequence[ProductRecord], origin: StreamMessage, retraction: VersionRecord | None
+) -> dict[str, Any]:
     from mma_pipeline.defs.all_products import expected_files
     from mma_pipeline.defs.events.page.write import page_key
-    from mma_pipeline.products.event_history import withdrawn_by
 
-    retraction = withdrawn_by(archive, record)
-    products = archive.products(record.partition_key)
     names = {product.name for product in products}
-    origin = archive.origin(record.message_id)
     figures: dict[str, Any] = {}
     for product in products:
         figures[product.asset] = dict(product.figures)
@@ -80,7 +91,7 @@ def status(
     with clear_errors():
         archive = _open()
         counts = archive.counts()
-        versions = [describe(archive, record) for record in archive.versions(limit=limit)]
+        versions = describe(archive, archive.versions(limit=limit))
     if as_json:
         print_json({"counts": counts, "versions": versions})
         return
@@ -112,9 +123,9 @@ def show(
     with clear_errors():
         archive = _open()
         records = [archive.version(event)] if event.count("-") >= 3 else archive.versions(event)
-        found = [describe(archive, record) for record in records]
+        found = describe(archive, records)
         event_id = found[0]["event"] if found else event
-        aside = [plain(entry) for entry in quarantined(archive, Choice(event_id=event_id))]
+        aside = [plain(entry) for entry in quarantined(archive, Choice(event_ids=[event_id]))]
     if not found and not aside:
         raise fail(f"nothing is archived for {event}: see `mma status` for what is", Exit.NOTHING)
     if as_json:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from rich.table import Table
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, errors, fail, print_json
+from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.store import Store
@@ -54,7 +54,7 @@ def migrate(
 
     with clear_errors():
         origin, target = _open(source, "SOURCE_"), _open(dest, "DEST_", create=True)
-        if origin.url() == target.url() and not _differ(os.environ):
+        if origin.url() == target.url() and not current().of_side("SOURCE_").store != current().of_side("DEST_").store:
             raise fail("source and destination are the same place", Exit.USAGE)
         work = plan(origin, target, _prefix(container), force=force)
         if not as_json:
@@ -155,19 +155,18 @@ def du(
 
 def _open(name: str | None, side: str = "", *, create: bool = False) -> Store:
     """Open a store by the old names, a URL or a path, with the environment of its side of a move."""
-    from mma_pipeline.adapters import settings
     from mma_pipeline.adapters.store import Store
     from mma_pipeline.adapters.store.environment import url_of_source
 
-    environ = {**os.environ, **{k.removeprefix(side): v for k, v in os.environ.items() if side and k.startswith(side)}}
-    url = settings.store_url(environ) if name is None else url_of_source(name, environ)
-    options = {"environ": environ, "create": True if create else None} if "://" in url else {}
+    settings = current().of_side(side)
+    place = settings.store
+    url = (
+        settings.store_url
+        if name is None
+        else url_of_source(name, bucket=place.aws_bucket, container=place.os_container_name)
+    )
+    options = {"environ": place.credentials, "create": True if create else None} if "://" in url else {}
     return Store.open(url, **options)
-
-
-def _differ(environ: Mapping[str, str]) -> bool:
-    """Whether one side of a move has credentials or an endpoint of its own."""
-    return any(name.startswith(("SOURCE_", "DEST_")) for name in environ)
 
 
 def _prefix(container: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -46,7 +46,7 @@ def streams(context: typer.Context, as_json: JsonOption = False) -> None:
                 "next": _standing(instance, one),
                 "lag": seen[name].lag if name in seen else None,
             }
-            for name, one in readable(os.environ).items()
+            for name, one in readable(current()).items()
         ]
     if as_json:
         print_json(entries)
@@ -88,12 +88,12 @@ def seek(
     from mma_pipeline.adapters.kafka.watch import BrokerWatch
     from mma_pipeline.defs.alerts.seeking import cursor_of, readable, set_cursor
 
-    known = readable(os.environ)
+    known = readable(current())
     if name not in known:
         raise fail(f"there is no stream {name}: choose {', '.join(known)}", Exit.NOTHING)
     one = known[name]
     with clear_errors(), dg.DagsterInstance.get() as instance:
-        config = one.config(os.environ)
+        config = one.config(current())
         if config is None:
             raise fail(f"stream {name} is not connected: set its credential as for the daemon (`mma doctor`)")
         cursor = cursor_of(instance, one.sensor_name)

@@ -5,12 +5,12 @@ The instance's own run launcher says which queue to serve, so that dagster.yaml 
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
 
 from mma_pipeline.cli.app import Exit, fail
+from mma_pipeline.settings import current
 
 #: What products import when they are made: loaded once here, before the worker forks, and shared by its processes.
 PRELOAD = ("mma_pipeline.definitions", "astropy.io.fits", "numpy", "scipy.stats", "mocpy", "contourpy", "PIL.Image")
@@ -40,7 +40,7 @@ def worker(
         launcher = instance.run_launcher
         if not isinstance(launcher, CeleryRunLauncher):
             raise fail(
-                f"{os.environ['DAGSTER_HOME']}/dagster.yaml starts runs with {type(launcher).__name__}: "
+                f"{current().home}/dagster.yaml starts runs with {type(launcher).__name__}: "
                 "a worker needs dagster_celery.launcher.CeleryRunLauncher there (see dagster_home/warm)",
                 Exit.USAGE,
             )

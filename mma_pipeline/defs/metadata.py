@@ -1,4 +1,4 @@
-"""Pictures and figures as the Dagster UI shows them."""
+"""What a materialisation says about itself in the Dagster UI: pictures, figures, files, and the message it came from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import Any
 import dagster as dg
 
 from mma_pipeline.adapters.store import Store
+from mma_pipeline.products.declaration import Product
+from mma_pipeline.products.event_history import withdrawn_by
+from mma_pipeline.products.inputs import ProductInput
+from mma_pipeline.products.materialize import MaterializedProduct, materialize
 
 #: Width of the window in which the UI shows a picture, pixels.
 PICTURE_WIDTH = 1120
@@ -41,3 +45,47 @@ def metadata_value(value: Any) -> Any:
     if isinstance(value, str) and "\n" in value:
         return dg.MetadataValue.md(value)
     return value
+
+
+def materialize_directly(product: Product, source: ProductInput) -> dict[str, Any]:
+    """Make a product of a version outside its own asset's run; returns the metadata of its materialisation."""
+    return materialization_metadata(product, source, materialize(product, source))
+
+
+def materialization_metadata(product: Product, source: ProductInput, produced: MaterializedProduct) -> dict[str, Any]:
+    """What a materialisation says about itself."""
+    origin = source.origin
+    pictures = {
+        record.name: picture(source.store, record.store_key)
+        for record in produced.records
+        if any(spec.picture and spec.name == record.name for spec in product.files)
+    }
+    links = "\n".join(
+        f"- [{record.store_key}]({source.store.url(record.store_key)}) ({record.size} bytes)"
+        for record in produced.records
+    )
+    return {
+        **pictures,
+        **_withdrawal(source),
+        **{name: metadata_value(value) for name, value in produced.figures.items() if value is not None},
+        "files": dg.MetadataValue.md(links),
+        "stream": origin.stream,
+        "topic": origin.topic,
+        "partition": origin.partition,
+        "offset": origin.offset,
+        "created": source.record.version.created.isoformat(),
+        "received": origin.received.isoformat(timespec="milliseconds"),
+        "message sha256": origin.sha256,
+        "content sha256": ", ".join(record.sha256 for record in produced.records),
+        "code version": product.code_version,
+        "made before, copied": produced.reused,
+        "seconds": round(produced.seconds, 4),
+    }
+
+
+def _withdrawal(source: ProductInput) -> dict[str, Any]:
+    """What a materialisation says of an event that was retracted before it was made."""
+    retraction = withdrawn_by(source.archive, source.record)
+    if retraction is None or retraction.version.alert_type is source.record.version.alert_type:
+        return {}
+    return {"retracted": True, "retracted by": retraction.partition_key}

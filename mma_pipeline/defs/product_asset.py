@@ -2,19 +2,20 @@
 
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
 import hashlib
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
 from mma_pipeline.adapters.errors import TransientError
-from mma_pipeline.defs.metadata import metadata_value
+from mma_pipeline.defs.metadata import materialization_metadata, metadata_value
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.products.declaration import CheckSpec, Product
 from mma_pipeline.products.ingest import MAX_REASON
 from mma_pipeline.products.inputs import ProductInput
-from mma_pipeline.products.materialize import MaterializedProduct, materialization_metadata, produce
+from mma_pipeline.products.materialize import MaterializedProduct, materialize
 
 OWNERS = ["team:multi-messenger"]
 #: Partitions that one run of a backfill takes: a process per alert would spend its time starting.
@@ -41,6 +42,7 @@ def product_asset(product: Product) -> dg.AssetsDefinition:
                 kinds=set(product.kinds),
                 owners=OWNERS,
                 code_version=product.code_version,
+                metadata=_code_reference(product),
                 skippable=True,
             )
         ],
@@ -59,6 +61,13 @@ def product_asset(product: Product) -> dg.AssetsDefinition:
         yield from _materialise(product, context, archive, store)
 
     return _asset
+
+
+def _code_reference(product: Product) -> dict[str, Any]:
+    """Where the product is made, for the UI: its own function, not the factory that all products share."""
+    code = inspect.unwrap(product.make).__code__
+    reference = dg.LocalFileCodeReference(file_path=code.co_filename, line_number=code.co_firstlineno)
+    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference])}
 
 
 def _materialise(
@@ -85,7 +94,7 @@ def _materialise(
             told = True
             continue
         try:
-            produced = produce(product, source)
+            produced = materialize(product, source)
         except TransientError:
             raise
         except Exception as error:
@@ -118,7 +127,7 @@ def _check(product: Product, check: CheckSpec, done: Sequence[MaterializedProduc
         passed=all(result is not False for result in results),
         check_name=check.name,
         asset_key=product.name,
-        severity=check.severity,
+        severity=dg.AssetCheckSeverity(check.severity),
         metadata={name: metadata_value(value) for name, value in shown.items()}
         | ({} if any(r is not None for r in results) else {"applies": False}),
     )

@@ -1,24 +1,25 @@
-"""Resources: thin shells that build the plain objects of `adapters` from the environment.
+"""Resources: thin shells that build the plain objects of `adapters` from the settings.
 
 Loading them touches neither network nor disk; each object is made once per process, on first use.
 """
 
 from __future__ import annotations
 
-import os
 import threading
+from dataclasses import replace
 from functools import lru_cache
 
 import dagster as dg
 from pydantic import Field
 
-from mma_pipeline.adapters import settings
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.gracedb import PUBLIC_API, GraceDB
 from mma_pipeline.adapters.hopskotch.stream import hop_stream
+from mma_pipeline.adapters.kafka.gcn import gcn_stream
 from mma_pipeline.adapters.kafka.reader import StreamReader
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.store import Store
+from mma_pipeline.settings import current
 
 
 class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
@@ -28,7 +29,7 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
 
     def open(self) -> Archive:
         """The archive, brought to this code's schema; one per process."""
-        return _archive(self.url or settings.archive_url(os.environ))
+        return _archive(self.url or current().archive_url)
 
 
 class StoreResource(dg.ConfigurableResource["StoreResource"]):
@@ -38,7 +39,8 @@ class StoreResource(dg.ConfigurableResource["StoreResource"]):
 
     def open(self) -> Store:
         """The store; one per process."""
-        return _store(self.url or settings.store_url(os.environ))
+        settings = current()
+        return _store(self.url or settings.store_url, tuple(sorted(settings.store.credentials.items())))
 
 
 class KafkaResource(dg.ConfigurableResource["KafkaResource"]):
@@ -50,10 +52,10 @@ class KafkaResource(dg.ConfigurableResource["KafkaResource"]):
 
     def reader(self, stream: str, topic: str) -> StreamReader | None:
         """The consumer of a GCN topic; None where nothing is configured."""
-        env = dict(os.environ)
+        broker = current().gcn_broker
         if self.bootstrap:
-            env["MMA_KAFKA_BOOTSTRAP"] = self.bootstrap
-        config = settings.gcn_stream(env, stream, topic)
+            broker = replace(broker, bootstrap=self.bootstrap)
+        config = gcn_stream(broker, stream, topic)
         return None if config is None else resident_reader(config)
 
 
@@ -64,12 +66,12 @@ class GraceDBResource(dg.ConfigurableResource["GraceDBResource"]):
 
     def open(self) -> GraceDB:
         """A client; nothing is asked yet."""
-        return GraceDB(self.api or os.environ.get("MMA_GRACEDB_API") or PUBLIC_API)
+        return GraceDB(self.api or current().archive.gracedb_api or PUBLIC_API)
 
 
 def hop_reader(stream: str, topic: str) -> StreamReader | None:
     """The consumer of a Hopskotch topic; None where there is no credential. Raises ConfigurationError."""
-    config = hop_stream(os.environ, stream, topic)
+    config = hop_stream(current().hop_broker, stream, topic)
     return None if config is None else resident_reader(config)
 
 
@@ -96,5 +98,5 @@ def _archive(url: str) -> Archive:
 
 
 @lru_cache(maxsize=4)
-def _store(url: str) -> Store:
-    return Store.open(url)
+def _store(url: str, credentials: tuple[tuple[str, str], ...]) -> Store:
+    return Store.open(url, environ=dict(credentials))

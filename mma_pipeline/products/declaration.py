@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
-
-import dagster as dg
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.store.paths import treasure_map_key, version_key
 from mma_pipeline.notices.key import ICECUBE_LABEL
 from mma_pipeline.products.inputs import ProductInput
+
+
+class Severity(StrEnum):
+    """What a failed check means; spelled as Dagster spells it."""
+
+    WARN = "WARN"
+    ERROR = "ERROR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ class CheckSpec:
     """True passed, False failed, None not applicable (passes)."""
     shows: tuple[str, ...] = ()
     """Figures to show with the result."""
-    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.WARN
+    severity: Severity = Severity.WARN
     blocking: bool = False
 
 
@@ -130,7 +136,7 @@ def degraded_check(name: str) -> CheckSpec:
         "Every part of the notice could be used; what could not is named here and stops nothing.",
         lambda figures: not figures.get("degraded"),
         shows=("degraded",),
-        severity=dg.AssetCheckSeverity.WARN,
+        severity=Severity.WARN,
     )
 
 

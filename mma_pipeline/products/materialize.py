@@ -1,6 +1,7 @@
-"""How a product of a version is made: addressed by content, written once, described alike.
+"""Make a product of a version: addressed by content, written once, noted in the archive.
 
-Where the same content was made before by the same code, for whatever version, its files are copied instead of made.
+Where the same code made the same content before, for whatever version, its files are copied instead of made.
+Not here: how a materialisation is described in the UI (`defs/metadata.py`).
 """
 
 from __future__ import annotations
@@ -13,13 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import dagster as dg
-
 from mma_pipeline.adapters.archive import ProductRecord
 from mma_pipeline.adapters.errors import NotFoundError
-from mma_pipeline.defs.metadata import metadata_value, picture
 from mma_pipeline.products.declaration import FileSpec, Product
-from mma_pipeline.products.event_history import withdrawn_by
 from mma_pipeline.products.inputs import ProductInput
 
 
@@ -33,12 +30,7 @@ class MaterializedProduct:
     seconds: float
 
 
-def materialize_directly(product: Product, source: ProductInput) -> dict[str, Any]:
-    """Make a product of a version outside its own asset's run; returns the metadata of its materialisation."""
-    return materialization_metadata(product, source, produce(product, source))
-
-
-def produce(product: Product, source: ProductInput) -> MaterializedProduct:
+def materialize(product: Product, source: ProductInput) -> MaterializedProduct:
     """Make a product, or take its files from where the same content was made before, and note them in the archive."""
     started = time.perf_counter()
     identity = json.dumps([product.name, product.code_version, *product.inputs(source)])
@@ -131,42 +123,3 @@ def _record(
         figures=dict(figures),
         written=datetime.now(UTC),
     )
-
-
-def materialization_metadata(product: Product, source: ProductInput, produced: MaterializedProduct) -> dict[str, Any]:
-    """What a materialisation says about itself."""
-    origin = source.origin
-    pictures = {
-        record.name: picture(source.store, record.store_key)
-        for record in produced.records
-        if any(spec.picture and spec.name == record.name for spec in product.files)
-    }
-    links = "\n".join(
-        f"- [{record.store_key}]({source.store.url(record.store_key)}) ({record.size} bytes)"
-        for record in produced.records
-    )
-    return {
-        **pictures,
-        **_withdrawal(source),
-        **{name: metadata_value(value) for name, value in produced.figures.items() if value is not None},
-        "files": dg.MetadataValue.md(links),
-        "stream": origin.stream,
-        "topic": origin.topic,
-        "partition": origin.partition,
-        "offset": origin.offset,
-        "created": source.record.version.created.isoformat(),
-        "received": origin.received.isoformat(timespec="milliseconds"),
-        "message sha256": origin.sha256,
-        "content sha256": ", ".join(record.sha256 for record in produced.records),
-        "code version": product.code_version,
-        "made before, copied": produced.reused,
-        "seconds": round(produced.seconds, 4),
-    }
-
-
-def _withdrawal(source: ProductInput) -> dict[str, Any]:
-    """What a materialisation says of an event that was retracted before it was made."""
-    retraction = withdrawn_by(source.archive, source.record)
-    if retraction is None or retraction.version.alert_type is source.record.version.alert_type:
-        return {}
-    return {"retracted": True, "retracted by": retraction.partition_key}

@@ -210,7 +210,7 @@ def test_failures_of_the_network_are_told_apart(site: str, store: Store) -> None
         fetch(site + "nothing")
     with pytest.raises(NotFoundError):
         TleArchive(store, []).refresh(33053)
-    assert TleArchive(store, [site + "private", site + "gp.txt"]).refresh(33053) == 1
+    assert TleArchive(store, [site + "broken", site + "private", site + "gp.txt"]).refresh(33053) == 1
 
 
 def test_addresses_are_shown_without_secrets(site: str) -> None:

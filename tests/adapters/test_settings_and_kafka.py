@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mma_pipeline.adapters import settings
 from mma_pipeline.adapters.errors import ConfigurationError, PermanentError, TransientError
 from mma_pipeline.adapters.kafka.cursor import decode_offsets, encode_offsets
 from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
+from mma_pipeline.adapters.kafka.gcn import gcn_stream
 from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
 from mma_pipeline.adapters.kafka.reader import StreamReader
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.redact import redact, secret_values
+from mma_pipeline.settings import Settings
 from tests.services.process import free_ports
 
 SECRET = "s3cr3t-of-the-client"
@@ -61,36 +62,38 @@ def test_no_cursor(cursor: str | None) -> None:
 def test_state_lives_in_the_dagster_home() -> None:
     """Without settings, archive and products lie in DAGSTER_HOME; each can be put elsewhere."""
     env = {"DAGSTER_HOME": "/var/lib/mma"}
-    assert settings.archive_url(env) == "sqlite:////var/lib/mma/archive.db"
-    assert settings.store_url(env) == "file:///var/lib/mma/products"
-    assert settings.archive_url(env | {"MMA_ARCHIVE_URL": "postgresql://db/mma"}) == "postgresql://db/mma"
-    assert settings.store_url(env | {"MMA_STORE_URL": "s3://bucket"}) == "s3://bucket"
+    assert Settings(env).archive_url == "sqlite:////var/lib/mma/archive.db"
+    assert Settings(env).store_url == "file:///var/lib/mma/products"
+    assert Settings(env | {"MMA_ARCHIVE_URL": "postgresql://db/mma"}).archive_url == "postgresql://db/mma"
+    assert Settings(env | {"MMA_STORE_URL": "s3://bucket"}).store_url == "s3://bucket"
 
 
 def test_nothing_configured() -> None:
     """Without broker and credentials there is no stream, which is no error."""
-    assert settings.gcn_stream({}, "gcn", "igwn.gwalert") is None
+    assert gcn_stream(Settings({}).gcn_broker, "gcn", "igwn.gwalert") is None
 
 
 @pytest.mark.parametrize("half", list(CREDENTIALS))
 def test_half_of_the_credentials(half: str) -> None:
     """One half of the credentials is an error that names both, and shows neither value."""
     with pytest.raises(ConfigurationError, match="set both KAFKA_CLIENT_ID and KAFKA_CLIENT_SECRET") as refusal:
-        settings.gcn_stream({half: CREDENTIALS[half]}, "gcn", "igwn.gwalert")
+        gcn_stream(Settings({half: CREDENTIALS[half]}).gcn_broker, "gcn", "igwn.gwalert")
     assert CREDENTIALS[half] not in str(refusal.value)
 
 
 def test_gcn_credentials() -> None:
     """Both halves give GCN's OpenID Connect settings, a group of the client's own, and the predecessors' names work."""
-    config = settings.gcn_stream(CREDENTIALS, "gcn", "igwn.gwalert")
+    config = gcn_stream(Settings(CREDENTIALS).gcn_broker, "gcn", "igwn.gwalert")
     assert config is not None
     assert config.client["bootstrap.servers"] == "kafka.gcn.nasa.gov"
     assert config.client["sasl.oauthbearer.client.secret"] == SECRET
     assert config.client["group.id"] == "mma-my-client-id"
     assert config.start == "earliest"
-    named = settings.gcn_stream(
-        CREDENTIALS
-        | {"KAFKA_GROUP_ID": "treasuremap", "KAFKA_OFFSET_RESET": "latest", "GCN_DOMAIN": "test.gcn.nasa.gov"},
+    named = gcn_stream(
+        Settings(
+            CREDENTIALS
+            | {"KAFKA_GROUP_ID": "treasuremap", "KAFKA_OFFSET_RESET": "latest", "GCN_DOMAIN": "test.gcn.nasa.gov"}
+        ).gcn_broker,
         "gcn",
         "igwn.gwalert",
     )
@@ -102,13 +105,13 @@ def test_gcn_credentials() -> None:
 
 def test_other_start_is_refused() -> None:
     """KAFKA_OFFSET_RESET takes the two words that Kafka knows."""
-    with pytest.raises(PermanentError, match="use earliest or latest"):
-        settings.gcn_stream(CREDENTIALS | {"KAFKA_OFFSET_RESET": "newest"}, "gcn", "t")
+    with pytest.raises(ConfigurationError, match="KAFKA_OFFSET_RESET: Input should be 'earliest' or 'latest'"):
+        gcn_stream(Settings(CREDENTIALS | {"KAFKA_OFFSET_RESET": "newest"}).gcn_broker, "gcn", "t")
 
 
 def test_secret_is_never_shown(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
     """The client secret is in no repr, text, log or error of configuration, reader and refusal."""
-    config = settings.gcn_stream(CREDENTIALS, "gcn", "igwn.gwalert")
+    config = gcn_stream(Settings(CREDENTIALS).gcn_broker, "gcn", "igwn.gwalert")
     assert config is not None
     shown = [repr(config), str(config), f"{config}"]
     with caplog.at_level(logging.DEBUG):

@@ -58,9 +58,9 @@ def test_crossmatch_of_an_event(place: Path) -> None:
     message = StreamMessage("test", "t", 0, 0, S230518H.read_bytes(), None, (), None, now)
     recorded = ingest(archive, message, parse_alert)
     source = ProductInput(archive, store, recorded.versions[0].partition_key)  # type: ignore[union-attr]
-    from mma_pipeline.products.materialize import produce
+    from mma_pipeline.products.materialize import materialize
 
-    produce(skymap, source)
+    materialize(skymap, source)
     run = CliRunner()
     one = run.invoke(app, ["crossmatch", "S230518h", "--ra", "103", "--dec", "-30", "--distance", "200", "--json"])
     assert one.exit_code == 0, one.output

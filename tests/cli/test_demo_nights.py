@@ -14,6 +14,7 @@ from mma_pipeline.science.kilonova.counterpart import counterpart_of
 from mma_pipeline.science.simulation.alerts import simulate_event, simulate_retracted
 from mma_pipeline.science.skymaps.crossmatch import crossmatch
 from mma_pipeline.science.skymaps.model import decode_skymap
+from mma_pipeline.settings import Settings
 
 MERGER = datetime(2026, 1, 10, 3, tzinfo=UTC)
 
@@ -60,6 +61,6 @@ def test_alerts_go_to_the_embedded_kafka_only(tmp_path: Path) -> None:
     """The demo's settings name one destination, on its own broker, whatever else the environment has."""
     path = publication_settings(tmp_path, "127.0.0.1:4711")
     env = {"MMA_PUBLICATION_CONFIG": str(path), "API_BASE": "https://example.org/api/v1/", "MMA_HOP_URL": "kafka://x/y"}
-    (destination,) = load(env)
+    (destination,) = load(Settings(env).access)
     assert destination.settings["url"] == "kafka://127.0.0.1:4711/mma.alerts"
     assert destination.settings["formats"] == ["v1", "v2"]

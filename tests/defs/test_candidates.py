@@ -17,7 +17,7 @@ from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.definitions import defs
-from mma_pipeline.defs.candidates.scoring import CandidateSource, current_version, look_back_days
+from mma_pipeline.defs.candidates.scoring import CandidateSource, current_version
 from mma_pipeline.defs.candidates.sensors import (
     candidate_nights,
     candidate_products,
@@ -40,6 +40,7 @@ from mma_pipeline.science.kilonova.simulation import villar
 from mma_pipeline.science.kilonova.simulation.radiation import lnu_to_absolute, modulus, redshift_at
 from mma_pipeline.science.simulation.alerts import simulate_event, simulate_retracted
 from mma_pipeline.science.skymaps.model import decode_skymap
+from mma_pipeline.settings import Settings
 
 MERGER = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 MJD = mjd_of_datetime(MERGER)
@@ -271,7 +272,7 @@ def test_what_was_there_before_the_merger_is_listed_as_excluded(house: Publishin
     assert CandidateSource(house.archive, excluded.partition_key).assess()["status"] != "excluded"  # type: ignore[index]
     for wrong in ("soon", "0", "-3", "nan", "inf"):
         with pytest.raises(ConfigurationError, match="MMA_LOOK_BACK_DAYS"):
-            look_back_days({"MMA_LOOK_BACK_DAYS": wrong})
+            Settings({"MMA_LOOK_BACK_DAYS": wrong}).kilonova  # noqa: B018 - reading it is what must fail
 
 
 def test_repetition_asks_for_nothing_new(house: PublishingHome):

@@ -13,8 +13,8 @@ import pytest
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.publishing.compose import compose
 from mma_pipeline.adapters.publishing.gwtm_fields import alert_row
-from mma_pipeline.adapters.settings import public_address
 from mma_pipeline.notices.derived import DerivedAlert, json_schema_v2
+from mma_pipeline.settings import Settings
 from tests.adapters.publishing.helpers import ALERTS, needs_alerts
 from tests.homes import Home
 
@@ -54,7 +54,9 @@ def update(home: Home) -> VersionRecord:
 @needs_alerts
 def test_the_example_has_the_numbers_that_go_out(home: Home, update: VersionRecord) -> None:
     """Made again from the real alert, to four digits, with the first of its products."""
-    alert, _ = compose(update, home.archive.products(update.partition_key), public_address(PUBLIC), [update])
+    alert, _ = compose(
+        update, home.archive.products(update.partition_key), Settings(PUBLIC).publication.public_address, [update]
+    )
     made = shortened(alert.to_json())
     made["products"] = made["products"][:1]
     assert documented() == DerivedAlert.from_json(made).to_json()
@@ -63,7 +65,9 @@ def test_the_example_has_the_numbers_that_go_out(home: Home, update: VersionReco
 @needs_alerts
 def test_the_distance_is_the_one_that_lvk_states(home: Home, update: VersionRecord) -> None:
     """277.91 ± 68.29 Mpc stand in the header of S230518h's Update; what the layers give goes beside it in the message."""
-    alert, products = compose(update, home.archive.products(update.partition_key), public_address({}), [update])
+    alert, products = compose(
+        update, home.archive.products(update.partition_key), Settings({}).publication.public_address, [update]
+    )
     row = alert_row(alert, observing_run="O4", skymap_key=None).fields
     assert (row["distance"], row["distance_error"]) == (
         pytest.approx(277.91, abs=0.005),

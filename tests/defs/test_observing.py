@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -37,7 +38,7 @@ LINE2 = "2 33053  25.5816 188.2914 0012165   2.5099 357.5496 15.11835419757226"
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty home of its own."""
-    for name in ("MMA_GALAXY_CATALOG", "MMA_ARCHIVE_URL", "MMA_STORE_URL", observing.OLD_CATALOG_CONFIG):
+    for name in ("MMA_GALAXY_CATALOG", "MMA_ARCHIVE_URL", "MMA_STORE_URL", "PATH_TO_GALAXY_CATALOG_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     return tmp_path
@@ -120,6 +121,10 @@ def test_galaxies_and_visibility_when_there_is_data(place: Path) -> None:
     assert str(table["distance_density"].unit) == "1 / Mpc3"
     assert list(table["name"][:5]) == [e["name"] for e in entries[:5]]
     np.testing.assert_allclose(table["score"][: len(entries)], [e["score"] for e in entries], rtol=1e-5)
+    votable = Table.read(io.BytesIO(made["galaxy_votable"]), format="votable")
+    assert str(votable["distance_density"].unit) == "1 / Mpc3"
+    assert list(votable["name"]) == list(table["name"])
+    np.testing.assert_array_equal(votable["score"], table["score"])
     assert first["galaxies"] == made["galaxies"]
     told = json.loads(made["visibility"])
     assert told["Fermi-GBM"]["state"] in {"known", "off"}
@@ -143,7 +148,7 @@ def test_settings(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranking follows our variables, else the old listener's file; wrong values are named."""
     ini = place / "gal_catalog_config.ini"
     ini.write_text("[GALAXIES]\nCREDZONE = 0.5\nNGALAXIES = 7\nSENSITIVITY = 20.5\nMINL=1e40\nMAXL=1e42\n")
-    monkeypatch.setenv(observing.OLD_CATALOG_CONFIG, str(ini))
+    monkeypatch.setenv("PATH_TO_GALAXY_CATALOG_CONFIG", str(ini))
     found = observing.galaxy_settings()
     assert (found.choice.level, found.published) == (0.5, 7)
     assert found.choice.detectability is not None
@@ -154,6 +159,7 @@ def test_settings(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMA_GALAXY_LEVEL", "ninety")
     with pytest.raises(ConfigurationError, match="MMA_GALAXY_LEVEL"):
         observing.galaxy_settings()
+    monkeypatch.delenv("MMA_GALAXY_LEVEL")
     monkeypatch.setenv("MMA_GALAXY_CATALOG", str(place / "nowhere"))
     with pytest.raises(NotFoundError, match="mma catalog import"):
         observing.galaxy_catalog()

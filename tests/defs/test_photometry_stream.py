@@ -13,10 +13,12 @@ from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
+from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.photometry.stream import photometry_stream
 from mma_pipeline.cli import app
 from mma_pipeline.defs.candidates.sensors import photometry_sensor
 from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.settings import Settings
 
 TABLE = """time,magnitude,e_magnitude,band,upperlimit
 57983.003059500006,17.480130787100002,0.025,i,0
@@ -100,28 +102,39 @@ def test_commands_say_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monkey
     assert CliRunner().invoke(app, ["kilonova", "train", "--data", str(tmp_path / "none")]).exit_code == 3
 
 
+def stream_of(env: dict[str, str]) -> StreamConfig | None:
+    """How photometry is read in an environment."""
+    found = Settings(env)
+    return photometry_stream(found.kilonova.topics, found.hop_broker, found.gcn_broker, found.kilonova.offset_reset)
+
+
 def test_settings_of_the_stream():
     """Hopskotch with a full credential, whose group begins with the user; half of one is refused; nothing, None."""
-    config = photometry_stream({"HOP_USERNAME": "me", "HOP_PASSWORD": "secret-word", "MMA_PHOTOMETRY_TOPICS": "a, b"})
+    hop = {"HOP_USERNAME": "me", "HOP_PASSWORD": "secret-word"}
+    config = stream_of(hop | {"MMA_PHOTOMETRY_TOPICS": "a, b"})
     assert config is not None
     assert config.topics == ("a", "b")
     assert str(config.client["group.id"]).startswith("me-")
     assert "secret-word" not in repr(config)
-    assert photometry_stream({}) is None
-    others = {"MMA_HOP_PROTOCOL": "SASL_PLAINTEXT", "MMA_HOP_GROUP": "site", "KAFKA_OFFSET_RESET": "latest"}
-    set_otherwise = photometry_stream(
-        {"HOP_USERNAME": "me", "HOP_PASSWORD": "x", "MMA_PHOTOMETRY_TOPICS": "a", **others}
-    )
-    assert set_otherwise is not None
-    assert set_otherwise.client["security.protocol"] == "SASL_PLAINTEXT"
-    assert set_otherwise.client["group.id"] == "me-site-photometry"
-    assert set_otherwise.start == "latest"
-    own = photometry_stream({"MMA_KAFKA_BOOTSTRAP": "h:1", **others, "MMA_PHOTOMETRY_OFFSET_RESET": "earliest"})
+    assert stream_of({}) is None
+    assert stream_of(hop) is None
+    with pytest.raises(ConfigurationError, match="both"):
+        stream_of({"HOP_USERNAME": "me"})
+
+
+def test_photometry_takes_the_settings_of_the_alerts_broker():
+    """Broker, protocol, group and start that alerts are read with count for photometry too."""
+    env = {"HOP_USERNAME": "me", "HOP_PASSWORD": "secret-word", "MMA_PHOTOMETRY_TOPICS": "a"}
+    other = {"MMA_HOP_BOOTSTRAP": "broker:9", "MMA_HOP_PROTOCOL": "SASL_PLAINTEXT", "MMA_HOP_GROUP": "site"}
+    config = stream_of(env | other | {"KAFKA_OFFSET_RESET": "latest"})
+    assert config is not None
+    assert config.client["bootstrap.servers"] == "broker:9"
+    assert config.client["security.protocol"] == "SASL_PLAINTEXT"
+    assert config.client["group.id"] == "me-site-photometry"
+    assert config.start == "latest"
+    own = stream_of(env | {"KAFKA_OFFSET_RESET": "latest", "MMA_PHOTOMETRY_OFFSET_RESET": "earliest"})
     assert own is not None
     assert own.start == "earliest"
-    assert photometry_stream({"HOP_USERNAME": "me", "HOP_PASSWORD": "secret-word"}) is None
-    with pytest.raises(ConfigurationError, match="both"):
-        photometry_stream({"HOP_USERNAME": "me"})
 
 
 def test_credential_of_hop_client_reads_photometry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -132,10 +145,10 @@ def test_credential_of_hop_client_reads_photometry(tmp_path: Path, monkeypatch: 
     file.parent.mkdir()
     file.write_text('[[auth]]\nusername = "bob-2"\npassword = "secret-word"\nhostname = "kafka.scimma.org"\n')
     file.chmod(0o600)
-    config = photometry_stream({"MMA_HOP_STREAMS": "true", "MMA_PHOTOMETRY_TOPICS": "a"})
+    config = stream_of({"MMA_HOP_STREAMS": "true", "MMA_PHOTOMETRY_TOPICS": "a"})
     assert config is not None
     assert config.client["group.id"] == "bob-2-mma-photometry"
-    assert photometry_stream({"MMA_HOP_STREAMS": "true"}) is None
+    assert stream_of({"MMA_HOP_STREAMS": "true"}) is None
 
 
 def test_simulated_counterpart_goes_the_same_way(tmp_path: Path):

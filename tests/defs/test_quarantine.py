@@ -29,6 +29,7 @@ from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.photometry.message import encode
 from mma_pipeline.products.ingest import Parser, Quarantined, ingest, parse_alert
+from mma_pipeline.settings import Settings
 from tests.alerts import alert, avro, body
 from tests.defs.malformed import good, tiny_map, with_top
 
@@ -118,7 +119,9 @@ def test_what_can_be_read_now_is_processed_as_if_it_had_just_come(
     assert [request.partition_key for request in result.run_requests or ()] == [record.partition_key]
 
     monkeypatch.setenv("MMA_WEBHOOK_URL", "https://hooks.example/T0000-B0000-XXXXXXXX")
-    published = Publications(archive, str, {"MMA_WEBHOOK_URL": "https://hooks.example/T0000-B0000-XXXXXXXX"})
+    published = Publications(
+        archive, str, Settings({"MMA_WEBHOOK_URL": "https://hooks.example/T0000-B0000-XXXXXXXX"}).access
+    )
     assert [found.partition_key for found, _ in published.undecided(lambda _: True)] == [record.partition_key]
 
 
@@ -185,7 +188,7 @@ def test_choice_by_event_and_time(archive: Archive) -> None:
         )
     chosen = quarantined(archive, Choice(since=NOW, before=NOW + timedelta(hours=2)))
     assert [entry.event_id for entry in chosen] == ["S240301b", "S240300b"]
-    (latest,) = quarantined(archive, Choice(event_id="S240302b"))
+    (latest,) = quarantined(archive, Choice(event_ids=["S240302b"]))
     assert latest.coordinates == "igwn.gwalert/0/2"
 
 
@@ -227,7 +230,7 @@ def test_quarantined_mock_messages_age_and_real_ones_stay(archive: Archive) -> N
     for offset, data in enumerate((good("MS240301b"), good("S240301b"), b"not json")):
         receive(archive, data, offset=offset)
     receive(archive, body("MS240301c", skymap=tiny_map()), offset=3, received=NOW)
-    dismiss(archive, [entry.id for entry in quarantined(archive, Choice(event_id="S240301b"))], "known", NOW)
+    dismiss(archive, [entry.id for entry in quarantined(archive, Choice(event_ids=["S240301b"]))], "known", NOW)
     assert forget_quarantine(archive.engine, NOW - timedelta(days=1)) == 1
     left = [entry.event_id for entry in quarantined(archive, Choice(solved=True))]
     assert left == ["MS240301c", None, "S240301b"]

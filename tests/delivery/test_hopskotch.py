@@ -17,6 +17,7 @@ from mma_pipeline.adapters.errors import ConfigurationError, TransientError
 from mma_pipeline.adapters.hopskotch.stream import hop_stream, is_test, whole
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.reader import StreamReader
+from mma_pipeline.settings import Settings
 from tests.delivery.test_stream_faults import poll_until
 from tests.services.kafka import KafkaBroker
 
@@ -27,14 +28,14 @@ MESSAGE = StreamMessage("hop-gwalert", "igwn.gwalert", 0, 7, b"body", None, (("_
 def test_group_id_begins_with_the_user_name() -> None:
     """Hopskotch refuses any other; nothing is read without a credential, and half of one is an error."""
     env = {"HOP_USERNAME": "alice-1", "HOP_PASSWORD": "secret", "MMA_HOP_GROUP": "site"}
-    config = hop_stream(env, "hop-gwalert", "igwn.gwalert")
+    config = hop_stream(Settings(env).hop_broker, "hop-gwalert", "igwn.gwalert")
     assert config is not None
     assert config.client["group.id"] == "alice-1-site-hop-gwalert"
     assert config.client["security.protocol"] == "SASL_SSL"
     assert "secret" not in repr(config)
-    assert hop_stream({}, "hop-gwalert", "igwn.gwalert") is None
+    assert hop_stream(Settings({}).hop_broker, "hop-gwalert", "igwn.gwalert") is None
     with pytest.raises(ConfigurationError, match="both"):
-        hop_stream({"HOP_USERNAME": "alice"}, "hop-gwalert", "igwn.gwalert")
+        hop_stream(Settings({"HOP_USERNAME": "alice"}).hop_broker, "hop-gwalert", "igwn.gwalert")
 
 
 def test_a_broker_without_credentials() -> None:
@@ -57,12 +58,12 @@ def test_credential_of_hop_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(ConfigurationError, match="hop auth add"):
-        hop_stream({"MMA_HOP_STREAMS": "true"}, "hop-gwalert", "igwn.gwalert")
+        hop_stream(Settings({"MMA_HOP_STREAMS": "true"}).hop_broker, "hop-gwalert", "igwn.gwalert")
     file = tmp_path / "hop" / "auth.toml"
     file.parent.mkdir()
     file.write_text('[[auth]]\nusername = "bob-2"\npassword = "secret"\nhostname = "kafka.scimma.org"\n')
     file.chmod(0o600)
-    config = hop_stream({"MMA_HOP_STREAMS": "true"}, "hop-gwalert", "igwn.gwalert")
+    config = hop_stream(Settings({"MMA_HOP_STREAMS": "true"}).hop_broker, "hop-gwalert", "igwn.gwalert")
     assert config is not None
     assert config.client["group.id"] == "bob-2-mma-hop-gwalert"
     assert config.client["sasl.mechanism"] == "SCRAM-SHA-512"
@@ -75,7 +76,7 @@ def test_read_over_scram(kafka: KafkaBroker) -> None:
     kafka.produce(topic, b"one", headers=[("_id", uuid.uuid4().bytes), ("_test", b"true")])
     env = {"HOP_USERNAME": "alice", "HOP_PASSWORD": kafka.passwords["alice"]}
     env |= {"MMA_HOP_BOOTSTRAP": kafka.sasl_bootstrap, "MMA_HOP_PROTOCOL": "SASL_PLAINTEXT"}
-    config = hop_stream(env, "hop-gwalert", topic)
+    config = hop_stream(Settings(env).hop_broker, "hop-gwalert", topic)
     assert config is not None
     reader = StreamReader(config)
     batches = poll_until(reader, {}, 1)

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from mma_pipeline.adapters.errors import TransientError
+from mma_pipeline.adapters.kafka.gcn import GcnBroker, gcn_stream
 from mma_pipeline.adapters.kafka.reader import StreamReader
 from mma_pipeline.adapters.kafka.stream import StreamConfig
-from mma_pipeline.adapters.settings import gcn_stream
 from tests.delivery.test_stream_faults import bodies, poll_until
 from tests.services.fixtures import needs
 from tests.services.kafka import KafkaBroker
@@ -35,8 +35,7 @@ def broker(provider: OidcProvider) -> Iterator[KafkaBroker]:
 
 def config(broker: KafkaBroker, provider: OidcProvider, topic: str, secret: str = SECRET) -> StreamConfig:
     """GCN's own settings, with this broker and provider in place of GCN's."""
-    env = {"KAFKA_CLIENT_ID": CLIENT, "KAFKA_CLIENT_SECRET": secret}
-    found = gcn_stream(env, topic, topic)
+    found = gcn_stream(GcnBroker(CLIENT, secret), topic, topic)
     assert found is not None
     here = {
         "bootstrap.servers": broker.sasl_bootstrap,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mma_pipeline.science.regions.contours import credible_regions, regions_geojson
 from mma_pipeline.science.regions.outlines import closed_lines, densify, enclosed_area, simplify
+from mma_pipeline.science.skymaps.credible import credible_areas
 from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
-from mma_pipeline.science.skymaps.statistics import credible_areas
 from tests.science.maps import MISSING, SHARED, gaussian_map, real_maps, table_bytes
 
 NAMES = list(real_maps()) or [pytest.param("", marks=pytest.mark.skip(reason=MISSING))]

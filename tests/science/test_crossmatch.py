@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mma_pipeline.science.skymaps.crossmatch import Ranking, crossmatch
+from mma_pipeline.science.skymaps.credible import Ranking
+from mma_pipeline.science.skymaps.crossmatch import crossmatch
 from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
 from mma_pipeline.science.skymaps.volume import NoDistanceError, credible_volume
 from mma_pipeline.science.sphere import PositionError, cap_rows, pixel_centres, separation

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mma_pipeline.science.skymaps.credible import credible_areas
 from mma_pipeline.science.skymaps.flat import encode_flat, flat_area, flat_order, flatten, probability_in_file
 from mma_pipeline.science.skymaps.model import decode_skymap
-from mma_pipeline.science.skymaps.statistics import credible_areas, distance_moments
+from mma_pipeline.science.skymaps.statistics import distance_moments
 from tests.science.maps import MISSING, gaussian_map, real_maps, table_bytes
 
 NAMES = list(real_maps()) or [pytest.param("", marks=pytest.mark.skip(reason=MISSING))]

@@ -10,7 +10,8 @@ from mma_pipeline.adapters.notice_schemas import ICECUBE, schema_drift
 from mma_pipeline.notices import icecube
 from mma_pipeline.science.simulation.alerts import simulate_event, simulate_retracted
 from mma_pipeline.science.simulation.neutrinos import neutrino_notice_of, simulate_neutrino_notice
-from mma_pipeline.science.skymaps.crossmatch import Ranking, crossmatch
+from mma_pipeline.science.skymaps.credible import Ranking
+from mma_pipeline.science.skymaps.crossmatch import crossmatch
 from mma_pipeline.science.skymaps.model import decode_skymap
 from mma_pipeline.science.sphere import separation
 from tests.alerts import fits_map, utc

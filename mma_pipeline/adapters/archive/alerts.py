@@ -7,7 +7,7 @@ answer, so that a process may die at any moment and simply be asked again.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,8 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import schema
-from mma_pipeline.adapters.archive.database import open_engine, reading, writing
-from mma_pipeline.adapters.archive.migrate import migrate, require_current
+from mma_pipeline.adapters.archive.database import batched, open_engine, reading, writing
+from mma_pipeline.adapters.archive.migrate import current_revision, migrate, require_current
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices.key import EventVersion, FileStem
@@ -81,11 +81,11 @@ class Archive:
     def __init__(self, url: str, *, create: bool = False) -> None:
         """Open the archive.
 
-        `create` brings an empty or older database to this code's schema; without it such a database raises
-        PermanentError that says what to run.
+        `create` makes the tables of a database that has none yet. A database with an older schema is left as it is:
+        code that is running still needs it so. It raises PermanentError that says what to run.
         """
         self.engine = open_engine(url)
-        if create:
+        if create and current_revision(self.engine) is None:
             migrate(self.engine)
         else:
             require_current(self.engine)
@@ -128,7 +128,7 @@ class Archive:
             raise NotFoundError(
                 f"no version {partition_key} is archived: replay its alert, or delete the partition if it was a mistake"
             )
-        return _version_record(row)
+        return version_record(row)
 
     def versions(
         self, event_id: str | None = None, *, label: str | None = None, limit: int | None = None
@@ -140,7 +140,26 @@ class Archive:
         if label is not None:
             query = query.where(schema.version.c.label == label)
         with reading(self.engine) as connection:
-            return [_version_record(row) for row in connection.execute(query.limit(limit))]
+            return [version_record(row) for row in connection.execute(query.limit(limit))]
+
+    def versions_of(self, event_ids: Iterable[str]) -> dict[str, list[VersionRecord]]:
+        """Versions of several events, each newest creation time first; events without versions are absent."""
+        table = schema.version
+        found: dict[str, list[VersionRecord]] = {}
+        with reading(self.engine) as connection:
+            for some in batched(event_ids):
+                query = sa.select(table).where(table.c.event_id.in_(some))
+                for row in connection.execute(query.order_by(table.c.created.desc(), table.c.partition_key)):
+                    found.setdefault(row.event_id, []).append(version_record(row))
+        return found
+
+    def brought_after(self, message_id: int) -> list[VersionRecord]:
+        """Versions that messages archived after one have brought, in the order in which they came."""
+        table = schema.version
+        query = sa.select(table).where(table.c.message_id > message_id)
+        with reading(self.engine) as connection:
+            rows = connection.execute(query.order_by(table.c.message_id, table.c.partition_key))
+            return [version_record(row) for row in rows]
 
     def message(self, message_id: int) -> StreamMessage:
         """A message as received; raises NotFoundError where there is none."""
@@ -159,6 +178,17 @@ class Archive:
         if row is None:
             raise NotFoundError(f"no message {message_id} is archived")
         return _message(row, b"")
+
+    def origins(self, message_ids: Iterable[int]) -> dict[int, StreamMessage]:
+        """Several messages without their bodies, by id."""
+        table = schema.message
+        with reading(self.engine) as connection:
+            rows = [
+                row
+                for some in batched(set(message_ids))
+                for row in connection.execute(sa.select(table).where(table.c.id.in_(some)))
+            ]
+        return {row.id: _message(row, b"") for row in rows}
 
     def quarantined(self, *, limit: int | None = None) -> list[tuple[int, StreamMessage, str]]:
         """Messages in quarantine with their reasons, newest first."""
@@ -200,10 +230,24 @@ class Archive:
         with reading(self.engine) as connection:
             return [ProductRecord(**row._mapping) for row in connection.execute(query)]
 
+    def products_of(self, partition_keys: Iterable[str]) -> dict[str, list[ProductRecord]]:
+        """Files written for several versions, by name; versions without files have an empty list."""
+        table, keys = schema.product, list(partition_keys)
+        found: dict[str, list[ProductRecord]] = {key: [] for key in keys}
+        with reading(self.engine) as connection:
+            for some in batched(keys):
+                query = sa.select(table).where(table.c.partition_key.in_(some)).order_by(table.c.name)
+                for row in connection.execute(query):
+                    found[row.partition_key].append(ProductRecord(**row._mapping))
+        return found
+
     def product(self, partition_key: str, name: str) -> ProductRecord | None:
         """One file of a version; None where it was not written."""
-        found = [record for record in self.products(partition_key) if record.name == name]
-        return found[0] if found else None
+        table = schema.product
+        query = sa.select(table).where(table.c.partition_key == partition_key, table.c.name == name)
+        with reading(self.engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else ProductRecord(**row._mapping)
 
     def products_at(self, address: str) -> list[ProductRecord]:
         """Files of any version made from the same content by the same code, those of one version first to last."""
@@ -301,7 +345,7 @@ def _insert_version(
     query = sa.select(table).where(table.c.partition_key == version.partition_key)
     known = connection.execute(query).one_or_none()
     if known is not None:
-        return _version_record(known)
+        return version_record(known)
     number = connection.execute(
         sa.select(sa.func.coalesce(sa.func.max(table.c.number) + 1, 0)).where(
             table.c.event_id == version.event_id, table.c.label == version.label
@@ -319,7 +363,7 @@ def _insert_version(
             facts=dict(facts),
         )
     )
-    return _version_record(connection.execute(query).one())
+    return version_record(connection.execute(query).one())
 
 
 def _insert_for(connection: sa.Connection) -> Any:
@@ -333,7 +377,8 @@ def _insert_for(connection: sa.Connection) -> Any:
     return sqlite_insert
 
 
-def _version_record(row: sa.Row[Any]) -> VersionRecord:
+def version_record(row: sa.Row[Any]) -> VersionRecord:
+    """The version of a row of the table `version`."""
     version = EventVersion.from_partition_key(row.partition_key)
     return VersionRecord(version, row.number, row.message_id, row.facts)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from mma_pipeline.adapters.errors import PermanentError, TransientError
 
+_T = TypeVar("_T")
 #: Seconds that a locked SQLite file may take.
 TIMEOUT_S = 30
 #: How long a PostgreSQL server may leave a connection attempt, or what was sent to it, without an answer of its
@@ -51,6 +52,17 @@ def open_engine(url: str) -> sa.Engine:
         pool_recycle=1800,
         connect_args={**_SILENCE, "options": "-c statement_timeout=60000"},
     )
+
+
+#: Values in one IN list: below what every SQLite allows in a statement.
+IN_LIST = 500
+
+
+def batched(values: Iterable[_T]) -> Iterator[list[_T]]:
+    """Values in lists that a statement can hold."""
+    rest = list(values)
+    for start in range(0, len(rest), IN_LIST):
+        yield rest[start : start + IN_LIST]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.errors import PermanentError
+from mma_pipeline.adapters.errors import NotFoundError, PermanentError
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -51,12 +51,15 @@ def migrate(engine: sa.Engine) -> None:
 
 
 def require_current(engine: sa.Engine) -> None:
-    """Raise PermanentError where the database is not at this code's schema."""
+    """Raise NotFoundError where the database has no tables yet, PermanentError where it is not at this code's schema."""
     found, wanted = current_revision(engine), head_revision()
     _refuse_newer(found)
+    if found is None:
+        raise NotFoundError("the archive database is empty: nothing has been archived there yet")
     if found != wanted:
         raise PermanentError(
-            f"the archive database is at schema {found or 'none'}, this code needs {wanted}: run `mma doctor`, which brings it up to date"
+            f"the archive database is at schema {found}, this code needs {wanted}: stop the pipeline, run "
+            "`mma archive migrate`, and start it again"
         )
 
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import schema
 from mma_pipeline.adapters.archive.alerts import Archive, _insert_for, _insert_message
-from mma_pipeline.adapters.archive.database import reading, writing
+from mma_pipeline.adapters.archive.database import batched, reading, writing
 from mma_pipeline.adapters.archive.schema import CleanJSON, CleanString, RowId, metadata
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.kafka.message import StreamMessage
@@ -180,12 +180,24 @@ class PhotometryArchive:
 
         A candidate that one night excludes is excluded, whatever later ones say that were scored before.
         """
-        query = sa.select(candidate_score).where(candidate_score.c.event_id == event_id)
+        return self.latest_scores_of([event_id]).get(event_id, [])
+
+    def latest_scores_of(self, event_ids: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
+        """The same for several events; events without candidates are absent."""
+        table = candidate_score
+        found: dict[str, dict[str, Mapping[str, Any]]] = {}
+        excluded: dict[str, dict[str, Mapping[str, Any]]] = {}
         with reading(self.engine) as connection:
-            rows = connection.execute(query.order_by(candidate_score.c.night, candidate_score.c.partition_key)).all()
-        latest = {row.candidate: row.result for row in rows}
-        latest |= {row.candidate: row.result for row in rows if row.result.get("status") == "excluded"}
-        return sorted(latest.values(), key=_rank)
+            for some in batched(event_ids):
+                query = sa.select(table).where(table.c.event_id.in_(some))
+                for row in connection.execute(query.order_by(table.c.night, table.c.partition_key)):
+                    found.setdefault(row.event_id, {})[row.candidate] = row.result
+                    if row.result.get("status") == "excluded":
+                        excluded.setdefault(row.event_id, {})[row.candidate] = row.result
+        return {
+            event_id: sorted((latest | excluded.get(event_id, {})).values(), key=_rank)
+            for event_id, latest in found.items()
+        }
 
     def _candidates(self, where: sa.ColumnElement[bool]) -> list[ArchivedCandidate]:
         error = measurement.c.error

@@ -50,7 +50,7 @@ class Choice:
     """Which messages in quarantine are meant; by default all that are unsolved."""
 
     ids: Sequence[int] | None = None
-    event_id: str | None = None
+    event_ids: Sequence[str] | None = None
     since: datetime | None = None
     """Received from."""
     before: datetime | None = None
@@ -110,8 +110,8 @@ def _conditions(choice: Choice) -> list[sa.ColumnElement[bool]]:
         found.append(c.solved.is_(None))
     if choice.ids is not None:
         found.append(c.id.in_(choice.ids))
-    if choice.event_id is not None:
-        found.append(c.event_id == choice.event_id)
+    if choice.event_ids is not None:
+        found.append(c.event_id.in_(choice.event_ids))
     if choice.since is not None:
         found.append(c.received >= choice.since)
     if choice.before is not None:

@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import schema
-from mma_pipeline.adapters.archive.alerts import Archive, VersionRecord
+from mma_pipeline.adapters.archive.alerts import Archive, VersionRecord, version_record
 from mma_pipeline.adapters.archive.database import reading
 from mma_pipeline.adapters.archive.quarantine import RETRIED
 
@@ -35,7 +35,7 @@ def recent_versions(archive: Archive, since: datetime, before: datetime) -> list
     within = sa.and_(schema.usable_from(since), usable < before)
     with reading(archive.engine) as connection:
         rows = connection.execute(
-            sa.select(version.c.partition_key, usable.label("usable"), message.c.stream, message.c.solution)
+            sa.select(version, usable.label("usable"), message.c.stream, message.c.solution)
             .select_from(version.join(message))
             .where(within)
             .order_by(message.c.id)
@@ -47,7 +47,7 @@ def recent_versions(archive: Archive, since: datetime, before: datetime) -> list
             files.setdefault(row.partition_key, set()).add(row.name)
     return [
         RecentVersion(
-            archive.version(row.partition_key),
+            version_record(row),
             row.usable,
             row.stream,
             frozenset(files.get(row.partition_key, ())),

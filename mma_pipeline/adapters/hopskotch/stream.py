@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,43 +29,56 @@ _WITHOUT_CREDENTIAL = ("PLAINTEXT", "SSL")
 MAX_BYTES = 256 * 1024 * 1024
 
 
-def hop_stream(env: Mapping[str, str], name: str, topic: str) -> StreamConfig | None:
-    """How to read a topic of Hopskotch; None where there is no credential. Settings and errors: see `hop_client`."""
-    client = hop_client(env, name)
-    return None if client is None else StreamConfig(name, (topic,), client, env.get("KAFKA_OFFSET_RESET") or "earliest")
+@dataclass(frozen=True, slots=True)
+class HopBroker:
+    """Where to read Hopskotch, and as whom."""
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    kept: bool = False
+    """Use the credential that `hop auth` keeps in auth.toml where none is given."""
+    bootstrap: str = HOPSKOTCH
+    protocol: str = "SASL_SSL"
+    group: str = "mma"
+    """What follows the user name in the group id: a group there must begin with that name."""
+    start: str = "earliest"
+    """Where a new group begins: `earliest` or `latest`."""
 
 
-def hop_client(env: Mapping[str, str], name: str) -> dict[str, Any] | None:
-    """librdkafka configuration for a stream of Hopskotch; None where there is no credential.
+def hop_stream(broker: HopBroker, name: str, *topics: str) -> StreamConfig | None:
+    """How to read topics of Hopskotch; None where there is no credential.
 
-    The credential is `HOP_USERNAME` and `HOP_PASSWORD`, or with `MMA_HOP_STREAMS=true` the one that `hop auth` keeps in
-    auth.toml. `MMA_HOP_BOOTSTRAP` names another broker, `MMA_HOP_PROTOCOL=SASL_PLAINTEXT` one without TLS,
-    `PLAINTEXT` or `SSL` one that asks for no credential, `MMA_HOP_GROUP` what follows the user name in the group id.
-    Raises ConfigurationError where half of the credential is set or auth.toml cannot be used.
+    A `protocol` of PLAINTEXT or SSL means a broker of one's own that asks for none. Raises ConfigurationError where half of
+    the credential is set or auth.toml cannot be used.
     """
-    broker, protocol = env.get("MMA_HOP_BOOTSTRAP") or HOPSKOTCH, env.get("MMA_HOP_PROTOCOL") or "SASL_SSL"
-    group = f"{env.get('MMA_HOP_GROUP') or 'mma'}-{name}"
-    if protocol in _WITHOUT_CREDENTIAL:
-        if broker == HOPSKOTCH:
+    client = hop_client(broker, name)
+    return None if client is None else StreamConfig(name, topics, client, broker.start)
+
+
+def hop_client(broker: HopBroker, name: str) -> dict[str, Any] | None:
+    """librdkafka configuration for a stream of Hopskotch; see `hop_stream`."""
+    group = f"{broker.group}-{name}"
+    if broker.protocol in _WITHOUT_CREDENTIAL:
+        if broker.bootstrap == HOPSKOTCH:
             raise ConfigurationError(
-                f"MMA_HOP_PROTOCOL={protocol} needs MMA_HOP_BOOTSTRAP: Hopskotch itself wants a credential"
+                f"MMA_HOP_PROTOCOL={broker.protocol} needs MMA_HOP_BOOTSTRAP: Hopskotch itself wants a credential"
             )
-        return {"security.protocol": protocol, "bootstrap.servers": broker, "group.id": group}
-    user, password = env.get("HOP_USERNAME"), env.get("HOP_PASSWORD")
+        return {"security.protocol": broker.protocol, "bootstrap.servers": broker.bootstrap, "group.id": group}
+    user, password = broker.username, broker.password
     if bool(user) != bool(password):
         raise ConfigurationError("set both HOP_USERNAME and HOP_PASSWORD, the Hopskotch credential (`hop auth`)")
     if user and password:
         client: dict[str, Any] = {
-            "security.protocol": protocol,
+            "security.protocol": broker.protocol,
             "sasl.mechanism": "SCRAM-SHA-512",
             "sasl.username": user,
             "sasl.password": password,
         }
-    elif (env.get("MMA_HOP_STREAMS") or "").lower() in {"1", "true", "yes"}:
-        user, client = _kept_credential(broker)
+    elif broker.kept:
+        user, client = _kept_credential(broker.bootstrap)
     else:
         return None
-    return client | {"bootstrap.servers": broker, "group.id": f"{user}-{group}"}
+    return client | {"bootstrap.servers": broker.bootstrap, "group.id": f"{user}-{group}"}
 
 
 def _kept_credential(broker: str) -> tuple[str, dict[str, Any]]:

@@ -15,7 +15,6 @@ from typing import Any
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.publishing.model import Destination
 from mma_pipeline.adapters.publishing.rules import Rule
-from mma_pipeline.adapters.store.environment import flag
 
 GWTM, HOPSKOTCH, WEBHOOK = "gwtm", "hopskotch", "webhook"
 _SETTINGS: dict[str, dict[str, type | tuple[type, ...]]] = {
@@ -61,50 +60,70 @@ class DestinationConfig:
         return bool(self.settings.get("bare_rows", self.kind != GWTM))
 
 
-def load(env: Mapping[str, str]) -> tuple[DestinationConfig, ...]:
-    """The destinations of an environment; raises ConfigurationError that says what to change."""
-    path = env.get("MMA_PUBLICATION_CONFIG")
-    bare_rows = {"bare_rows": True} if flag(env, "MMA_GWTM_BARE_ROWS", default=False) else {}
-    if path:
-        read = _from_file(Path(path))
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where we may publish, and as whom. Secrets are in no repr."""
+
+    api_base: str | None = None
+    """The Treasure Map's API."""
+    api_token: str | None = field(default=None, repr=False)
+    observing_run: str = "O4"
+    """Named in its rows."""
+    bare_rows: bool = False
+    """Whether it gets rows without their map's values where products failed for good."""
+    hop_url: str | None = None
+    """Topic for derived alerts."""
+    hop_username: str | None = None
+    hop_password: str | None = field(default=None, repr=False)
+    webhook_url: str | None = field(default=None, repr=False)
+    file: Path | None = None
+    """TOML file in place of the addresses above."""
+    dry_run: bool = False
+    """Nothing is published and nothing called."""
+    named: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Values by variable name, for addresses that the file refers to (`url_env`)."""
+
+
+def load(access: Access) -> tuple[DestinationConfig, ...]:
+    """The destinations; raises ConfigurationError that says what to change."""
+    bare_rows = {"bare_rows": True} if access.bare_rows else {}
+    if access.file is not None:
+        read = _from_file(access.file)
         return tuple(replace(c, settings={**bare_rows, **c.settings}) if c.kind == GWTM else c for c in read)
     found = []
-    if env.get("API_BASE"):
+    if access.api_base:
         found.append(DestinationConfig(GWTM, GWTM, _DEFAULT_RULES[GWTM], bare_rows))
-    if env.get("MMA_HOP_URL"):
-        found.append(DestinationConfig(HOPSKOTCH, HOPSKOTCH, _DEFAULT_RULES[HOPSKOTCH], {"url": env["MMA_HOP_URL"]}))
-    if env.get("MMA_WEBHOOK_URL"):
+    if access.hop_url:
+        found.append(DestinationConfig(HOPSKOTCH, HOPSKOTCH, _DEFAULT_RULES[HOPSKOTCH], {"url": access.hop_url}))
+    if access.webhook_url:
         found.append(DestinationConfig(WEBHOOK, WEBHOOK, _DEFAULT_RULES[WEBHOOK], {"url_env": "MMA_WEBHOOK_URL"}))
     return tuple(found)
 
 
-def is_dry_run(env: Mapping[str, str]) -> bool:
-    """Whether `DRY_RUN` is set: then nothing is published and nothing called. Raises ConfigurationError for odd text."""
-    return flag(env, "DRY_RUN", default=False)
-
-
-def open_destination(config: DestinationConfig, env: Mapping[str, str]) -> Destination:
-    """Build a destination with its secrets from the environment; nothing is called yet."""
+def open_destination(config: DestinationConfig, access: Access) -> Destination:
+    """Build a destination with its secrets; nothing is called yet."""
     settings = dict(config.settings)
     if config.kind == GWTM:
         from mma_pipeline.adapters.publishing.gwtm import GwtmDestination
         from mma_pipeline.adapters.publishing.gwtm_client import GwtmClient
 
-        base, token = _needed(env, "API_BASE"), _needed(env, "API_TOKEN")
+        base, token = _needed("API_BASE", access.api_base), _needed("API_TOKEN", access.api_token)
         timeout = float(settings.pop("timeout_s", 30))
-        run = env.get("OBSERVING_RUN") or "O4"
         settings.pop("bare_rows", None)
-        return GwtmDestination(GwtmClient(base, token, timeout_s=timeout), config.name, observing_run=run, **settings)
+        return GwtmDestination(
+            GwtmClient(base, token, timeout_s=timeout), config.name, observing_run=access.observing_run, **settings
+        )
     if config.kind == HOPSKOTCH:
         from mma_pipeline.adapters.publishing.hopskotch import HopskotchDestination
 
         settings.pop("formats", None)
         # A broker without credentials must not be shown those of Hopskotch.
-        auth = None if settings.get("anonymous") else _hop_auth(env)
+        auth = None if settings.get("anonymous") else _hop_auth(access)
         return HopskotchDestination(name=config.name, auth=auth, **settings)
     from mma_pipeline.adapters.publishing.webhook import WebhookDestination
 
-    url = _needed(env, settings.pop("url_env", "MMA_WEBHOOK_URL"))
+    name = settings.pop("url_env", "MMA_WEBHOOK_URL")
+    url = _needed(name, access.webhook_url if name == "MMA_WEBHOOK_URL" else access.named.get(name))
     settings.pop("failures", None)
     return WebhookDestination(name=config.name, url=url, **settings)
 
@@ -150,9 +169,9 @@ def _check_hopskotch(settings: Mapping[str, Any], where: str) -> None:
         raise ConfigurationError(f"{where}.formats may hold 'v1' and 'v2'")
 
 
-def _hop_auth(env: Mapping[str, str]) -> Any:
-    """The SCRAM credential of `HOP_USERNAME` and `HOP_PASSWORD`; None leaves it to hop-client's auth.toml."""
-    user, password = env.get("HOP_USERNAME"), env.get("HOP_PASSWORD")
+def _hop_auth(access: Access) -> Any:
+    """The SCRAM credential; None leaves it to hop-client's auth.toml."""
+    user, password = access.hop_username, access.hop_password
     if not user and not password:
         return None
     if not user or not password:
@@ -162,8 +181,7 @@ def _hop_auth(env: Mapping[str, str]) -> Any:
     return Auth(user, password)
 
 
-def _needed(env: Mapping[str, str], name: str) -> str:
-    value = env.get(name)
+def _needed(name: str, value: str | None) -> str:
     if not value:
         raise ConfigurationError(f"{name} is not set: it is needed to publish")
     return value

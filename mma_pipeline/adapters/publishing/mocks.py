@@ -8,17 +8,13 @@ that ours are removed one by one (`gwtm`). Not here: the schedule (`defs.mock_re
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import outbox, reading, writing
-from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.publishing.gwtm import ALERT, MOCK_REMOVAL
 from mma_pipeline.adapters.publishing.model import Draft, State
-from mma_pipeline.adapters.store.environment import flag
 from mma_pipeline.notices.model import Role, role_of
 
 #: The sample of LIGO/Virgo/KAGRA's user guide, which the site keeps.
@@ -26,27 +22,6 @@ _KEPT = "MS181101ab"
 #: After so long from the beginning of the day in a mock's id, that day is before yesterday in every time zone.
 _DAYS_OVER = timedelta(hours=60)
 _DAY = re.compile(r"MS(\d{6})")
-
-
-@dataclass(frozen=True, slots=True)
-class MockRemoval:
-    """Whether and when mocks are removed from the site."""
-
-    wanted: bool = True
-    hours: float = 48.0
-    """Hours after the last post about a mock event."""
-
-    @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> MockRemoval:
-        """`MMA_GWTM_REMOVE_MOCKS` and `MMA_GWTM_MOCK_HOURS`; raises ConfigurationError for what cannot be meant."""
-        text = env.get("MMA_GWTM_MOCK_HOURS") or f"{cls().hours:g}"
-        try:
-            hours = float(text)
-        except ValueError:
-            hours = -1.0
-        if not 0 <= hours <= 24 * 3650:
-            raise ConfigurationError(f"MMA_GWTM_MOCK_HOURS is {text!r:.40}: give a number of hours, such as 48")
-        return cls(flag(env, "MMA_GWTM_REMOVE_MOCKS", default=True), hours)
 
 
 def due(engine: sa.Engine, destination: str, now: datetime, hours: float) -> list[Draft]:

@@ -1,4 +1,4 @@
-"""Decider, destinations and publisher put together from an environment, for the graph and the command line."""
+"""Decider, destinations and publisher put together, for the graph and the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mma_pipeline.adapters.archive import Archive, VersionRecord, blocks, outbox
 from mma_pipeline.adapters.archive.blocks import Block
 from mma_pipeline.adapters.publishing import config
 from mma_pipeline.adapters.publishing.compose import is_bare
-from mma_pipeline.adapters.publishing.config import DestinationConfig
+from mma_pipeline.adapters.publishing.config import Access, DestinationConfig
 from mma_pipeline.adapters.publishing.decision import Decider, Decision, Extras, Fit
 from mma_pipeline.adapters.publishing.model import Destination, Draft, Publication, State
 from mma_pipeline.adapters.publishing.publisher import Publisher
@@ -55,14 +55,14 @@ class Offer:
 class _Destinations(Mapping[str, Destination]):
     """Destinations by name, opened one by one, so that a wrong setting of one keeps no other from working."""
 
-    def __init__(self, configs: Sequence[DestinationConfig], env: Mapping[str, str]) -> None:
+    def __init__(self, configs: Sequence[DestinationConfig], access: Access) -> None:
         self._configs = {c.name: c for c in configs}
-        self._env = env
+        self._access = access
         self._opened: dict[str, Destination] = {}
 
     def __getitem__(self, name: str) -> Destination:
         if name not in self._opened:
-            self._opened[name] = config.open_destination(self._configs[name], self._env)
+            self._opened[name] = config.open_destination(self._configs[name], self._access)
         return self._opened[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -74,27 +74,27 @@ class _Destinations(Mapping[str, Destination]):
 
 @dataclass(frozen=True)
 class Publications:
-    """Everything that publishing needs, for one archive and one environment.
+    """Everything that publishing needs, for one archive.
 
     Args:
         archive: versions, products and outbox.
         url: public address of a storage key, for links; None where it has none.
-        env: configuration and secrets.
+        access: where we may publish, and as whom.
     """
 
     archive: Archive
     url: Callable[[str], str | None]
-    env: Mapping[str, str]
+    access: Access
 
     @cached_property
     def configs(self) -> tuple[DestinationConfig, ...]:
         """The configured destinations."""
-        return config.load(self.env)
+        return config.load(self.access)
 
-    @cached_property
+    @property
     def dry_run(self) -> bool:
         """Whether nothing is published and nothing called."""
-        return config.is_dry_run(self.env)
+        return self.access.dry_run
 
     def of_kind(self, kind: str) -> tuple[DestinationConfig, ...]:
         """The destinations of one kind."""
@@ -103,7 +103,7 @@ class Publications:
     @cached_property
     def destinations(self) -> Mapping[str, Destination]:
         """The destinations by name, each opened when it is first asked for; that raises ConfigurationError."""
-        return _Destinations(self.configs, self.env)
+        return _Destinations(self.configs, self.access)
 
     @property
     def publisher(self) -> Publisher:

@@ -6,6 +6,7 @@ A further source, a file or an address with many sets of the past, may be config
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from mma_pipeline.adapters.errors import NotFoundError, PermanentError
+from mma_pipeline.adapters.errors import AdapterError, NotFoundError, PermanentError
 from mma_pipeline.adapters.http import fetch
 from mma_pipeline.adapters.store import Store
 
+_log = logging.getLogger(__name__)
 #: CelesTrak's newest elements of one object; `{norad}` is filled in.
 CELESTRAK = "https://celestrak.org/NORAD/elements/gp.php?CATNR={norad}&FORMAT=tle"
 _LINE = re.compile(r"^[12] [ 0-9A-Z]{5}.{62}$")
@@ -59,8 +61,13 @@ def parse_tle(text: str, norad_id: int | None = None) -> list[TwoLineElements]:
 def _intact(line: str, number: str) -> bool:
     if not (line.startswith(number) and _LINE.match(line)):
         return False
-    digits = sum(int(c) if c.isdigit() else c == "-" for c in line[:68])
-    return digits % 10 == int(line[68]) if line[68].isdigit() else False
+    from sgp4.io import verify_checksum
+
+    try:
+        verify_checksum(line)
+    except ValueError:
+        return False
+    return line[68].isdigit()
 
 
 def _epoch(line1: str) -> datetime:
@@ -100,8 +107,8 @@ class TleArchive:
     def refresh(self, norad_id: int) -> int:
         """Ask every source and keep what is new; returns how many sets were new.
 
-        Raises NotFoundError where no source is configured; TransientError or PermanentError of the last source where
-        all of them failed.
+        A source that fails does not stop the others. Raises NotFoundError where no source is configured, and the last
+        source's error where all of them failed.
         """
         if not self._sources:
             raise NotFoundError("no source of orbital elements is configured: set MMA_TLE_SOURCE")
@@ -112,7 +119,8 @@ class TleArchive:
                 text = fetch(source.format(norad=norad_id)).decode("ascii", "replace")
                 new += self.keep(parse_tle(text, norad_id))
                 answered = True
-            except (PermanentError, NotFoundError) as error:
+            except AdapterError as error:
+                _log.warning("orbital elements of %d: %s", norad_id, error)
                 failure = error
         if not answered and failure is not None:
             raise failure

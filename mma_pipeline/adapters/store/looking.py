@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 from mma_pipeline.adapters.errors import AdapterError
 from mma_pipeline.adapters.store.store import Store
@@ -16,9 +17,10 @@ TIMEOUT_S = 8.0
 class StoreLook:
     """One question at a time to the store at a URL; the answer is waited for no longer than a limit."""
 
-    def __init__(self, url: str) -> None:
-        """Nothing is asked yet."""
+    def __init__(self, url: str, credentials: Mapping[str, str]) -> None:
+        """Nothing is asked yet; `credentials` by the names of the clouds' own tools."""
         self.url = url
+        self._credentials = credentials
         self._store: Store | None = None
         self._asking = threading.Thread()
         self._said: str | None = None
@@ -40,7 +42,7 @@ class StoreLook:
     def _ask(self) -> None:
         try:
             if self._store is None:
-                self._store = Store.open(self.url, attempts=1, timeout_s=TIMEOUT_S)
+                self._store = Store.open(self.url, environ=self._credentials, attempts=1, timeout_s=TIMEOUT_S)
             self._store.stat(KEY)
         except AdapterError as error:
             self._said = str(error)

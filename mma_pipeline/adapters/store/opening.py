@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -30,7 +29,7 @@ def backend_for(
 
     Args:
         url: where; never with credentials in it.
-        environ: credentials by name; by default the process environment.
+        environ: credentials by the names of the clouds' own tools; by default none.
         endpoint: server of an s3 or abfs store that is not the cloud's own.
         timeout_s: for connecting, and for each wait for bytes, seconds.
         create: make a missing bucket or container on the first write (default: Azure and Swift yes, S3 no).
@@ -58,7 +57,7 @@ def backend_for(
     except AdapterError:
         raise
     except Exception as exc:  # noqa: BLE001  (a client's constructor may raise anything on a malformed key or URL)
-        failure = as_adapter_error(exc, "open", url, secret_values(environ or os.environ))
+        failure = as_adapter_error(exc, "open", url, secret_values(environ or {}))
     raise ConfigurationError(str(failure))
 
 
@@ -72,7 +71,7 @@ def _remote(
     create: bool | None,
 ) -> Backend:
     """Build a backend that talks to a server; its library is imported only here."""
-    environ = os.environ if environ is None else environ
+    environ = {} if environ is None else environ
     if not host and scheme in ("s3", "swift"):
         raise ConfigurationError(f"{scheme}:// needs the name of a bucket or container: {scheme}://name")
     if scheme == "s3":

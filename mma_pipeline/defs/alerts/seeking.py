@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
-from mma_pipeline.adapters import settings
 from mma_pipeline.adapters.errors import NotFoundError, TransientError
-from mma_pipeline.adapters.hopskotch.stream import hop_stream
 from mma_pipeline.adapters.kafka.cursor import Offsets, decode_offsets, encode_offsets
 from mma_pipeline.adapters.kafka.stream import StreamConfig
-from mma_pipeline.adapters.photometry.stream import DEFAULT_TOPIC, STREAM, photometry_stream
-from mma_pipeline.defs.alerts.streams import STREAMS, Broker, Stream
-from mma_pipeline.defs.candidates.sensors import decode_cursor, encode_cursor, photometry_sensor
+from mma_pipeline.adapters.photometry.stream import DEFAULT_TOPIC, STREAM
+from mma_pipeline.defs.alerts.streams import STREAMS, Stream, stream_config
+from mma_pipeline.defs.candidates.sensors import decode_cursor, encode_cursor, photometry_config, photometry_sensor
+from mma_pipeline.settings import Settings
 
 #: Seconds after a cursor was set in which a tick may begin that has not seen it.
 SETTLE_S = 2.0
@@ -36,12 +35,11 @@ class Readable:
     alerts: Stream | None
     """None for photometry, whose cursor also counts versions."""
 
-    def config(self, env: Mapping[str, str]) -> StreamConfig | None:
-        """How to read it; None where the environment does not connect it. Raises ConfigurationError."""
+    def config(self, settings: Settings) -> StreamConfig | None:
+        """How to read it; None where it is not connected. Raises ConfigurationError."""
         if self.alerts is None:
-            return photometry_stream(env)
-        reading = hop_stream if self.alerts.broker is Broker.HOPSKOTCH else settings.gcn_stream
-        return reading(env, f"seek-{self.name}", self.alerts.topic)
+            return photometry_config(settings)
+        return stream_config(settings, self.alerts, f"seek-{self.name}")
 
     def offsets(self, cursor: str | None) -> Offsets:
         """Next offsets to read by a cursor; raises PermanentError for a text that is no cursor."""
@@ -52,10 +50,10 @@ class Readable:
         return encode_offsets(offsets) if self.alerts is not None else encode_cursor(offsets, decode_cursor(cursor)[1])
 
 
-def readable(env: Mapping[str, str]) -> dict[str, Readable]:
+def readable(settings: Settings) -> dict[str, Readable]:
     """Every stream by name."""
     found = {s.name: Readable(s.name, s.sensor_name, (s.topic,), s) for s in STREAMS}
-    named = tuple(t.strip() for t in (env.get("MMA_PHOTOMETRY_TOPICS") or DEFAULT_TOPIC).split(",") if t.strip())
+    named = settings.kilonova.topics or (DEFAULT_TOPIC,)
     return found | {STREAM: Readable(STREAM, photometry_sensor.name, named, None)}
 
 

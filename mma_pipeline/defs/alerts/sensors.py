@@ -4,8 +4,6 @@ The cursor is the Kafka offsets and moves only with a tick that succeeded, so a 
 loses none. A repeated message changes nothing in the archive, and its run key keeps its run single.
 """
 
-import os
-
 import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
@@ -23,6 +21,7 @@ from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, hop_reader
 from mma_pipeline.notices.model import Role
 from mma_pipeline.products.ingest import Quarantined, ingest, presentable, requests_of
+from mma_pipeline.settings import current
 
 #: Seconds that a tick waits for a first message. The daemon looks for due sensors every 5 s, so a tick that ends just
 #: before such a look leaves the stream unwatched for a moment only; Dagster allows a tick 60 s, and what a first message
@@ -80,7 +79,7 @@ def _tick(
             topic_ids=decode_topic_ids(context.cursor),
         )
     except MissingTopicError as error:
-        if offsets or not (kafka.bootstrap or os.environ.get("MMA_KAFKA_BOOTSTRAP")):
+        if offsets or not (kafka.bootstrap or current().kafka.bootstrap):
             raise
         # A broker of one's own need not have every stream.
         return dg.SkipReason(f"nothing to read: {error}")
@@ -125,7 +124,7 @@ def _wanted(context: dg.SensorEvaluationContext, stream: Stream, batch: Batch, a
     """
     if stream.broker is not Broker.HOPSKOTCH:
         return list(batch.messages)
-    with_tests = (os.environ.get("MMA_HOP_TESTS") or "").lower() in {"1", "true", "yes"}
+    with_tests = current().hopskotch.tests
     wanted = []
     with within(FETCH_S):
         for message in batch.messages:

@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from mma_pipeline.adapters.hopskotch.stream import hop_stream
 from mma_pipeline.adapters.kafka.avro import MAGIC
-from mma_pipeline.adapters.settings import GCN_GWALERT
+from mma_pipeline.adapters.kafka.gcn import gcn_stream
+from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.defs.neutrinos.counterpart import parse_neutrinos
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import decode_notice
 from mma_pipeline.notices.icecube import from_record, is_icecube
 from mma_pipeline.products.ingest import Parser, parse_alert, read_alert
+from mma_pipeline.settings import Settings
+
+GCN_GWALERT = "gcn-gwalert"
 
 
 class Broker(StrEnum):
@@ -66,6 +71,13 @@ STREAMS = (
         interval_s=15,
     ),
 )
+
+
+def stream_config(settings: Settings, stream: Stream, name: str | None = None) -> StreamConfig | None:
+    """How to read a stream, under its own name or another; None where it is not configured. Raises ConfigurationError."""
+    if stream.broker is Broker.HOPSKOTCH:
+        return hop_stream(settings.hop_broker, name or stream.name, stream.topic)
+    return gcn_stream(settings.gcn_broker, name or stream.name, stream.topic)
 
 
 @dataclass(frozen=True, slots=True)

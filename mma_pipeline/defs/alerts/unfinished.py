@@ -5,7 +5,6 @@ that was moved by hand, a Dagster database restored from a backup) is found here
 for that they are still about to start: a run key guards the runs of one sensor, not those of two.
 """
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from mma_pipeline.adapters.archive.recent import RecentVersion, recent_versions
-from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.defs.alerts.streams import STREAMS
 from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.jobs import Lane, alert_products, lane_tags
@@ -22,11 +20,10 @@ from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import PERMANENT
 from mma_pipeline.defs.resources import ArchiveResource
 from mma_pipeline.notices.model import Role
+from mma_pipeline.settings import current
 
 #: How far back to look: what is older needs a person (`mma status` shows it).
 LOOK_BACK = timedelta(days=3)
-#: Seconds that a version may take, retries included, before it counts as unfinished.
-PATIENCE_S = 600.0
 #: Runs that a version may have had; more would not help either.
 MOST_RUNS = 30
 #: Runs that ended with a failure which repeating does not mend, after which a version's products count as failed for
@@ -42,16 +39,9 @@ TICKS = 20
 MOST_REQUESTS = 50
 
 
-def patience(env: Mapping[str, str]) -> timedelta:
-    """`MMA_UNFINISHED_AFTER_S` in seconds, or ten minutes; raises ConfigurationError for what is no number above 0."""
-    text = env.get("MMA_UNFINISHED_AFTER_S") or str(PATIENCE_S)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < LOOK_BACK.total_seconds():
-        raise ConfigurationError(f"MMA_UNFINISHED_AFTER_S is {text!r}: give seconds, such as 600")
-    return timedelta(seconds=seconds)
+def patience() -> timedelta:
+    """How long a version may take, `MMA_UNFINISHED_AFTER_S`; raises ConfigurationError."""
+    return timedelta(seconds=current().lanes.unfinished_after_s)
 
 
 def lacking(found: RecentVersion) -> set[str]:
@@ -71,7 +61,7 @@ def unfinished_versions_sensor(
 ) -> dg.SensorResult | dg.SkipReason:
     """Ask for what is missing."""
     now = datetime.now(UTC)
-    wait = patience(os.environ)
+    wait = patience()
     looked = last_looks(context.instance)
     requests = []
     for found in recent_versions(archive.open(), now - LOOK_BACK, now):

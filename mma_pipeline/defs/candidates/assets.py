@@ -6,7 +6,6 @@ measurements came in.
 
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from mma_pipeline.defs.metadata import picture
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.notices.derived import CandidateScore, DerivedAlert, DerivedKind
+from mma_pipeline.settings import current
 
 GROUP = "candidate"
 CODE_VERSION = "3"
@@ -195,7 +195,7 @@ def kilonova_alert(context: dg.AssetExecutionContext, archive: ArchiveResource) 
         status = "insufficient_data" if result is None else result["status"]
         context.log.info(f"{context.partition_key}: {status}, nothing is announced")
         return
-    ids = enqueue_candidate(source.archive, load(os.environ), derived_alert(source, result), datetime.now(UTC))
+    ids = enqueue_candidate(source.archive, load(current().access), derived_alert(source, result), datetime.now(UTC))
     yield dg.MaterializeResult(metadata={"messages queued": len(ids), "ids": dg.MetadataValue.json(ids)})
 
 

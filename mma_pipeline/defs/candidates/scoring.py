@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -11,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.photometry import ArchivedCandidate, ArchivedMeasurement, PhotometryArchive
-from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError
+from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.model import AlertType
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.times import datetime_of_mjd, mjd_of_datetime
 from mma_pipeline.products.ingest import read_alert
+from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
     from mma_pipeline.science.kilonova.lightcurve import Event
@@ -66,25 +65,6 @@ def watched_events(archive: Archive, first_mjd: float, last_mjd: float) -> Itera
             yield record
 
 
-def look_back_days(env: Mapping[str, str]) -> float:
-    """`MMA_LOOK_BACK_DAYS`, or 100: days before the merger in which detections exclude a candidate.
-
-    Raises ConfigurationError for what is no number of days above 0.
-    """
-    from mma_pipeline.science.kilonova.measured import LOOK_BACK_DAYS
-
-    text = env.get("MMA_LOOK_BACK_DAYS")
-    if not text:
-        return LOOK_BACK_DAYS
-    try:
-        days = float(text)
-    except ValueError:
-        days = math.nan
-    if not 0 < days < math.inf:
-        raise ConfigurationError(f"MMA_LOOK_BACK_DAYS is {text!r}: give days above 0, such as {LOOK_BACK_DAYS:.0f}")
-    return days
-
-
 def nights_of(
     archive: Archive, found: ArchivedCandidate, measured: Sequence[ArchivedMeasurement]
 ) -> list[tuple[CandidateNight, VersionRecord]]:
@@ -100,7 +80,7 @@ def nights_of(
     if not measured or found.first_detection is None:
         return []
     here, times = found.candidate, [m.measurement.mjd for m in measured]
-    look_back, everything = look_back_days(os.environ), None
+    look_back, everything = current().kilonova.look_back_days, None
     nights = []
     for record in watched_events(archive, min(times), max(times)):
         merger = merger_mjd(record)
@@ -159,10 +139,10 @@ class CandidateSource:
     @cached_property
     def event(self) -> Event:
         """What the classifier is told of the event."""
-        from mma_pipeline.science.kilonova.assess import map_distance
         from mma_pipeline.science.kilonova.lightcurve import Event
+        from mma_pipeline.science.skymaps.statistics import map_distance
 
-        distance, deviation = map_distance(self.skymap)
+        distance, deviation = map_distance(self.skymap) or (None, None)
         return Event(merger_mjd(self.version), distance, deviation, self.record.candidate.ebv)
 
     def assess(self) -> Mapping[str, Any] | None:
@@ -191,7 +171,7 @@ class CandidateSource:
         if numbers is None:
             return None
         # Points that came later count too: what was there before the merger is excluded in every night.
-        earlier = earlier_detections(measured, self.event.merger_mjd, look_back_days(os.environ))
+        earlier = earlier_detections(measured, self.event.merger_mjd, current().kilonova.look_back_days)
         if earlier:
             numbers = {**numbers, "status": "excluded", "excluded_by": as_values(earlier)}
         unused = unused_bands(m.measurement.band for m in self.measurements)

@@ -7,7 +7,6 @@ version, so a new measurement or a new map is scored again and a repetition is n
 
 # No postponed annotations here: Dagster reads the real types of the sensor's parameters.
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +22,7 @@ from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError
 from mma_pipeline.adapters.kafka.cursor import Offsets, decode_offsets, encode_offsets
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.reader import StreamReader
+from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.photometry.stream import photometry_stream
 from mma_pipeline.defs.alerts.sensors import MAX_MESSAGES, POLL_S, TICK_S, quarantine_event
 from mma_pipeline.defs.candidates.scoring import WATCHED_DAYS, nights_of
@@ -33,6 +33,7 @@ from mma_pipeline.notices.model import Role, role_of
 from mma_pipeline.notices.photometry.message import parse
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.products.ingest import Quarantined, put_aside
+from mma_pipeline.settings import Settings, current
 
 #: Every night of every candidate of every event.
 candidate_nights = dg.DynamicPartitionsDefinition(name="candidate_night")
@@ -123,17 +124,27 @@ def tick_result(wanted: Sequence[NightRequest], quarantined: Sequence[Quarantine
     )
 
 
-def encode_cursor(offsets: Offsets, versions: int) -> str:
-    """Cursor text: offsets, and how many versions the archive had."""
-    return json.dumps({"offsets": json.loads(encode_offsets(offsets)), "versions": versions}, sort_keys=True)
+def encode_cursor(offsets: Offsets, last_message: int) -> str:
+    """Cursor text: offsets, and the newest message whose versions were looked at."""
+    return json.dumps({"offsets": json.loads(encode_offsets(offsets)), "message": last_message}, sort_keys=True)
 
 
 def decode_cursor(text: str | None) -> tuple[Offsets, int]:
-    """Offsets and number of versions of a cursor text; empty for none."""
+    """Offsets and newest message of a cursor text; nothing and 0 for none.
+
+    A cursor of an earlier release counted versions instead: every version is looked at once more, and the keys of runs
+    that were asked for already keep them single.
+    """
     if not text:
         return {}, 0
     record: dict[str, Any] = json.loads(text)
-    return decode_offsets(json.dumps(record["offsets"])), int(record["versions"])
+    return decode_offsets(json.dumps(record["offsets"])), int(record.get("message", 0))
+
+
+def photometry_config(settings: Settings) -> StreamConfig | None:
+    """How to read photometry; None where it is not configured. Raises ConfigurationError."""
+    wanted = settings.kilonova
+    return photometry_stream(wanted.topics, settings.hop_broker, settings.gcn_broker, wanted.offset_reset)
 
 
 @dg.sensor(
@@ -146,7 +157,7 @@ def decode_cursor(text: str | None) -> tuple[Offsets, int]:
 def photometry_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult | dg.SkipReason:
     """Archive new photometry and ask for a run per candidate night."""
     try:
-        config = photometry_stream(os.environ)
+        config = photometry_config(current())
     except ConfigurationError as error:
         return dg.SkipReason(str(error))
     if config is None:
@@ -163,11 +174,11 @@ def _tick(
     context: dg.SensorEvaluationContext, archive: ArchiveResource, reader: StreamReader
 ) -> dg.SensorResult | dg.SkipReason:
     """Poll, archive, answer."""
-    before, known_versions = decode_cursor(context.cursor)
+    before, last_message = decode_cursor(context.cursor)
     try:
         batch = reader.poll(before, max_messages=MAX_MESSAGES, timeout_s=POLL_S)
     except MissingTopicError as error:
-        if before or not os.environ.get("MMA_KAFKA_BOOTSTRAP"):
+        if before or not current().kafka.bootstrap:
             raise
         return dg.SkipReason(f"nothing to read: {error}")
     reader.commit(before)
@@ -180,15 +191,15 @@ def _tick(
     quarantined = [entry for entry in outcomes if isinstance(entry, Quarantined)]
     for entry in quarantined:
         context.log.warning(f"{entry.message.coordinates} put in quarantine: {entry.reason}")
-    brought = [m for entry in outcomes if not isinstance(entry, Quarantined) for m in entry]
+    measured = [m for entry in outcomes if not isinstance(entry, Quarantined) for m in entry]
     # What a person had read again is asked for as if it had just come; run keys keep the runs single.
-    brought += PhotometryArchive(opened).read_again(datetime.now(UTC) - READ_AGAIN)
-    wanted = wanted_nights(opened, brought)
-    versions = opened.counts()["versions"]
-    if versions != known_versions:
+    measured += PhotometryArchive(opened).read_again(datetime.now(UTC) - READ_AGAIN)
+    wanted = wanted_nights(opened, measured)
+    brought = opened.brought_after(last_message)
+    if brought:
         now = mjd_of_datetime(datetime.now(UTC))
-        fresh = sorted({v.version.event_id for v in opened.versions(limit=max(versions - known_versions, 0))})
-        wanted = [*nights_for_new_maps(opened, fresh, now), *wanted]
-    if batch.offsets == before and not wanted and not batch.gaps and versions == known_versions:
+        wanted = [*nights_for_new_maps(opened, sorted({v.version.event_id for v in brought}), now), *wanted]
+    if batch.offsets == before and not wanted and not batch.gaps and not brought:
         return dg.SkipReason("no new photometry")
-    return tick_result(wanted, quarantined, encode_cursor(batch.offsets, versions))
+    newest = brought[-1].message_id if brought else last_message
+    return tick_result(wanted, quarantined, encode_cursor(batch.offsets, newest))

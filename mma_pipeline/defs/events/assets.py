@@ -15,6 +15,7 @@ import dagster as dg
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.defs.events.page.write import WrittenPage, write_event_page
+from mma_pipeline.defs.metadata import materialize_directly
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import BATCH, OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
@@ -22,7 +23,6 @@ from mma_pipeline.defs.skymaps.version_difference import version_difference
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.products.event_history import map_before, retraction_of, version_before
 from mma_pipeline.products.inputs import ProductInput
-from mma_pipeline.products.materialize import materialize_directly
 
 
 @dg.asset(

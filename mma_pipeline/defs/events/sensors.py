@@ -14,7 +14,7 @@ from mma_pipeline.adapters.archive.recent import recent_versions
 from mma_pipeline.adapters.deadline import within
 from mma_pipeline.adapters.errors import OutOfTimeError
 from mma_pipeline.defs.events.assets import event_page
-from mma_pipeline.defs.events.page.state import event_state
+from mma_pipeline.defs.events.page.state import event_states
 from mma_pipeline.defs.events.page.write import shows
 from mma_pipeline.defs.jobs import Lane, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
@@ -56,8 +56,8 @@ def event_page_sensor(
     known = json.loads(context.cursor) if context.cursor else {}
     cursor: dict[str, tuple[str, bool]] = {}
     requests = []
-    for event_id in list(newest)[-MOST_EVENTS:]:
-        digest = event_state(opened, event_id).digest
+    for event_id, state in event_states(opened, list(newest)[-MOST_EVENTS:]).items():
+        digest = state.digest
         before, shown = known.get(event_id) or ("", False)
         # What changed since the last look has a run under way, as a rule, which writes the page at its end.
         rests = before == digest

@@ -18,8 +18,6 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import dagster as dg
-
 from mma_pipeline.adapters.notice_schemas import ICECUBE, schema_drift
 from mma_pipeline.defs.candidates.scoring import skymap_of
 from mma_pipeline.defs.neutrinos.counterpart import Counterpart, counterpart
@@ -30,6 +28,7 @@ from mma_pipeline.products.declaration import (
     FileSpec,
     Product,
     ProductFiles,
+    Severity,
     degraded_check,
     is_share,
     own_file,
@@ -256,7 +255,7 @@ neutrino_coincidence = Product(
             "Probabilities and p-values lie between 0 and 1, within rounding.",
             _shares,
             shows=_SHARES,
-            severity=dg.AssetCheckSeverity.ERROR,
+            severity=Severity.ERROR,
         ),
         CheckSpec(
             "same_event_time",

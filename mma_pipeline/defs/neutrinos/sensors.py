@@ -13,7 +13,7 @@ import dagster as dg
 from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.defs.jobs import Lane, lane_tags
 from mma_pipeline.defs.neutrinos.assets import neutrino_coincidence
-from mma_pipeline.defs.neutrinos.counterpart import Counterpart, counterpart
+from mma_pipeline.defs.neutrinos.counterpart import Counterpart, counterpart_among
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource
 from mma_pipeline.notices.key import ICECUBE_LABEL
@@ -66,13 +66,16 @@ def neutrino_coincidence_sensor(
 
 def outdated(archive: Archive, now: datetime) -> Iterator[tuple[VersionRecord, Counterpart]]:
     """Notices whose comparison is there but would now be another, with what it would be made from."""
-    for record in archive.versions(label=ICECUBE_LABEL, limit=RECENT):
-        if now - record.version.created > LOOK_BACK:
-            continue
-        made = archive.product(record.partition_key, neutrino_coincidence.files[0].name)
+    notices = archive.versions(label=ICECUBE_LABEL, limit=RECENT)
+    records = [record for record in notices if now - record.version.created <= LOOK_BACK]
+    products = archive.products_of(record.partition_key for record in records)
+    events = archive.versions_of({record.version.event_id for record in records})
+    for record in records:
+        name = neutrino_coincidence.files[0].name
+        made = next((product for product in products[record.partition_key] if product.name == name), None)
         if made is None:
             continue  # its own run is under way, or `unfinished_versions_sensor` asks for another
-        found = counterpart(archive, record.version.event_id)
+        found = counterpart_among(events[record.version.event_id])
         if tuple(made.figures.get("counterpart", ())) != found.identity:
             yield record, found
 

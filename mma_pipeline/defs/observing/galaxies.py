@@ -10,14 +10,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from mma_pipeline.defs.observing.configuration import galaxy_catalog, galaxy_settings, has_catalog
+from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.defs.observing.configuration import galaxy_catalog, galaxy_settings, has_catalog, wrong_ranking
 from mma_pipeline.products.declaration import ROUNDING, CheckSpec, Product, ProductFiles, is_share, of_the_map, own_file
 from mma_pipeline.products.inputs import ProductInput
 
 
 def _no_catalog() -> str | None:
-    if has_catalog():
-        return None
+    try:
+        named = has_catalog()
+    except ConfigurationError as error:
+        return str(error)
+    if named:
+        return wrong_ranking()
     return (
         "no galaxy catalog is configured: `mma catalog import FILE` or `mma catalog download`, then materialise again"
     )
@@ -30,7 +35,13 @@ def _inputs(source: ProductInput) -> Sequence[str]:
 
 def _make(source: ProductInput) -> ProductFiles:
     from mma_pipeline.science.galaxies.ranking import rank_galaxies
-    from mma_pipeline.science.galaxies.tables import galaxies_ecsv, galaxies_markdown, galaxy_entries
+    from mma_pipeline.science.galaxies.tables import (
+        galaxies_ecsv,
+        galaxies_markdown,
+        galaxies_table,
+        galaxies_votable,
+        galaxy_entries,
+    )
 
     catalog, wanted = galaxy_catalog(), galaxy_settings()
     if catalog is None:
@@ -50,13 +61,15 @@ def _make(source: ProductInput) -> ProductFiles:
         "best_names": [entry["name"] for entry in entries[:20]],
     }
     listed = json.dumps(entries, separators=(",", ":"), allow_nan=False).encode()
-    return ProductFiles({"galaxies": listed, "galaxy_table": galaxies_ecsv(found, **about)}, figures)
+    table = galaxies_table(found, **about)
+    files = {"galaxies": listed, "galaxy_table": galaxies_ecsv(table), "galaxy_votable": galaxies_votable(table)}
+    return ProductFiles(files, figures)
 
 
 galaxies = Product(
     name="galaxies",
     about=__doc__ or "",
-    code_version="1",
+    code_version="2",
     group="observing",
     kinds=frozenset({"numpy", "json"}),
     deps=("skymap",),
@@ -64,6 +77,7 @@ galaxies = Product(
     files=(
         own_file("galaxies", "galaxies.json", "application/json"),
         own_file("galaxy_table", "galaxies.ecsv", "text/plain"),
+        own_file("galaxy_votable", "galaxies.vot", "application/x-votable+xml"),
     ),
     inputs=_inputs,
     make=_make,

@@ -4,6 +4,7 @@ The asset itself asks no server, so an alert never waits for one. This sensor do
 only for versions whose answer would now be another.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -51,18 +52,20 @@ def visibility_sensor(
     """One tick: fetch what is missing, ask for the versions that it completes."""
     now = datetime.now(UTC)
     opened, target = archive.open(), store.open()
-    waiting = [record for record in opened.versions(limit=RECENT) if _waits(opened, record, now)]
+    records = opened.versions(limit=RECENT)
+    states = _states(opened, records)
+    waiting = [record for record in records if _waits(record, states.get(record.partition_key), now)]
     problems = [] if not waiting else fetch_missing(target, waiting, now)
     for problem in problems:
         context.log.warning(problem)
     requests: list[dg.RunRequest] = []
     for record in waiting:
         source = ProductInput(opened, target, record.partition_key)
-        states = "-".join(fov.state.value for fov in fields_of_view(source))
-        if states != _states(opened, record) and len(requests) < MOST:
+        found = "-".join(fov.state.value for fov in fields_of_view(source))
+        if found != states[record.partition_key] and len(requests) < MOST:
             requests.append(
                 dg.RunRequest(
-                    run_key=f"{record.partition_key}-{states}",
+                    run_key=f"{record.partition_key}-{found}",
                     partition_key=record.partition_key,
                     tags={**lane_tags(Lane.BACKFILL), "mma/event": record.version.event_id},
                 )
@@ -94,15 +97,19 @@ def fetch_missing(store: Store, waiting: list[VersionRecord], now: datetime) -> 
     return problems
 
 
-def _states(archive: Archive, record: VersionRecord) -> str | None:
-    made = archive.product(record.partition_key, visibility.files[0].name)
-    if made is None:
-        return None
-    return "-".join(str(made.figures.get(f"{i.file}_state")) for i in instruments())
+def _states(archive: Archive, records: Sequence[VersionRecord]) -> dict[str, str]:
+    """What each version's fields of view were found to be, by partition key; versions without the product are absent."""
+    name = visibility.files[0].name
+    products = archive.products_of(record.partition_key for record in records)
+    return {
+        key: "-".join(str(product.figures.get(f"{i.file}_state")) for i in instruments())
+        for key, found in products.items()
+        for product in found
+        if product.name == name
+    }
 
 
-def _waits(archive: Archive, record: VersionRecord, now: datetime) -> bool:
+def _waits(record: VersionRecord, state: str | None, now: datetime) -> bool:
     if record.facts.get("time") is None or now - datetime.fromisoformat(str(record.facts["time"])) > LOOK_BACK:
         return False
-    states = _states(archive, record)
-    return states is not None and "unknown" in states
+    return state is not None and "unknown" in state

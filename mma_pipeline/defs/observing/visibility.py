@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.errors import PermanentError
 from mma_pipeline.adapters.store.paths import event_site_key
-from mma_pipeline.defs.observing.configuration import instruments, pointing_source, tle_archive
+from mma_pipeline.defs.observing.configuration import instruments, pointing_source, tle_archive, wrong_instruments
 from mma_pipeline.products.declaration import CheckSpec, FileSpec, Need, Product, ProductFiles, is_share, own_file
 from mma_pipeline.products.inputs import ProductInput
+from mma_pipeline.science.observing.visibility import DEFAULT_INSTRUMENTS
 
 if TYPE_CHECKING:
     from mma_pipeline.science.observing.visibility import FieldOfView
@@ -110,8 +111,12 @@ visibility = Product(
     need=Need("the time of the event", _has_time),
     files=(
         own_file("visibility", "visibility.json", "application/json"),
-        *(_region_file(instrument.file) for instrument in instruments()),
+        *(
+            _region_file(instrument.file)
+            for instrument in (DEFAULT_INSTRUMENTS if wrong_instruments() else instruments())
+        ),
     ),
+    unconfigured=wrong_instruments,
     inputs=_inputs,
     make=_make,
     checks=(

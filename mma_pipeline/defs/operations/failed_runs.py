@@ -2,7 +2,6 @@
 
 # No postponed annotations here: Dagster reads the real types of the sensor's parameters.
 import hashlib
-import os
 from collections.abc import Mapping
 
 import dagster as dg
@@ -15,6 +14,7 @@ from mma_pipeline.defs.operations.telling import NO_EVENT
 from mma_pipeline.defs.resources import ArchiveResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EventVersion
+from mma_pipeline.settings import current
 
 #: Seconds in which the same job fails for the same event and cause without a second message.
 QUIET_S = 3600
@@ -32,7 +32,7 @@ def failed_runs_sensor(context: dg.RunFailureSensorContext, archive: ArchiveReso
         return dg.SkipReason("it is tried again: the last attempt will be told")
     if TOLD.items() <= run.tags.items():
         return dg.SkipReason("people are told what it found")
-    published = Publications(archive.open(), str, dict(os.environ))
+    published = Publications(archive.open(), str, current().access)
     if not published.told_of_failures:
         return dg.SkipReason("no webhook wants failures")
     record = context.instance.get_run_record_by_id(run.run_id)

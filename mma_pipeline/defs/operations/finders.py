@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,7 +38,7 @@ _PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
 
 
 @dataclass(frozen=True)
-class SensorTick:
+class Situation:
     """Everything that a finder may look at."""
 
     instance: dg.DagsterInstance
@@ -56,7 +55,7 @@ class SensorTick:
     @cached_property
     def overdue(self) -> Sequence[RecentVersion]:
         """Those among them that lack products although they had their time."""
-        limit = self.now - patience(os.environ)
+        limit = self.now - patience()
         return [found for found in self.recent if found.received < limit and lacking(found)]
 
     @cached_property
@@ -66,10 +65,10 @@ class SensorTick:
         return self.instance.get_run_records(wanted, limit=RUNS)
 
 
-Finder = Callable[[SensorTick], Iterable[Problem]]
+Finder = Callable[[Situation], Iterable[Problem]]
 
 
-def store_away(look: SensorTick) -> Iterator[Problem]:
+def store_away(look: Situation) -> Iterator[Problem]:
     """The store as the health sensor saw it last."""
     seen = look.watched
     if seen is None or seen.store is None or seen.store_since is None or look.now.timestamp() - seen.at > OLD_S:
@@ -79,7 +78,7 @@ def store_away(look: SensorTick) -> Iterator[Problem]:
     yield Problem(Kind.STORE_AWAY, text, since=since)
 
 
-def unfinished_versions(look: SensorTick) -> Iterator[Problem]:
+def unfinished_versions(look: Situation) -> Iterator[Problem]:
     """Versions that lack products: a problem for each real event, one for all mock and test events."""
     grouped: dict[str, list[RecentVersion]] = {}
     for found in look.overdue:
@@ -87,11 +86,11 @@ def unfinished_versions(look: SensorTick) -> Iterator[Problem]:
     for name, together in grouped.items():
         names = ", ".join(sorted({name for one in together for name in lacking(one)})[:8])
         text = f"{_count(together, 'version')} of {name} had their time and lack {names}: see mma status"
-        since = min(one.received for one in together) + patience(os.environ)
+        since = min(one.received for one in together) + patience()
         yield Problem(Kind.VERSIONS_UNFINISHED, text, name, _real(name), since)
 
 
-def messages_in_quarantine(look: SensorTick) -> Iterator[Problem]:
+def messages_in_quarantine(look: Situation) -> Iterator[Problem]:
     """Unsolved messages that are not recognisably mock: each of a known event, else those of one stream and cause."""
     unknown: dict[str, list[QuarantinedMessage]] = {}
     for found in quarantined(look.archive, Choice(rehearsals=False), limit=MOST_QUARANTINED):
@@ -110,7 +109,7 @@ def messages_in_quarantine(look: SensorTick) -> Iterator[Problem]:
         yield Problem(Kind.QUARANTINE, text, subject, since=first.received)
 
 
-def degraded_versions(look: SensorTick) -> Iterator[Problem]:
+def degraded_versions(look: Situation) -> Iterator[Problem]:
     """Real events' versions of the last three days whose alert was bad in parts, until a newer sound one follows."""
     for found in look.recent:
         record, wrong = found.record, _degraded(found.record)
@@ -124,7 +123,7 @@ def degraded_versions(look: SensorTick) -> Iterator[Problem]:
         yield Problem(Kind.DEGRADED, text, record.partition_key, event, found.received)
 
 
-def failed_runs(look: SensorTick) -> Iterator[Problem]:
+def failed_runs(look: Situation) -> Iterator[Problem]:
     """Runs that failed without another to come: a problem for each job and real event, one for a job's mock events."""
     latest: dict[tuple[str, str | None], dg.RunRecord] = {}
     for record in look.failed_runs:
@@ -151,7 +150,7 @@ def _partition(tags: Mapping[str, str]) -> str | None:
     return next((tags[name] for name in _PARTITION_TAGS if name in tags), None)
 
 
-def _is_last_word(look: SensorTick, record: dg.RunRecord) -> bool:
+def _is_last_word(look: Situation, record: dg.RunRecord) -> bool:
     """Whether nothing came after a failed run for its job and partition, nor will."""
     run = record.dagster_run
     same = {name: run.tags[name] for name in _PARTITION_TAGS if name in run.tags}
@@ -191,6 +190,6 @@ FINDERS: tuple[Finder, ...] = (
 )
 
 
-def find(look: SensorTick) -> tuple[Problem, ...]:
+def find(look: Situation) -> tuple[Problem, ...]:
     """All problems that the finders see; raises TransientError where the archive does not answer."""
     return tuple(problem for finder in FINDERS for problem in finder(look))

@@ -6,7 +6,6 @@ access to the streams. What only a process with access can see, the sensor looks
 
 import hashlib
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,12 +20,13 @@ from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.publishing.service import Publications
 from mma_pipeline.defs.alerts.streams import STREAMS
 from mma_pipeline.defs.alerts.unfinished import last_looks
-from mma_pipeline.defs.operations.finders import SensorTick, find
+from mma_pipeline.defs.operations.finders import Situation, find
 from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.operations.telling import NO_EVENT, follow
 from mma_pipeline.defs.operations.watch import SENSOR, BrokerState, Lasting, StreamState, from_json, last_watched, watch
 from mma_pipeline.defs.product_asset import OWNERS
 from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.settings import current
 
 _log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def health(instance: dg.DagsterInstance, archive: Archive, now: datetime, watche
     waiting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
     active = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     watched = watched or last_watched(instance)
-    look = SensorTick(instance, archive, now, watched)
+    look = Situation(instance, archive, now, watched)
     return Health(
         at=now,
         daemons={name: max(0.0, now.timestamp() - beat.timestamp) for name, beat in sorted(beats.items())},
@@ -229,7 +229,7 @@ def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: Archive
     """Look, and tell; report the figures and the check every five minutes, and at once when trouble changes."""
     now = datetime.now(UTC)
     before = from_json(context.cursor)
-    watched = watch(context.instance, os.environ, before, now)
+    watched = watch(context.instance, current(), before, now)
     opened = archive.open()
     found = health(context.instance, opened, now, watched)
     problems = found.problems
@@ -254,7 +254,7 @@ def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: Archive
 
 def _tell(archive: Archive, key: str, what: str, event: str | None, text: str) -> bool:
     """Write a message to people into the outbox; returns whether a webhook wants it."""
-    published = Publications(archive, str, dict(os.environ))
+    published = Publications(archive, str, current().access)
     try:
         if not published.told_of_failures:
             return False

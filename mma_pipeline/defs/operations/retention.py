@@ -4,8 +4,7 @@ Each version is removed in an order that a crash anywhere leaves repeatable: fil
 by which the next pass finds it. The nights of an event's candidates go with its last version, in the same order.
 """
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -18,7 +17,7 @@ from mma_pipeline.adapters.archive.retention import (
     forget_quarantine,
     scored_nights,
 )
-from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError
+from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.adapters.store.paths import night_keys
 from mma_pipeline.defs.candidates.sensors import candidate_nights
@@ -29,18 +28,10 @@ from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
+from mma_pipeline.settings import current
 
-DAYS = 30
 #: Versions removed together: bounds memory and the length of a transaction.
 BATCH = 200
-
-
-def days_kept(env: Mapping[str, str]) -> int:
-    """`MMA_MOCK_DAYS`, or 30; raises ConfigurationError for what is no whole number of days from 1."""
-    text = env.get("MMA_MOCK_DAYS") or str(DAYS)
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigurationError(f"MMA_MOCK_DAYS is {text!r}: give a whole number of days, such as {DAYS}")
-    return int(text)
 
 
 def remove_expired(instance: dg.DagsterInstance, archive: Archive, store: Store, before: datetime) -> tuple[int, int]:
@@ -103,7 +94,7 @@ def _remove_partitions(
 @dg.op(description="Removes mock and test versions older than MMA_MOCK_DAYS days.")
 def remove_mock_versions(context: dg.OpExecutionContext, archive: ArchiveResource, store: StoreResource) -> None:
     """Remove what is too old and say how much it was."""
-    days = days_kept(os.environ)
+    days = current().archive.mock_days
     before = datetime.now(UTC) - timedelta(days=days)
     versions, files = remove_expired(context.instance, archive.open(), store.open(), before)
     context.log.info(f"removed {versions} mock versions with {files} files received before {before:%Y-%m-%d %H:%M}")

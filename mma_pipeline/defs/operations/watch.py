@@ -15,14 +15,14 @@ from datetime import datetime
 
 import dagster as dg
 
-from mma_pipeline.adapters import settings
 from mma_pipeline.adapters.errors import AdapterError, ConfigurationError, MissingTopicError
-from mma_pipeline.adapters.hopskotch.stream import hop_stream
 from mma_pipeline.adapters.kafka.cursor import decode_offsets
+from mma_pipeline.adapters.kafka.gcn import gcn_stream
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.kafka.watch import BrokerWatch, fingerprint
 from mma_pipeline.adapters.store.looking import StoreLook
-from mma_pipeline.defs.alerts.streams import STREAMS, Broker, Stream
+from mma_pipeline.defs.alerts.streams import STREAMS, Stream, stream_config
+from mma_pipeline.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -108,20 +108,18 @@ def last_watched(instance: dg.DagsterInstance) -> BrokerState | None:
     )
 
 
-def watch(
-    instance: dg.DagsterInstance, env: Mapping[str, str], before: BrokerState | None, now: datetime
-) -> BrokerState:
-    """Look at the store and at every stream that the environment configures; trouble leaves out what could not be seen."""
+def watch(instance: dg.DagsterInstance, settings: Settings, before: BrokerState | None, now: datetime) -> BrokerState:
+    """Look at the store and at every stream that is configured; trouble leaves out what could not be seen."""
     stamp = now.timestamp()
-    store = _asked_store(env)
+    store = _asked_store(settings)
     known = {} if before is None else before.streams
     streams = {}
     for stream in STREAMS:
-        config = _config(env, stream)
+        config = _config(settings, stream)
         if config is not None:
             cursor = next(iter(_cursors(instance, stream.sensor_name)), None)
             streams[stream.name] = _seen(config, cursor, known.get(stream.name, StreamState()), stamp)
-    heartbeat = _heartbeat(env, before)
+    heartbeat = _heartbeat(settings, before)
     trouble = store if isinstance(store, str) else store.answer(STORE_S)
     since = stamp if before is None or before.store_since is None else before.store_since
     lasting = {} if before is None else before.lasting
@@ -135,22 +133,21 @@ def watch(
     )
 
 
-def _asked_store(env: Mapping[str, str]) -> StoreLook | str:
+def _asked_store(settings: Settings) -> StoreLook | str:
     """The store, asked while the brokers are looked at; or why its address cannot be used."""
     try:
-        url = settings.store_url(env)
+        url, credentials = settings.store_url, settings.store.credentials
     except ConfigurationError as error:
         return str(error)
     with _lock:
-        look = _stores.setdefault(url, StoreLook(url))
+        look = _stores.setdefault(url, StoreLook(url, credentials))
     look.ask()
     return look
 
 
-def _config(env: Mapping[str, str], stream: Stream) -> StreamConfig | None:
-    reading = hop_stream if stream.broker is Broker.HOPSKOTCH else settings.gcn_stream
+def _config(settings: Settings, stream: Stream) -> StreamConfig | None:
     try:
-        return reading(env, f"watch-{stream.name}", stream.topic)
+        return stream_config(settings, stream, f"watch-{stream.name}")
     except ConfigurationError:
         return None  # the stream's own sensor says what is wrong
 
@@ -171,10 +168,10 @@ def _seen(config: StreamConfig, cursor: str | None, before: StreamState, now: fl
     return StreamState(lag, mark, since, now if lag is not None else before.worked if same else None)
 
 
-def _heartbeat(env: Mapping[str, str], before: BrokerState | None) -> float | None:
+def _heartbeat(settings: Settings, before: BrokerState | None) -> float | None:
     last = None if before is None else before.heartbeat
     try:
-        config = settings.gcn_stream(env, "watch-heartbeat", HEARTBEAT)
+        config = gcn_stream(settings.gcn_broker, "watch-heartbeat", HEARTBEAT)
         newest = None if config is None else _resident(config).newest()
     except MissingTopicError:
         return None

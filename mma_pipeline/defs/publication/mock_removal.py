@@ -5,7 +5,6 @@ publication is.
 """
 
 # No postponed annotations here: Dagster reads the real types of an op function's parameters.
-import os
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -13,21 +12,22 @@ import dagster as dg
 from mma_pipeline.adapters.errors import AdapterError
 from mma_pipeline.adapters.publishing.config import GWTM
 from mma_pipeline.adapters.publishing.gwtm import GwtmDestination
-from mma_pipeline.adapters.publishing.mocks import MockRemoval, ask, due
+from mma_pipeline.adapters.publishing.mocks import ask, due
 from mma_pipeline.adapters.publishing.model import Draft, State
 from mma_pipeline.adapters.publishing.service import Publications
 from mma_pipeline.defs.jobs import LANE_TAG, Lane
 from mma_pipeline.defs.publication.sensors import services
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.settings import current
 
 
 def _due(published: Publications) -> dict[str, list[Draft]]:
     """Removals to be asked for, by destination; none where removing is switched off."""
-    wanted = MockRemoval.from_env(os.environ)
-    if published.dry_run or not wanted.wanted:
+    wanted = current().publication
+    if published.dry_run or not wanted.gwtm_remove_mocks:
         return {}
     now, engine = datetime.now(UTC), published.archive.engine
-    found = {config.name: due(engine, config.name, now, wanted.hours) for config in published.of_kind(GWTM)}
+    found = {config.name: due(engine, config.name, now, wanted.gwtm_mock_hours) for config in published.of_kind(GWTM)}
     return {name: drafts for name, drafts in found.items() if drafts}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -18,16 +17,17 @@ from mma_pipeline.defs.alerts.unfinished import lacking
 from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.publication.standing import said
 from mma_pipeline.notices.model import Role, role_of
+from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
-    from mma_pipeline.defs.operations.finders import SensorTick
+    from mma_pipeline.defs.operations.finders import Situation
 
 #: How long a version, or what is to be sent of it, may wait before it is late: products that make two attempts, and a
 #: receiver that is away for a few minutes, are not.
 LATE = timedelta(minutes=15)
 
 
-def blocked_publications(look: SensorTick) -> Iterator[Problem]:
+def blocked_publications(look: Situation) -> Iterator[Problem]:
     """Real versions that a check keeps from being published, until it passes or a person lets them pass."""
     table = outbox.decision
     with reading(look.archive.engine) as connection:
@@ -47,7 +47,7 @@ def blocked_publications(look: SensorTick) -> Iterator[Problem]:
         yield Problem(Kind.PUBLICATION_BLOCKED, text, key, block.event_id, block.since)
 
 
-def late_publications(look: SensorTick) -> Iterator[Problem]:
+def late_publications(look: Situation) -> Iterator[Problem]:
     """Real versions without a decision, and what waits in the outbox: a problem for each event and destination."""
     late: dict[tuple[str, str], list[tuple[datetime, str]]] = {}
     for destination, event_id, since, text in (*_undecided(look), *_unsent(look)):
@@ -59,10 +59,10 @@ def late_publications(look: SensorTick) -> Iterator[Problem]:
         yield Problem(Kind.PUBLICATION_LATE, text, f"{event_id}:{destination}", event_id, since + LATE)
 
 
-def _undecided(look: SensorTick) -> Iterator[tuple[str, str, datetime, str]]:
+def _undecided(look: Situation) -> Iterator[tuple[str, str, datetime, str]]:
     """Destination, event, time since when, and what is the matter, of versions of which nothing was decided yet."""
     try:
-        names = [destination.name for destination in config.load(os.environ)]
+        names = [destination.name for destination in config.load(current().access)]
     except ConfigurationError:
         return  # said by the publication sensor and by doctor
     recent = [found for found in look.recent if found.received < look.now - LATE]
@@ -84,7 +84,7 @@ def _undecided(look: SensorTick) -> Iterator[tuple[str, str, datetime, str]]:
                 yield name, found.record.version.event_id, found.received, words
 
 
-def _unsent(look: SensorTick) -> Iterator[tuple[str, str, datetime, str]]:
+def _unsent(look: Situation) -> Iterator[tuple[str, str, datetime, str]]:
     """The same of rows and messages that were written down and have not got through."""
     with reading(look.archive.engine) as connection:
         waiting: list[Publication] = [
@@ -98,7 +98,7 @@ def _unsent(look: SensorTick) -> Iterator[tuple[str, str, datetime, str]]:
         yield item.destination, item.event_id, item.created, f"{item.dedupe_key} waits for {why}"
 
 
-def bare_messages(look: SensorTick) -> Iterator[Problem]:
+def bare_messages(look: Situation) -> Iterator[Problem]:
     """Real versions that went out without their map's values, until they are completed."""
     decision, item = outbox.decision, outbox.publication
     sent = sa.select(item.c.partition_key, item.c.destination, sa.func.min(item.c.created).label("since")).where(

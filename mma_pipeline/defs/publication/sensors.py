@@ -7,15 +7,12 @@ depends on a product that was skipped would be skipped as well.
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from mma_pipeline.adapters import settings
 from mma_pipeline.adapters.archive.blocks import Block
 from mma_pipeline.adapters.errors import AdapterError
 from mma_pipeline.adapters.publishing.compose import GALAXIES
@@ -31,6 +28,7 @@ from mma_pipeline.defs.publication.standing import Finding, failed_checks, fitne
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.notices.model import Role
 from mma_pipeline.products.inputs import ProductInput
+from mma_pipeline.settings import current
 
 GROUP = "publication"
 PUBLISHABLE = "publishable"
@@ -42,14 +40,14 @@ _services: dict[tuple[Any, ...], Publications] = {}
 
 
 def services(archive: ArchiveResource, store: StoreResource) -> Publications:
-    """Publication as the environment configures it; one per process, so that its connections live on."""
-    opened, target, env = archive.open(), store.open(), dict(os.environ)
-    path = Path(env.get("MMA_PUBLICATION_CONFIG") or os.devnull)
-    written = path.stat().st_mtime_ns if path.is_file() else None
-    key = (id(opened), target.url(), written, tuple(sorted(env.items())))
+    """Publication as it is configured; one per process, so that its connections live on."""
+    opened, target, settings = archive.open(), store.open(), current()
+    path = settings.publication.config
+    written = path.stat().st_mtime_ns if path is not None and path.is_file() else None
+    key = (id(opened), target.url(), written, id(settings))
     if key not in _services:
         _services.clear()
-        _services[key] = Publications(opened, settings.public_address(env), env)
+        _services[key] = Publications(opened, settings.publication.public_address, settings.access)
     return _services[key]
 
 

@@ -18,7 +18,7 @@ from mma_pipeline.adapters.publishing.service import Publications, Standing
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.defs.alerts.unfinished import given_up
 from mma_pipeline.defs.all_products import PRODUCTS, expected_files
-from mma_pipeline.products.declaration import CheckSpec
+from mma_pipeline.products.declaration import CheckSpec, Severity
 
 #: A neutrino notice waits so long for a map of its event, from when it was first compared with none.
 MAP_WAIT = timedelta(minutes=10)
@@ -94,7 +94,7 @@ def failed_checks(archive: Archive, record: VersionRecord) -> list[Finding]:
         for check in product.checks:
             if _fails(check, figures):
                 values = {name: figures[name] for name in check.shows if figures.get(name) is not None}
-                blocks = check.severity is dg.AssetCheckSeverity.ERROR
+                blocks = check.severity is Severity.ERROR
                 failed.append(Finding(f"{product.name}.{check.name}", check.description, values, blocks))
     return failed
 

@@ -13,8 +13,8 @@ from mma_pipeline.products.inputs import ProductInput
 
 
 def _make(source: ProductInput) -> ProductFiles:
+    from mma_pipeline.science.skymaps.credible import credible_areas
     from mma_pipeline.science.skymaps.flat import encode_flat, flat_area, flat_order, probability_in_file
-    from mma_pipeline.science.skymaps.statistics import credible_areas
 
     order = flat_order(source.skymap)
     body = encode_flat(source.skymap, order)

@@ -12,9 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import dagster as dg
-
-from mma_pipeline.products.declaration import CheckSpec, Product, ProductFiles, of_the_map, treasure_map_file
+from mma_pipeline.products.declaration import CheckSpec, Product, ProductFiles, Severity, of_the_map, treasure_map_file
 from mma_pipeline.products.inputs import ProductInput
 
 #: DATE-OBS of a map and the event time of the notice may differ by this much: pipelines round to their own grid.
@@ -92,7 +90,7 @@ skymap = Product(
             f"The map as sent integrates to one within {100 * WHOLE_TOLERANCE:.0f} %: it is neither part of one nor scaled.",
             lambda figures: abs(figures["probability_sum"] - 1) <= WHOLE_TOLERANCE,
             shows=("probability_sum",),
-            severity=dg.AssetCheckSeverity.ERROR,
+            severity=Severity.ERROR,
         ),
         CheckSpec(
             "map_and_alert_agree",
@@ -105,7 +103,7 @@ skymap = Product(
             f"The map's DATE-OBS is within {OTHER_EVENT_S:.0f} s of the event time: further off, it is another event's.",
             partial(_times_agree, tolerance_s=OTHER_EVENT_S),
             shows=("date_obs", "time_offset_s"),
-            severity=dg.AssetCheckSeverity.ERROR,
+            severity=Severity.ERROR,
         ),
     ),
 )

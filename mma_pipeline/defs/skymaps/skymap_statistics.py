@@ -10,9 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import dagster as dg
-
-from mma_pipeline.products.declaration import ROUNDING, CheckSpec, Product, ProductFiles, of_the_map, own_file
+from mma_pipeline.products.declaration import ROUNDING, CheckSpec, Product, ProductFiles, Severity, of_the_map, own_file
 from mma_pipeline.products.inputs import ProductInput
 
 #: The whole sky in deg², rounded up.
@@ -67,7 +65,7 @@ skymap_statistics = Product(
             "The 50 % region is no larger than the 90 % region, and neither is larger than the sky.",
             _regions_are_nested,
             shows=("area_50_deg2", "area_90_deg2"),
-            severity=dg.AssetCheckSeverity.ERROR,
+            severity=Severity.ERROR,
         ),
     ),
 )

@@ -27,7 +27,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mma_pipeline.notices.icecube import Neutrino
-from mma_pipeline.science.skymaps.crossmatch import Ranking, crossmatch
+from mma_pipeline.science.healpix import SKY_DEG2
+from mma_pipeline.science.skymaps.credible import Ranking
+from mma_pipeline.science.skymaps.crossmatch import crossmatch
 from mma_pipeline.science.skymaps.model import MAX_ORDER, SkyMap
 from mma_pipeline.science.sphere import cap_rows, index29, pixel_centres, separation, unit_vectors
 
@@ -36,7 +38,6 @@ WINDOW_S = (500.0, 500.0)
 _CONTAINMENT = 0.9
 #: Half the step to which notices round time offsets, s.
 TIME_ROUNDING_S = 0.005
-_SKY_DEG2 = 4.0 * math.pi * (180.0 / math.pi) ** 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def _overlap(ranking: Ranking, neutrino: Neutrino, window: tuple[float, float], 
     if where is not None:
         at = crossmatch(ranking, where.ra, where.dec)
         level = float(at.searched_prob[0])
-        p_space = min(1.0, float(at.searched_area[0]) / _SKY_DEG2)
+        p_space = min(1.0, float(at.searched_area[0]) / SKY_DEG2)
         if neutrino.radius is not None:
             sky = ranking.map
             share = cap_rows(sky.order, sky.ipix, where.ra, where.dec, neutrino.radius)

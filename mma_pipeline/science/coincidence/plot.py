@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mma_pipeline.science.coincidence.neutrinos import Overlap
-from mma_pipeline.science.skymaps.crossmatch import Ranking
+from mma_pipeline.science.skymaps.credible import Ranking
 from mma_pipeline.science.skymaps.model import FloatArray, SkyMap
 from mma_pipeline.science.sphere import index29
 

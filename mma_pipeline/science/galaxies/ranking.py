@@ -25,10 +25,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mma_pipeline.science.galaxies.selection import Best, best_places, members
-from mma_pipeline.science.skymaps.crossmatch import Ranking
+from mma_pipeline.science.healpix import DEG2_PER_SR
+from mma_pipeline.science.skymaps.credible import Ranking
 from mma_pipeline.science.skymaps.model import FloatArray, IntArray, SkyMap
 
-_SQ_DEG = np.square(180.0 / np.pi)
 #: The column of 3-D levels is exact to 5e-3.
 _LEVEL_STEP = 0.04
 
@@ -195,7 +195,7 @@ def _rank_3d(ranking: Ranking, catalog: Catalog, choice: Choice) -> GalaxyList:
     best = best_places(score, by_weight, choice.limit)
     galaxy, density = galaxy[best], density[best]
     map_row = volume.row[:n][by_place[row[best]]]
-    position = ranking.map.probdensity[map_row] / _SQ_DEG
+    position = ranking.map.probdensity[map_row] / DEG2_PER_SR
     distance = catalog.distance[galaxy].astype(np.float64)
     seen = choice.detectability.factor(distance) if choice.detectability else np.full(galaxy.size, np.nan)
     return _listed(
@@ -206,7 +206,7 @@ def _rank_3d(ranking: Ranking, catalog: Catalog, choice: Choice) -> GalaxyList:
         map_row,
         score=score[best] / total if total else score[best],
         position=position,
-        distance_density=density / (position * _SQ_DEG),
+        distance_density=density / (position * DEG2_PER_SR),
         weight=by_weight[best],
         detectability=seen,
         level_3d=volume.levels(np.log(density), resolution=_LEVEL_STEP, volumes=False)[0] if best.size else density,
@@ -243,7 +243,7 @@ def _rank_2d(ranking: Ranking, catalog: Catalog, choice: Choice) -> GalaxyList:
         galaxy[best],
         rows[row[best]],
         score=score[best] / total if total else score[best],
-        position=score[best] / _SQ_DEG,
+        position=score[best] / DEG2_PER_SR,
         distance_density=absent,
         weight=tie[best],
         detectability=absent,

@@ -1,45 +1,62 @@
-"""A galaxy list as a file for people (ECSV), as entries for other services, and as a table for the UI."""
+"""A galaxy list as files for people (ECSV, VOTable), as entries for other services, and as a table for the UI."""
 
 from __future__ import annotations
 
-import json
+import io
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mma_pipeline.science.galaxies.ranking import GalaxyList
 from mma_pipeline.science.skymaps.model import FloatArray
 
+if TYPE_CHECKING:
+    from astropy.table import Table
 
-def galaxies_ecsv(found: GalaxyList, **about: object) -> bytes:
-    """The list as ECSV with units and descriptions; `about` goes into its header. Deterministic."""
-    unit = {"mass": "solMass", "luminosity": "solLum"}.get(found.weight_kind or "", "")
-    columns: list[tuple[str, FloatArray, str, str, str]] = [
-        ("ra", found.ra, "deg", "Right ascension, ICRS", "%.6f"),
-        ("dec", found.dec, "deg", "Declination, ICRS", "%.6f"),
-        ("distance", found.distance, "Mpc", "Luminosity distance", "%.6g"),
-        ("score", found.score, "", "Share of the whole; all galaxies considered sum to one", "%.6e"),
-        ("position", found.position, "deg-2", "Probability per area at the galaxy", "%.6e"),
-        ("distance_density", found.distance_density, "Mpc-3", "Probability per volume on that line of sight", "%.6e"),
-        ("weight", found.weight, unit, f"{found.weight_kind or 'No'} weight", "%.6e"),
-        ("detectability", found.detectability, "", "Share of the expected luminosities that can be seen", "%.4f"),
-        ("level_2d", found.level_2d, "", "Credible level of the region that ends here", "%.4f"),
-        ("level_3d", found.level_3d, "", "Credible level of the volume that ends here", "%.4f"),
+
+def galaxies_table(found: GalaxyList, **about: object) -> Table:
+    """The list as a table of one row per galaxy, best first, with units, descriptions and formats; `about` is its meta."""
+    from astropy.table import Column, Table
+
+    unit = {"mass": "solMass", "luminosity": "solLum"}.get(found.weight_kind or "")
+    columns: list[tuple[str, FloatArray, str | None, str, str]] = [
+        ("ra", found.ra, "deg", "Right ascension, ICRS", ".6f"),
+        ("dec", found.dec, "deg", "Declination, ICRS", ".6f"),
+        ("distance", found.distance, "Mpc", "Luminosity distance", ".6g"),
+        ("score", found.score, None, "Share of the whole; all galaxies considered sum to one", ".6e"),
+        ("position", found.position, "deg-2", "Probability per area at the galaxy", ".6e"),
+        ("distance_density", found.distance_density, "Mpc-3", "Probability per volume on that line of sight", ".6e"),
+        ("weight", found.weight, unit, f"{found.weight_kind or 'No'} weight", ".6e"),
+        ("detectability", found.detectability, None, "Share of the expected luminosities that can be seen", ".4f"),
+        ("level_2d", found.level_2d, None, "Credible level of the region that ends here", ".4f"),
+        ("level_3d", found.level_3d, None, "Credible level of the volume that ends here", ".4f"),
     ]
-    lines = ["# %ECSV 1.0", "# ---", "# datatype:"]
-    lines.append("# - {name: rank, datatype: int64, description: Order of the score}")
-    lines.append("# - {name: name, datatype: string, description: Name in the catalog}")
-    for name, _, units, text, _ in columns:
-        shown = f"unit: {units}, " if units else ""
-        lines.append(f"# - {{name: {name}, {shown}datatype: float64, description: {json.dumps(text)}}}")
-    lines.append(f"# meta: {json.dumps(dict(sorted(about.items())))}")
-    lines.append("# schema: astropy-2.0")
-    lines.append(" ".join(["rank", "name", *(c[0] for c in columns)]))
-    texts = [[("nan" if math.isnan(v) else f % v) for v in values.tolist()] for _, values, _, _, f in columns]
-    names = ['"' + name.strip().replace('"', "'") + '"' for name in found.name]
-    rows = zip(found.rank.tolist(), names, *texts, strict=True)
-    lines += [" ".join(map(str, row)) for row in rows]
-    return ("\n".join(lines) + "\n").encode()
+    names = np.array([name.strip() for name in found.name], dtype=str)
+    table = Table(meta=dict(sorted(about.items())))
+    table["rank"] = Column(found.rank.astype(np.int64), description="Order of the score")
+    table["name"] = Column(names, description="Name in the catalog")
+    for name, values, units, text, shown in columns:
+        table[name] = Column(np.asarray(values, dtype=np.float64), unit=units, description=text, format=shown)
+    return table
+
+
+def galaxies_ecsv(table: Table) -> bytes:
+    """A table of galaxies as ECSV (Astropy Proposal for Enhancement 6)."""
+    buffer = io.StringIO()
+    table.write(buffer, format="ascii.ecsv")
+    return buffer.getvalue().encode()
+
+
+def galaxies_votable(table: Table) -> bytes:
+    """The same table as VOTable 1.4, which TOPCAT, Aladin and pyvo read; its meta stands in the description."""
+    from astropy.io.votable import from_table
+
+    votable = from_table(table)
+    votable.get_first_table().description = ", ".join(f"{name}: {value}" for name, value in table.meta.items())
+    buffer = io.BytesIO()
+    votable.to_xml(buffer, tabledata_format="binary2")
+    return buffer.getvalue()
 
 
 def galaxy_entries(found: GalaxyList, limit: int) -> list[dict[str, object]]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from mma_pipeline.science.kilonova.by_night import nightly_scores
 from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve
@@ -23,6 +20,7 @@ from mma_pipeline.science.kilonova.posterior import (
     search_distance_mpc,
     sky_factor,
 )
+from mma_pipeline.science.skymaps.credible import Ranking, credible_areas
 from mma_pipeline.science.skymaps.model import SkyMap
 
 #: Credible level up to which the map admits a candidate.
@@ -36,7 +34,7 @@ class Place:
     """Where a candidate lies on an event's map."""
 
     credible_level: float
-    """Probability of the map above the density at the candidate, 0 to 1."""
+    """Credible level of the candidate's position, 0 to 1 (see `skymaps.credible`)."""
     area_90_deg2: float
     """Area of the most probable rows that hold 90 %, deg², the last row counted in part."""
 
@@ -44,11 +42,8 @@ class Place:
 def locate(skymap: SkyMap, ra_deg: float, dec_deg: float) -> Place:
     """Credible level of a position (ICRS, degrees) and the map's 90 % area; raises SkyFactorError."""
     row = row_at(skymap, ra_deg, dec_deg)
-    order = np.argsort(-skymap.probdensity, kind="stable")
-    level = np.cumsum(skymap.prob[order])
-    area = np.cumsum(skymap.area[order]) * (180 / math.pi) ** 2
-    above = skymap.probdensity > skymap.probdensity[row]
-    return Place(float(skymap.prob[above].sum()), float(np.interp(0.9, level, area)))
+    ranking = Ranking(skymap)
+    return Place(float(ranking.searched_prob[row]), credible_areas(ranking, [0.9])[0])
 
 
 def admits(place: Place, merger_mjd: float, first_detection_mjd: float | None) -> bool:
@@ -131,29 +126,3 @@ def assess(
         "credible_level": place.credible_level,
         "history": history,
     }
-
-
-def map_distance(skymap: SkyMap) -> tuple[float | None, float | None]:
-    """Mean and deviation of the event's distance over the whole map, Mpc; None where it has no distances.
-
-    From the header where it states them (DISTMEAN, DISTSTD), else from the rows' own moments. The whole map's, not
-    the line of sight's: the photometric probability must not depend on the position.
-    """
-    mean, deviation = skymap.meta.get("DISTMEAN"), skymap.meta.get("DISTSTD")
-    if isinstance(mean, int | float) and isinstance(deviation, int | float) and mean > 0 and math.isfinite(mean):
-        return float(mean), float(deviation)
-    if skymap.distmu is None or skymap.distsigma is None or skymap.distnorm is None:
-        return None, None
-    usable = np.isfinite(skymap.distmu) & np.isfinite(skymap.distsigma) & (skymap.distsigma > 0)
-    if not usable.any():
-        return None, None
-    keep = np.flatnonzero(usable)
-    keep = keep[np.argsort(-skymap.prob[keep], kind="stable")[:2000]]
-    mu, sigma = skymap.distmu[keep], skymap.distsigma[keep]
-    grid = np.linspace(0.0, float((np.abs(mu) + 6 * sigma).max()), 2000)
-    density = np.exp(-0.5 * ((grid[:, None] - mu) / sigma) ** 2) / sigma * grid[:, None] ** 2
-    per_row = density.sum(0)
-    total = (density / per_row * skymap.prob[keep]).sum(1)
-    total /= total.sum()
-    average = float((total * grid).sum())
-    return average, float(np.sqrt((total * (grid - average) ** 2).sum()))

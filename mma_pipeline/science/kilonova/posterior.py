@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mma_pipeline.science.healpix import DEG2_PER_SR, SKY_DEG2
 from mma_pipeline.science.kilonova.calibration import REFERENCE
 from mma_pipeline.science.kilonova.simulation.radiation import luminosity_distance
 from mma_pipeline.science.skymaps.model import MAX_ORDER, SkyMap
 
 #: The whole sky, deg².
-FULL_SKY_DEG2 = 4 * math.pi * (180 / math.pi) ** 2
-_SR_PER_DEG2 = (math.pi / 180) ** 2
 #: Core-collapse and thermonuclear supernovae together, per Mpc³ and year (Li et al. 2011, MNRAS 412 1473: 1.0e-4).
 SUPERNOVA_RATE = 1.0e-4
 #: A typical supernova's absolute magnitude in r, and the days during which it is within a magnitude of that.
@@ -78,7 +77,7 @@ def contaminants_per_deg2(depth_mag: float = 21.5) -> float:
     Rate × Euclidean volume per deg² out to `search_distance_mpc` × 40 days. At 21.5 mag: 0.28 per deg². Other classes
     add to it; light curves remove most of them, which p_phot accounts for.
     """
-    volume = search_distance_mpc(depth_mag) ** 3 / 3 * _SR_PER_DEG2
+    volume = search_distance_mpc(depth_mag) ** 3 / 3 / DEG2_PER_SR
     return SUPERNOVA_RATE * volume * _SUPERNOVA_DAYS / 365.25
 
 
@@ -113,7 +112,7 @@ def sky_factor(
     ra_deg: float,
     dec_deg: float,
     *,
-    area_deg2: float = FULL_SKY_DEG2,
+    area_deg2: float = SKY_DEG2,
     host_distance_mpc: float | None = None,
     host_sigma_mpc: float = 0.0,
     search_distance_mpc: float | None = None,
@@ -133,7 +132,7 @@ def sky_factor(
     row = row_at(skymap, ra_deg, dec_deg)
     per_sr = float(skymap.probdensity[row])
     if host_distance_mpc is None:
-        density = per_sr * _SR_PER_DEG2
+        density = per_sr / DEG2_PER_SR
         return SkyFactor(density * area_deg2, 2, density, area_deg2)
     if skymap.distmu is None or skymap.distsigma is None or skymap.distnorm is None:
         raise SkyFactorError("the map has no distances: leave the host's distance out")
@@ -148,7 +147,7 @@ def sky_factor(
         width = math.hypot(sigma, host_sigma_mpc)
         normal = math.exp(-0.5 * ((host_distance_mpc - mu) / width) ** 2) / (math.sqrt(2 * math.pi) * width)
         per_mpc3 = per_sr * norm * normal
-    volume = area_deg2 * _SR_PER_DEG2 * search_distance_mpc**3 / 3
+    volume = area_deg2 / DEG2_PER_SR * search_distance_mpc**3 / 3
     return SkyFactor(per_mpc3 * volume, 3, per_mpc3, volume)
 
 

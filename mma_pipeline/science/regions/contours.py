@@ -20,8 +20,8 @@ from mma_pipeline.science.regions.outline_check import enclosed_probability
 from mma_pipeline.science.regions.outline_mesh import Mesh, border_density, outlines_at, surface, triangulate
 from mma_pipeline.science.regions.outlines import Outline, closed_lines, densify, enclosed_area, simplify
 from mma_pipeline.science.regions.pixel_outlines import exact_outlines
+from mma_pipeline.science.skymaps.credible import credible_areas
 from mma_pipeline.science.skymaps.model import SkyMap
-from mma_pipeline.science.skymaps.statistics import credible_areas
 
 #: An outline's area may differ from that of the smallest region by this fraction …
 AREA_TOLERANCE = 0.03

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mma_pipeline.science.healpix import DEG2_PER_SR, SKY_DEG2
 from mma_pipeline.science.skymaps.model import FloatArray, IntArray, SkyMap
 
 if TYPE_CHECKING:
     from mocpy import MOC
-
-DEG2_PER_SR = (180 / np.pi) ** 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +79,7 @@ def moc_json(coverage: Coverage) -> bytes:
 
 def overlap_area(first: MOC, second: MOC) -> float:
     """Area that two coverage maps share, deg²."""
-    return float(first.intersection(second).sky_fraction) * 4 * np.pi * DEG2_PER_SR
+    return float(first.intersection(second).sky_fraction) * SKY_DEG2
 
 
 def probability_within(skymap: SkyMap, moc: MOC) -> float:

@@ -12,8 +12,9 @@ import numpy as np
 
 from mma_pipeline.science.galaxies.ranking import GalaxyList
 from mma_pipeline.science.regions.coverage import credible_coverage, overlap_area, probability_within
+from mma_pipeline.science.skymaps.credible import credible_areas
 from mma_pipeline.science.skymaps.model import SkyMap
-from mma_pipeline.science.skymaps.statistics import credible_areas, distance_moments, peak
+from mma_pipeline.science.skymaps.statistics import distance_moments, peak
 from mma_pipeline.science.sphere import separation
 
 #: Positions of one galaxy in one catalog are equal; so many decimals of a degree (4 milliarcseconds) tell galaxies apart.

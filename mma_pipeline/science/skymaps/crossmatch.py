@@ -7,16 +7,15 @@ the closed form of the distance ansatz (`science.volume`) instead of N × 1000 s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray, SkyMap
-from mma_pipeline.science.skymaps.volume import CredibleVolume, credible_volume, log_density_at
-from mma_pipeline.science.sphere import PositionError, check_positions, index29, pixel_centres, separation
+from mma_pipeline.science.skymaps.credible import Ranking
+from mma_pipeline.science.skymaps.model import FloatArray, SkyMap
+from mma_pipeline.science.skymaps.volume import credible_volume, log_density_at
+from mma_pipeline.science.sphere import PositionError, check_positions, index29, separation
 
-_SQ_DEG = np.square(180.0 / np.pi)
 #: Shells between the observer and six mean distances, as ligo.skymap has them.
 _SHELLS = 1000
 
@@ -39,46 +38,6 @@ class Crossmatch:
     """Volume of the same region, Mpc³, Euclidean in luminosity distance."""
     probdensity_vol: FloatArray | None = None
     """Probability per volume, Mpc⁻³."""
-
-
-@dataclass(frozen=True, eq=False)
-class Ranking:
-    """The rows of a map in order of falling density with what they enclose; made once, asked many times."""
-
-    map: SkyMap
-
-    @cached_property
-    def by_density(self) -> IntArray:
-        """Rows, densest first; equal densities in descending UNIQ as ligo.skymap orders them. Shape (N,)."""
-        return np.asarray(np.lexsort((self.map.uniq, self.map.probdensity))[::-1], dtype=np.int64)
-
-    @cached_property
-    def searched_prob(self) -> FloatArray:
-        """Probability enclosed by the credible region that ends with each row of the map, shape (N,)."""
-        # The sum of many rows may pass the whole by rounding.
-        return np.minimum(self._cumulated(self.map.prob), 1.0)
-
-    @cached_property
-    def searched_area(self) -> FloatArray:
-        """Area of that region, deg², shape (N,)."""
-        return self._cumulated(self.map.area * _SQ_DEG)
-
-    @property
-    def mode(self) -> tuple[float, float]:
-        """Right ascension and declination, deg, of the centre of the densest pixel."""
-        row = self.by_density[:1]
-        ra, dec = pixel_centres(self.map.order[row], self.map.ipix[row])
-        return float(ra[0]), float(dec[0])
-
-    @cached_property
-    def volume(self) -> CredibleVolume:
-        """The credible volumes; raises NoDistanceError for a map without distance layers."""
-        return credible_volume(self.map)
-
-    def _cumulated(self, values: FloatArray) -> FloatArray:
-        result = np.empty(values.shape)
-        result[self.by_density] = np.cumsum(values[self.by_density])
-        return result
 
 
 def crossmatch(

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mma_pipeline.science.healpix import DEG2_PER_SR, ICRS_TO_GALACTIC, SKY_DEG2, centres, split_rows, vec_to_lonlat
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray, SkyMap
+from mma_pipeline.science.skymaps.credible import credible_areas
+from mma_pipeline.science.skymaps.model import SkyMap
 from mma_pipeline.science.skymaps.volume import NoDistanceError, credible_volume
-from mma_pipeline.science.sphere import index29
 
 #: Half-width of the band called the Galactic plane, degrees: extinction makes most optical searches leave it out.
 PLANE_LATITUDE_DEG = 10.0
@@ -106,50 +106,6 @@ def _positive(value: object) -> float | None:
     return None
 
 
-def greedy_order(skymap: SkyMap) -> IntArray:
-    """Rows from the densest to the least dense, shape (N,); ties keep their place along the NESTED curve."""
-    return np.asarray(np.argsort(-skymap.probdensity, kind="stable"))
-
-
-def credible_areas(skymap: SkyMap, levels: Sequence[float]) -> list[float]:
-    """Areas (deg²) of the smallest regions that hold each level (0 to 1), part of the crossing row included.
-
-    Linear interpolation of area over probability, as `ligo.skymap.postprocess.crossmatch` does.
-    """
-    rows = greedy_order(skymap)
-    rows = rows[skymap.prob[rows] > 0]  # no level needs the empty ones, not even 1
-    prob = np.concatenate([[0.0], np.cumsum(skymap.prob[rows])])
-    area = np.concatenate([[0.0], np.cumsum(skymap.area[rows])])
-    return [float(a) * DEG2_PER_SR for a in np.interp(np.minimum(levels, prob[-1]), prob, area)]
-
-
-def credible_levels(skymap: SkyMap) -> FloatArray:
-    """Smallest credible level that holds each row whole, shape (N,): probability of all rows at least as dense.
-
-    Rows of equal density share one level.
-    """
-    rows = greedy_order(skymap)
-    density = skymap.probdensity[rows]
-    cumulative = np.cumsum(skymap.prob[rows])
-    last = np.searchsorted(-density, -density, side="right") - 1
-    levels = np.empty(len(rows))
-    levels[rows] = np.minimum(cumulative[last], 1.0)
-    return levels
-
-
-def searched_probability(skymap: SkyMap, ra: FloatArray | float, dec: FloatArray | float) -> FloatArray:
-    """Credible level at which a greedy search reaches each position (degrees); shape of the input."""
-    return np.asarray(credible_levels(skymap)[skymap.row_of(index29(ra, dec))])
-
-
-def searched_area(skymap: SkyMap, ra: FloatArray | float, dec: FloatArray | float) -> FloatArray:
-    """Area (deg²) that a greedy search covers until each position (degrees) is reached; shape of the input."""
-    density = skymap.probdensity[skymap.row_of(index29(ra, dec))]
-    rows = greedy_order(skymap)
-    area = np.concatenate([[0.0], np.cumsum(skymap.area[rows])])
-    return np.asarray(area[np.searchsorted(-skymap.probdensity[rows], -density, side="right")] * DEG2_PER_SR)
-
-
 def peak(skymap: SkyMap) -> tuple[float, float]:
     """Right ascension and declination (degrees) of the centre of the densest row, the first of several."""
     row = int(np.argmax(skymap.probdensity))
@@ -182,6 +138,16 @@ def distance_moments(skymap: SkyMap) -> tuple[float, float] | None:
     mean_all = float(np.average(mean, weights=prob))
     variance = float(np.average(square, weights=prob)) - mean_all**2
     return mean_all, float(np.sqrt(max(variance, 0.0)))
+
+
+def map_distance(skymap: SkyMap) -> tuple[float, float] | None:
+    """Mean and standard deviation (Mpc) of the distance of an event; None for a map without distance.
+
+    As the map's producer states them (DISTMEAN, DISTSTD), else the moments of the layers. Of the whole map, not of a
+    line of sight.
+    """
+    mean, deviation = _positive(skymap.meta.get("DISTMEAN")), _positive(skymap.meta.get("DISTSTD"))
+    return (mean, deviation) if mean is not None and deviation is not None else distance_moments(skymap)
 
 
 def credible_volumes(skymap: SkyMap, levels: Sequence[float]) -> list[float] | None:

@@ -18,6 +18,7 @@ from mma_pipeline.adapters.publishing.model import Publication, State
 from mma_pipeline.adapters.publishing.rules import Rule
 from mma_pipeline.adapters.publishing.service import Publications, Standing
 from mma_pipeline.notices.derived import DerivedAlert
+from mma_pipeline.settings import Settings
 from tests.adapters.publishing.helpers import (
     ALERTS,
     EVERYTHING,
@@ -122,9 +123,12 @@ def test_bare_rows_only_where_a_setting_says_so(archive: Archive, tmp_path: Path
     env = {"API_BASE": "https://x/api/v1/", "API_TOKEN": "t"}
     path = tmp_path / "p.toml"
     path.write_text("[destinations.a]\nkind = 'gwtm'\n[destinations.b]\nkind = 'gwtm'\nbare_rows = true\n")
-    assert [c.takes_bare for c in config.load(env)] == [False]
-    assert [c.takes_bare for c in config.load({**env, "MMA_GWTM_BARE_ROWS": "true"})] == [True]
-    assert [c.takes_bare for c in config.load({**env, "MMA_PUBLICATION_CONFIG": str(path)})] == [False, True]
+    assert [c.takes_bare for c in config.load(Settings(env).access)] == [False]
+    assert [c.takes_bare for c in config.load(Settings({**env, "MMA_GWTM_BARE_ROWS": "true"}).access)] == [True]
+    assert [c.takes_bare for c in config.load(Settings({**env, "MMA_PUBLICATION_CONFIG": str(path)}).access)] == [
+        False,
+        True,
+    ]
     with GwtmStandIn() as server:
         sender, chooser = publisher(archive, gwtm(server)), decider(archive, BARE_GWTM)
         chooser.decide(record, datetime.now(UTC))
@@ -187,7 +191,7 @@ def test_a_retraction_passes_all_that_is_stuck(archive: Archive) -> None:
 def service(archive: Archive, **env: str) -> Publications:
     """Publication to site and topic."""
     wired = {"API_BASE": "https://x/api/v1/", "API_TOKEN": ADMIN, "MMA_HOP_URL": "kafka://x/t", **env}
-    return Publications(archive, address, wired)
+    return Publications(archive, address, Settings(wired).access)
 
 
 @pytest.mark.parametrize("minutes", [0, 11, 60 * 30])

@@ -21,6 +21,7 @@ from mma_pipeline.adapters.publishing.model import State
 from mma_pipeline.adapters.publishing.rules import Rule
 from mma_pipeline.adapters.publishing.webhook import WebhookDestination
 from mma_pipeline.notices import derived
+from mma_pipeline.settings import Settings
 from tests.adapters.publishing.helpers import (
     ALERTS,
     EVERYTHING,
@@ -101,13 +102,13 @@ def test_configuration_file(tmp_path: Path) -> None:
     """Destinations with their rules as written; secrets stay in the environment."""
     path = tmp_path / "publication.toml"
     path.write_text(FILE)
-    site, topic, people = config.load({"MMA_PUBLICATION_CONFIG": str(path)})
+    site, topic, people = config.load(Settings({"MMA_PUBLICATION_CONFIG": str(path)}).access)
     assert (site.name, site.kind, site.rule.roles) == ("gwtm", "gwtm", ("observation", "test"))
     assert topic.rule == Rule(significant=True, classes_min={"BNS": 0.1, "NSBH": 0.1}, distance_max=300.0)
-    opened = config.open_destination(people, {"SLACK": f"https://hooks.example/{SECRET}"})
+    opened = config.open_destination(people, Settings({"SLACK": f"https://hooks.example/{SECRET}"}).access)
     assert SECRET not in repr(opened)
     with pytest.raises(ConfigurationError, match="SLACK is not set"):
-        config.open_destination(people, {})
+        config.open_destination(people, Settings({}).access)
 
 
 @pytest.mark.parametrize(
@@ -131,23 +132,23 @@ def test_wrong_configuration_is_one_clear_error(tmp_path: Path, text: str) -> No
     path = tmp_path / "publication.toml"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=r"publication\.toml"):
-        config.load({"MMA_PUBLICATION_CONFIG": str(path)})
+        config.load(Settings({"MMA_PUBLICATION_CONFIG": str(path)}).access)
 
 
 def test_environment_alone() -> None:
     """The variables of the listeners before are enough for GWTM; nothing set means nothing is published."""
-    assert config.load({}) == ()
+    assert config.load(Settings({}).access) == ()
     env = {
         "API_BASE": "https://gwtm.example/api/v1/",
         "API_TOKEN": "t",
         "MMA_HOP_URL": "kafka://x/t",
         "DRY_RUN": "True",
     }
-    assert [d.kind for d in config.load(env)] == ["gwtm", "hopskotch"]
-    assert config.is_dry_run(env)
-    assert not config.is_dry_run({"DRY_RUN": "false"})
+    assert [d.kind for d in config.load(Settings(env).access)] == ["gwtm", "hopskotch"]
+    assert Settings(env).access.dry_run
+    assert not Settings({"DRY_RUN": "false"}).access.dry_run
     with pytest.raises(ConfigurationError, match="DRY_RUN"):
-        config.is_dry_run({"DRY_RUN": "perhaps"})
+        Settings({"DRY_RUN": "perhaps"}).access  # noqa: B018 - reading it is what must fail
 
 
 class _Hook(BaseHTTPRequestHandler):

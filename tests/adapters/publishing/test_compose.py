@@ -13,7 +13,7 @@ from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.publishing.compose import compose
 from mma_pipeline.adapters.publishing.decision import Decider
 from mma_pipeline.adapters.publishing.rules import Rule
-from mma_pipeline.adapters.settings import public_address
+from mma_pipeline.settings import Settings
 from tests.adapters.publishing.helpers import DestinationConfig, take_in
 from tests.alerts import body
 from tests.defs.malformed import tiny_map
@@ -55,7 +55,9 @@ def test_mean_and_deviation_come_from_one_source(
     record: VersionRecord, stated: dict[str, float | None], expected: tuple[float, float | None]
 ) -> None:
     """The header's where it states a mean, else the layers'; never one of each. The layers' stand beside it."""
-    alert, _ = compose(record, [product(record, "statistics", "k", **LAYERS, **stated)], public_address({}))
+    alert, _ = compose(
+        record, [product(record, "statistics", "k", **LAYERS, **stated)], Settings({}).publication.public_address
+    )
     place = alert.localisation
     assert place is not None
     assert (place.distance_mean, place.distance_std) == expected
@@ -73,7 +75,9 @@ def test_links_lead_below_the_public_address(archive: Archive, record: VersionRe
         ({"MMA_STORE_URL": "file:///srv/products"}, None),
         ({"MMA_PUBLIC_URL": " "}, None),
     ):
-        (decision,) = Decider(archive, public_address(env), [hook]).preview(record, datetime.now(UTC))
+        (decision,) = Decider(archive, Settings(env).publication.public_address, [hook]).preview(
+            record, datetime.now(UTC)
+        )
         (draft,) = decision.drafts
         assert draft.payload["picture"] == wanted
         assert [p["url"] for p in draft.payload["alert"].get("products", ())] == ([wanted] if wanted else [])
@@ -86,5 +90,5 @@ def test_links_lead_below_the_public_address(archive: Archive, record: VersionRe
 def test_addresses_that_cannot_be(wrong: str) -> None:
     """What is no plain web address is refused at once, and not repeated: it may hold a secret."""
     with pytest.raises(ConfigurationError, match="MMA_PUBLIC_URL") as caught:
-        public_address({"MMA_PUBLIC_URL": wrong})
+        Settings({"MMA_PUBLIC_URL": wrong}).publication  # noqa: B018 - reading it is what must fail
     assert "s3cr3t" not in str(caught.value)

@@ -25,6 +25,7 @@ from mma_pipeline.adapters.publishing.errors import UncertainError
 from mma_pipeline.adapters.publishing.hopskotch import HopskotchDestination
 from mma_pipeline.adapters.publishing.model import Draft, Publication, State
 from mma_pipeline.notices import derived
+from mma_pipeline.settings import Settings
 from tests.adapters.publishing.helpers import (
     ALERTS,
     EVERYTHING,
@@ -162,8 +163,8 @@ def test_without_credentials_means_none_are_shown(tmp_path: Path) -> None:
     path = tmp_path / "publication.toml"
     path.write_text("[destinations.local]\nkind = 'hopskotch'\nurl = 'kafka://127.0.0.1:1/t'\nanonymous = true\n")
     env = {"MMA_PUBLICATION_CONFIG": str(path), "HOP_USERNAME": "alice", "HOP_PASSWORD": "secret"}
-    (config,) = load(env)
-    opened = open_destination(config, env)
+    (config,) = load(Settings(env).access)
+    opened = open_destination(config, Settings(env).access)
     assert isinstance(opened, HopskotchDestination)
     producer = replace(opened, auth="never used")._open_producer()
     assert producer.auth is None

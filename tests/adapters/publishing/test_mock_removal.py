@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,9 +12,10 @@ import sqlalchemy as sa
 from mma_pipeline.adapters.archive import Archive, outbox, writing
 from mma_pipeline.adapters.errors import ConfigurationError, CredentialsError
 from mma_pipeline.adapters.publishing.decision import Extras
-from mma_pipeline.adapters.publishing.mocks import MockRemoval, ask, due
+from mma_pipeline.adapters.publishing.mocks import ask, due
 from mma_pipeline.adapters.publishing.model import Draft, State
 from mma_pipeline.adapters.publishing.probe import probe
+from mma_pipeline.settings import Settings
 from tests.adapters.publishing.helpers import all_publications, decider, gwtm, make_products, publisher, take_in
 from tests.alerts import body
 from tests.defs.malformed import tiny_map
@@ -123,16 +123,17 @@ def test_rows_that_are_no_tests_are_left_alone(archive: Archive, server: GwtmSta
     assert REAL in on_site(server)[1]
 
 
-def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings() -> None:
     """On after 48 hours by default; hours and switch as set; what cannot be meant is refused."""
-    assert MockRemoval.from_env({}) == MockRemoval(wanted=True, hours=48.0)
-    set_: dict[str, Any] = {"MMA_GWTM_REMOVE_MOCKS": "off", "MMA_GWTM_MOCK_HOURS": "72"}
-    assert MockRemoval.from_env(set_) == MockRemoval(wanted=False, hours=72.0)
+    plain = Settings({}).publication
+    assert (plain.gwtm_remove_mocks, plain.gwtm_mock_hours) == (True, 48.0)
+    chosen = Settings({"MMA_GWTM_REMOVE_MOCKS": "off", "MMA_GWTM_MOCK_HOURS": "72"}).publication
+    assert (chosen.gwtm_remove_mocks, chosen.gwtm_mock_hours) == (False, 72.0)
     for wrong in ("soon", "-1", "nan", "1e9"):
         with pytest.raises(ConfigurationError, match="MMA_GWTM_MOCK_HOURS"):
-            MockRemoval.from_env({"MMA_GWTM_MOCK_HOURS": wrong})
+            Settings({"MMA_GWTM_MOCK_HOURS": wrong}).publication  # noqa: B018 - reading it is what must fail
     with pytest.raises(ConfigurationError, match="MMA_GWTM_REMOVE_MOCKS"):
-        MockRemoval.from_env({"MMA_GWTM_REMOVE_MOCKS": "maybe"})
+        Settings({"MMA_GWTM_REMOVE_MOCKS": "maybe"}).publication  # noqa: B018
 
 
 def test_the_probe_tells_an_administrator_from_others(server: GwtmStandIn) -> None:

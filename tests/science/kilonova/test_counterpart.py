@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.cosmology import FlatLambdaCDM
 
-from mma_pipeline.science.kilonova.assess import admits, locate, map_distance
+from mma_pipeline.science.kilonova.assess import admits, locate
 from mma_pipeline.science.kilonova.by_night import nightly_scores
 from mma_pipeline.science.kilonova.counterpart import simulate_counterpart
 from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve
@@ -14,6 +14,7 @@ from mma_pipeline.science.kilonova.measured import light_curve
 from mma_pipeline.science.kilonova.model import packaged
 from mma_pipeline.science.kilonova.plot import expectation, light_curve_png
 from mma_pipeline.science.simulation.alerts import MapSpec, simulate_skymap
+from mma_pipeline.science.skymaps.statistics import map_distance
 
 MERGER = 60000.25
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
-from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
+from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage, quarantined
 from mma_pipeline.notices.model import AlertType, Role
 from mma_pipeline.notices.photometry.candidate_key import slug_of
 from mma_pipeline.products.event_history import chronological, retraction_of
@@ -58,14 +58,39 @@ class EventState:
 
 def event_state(archive: Archive, event_id: str) -> EventState:
     """Read the state of an event from the archive; empty for an event that is not archived."""
-    records = chronological(archive.versions(event_id))
+    return event_states(archive, [event_id])[event_id]
+
+
+def event_states(archive: Archive, event_ids: Sequence[str]) -> dict[str, EventState]:
+    """The states of several events, in as many statements as one takes."""
+    versions = archive.versions_of(event_ids)
+    products = archive.products_of(record.partition_key for found in versions.values() for record in found)
+    scores = PhotometryArchive(archive).latest_scores_of(event_ids)
+    aside: dict[str, list[QuarantinedMessage]] = {}
+    for entry in quarantined(archive, Choice(event_ids=event_ids)):
+        aside.setdefault(str(entry.event_id), []).append(entry)
+    return {
+        event_id: _state(
+            event_id, versions.get(event_id, ()), products, scores.get(event_id, ()), aside.get(event_id, ())
+        )
+        for event_id in event_ids
+    }
+
+
+def _state(
+    event_id: str,
+    found: Sequence[VersionRecord],
+    products: Mapping[str, list[ProductRecord]],
+    scores: Sequence[Mapping[str, Any]],
+    quarantine: Sequence[QuarantinedMessage],
+) -> EventState:
+    records = chronological(found)
     retracted = retraction_of(records) is not None
     # The same bytes from two brokers are one message here.
-    aside = {found.sha256: found.reason for found in quarantined(archive, Choice(event_id=event_id))}
-    scores = PhotometryArchive(archive).latest_scores(event_id)
+    aside = {entry.sha256: entry.reason for entry in quarantine}
     return EventState(
         event_id,
-        tuple(_version(record, archive.products(record.partition_key), retracted) for record in reversed(records)),
+        tuple(_version(record, products[record.partition_key], retracted) for record in reversed(records)),
         tuple(_candidate(score) for score in scores),
         tuple({"reason": aside[sha256], "sha256": sha256} for sha256 in sorted(aside)),
     )

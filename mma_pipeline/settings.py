@@ -1,0 +1,589 @@
+"""Every setting of the pipeline, read from the environment here and nowhere else, and handed down as values.
+
+Add a setting here: a field with its variable's name, a description and a default. `docs/settings.md` and `mma settings`
+follow by themselves. Names of the GWTM listeners and of the SCiMMA demonstration keep working beside ours (`MMA_…`).
+Not here: what the values are used for. A group is read when it is first asked for, so that a wrong value of one
+(a galaxy ranking) names itself where it is used, and never keeps the alerts from being read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import quote, urlsplit
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.hopskotch.stream import HOPSKOTCH, HopBroker
+from mma_pipeline.adapters.kafka.gcn import GcnBroker
+from mma_pipeline.adapters.publishing.config import Access
+from mma_pipeline.adapters.redact import hide, secret_values
+from mma_pipeline.adapters.spacecraft.orbits import CELESTRAK
+from mma_pipeline.adapters.spacecraft.pointing import FSSC
+from mma_pipeline.adapters.store.environment import url_of_source
+
+#: Variables with our prefix that other programs read: the TOM's own settings, and the tests' servers.
+FOREIGN_PREFIXES = ("MMA_TOM_", "MMA_SERVICES_")
+
+
+def _parts(value: Any) -> Any:
+    """Comma-separated text as a tuple without empty parts."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)]
+Start = Literal["earliest", "latest"]
+
+
+def _setting(default: Any, *names: str, about: str, empty_counts: bool = False) -> Any:
+    """A field: its default, the variables that set it (the first that is set wins), and what it is for.
+
+    Args:
+        default: value where no variable is set.
+        names: variables, ours first.
+        about: one sentence for people.
+        empty_counts: whether an empty variable is a value; elsewhere it means that the variable is not set.
+    """
+    extra: dict[str, Any] = {"empty_counts": empty_counts}
+    return Field(default, validation_alias=AliasChoices(*names), description=about, json_schema_extra=extra)
+
+
+class Group(BaseSettings):
+    """Settings that belong together. Values come from the mapping that `Settings` was given, never from elsewhere."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is the library's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is handed in: `Settings` has read the environment already."""
+        return (init_settings,)
+
+
+class KafkaSettings(Group):
+    """Where alerts are read: NASA GCN, or a broker without authentication in its place."""
+
+    client_id: str | None = _setting(None, "KAFKA_CLIENT_ID", about="GCN client credentials: the id.")
+    client_secret: SecretStr | None = _setting(None, "KAFKA_CLIENT_SECRET", about="GCN client credentials: the secret.")
+    group_id: str | None = _setting(
+        None, "KAFKA_GROUP_ID", about="Consumer group; by default `mma-` and the client id."
+    )
+    offset_reset: Start = _setting("earliest", "KAFKA_OFFSET_RESET", about="Where a new group begins.")
+    domain: str = _setting("gcn.nasa.gov", "GCN_DOMAIN", about="Another GCN, such as `test.gcn.nasa.gov`.")
+    bootstrap: str | None = _setting(
+        None, "MMA_KAFKA_BOOTSTRAP", about="A broker without authentication in place of GCN (tests, demonstration)."
+    )
+
+
+class HopskotchSettings(Group):
+    """SCiMMA Hopskotch: the credential, and how streams are read with it."""
+
+    username: str | None = _setting(None, "HOP_USERNAME", about="Credential: the user name.")
+    password: SecretStr | None = _setting(None, "HOP_PASSWORD", about="Credential: the password.")
+    streams: bool = _setting(
+        False, "MMA_HOP_STREAMS", about="Read streams with the credential that `hop auth` keeps in auth.toml."
+    )
+    tests: bool = _setting(False, "MMA_HOP_TESTS", about="Take messages that are marked as tests too.")
+    bootstrap: str = _setting(HOPSKOTCH, "MMA_HOP_BOOTSTRAP", about="Another Hopskotch broker.")
+    protocol: Literal["SASL_SSL", "SASL_PLAINTEXT", "SSL", "PLAINTEXT"] = _setting(
+        "SASL_SSL",
+        "MMA_HOP_PROTOCOL",
+        about="`SASL_PLAINTEXT` for a broker without TLS; `PLAINTEXT` or `SSL` for one that asks for no credential.",
+    )
+    group: str = _setting("mma", "MMA_HOP_GROUP", about="Part of the group id, behind the user name.")
+
+
+class ArchiveSettings(Group):
+    """The archive database."""
+
+    url: SecretStr | None = _setting(
+        None,
+        "MMA_ARCHIVE_URL",
+        about="SQLAlchemy address, `sqlite:///…` or `postgresql+psycopg2://…`; by default SQLite in `DAGSTER_HOME`.",
+    )
+    mock_days: int = Field(
+        30,
+        ge=1,
+        validation_alias=AliasChoices("MMA_MOCK_DAYS"),
+        description="Days after which mock and test events are removed.",
+    )
+    gracedb_api: str | None = _setting(None, "MMA_GRACEDB_API", about="Another GraceDB, by the address of its API.")
+
+
+class StoreSettings(Group):
+    """The product store and its credentials, under the names of the clouds' own tools and of the GWTM listeners."""
+
+    url: str | None = _setting(
+        None,
+        "MMA_STORE_URL",
+        about="Where products go: a folder, `s3://…`, `abfs://…`, `swift://…`; by default `products` in `DAGSTER_HOME`.",
+    )
+    source: str | None = _setting(
+        None, "STORAGE_BUCKET_SOURCE", about="The GWTM listeners' name for it: `s3`, `abfs` or `swift`."
+    )
+    write: bool = _setting(
+        True, "WRITE_TO_STORAGE", about="`false`: nothing goes to that place, everything into the local folder."
+    )
+    aws_bucket: str = _setting("gwtreasuremap", "AWS_BUCKET", about="Bucket where `STORAGE_BUCKET_SOURCE` is `s3`.")
+    aws_access_key_id: str | None = _setting(None, "AWS_ACCESS_KEY_ID", about="S3 credential: the key's id.")
+    aws_secret_access_key: SecretStr | None = _setting(
+        None, "AWS_SECRET_ACCESS_KEY", about="S3 credential: the secret."
+    )
+    aws_session_token: SecretStr | None = _setting(
+        None, "AWS_SESSION_TOKEN", about="S3 credential: token of a temporary one."
+    )
+    aws_default_region: str | None = _setting(None, "AWS_DEFAULT_REGION", "AWS_REGION", about="S3 region.")
+    aws_endpoint_url: str | None = _setting(None, "AWS_ENDPOINT_URL", about="An S3 server other than Amazon's.")
+    azure_storage_connection_string: SecretStr | None = _setting(
+        None, "AZURE_STORAGE_CONNECTION_STRING", about="Azure credential: the connection string, in place of the next."
+    )
+    azure_account_name: str | None = _setting(
+        None, "AZURE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_NAME", about="Azure credential: the account."
+    )
+    azure_account_key: SecretStr | None = _setting(
+        None, "AZURE_ACCOUNT_KEY", "AZURE_STORAGE_ACCOUNT_KEY", about="Azure credential: its key."
+    )
+    azure_storage_sas_token: SecretStr | None = _setting(
+        None, "AZURE_STORAGE_SAS_TOKEN", about="Azure credential: a SAS token in place of the key."
+    )
+    azure_blob_endpoint: str | None = _setting(
+        None, "AZURE_BLOB_ENDPOINT", about="A Blob service other than Azure's own."
+    )
+    os_auth_url: str | None = _setting(None, "OS_AUTH_URL", about="Keystone's address.")
+    os_storage_url: str | None = _setting(None, "OS_STORAGE_URL", about="Swift's address, if Keystone's is not used.")
+    os_username: str | None = _setting(
+        None, "OS_USERNAME", about="User; 32 hexadecimal digits are the id of an application credential."
+    )
+    os_password: SecretStr | None = _setting(None, "OS_PASSWORD", about="Its password or secret.")
+    os_application_credential_id: str | None = _setting(
+        None, "OS_APPLICATION_CREDENTIAL_ID", about="Application credential: the id."
+    )
+    os_application_credential_secret: SecretStr | None = _setting(
+        None, "OS_APPLICATION_CREDENTIAL_SECRET", about="Application credential: the secret."
+    )
+    os_project_name: str | None = _setting(None, "OS_PROJECT_NAME", about="Project.")
+    os_user_domain_name: str | None = _setting(None, "OS_USER_DOMAIN_NAME", about="Domain of the user (`Default`).")
+    os_project_domain_name: str | None = _setting(
+        None, "OS_PROJECT_DOMAIN_NAME", about="Domain of the project (`Default`)."
+    )
+    os_region_name: str | None = _setting(None, "OS_REGION_NAME", about="Region, where the catalog has several.")
+    os_cacert: str | None = _setting(
+        None, "OS_CACERT", about="File of the authority that signed Keystone's certificate."
+    )
+    os_container_name: str = _setting(
+        "gwtreasuremap", "OS_CONTAINER_NAME", about="Container where `STORAGE_BUCKET_SOURCE` is `swift`."
+    )
+
+    @property
+    def credentials(self) -> Mapping[str, str]:
+        """What the backends log in with, by variable name; what is not set is absent."""
+        found = {}
+        for name, info in type(self).model_fields.items():
+            value = getattr(self, name)
+            if name.startswith(("aws_", "azure_", "os_")) and value is not None:
+                found[_names(info)[0]] = _plain(value)
+        return MappingProxyType(found)
+
+
+class PublicationSettings(Group):
+    """What is sent to others, and where."""
+
+    api_base: str | None = _setting(
+        None, "API_BASE", about="The Treasure Map's API, an address that ends in `/api/v1/`."
+    )
+    api_token: SecretStr | None = _setting(None, "API_TOKEN", about="Its token.")
+    observing_run: str = _setting("O4", "OBSERVING_RUN", about="Observing run named in its rows.")
+    hop_url: str | None = _setting(
+        None, "MMA_HOP_URL", about="Hopskotch topic for derived alerts, `kafka://host/topic`."
+    )
+    webhook_url: SecretStr | None = _setting(None, "MMA_WEBHOOK_URL", about="Chat or other webhook for people.")
+    public_url: str | None = _setting(
+        None,
+        "MMA_PUBLIC_URL",
+        about="Address below which people can fetch the store's files; links of messages lead there.",
+    )
+    gwtm_bare_rows: bool = _setting(
+        False,
+        "MMA_GWTM_BARE_ROWS",
+        about="Post Treasure Map rows without their map's values where products failed for good.",
+    )
+    gwtm_remove_mocks: bool = _setting(True, "MMA_GWTM_REMOVE_MOCKS", about="Remove mocks from the Treasure Map.")
+    gwtm_mock_hours: float = Field(
+        48.0,
+        ge=0,
+        le=87_600,
+        validation_alias=AliasChoices("MMA_GWTM_MOCK_HOURS"),
+        description="Hours after its last row at which a mock event is removed there.",
+    )
+    config: Path | None = _setting(
+        None, "MMA_PUBLICATION_CONFIG", about="TOML file with destinations and rules in place of the above."
+    )
+    dry_run: bool = _setting(False, "DRY_RUN", about="Decide, but publish nothing and write to the local folder only.")
+
+    @field_validator("public_url")
+    @classmethod
+    def _plain_address(cls, value: str | None) -> str | None:
+        """The address is not repeated in the complaint: somebody may have written a password into it."""
+        parts = urlsplit(value or "")
+        if value is not None and (
+            parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or parts.query
+            or parts.fragment
+            or "@" in parts.netloc
+        ):
+            raise ValueError(
+                "must be an http or https address without credentials, query or fragment, below which the keys of the "
+                "store are served"
+            )
+        return value
+
+    def public_address(self, key: str) -> str | None:
+        """Where people outside fetch a storage key; None where nothing is served to them.
+
+        The store's own address (a folder, `s3://…`) leads nobody from outside to a file, so it never stands in.
+        """
+        return None if self.public_url is None else f"{self.public_url.rstrip('/')}/{quote(key)}"
+
+
+class GalaxySettings(Group):
+    """The galaxy catalog, and how its galaxies are ranked."""
+
+    catalog: Path | None = _setting(
+        None, "MMA_GALAXY_CATALOG", about="Folder of the galaxy index; by default `galaxies` in `DAGSTER_HOME`."
+    )
+    gwtm_catalog_config: Path | None = _setting(
+        None, "PATH_TO_GALAXY_CATALOG_CONFIG", about="The GWTM listeners' `gal_catalog_config.ini`."
+    )
+    weight: str | None = _setting(
+        None, "MMA_GALAXY_WEIGHT", about="What weighs a galaxy: `mass`, a luminosity, or `none`."
+    )
+    level: float | None = _setting(None, "MMA_GALAXY_LEVEL", about="Credible level of the volume searched.")
+    limit: int | None = _setting(None, "MMA_GALAXY_LIMIT", about="Longest list that is kept.")
+    published: int | None = _setting(None, "MMA_GALAXY_PUBLISHED", about="Longest list that is published (1000).")
+    limiting_magnitude: float | None = _setting(
+        None, "MMA_GALAXY_LIMITING_MAGNITUDE", about="Depth of the search for a counterpart, mag."
+    )
+    max_distance_mpc: float | None = _setting(
+        None, "MMA_GALAXY_MAX_DISTANCE_MPC", about="Farthest galaxy, Mpc; by default none."
+    )
+
+
+class ObservingSettings(Group):
+    """Instruments in orbit, and where their positions come from."""
+
+    instruments: Path | None = _setting(
+        None, "MMA_INSTRUMENTS", about="JSON file of instruments in orbit, in place of Fermi GBM and LAT."
+    )
+    tle_source: Words = _setting(
+        (CELESTRAK,),
+        "MMA_TLE_SOURCE",
+        about="Files or addresses of orbital elements, commas between; empty: none.",
+        empty_counts=True,
+    )
+    ft2_source: Words = _setting(
+        (FSSC,),
+        "MMA_FT2_SOURCE",
+        about="Address or folder of Fermi's pointing files; empty: none.",
+        empty_counts=True,
+    )
+
+
+class KilonovaSettings(Group):
+    """Photometry of candidates."""
+
+    topics: Words = _setting(
+        (),
+        "MMA_PHOTOMETRY_TOPICS",
+        about="Topics of photometry, commas between; with a Hopskotch credential its topics.",
+    )
+    offset_reset: Start | None = _setting(
+        None,
+        "MMA_PHOTOMETRY_OFFSET_RESET",
+        about="Where a new group of these begins; by default as `KAFKA_OFFSET_RESET`.",
+    )
+    look_back_days: float = Field(
+        100.0,
+        gt=0,
+        le=36_500,
+        validation_alias=AliasChoices("MMA_LOOK_BACK_DAYS"),
+        description="Days before a merger in which detections exclude a candidate.",
+    )
+
+
+class LaneSettings(Group):
+    """Runs: the warm lane's queue, and how long a version may take."""
+
+    celery_broker: SecretStr | None = _setting(None, "MMA_CELERY_BROKER", about="Queue of the resident workers.")
+    celery_backend: SecretStr | None = _setting(None, "MMA_CELERY_BACKEND", about="Where they leave results.")
+    dagster_postgres: SecretStr | None = _setting(
+        None, "DAGSTER_PG_URL", about="PostgreSQL for Dagster's own storage, named in `dagster.yaml`."
+    )
+    unfinished_after_s: float = Field(
+        600.0,
+        gt=0,
+        lt=3 * 86_400,
+        validation_alias=AliasChoices("MMA_UNFINISHED_AFTER_S"),
+        description="Seconds after which a version that lacks products gets another run.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """One setting as it is in force."""
+
+    group: str
+    name: str
+    """The variable that sets it; the first of several."""
+    aliases: tuple[str, ...]
+    about: str
+    default: str
+    value: str
+    """As people may see it: secrets are asterisks."""
+    origin: str
+    """The variable that set it, or `default`."""
+
+
+_GroupT = TypeVar("_GroupT", bound=Group)
+GROUPS: Mapping[str, type[Group]] = MappingProxyType(
+    {
+        "kafka": KafkaSettings,
+        "hopskotch": HopskotchSettings,
+        "archive": ArchiveSettings,
+        "store": StoreSettings,
+        "publication": PublicationSettings,
+        "galaxies": GalaxySettings,
+        "observing": ObservingSettings,
+        "kilonova": KilonovaSettings,
+        "lanes": LaneSettings,
+    }
+)
+
+
+class Settings:
+    """The settings of one environment, by group; each group raises ConfigurationError where a value cannot be used."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Keep a copy of the environment; no group is read yet."""
+        self.environ: Mapping[str, str] = MappingProxyType(dict(environ))
+
+    def of_side(self, prefix: str) -> Settings:
+        """These settings, where a variable with a prefix (`SOURCE_`, `DEST_`) wins over the one without."""
+        names = {n.removeprefix(prefix): v for n, v in self.environ.items() if prefix and n.startswith(prefix)}
+        return Settings({**self.environ, **names})
+
+    @property
+    def home(self) -> Path:
+        """Folder for local state: `DAGSTER_HOME`, else `dagster_home` below the current folder."""
+        return Path(self.environ.get("DAGSTER_HOME") or "dagster_home").absolute()
+
+    @cached_property
+    def kafka(self) -> KafkaSettings:
+        """Where alerts are read."""
+        return self._read(KafkaSettings)
+
+    @cached_property
+    def hopskotch(self) -> HopskotchSettings:
+        """Credential and reading of Hopskotch."""
+        return self._read(HopskotchSettings)
+
+    @cached_property
+    def archive(self) -> ArchiveSettings:
+        """The archive database."""
+        return self._read(ArchiveSettings)
+
+    @cached_property
+    def store(self) -> StoreSettings:
+        """The product store."""
+        return self._read(StoreSettings)
+
+    @cached_property
+    def publication(self) -> PublicationSettings:
+        """What is sent to others."""
+        return self._read(PublicationSettings)
+
+    @cached_property
+    def galaxies(self) -> GalaxySettings:
+        """Galaxy catalog and ranking."""
+        return self._read(GalaxySettings)
+
+    @cached_property
+    def observing(self) -> ObservingSettings:
+        """Instruments in orbit."""
+        return self._read(ObservingSettings)
+
+    @cached_property
+    def kilonova(self) -> KilonovaSettings:
+        """Photometry of candidates."""
+        return self._read(KilonovaSettings)
+
+    @cached_property
+    def lanes(self) -> LaneSettings:
+        """Runs and their queue."""
+        return self._read(LaneSettings)
+
+    @property
+    def gcn_broker(self) -> GcnBroker:
+        """Where alerts and notices are read."""
+        kafka = self.kafka
+        return GcnBroker(
+            kafka.client_id,
+            _secret(kafka.client_secret),
+            kafka.group_id,
+            kafka.offset_reset,
+            kafka.domain,
+            kafka.bootstrap,
+        )
+
+    @property
+    def hop_broker(self) -> HopBroker:
+        """Where Hopskotch is read, and as whom."""
+        hop = self.hopskotch
+        return HopBroker(
+            hop.username,
+            _secret(hop.password),
+            hop.streams,
+            hop.bootstrap,
+            hop.protocol,
+            hop.group,
+            self.kafka.offset_reset,
+        )
+
+    @property
+    def access(self) -> Access:
+        """Where we may publish, and as whom."""
+        publication, hop = self.publication, self.hopskotch
+        return Access(
+            api_base=publication.api_base,
+            api_token=_secret(publication.api_token),
+            observing_run=publication.observing_run,
+            bare_rows=publication.gwtm_bare_rows,
+            hop_url=publication.hop_url,
+            hop_username=hop.username,
+            hop_password=_secret(hop.password),
+            webhook_url=_secret(publication.webhook_url),
+            file=publication.config,
+            dry_run=publication.dry_run,
+            named=self.environ,
+        )
+
+    @property
+    def archive_url(self) -> str:
+        """SQLAlchemy address of the archive; by default an SQLite file in `home`."""
+        return _secret(self.archive.url) or f"sqlite:///{self.home / 'archive.db'}"
+
+    @property
+    def store_url(self) -> str:
+        """Where products go: `MMA_STORE_URL` or the listeners' names, else the folder `products` in `home`.
+
+        With `DRY_RUN`, or `WRITE_TO_STORAGE=false`, products go to that folder too.
+        """
+        local = (self.home / "products").as_uri()
+        if self.publication.dry_run or not self.store.write:
+            return local
+        named = self.store.url or self.store.source
+        return (
+            local
+            if not named
+            else url_of_source(named, bucket=self.store.aws_bucket, container=self.store.os_container_name)
+        )
+
+    def unknown(self) -> list[str]:
+        """Variables that begin with `MMA_` and that nothing reads: misspelt, or of another release."""
+        known = {name for kind in GROUPS.values() for info in kind.model_fields.values() for name in _names(info)}
+        ours = (name for name in self.environ if name.startswith("MMA_") and not name.startswith(FOREIGN_PREFIXES))
+        return sorted(name for name in ours if name not in known)
+
+    def in_force(self) -> Iterator[InForce]:
+        """Every setting with its value and where that came from; a value that cannot be used says so."""
+        for group, kind in GROUPS.items():
+            try:
+                read = self._read(kind)
+                problem = ""
+            except ConfigurationError as error:
+                read, problem = None, str(error)
+            for name, info in kind.model_fields.items():
+                names = _names(info)
+                origin = next((n for n in names if self._has(n, info)), None)
+                shown = problem if read is None else _shown(getattr(read, name))
+                default = _shown(info.default)
+                yield InForce(group, names[0], names[1:], info.description or "", default, shown, origin or "default")
+
+    def _has(self, name: str, info: Any) -> bool:
+        value = self.environ.get(name)
+        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        return value is not None and (bool(value.strip()) or bool(extra.get("empty_counts")))
+
+    def _read(self, kind: type[_GroupT]) -> _GroupT:
+        values = {}
+        for info in kind.model_fields.values():
+            name = next((n for n in _names(info) if self._has(n, info)), None)
+            if name is not None:
+                values[name] = self.environ[name].strip()
+        try:
+            return kind(**values)
+        except ValidationError as error:
+            raise ConfigurationError("; ".join(_said(kind, problem) for problem in error.errors())) from None
+
+
+def current() -> Settings:
+    """The settings of this process, as its environment is now. Their secrets are kept out of every text from here on."""
+    return _of(tuple(sorted(os.environ.items())))
+
+
+@lru_cache(maxsize=4)
+def _of(items: tuple[tuple[str, str], ...]) -> Settings:
+    environ = dict(items)
+    hide(secret_values(environ))
+    return Settings(environ)
+
+
+def set_home(home: Path) -> None:
+    """Name the folder for local state, for this process and those that it starts, where nobody named one."""
+    os.environ.setdefault("DAGSTER_HOME", str(home))
+
+
+def environment_of_child(**changes: str) -> dict[str, str]:
+    """The environment for a process that this one starts."""
+    return {**os.environ, **changes}
+
+
+def _names(info: Any) -> tuple[str, ...]:
+    alias = info.validation_alias
+    return tuple(str(choice) for choice in alias.choices) if isinstance(alias, AliasChoices) else (str(alias),)
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()
+
+
+def _plain(value: Any) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _said(kind: type[Group], problem: Any) -> str:
+    """One problem of a value, by the variable's name and without the value, which may be a secret."""
+    at = str(problem["loc"][0]) if problem["loc"] else ""
+    names = [_names(info) for field, info in kind.model_fields.items() if field == at or at in _names(info)]
+    return f"{names[0][0] if names else at}: {problem['msg']}"

@@ -1,0 +1,97 @@
+"""Settings are read in one place, described on one page, and hide their secrets."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.cli import app
+from mma_pipeline.cli.settings import page
+from mma_pipeline.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+#: Who reads the environment beside the settings: the TOM, whose settings are Django's in another environment, and the
+#: Swift filesystem where another program opens it through fsspec.
+BESIDE = {"mma_pipeline/settings.py", "mma_pipeline/adapters/store/swiftfs.py"}
+
+
+def _reads_environment(path: Path) -> bool:
+    tree = ast.parse(path.read_text())
+    return any(
+        isinstance(node, ast.Attribute)
+        and node.attr in {"environ", "getenv", "environb"}
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "os"
+        for node in ast.walk(tree)
+    )
+
+
+def test_environment_is_read_in_one_place() -> None:
+    """Nothing in the package but the settings looks at the environment."""
+    files = (p for p in (ROOT / "mma_pipeline").rglob("*.py") if "mma_pipeline/tom/" not in p.as_posix())
+    found = {path.relative_to(ROOT).as_posix() for path in files if _reads_environment(path)}
+    assert found == BESIDE
+
+
+def test_page_is_todays() -> None:
+    """docs/settings.md lists exactly the settings that the code has."""
+    assert (ROOT / "docs" / "settings.md").read_text() == page(), "run: mma settings --markdown > docs/settings.md"
+
+
+def test_every_setting_has_a_description() -> None:
+    """Each setting says what it is for."""
+    assert all(row.about for row in Settings({}).in_force())
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("YES", True), ("on", True), ("1", True), ("off", False)])
+def test_one_parser_for_booleans(text: str, value: bool) -> None:
+    """Every boolean understands the same words."""
+    names = ("MMA_HOP_STREAMS", "MMA_HOP_TESTS", "DRY_RUN", "WRITE_TO_STORAGE")
+    found = Settings(dict.fromkeys(names, text))
+    read = (found.hopskotch.streams, found.hopskotch.tests, found.publication.dry_run, found.store.write)
+    assert read == (value,) * 4
+
+
+def test_a_wrong_value_names_its_variable_and_stops_its_group_only() -> None:
+    """A value that cannot be used is named without being shown, and the other groups work on."""
+    found = Settings({"MMA_GALAXY_LEVEL": "a-secret-word", "KAFKA_CLIENT_ID": "me"})
+    with pytest.raises(ConfigurationError, match="MMA_GALAXY_LEVEL") as refusal:
+        found.galaxies  # noqa: B018 - reading it is what must fail
+    assert "a-secret-word" not in str(refusal.value)
+    assert found.kafka.client_id == "me"
+
+
+def test_listeners_names_are_aliases() -> None:
+    """The names that the clouds' own tools use beside the listeners' work too, the first that is set wins."""
+    assert Settings({"AWS_REGION": "eu-west-1"}).store.aws_default_region == "eu-west-1"
+    both = Settings({"AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "eu-west-1"})
+    assert both.store.aws_default_region == "us-east-1"
+
+
+def test_empty_is_not_set_except_where_it_means_none() -> None:
+    """An empty variable leaves the default; empty orbit sources mean that nothing is fetched."""
+    found = Settings({"KAFKA_OFFSET_RESET": "", "MMA_TLE_SOURCE": ""})
+    assert found.kafka.offset_reset == "earliest"
+    assert found.observing.tle_source == ()
+
+
+def test_command_hides_secrets_and_says_where_values_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`mma settings` shows values and their variables, and no secret."""
+    monkeypatch.setenv("KAFKA_CLIENT_SECRET", "hunter22hunter22")
+    monkeypatch.setenv("KAFKA_OFFSET_RESET", "latest")
+    answer = CliRunner().invoke(app, ["settings"])
+    assert answer.exit_code == 0
+    assert "hunter22" not in answer.output
+    assert "KAFKA_CLIENT_SECRET" in answer.output
+    assert "latest" in answer.output
+
+
+def test_unknown_name_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable with our prefix that nothing reads is named on standard error."""
+    monkeypatch.setenv("MMA_KAFKA_BOOTSTRAPP", "x:9")
+    answer = CliRunner().invoke(app, ["settings"])
+    assert "MMA_KAFKA_BOOTSTRAPP" in answer.stderr
