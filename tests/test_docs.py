@@ -91,10 +91,17 @@ def test_mma_commands_exist(page: Path) -> None:
             inner = getattr(command, "commands", None)
             if inner is not None and word in inner:
                 command = inner[word]
-                options |= {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+                options |= {
+                    name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)
+                }
             elif word.startswith("--") and word != "--help" and word.split("=")[0].rstrip(".,:;)]") not in options:
                 wrong.append(" ".join(arguments))
-            elif inner is not None and not getattr(command, "invoke_without_command", False) and word[0].isalpha() and word.islower():
+            elif (
+                inner is not None
+                and not getattr(command, "invoke_without_command", False)
+                and word[0].isalpha()
+                and word.islower()
+            ):
                 wrong.append(" ".join(arguments))
                 break
     assert wrong == []
