@@ -105,3 +105,27 @@ def test_mma_commands_exist(page: Path) -> None:
                 wrong.append(" ".join(arguments))
                 break
     assert wrong == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=_name)
+def test_modules_named_are_there(page: Path) -> None:
+    """Every module that a page names, as a path or with dots, is in the tree; the changelog may name those of the past."""
+    text = page.read_text()
+    code = " ".join([*FENCED.findall(text), *CODE.findall(text)])
+    roots = (
+        ROOT,
+        ROOT / "mma_pipeline",
+        ROOT / "tests",
+        ROOT / "mma_pipeline" / "science",
+        ROOT / "mma_pipeline" / "tom",
+    )
+    paths = {
+        name for name in re.findall(r"[\w.]+(?:/[\w.]+)+\.py\b", code) if not any((r / name).is_file() for r in roots)
+    }
+    dotted = set()
+    for name in re.findall(r"\bmma_pipeline(?:\.[a-z_0-9]+)+", text):
+        place = ROOT.joinpath(*name.split("."))
+        # The last part may be a function or a value of the module before it.
+        if not any(p.exists() for p in (place, place.with_suffix(".py"), place.parent.with_suffix(".py"))):
+            dotted.add(name)
+    assert paths | dotted == set()
