@@ -34,6 +34,13 @@ def test_commands_that_build_the_image_name_the_release() -> None:
     assert set(re.findall(r"docker build -t \S*mma-pipeline:(\S+)", text)) == {__version__}
 
 
+def test_chart_runs_the_image_of_the_release() -> None:
+    """Every image tag that the chart's values and the ArgoCD Applications name is the release."""
+    files = [*(ROOT / "helm" / "mma-pipeline").glob("values*.yaml"), *(ROOT / "helm" / "argocd").glob("*.yaml")]
+    tags = {tag for file in files for tag in re.findall(r"mma-pipeline\S*,?\s+tag: \"([^\"]+)\"", file.read_text())}
+    assert tags == {__version__}
+
+
 def test_changelog_begins_with_the_release() -> None:
     """The newest section of the changelog is that of the release, dated as in the citation."""
     (version, date), *_ = re.findall(r"^## (\S+)(?: \((\S+)\))?$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
