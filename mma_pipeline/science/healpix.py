@@ -1,4 +1,4 @@
-"""Pixels of a map as unit vectors, shape (…, 3), equatorial axes. Not here: positions in degrees (`sphere`)."""
+"""Pixels of a map as unit vectors, shape (…, 3), equatorial axes. Positions in degrees are in sphere.py."""
 
 from __future__ import annotations
 
