@@ -12,8 +12,8 @@ from alembic import command
 from alembic.config import Config
 
 import mma_pipeline.adapters.archive as archive_package
-from mma_pipeline.adapters.archive.migrate import migrate
 from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive.migrate import migrate
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.kafka.message import StreamMessage
