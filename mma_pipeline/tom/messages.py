@@ -16,6 +16,7 @@ from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import decode_json, finite, number_at, object_at, text_at
 from mma_pipeline.notices.key import check_event_id
 from mma_pipeline.notices.model import AlertType, Role, role_of
+from mma_pipeline.notices.text import REPLACEMENT
 
 #: Zero point of the Modified Julian Date.
 _MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
@@ -149,7 +150,8 @@ def _read_v2(record: dict[str, Any], headers: Mapping[str, bytes], published: da
 
 def _position(record: Mapping[str, Any], kilonova: str, other: str, *, name: str) -> Position:
     label = text_at(record, name)
-    if not label or not label.strip() or len(label) > _NAME_LENGTH or not label.isprintable():
+    # A name that had to be cleaned is nobody's name.
+    if not label or not label.strip() or len(label) > _NAME_LENGTH or REPLACEMENT in label or not label.isprintable():
         raise NoticeError(f"{name} is {label!r:.60}, not a name of 1 to {_NAME_LENGTH} printable characters")
     return Position(
         name=label.strip(),
