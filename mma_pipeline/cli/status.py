@@ -122,7 +122,7 @@ def show(
 
     with clear_errors():
         archive = _open()
-        records = [archive.version(event)] if event.count("-") >= 3 else archive.versions(event)
+        records = archive.versions_named(event)
         found = describe(archive, records)
         event_id = found[0]["event"] if found else event
         aside = [plain(entry) for entry in quarantined(archive, Choice(event_ids=[event_id]))]
