@@ -149,8 +149,9 @@ def measure(count: int, folder: Path) -> dict[str, float]:
             return sensor(dg.build_sensor_context(instance=instance, resources=resources, cursor=cursor))
 
         pages = tick(event_page_sensor).cursor
-        if isinstance(tick(publication_sensor), dg.SkipReason):
-            raise RuntimeError("the publication sensor found nothing: its tick would not be measured")
+        offers = getattr(tick(publication_sensor), "run_requests", None) or ()
+        if len(offers) != UNDECIDED:
+            raise RuntimeError(f"the publication sensor asks for {len(offers)} runs, not {UNDECIDED}")
         oldest = came(REMOVED, count)
         return {
             "versions of the last three days": window,

@@ -15,7 +15,15 @@ import sqlalchemy as sa
 from mma_pipeline.adapters.archive.blocks import blocks
 from mma_pipeline.adapters.archive.database import batched
 from mma_pipeline.adapters.archive.publications import State
-from mma_pipeline.adapters.archive.schema import block, decision, message, publication, usable_since, version
+from mma_pipeline.adapters.archive.schema import (
+    block,
+    decision,
+    message,
+    publication,
+    usable_from,
+    usable_since,
+    version,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +116,8 @@ def undecided(
     kept = sa.select(publication.c.partition_key).where(publication.c.provisional, publication.c.state == State.PENDING)
     let_pass = sa.select(block.c.partition_key).where(block.c.released.is_not(None))
     chosen = sa.or_(
-        usable_since > now - offered,
-        sa.and_(usable_since > now - late, version.c.partition_key.not_in(known)),
+        usable_from(now - offered),
+        sa.and_(usable_from(now - late), version.c.partition_key.not_in(known)),
         version.c.partition_key.in_(let_pass),
         version.c.partition_key.in_(known.where(decision.c.bare)),
         version.c.partition_key.in_(kept),
