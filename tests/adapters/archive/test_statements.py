@@ -27,7 +27,7 @@ from mma_pipeline.adapters.archive.photometry import ArchivedMeasurement, Photom
 from mma_pipeline.adapters.archive.publications import Answer, Draft
 from mma_pipeline.adapters.archive.quarantine import quarantined
 from mma_pipeline.adapters.archive.recent import recent_versions
-from mma_pipeline.adapters.archive.waiting import held
+from mma_pipeline.adapters.archive.waiting import WAITING, held
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.cli import app
 from mma_pipeline.cli.status import describe
@@ -40,6 +40,7 @@ from mma_pipeline.defs.neutrinos.sensors import outdated
 from mma_pipeline.defs.observing.sensors import _states
 from mma_pipeline.defs.operations.finders import FINDERS, Finder, Situation, failed_runs, store_away
 from mma_pipeline.defs.operations.health import health
+from mma_pipeline.defs.operations.problems import Problem
 from mma_pipeline.defs.publication.sensors import publication_sensor
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.notices.key import EventVersion
@@ -74,8 +75,9 @@ def filled(place: Path, count: int) -> Archive:
                     )
                 )  # fmt: skip
             _publish(archive, version, number)
-        aside = StreamMessage("s", "aside", 0, number, event_id.encode(), None, (), NOW, NOW)
-        archive.quarantine(aside, f"waiting: {event_id}", event_id=event_id)
+        for topic, reason in (("aside", "not JSON"), ("large", f"{WAITING}not there yet")):
+            aside = StreamMessage("s", topic, 0, number, event_id.encode(), None, (), NOW, NOW)
+            archive.quarantine(aside, reason, event_id=event_id)
     return archive
 
 
@@ -142,10 +144,10 @@ def _mma(*arguments: str) -> Callable[[Archive], object]:
     return look
 
 
-def _problems(finder: Finder) -> Callable[[Archive], object]:
+def _problems(finder: Finder) -> Callable[[Archive], list[Problem]]:
     """What a finder of problems sees two hours after everything came."""
 
-    def look(archive: Archive) -> object:
+    def look(archive: Archive) -> list[Problem]:
         later = NOW + timedelta(hours=2)
         found = _instance(lambda instance: list(finder(Situation(instance, archive, later, None))))
         assert found or finder in WITHOUT
@@ -177,6 +179,7 @@ LISTS: dict[str, Callable[[Archive], object]] = {
     "messages that wait for their content": lambda archive: held(archive, NOW - timedelta(days=1)),
     "mma status": _mma("status"),
     "mma quarantine": _mma("quarantine", "--limit", "1000"),
+    "mma backfill": _mma("backfill", "--all", "--missing", "--dry-run"),
     "mma publication list": _mma("publication", "list"),
     "mma publication blocked": _mma("publication", "blocked"),
     "mocks to be removed": _outbox(lambda connection: outbox.closed_events(connection, "done", "version", NOW)),
@@ -184,24 +187,32 @@ LISTS: dict[str, Callable[[Archive], object]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> list[Archive]:
+    """A small archive and a large one, which the lists only read."""
+    folder = tmp_path_factory.mktemp("archives")
+    return [filled(folder, count) for count in (FEW, MANY)]
+
+
 @pytest.fixture
-def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the archives go; a destination is configured."""
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A destination is configured."""
     config = tmp_path / "publication.toml"
     config.write_text("[destinations.done]\nkind = 'webhook'\nurl_env = 'HOOK'\nrule = { roles = ['observation'] }\n")
     monkeypatch.setenv("MMA_PUBLICATION_CONFIG", str(config))
     monkeypatch.setenv("HOOK", "http://127.0.0.1:1/x")
     monkeypatch.setenv("MMA_STORE_URL", (tmp_path / "products").as_uri())
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    return tmp_path
 
 
+@pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("name", LISTS)
-def test_statements_do_not_grow_with_the_archive(name: str, configured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statements_do_not_grow_with_the_archive(
+    name: str, archives: list[Archive], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Twenty times the versions, the same number of statements."""
     asked = []
-    for count in (FEW, MANY):
-        archive = filled(configured, count)
+    for archive in archives:
         monkeypatch.setenv("MMA_ARCHIVE_URL", archive.engine.url.render_as_string())
         with counted(archive) as statements:
             LISTS[name](archive)
