@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from mma_pipeline.adapters.archive.publications import Answer, Draft, Publication
+if TYPE_CHECKING:
+    from mma_pipeline.adapters.archive.publications import Answer, Draft, Publication
 
 #: Keeps, at once, what a later attempt needs to find out whether this one got through.
 Note = Callable[[Mapping[str, Any]], None]
