@@ -1,4 +1,4 @@
-"""`mma status`, `mma show`: what is archived, what was made, what is missing."""
+"""`mma status` and `mma show`: what is archived, which products there are, and which are missing."""
 
 from __future__ import annotations
 
@@ -127,7 +127,10 @@ def show(
         event_id = found[0]["event"] if found else event
         aside = [plain(entry) for entry in quarantined(archive, Choice(event_ids=[event_id]))]
     if not found and not aside:
-        raise fail(f"nothing is archived for {event}: see `mma status` for what is", Exit.NOTHING)
+        raise fail(
+            f"no version of {event} is archived, nor a message in quarantine: see `mma status` for what is",
+            Exit.NOTHING,
+        )
     if as_json:
         head = {"event": event_id, "retracted_by": None, "page": None}
         head |= {name: found[0][name] for name in head if found}

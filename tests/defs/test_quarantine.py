@@ -122,7 +122,9 @@ def test_what_can_be_read_now_is_processed_as_if_it_had_just_come(
     published = Publications(
         archive, str, Settings({"MMA_WEBHOOK_URL": "https://hooks.example/T0000-B0000-XXXXXXXX"}).access
     )
-    assert [offer.record.partition_key for offer in published.undecided(lambda *_: Standing.READY)] == [record.partition_key]
+    assert [offer.record.partition_key for offer in published.undecided(lambda *_: Standing.READY)] == [
+        record.partition_key
+    ]
 
 
 def test_read_again_twice_changes_nothing(archive: Archive) -> None:
