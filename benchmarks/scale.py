@@ -1,7 +1,8 @@
-"""What 50,000 partitions cost: the sensor's part of a tick, the look for unfinished versions, retention, health.
+"""What 50,000 partitions cost: the sensors' part of a tick, health, the lists, retention.
 
-Each figure stands beside the same with 1,000 partitions, measured in the same run: the ratio says how it grows. One
-JSON line per figure; archive and Dagster on SQLite.
+Versions came at an even pace until an hour ago, so every window of days holds some, all with their products but a few,
+all decided upon but the newest. Each figure stands beside the same with 1,000 partitions, measured in the same run: the
+ratio says how it grows. One JSON line per figure; archive and Dagster on SQLite.
 
     PYTHONPATH=. python benchmarks/scale.py [--partitions 50000]
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import sys
 import tempfile
@@ -17,64 +19,95 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import Archive, schema, writing
+from mma_pipeline.adapters.archive.alerts import version_record
+from mma_pipeline.adapters.archive.recent import recent_versions
 from mma_pipeline.adapters.store import Store
-from mma_pipeline.defs.alerts.unfinished import unfinished_versions_sensor
+from mma_pipeline.cli.status import describe
+from mma_pipeline.defs.alerts.unfinished import LOOK_BACK, unfinished_versions_sensor
+from mma_pipeline.defs.all_products import expected_files
+from mma_pipeline.defs.events.sensors import event_page_sensor
 from mma_pipeline.defs.operations.health import health
 from mma_pipeline.defs.operations.retention import remove_expired
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.publication.sensors import publication_sensor
+from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 
 SMALL = 1000
 REMOVED = 100
+#: Seconds between two versions: 90 a day.
+PACE_S = 960
+#: The newest versions, of which nothing was decided yet.
+UNDECIDED = 20
+#: Every so many-th version lacks a product.
+LACKS = 30
 NOW = datetime.now(UTC)
+DIGEST = "0" * 64
+DESTINATION = "people"
+
+
+def came(number: int, count: int) -> datetime:
+    """When a version of so many came; the newest an hour ago."""
+    return NOW - timedelta(hours=1, seconds=PACE_S * (count - 1 - number))
 
 
 def fill(archive: Archive, instance: dg.DagsterInstance, count: int) -> None:
-    """Versions of mock events, 90 a day, the newest from four days ago; their partitions in Dagster."""
-    digest = "0" * 64
+    """Versions of mock events with products and decisions; their partitions in Dagster."""
+    facts = {"time": NOW.isoformat(), "skymap_sha256": DIGEST}
+    names: list[str] = []
     with writing(archive.engine) as connection:
-        connection.execute(sa.insert(schema.body).values(sha256=digest, data=b"{}"))
-        for first in range(0, count, 5000):
-            numbers = range(first, min(count, first + 5000))
-            at = {n: NOW - timedelta(days=4, seconds=960 * (count - n)) for n in numbers}
-            connection.execute(
-                sa.insert(schema.message),
-                [
-                    {
-                        "id": n + 1,
-                        "stream": "s",
-                        "topic": "t",
-                        "partition": 0,
-                        "offset": n,
-                        "headers": [],
-                        "sha256": digest,
-                        "received": at[n],
-                        "event_id": event(n),
-                    }
-                    for n in numbers
-                ],
-            )
-            connection.execute(
-                sa.insert(schema.version),
-                [
-                    {
-                        "partition_key": key(n),
-                        "event_id": event(n),
-                        "label": "Preliminary",
-                        "number": 0,
-                        "created": at[n],
-                        "role": "test",
-                        "message_id": n + 1,
-                        "facts": {},
-                    }
-                    for n in numbers
-                ],
-            )
+        connection.execute(sa.insert(schema.body).values(sha256=DIGEST, data=b"{}"))
+        for first in range(0, count, 1000):
+            numbers = range(first, min(count, first + 1000))
+            place = {"stream": "s", "topic": "t", "partition": 0, "headers": [], "sha256": DIGEST}
+            rows = [
+                {**place, "id": n + 1, "offset": n, "received": came(n, count), "event_id": event(n)} for n in numbers
+            ]
+            connection.execute(sa.insert(schema.message), rows)
+            like = {"label": "Preliminary", "number": 0, "role": "test", "facts": facts}
+            rows = [
+                {
+                    **like,
+                    "partition_key": key(n),
+                    "event_id": event(n),
+                    "created": came(n, count),
+                    "message_id": n + 1,
+                }
+                for n in numbers
+            ]
+            connection.execute(sa.insert(schema.version), rows)
+            if not names:
+                (row,) = connection.execute(sa.select(schema.version).limit(1))
+                names = sorted(expected_files(version_record(row)))
+            file = {
+                "sha256": DIGEST, "size": 1, "content_type": "text/plain", "code_version": "1", "address": DIGEST,
+                "figures": {"area_90_deg2": 100.0, "peak_ra_deg": 150.0},
+            }  # fmt: skip
+            rows = [
+                {
+                    **file,
+                    "partition_key": key(n),
+                    "name": name,
+                    "asset": name,
+                    "store_key": f"mma/{key(n)}/{name}",
+                    "written": came(n, count),
+                }
+                for n in numbers
+                for name in (names[1:] if n % LACKS == 0 else names)
+            ]
+            connection.execute(sa.insert(schema.product), rows)
+            made = {"destination": DESTINATION, "accepted": True, "reasons": [], "bare": False}
+            rows = [
+                {**made, "partition_key": key(n), "event_id": event(n), "decided": came(n, count)}
+                for n in numbers
+                if n < count - UNDECIDED
+            ]
+            connection.execute(sa.insert(schema.decision), rows)
     for first in range(0, count, 1000):
         instance.add_dynamic_partitions(
             alert_versions.name or "", [key(n) for n in range(first, min(count, first + 1000))]
@@ -92,21 +125,45 @@ def key(number: int) -> str:
 
 
 def measure(count: int, folder: Path) -> dict[str, float]:
-    """Seconds of each operation with so many partitions."""
+    """Seconds of each operation with so many partitions, and how many versions the windows hold."""
     url = f"sqlite:///{folder / 'archive.db'}"
+    config = folder / "publication.toml"
+    config.write_text(f"[destinations.{DESTINATION}]\nkind = 'webhook'\nurl_env = 'MMA_SCALE_HOOK'\n")
+    os.environ |= {
+        "MMA_ARCHIVE_URL": url,
+        "MMA_STORE_URL": (folder / "products").as_uri(),
+        "MMA_PUBLICATION_CONFIG": str(config),
+        "MMA_SCALE_HOOK": "http://127.0.0.1:1/never-called",
+    }
     archive = Archive(url, create=True)
     store = Store.open((folder / "products").as_uri())
     with dg.instance_for_test(temp_dir=str(folder / "home")) as instance:
         fill(archive, instance, count)
+        window = len(recent_versions(archive, NOW - LOOK_BACK, NOW))
+        if not window:
+            raise RuntimeError("the window holds no version: nothing would be measured")
         name = alert_versions.name or ""
-        context = dg.build_sensor_context(instance=instance, resources={"archive": ArchiveResource(url=url)})
-        oldest = NOW - timedelta(days=4, seconds=960 * (count - REMOVED))
+        resources = {"archive": ArchiveResource(url=url), "store": StoreResource()}
+
+        def tick(sensor: dg.SensorDefinition, cursor: str | None = None) -> Any:
+            return sensor(dg.build_sensor_context(instance=instance, resources=resources, cursor=cursor))
+
+        pages = tick(event_page_sensor).cursor
+        if not getattr(tick(publication_sensor), "run_requests", None):
+            raise RuntimeError("the publication sensor asks for no run: its tick would not be measured")
+        oldest = came(REMOVED, count)
         return {
+            "versions of the last three days": window,
             "add a partition, as each tick does": timed(lambda: instance.add_dynamic_partitions(name, ["new"])),
             "is a partition there": timed(lambda: instance.has_dynamic_partition(name, key(count // 2))),
             "all partition keys, as the UI and a backfill ask": timed(lambda: instance.get_dynamic_partitions(name)),
-            "tick of the unfinished-versions sensor": timed(lambda: unfinished_versions_sensor(context)),
+            "tick of the unfinished-versions sensor": timed(lambda: tick(unfinished_versions_sensor)),
+            "tick of the page sensor": timed(lambda: tick(event_page_sensor, pages)),
+            "tick of the publication sensor": timed(lambda: tick(publication_sensor)),
             "health": timed(lambda: health(instance, archive, NOW)),
+            "the 50 newest versions, as `mma status` shows": timed(
+                lambda: describe(archive, archive.versions(limit=50))
+            ),
             f"retention of {REMOVED} versions": timed(lambda: remove_expired(instance, archive, store, oldest)),
         }
 
@@ -129,13 +186,14 @@ def main() -> None:
             (Path(folder) / "home").mkdir()
             found.append(measure(count, Path(folder)))
     small, large = found
-    for name, seconds in large.items():
+    for name, measured in large.items():
+        unit = "count" if isinstance(measured, int) else "s"
         line = {
             "benchmark": f"scale, {options.partitions} partitions",
             "figure": name,
-            "s": round(seconds, 4),
-            f"s_with_{SMALL}": round(small[name], 4),
-            "ratio": round(seconds / small[name], 2),
+            unit: round(measured, 4),
+            f"{unit}_with_{SMALL}": round(small[name], 4),
+            "ratio": round(measured / small[name], 2),
         }
         sys.stdout.write(json.dumps(line) + "\n")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

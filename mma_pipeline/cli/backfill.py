@@ -44,10 +44,11 @@ def backfill(
         else:
             records = _chosen(archive, events or [], between, run, everything=everything)
         if missing:
-            records = [record for record in records if _lacks(archive, record)]
+            records = _incomplete(archive, records)
         if not records and not fetched:
             raise fail("nothing to make: see `mma status` for what is archived", Exit.NOTHING)
-        entries = fetched + ([_planned(record) for record in records] if dry_run else _make(archive, records, as_json))
+        made = [_planned(record, as_json) for record in records] if dry_run else _make(archive, records, as_json)
+        entries = fetched + made
     if as_json:
         print_json(entries)
     if any(entry["outcome"] == "failed" for entry in entries):
@@ -88,14 +89,17 @@ def _chosen(
     return sorted(found, key=lambda record: (record.version.created, record.partition_key))
 
 
-def _lacks(archive: Archive, record: VersionRecord) -> bool:
+def _incomplete(archive: Archive, records: list[VersionRecord]) -> list[VersionRecord]:
+    """Those among some versions that lack a file."""
     from mma_pipeline.defs.all_products import expected_files
 
-    return bool(expected_files(record) - {product.name for product in archive.products(record.partition_key)})
+    written = archive.products_of(record.partition_key for record in records)
+    return [r for r in records if expected_files(r) - {product.name for product in written[r.partition_key]}]
 
 
-def _planned(record: VersionRecord) -> Entry:
-    console.print(f"would make {record.partition_key}", highlight=False)
+def _planned(record: VersionRecord, quiet: bool) -> Entry:
+    if not quiet:
+        console.print(f"would make {record.partition_key}", highlight=False)
     return {"partition": record.partition_key, "outcome": "planned"}
 
 

@@ -66,8 +66,7 @@ def crossmatch(
 
 
 def _newest(archive: Any, event: str) -> str | None:
-    versions = [v for v in archive.versions() if event in {v.version.event_id, v.partition_key}]
-    versions = [v for v in versions if v.facts.get("skymap_sha256")]
+    versions = [v for v in archive.versions_named(event) if v.facts.get("skymap_sha256")]
     own = [v for v in versions if not v.version.is_external] or versions
     return max(own, key=lambda v: v.version.created).partition_key if own else None
 

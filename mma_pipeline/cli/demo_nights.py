@@ -127,7 +127,7 @@ def _look(archive: Archive, photometry: Any, night: Night) -> None:
 def _published_at(archive: Archive, score: dict[str, Any]) -> datetime | None:
     """When the receiver had the alert of a score."""
     from mma_pipeline.adapters.archive import outbox, reading
-    from mma_pipeline.adapters.publishing.model import State
+    from mma_pipeline.adapters.archive.publications import State
 
     with reading(archive.engine) as connection:
         sent = outbox.publications(

@@ -14,7 +14,7 @@ from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import VersionRecord
-    from mma_pipeline.adapters.publishing.model import Publication
+    from mma_pipeline.adapters.archive.publications import Publication
     from mma_pipeline.adapters.publishing.service import Publications
 
 publication = typer.Typer(help="What is published, what waits, what failed.", no_args_is_help=True)
@@ -37,7 +37,7 @@ def explain(
     """
     with clear_errors():
         published = _open()
-        records = [r for r in published.archive.versions() if event in {r.version.event_id, r.partition_key}]
+        records = published.archive.versions_named(event)
         if not records:
             raise fail(f"no version of {event} is archived", Exit.NOTHING)
         if not published.configs:
@@ -79,20 +79,20 @@ def _standing(published: Publications, record: VersionRecord) -> dict[str, Any]:
     from mma_pipeline.defs.all_products import expected_files
     from mma_pipeline.defs.publication.standing import failed_checks
 
-    checks = [finding.to_json() for finding in failed_checks(published.archive, record)]
+    products = published.archive.products(record.partition_key)
+    checks = [finding.to_json() for finding in failed_checks(products)]
     block = published.block(record.partition_key)
     noted = [] if block is None else [dict(f) for f in block.findings]
     known = {finding["check"] for finding in checks}
     # Files that the store lacks are found by the run that publishes, and stand in its note alone.
     checks += [finding for finding in noted if finding["check"] not in known and "." not in finding["check"]]
     released = None if block is None or block.released is None else block.released.isoformat()
-    there = {product.name for product in published.archive.products(record.partition_key)}
     return {
         "blocked": released is None and any(finding["blocks"] for finding in checks),
         "checks": checks,
         "blocked_since": None if block is None or not noted else block.since.isoformat(),
         "released": None if block is None or released is None else {"time": released, "reason": block.reason},
-        "lacking": sorted(expected_files(record) - there),
+        "lacking": sorted(expected_files(record) - {product.name for product in products}),
     }
 
 
@@ -119,7 +119,7 @@ def list_(
 ) -> None:
     """What is in the outbox, oldest first."""
     from mma_pipeline.adapters.archive import outbox, reading
-    from mma_pipeline.adapters.publishing.model import State
+    from mma_pipeline.adapters.archive.publications import State
 
     with clear_errors():
         engine = _open().archive.engine

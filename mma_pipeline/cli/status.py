@@ -122,12 +122,15 @@ def show(
 
     with clear_errors():
         archive = _open()
-        records = [archive.version(event)] if event.count("-") >= 3 else archive.versions(event)
+        records = archive.versions_named(event)
         found = describe(archive, records)
         event_id = found[0]["event"] if found else event
         aside = [plain(entry) for entry in quarantined(archive, Choice(event_ids=[event_id]))]
     if not found and not aside:
-        raise fail(f"nothing is archived for {event}: see `mma status` for what is", Exit.NOTHING)
+        raise fail(
+            f"no version of {event} is archived, nor a message in quarantine: see `mma status` for what is",
+            Exit.NOTHING,
+        )
     if as_json:
         head = {"event": event_id, "retracted_by": None, "page": None}
         head |= {name: found[0][name] for name in head if found}

@@ -9,14 +9,20 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
-from mma_pipeline.adapters.archive import Archive, ProductRecord
+from mma_pipeline.adapters.archive import Archive, ProductRecord, decisions, outbox, reading
 from mma_pipeline.adapters.archive.database import open_engine
 from mma_pipeline.adapters.archive.migrate import current_revision, head_revision, migrate
+from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.archive.publications import State
+from mma_pipeline.adapters.archive.quarantine import quarantined
 from mma_pipeline.adapters.archive.schema import metadata
 from mma_pipeline.adapters.errors import NotFoundError, PermanentError, TransientError
 from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.cli import app
 from mma_pipeline.notices.key import EventVersion
+from tests import older_archive
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
@@ -222,10 +228,6 @@ def test_migrated_schema_is_the_declared_one(url: str) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    import mma_pipeline.adapters.archive.alerts
-    import mma_pipeline.adapters.archive.outbox
-    import mma_pipeline.adapters.archive.photometry  # noqa: F401 - both declare their tables
-
     engine = open_engine(url)
     migrate(engine)
     migrate(engine)
@@ -237,12 +239,38 @@ def test_migrated_schema_is_the_declared_one(url: str) -> None:
         assert compare_metadata(context, metadata) == []
 
 
+def test_an_archive_of_the_previous_release_migrates(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `mma archive migrate` every partition, product, publication, decision, measurement and score is there."""
+    engine = older_archive.make(url)
+    monkeypatch.setenv("MMA_ARCHIVE_URL", url)
+    for _ in range(2):
+        assert CliRunner().invoke(app, ["archive", "migrate"]).exit_code == 0
+    assert current_revision(engine) == head_revision()
+    archive = Archive(url)
+    keys, event = older_archive.KEYS, older_archive.EVENT
+    assert [record.partition_key for record in archive.versions(event)] == keys
+    assert all(record.facts == older_archive.FACTS for record in archive.versions(event))
+    products = archive.products_of(keys)
+    assert [[p.name for p in products[key]] for key in keys] == [["flat_skymap", "skymap"]] * 2
+    assert {p.figures["area_90_deg2"] for written in products.values() for p in written} == {31.5}
+    assert [archive.message(number).body for number in (1, 2, 3)] == older_archive.BODIES
+    assert [(found.event_id, found.reason) for found in quarantined(archive)] == [(event, "not JSON")]
+    photometry = PhotometryArchive(archive)
+    assert [m.measurement.mjd for m in photometry.measurements("AT2024abc")] == [60370.25]
+    assert photometry.latest_scores(event)[0]["p_phot"] == 0.5
+    with reading(engine) as connection:
+        assert set(decisions.decided(connection, keys)) == set(keys)
+        waiting, sent = outbox.publications(connection, event_id=event)
+        assert (waiting.partition_key, waiting.state) == (keys[0], State.PENDING)
+        assert (sent.partition_key, sent.answer) == (keys[1], {"reference": "gw_alert 7"})
+        assert [item.id for item in outbox.due(connection)] == [waiting.id]
+
+
 def test_quarantine_from_before_is_filled_in(url: str) -> None:
     """The migration that brought events to quarantined messages reads them from the bytes that were kept."""
     from alembic import command
 
     from mma_pipeline.adapters.archive.migrate import _config
-    from mma_pipeline.adapters.archive.quarantine import quarantined
 
     archive = Archive(url, create=True)
     bodies = (b'{"superevent_id": "S240301b", "ev', b'{"superevent_id": "MS240301c"}', b"nothing")

@@ -11,12 +11,12 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from mma_pipeline.adapters.archive import VersionRecord, outbox, schema
-from mma_pipeline.adapters.publishing.model import State
+from mma_pipeline.adapters.archive import VersionRecord, schema
+from mma_pipeline.adapters.archive.publications import State
 from mma_pipeline.adapters.publishing.service import Standing
 from mma_pipeline.cli import app
 from mma_pipeline.defs.jobs import TOLD, alert_products
-from mma_pipeline.defs.operations.finders import SensorTick, find
+from mma_pipeline.defs.operations.finders import Situation, find
 from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.product_asset import PERMANENT
 from mma_pipeline.defs.publication.standing import standing
@@ -62,7 +62,7 @@ def mma(*arguments: str) -> tuple[int, str]:
 
 def problems(house: PublishingHome, *, later: timedelta = timedelta()) -> dict[Kind, Problem]:
     """What people are told about publication."""
-    found = find(SensorTick(house.instance, house.archive, datetime.now(UTC) + later, None))
+    found = find(Situation(house.instance, house.archive, datetime.now(UTC) + later, None))
     return {problem.kind: problem for problem in found if problem.kind in PUBLICATION_KINDS}
 
 
@@ -176,7 +176,8 @@ def test_products_that_failed_for_good(house: PublishingHome, monkeypatch: pytes
     key = record.partition_key
 
     def state() -> Standing:
-        return standing(record, house.archive, house.instance, datetime.now(UTC))
+        products = {product.name: product for product in house.archive.products(record.partition_key)}
+        return standing(record, products, house.instance, datetime.now(UTC))
 
     assert state() is Standing.WAITING
     failed_run(house, record, times=1)
@@ -201,7 +202,7 @@ def test_products_that_failed_for_good(house: PublishingHome, monkeypatch: pytes
     assert (told.destination, told.payload["bare"]) == ("people", True)
     assert house.server.alerts == []
     with house.archive.engine.begin() as connection:
-        connection.execute(outbox.publication.update().values(state=State.DONE))
+        connection.execute(schema.publication.update().values(state=State.DONE))
     assert f"{key} went to people without its map's values" in problems(house)[Kind.PUBLISHED_BARE].text
     assert keys(house) == []
     assert house.run(alert_products.name, record).success
@@ -229,8 +230,8 @@ def test_a_waiting_row_asks_for_few_runs(house: PublishingHome) -> None:
         assert keys(house) == []
         with house.archive.engine.begin() as connection:
             connection.execute(
-                outbox.publication.update()
-                .where(outbox.publication.c.id == waiting.id)
+                schema.publication.update()
+                .where(schema.publication.c.id == waiting.id)
                 .values(next_attempt=datetime.now(UTC))
             )
         assert len(keys(house)) == 1

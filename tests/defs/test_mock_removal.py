@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.archive import outbox, writing
+from mma_pipeline.adapters.archive import schema, writing
 from mma_pipeline.adapters.publishing.decision import Extras
 from mma_pipeline.defs.publication.mock_removal import gwtm_mock_removal, gwtm_mock_schedule
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
@@ -43,7 +43,7 @@ def site(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[GwtmStandIn]:
             decider(home.archive).decide(record, datetime.now(UTC), Extras(galaxies=[galaxy]))
         publisher(home.archive, gwtm(server)).run("gwtm")
         with writing(home.archive.engine) as connection:
-            connection.execute(sa.update(outbox.publication).values(finished=datetime.now(UTC) - timedelta(days=3)))
+            connection.execute(sa.update(schema.publication).values(finished=datetime.now(UTC) - timedelta(days=3)))
         assert (len(server.alerts), len(server.lists)) == (2, 2)
         server.requests.clear()
         yield server

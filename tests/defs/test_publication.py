@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mma_pipeline.adapters.archive import Archive, VersionRecord, outbox, reading
-from mma_pipeline.adapters.publishing.model import Publication, State
+from mma_pipeline.adapters.archive import Archive, VersionRecord, outbox, reading, schema
+from mma_pipeline.adapters.archive.publications import Publication, State
 from mma_pipeline.definitions import defs
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.operations.failed_runs import failed_runs_sensor
@@ -155,7 +155,7 @@ def test_an_outage_is_finished_by_the_outbox(house: PublishingHome) -> None:
     (item,) = house.outbox()
     assert item.state is State.PENDING
     with house.archive.engine.begin() as connection:
-        connection.execute(outbox.publication.update().values(next_attempt=item.created))
+        connection.execute(schema.publication.update().values(next_attempt=item.created))
     (request,) = house.tick().run_requests
     assert request.job_name == "publish_outbox"
     assert house.run("publish_outbox").success
@@ -186,7 +186,7 @@ def test_what_another_versions_run_sends_is_reported_too(house: PublishingHome) 
     assert house.partitions() == set()
     (item,) = house.outbox()
     with house.archive.engine.begin() as connection:
-        connection.execute(outbox.publication.update().values(next_attempt=item.created))
+        connection.execute(schema.publication.update().values(next_attempt=item.created))
     second = house.take("S240112e-PRELIMINARY-2024-01-12T011334Z.json")
     assert house.run("publish_version", second).success
     assert house.partitions() == {first.partition_key, second.partition_key}
@@ -214,7 +214,7 @@ def test_a_wrong_setting_stops_no_other_destination(
     later = house.take("S240112e-PRELIMINARY-2024-01-12T010901Z.json")
     house.run("publish_version", later)
     with house.archive.engine.begin() as connection:
-        connection.execute(outbox.publication.update().values(next_attempt=house.outbox()[0].created))
+        connection.execute(schema.publication.update().values(next_attempt=house.outbox()[0].created))
     (other,) = house.tick().run_requests
     assert other.run_key != stuck.run_key
     house.run("publish_outbox")

@@ -17,9 +17,9 @@ from astropy.table import Table
 from typer.testing import CliRunner
 
 from mma_pipeline.adapters.archive import schema
+from mma_pipeline.adapters.archive.publications import State
 from mma_pipeline.adapters.catalogs.index import build_index
 from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
-from mma_pipeline.adapters.publishing.model import State
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.notices.derived import DerivedAlert, json_schema_v2
 from tests.adapters.publishing.test_hopskotch import everything_on

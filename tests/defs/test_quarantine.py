@@ -17,7 +17,7 @@ from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage,
 from mma_pipeline.adapters.archive.recent import recent_versions
 from mma_pipeline.adapters.archive.retention import forget_quarantine
 from mma_pipeline.adapters.kafka.message import StreamMessage
-from mma_pipeline.adapters.publishing.service import Publications
+from mma_pipeline.adapters.publishing.service import Publications, Standing
 from mma_pipeline.defs.alerts.quarantine import read_again
 from mma_pipeline.defs.alerts.unfinished import unfinished_versions_sensor
 from mma_pipeline.defs.candidates.sensors import ingest_photometry
@@ -122,7 +122,9 @@ def test_what_can_be_read_now_is_processed_as_if_it_had_just_come(
     published = Publications(
         archive, str, Settings({"MMA_WEBHOOK_URL": "https://hooks.example/T0000-B0000-XXXXXXXX"}).access
     )
-    assert [found.partition_key for found, _ in published.undecided(lambda _: True)] == [record.partition_key]
+    assert [offer.record.partition_key for offer in published.undecided(lambda *_: Standing.READY)] == [
+        record.partition_key
+    ]
 
 
 def test_read_again_twice_changes_nothing(archive: Archive) -> None:

@@ -30,11 +30,11 @@ from dagster._core.scheduler.instigation import (
 from dagster._daemon.types import DaemonHeartbeat
 from prometheus_client import CollectorRegistry
 
-from mma_pipeline.adapters.archive import Archive, blocks, outbox, reading, writing
+from mma_pipeline.adapters.archive import Archive, blocks, decisions, outbox, reading, writing
+from mma_pipeline.adapters.archive.publications import Answer, Draft, Publication
 from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
-from mma_pipeline.adapters.publishing.model import Answer, Draft, Publication
 from mma_pipeline.adapters.publishing.webhook import WebhookDestination
 from mma_pipeline.cli.health import fill
 from mma_pipeline.defs.alerts.streams import STREAMS
@@ -248,7 +248,7 @@ def published_bare(pipeline: Pipeline) -> None:
     """People were told of a version whose products had failed for good."""
     key, now = record_degraded(pipeline, "S240301b", []), datetime.now(UTC)
     with writing(pipeline.archive.engine) as connection:
-        outbox.record_decision(connection, "webhook", key, "S240301b", accepted=True, reasons=[], now=now, bare=True)
+        decisions.record_decision(connection, "webhook", key, "S240301b", accepted=True, reasons=[], now=now, bare=True)
         outbox.enqueue(connection, Draft("webhook", "version", key, "S240301b", {"bare": True}, key), now)
         claimed = outbox.claim(connection, "webhook", now, lease_s=60)
         assert claimed is not None

@@ -1,6 +1,19 @@
-"""The archive: every message as received, the versions it brought, the products made from them."""
+"""The archive: every message as received, the versions it brought, the products made from them, what is published.
+
+All tables (`schema`) and all SQL are in this package.
+"""
 
 from mma_pipeline.adapters.archive.alerts import Archive, ProductRecord, Recorded, VersionRecord
-from mma_pipeline.adapters.archive.database import open_engine, reading, writing
+from mma_pipeline.adapters.archive.database import Connection, Engine, open_engine, reading, writing
 
-__all__ = ["Archive", "ProductRecord", "Recorded", "VersionRecord", "open_engine", "reading", "writing"]
+__all__ = [
+    "Archive",
+    "Connection",
+    "Engine",
+    "ProductRecord",
+    "Recorded",
+    "VersionRecord",
+    "open_engine",
+    "reading",
+    "writing",
+]

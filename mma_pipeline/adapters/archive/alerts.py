@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import schema
-from mma_pipeline.adapters.archive.database import batched, open_engine, reading, writing
+from mma_pipeline.adapters.archive.database import batched, lock_event, open_engine, reading, writing
 from mma_pipeline.adapters.archive.migrate import current_revision, migrate, require_current
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.kafka.message import StreamMessage
@@ -99,7 +99,7 @@ class Archive:
         event_id = versions[0][0].event_id if versions else None
         with writing(self.engine) as connection:
             if event_id is not None:
-                _lock_event(connection, event_id)
+                lock_event(connection, event_id)
             message_id = _insert_message(connection, message, event_id=event_id, reason=None)
             records = insert_versions(connection, versions, message_id)
         return Recorded(message_id, records, tuple(r for r in records if r.message_id == message_id))
@@ -142,6 +142,25 @@ class Archive:
         with reading(self.engine) as connection:
             return [version_record(row) for row in connection.execute(query.limit(limit))]
 
+    def versions_named(self, text: str) -> list[VersionRecord]:
+        """Versions of an event, newest creation time first, or the one of a partition key; empty where there is none."""
+        table = schema.version
+        query = sa.select(table).where(sa.or_(table.c.event_id == text, table.c.partition_key == text))
+        with reading(self.engine) as connection:
+            rows = connection.execute(query.order_by(table.c.created.desc(), table.c.partition_key))
+            return [version_record(row) for row in rows]
+
+    def versions_at(self, partition_keys: Iterable[str]) -> dict[str, VersionRecord]:
+        """The versions of several partitions; those that were never archived are absent."""
+        table = schema.version
+        with reading(self.engine) as connection:
+            rows = [
+                row
+                for some in batched(partition_keys)
+                for row in connection.execute(sa.select(table).where(table.c.partition_key.in_(some)))
+            ]
+        return {row.partition_key: version_record(row) for row in rows}
+
     def versions_of(self, event_ids: Iterable[str]) -> dict[str, list[VersionRecord]]:
         """Versions of several events, each newest creation time first; events without versions are absent."""
         table = schema.version
@@ -168,7 +187,7 @@ class Archive:
             row = connection.execute(query).one_or_none()
         if row is None:
             raise NotFoundError(f"no message {message_id} is archived")
-        return _message(row, row.data)
+        return message_of(row)
 
     def origin(self, message_id: int) -> StreamMessage:
         """A message without its body, for lineage; raises NotFoundError where there is none."""
@@ -177,7 +196,7 @@ class Archive:
             row = connection.execute(query).one_or_none()
         if row is None:
             raise NotFoundError(f"no message {message_id} is archived")
-        return _message(row, b"")
+        return message_of(row)
 
     def origins(self, message_ids: Iterable[int]) -> dict[int, StreamMessage]:
         """Several messages without their bodies, by id."""
@@ -188,19 +207,19 @@ class Archive:
                 for some in batched(set(message_ids))
                 for row in connection.execute(sa.select(table).where(table.c.id.in_(some)))
             ]
-        return {row.id: _message(row, b"") for row in rows}
+        return {row.id: message_of(row) for row in rows}
 
     def quarantined(self, *, limit: int | None = None) -> list[tuple[int, StreamMessage, str]]:
         """Messages in quarantine with their reasons, newest first."""
         query = (
-            sa.select(schema.message.c.id, schema.message.c.quarantine_reason)
+            sa.select(schema.message, schema.body.c.data)
+            .join(schema.body)
             .where(schema.message.c.quarantine_reason.is_not(None))
             .order_by(schema.message.c.id.desc())
             .limit(limit)
         )
         with reading(self.engine) as connection:
-            rows = connection.execute(query).all()
-        return [(row.id, self.message(row.id), row.quarantine_reason) for row in rows]
+            return [(row.id, message_of(row), row.quarantine_reason) for row in connection.execute(query)]
 
     def counts(self) -> dict[str, int]:
         """How many messages, unsolved messages in quarantine, versions and products there are."""
@@ -270,12 +289,6 @@ class Archive:
             connection.execute(sa.insert(table).values(values))
 
 
-def _lock_event(connection: sa.Connection, event_id: str) -> None:
-    """Let one process at a time give out numbers for an event; SQLite's write lock does so already."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:event))"), {"event": event_id})
-
-
 def _insert_message(
     connection: sa.Connection,
     message: StreamMessage,
@@ -334,7 +347,7 @@ def insert_versions(
 ) -> tuple[VersionRecord, ...]:
     """Record the versions that a message brings, in the caller's transaction."""
     if versions:
-        _lock_event(connection, versions[0][0].event_id)
+        lock_event(connection, versions[0][0].event_id)
     return tuple(_insert_version(connection, version, facts, message_id) for version, facts in versions)
 
 
@@ -383,13 +396,14 @@ def version_record(row: sa.Row[Any]) -> VersionRecord:
     return VersionRecord(version, row.number, row.message_id, row.facts)
 
 
-def _message(row: sa.Row[Any], body: bytes) -> StreamMessage:
+def message_of(row: sa.Row[Any]) -> StreamMessage:
+    """The message of a row of the table `message`, with its body where the row brings the column `data`."""
     return StreamMessage(
         stream=row.stream,
         topic=row.topic,
         partition=row.partition,
         offset=row.offset,
-        body=body,
+        body=row._mapping.get("data", b""),
         key=row.key,
         headers=tuple((name, base64.b64decode(value)) for name, value in row.headers),
         broker_time=row.broker_time,

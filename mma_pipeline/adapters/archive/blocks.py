@@ -9,19 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.archive.schema import UTCDateTime, metadata
+from mma_pipeline.adapters.archive.schema import block
 from mma_pipeline.adapters.errors import PermanentError
-
-block = sa.Table(
-    "publication_block",
-    metadata,
-    sa.Column("partition_key", sa.String(120), primary_key=True),
-    sa.Column("event_id", sa.String(32), nullable=False, index=True),
-    sa.Column("findings", sa.JSON, nullable=False),
-    sa.Column("since", UTCDateTime, nullable=False),
-    sa.Column("released", UTCDateTime),
-    sa.Column("reason", sa.Text),
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from mma_pipeline.adapters.errors import PermanentError, TransientError
+
+__all__ = ["Connection", "Engine", "batched", "lock_event", "open_engine", "reading", "writing"]
 
 _T = TypeVar("_T")
 #: Seconds that a locked SQLite file may take.
@@ -77,6 +79,15 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """One transaction that holds the write lock from its start; database trouble leaves as TransientError."""
     with _translated(), engine.connect().execution_options(mma_write=True) as connection, connection.begin():
         yield connection
+
+
+def lock_event(connection: sa.Connection, event_id: str) -> None:
+    """Let one process at a time number, or decide about, an event's versions, until the caller's transaction ends.
+
+    SQLite's write lock does so already.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:event))"), {"event": event_id})
 
 
 @contextmanager

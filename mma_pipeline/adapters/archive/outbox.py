@@ -2,8 +2,8 @@
 
 Claims are safe for several publishers on SQLite (one write lock) and PostgreSQL (row locks, SKIP LOCKED). Publications
 of one destination and event that share a `sequence` leave in the order in which they were enqueued, and one may name
-another that goes first; everything else passes freely. A failed one holds up nothing. Not here: the decision and the
-sending (`adapters.publishing`).
+another that goes first; everything else passes freely. A failed one holds up nothing. Not here: decisions (`decisions`)
+and the sending (`adapters.publishing`).
 """
 
 from __future__ import annotations
@@ -15,50 +15,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.archive.schema import CleanJSON, CleanText, RowId, UTCDateTime, metadata
+from mma_pipeline.adapters.archive.publications import Answer, Draft, Publication, State
+from mma_pipeline.adapters.archive.schema import publication
 from mma_pipeline.adapters.errors import NotFoundError, PermanentError, TransientError
-from mma_pipeline.adapters.publishing.model import Answer, Draft, Publication, State
-
-publication = sa.Table(
-    "publication",
-    metadata,
-    sa.Column("id", RowId, primary_key=True, autoincrement=True),
-    sa.Column("destination", sa.String(64), nullable=False),
-    sa.Column("kind", sa.String(32), nullable=False),
-    sa.Column("dedupe_key", sa.String(200), nullable=False),
-    sa.Column("event_id", sa.String(32), nullable=False),
-    sa.Column("partition_key", sa.String(120), index=True),
-    sa.Column("payload", CleanJSON, nullable=False),
-    sa.Column("provisional", sa.Boolean, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("next_attempt", UTCDateTime, nullable=False),
-    sa.Column("claim", sa.String(32)),
-    sa.Column("created", UTCDateTime, nullable=False),
-    sa.Column("finished", UTCDateTime),
-    sa.Column("progress", sa.JSON, nullable=False),
-    sa.Column("answer", CleanJSON, nullable=False),
-    sa.Column("error", CleanText),
-    sa.Column("sequence", sa.String(80)),
-    sa.Column("after", sa.String(200)),
-    sa.UniqueConstraint("destination", "dedupe_key"),
-    sa.Index("ix_publication_state_next_attempt", "state", "next_attempt"),
-    sa.Index("ix_publication_event_id_destination", "event_id", "destination"),
-)
-
-#: Why a version was or was not to be sent, per destination; the latest decision counts.
-decision = sa.Table(
-    "publication_decision",
-    metadata,
-    sa.Column("destination", sa.String(64), primary_key=True),
-    sa.Column("partition_key", sa.String(120), primary_key=True),
-    sa.Column("event_id", sa.String(32), nullable=False, index=True),
-    sa.Column("accepted", sa.Boolean, nullable=False),
-    sa.Column("reasons", CleanJSON, nullable=False),
-    sa.Column("decided", UTCDateTime, nullable=False),
-    # The products that carry the map's values lacked: decided upon again when they come.
-    sa.Column("bare", sa.Boolean, nullable=False, server_default=sa.false()),
-)
 
 _OPEN = (State.PENDING, State.SENDING)
 #: In `progress`: how often a publication only looked and had to wait.
@@ -112,48 +71,6 @@ def enqueue(connection: sa.Connection, draft: Draft, now: datetime) -> bool:
 def is_untried(row: sa.Row[Any] | Publication) -> bool:
     """Whether nobody has begun to send a publication."""
     return bool(row.state == State.PENDING and row.attempts == 0)
-
-
-def record_decision(
-    connection: sa.Connection,
-    destination: str,
-    partition_key: str,
-    event_id: str,
-    *,
-    accepted: bool,
-    reasons: Sequence[Mapping[str, Any]],
-    now: datetime,
-    bare: bool = False,
-) -> None:
-    """Note a decision in the caller's transaction, in place of an earlier one for the same version.
-
-    `bare`: the products that carry the map's values lacked.
-    """
-    where = sa.and_(decision.c.destination == destination, decision.c.partition_key == partition_key)
-    connection.execute(sa.delete(decision).where(where))
-    connection.execute(
-        sa.insert(decision).values(
-            destination=destination,
-            partition_key=partition_key,
-            event_id=event_id,
-            accepted=accepted,
-            reasons=[dict(reason) for reason in reasons],
-            decided=now,
-            bare=bare,
-        )
-    )
-
-
-def decisions(connection: sa.Connection, event_id: str) -> list[sa.Row[Any]]:
-    """Decisions about an event's versions: destination, partition_key, accepted, reasons, decided."""
-    query = sa.select(decision).where(decision.c.event_id == event_id)
-    return list(connection.execute(query.order_by(decision.c.partition_key, decision.c.destination)))
-
-
-def is_decided(connection: sa.Connection, destination: str, partition_key: str) -> bool:
-    """Whether a version was decided upon for a destination."""
-    where = sa.and_(decision.c.destination == destination, decision.c.partition_key == partition_key)
-    return connection.execute(sa.select(sa.literal(1)).select_from(decision).where(where)).first() is not None
 
 
 def claim(
@@ -320,6 +237,38 @@ def finished_since(connection: sa.Connection, destination: str, since: datetime)
         publication.c.finished > since,
     )
     return int(connection.execute(sa.select(sa.func.count()).select_from(publication).where(*where)).scalar_one())
+
+
+def count(connection: sa.Connection, state: State) -> int:
+    """How many publications are in a state."""
+    query = sa.select(sa.func.count()).select_from(publication).where(publication.c.state == state)
+    return int(connection.execute(query).scalar_one())
+
+
+def closed_events(connection: sa.Connection, destination: str, kind: str, before: datetime) -> list[tuple[str, int]]:
+    """Events of which a destination has publications of a kind, the last taken before a time, and nothing is open.
+
+    With the id of that publication, in its order.
+    """
+    c = publication.c
+    is_open = sa.func.sum(sa.case((c.state.in_(_OPEN), 1), else_=0))
+    taken = sa.and_(c.kind == kind, c.state == State.DONE)
+    last = sa.func.max(sa.case((taken, c.id)))
+    finished = sa.func.max(sa.case((taken, c.finished)), type_=c.finished.type)
+    query = (
+        sa.select(c.event_id, last.label("last"))
+        .where(c.destination == destination)
+        .group_by(c.event_id)
+        .having(is_open == 0, last.is_not(None), finished <= before)
+        .order_by(last)
+    )
+    return [(row.event_id, row.last) for row in connection.execute(query)]
+
+
+def keys(connection: sa.Connection, destination: str, kind: str) -> set[str]:
+    """Keys of all publications of a kind that a destination has or is to get."""
+    where = (publication.c.destination == destination, publication.c.kind == kind)
+    return set(connection.execute(sa.select(publication.c.dedupe_key).where(*where)).scalars())
 
 
 def due(connection: sa.Connection, now: datetime | None = None) -> list[Publication]:

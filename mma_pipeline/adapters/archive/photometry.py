@@ -6,7 +6,7 @@ it again. Times are 64-bit MJD, as sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,52 +16,12 @@ import sqlalchemy as sa
 from mma_pipeline.adapters.archive import schema
 from mma_pipeline.adapters.archive.alerts import Archive, _insert_for, _insert_message
 from mma_pipeline.adapters.archive.database import batched, reading, writing
-from mma_pipeline.adapters.archive.schema import CleanJSON, CleanString, RowId, metadata
+from mma_pipeline.adapters.archive.schema import candidate, candidate_score, measurement
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices.photometry.brightness import DETECTION_SNR, SNR_MAG
 from mma_pipeline.notices.photometry.candidate_key import slug_of
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement, PhotometryNotice
-
-candidate = sa.Table(
-    "candidate",
-    metadata,
-    sa.Column("name", sa.String(64), primary_key=True),
-    sa.Column("slug", sa.String(80), nullable=False, unique=True),
-    sa.Column("ra", sa.Double, nullable=False),
-    sa.Column("dec", sa.Double, nullable=False),
-    sa.Column("ebv", sa.Double),
-    sa.Column("redshift", sa.Double),
-    sa.Column("simulated", sa.Boolean, nullable=False),
-)
-
-#: `message_id` is the message that first brought the measurement.
-measurement = sa.Table(
-    "measurement",
-    metadata,
-    sa.Column("id", RowId, primary_key=True, autoincrement=True),
-    sa.Column("candidate", sa.String(64), sa.ForeignKey("candidate.name"), nullable=False),
-    sa.Column("mjd", sa.Double, nullable=False),
-    sa.Column("band", CleanString(32), nullable=False),
-    sa.Column("magnitude", sa.Double, nullable=False),
-    sa.Column("error", sa.Double),
-    sa.Column("upper_limit", sa.Boolean, nullable=False),
-    sa.Column("telescope", CleanString(100)),
-    sa.Column("instrument", CleanString(100)),
-    sa.Column("message_id", RowId, sa.ForeignKey("message.id"), nullable=False, index=True),
-    sa.UniqueConstraint("candidate", "mjd", "band", "magnitude", "upper_limit"),
-)
-
-#: The latest score of each candidate night; the result holds every published number.
-candidate_score = sa.Table(
-    "candidate_score",
-    metadata,
-    sa.Column("partition_key", sa.String(160), primary_key=True),
-    sa.Column("event_id", sa.String(32), nullable=False, index=True),
-    sa.Column("candidate", sa.String(64), sa.ForeignKey("candidate.name"), nullable=False),
-    sa.Column("night", sa.Integer, nullable=False),
-    sa.Column("result", CleanJSON, nullable=False),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +92,10 @@ class PhotometryArchive:
             raise NotFoundError(f"no candidate {name} is archived: send its photometry with `mma publish-photometry`")
         return found[0]
 
+    def candidates_named(self, names: Iterable[str]) -> list[ArchivedCandidate]:
+        """Several candidates by name; those that are not archived are left out."""
+        return [found for some in batched(names) for found in self._candidates(candidate.c.name.in_(some))]
+
     def by_slug(self, slug: str) -> ArchivedCandidate:
         """A candidate by the slug of partition keys; raises NotFoundError."""
         found = self._candidates(candidate.c.slug == slug)
@@ -147,6 +111,15 @@ class PhotometryArchive:
         """All measurements of a candidate by time."""
         with reading(self.engine) as connection:
             return _select(connection, measurement.c.candidate == name)
+
+    def measurements_of(self, names: Iterable[str]) -> dict[str, list[ArchivedMeasurement]]:
+        """All measurements of several candidates, each by time; candidates without are absent."""
+        found: dict[str, list[ArchivedMeasurement]] = {}
+        with reading(self.engine) as connection:
+            for some in batched(names):
+                for one in _select(connection, measurement.c.candidate.in_(some)):
+                    found.setdefault(one.measurement.candidate.name, []).append(one)
+        return found
 
     def read_again(self, since: datetime) -> list[ArchivedMeasurement]:
         """Measurements of messages that came out of quarantine since a moment, by time."""

@@ -1,4 +1,4 @@
-"""Versions of the last days with the names of their files: what watches over the archive asks for, in two queries."""
+"""What watches over the archive asks for: versions of the last days with the names of their files, figures of streams."""
 
 from __future__ import annotations
 
@@ -55,3 +55,23 @@ def recent_versions(archive: Archive, since: datetime, before: datetime) -> list
         )
         for row in rows
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFigures:
+    """What the archive holds of a stream."""
+
+    newest: datetime
+    """When its last message was received, UTC."""
+    messages: int
+    quarantined: int
+    """Unsolved ones."""
+
+
+def stream_figures(archive: Archive) -> dict[str, StreamFigures]:
+    """Figures of every stream that brought a message, by name."""
+    c = schema.message.c
+    bad = sa.func.count(sa.case((c.solved.is_(None), c.quarantine_reason)))
+    query = sa.select(c.stream, sa.func.max(c.received), sa.func.count(), bad).group_by(c.stream)
+    with reading(archive.engine) as connection:
+        return {name: StreamFigures(*figures) for name, *figures in connection.execute(query)}

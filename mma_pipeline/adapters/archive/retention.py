@@ -13,10 +13,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import schema
-from mma_pipeline.adapters.archive.blocks import block
 from mma_pipeline.adapters.archive.database import reading, writing
-from mma_pipeline.adapters.archive.outbox import decision, publication
-from mma_pipeline.adapters.archive.photometry import candidate, candidate_score, measurement
+from mma_pipeline.adapters.archive.schema import block, candidate, candidate_score, decision, measurement, publication
 from mma_pipeline.adapters.errors import PermanentError
 from mma_pipeline.adapters.photometry.stream import STREAM
 from mma_pipeline.notices.errors import NoticeError

@@ -1,4 +1,4 @@
-"""Tables of the archive: messages as received, versions of events, products as written.
+"""Tables of the archive: messages as received, versions of events, products as written, publications, photometry.
 
 One schema for SQLite and PostgreSQL; changes go through `migrations`. Times are UTC.
 """
@@ -158,4 +158,99 @@ product = sa.Table(
     sa.Column("address", sa.String(64), nullable=False, index=True),
     sa.Column("figures", CleanJSON, nullable=False),
     sa.Column("written", UTCDateTime, nullable=False),
+)
+
+#: The outbox: what is to be published, and what became of it.
+publication = sa.Table(
+    "publication",
+    metadata,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("destination", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("dedupe_key", sa.String(200), nullable=False),
+    sa.Column("event_id", sa.String(32), nullable=False),
+    sa.Column("partition_key", sa.String(120), index=True),
+    sa.Column("payload", CleanJSON, nullable=False),
+    sa.Column("provisional", sa.Boolean, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_attempt", UTCDateTime, nullable=False),
+    sa.Column("claim", sa.String(32)),
+    sa.Column("created", UTCDateTime, nullable=False),
+    sa.Column("finished", UTCDateTime),
+    sa.Column("progress", sa.JSON, nullable=False),
+    sa.Column("answer", CleanJSON, nullable=False),
+    sa.Column("error", CleanText),
+    sa.Column("sequence", sa.String(80)),
+    sa.Column("after", sa.String(200)),
+    sa.UniqueConstraint("destination", "dedupe_key"),
+    sa.Index("ix_publication_state_next_attempt", "state", "next_attempt"),
+    sa.Index("ix_publication_event_id_destination", "event_id", "destination"),
+)
+
+#: Why a version was or was not to be sent, per destination; the latest decision counts.
+decision = sa.Table(
+    "publication_decision",
+    metadata,
+    sa.Column("destination", sa.String(64), primary_key=True),
+    sa.Column("partition_key", sa.String(120), primary_key=True),
+    sa.Column("event_id", sa.String(32), nullable=False, index=True),
+    sa.Column("accepted", sa.Boolean, nullable=False),
+    sa.Column("reasons", CleanJSON, nullable=False),
+    sa.Column("decided", UTCDateTime, nullable=False),
+    # The products that carry the map's values lacked: decided upon again when they come.
+    sa.Column("bare", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+
+#: Versions that a check keeps from being published, and those that a person let pass.
+block = sa.Table(
+    "publication_block",
+    metadata,
+    sa.Column("partition_key", sa.String(120), primary_key=True),
+    sa.Column("event_id", sa.String(32), nullable=False, index=True),
+    sa.Column("findings", sa.JSON, nullable=False),
+    sa.Column("since", UTCDateTime, nullable=False),
+    sa.Column("released", UTCDateTime),
+    sa.Column("reason", sa.Text),
+)
+
+#: A transient of which photometry came.
+candidate = sa.Table(
+    "candidate",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("slug", sa.String(80), nullable=False, unique=True),
+    sa.Column("ra", sa.Double, nullable=False),
+    sa.Column("dec", sa.Double, nullable=False),
+    sa.Column("ebv", sa.Double),
+    sa.Column("redshift", sa.Double),
+    sa.Column("simulated", sa.Boolean, nullable=False),
+)
+
+#: `message_id` is the message that first brought the measurement.
+measurement = sa.Table(
+    "measurement",
+    metadata,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("candidate", sa.String(64), sa.ForeignKey("candidate.name"), nullable=False),
+    sa.Column("mjd", sa.Double, nullable=False),
+    sa.Column("band", CleanString(32), nullable=False),
+    sa.Column("magnitude", sa.Double, nullable=False),
+    sa.Column("error", sa.Double),
+    sa.Column("upper_limit", sa.Boolean, nullable=False),
+    sa.Column("telescope", CleanString(100)),
+    sa.Column("instrument", CleanString(100)),
+    sa.Column("message_id", RowId, sa.ForeignKey("message.id"), nullable=False, index=True),
+    sa.UniqueConstraint("candidate", "mjd", "band", "magnitude", "upper_limit"),
+)
+
+#: The latest score of each candidate night; the result holds every published number.
+candidate_score = sa.Table(
+    "candidate_score",
+    metadata,
+    sa.Column("partition_key", sa.String(160), primary_key=True),
+    sa.Column("event_id", sa.String(32), nullable=False, index=True),
+    sa.Column("candidate", sa.String(64), sa.ForeignKey("candidate.name"), nullable=False),
+    sa.Column("night", sa.Integer, nullable=False),
+    sa.Column("result", CleanJSON, nullable=False),
 )

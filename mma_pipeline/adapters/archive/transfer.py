@@ -17,7 +17,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.archive import blocks, outbox, photometry  # noqa: F401 - add their tables to the metadata
 from mma_pipeline.adapters.archive.database import reading, writing
 from mma_pipeline.adapters.archive.migrate import head_revision, migrate, require_current
 from mma_pipeline.adapters.archive.schema import UTCDateTime, metadata

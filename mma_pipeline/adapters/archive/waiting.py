@@ -11,7 +11,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import schema
-from mma_pipeline.adapters.archive.alerts import Archive
+from mma_pipeline.adapters.archive.alerts import Archive, message_of
 from mma_pipeline.adapters.archive.database import reading, writing
 from mma_pipeline.adapters.kafka.message import StreamMessage
 
@@ -28,9 +28,9 @@ def held(archive: Archive, since: datetime) -> list[tuple[int, StreamMessage]]:
     """Messages received since a time (UTC) that wait, with their ids, oldest first."""
     table = schema.message
     waits = sa.and_(table.c.received >= since, table.c.quarantine_reason.startswith(WAITING))
+    query = sa.select(table, schema.body.c.data).join(schema.body).where(waits).order_by(table.c.id)
     with reading(archive.engine) as connection:
-        ids = connection.execute(sa.select(table.c.id).where(waits).order_by(table.c.id)).scalars().all()
-    return [(found, archive.message(found)) for found in ids]
+        return [(row.id, message_of(row)) for row in connection.execute(query)]
 
 
 def settle(archive: Archive, message_id: int, reason: str | None) -> None:

@@ -24,14 +24,22 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid5
 
-import sqlalchemy as sa
-
-from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord, outbox, writing
+from mma_pipeline.adapters.archive import (
+    Archive,
+    Connection,
+    ProductRecord,
+    VersionRecord,
+    decisions,
+    outbox,
+    reading,
+    writing,
+)
+from mma_pipeline.adapters.archive.database import lock_event
+from mma_pipeline.adapters.archive.publications import Draft, Publication, State
 from mma_pipeline.adapters.publishing import gwtm, hopskotch, webhook
 from mma_pipeline.adapters.publishing.compose import FLAT_MAP, GALAXIES, compose, is_bare, picture_of, version_ref
 from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, DestinationConfig
 from mma_pipeline.adapters.publishing.gwtm_fields import icecube_body
-from mma_pipeline.adapters.publishing.model import Draft, Publication, State
 from mma_pipeline.adapters.publishing.rules import Reason
 from mma_pipeline.notices.derived import ID_NAMESPACE, BrokerAlertV1, DerivedAlert, message_id, retraction_of
 from mma_pipeline.notices.fields import decode_notice
@@ -89,12 +97,12 @@ class Decider:
         """Decide and enqueue, in one transaction; asked again it changes nothing."""
         versions = self._versions_of(record)
         with writing(self.archive.engine) as connection:
-            _lock(connection, record.version.event_id)
+            lock_event(connection, record.version.event_id)
             made = [self._judge(connection, c, record, versions, now, extras or Extras()) for c in self.destinations]
             for decision in made:
                 if decision.deferred:
                     continue
-                outbox.record_decision(
+                decisions.record_decision(
                     connection,
                     decision.destination,
                     record.partition_key,
@@ -115,16 +123,16 @@ class Decider:
     def preview(self, record: VersionRecord, now: datetime, extras: Extras | None = None) -> list[Decision]:
         """What would be decided; nothing is written."""
         versions = self._versions_of(record)
-        with self.archive.engine.connect() as connection:
+        with reading(self.archive.engine) as connection:
             return [self._judge(connection, c, record, versions, now, extras or Extras()) for c in self.destinations]
 
     def _versions_of(self, record: VersionRecord) -> list[VersionRecord]:
         """All versions of the event; their alerts are made before the transaction, which is to be short."""
         self._cache.clear()
         versions = self.archive.versions(record.version.event_id)
+        products = self.archive.products_of(one.partition_key for one in versions)
         for one in versions:
-            products = self.archive.products(one.partition_key)
-            self._cache[one.partition_key] = compose(one, products, self.url, versions)
+            self._cache[one.partition_key] = compose(one, products[one.partition_key], self.url, versions)
         if self.fit is not None and any(config.kind == GWTM for config in self.destinations):
             self._unfit = {v.partition_key for v in _prerequisites(record, versions) if not self.fit(v)}
         self._notice = None
@@ -136,7 +144,7 @@ class Decider:
 
     def _judge(
         self,
-        connection: sa.Connection,
+        connection: Connection,
         config: DestinationConfig,
         record: VersionRecord,
         versions: Sequence[VersionRecord],
@@ -163,7 +171,7 @@ class Decider:
 
     def _reasons(
         self,
-        connection: sa.Connection,
+        connection: Connection,
         config: DestinationConfig,
         record: VersionRecord,
         alert: DerivedAlert,
@@ -193,7 +201,7 @@ class Decider:
         return reasons
 
     def _first_of_its_reference(
-        self, connection: sa.Connection, config: DestinationConfig, record: VersionRecord
+        self, connection: Connection, config: DestinationConfig, record: VersionRecord
     ) -> Reason:
         """The site answers a reference that it knows with 200, and stores nothing."""
         key = self._notice_key()
@@ -207,7 +215,7 @@ class Decider:
 
     def _gwtm(
         self,
-        connection: sa.Connection,
+        connection: Connection,
         config: DestinationConfig,
         record: VersionRecord,
         versions: Sequence[VersionRecord],
@@ -236,7 +244,7 @@ class Decider:
 
     def _galaxies(
         self,
-        connection: sa.Connection,
+        connection: Connection,
         config: DestinationConfig,
         record: VersionRecord,
         versions: Sequence[VersionRecord],
@@ -276,11 +284,11 @@ class Decider:
         first = row.dedupe_key if galaxies or retracted else None
         return [self._draft(config, record, gwtm.GALAXIES, key, payload, sequence=order, after=first)]
 
-    def _has_none(self, connection: sa.Connection, config: DestinationConfig, record: VersionRecord) -> bool:
+    def _has_none(self, connection: Connection, config: DestinationConfig, record: VersionRecord) -> bool:
         """Whether a version was decided upon that takes the event's list away, or would if there were one."""
         product = self._cache[record.partition_key][1].get(GALAXIES)
         ranks_none = product is not None and product.figures.get("galaxies_listed") == 0
-        decided = outbox.is_decided(connection, config.name, record.partition_key)
+        decided = decisions.is_decided(connection, config.name, record.partition_key)
         return decided and (ranks_none or _is_retraction(record))
 
     def _gwtm_alert(
@@ -305,7 +313,7 @@ class Decider:
 
     def _hopskotch(
         self,
-        connection: sa.Connection,
+        connection: Connection,
         config: DestinationConfig,
         record: VersionRecord,
         alert: DerivedAlert,
@@ -338,7 +346,7 @@ class Decider:
             drafts.append(self._draft(config, record, hopskotch.RETRACTION, key, payload, after=item.dedupe_key))
         return drafts
 
-    def _webhook(self, connection: sa.Connection, config: DestinationConfig, record: VersionRecord) -> list[Draft]:
+    def _webhook(self, connection: Connection, config: DestinationConfig, record: VersionRecord) -> list[Draft]:
         alert, products = self._cache[record.partition_key]
         key = record.partition_key
         if self._completes(outbox.keyed(connection, config.name, key), record):
@@ -393,7 +401,7 @@ def enqueue_candidate(
     bodies: dict[str, DerivedAlert | BrokerAlertV1] = {"v1": old, "v2": alert}
     partition = alert.version.partition_key if alert.version else None
     with writing(archive.engine) as connection:
-        _lock(connection, alert.event_id)
+        lock_event(connection, alert.event_id)
         for config in destinations:
             if config.kind != HOPSKOTCH or not all(reason.passed for reason in config.rule.judge(alert)):
                 continue
@@ -437,9 +445,3 @@ def _rank(record: VersionRecord) -> tuple[datetime, bool, str]:
 
 def _is_retraction(record: VersionRecord) -> bool:
     return record.version.alert_type is AlertType.RETRACTION
-
-
-def _lock(connection: sa.Connection, event_id: str) -> None:
-    """One decision about an event at a time; SQLite's write lock does so already."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:event))"), {"event": event_id})

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from mma_pipeline.adapters.archive.publications import Answer, Draft, Publication
 from mma_pipeline.adapters.errors import AdapterError, CredentialsError, PermanentError, TransientError
 from mma_pipeline.adapters.publishing.errors import UncertainError, WaitingError
 from mma_pipeline.adapters.publishing.gwtm_client import GwtmClient
 from mma_pipeline.adapters.publishing.gwtm_fields import AlertRow, alert_row, galaxies_body
-from mma_pipeline.adapters.publishing.model import Answer, Draft, Note, Publication
+from mma_pipeline.adapters.publishing.model import Note
 from mma_pipeline.notices.derived import DerivedAlert
 from mma_pipeline.notices.model import Role, role_of
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-import sqlalchemy as sa
-
-from mma_pipeline.adapters.archive import outbox, reading, writing
+from mma_pipeline.adapters.archive import Engine, outbox, reading, writing
+from mma_pipeline.adapters.archive.publications import Draft
 from mma_pipeline.adapters.publishing.gwtm import ALERT, MOCK_REMOVAL
-from mma_pipeline.adapters.publishing.model import Draft, State
 from mma_pipeline.notices.model import Role, role_of
 
 #: The sample of LIGO/Virgo/KAGRA's user guide, which the site keeps.
@@ -24,32 +22,23 @@ _DAYS_OVER = timedelta(hours=60)
 _DAY = re.compile(r"MS(\d{6})")
 
 
-def due(engine: sa.Engine, destination: str, now: datetime, hours: float) -> list[Draft]:
+def due(engine: Engine, destination: str, now: datetime, hours: float) -> list[Draft]:
     """Removals of mock events whose last row went out so many hours ago and that were not asked for yet.
 
     An event that has something open waits. One that got another row after its removal is removed again.
     """
-    table = outbox.publication
-    is_open = sa.func.sum(sa.case((table.c.state.in_((State.PENDING, State.SENDING)), 1), else_=0))
-    is_row = sa.and_(table.c.kind == ALERT, table.c.state == State.DONE)
-    last = sa.func.max(sa.case((is_row, table.c.id)))
-    finished = sa.func.max(sa.case((is_row, table.c.finished)), type_=table.c.finished.type)
-    query = (
-        sa.select(table.c.event_id, last.label("last"))
-        .where(table.c.destination == destination)
-        .group_by(table.c.event_id)
-        .having(is_open == 0, last.is_not(None), finished <= now - timedelta(hours=hours))
-        .order_by(last)
-    )
-    asked = sa.select(table.c.dedupe_key).where(table.c.destination == destination, table.c.kind == MOCK_REMOVAL)
     with reading(engine) as connection:
-        known = set(connection.execute(asked).scalars())
-        rows = [row for row in connection.execute(query) if _may_go(row.event_id, now)]
-    drafts = [Draft(destination, MOCK_REMOVAL, f"mock:{row.event_id}:{row.last}", row.event_id, {}) for row in rows]
+        known = outbox.keys(connection, destination, MOCK_REMOVAL)
+        closed = outbox.closed_events(connection, destination, ALERT, now - timedelta(hours=hours))
+    drafts = [
+        Draft(destination, MOCK_REMOVAL, f"mock:{event_id}:{last}", event_id, {})
+        for event_id, last in closed
+        if _may_go(event_id, now)
+    ]
     return [draft for draft in drafts if draft.dedupe_key not in known]
 
 
-def ask(engine: sa.Engine, drafts: list[Draft]) -> int:
+def ask(engine: Engine, drafts: list[Draft]) -> int:
     """Write removals to the outbox; returns how many are new."""
     now = datetime.now(UTC)
     with writing(engine) as connection:

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import sqlalchemy as sa
-
-from mma_pipeline.adapters.archive import outbox, reading, writing
+from mma_pipeline.adapters.archive import Connection, Engine, outbox, reading, writing
+from mma_pipeline.adapters.archive.publications import Answer, Draft, Publication
 from mma_pipeline.adapters.errors import AdapterError, PermanentError, TransientError
 from mma_pipeline.adapters.publishing.config import DestinationConfig
 from mma_pipeline.adapters.publishing.errors import UncertainError, WaitingError
-from mma_pipeline.adapters.publishing.model import Answer, Destination, Draft, Publication
+from mma_pipeline.adapters.publishing.model import Destination
 from mma_pipeline.adapters.publishing.webhook import FAILURE
 from mma_pipeline.notices.errors import NoticeError
 
@@ -65,7 +64,7 @@ class Publisher:
 
     def __init__(
         self,
-        engine: sa.Engine,
+        engine: Engine,
         destinations: Mapping[str, Destination],
         *,
         told_of_failures: Sequence[DestinationConfig] = (),
@@ -165,7 +164,7 @@ class Publisher:
             self._tell(connection, item, text, now)
         _log.error("publication %s to %s of %s failed: %s", item.id, item.destination, item.event_id, text)
 
-    def _tell(self, connection: sa.Connection, item: Publication, text: str, now: datetime) -> None:
+    def _tell(self, connection: Connection, item: Publication, text: str, now: datetime) -> None:
         if item.kind == FAILURE or item.destination in self._told:
             return  # a webhook that fails cannot tell of it
         failure = {"destination": item.destination, "event_id": item.event_id, "kind": item.kind, "error": text}

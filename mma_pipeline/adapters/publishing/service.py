@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 
-import sqlalchemy as sa
-
-from mma_pipeline.adapters.archive import Archive, VersionRecord, blocks, outbox, reading, schema, writing
+from mma_pipeline.adapters.archive import (
+    Archive,
+    ProductRecord,
+    VersionRecord,
+    blocks,
+    decisions,
+    outbox,
+    reading,
+    writing,
+)
 from mma_pipeline.adapters.archive.blocks import Block
+from mma_pipeline.adapters.archive.database import batched
+from mma_pipeline.adapters.archive.decisions import Undecided
+from mma_pipeline.adapters.archive.publications import Draft, Publication, State
 from mma_pipeline.adapters.publishing import config
 from mma_pipeline.adapters.publishing.compose import is_bare
 from mma_pipeline.adapters.publishing.config import Access, DestinationConfig
 from mma_pipeline.adapters.publishing.decision import Decider, Decision, Extras, Fit
-from mma_pipeline.adapters.publishing.model import Destination, Draft, Publication, State
+from mma_pipeline.adapters.publishing.model import Destination
 from mma_pipeline.adapters.publishing.publisher import Publisher
 from mma_pipeline.adapters.publishing.webhook import FAILURE
 from mma_pipeline.adapters.redact import redact
@@ -24,8 +34,6 @@ from mma_pipeline.adapters.redact import redact
 #: A version is offered for publication by itself only so long after its message was received: what is older was
 #: replayed or belongs to a destination that is new, and goes out on a person's word alone.
 OFFERED_H = 24.0
-#: Keys in one query: SQLite takes some thousand values.
-_AT_ONCE = 500
 #: Those of which nothing was decided anywhere are waited for as long as their products are asked for.
 LATE_H = 72.0
 
@@ -39,6 +47,10 @@ class Standing(StrEnum):
     """All that apply are there."""
     GIVEN_UP = "given up"
     """Some lack and will not come by themselves: they failed for good."""
+
+
+#: How far a version is, from its products by name.
+StandingOf = Callable[[VersionRecord, Mapping[str, ProductRecord]], Standing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +193,7 @@ class Publications:
         with reading(self.archive.engine) as connection:
             return next(iter(blocks.blocks(connection, partition_key=partition_key)), None)
 
-    def undecided(self, standing: Callable[[VersionRecord], Standing], *, limit: int = 50) -> list[Offer]:
+    def undecided(self, standing: StandingOf, *, limit: int = 50) -> list[Offer]:
         """Versions to be decided upon, earliest received first.
 
         Those that came lately, that a person let pass, that went out bare, or for which a later version waits, as long
@@ -189,60 +201,41 @@ class Publications:
         bare version is made again when its products come.
         """
         names = {c.name for c in self.configs}
-        bare_too = {c.name for c in self.configs if c.takes_bare}
-        found: list[Offer] = []
         with reading(self.archive.engine) as connection:
-            candidates, decided, released = self._candidates(connection, names)
-        for key, received in candidates:
-            made = decided.get(key, {})
-            undecided = {name for name in names if made.get(name, True)}  # none yet, or a bare one
-            if not undecided:
-                continue
-            record = self.archive.version(key)
-            state = standing(record)
-            if key in released and state is Standing.WAITING:
-                state = Standing.GIVEN_UP
-            products = {product.name: product for product in self.archive.products(key)}
-            bare = is_bare(record, products)
-            if state is Standing.GIVEN_UP:
-                undecided = {n for n in undecided if n not in made and (n in bare_too or not bare)}
-            if state is Standing.WAITING or not undecided:
-                continue
-            written = [product.written for product in products.values()]
-            found.append(Offer(record, bare, max([received, *written, *filter(None, [released.get(key)])])))
-            if len(found) == limit:
-                break
+            waiting = decisions.undecided(
+                connection,
+                names,
+                datetime.now(UTC),
+                offered=timedelta(hours=OFFERED_H),
+                late=timedelta(hours=LATE_H),
+            )
+        found: list[Offer] = []
+        for some in batched(waiting):
+            keys = [one.partition_key for one in some]
+            records, products = self.archive.versions_at(keys), self.archive.products_of(keys)
+            for one in some:
+                record = records.get(one.partition_key)
+                offer = None if record is None else self._offer(one, record, products[one.partition_key], standing)
+                found += [] if offer is None else [offer]
+                if len(found) == limit:
+                    return found
         return found
 
-    def _candidates(
-        self, connection: sa.Connection, names: Collection[str]
-    ) -> tuple[list[tuple[str, datetime]], dict[str, dict[str, bool]], dict[str, datetime]]:
-        """Versions that may have to be decided upon with their receipt; decisions on them (bare or not); releases."""
-        now, version, usable = datetime.now(UTC), schema.version, schema.usable_since
-        decision, item = outbox.decision, outbox.publication
-        released = {b.partition_key: b.released for b in blocks.blocks(connection) if b.released is not None}
-        ours = decision.c.destination.in_(names)
-        known = sa.select(decision.c.partition_key).where(ours)
-        kept = sa.select(item.c.partition_key).where(item.c.provisional, item.c.state == State.PENDING)
-        chosen = sa.or_(
-            schema.usable_from(now - timedelta(hours=OFFERED_H)),
-            sa.and_(schema.usable_from(now - timedelta(hours=LATE_H)), version.c.partition_key.not_in(known)),
-            version.c.partition_key.in_(released),
-            version.c.partition_key.in_(sa.select(decision.c.partition_key).where(decision.c.bare, ours)),
-            version.c.partition_key.in_(kept),
-        )
-        settled = (
-            sa.select(sa.func.count())
-            .where(decision.c.partition_key == version.c.partition_key, ours, sa.not_(decision.c.bare))
-            .scalar_subquery()
-        )
-        chosen = sa.and_(chosen, settled < len(names))
-        query = sa.select(version.c.partition_key, usable.label("received")).select_from(version.join(schema.message))
-        rows = connection.execute(query.where(chosen).order_by(usable, version.c.partition_key)).all()
-        decided: dict[str, dict[str, bool]] = {}
-        keys = [row.partition_key for row in rows]
-        for start in range(0, len(keys), _AT_ONCE):
-            among = decision.c.partition_key.in_(keys[start : start + _AT_ONCE])
-            for row in connection.execute(sa.select(decision).where(ours, among)):
-                decided.setdefault(row.partition_key, {})[row.destination] = row.bare
-        return [(row.partition_key, row.received) for row in rows], decided, released
+    def _offer(
+        self, one: Undecided, record: VersionRecord, written: Sequence[ProductRecord], standing: StandingOf
+    ) -> Offer | None:
+        """The offer of a version that may have to be decided upon; None where nothing is to be decided now."""
+        wanting = {c.name for c in self.configs if one.made.get(c.name, True)}  # none yet, or a bare one
+        if not wanting:
+            return None
+        products = {product.name: product for product in written}
+        state, bare = standing(record, products), is_bare(record, products)
+        if one.released is not None and state is Standing.WAITING:
+            state = Standing.GIVEN_UP
+        if state is Standing.GIVEN_UP:
+            takers = {c.name for c in self.configs if c.takes_bare or not bare}
+            wanting = {name for name in wanting if name not in one.made and name in takers}
+        if state is Standing.WAITING or not wanting:
+            return None
+        changes = [one.received, *(product.written for product in written)]
+        return Offer(record, bare, max(changes if one.released is None else [*changes, one.released]))

@@ -15,9 +15,10 @@ from urllib.parse import urlparse
 
 import httpx
 
+from mma_pipeline.adapters.archive.publications import Answer, Draft, Publication
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.publishing.errors import as_error, transport_error
-from mma_pipeline.adapters.publishing.model import Answer, Draft, Note, Publication
+from mma_pipeline.adapters.publishing.model import Note
 
 VERSION, FAILURE = "version", "failure"
 _FIGURES = """\

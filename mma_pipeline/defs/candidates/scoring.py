@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.model import AlertType
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
+from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.times import datetime_of_mjd, mjd_of_datetime
 from mma_pipeline.products.ingest import read_alert
 from mma_pipeline.settings import current
@@ -29,10 +31,17 @@ _maps: dict[str, SkyMap] = {}
 
 def current_version(archive: Archive, event_id: str) -> VersionRecord | None:
     """The newest version with a map; None where there is none, or where the event was retracted."""
-    versions = archive.versions(event_id)
-    if any(v.version.alert_type is AlertType.RETRACTION for v in versions):
-        return None
-    return next((v for v in versions if v.facts.get("skymap_sha256") and v.facts.get("time")), None)
+    return current_versions(archive, [event_id]).get(event_id)
+
+
+def current_versions(archive: Archive, event_ids: Iterable[str]) -> dict[str, VersionRecord]:
+    """The same of several events; those without are absent."""
+    found = {}
+    for event_id, versions in archive.versions_of(event_ids).items():
+        record = next((v for v in versions if v.facts.get("skymap_sha256") and v.facts.get("time")), None)
+        if record is not None and not any(v.version.alert_type is AlertType.RETRACTION for v in versions):
+            found[event_id] = record
+    return found
 
 
 def merger_mjd(record: VersionRecord) -> float:
@@ -55,47 +64,70 @@ def skymap_of(archive: Archive, record: VersionRecord) -> SkyMap:
     return _maps[digest]
 
 
-def watched_events(archive: Archive, first_mjd: float, last_mjd: float) -> Iterator[VersionRecord]:
+def watched_events(archive: Archive, first_mjd: float, last_mjd: float) -> list[VersionRecord]:
     """Current versions of events that merged up to WATCHED_DAYS before a span of measurements (MJD)."""
     # A version is created after its merger, so older ones cannot be meant.
-    since = datetime_of_mjd(first_mjd - WATCHED_DAYS)
-    for event_id in PhotometryArchive(archive).events_since(since):
-        record = current_version(archive, event_id)
-        if record is not None and first_mjd - WATCHED_DAYS <= merger_mjd(record) <= last_mjd:
-            yield record
+    events = PhotometryArchive(archive).events_since(datetime_of_mjd(first_mjd - WATCHED_DAYS))
+    return [r for r in current_versions(archive, events).values() if _is_watched(r, first_mjd, last_mjd)]
+
+
+def _is_watched(record: VersionRecord, first_mjd: float, last_mjd: float) -> bool:
+    return first_mjd - WATCHED_DAYS <= merger_mjd(record) <= last_mjd
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedNight:
+    """A night of a candidate that an event admits."""
+
+    night: CandidateNight
+    candidate: ArchivedCandidate
+    version: VersionRecord
+    """The event's current one."""
 
 
 def nights_of(
-    archive: Archive, found: ArchivedCandidate, measured: Sequence[ArchivedMeasurement]
-) -> list[tuple[CandidateNight, VersionRecord]]:
-    """The nights of these measurements for every event whose map and time admit the candidate.
+    archive: Archive,
+    events: Iterable[VersionRecord],
+    measured: Iterable[tuple[ArchivedCandidate, Sequence[ArchivedMeasurement]]],
+) -> list[AdmittedNight]:
+    """The nights of some candidates' measurements that these events' maps and times admit.
 
     Of a candidate that was there before the merger one night, that of its first detection in griz after it: there it is
-    listed as excluded.
+    listed as excluded. Each map is read once, whatever the number of candidates.
     """
+    events = list(events)
+    usable = [(found, some) for found, some in measured if some and found.first_detection is not None]
+    if not events or not usable:
+        return []
+    everything = PhotometryArchive(archive).measurements_of(found.candidate.name for found, _ in usable)
+    nights = []
+    for record in events:
+        for found, some in usable:
+            times = [m.measurement.mjd for m in some]
+            if _is_watched(record, min(times), max(times)):
+                known = [m.measurement for m in everything[found.candidate.name]]
+                days = _days(archive, record, found.candidate, times, known)
+                key = record.version.event_id, found.slug
+                nights += [AdmittedNight(CandidateNight(*key, day), found, record) for day in days]
+    return nights
+
+
+def _days(
+    archive: Archive, record: VersionRecord, here: Candidate, times: Sequence[float], everything: Sequence[Measurement]
+) -> list[int]:
+    """The nights (whole MJD) at these times (MJD) of a candidate that an event admits."""
     from mma_pipeline.science.kilonova.assess import admits, locate
     from mma_pipeline.science.kilonova.bands import band_index
     from mma_pipeline.science.kilonova.measured import earlier_detections
 
-    if not measured or found.first_detection is None:
+    merger = merger_mjd(record)
+    first = min((m.mjd for m in everything if m.detected and m.mjd >= merger), default=None)
+    if first is None or not admits(locate(skymap_of(archive, record), here.ra, here.dec), merger, first):
         return []
-    here, times = found.candidate, [m.measurement.mjd for m in measured]
-    look_back, everything = current().kilonova.look_back_days, None
-    nights = []
-    for record in watched_events(archive, min(times), max(times)):
-        merger = merger_mjd(record)
-        place = locate(skymap_of(archive, record), here.ra, here.dec)
-        if everything is None:
-            everything = [m.measurement for m in PhotometryArchive(archive).measurements(here.name)]
-        first = min((m.mjd for m in everything if m.detected and m.mjd >= merger), default=None)
-        if first is None or not admits(place, merger, first):
-            continue
-        days = sorted({int(t) for t in times if merger <= t <= merger + WATCHED_DAYS})
-        if earlier_detections(everything, merger, look_back):
-            usable = [m.mjd for m in everything if m.detected and m.mjd >= merger and band_index(m.band) >= 0]
-            days = [int(min(usable))] if usable else []
-        nights += [(CandidateNight(record.version.event_id, found.slug, day), record) for day in days]
-    return nights
+    if earlier_detections(everything, merger, current().kilonova.look_back_days):
+        usable = [m.mjd for m in everything if m.detected and m.mjd >= merger and band_index(m.band) >= 0]
+        return [int(min(usable))] if usable else []
+    return sorted({int(t) for t in times if merger <= t <= merger + WATCHED_DAYS})
 
 
 class CandidateSource:

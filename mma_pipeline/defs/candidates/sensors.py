@@ -7,7 +7,7 @@ version, so a new measurement or a new map is scored again and a repetition is n
 
 # No postponed annotations here: Dagster reads the real types of the sensor's parameters.
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,7 +25,13 @@ from mma_pipeline.adapters.kafka.reader import StreamReader
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.photometry.stream import photometry_stream
 from mma_pipeline.defs.alerts.sensors import MAX_MESSAGES, POLL_S, TICK_S, quarantine_event
-from mma_pipeline.defs.candidates.scoring import WATCHED_DAYS, nights_of
+from mma_pipeline.defs.candidates.scoring import (
+    WATCHED_DAYS,
+    AdmittedNight,
+    current_versions,
+    nights_of,
+    watched_events,
+)
 from mma_pipeline.defs.jobs import MOST_S, Lane, lane_tags
 from mma_pipeline.defs.resources import ArchiveResource, resident_reader
 from mma_pipeline.notices.errors import NoticeError
@@ -75,27 +81,39 @@ def wanted_nights(archive: Archive, brought: Iterable[ArchivedMeasurement]) -> l
     by_name: dict[str, list[ArchivedMeasurement]] = {}
     for one in brought:
         by_name.setdefault(one.measurement.candidate.name, []).append(one)
-    found = []
-    for name, measured in by_name.items():
-        candidate = photometry.candidate(name)
-        newest = max(m.id for m in measured)
-        for night, record in nights_of(archive, candidate, measured):
-            reason = f"{newest}:{record.partition_key}"
-            found.append(NightRequest(night.partition_key, night.event_id, name, reason))
-    return sorted(found, key=lambda w: w.partition_key)
+    if not by_name:
+        return []
+    times = [one.measurement.mjd for some in by_name.values() for one in some]
+    events = watched_events(archive, min(times), max(times))
+    measured = [(found, by_name[found.candidate.name]) for found in photometry.candidates_named(by_name)]
+    newest = {name: max(one.id for one in some) for name, some in by_name.items()}
+    return sorted(_requests(nights_of(archive, events, measured), newest), key=lambda w: w.partition_key)
 
 
 def nights_for_new_maps(archive: Archive, events: Sequence[str], now_mjd: float) -> list[NightRequest]:
     """The latest night of every recently measured candidate that these events' new maps admit."""
+    versions = current_versions(archive, events).values()
+    if not versions:
+        return []
     photometry = PhotometryArchive(archive)
-    found = []
-    for candidate in photometry.candidates(since_mjd=now_mjd - WATCHED_DAYS):
-        last = photometry.measurements(candidate.candidate.name)[-1]
-        for night, record in nights_of(archive, candidate, [last]):
-            if night.event_id in events:
-                reason = f"{last.id}:{record.partition_key}"
-                found.append(NightRequest(night.partition_key, night.event_id, candidate.candidate.name, reason))
-    return found
+    recent = photometry.candidates(since_mjd=now_mjd - WATCHED_DAYS)
+    everything = photometry.measurements_of(found.candidate.name for found in recent)
+    last = {name: measured[-1] for name, measured in everything.items()}
+    nights = nights_of(archive, versions, [(found, [last[found.candidate.name]]) for found in recent])
+    return _requests(nights, {name: one.id for name, one in last.items()})
+
+
+def _requests(nights: Iterable[AdmittedNight], newest: Mapping[str, int]) -> list[NightRequest]:
+    """Requests for nights, with each candidate's newest measurement by its name."""
+    return [
+        NightRequest(
+            found.night.partition_key,
+            found.night.event_id,
+            name := found.candidate.candidate.name,
+            f"{newest[name]}:{found.version.partition_key}",
+        )
+        for found in nights
+    ]
 
 
 def run_request(wanted: NightRequest) -> dg.RunRequest:

@@ -70,8 +70,9 @@ def overtaken_differences(archive: Archive, store: Store, event_id: str) -> Iter
     """
     records = archive.versions(event_id)
     name = version_difference.files[0].name
+    products = archive.products_of(record.partition_key for record in records)
     for record in records:
-        made = archive.product(record.partition_key, name)
+        made = next((product for product in products[record.partition_key] if product.name == name), None)
         if made is None:
             continue
         now = [
@@ -97,11 +98,12 @@ def withdrawals(archive: Archive, event_id: str, keys: list[str]) -> Iterator[dg
         "by": retraction.partition_key,
         "at": retraction.version.created.isoformat(),
     }
+    products = archive.products_of(record.partition_key for record in records)
     for record in records:
         if record.version.alert_type is retraction.version.alert_type:
             continue
         if everywhere or record.partition_key in keys:
-            for asset in sorted({product.asset for product in archive.products(record.partition_key)}):
+            for asset in sorted({product.asset for product in products[record.partition_key]}):
                 words = f"{event_id} was retracted: this product describes no astrophysical event"
                 yield dg.AssetObservation(asset, partition=record.partition_key, description=words, metadata=said)
 

@@ -37,14 +37,20 @@ def public_superevents(service: GraceDB, start: datetime, end: datetime) -> list
 
 def unknown_superevents(archive: Archive, service: GraceDB, start: datetime, end: datetime) -> Iterator[str]:
     """Public superevents of a time of which no version is archived; raises TransientError."""
-    for superevent_id in public_superevents(service, start, end):
-        try:
-            check_event_id(superevent_id)
-        except NoticeError:
-            continue
+    ids = [name for name in public_superevents(service, start, end) if _is_event_id(name)]
+    known = archive.versions_of(ids)
+    for superevent_id in ids:
         # A neutrino notice speaks of an event whose own alert may be missing all the same.
-        if all(record.version.label == ICECUBE_LABEL for record in archive.versions(superevent_id)):
+        if all(record.version.label == ICECUBE_LABEL for record in known.get(superevent_id, ())):
             yield superevent_id
+
+
+def _is_event_id(name: str) -> bool:
+    try:
+        check_event_id(name)
+    except NoticeError:
+        return False
+    return True
 
 
 def archive_superevent(archive: Archive, service: GraceDB, superevent_id: str) -> tuple[Sequence[str], str | None]:

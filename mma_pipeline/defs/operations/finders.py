@@ -111,12 +111,12 @@ def messages_in_quarantine(look: Situation) -> Iterator[Problem]:
 
 def degraded_versions(look: Situation) -> Iterator[Problem]:
     """Real events' versions of the last three days whose alert was bad in parts, until a newer sound one follows."""
-    for found in look.recent:
+    bad = [found for found in look.recent if found.record.version.role is not Role.TEST and _degraded(found.record)]
+    versions = look.archive.versions_of({found.record.version.event_id for found in bad})
+    for found in bad:
         record, wrong = found.record, _degraded(found.record)
-        if not wrong or record.version.role is Role.TEST:
-            continue
         event = record.version.event_id
-        if not all(map(_degraded, later_in_line(look.archive.versions(event), record))):
+        if not all(map(_degraded, later_in_line(versions[event], record))):
             continue
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         text = f"{record.stem} was made without what is wrong in its alert: {wrong[0]}{more}; see mma show {event}"

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from functools import partial
 
 import dagster as dg
-import sqlalchemy as sa
 
-from mma_pipeline.adapters.archive import Archive, reading, schema
+from mma_pipeline.adapters.archive import Archive, outbox, reading
+from mma_pipeline.adapters.archive.publications import State
+from mma_pipeline.adapters.archive.recent import stream_figures
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.publishing.service import Publications
 from mma_pipeline.defs.alerts.stream_assets import READ_LATELY
@@ -175,21 +176,17 @@ def _streams(
     instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: BrokerState | None
 ) -> Iterator[StreamHealth]:
     looked = last_looks(instance)
-    table = schema.message
-    bad = sa.func.count(sa.case((table.c.solved.is_(None), table.c.quarantine_reason)))
-    query = sa.select(table.c.stream, sa.func.max(table.c.received), sa.func.count(), bad).group_by(table.c.stream)
-    with reading(archive.engine) as connection:
-        known = {row[0]: row for row in connection.execute(query)}
+    known = stream_figures(archive)
     for name in sorted({stream.name for stream in STREAMS} | set(known)):
         stamp = looked[name].began if name in looked else None
         row = known.get(name)
         seen = StreamState() if watched is None else watched.streams.get(name, StreamState())
         yield StreamHealth(
             name=name,
-            message_age_s=None if row is None else (now - row[1]).total_seconds(),
+            message_age_s=None if row is None else (now - row.newest).total_seconds(),
             tick_age_s=_age(now, stamp),
-            messages=0 if row is None else row[2],
-            quarantined=0 if row is None else row[3],
+            messages=0 if row is None else row.messages,
+            quarantined=0 if row is None else row.quarantined,
             lag=seen.lag,
             credential_age_s=_age(now, seen.since),
             credential_idle_s=_age(now, seen.worked),
@@ -197,12 +194,8 @@ def _streams(
 
 
 def _failed_publications(archive: Archive) -> int:
-    from mma_pipeline.adapters.archive.outbox import publication
-    from mma_pipeline.adapters.publishing.model import State
-
-    query = sa.select(sa.func.count()).select_from(publication).where(publication.c.state == State.FAILED)
     with reading(archive.engine) as connection:
-        return int(connection.execute(query).scalar_one())
+        return outbox.count(connection, State.FAILED)
 
 
 pipeline_health_asset = dg.AssetSpec(

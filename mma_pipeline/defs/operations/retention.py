@@ -39,7 +39,8 @@ def remove_expired(instance: dg.DagsterInstance, archive: Archive, store: Store,
     versions = files = 0
     while keys := expired(archive.engine, before, limit=BATCH):
         events = sorted({EventVersion.from_partition_key(key).event_id for key in keys})
-        kept = [e for e in events if any(r.partition_key not in keys for r in archive.versions(e))]
+        known = archive.versions_of(events)
+        kept = [e for e in events if any(r.partition_key not in keys for r in known[e])]
         gone = [e for e in events if e not in kept]
         nights = _nights_of(instance, archive, gone)
         of_nights = sorted(set[str]().union(*map(night_keys, nights)))

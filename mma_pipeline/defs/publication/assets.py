@@ -75,7 +75,8 @@ def publishable(
     published = services(archive, store)
     source = ProductInput(archive.open(), store.open(), context.partition_key)
     record = source.record
-    checks = failed_checks(source.archive, record)
+    written = source.archive.products(record.partition_key)
+    checks = failed_checks(written)
     blocking = [finding for finding in checks if finding.blocks]
     missing = missing_files(source.archive, source.store, record)
     if missing:
@@ -99,7 +100,7 @@ def publishable(
 
     yield dg.MaterializeResult(
         metadata={
-            "files": len(source.archive.products(record.partition_key)),
+            "files": len(written),
             "failed checks": dg.MetadataValue.md("\n".join(f"- {finding}" for finding in checks) or "none"),
             **released,
         },
@@ -116,7 +117,7 @@ def _lacking(instance: dg.DagsterInstance, source: ProductInput) -> list[str]:
     there = {product.name: product for product in source.archive.products(source.record.partition_key)}
     if not is_bare(source.record, there):
         return []
-    if standing(source.record, source.archive, instance, datetime.now(UTC)) is not Standing.WAITING:
+    if standing(source.record, there, instance, datetime.now(UTC)) is not Standing.WAITING:
         return []
     return sorted(expected_files(source.record) - there.keys())
 

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from mma_pipeline.adapters.archive.publications import Draft, State
 from mma_pipeline.adapters.errors import AdapterError
 from mma_pipeline.adapters.publishing.config import GWTM
 from mma_pipeline.adapters.publishing.gwtm import GwtmDestination
 from mma_pipeline.adapters.publishing.mocks import ask, due
-from mma_pipeline.adapters.publishing.model import Draft, State
 from mma_pipeline.adapters.publishing.service import Publications
 from mma_pipeline.defs.jobs import LANE_TAG, Lane
 from mma_pipeline.defs.publication.sensors import services

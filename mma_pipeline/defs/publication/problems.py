@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
-from mma_pipeline.adapters.archive import blocks, outbox, reading
+from mma_pipeline.adapters.archive import blocks, decisions, outbox, reading
+from mma_pipeline.adapters.archive.publications import Publication, State
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.publishing import config
-from mma_pipeline.adapters.publishing.model import Publication, State
 from mma_pipeline.adapters.publishing.webhook import FAILURE
 from mma_pipeline.defs.alerts.unfinished import lacking
 from mma_pipeline.defs.operations.problems import Kind, Problem
@@ -29,13 +28,10 @@ LATE = timedelta(minutes=15)
 
 def blocked_publications(look: Situation) -> Iterator[Problem]:
     """Real versions that a check keeps from being published, until it passes or a person lets them pass."""
-    table = outbox.decision
     with reading(look.archive.engine) as connection:
         held = blocks.blocks(connection, held=True)
-        among = table.c.partition_key.in_([block.partition_key for block in held])
-        published = set(
-            connection.execute(sa.select(table.c.partition_key).where(among, sa.not_(table.c.bare))).scalars()
-        )
+        made = decisions.decided(connection, [block.partition_key for block in held])
+    published = {key for key, bare in made.items() if not all(bare.values())}
     for block in held:
         if not _is_real(block.event_id) or block.partition_key in published:
             continue
@@ -69,10 +65,9 @@ def _undecided(look: Situation) -> Iterator[tuple[str, str, datetime, str]]:
     keys = [found.record.partition_key for found in recent if found.record.version.role is Role.OBSERVATION]
     if not names or not keys:
         return
-    table = outbox.decision
     with reading(look.archive.engine) as connection:
         held = {block.partition_key for block in blocks.blocks(connection, held=True)}
-        known = {(row.partition_key, row.destination) for row in connection.execute(sa.select(table))}
+        made = decisions.decided(connection, keys)
     for found in recent:
         key = found.record.partition_key
         if key not in keys or key in held:
@@ -80,7 +75,7 @@ def _undecided(look: Situation) -> Iterator[tuple[str, str, datetime, str]]:
         lacks = sorted(lacking(found))
         words = f"{key} waits for {', '.join(lacks)}" if lacks else f"{key} waits for its run of publish_version"
         for name in names:
-            if (key, name) not in known:
+            if name not in made.get(key, {}):
                 yield name, found.record.version.event_id, found.received, words
 
 
@@ -100,25 +95,18 @@ def _unsent(look: Situation) -> Iterator[tuple[str, str, datetime, str]]:
 
 def bare_messages(look: Situation) -> Iterator[Problem]:
     """Real versions that went out without their map's values, until they are completed."""
-    decision, item = outbox.decision, outbox.publication
-    sent = sa.select(item.c.partition_key, item.c.destination, sa.func.min(item.c.created).label("since")).where(
-        item.c.state == State.DONE
-    )
-    sent = sent.group_by(item.c.partition_key, item.c.destination)
-    query = sa.select(decision.c.partition_key, decision.c.event_id).where(decision.c.bare).distinct()
     with reading(look.archive.engine) as connection:
-        bare = {row.partition_key: row.event_id for row in connection.execute(query)}
-        rows = connection.execute(sent.where(item.c.partition_key.in_(bare))).all() if bare else []
-    for key, event_id in sorted(bare.items()):
-        there = [row for row in rows if row.partition_key == key]
-        if not there or not _is_real(event_id):
+        sent = decisions.sent_bare(connection)
+    for (key, event_id), group in groupby(sent, key=lambda one: (one.partition_key, one.event_id)):
+        if not _is_real(event_id):
             continue
-        names = ", ".join(sorted(row.destination for row in there))
+        there = list(group)
+        names = ", ".join(one.destination for one in there)
         text = (
             f"{key} went to {names} without its map's values, because its products failed for good: see the failed runs "
             f"of alert_products; mma backfill {key} makes them again, and a second message follows"
         )
-        yield Problem(Kind.PUBLISHED_BARE, text, key, event_id, min(row.since for row in there))
+        yield Problem(Kind.PUBLISHED_BARE, text, key, event_id, min(one.since for one in there))
 
 
 def _is_real(event_id: str) -> bool:

@@ -14,11 +14,11 @@ from typing import Any
 import dagster as dg
 
 from mma_pipeline.adapters.archive.blocks import Block
+from mma_pipeline.adapters.archive.publications import Publication, State
 from mma_pipeline.adapters.errors import AdapterError
 from mma_pipeline.adapters.publishing.compose import GALAXIES
 from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, WEBHOOK
 from mma_pipeline.adapters.publishing.decision import Decision, Extras
-from mma_pipeline.adapters.publishing.model import Publication, State
 from mma_pipeline.adapters.publishing.service import Offer, Publications
 from mma_pipeline.defs.alerts.unfinished import failing
 from mma_pipeline.defs.all_products import expected_files
@@ -102,7 +102,7 @@ def publish_version(
     if not configs:
         context.log.info(f"no {kind} destination is configured")
         return
-    now, findings = datetime.now(UTC), failed_checks(source.archive, source.record)
+    now, findings = datetime.now(UTC), failed_checks(source.archive.products(key))
     fit = fitness(published, context.instance, now)
     decisions = published.decide(source.record, configs, extras_of(source, findings), fit)
     why: dict[str, Any] = {"decision": reasons_markdown(decisions), **release_metadata(published.block(key))}
@@ -272,7 +272,7 @@ def publication_sensor(
         if not published.configs:
             return dg.SkipReason("no destination is configured: see docs/publication.md")
         doubtful = failing(instance, now)
-        offers = published.undecided(lambda record: standing(record, published.archive, instance, now, doubtful))
+        offers = published.undecided(lambda record, products: standing(record, products, instance, now, doubtful))
         due = [] if published.dry_run else published.due()
     except AdapterError as error:
         return dg.SkipReason(str(error))

@@ -5,7 +5,7 @@ Read from the archive and from Dagster's runs; nothing here decides or sends any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -60,17 +60,16 @@ def _value(value: Any) -> str:
 
 def standing(
     record: VersionRecord,
-    archive: Archive,
+    products: Mapping[str, ProductRecord],
     instance: dg.DagsterInstance,
     now: datetime,
     doubtful: Container[str] | None = None,
 ) -> Standing:
-    """How far a version's products are; a neutrino notice also waits a while for the map that it is compared with.
+    """How far a version is, from its products by name; a neutrino notice also waits a while for its event's map.
 
     `doubtful`: partition keys of which runs failed (`unfinished.failing`), for who asks of many versions.
     """
     key = record.partition_key
-    products = {product.name: product for product in archive.products(key)}
     if expected_files(record) - products.keys():
         over = (doubtful is None or key in doubtful) and given_up(instance, key, now)
         return Standing.GIVEN_UP if over else Standing.WAITING
@@ -82,9 +81,9 @@ def _awaits_a_map(products: Mapping[str, ProductRecord], now: datetime) -> bool:
     return compared is not None and compared.figures.get("map_version") is None and now - compared.written < MAP_WAIT
 
 
-def failed_checks(archive: Archive, record: VersionRecord) -> list[Finding]:
+def failed_checks(written: Iterable[ProductRecord]) -> list[Finding]:
     """Checks of a version's products that its archived figures do not pass, those that only warn included."""
-    written = archive.products(record.partition_key)
+    written = list(written)
     failed = []
     for product in PRODUCTS:
         names = {spec.name for spec in product.files}
@@ -123,10 +122,10 @@ def fitness(published: Publications, instance: dg.DagsterInstance, now: datetime
         block = published.block(record.partition_key)
         if block is not None and block.released is None:
             return False
-        if block is None and any(finding.blocks for finding in failed_checks(published.archive, record)):
-            return False
-        state = standing(record, published.archive, instance, now)
         products = {product.name: product for product in published.archive.products(record.partition_key)}
+        if block is None and any(finding.blocks for finding in failed_checks(products.values())):
+            return False
+        state = standing(record, products, instance, now)
         return state is not Standing.WAITING and not is_bare(record, products)
 
     return fit

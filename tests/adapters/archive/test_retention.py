@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.archive import Archive, outbox, schema
+from mma_pipeline.adapters.archive import Archive, decisions, outbox, schema
 from mma_pipeline.adapters.archive.database import reading, writing
-from mma_pipeline.adapters.archive.photometry import PhotometryArchive, candidate, candidate_score, measurement
+from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.archive.publications import Draft
 from mma_pipeline.adapters.archive.retention import forget
+from mma_pipeline.adapters.archive.schema import candidate, candidate_score, measurement
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.kafka.message import StreamMessage
-from mma_pipeline.adapters.publishing.model import Draft
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement, PhotometryNotice
 from mma_pipeline.notices.photometry.message import encode, parse
@@ -166,10 +167,10 @@ def test_what_was_to_be_published_of_a_night_goes_with_the_event(house: Publishi
             for key in (house.keys[event_id], None, f"{event_id}-Update-20260301T130000-aaaaaaaaaa"):
                 outbox.enqueue(connection, Draft("hop", "v2", f"{event_id} {key}", event_id, {}, key), NOW)
             night = f"{event_id}-SIM-kn-MJD{MJD}"
-            outbox.record_decision(connection, "hop", night, event_id, accepted=True, reasons=[], now=NOW)
+            decisions.record_decision(connection, "hop", night, event_id, accepted=True, reasons=[], now=NOW)
     house.forget(FIRST)
-    assert house.column(outbox.publication.c.event_id) == [SECOND] * 3 + [REAL] * 3
-    assert house.column(outbox.decision.c.event_id) == [SECOND, REAL]
+    assert house.column(schema.publication.c.event_id) == [SECOND] * 3 + [REAL] * 3
+    assert house.column(schema.decision.c.event_id) == [SECOND, REAL]
 
 
 def test_an_event_of_which_a_version_stays_keeps_its_candidates(house: PublishingHome) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import hop.io  # noqa: F401 - imported before the processes are forked, which saves each the time
 
 from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive.publications import Answer, Publication
 from mma_pipeline.adapters.publishing.gwtm import GwtmDestination
 from mma_pipeline.adapters.publishing.gwtm_client import GwtmClient
 from mma_pipeline.adapters.publishing.hopskotch import HopskotchDestination
-from mma_pipeline.adapters.publishing.model import Answer, Note, Publication
+from mma_pipeline.adapters.publishing.model import Note
 from mma_pipeline.adapters.publishing.publisher import Backoff, Publisher
 from tests.services.gwtm_schemas import ADMIN
 

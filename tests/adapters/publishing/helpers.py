@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord, outbox, reading
+from mma_pipeline.adapters.archive.publications import Publication
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.publishing.config import DestinationConfig
 from mma_pipeline.adapters.publishing.decision import Decider
 from mma_pipeline.adapters.publishing.gwtm import GwtmDestination
 from mma_pipeline.adapters.publishing.gwtm_client import GwtmClient
-from mma_pipeline.adapters.publishing.model import Publication
 from mma_pipeline.adapters.publishing.publisher import Backoff, Publisher
 from mma_pipeline.adapters.publishing.rules import Rule
 from mma_pipeline.adapters.store.paths import treasure_map_key

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord, blocks, schema, writing
+from mma_pipeline.adapters.archive.publications import Publication, State
 from mma_pipeline.adapters.publishing import config
 from mma_pipeline.adapters.publishing.config import DestinationConfig
 from mma_pipeline.adapters.publishing.decision import Decider, Extras
 from mma_pipeline.adapters.publishing.hopskotch import id_of
-from mma_pipeline.adapters.publishing.model import Publication, State
 from mma_pipeline.adapters.publishing.rules import Rule
 from mma_pipeline.adapters.publishing.service import Publications, Standing
 from mma_pipeline.notices.derived import DerivedAlert
@@ -57,11 +57,10 @@ def taken(archive: Archive, *patterns: str) -> list[VersionRecord]:
 
 def mark(archive: Archive, state: State, *, kind: str | None = None) -> None:
     """Let publications have gone the way that they may go."""
-    from mma_pipeline.adapters.archive import outbox
 
-    change = outbox.publication.update().values(state=state, attempts=1)
+    change = schema.publication.update().values(state=state, attempts=1)
     with writing(archive.engine) as connection:
-        connection.execute(change if kind is None else change.where(outbox.publication.c.kind == kind))
+        connection.execute(change if kind is None else change.where(schema.publication.c.kind == kind))
 
 
 def one(archive: Archive, destination: str, state: State | None = None) -> list[Publication]:
@@ -206,11 +205,11 @@ def test_time_alone_makes_nothing_bare(archive: Archive, minutes: int) -> None:
     with archive.engine.begin() as connection:
         connection.execute(schema.message.update().values(received=datetime.now(UTC) - timedelta(minutes=minutes)))
     published = service(archive)
-    assert published.undecided(lambda _: Standing.WAITING) == []
-    (offer,) = published.undecided(lambda _: Standing.GIVEN_UP)
+    assert published.undecided(lambda *_: Standing.WAITING) == []
+    (offer,) = published.undecided(lambda *_: Standing.GIVEN_UP)
     assert (offer.record, offer.bare) == (record, True)
     make_products(archive, record)
-    (offer,) = published.undecided(lambda _: Standing.READY)
+    (offer,) = published.undecided(lambda *_: Standing.READY)
     assert not offer.bare
 
 
@@ -220,7 +219,7 @@ def test_offers_follow_the_products(archive: Archive) -> None:
     published = service(archive)
 
     def offered(state: Standing) -> list[VersionRecord]:
-        return [offer.record for offer in published.undecided(lambda _: state)]
+        return [offer.record for offer in published.undecided(lambda *_: state)]
 
     assert offered(Standing.GIVEN_UP) == [record]
     decided = published.decide(record, published.configs)
@@ -243,11 +242,11 @@ def test_old_versions_are_left_alone(archive: Archive) -> None:
     for hours in (1, 30, 80):
         with archive.engine.begin() as connection:
             connection.execute(schema.message.update().values(received=datetime.now(UTC) - timedelta(hours=hours)))
-        ages.append(len(published.undecided(lambda _: Standing.READY)))
+        ages.append(len(published.undecided(lambda *_: Standing.READY)))
     assert ages == [1, 1, 0]
     with writing(archive.engine) as connection:
         blocks.release(connection, record.partition_key, "S230518h", "looked at it", datetime.now(UTC))
-    assert len(published.undecided(lambda _: Standing.WAITING)) == 1
+    assert len(published.undecided(lambda *_: Standing.WAITING)) == 1
 
 
 def test_a_rule_is_judged_again_with_the_products(archive: Archive) -> None:

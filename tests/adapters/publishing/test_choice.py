@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive.publications import State
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.publishing import config
 from mma_pipeline.adapters.publishing.config import DestinationConfig
-from mma_pipeline.adapters.publishing.model import State
 from mma_pipeline.adapters.publishing.rules import Rule
 from mma_pipeline.adapters.publishing.webhook import WebhookDestination
 from mma_pipeline.notices import derived
@@ -248,8 +248,8 @@ def test_rate_is_limited(hook: Any, tmp_path: Path) -> None:
 
 def test_refused_webhook_keeps_the_secret(hook: Any) -> None:
     """The server's words are kept, without its page's markup and without the address."""
+    from mma_pipeline.adapters.archive.publications import Publication
     from mma_pipeline.adapters.errors import AdapterError
-    from mma_pipeline.adapters.publishing.model import Publication
 
     hook.answers = [403]
     now = datetime.now(UTC)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mma_pipeline.adapters.archive import Archive, outbox, writing
-from mma_pipeline.adapters.publishing.model import State
+from mma_pipeline.adapters.archive.publications import State
 from tests.adapters.publishing.helpers import (
     ALERTS,
     alert_files,

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive.publications import State
 from mma_pipeline.adapters.publishing.config import DestinationConfig
-from mma_pipeline.adapters.publishing.model import State
 from tests.adapters.publishing.crash import publish
 from tests.adapters.publishing.helpers import ALERTS, EVERYTHING, all_publications, decide_all, needs_alerts, take_in
 from tests.adapters.publishing.test_hopskotch import everything_on

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from mma_pipeline.adapters.archive import Archive, outbox, writing
+from mma_pipeline.adapters.archive import Archive, outbox, schema, writing
+from mma_pipeline.adapters.archive.publications import State
 from mma_pipeline.adapters.publishing.config import DestinationConfig
 from mma_pipeline.adapters.publishing.decision import Extras
-from mma_pipeline.adapters.publishing.model import State
 from mma_pipeline.adapters.publishing.publisher import Backoff
 from tests.adapters.publishing.helpers import (
     ALERTS,
@@ -112,7 +112,7 @@ def test_copies_are_named_with_what_mends_them(tmp_path: Path) -> None:
             {**row, "id": number, "datecreated": datetime.now(UTC).replace(tzinfo=None)} for number in (7, 8)
         ]
         with writing(archive.engine) as connection:
-            connection.execute(outbox.publication.update().values(state=State.PENDING, next_attempt=datetime.now(UTC)))
+            connection.execute(schema.publication.update().values(state=State.PENDING, next_attempt=datetime.now(UTC)))
         sender = publisher(archive, gwtm(server), told_of_failures=[people])
         sender.run("gwtm")
         decide_all(archive, take_in(archive, bodies[1:], start=5))

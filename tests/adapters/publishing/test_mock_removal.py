@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.archive import Archive, outbox, writing
+from mma_pipeline.adapters.archive import Archive, schema, writing
+from mma_pipeline.adapters.archive.publications import Draft, State
 from mma_pipeline.adapters.errors import ConfigurationError, CredentialsError
 from mma_pipeline.adapters.publishing.decision import Extras
 from mma_pipeline.adapters.publishing.mocks import ask, due
-from mma_pipeline.adapters.publishing.model import Draft, State
 from mma_pipeline.adapters.publishing.probe import probe
 from mma_pipeline.settings import Settings
 from tests.adapters.publishing.helpers import all_publications, decider, gwtm, make_products, publisher, take_in
@@ -53,7 +53,7 @@ def age(archive: Archive, hours: float) -> None:
     """Let everything have been finished so many hours ago."""
     with writing(archive.engine) as connection:
         finished = datetime.now(UTC) - timedelta(hours=hours)
-        connection.execute(sa.update(outbox.publication).values(finished=finished))
+        connection.execute(sa.update(schema.publication).values(finished=finished))
 
 
 def remove(archive: Archive, server: GwtmStandIn, hours: float = 48.0) -> list[str]:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.archive import Archive, blocks, outbox, reading, writing
+from mma_pipeline.adapters.archive import Archive, decisions, outbox, reading, schema, writing
+from mma_pipeline.adapters.archive.publications import Answer, Draft, State
 from mma_pipeline.adapters.errors import PermanentError
-from mma_pipeline.adapters.publishing.model import Answer, Draft, State
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE = {"lease_s": 60.0, "settle_s": 10.0}
@@ -65,7 +65,7 @@ def test_rolled_back_with_its_decision(engine: sa.Engine) -> None:
 
     def die_half_way() -> None:
         with writing(engine) as connection:
-            outbox.record_decision(connection, "gwtm", "key", "S230518h", accepted=True, reasons=[], now=NOW)
+            decisions.record_decision(connection, "gwtm", "key", "S230518h", accepted=True, reasons=[], now=NOW)
             outbox.enqueue(connection, draft("a"), NOW)
             raise RuntimeError("the process dies here")
 
@@ -73,7 +73,7 @@ def test_rolled_back_with_its_decision(engine: sa.Engine) -> None:
         die_half_way()
     with reading(engine) as connection:
         assert outbox.publications(connection) == []
-        assert outbox.decisions(connection, "S230518h") == []
+        assert decisions.decisions(connection, "S230518h") == []
 
 
 def test_one_event_goes_in_order_and_others_pass(engine: sa.Engine) -> None:
@@ -260,7 +260,7 @@ def test_retry_is_for_what_failed(engine: sa.Engine) -> None:
 def test_migrated_schema_is_the_declared_one(engine: sa.Engine) -> None:
     """The migration makes the tables that the code declares: columns, nullability and unique keys."""
     inspector = sa.inspect(engine)
-    for table in (outbox.publication, outbox.decision, blocks.block):
+    for table in (schema.publication, schema.decision, schema.block):
         found = {c["name"]: c["nullable"] for c in inspector.get_columns(table.name)}
         assert found == {c.name: bool(c.nullable) for c in table.columns}
         indexes = {i["name"] for i in inspector.get_indexes(table.name)}

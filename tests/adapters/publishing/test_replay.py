@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive.publications import State
 from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 from mma_pipeline.adapters.publishing.config import DestinationConfig
-from mma_pipeline.adapters.publishing.model import State
 from tests.adapters.publishing.helpers import (
     EVERYTHING,
     alert_files,

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
+from mma_pipeline.adapters.archive.publications import Draft, State
 from mma_pipeline.adapters.publishing.decision import Extras
 from mma_pipeline.adapters.publishing.gwtm_fields import icecube_body
-from mma_pipeline.adapters.publishing.model import Draft, State
 from mma_pipeline.adapters.publishing.publisher import Backoff
 from tests.adapters.publishing.helpers import (
     ALERTS,

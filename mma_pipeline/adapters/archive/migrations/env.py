@@ -2,7 +2,6 @@
 
 from alembic import context
 
-from mma_pipeline.adapters.archive import blocks, outbox, photometry  # noqa: F401 - add their tables to the metadata
 from mma_pipeline.adapters.archive.migrate import VERSION_TABLE
 from mma_pipeline.adapters.archive.schema import metadata
 
