@@ -2,7 +2,7 @@
 
 from hypothesis import HealthCheck, settings
 
-from mma_pipeline.earth_orientation import use_packaged_tables
+from mma_pipeline.adapters.earth_orientation import use_packaged_tables
 
 pytest_plugins = ["tests.services.fixtures", "tests.homes"]
 
