@@ -8,9 +8,9 @@ from typing import Any
 
 import dagster as dg
 
+from mma_pipeline.adapters.archive.event_history import withdrawn_by
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.products.declaration import Product
-from mma_pipeline.products.event_history import withdrawn_by
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import MaterializedProduct, materialize
 

@@ -86,7 +86,7 @@ class Need:
 NEEDS_NOTHING = Need("a message", lambda _: True)
 NEEDS_ALERT = Need("a gravitational-wave alert", lambda record: record.version.label != ICECUBE_LABEL)
 NEEDS_NEUTRINO_NOTICE = Need("a neutrino notice", lambda record: record.version.label == ICECUBE_LABEL)
-NEEDS_MAP = Need("a sky map that can be used", lambda record: record.facts.get("skymap_sha256") is not None)
+NEEDS_MAP = Need("a sky map that can be used", lambda record: record.has_map)
 
 
 @dataclass(frozen=True, slots=True)

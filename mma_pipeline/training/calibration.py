@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova.calibration import GROUPS, REFERENCE, Calibration, group, logit
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray
 
 #: Few, so that the curve is cautious near certainty: more of them let more contaminants past 0.9 in late nights.
 _KNOTS = 10

@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova.calibration import REFERENCE, group
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES, Features, compute
 from mma_pipeline.science.kilonova.lightcurve import NIGHT_DAYS, Points, clean
 from mma_pipeline.science.kilonova.model import Model
 from mma_pipeline.science.kilonova.nights import night_numbers
 from mma_pipeline.science.kilonova.trees import DEPTH
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray
 from mma_pipeline.training.calibration import fit, reference_weights
 from mma_pipeline.training.export import export
 from mma_pipeline.training.negatives import RealTransient, after_mergers

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mma_pipeline.notices import derived, neutrino_summary
+from mma_pipeline.notices import derived, icecube_summary
 from mma_pipeline.notices.errors import NoticeError
 
 CREATED = datetime(2023, 5, 18, 15, 41, 16, tzinfo=UTC)
@@ -71,19 +71,19 @@ def test_v2_follows_its_schema() -> None:
         candidate=derived.CandidateScore("AT2017gfo", 197.45, -23.38, 57983.1, 0.9, 0.1, "kn/1", 0.4),
     )
     retraction = derived.retraction_of(derived.message_id(V1), "S230518h", version=VERSION, reason="retracted by LVK")
-    search = neutrino_summary.NeutrinoSearch(
+    search = icecube_summary.NeutrinoSearch(
         "IceCube",
         "S230518h-2-Preliminary",
         2,
         0.0191,
         map_version=VERSION.partition_key,
         tracks=(
-            neutrino_summary.NeutrinoTrack(17.48, 16.15, 0.5, 0.9, 12.91, 0.0191, None, 0.1, 0.2, 3.0, 0.01, 0.02),
-            neutrino_summary.NeutrinoTrack(time_offset=-3.0),
+            icecube_summary.NeutrinoTrack(17.48, 16.15, 0.5, 0.9, 12.91, 0.0191, None, 0.1, 0.2, 3.0, 0.01, 0.02),
+            icecube_summary.NeutrinoTrack(time_offset=-3.0),
         ),
     )
     neutrinos = derived.DerivedAlert(derived.DerivedKind.VERSION, "S230518h", version=VERSION, neutrinos=search)
-    limit = replace(neutrinos, neutrinos=neutrino_summary.NeutrinoSearch("IceCube", "4642", 0))
+    limit = replace(neutrinos, neutrinos=icecube_summary.NeutrinoSearch("IceCube", "4642", 0))
     for alert in (FULL, candidate, retraction, neutrinos, limit):
         record = json.loads(derived.encode(alert))
         validator.validate(record)

@@ -42,6 +42,11 @@ class VersionRecord:
         return self.version.partition_key
 
     @property
+    def has_map(self) -> bool:
+        """Whether the notice brought a sky map that can be used."""
+        return bool(self.facts.get("skymap_sha256"))
+
+    @property
     def stem(self) -> FileStem:
         """File stem that the GWTM site reads."""
         return FileStem(self.version.event_id, self.version.label, self.number)

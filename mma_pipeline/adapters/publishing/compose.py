@@ -89,7 +89,7 @@ def is_bare(record: VersionRecord, products: Mapping[str, ProductRecord]) -> boo
     """Whether what carries a version's values is missing: its map's places and areas, a neutrino notice's comparison."""
     if record.version.label == ICECUBE_LABEL:
         return COINCIDENCE not in products
-    if not record.facts.get("skymap_sha256"):
+    if not record.has_map:
         return False
     place = _localisation(products.values())
     return FLAT_MAP not in products or place is None or place.ra is None or place.area_90 is None

@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive.event_history import newest_map, retraction_of
 from mma_pipeline.adapters.archive.photometry import ArchivedCandidate, ArchivedMeasurement, PhotometryArchive
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.notices import lvk
-from mma_pipeline.notices.model import AlertType
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.times import datetime_of_mjd, mjd_of_datetime
 from mma_pipeline.products.ingest import read_alert
@@ -28,11 +28,11 @@ _maps: dict[str, SkyMap] = {}
 
 
 def current_version(archive: Archive, event_id: str) -> VersionRecord | None:
-    """The newest version with a map; None where there is none, or where the event was retracted."""
+    """The version with the newest map and a time of the merger; None where there is none, or the event was retracted."""
     versions = archive.versions(event_id)
-    if any(v.version.alert_type is AlertType.RETRACTION for v in versions):
+    if retraction_of(versions) is not None:
         return None
-    return next((v for v in versions if v.facts.get("skymap_sha256") and v.facts.get("time")), None)
+    return newest_map((v for v in versions if v.facts.get("time")), combined=True)
 
 
 def merger_mjd(record: VersionRecord) -> float:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive.event_history import newest_map, retraction_of
 from mma_pipeline.notices import icecube
 from mma_pipeline.notices.icecube import IceCubeNotice
 from mma_pipeline.notices.key import EventVersion
-from mma_pipeline.products.event_history import chronological, retraction_of
 
 
 def parse_neutrinos(body: bytes) -> tuple[tuple[EventVersion, Mapping[str, Any]], ...]:
@@ -64,6 +64,6 @@ def counterpart(archive: Archive, event_id: str) -> Counterpart:
 
 def counterpart_among(versions: Sequence[VersionRecord]) -> Counterpart:
     """The same from an event's versions, in any order."""
-    own = [v for v in chronological(versions) if v.facts.get("skymap_sha256") and not v.version.is_external]
     retraction = retraction_of(versions)
-    return Counterpart(own[-1] if own else None, None if retraction is None else retraction.partition_key)
+    # A map that another messenger helped to make would count its evidence twice.
+    return Counterpart(newest_map(versions, combined=False), None if retraction is None else retraction.partition_key)

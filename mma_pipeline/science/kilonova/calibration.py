@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray
+from mma_pipeline.science.arrays import FloatArray, IntArray
 
 #: First night of each calibration group; the last takes in everything later.
 GROUPS: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mma_pipeline.science.skymaps.model import FloatArray
+from mma_pipeline.science.arrays import FloatArray
 
 #: Depth of the padded trees; training must not grow deeper.
 DEPTH = 7

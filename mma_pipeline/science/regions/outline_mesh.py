@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mma_pipeline.science.healpix import centres, vec_to_index29
+from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.healpix import MAX_ORDER, centres, vec_to_index29
 from mma_pipeline.science.regions.outlines import Outline
 from mma_pipeline.science.regions.pixel_outlines import loops
-from mma_pipeline.science.skymaps.model import MAX_ORDER, FloatArray, IntArray, SkyMap
+from mma_pipeline.science.skymaps.model import SkyMap
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -147,7 +148,7 @@ def outlines_at(surface: Surface, level: float, sharpness: float) -> list[Outlin
 
 
 def trace(points: FloatArray, triangles: IntArray, height: FloatArray, threshold: float) -> list[Outline]:
-    """Closed curves where the interpolated height crosses the threshold, lower ground on their left."""
+    """Closed curves of unit vectors (N, 3) where the interpolated height crosses the threshold, lower ground on their left."""
     n = np.int64(len(points))
     inside = height < threshold
     crossed = triangles[np.ptp(inside[triangles].astype(np.int8), axis=1) > 0]

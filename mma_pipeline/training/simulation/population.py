@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova.simulation import villar
 from mma_pipeline.science.kilonova.simulation.radiation import (
     lnu_to_absolute,
@@ -15,7 +16,6 @@ from mma_pipeline.science.kilonova.simulation.radiation import (
     modulus,
     redshift_at,
 )
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray
 from mma_pipeline.training.simulation import kasen, shells, variables
 from mma_pipeline.training.simulation.afterglow import afterglow
 from mma_pipeline.training.simulation.survey import Reported, Visits, observe, schedule
