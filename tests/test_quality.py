@@ -80,12 +80,6 @@ def test_numbers_have_units() -> None:
     assert [name for name, node in functions.items() if not UNITS.search(ast.get_docstring(node) or "")] == []
 
 
-def test_modules_stay_readable() -> None:
-    """No module of the package is longer than 400 lines."""
-    long = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in PACKAGE.rglob("*.py")}
-    assert {name: lines for name, lines in long.items() if lines > 400} == {}
-
-
 def test_every_test_says_what_must_hold() -> None:
     """Each test function has a docstring."""
     found = []

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from mma_pipeline.adapters.download import download
 from mma_pipeline.adapters.errors import ConfigurationError, PermanentError
+from mma_pipeline.adapters.http import download
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 

@@ -16,8 +16,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from mma_pipeline.adapters.errors import AdapterError, CredentialsError, PermanentError, TransientError
-from mma_pipeline.adapters.publishing.errors import UncertainError, WaitingError
+from mma_pipeline.adapters.errors import (
+    AdapterError,
+    CredentialsError,
+    PermanentError,
+    TransientError,
+    UncertainError,
+    WaitingError,
+)
 from mma_pipeline.adapters.publishing.gwtm_client import GwtmClient
 from mma_pipeline.adapters.publishing.gwtm_fields import AlertRow, alert_row, galaxies_body
 from mma_pipeline.adapters.publishing.model import Answer, Draft, Note, Publication

@@ -16,8 +16,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlparse
 
-from mma_pipeline.adapters.errors import ConfigurationError, CredentialsError, PermanentError, TransientError
-from mma_pipeline.adapters.publishing.errors import UncertainError
+from mma_pipeline.adapters.errors import (
+    ConfigurationError,
+    CredentialsError,
+    PermanentError,
+    TransientError,
+    UncertainError,
+)
 from mma_pipeline.adapters.publishing.model import Answer, Draft, Note, Publication
 from mma_pipeline.adapters.redact import redact
 from mma_pipeline.notices import derived

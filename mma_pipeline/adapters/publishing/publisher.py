@@ -16,9 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import outbox, reading, writing
-from mma_pipeline.adapters.errors import AdapterError, PermanentError, TransientError
+from mma_pipeline.adapters.errors import AdapterError, PermanentError, TransientError, UncertainError, WaitingError
 from mma_pipeline.adapters.publishing.config import DestinationConfig
-from mma_pipeline.adapters.publishing.errors import UncertainError, WaitingError
 from mma_pipeline.adapters.publishing.model import Answer, Destination, Draft, Publication
 from mma_pipeline.adapters.publishing.webhook import FAILURE
 from mma_pipeline.notices.errors import NoticeError
