@@ -130,5 +130,5 @@ def _look() -> Health:
     from mma_pipeline.defs.operations.health import health
 
     with dg.DagsterInstance.get() as instance:
-        archive = open_archive()
+        archive = open_archive(create=True)
         return health(instance, archive, datetime.now(UTC))

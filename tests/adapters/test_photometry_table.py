@@ -112,6 +112,14 @@ def test_asymmetric_errors(tmp_path):
     assert [m.error for m in held.measurements] == [0.3, 0.2]
 
 
+def test_nmma(tmp_path):
+    """A table without header of ISO times, bands, magnitudes and errors; an infinite error makes a limit."""
+    text = "2021-12-11T22:09:00.000 ps1__g 20.5 0.1\n2021-12-12T22:09:00.000 sdssu 21.5 inf\n"
+    held = read(tmp_path, text, "GRB.dat")
+    assert brief(held) == [("GRB", "ps1__g", 20.5, 0.1, False), ("GRB", "sdssu", 21.5, None, True)]
+    assert held.measurements[0].mjd == pytest.approx(59559.922917, abs=1e-6)
+
+
 def test_times_in_another_unit_are_reported(tmp_path):
     """Seconds since 1970 and text that is no time are left out, each with its count; the rest is read."""
     held = read(tmp_path, "time,mag,band\n57983,20,r\n1503000000,20,r\nsoon,20,r\nsoon,21,r\n")

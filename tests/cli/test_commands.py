@@ -203,10 +203,19 @@ def test_replay_of_a_superevent(home: Home) -> None:
 )
 def test_exit_codes(home: Home, arguments: list[str], code: int, said: str) -> None:
     """Wrong usage is 2, what failed 1, nothing found 3; the reason is on standard error, without a traceback."""
+    assert home.archive.counts()["messages"] == 0
     result = mma(*arguments)
     assert result.exit_code == code, result.output
     assert said in result.stderr
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["show", "S240101z"], ["quarantine"], ["explain", "S240101z"]])
+def test_an_empty_database_is_no_failure(home: Home, arguments: list[str]) -> None:
+    """Where nothing was archived yet, reading commands say so, end with 3, and make no tables."""
+    result = mma(*arguments, MMA_ARCHIVE_URL=f"sqlite:///{home.folder / 'other.db'}")
+    assert result.exit_code == 3
+    assert "nothing has been archived there yet" in result.stderr
 
 
 def test_replay_without_broker_says_what_to_set(home: Home, tmp_path: Path) -> None:
@@ -219,6 +228,7 @@ def test_replay_without_broker_says_what_to_set(home: Home, tmp_path: Path) -> N
 
 def test_doctor_with_a_broker(home: Home) -> None:
     """With everything in place the doctor finds nothing failed and ends 0."""
+    assert home.archive.counts()["messages"] == 0
     with EmbeddedKafka() as kafka:
         kafka.create_topic("igwn.gwalert")
         findings = mma_json("doctor", MMA_KAFKA_BOOTSTRAP=kafka.bootstrap)

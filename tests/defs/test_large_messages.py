@@ -13,6 +13,7 @@ import dagster as dg
 import pytest
 from hop import bson
 
+from mma_pipeline.adapters.archive.quarantine import quarantined
 from mma_pipeline.adapters.archive.waiting import WAITING
 from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
@@ -96,6 +97,7 @@ def test_dead_server_holds_nothing_behind_it(hopskotch: Hopskotch) -> None:
     assert [key.partition("-")[0] for key in keys] == ["S240301a", "S240301b"]
     assert len(hopskotch.reasons()) == 3
     assert all(reason.startswith(WAITING) for reason in hopskotch.reasons())
+    assert quarantined(hopskotch.home.archive) == [], "what waits is no problem yet"
 
 
 def test_time_of_a_tick_is_shared(hopskotch: Hopskotch, monkeypatch: pytest.MonkeyPatch) -> None:

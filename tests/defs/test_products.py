@@ -20,7 +20,7 @@ from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.notices import lvk
 from mma_pipeline.products.declaration import NEEDS_NOTHING, Product, ProductFiles, own_file
 from mma_pipeline.products.inputs import ProductInput
-from tests.alerts import REAL_FOLDER, alert, body, fits_map, map_of_columns, needs_real_alerts, real_paths
+from tests.alerts import BAD_FOLDER, REAL_FOLDER, alert, body, fits_map, map_of_columns, needs_real_alerts, real_paths
 from tests.defs.malformed import tiny_map
 from tests.homes import Home, tree
 
@@ -358,7 +358,7 @@ def test_every_real_alert_has_every_product(replayed: tuple[Home, list[dict[str,
     home, _ = replayed
     versions = home.archive.versions()
     expected = set()
-    for path in real_paths("*.json"):
+    for path in [*real_paths("*.json"), *BAD_FOLDER.glob("*.json")]:
         notice = lvk.parse_json(path.read_bytes())
         expected |= {version.partition_key for version in lvk.versions_of(notice)}
     assert {record.partition_key for record in versions} == expected
@@ -380,6 +380,7 @@ def test_real_alerts_are_stored_byte_for_byte(replayed: tuple[Home, list[dict[st
             continue
         folder = "test" if entry["stem"].startswith("MS") else "fit"
         stored, sent = files[f"{folder}/{entry['stem']}_alert.json"], REAL_FOLDER / entry["name"]
+        sent = sent if sent.exists() else BAD_FOLDER / entry["name"]
         if sent.suffix == ".json":
             assert stored == sent.read_bytes()
         else:

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.cli import app
 from mma_pipeline.cli.health import fill
-from mma_pipeline.defs.operations.health import Health, StreamHealth, health, pipeline_health_sensor
+from mma_pipeline.defs.operations.health import Health, StreamHealth, health, pipeline_health_sensor, stream_reports
 from mma_pipeline.defs.operations.problems import Kind
+from mma_pipeline.defs.operations.watch import BrokerState, StreamState
 from mma_pipeline.defs.resources import ArchiveResource
 from tests.delivery.test_archive_moves import alerts, receive
 
@@ -98,6 +99,21 @@ def test_sensor_reports_asset_and_check_without_a_run(tmp_path: Path, monkeypatc
     assert isinstance(made, dg.AssetMaterialization)
     assert isinstance(check, dg.AssetCheckEvaluation)
     assert not check.passed, "no daemon runs in this test"
+
+
+def test_streams_that_are_read_are_fresh() -> None:
+    """A connected stream that was looked at lately is reported on its asset; an unread or unconnected one grows stale."""
+    streams = (
+        StreamHealth("gcn-gwalert", None, 2.0, 4, 0),
+        StreamHealth("hop-gwalert", None, 2.0, 3, 0),
+        StreamHealth("gcn-icecube", None, 9_000.0, 1, 0),
+    )
+    watched = BrokerState(0.0, {"gcn-gwalert": StreamState(lag=0), "gcn-icecube": StreamState(lag=0)})
+    (report,) = stream_reports(well(streams=streams), watched)
+    assert report.asset_key == dg.AssetKey("gwalert_stream")
+    assert report.metadata["gcn-gwalert: messages"].value == 4
+    assert "hop-gwalert: messages" not in report.metadata
+    assert report.tags == {"dagster/data_version": "read"}, "a look makes no product out of date"
 
 
 def test_alive_fails_where_no_daemon_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

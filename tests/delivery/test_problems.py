@@ -35,6 +35,7 @@ from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
 from mma_pipeline.adapters.publishing.model import Answer, Draft, Publication
+from mma_pipeline.adapters.publishing.webhook import WebhookDestination
 from mma_pipeline.cli.health import fill
 from mma_pipeline.defs.alerts.streams import STREAMS
 from mma_pipeline.defs.operations import watch as watching
@@ -342,6 +343,10 @@ def test_people_hear_that_the_store_is_back(pipeline: Pipeline, s3_server: S3Ser
     assert [failure["destination"] for failure in told] == ["problem", "over"]
     assert told[0]["error"].startswith("the store cannot be used: stat s3://gwtreasuremap/")
     assert told[1]["error"].startswith("no longer seen since ")
+    webhook = WebhookDestination("people", "https://hooks.example/x")
+    said = [webhook.render({"failure": failure})["text"] for failure in told]
+    assert said[0].startswith("PROBLEM: the store cannot be used")
+    assert said[1].startswith("OVER: no longer seen since ")
 
 
 def test_mock_and_solved_messages_are_no_problem(pipeline: Pipeline) -> None:

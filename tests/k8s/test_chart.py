@@ -8,6 +8,7 @@ import helm_python
 import pytest
 import yaml
 
+from mma_pipeline.settings import Settings
 from tests.k8s.chart import (
     BASE,
     CHART,
@@ -46,11 +47,35 @@ def test_every_values_file_renders_and_lints(name: str) -> None:
 @pytest.mark.parametrize("value", [True, False])
 def test_booleans_keep_their_value(value: bool) -> None:
     """A boolean arrives as it was said; the old chart turned false into true."""
-    said = {"dryRun": value, "writeToStorage": value, "verbose": value}
+    said = {"dryRun": value, "writeToStorage": value}
     found = environment(render(BASE, {"listeners": said}))
-    assert {name: found[name] for name in ("DRY_RUN", "WRITE_TO_STORAGE", "VERBOSE")} == dict.fromkeys(
-        ("DRY_RUN", "WRITE_TO_STORAGE", "VERBOSE"), str(value).lower()
-    )
+    names = ("DRY_RUN", "WRITE_TO_STORAGE")
+    assert {name: found[name] for name in names} == dict.fromkeys(names, str(value).lower())
+
+
+@pytest.mark.parametrize(("verbose", "level"), [(True, "DEBUG"), (False, "WARNING")])
+def test_what_is_logged_follows_the_listeners_values(verbose: bool, level: str) -> None:
+    """`verbose` means debug messages, else `logging.level` counts; `logging.format` is the form of every server's log."""
+    manifests = render(BASE, {"listeners": {"verbose": verbose, "logging": {"format": "colored", "level": "WARNING"}}})
+    settings = yaml.safe_load(only(manifests, "ConfigMap", "-instance")["data"]["dagster.yaml"])
+    assert settings["python_logs"]["python_log_level"] == level
+    for part in ("-code", "-daemon", "-webserver"):
+        assert "colored" in str(only(manifests, "Deployment", part))
+
+
+@pytest.mark.parametrize("name", SETUPS)
+def test_the_chart_sets_nothing_that_nobody_reads(name: str) -> None:
+    """Every variable of the pods is a setting of ours, or one that PostgreSQL's client or the system reads."""
+    ours = {alias for row in Settings({}).in_force() for alias in (row.name, *row.aliases)}
+    others = {"DAGSTER_HOME", "HOME", "PGSSLMODE", "PGUSER", "PGPASSWORD", "PGSSLROOTCERT", "PGPASSFILE"}
+    others |= {"POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD", "PGDATA"}  # the server of values-small.yaml
+    manifests = render(SETUPS[name])
+    found = set(environment(manifests))
+    for _, template in pod_specs(manifests):
+        for container in template["spec"]["containers"]:
+            if "oauth2-proxy" not in container["image"]:
+                found |= {entry["name"] for entry in container.get("env", ())}
+    assert found <= ours | others
 
 
 @pytest.mark.parametrize(
@@ -148,8 +173,6 @@ def test_the_listeners_names_are_kept() -> None:
         "WRITE_TO_STORAGE": "true",
         "KAFKA_OFFSET_RESET": "earliest",
         "KAFKA_GROUP_ID": "gwtm-mma-pipeline",
-        "LOG_FORMAT": "json",
-        "LOG_LEVEL": "INFO",
     }
     assert wanted.items() <= found.items()
     images = {c["image"] for _, t in pod_specs(manifests) for c in t["spec"]["containers"]}

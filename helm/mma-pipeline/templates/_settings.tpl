@@ -55,9 +55,6 @@ OS_CONTAINER_NAME: {{ .storage.swift.containerName | quote }}
 OBSERVING_RUN: {{ .observingRun | quote }}
 DRY_RUN: {{ .dryRun | quote }}
 WRITE_TO_STORAGE: {{ .writeToStorage | quote }}
-VERBOSE: {{ .verbose | quote }}
-LOG_FORMAT: {{ .logging.format | quote }}
-LOG_LEVEL: {{ .logging.level | quote }}
 {{- range $name, $value := .extraEnv }}
 {{ $name }}: {{ $value | quote }}
 {{- end }}
@@ -98,7 +95,7 @@ compute_logs:
   class: NoOpComputeLogManager
 
 python_logs:
-  python_log_level: {{ .Values.listeners.logging.level }}
+  python_log_level: {{ ternary "DEBUG" .Values.listeners.logging.level .Values.listeners.verbose }}
 
 # Runs wait in one queue sorted by `dagster/priority`; a lane's limit keeps places free for the others.
 concurrency:
@@ -161,6 +158,10 @@ run_launcher:
 {{- range $pods }}
       {{ . }}: {{- include "mma.lane" (get $.Values.lanes .) | nindent 8 }}
 {{- end }}
+
+# Streams and daily assets grow stale in the UI when nobody reads or makes them.
+freshness:
+  enabled: true
 
 run_retries:
   enabled: true

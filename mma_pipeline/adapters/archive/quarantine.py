@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from mma_pipeline.adapters.archive import schema
 from mma_pipeline.adapters.archive.alerts import Archive, Recorded, insert_versions, mark_solved
 from mma_pipeline.adapters.archive.database import reading, writing
+from mma_pipeline.adapters.archive.waiting import WAITING
 from mma_pipeline.notices.key import EventVersion
 
 #: How a message that was read again with success is marked.
@@ -105,7 +106,11 @@ def dismiss(archive: Archive, ids: Sequence[int], reason: str, now: datetime) ->
 
 def _conditions(choice: Choice) -> list[sa.ColumnElement[bool]]:
     c = schema.message.c
-    found: list[sa.ColumnElement[bool]] = [c.quarantine_reason.is_not(None)]
+    # What waits for its content is tried again by itself, and comes here when that is given up.
+    found: list[sa.ColumnElement[bool]] = [
+        c.quarantine_reason.is_not(None),
+        sa.not_(c.quarantine_reason.startswith(WAITING)),
+    ]
     if not choice.solved:
         found.append(c.solved.is_(None))
     if choice.ids is not None:

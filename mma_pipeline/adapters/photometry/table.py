@@ -1,7 +1,7 @@
 """Tables of photometry: whose columns are recognised, what a mapping may name, and rows to measurements.
 
 Recognised as they are: the Open Astronomy Catalog's columns, SkyPortal's, ATLAS's forced photometry, Fink's for ZTF and
-Rubin, Rubin's own tables of difference sources.
+Rubin, Rubin's own tables of difference sources, NMMA's without a header.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 #: ZTF's numbers for its filters (schema of its alert packets, `fid`).
 _FID = {"1": "ztfg", "2": "ztfr", "3": "ztfi"}
+#: Columns of NMMA's tables, which have no header; an infinite error says that the magnitude is a limit.
+_NMMA = ("time", "band", "magnitude", "error")
 _TRUE = ("1", "true", "t", "yes", ">", "u")
 #: Fluxes with their unit in the field's name -> the unit.
 _UNITS = {"flux_njy": "nJy", "flux_ujy": "uJy", "flux_mjy": "mJy"}
@@ -126,6 +128,7 @@ def _row(cell: Mapping[str, str], defaults: Defaults, stem: str) -> Measurement:
     candidate = candidate_at(name, cell.get("ra"), cell.get("dec"), cell.get("ebv"), redshift, defaults)
     mjd = mjd_of(cell["time"]) if "time" in cell else mjd_of_tai(cell.get("time_tai"))
     limit = cell.get("upper_limit", "").lower() in _TRUE or quality == "upperlim"
+    limit = limit or cell.get("error", "").lower() in ("inf", "+inf", "infinity")
     return measurement_of(
         candidate, mjd, cell.get("band"), _brightness(cell, limit=limit), cell.get("telescope"), cell.get("instrument")
     )
@@ -188,6 +191,8 @@ def _parted(text: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     comments = [line.strip().lstrip("#").strip() for _, line in numbered if line.lstrip().startswith("#")]
     lines = [(n, line) for n, line in numbered if not line.lstrip().startswith("#")]
     first = lines[0][1] if lines else ""
+    if _is_nmma(first):
+        return list(_NMMA), ((n, line.split()) for n, line in lines)
     commented = next((line for line in comments if _is_header(line)), None)
     if commented is not None and not _is_header(first):
         head, body = commented, lines
@@ -197,6 +202,20 @@ def _parted(text: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
         raise NoticeError("the file is empty")
     separator = _separator(head)
     return _split(head, separator), ((n, _split(line, separator)) for n, line in body)
+
+
+def _is_nmma(line: str) -> bool:
+    """Whether a line is one of NMMA's: an ISO time, a band, a magnitude and its error, and no header above."""
+    cells = line.split()
+    if len(cells) != len(_NMMA) or "T" not in cells[0]:
+        return False
+    try:
+        mjd_of(cells[0])
+        float(cells[2])
+        float(cells[3])
+    except (NoticeError, ValueError):
+        return False
+    return True
 
 
 def _separator(line: str) -> str | None:

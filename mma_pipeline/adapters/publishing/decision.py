@@ -107,8 +107,8 @@ class Decider:
                 )
                 for draft in decision.drafts:
                     is_new = outbox.enqueue(connection, draft, now)
-                    if is_new and draft.kind == gwtm.GALAXIES:
-                        # An older list that still waits would hold this one up, and is not wanted any more.
+                    if is_new and draft.kind == gwtm.GALAXIES and not draft.payload["galaxies"]:
+                        # An older list that still waits would hold the removal up, and is not wanted any more.
                         older = [v.partition_key for v in versions if _rank(v) < _rank(record)]
                         outbox.supersede(connection, draft.destination, draft.kind, older, now, by=draft.dedupe_key)
         return made
@@ -244,7 +244,8 @@ class Decider:
     ) -> list[Draft]:
         """The list of a version, empty for the removal of an earlier one; none where there is nothing to change.
 
-        Lists of one event keep their order; one with galaxies needs the row of its version on the site.
+        Lists of one event keep their order, and a retraction's removal passes them: what still waits then is not posted
+        any more. A list with galaxies needs the row of its version on the site.
         """
         galaxies = () if record.version.is_retraction else extras.galaxies
         if galaxies is None:
@@ -268,8 +269,11 @@ class Decider:
         if not galaxies and not any(p.payload["galaxies"] for p in before):
             return []
         payload: dict[str, Any] = {"alert": row.payload["alert"], "galaxies": [dict(g) for g in galaxies]}
-        key, first = f"galaxies:{record.partition_key}", row.dedupe_key if galaxies else None
-        return [self._draft(config, record, gwtm.GALAXIES, key, payload, sequence="galaxies", after=first)]
+        key, retracted = f"galaxies:{record.partition_key}", record.version.is_retraction
+        order = None if retracted else "galaxies"
+        # Behind the retraction's row no list is posted any more, so what is there then is all that there is to remove.
+        first = row.dedupe_key if galaxies or retracted else None
+        return [self._draft(config, record, gwtm.GALAXIES, key, payload, sequence=order, after=first)]
 
     def _has_none(self, connection: sa.Connection, config: DestinationConfig, record: VersionRecord) -> bool:
         """Whether a version was decided upon that takes the event's list away, or would if there were one."""

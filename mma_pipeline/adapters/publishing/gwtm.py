@@ -159,6 +159,8 @@ class GwtmDestination:
             details = self._remove_lists(self.client.galaxies(item.event_id, self.groupname))
             return Answer("no list", {"galaxies": 0, **details}, already_there=not details["removed_lists"])
         body = self._galaxies(item.payload)
+        if _later_retractions(self.client.alerts(body["graceid"]), body["timesent_stamp"]):
+            return Answer("no list", {"galaxies": 0, "notes": ["the event is retracted"]}, already_there=True)
         lists = self.client.galaxies(body["graceid"], self.groupname)
         ours = next((listid for listid, entries in lists.items() if _same_list(entries, body["galaxies"])), None)
         posted = self._post_once(item, note, lambda: self.client.post_galaxies(body)) if ours is None else ours
@@ -236,19 +238,22 @@ def _moment_before_retraction(rows: Sequence[Mapping[str, Any]], fields: Mapping
     The site shows the row with the latest `datecreated`. Without this, a late preliminary would make a retracted
     event look alive. It is put between the retraction and the row before it, so the order of its own kind stays.
     """
-    later = [
-        index
-        for index, row in enumerate(rows)
-        if row.get("alert_type") == "Retraction"
-        and row.get("timesent")
-        and _time(row["timesent"]) > _time(fields["timesent"])
-    ]
+    later = _later_retractions(rows, fields["timesent"])
     if not later or fields["alert_type"] == "Retraction":
         return None
     end = _time(rows[later[0]]["datecreated"])
     start = _time(rows[later[0] - 1]["datecreated"]) if later[0] else end - timedelta(seconds=2)
     kind_after = any(r.get("alert_type") == fields["alert_type"] for r in rows[later[0] :])
     return None if kind_after or end <= start else (start + (end - start) / 2).isoformat(timespec="microseconds")
+
+
+def _later_retractions(rows: Sequence[Mapping[str, Any]], timesent: str) -> list[int]:
+    """Places of an event's retractions that were created after a version."""
+    return [
+        index
+        for index, row in enumerate(rows)
+        if row.get("alert_type") == "Retraction" and row.get("timesent") and _time(row["timesent"]) > _time(timesent)
+    ]
 
 
 def _time(text: str) -> datetime:

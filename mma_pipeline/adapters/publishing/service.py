@@ -225,8 +225,8 @@ class Publications:
         known = sa.select(decision.c.partition_key).where(ours)
         kept = sa.select(item.c.partition_key).where(item.c.provisional, item.c.state == State.PENDING)
         chosen = sa.or_(
-            usable > now - timedelta(hours=OFFERED_H),
-            sa.and_(usable > now - timedelta(hours=LATE_H), version.c.partition_key.not_in(known)),
+            schema.usable_from(now - timedelta(hours=OFFERED_H)),
+            sa.and_(schema.usable_from(now - timedelta(hours=LATE_H)), version.c.partition_key.not_in(known)),
             version.c.partition_key.in_(released),
             version.c.partition_key.in_(sa.select(decision.c.partition_key).where(decision.c.bare, ours)),
             version.c.partition_key.in_(kept),

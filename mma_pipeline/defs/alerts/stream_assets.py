@@ -1,12 +1,18 @@
 """What lies outside: the streams that alerts come from, and the place where unusable messages are put."""
 
+from datetime import timedelta
+
 import dagster as dg
 
 from mma_pipeline.defs.product_asset import OWNERS
 
+#: A stream is reported every five minutes while its sensor looks at it (`pipeline_health_sensor`).
+READ_LATELY = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=20), warn_window=timedelta(minutes=11))
+
 gwalert_stream = dg.AssetSpec(
     "gwalert_stream",
     group_name="alert",
+    freshness_policy=READ_LATELY,
     kinds={"kafka"},
     owners=OWNERS,
     description=(
@@ -18,6 +24,7 @@ gwalert_stream = dg.AssetSpec(
 icecube_stream = dg.AssetSpec(
     "icecube_stream",
     group_name="neutrino",
+    freshness_policy=READ_LATELY,
     kinds={"kafka"},
     owners=OWNERS,
     description=(

@@ -76,6 +76,7 @@ def _created(body: bytes) -> datetime:
     group_name="watch",
     kinds={"gracedb"},
     owners=OWNERS,
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=13), warn_window=timedelta(hours=7)),
     check_specs=[
         dg.AssetCheckSpec("nothing_missed", asset="gracedb_completeness", description="Every public event is archived.")
     ],

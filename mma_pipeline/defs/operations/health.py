@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from mma_pipeline.adapters.archive import Archive, reading, schema
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.publishing.service import Publications
+from mma_pipeline.defs.alerts.stream_assets import READ_LATELY
 from mma_pipeline.defs.alerts.streams import STREAMS
 from mma_pipeline.defs.alerts.unfinished import last_looks
 from mma_pipeline.defs.operations.finders import Situation, find
@@ -34,6 +35,12 @@ _log = logging.getLogger(__name__)
 DAEMON_S = 180.0
 #: Seconds without a completed tick after which a stream counts as unread; a tick waits up to 45 s.
 TICK_S = 180.0
+#: The asset that stands for the topic of each stream.
+STREAM_ASSETS = {
+    "gcn-gwalert": "gwalert_stream",
+    "hop-gwalert": "gwalert_stream",
+    "gcn-icecube": "icecube_stream",
+}
 #: Seconds without GCN's heartbeat, which beats every second and is looked at every minute.
 HEARTBEAT_S = 300.0
 #: Seconds without an answer to a credential that are worth a word: brokers have shorter outages.
@@ -200,6 +207,7 @@ def _failed_publications(archive: Archive) -> int:
 
 pipeline_health_asset = dg.AssetSpec(
     "pipeline_health",
+    freshness_policy=READ_LATELY,
     group_name="watch",
     kinds={"dagster"},
     owners=OWNERS,
@@ -249,7 +257,21 @@ def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: Archive
     )
     report = dg.AssetMaterialization(asset_key="pipeline_health", metadata=figures(found))
     cursor = replace(watched, trouble=trouble, reported=now.timestamp()).to_json()
-    return dg.SensorResult(asset_events=[report, check], cursor=cursor)
+    return dg.SensorResult(asset_events=[report, check, *stream_reports(found, watched)], cursor=cursor)
+
+
+def stream_reports(found: Health, watched: BrokerState) -> Iterator[dg.AssetMaterialization]:
+    """One materialisation per connected stream that was looked at lately: without one its asset grows stale in the UI."""
+    by_asset: dict[str, dict[str, float | int | str]] = {}
+    for stream in found.streams:
+        asset = STREAM_ASSETS.get(stream.name)
+        if asset is None or stream.name not in watched.streams:
+            continue
+        if stream.tick_age_s is not None and stream.tick_age_s <= TICK_S:
+            by_asset.setdefault(asset, {}).update(_stream_figures(stream))
+    for asset, shown in by_asset.items():
+        # Always the same data version: a look at a stream makes nothing out of date that was made from its messages.
+        yield dg.AssetMaterialization(asset_key=asset, metadata=shown, tags={"dagster/data_version": "read"})
 
 
 def _tell(archive: Archive, key: str, what: str, event: str | None, text: str) -> bool:
@@ -284,15 +306,21 @@ def figures(found: Health) -> dict[str, float | int | str]:
     for name, age in found.daemons.items():
         shown[f"{name}: last heartbeat (s ago)"] = _rounded(age)
     for stream in found.streams:
-        shown |= {
-            f"{stream.name}: messages": stream.messages,
-            f"{stream.name}: in quarantine": stream.quarantined,
-            f"{stream.name}: waiting at the broker": stream.lag,
-            f"{stream.name}: last message (s ago)": _rounded(stream.message_age_s),
-            f"{stream.name}: last look (s ago)": _rounded(stream.tick_age_s),
-            f"{stream.name}: credential first used (days ago)": _rounded(stream.credential_age_s, 86_400),
-            f"{stream.name}: credential last worked (s ago)": _rounded(stream.credential_idle_s),
-        }
+        shown |= _stream_figures(stream)
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def _stream_figures(stream: StreamHealth) -> dict[str, float | int | str]:
+    """The figures of one stream, what is not known left out."""
+    shown = {
+        f"{stream.name}: messages": stream.messages,
+        f"{stream.name}: in quarantine": stream.quarantined,
+        f"{stream.name}: waiting at the broker": stream.lag,
+        f"{stream.name}: last message (s ago)": _rounded(stream.message_age_s),
+        f"{stream.name}: last look (s ago)": _rounded(stream.tick_age_s),
+        f"{stream.name}: credential first used (days ago)": _rounded(stream.credential_age_s, 86_400),
+        f"{stream.name}: credential last worked (s ago)": _rounded(stream.credential_idle_s),
+    }
     return {name: value for name, value in shown.items() if value is not None}
 
 

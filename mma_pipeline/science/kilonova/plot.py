@@ -10,7 +10,7 @@ import numpy as np
 
 from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.kilonova.bands import BANDS, EXTINCTION, WAVELENGTH_UM, band_index
-from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve
+from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve, weak_as_limits
 from mma_pipeline.science.kilonova.simulation import villar
 from mma_pipeline.science.kilonova.simulation.radiation import lnu_to_absolute, modulus
 
@@ -46,7 +46,8 @@ def light_curve_png(
 
     t = curve.mjd - event.merger_mjd
     index = np.array([band_index(b) for b in curve.band], dtype=int)
-    shown = (index >= 0) & (t >= 0) & np.isfinite(curve.magnitude)
+    magnitude, limit = weak_as_limits(curve.magnitude, curve.error, curve.upper_limit)
+    shown = (index >= 0) & (t >= 0) & np.isfinite(magnitude)
     end = float(np.clip(t[shown].max() * 1.15 if shown.any() else 10.0, 4.0, 30.0))
     figure = Figure(figsize=(8, 7), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
@@ -59,14 +60,14 @@ def light_curve_png(
                 axes.fill_between(grid, bands[0, k], bands[2, k], color=_COLOURS[name], alpha=0.10, lw=0)
                 axes.plot(grid, bands[1, k], color=_COLOURS[name], lw=0.8, ls=":")
     for k, name in enumerate(BANDS):
-        rows = shown & (index == k) & ~curve.upper_limit
+        rows = shown & (index == k) & ~limit
         error = np.where(np.isfinite(curve.error[rows]) & (curve.error[rows] > 0), curve.error[rows], 0.0)
         if rows.any():
-            axes.errorbar(t[rows], curve.magnitude[rows], error, fmt="o", ms=4, color=_COLOURS[name], label=name)
-        limits = shown & (index == k) & curve.upper_limit
-        axes.plot(t[limits], curve.magnitude[limits], "v", ms=5, mfc="none", color=_COLOURS[name], alpha=0.6)
+            axes.errorbar(t[rows], magnitude[rows], error, fmt="o", ms=4, color=_COLOURS[name], label=name)
+        limits = shown & (index == k) & limit
+        axes.plot(t[limits], magnitude[limits], "v", ms=5, mfc="none", color=_COLOURS[name], alpha=0.6)
     if shown.any():
-        axes.set_ylim(curve.magnitude[shown].max() + 1.0, curve.magnitude[shown].min() - 1.0)
+        axes.set_ylim(magnitude[shown].max() + 1.0, magnitude[shown].min() - 1.0)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(title="shaded: 90 % of models", ncols=4, fontsize=9)
     axes.set_ylabel("AB magnitude")

@@ -15,12 +15,14 @@ import numpy as np
 from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova import calibration
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES, Features
-from mma_pipeline.science.kilonova.lightcurve import N_BANDS, BoolArray, Points
+from mma_pipeline.science.kilonova.lightcurve import MAX_AGE_DAYS, N_BANDS, NIGHT_DAYS, BoolArray, Points
 
 #: A point this far off all others, mag, and by so many of its deviations is suspect; also the jump that needs support.
 #: Kilonovae fade by a magnitude a day, each band at its pace; the errors meant here are larger.
 FAR_MAG = 1.3
 FAR_SIGMA = 3.0
+#: The same for the colour of a band's only point with a neighbouring band, mag.
+FAR_COLOUR = 1.8
 #: Added in quadrature to every error for this, mag: no light curve is a line.
 CURVATURE = 0.1
 #: The rest speaks against a kilonova where its probability is below this.
@@ -89,18 +91,43 @@ def _jump(p: Points, detected: IntArray) -> FloatArray:
     return np.where(np.isfinite(nearest), nearest, 0.0)
 
 
+def _lone_colour(p: Points, detected: IntArray) -> FloatArray:
+    """Of the only detection in its band, the smaller colour with a neighbouring band's of that night, mag, (N,).
+
+    Zero for all others, and where no neighbouring band was detected in that night.
+    """
+    s, band, t, mag = p.snapshot[detected], p.band[detected], p.t[detected], p.mag[detected]
+    number = np.bincount(s * N_BANDS + band, minlength=p.count * N_BANDS)
+    lone = np.flatnonzero(number[s * N_BANDS + band] == 1)
+    # One axis for all snapshots; rows of a band are sorted on it already.
+    axis = s * 4.0 * MAX_AGE_DAYS + t
+    out = np.full(len(detected), np.inf)
+    for step in (-1, 1):
+        for k in range(N_BANDS):
+            near, rows = np.flatnonzero(band == k + step), lone[band[lone] == k]
+            if not len(near) or not len(rows):
+                continue
+            place = np.searchsorted(axis[near], axis[rows])
+            for candidate in (near[np.maximum(place - 1, 0)], near[np.minimum(place, len(near) - 1)]):
+                same = np.abs(axis[candidate] - axis[rows]) < NIGHT_DAYS
+                colour = np.where(same, np.abs(mag[rows] - mag[candidate]), np.inf)
+                out[rows] = np.minimum(out[rows], colour)
+    return np.where(np.isfinite(out), out, 0.0)
+
+
 def suspects(p: Points) -> tuple[IntArray, IntArray]:
-    """Rows of detections that contradict all others, and of jumps that nothing can be compared with."""
+    """Rows of detections that contradict all others, and of jumps in time or colour that nothing can be compared with."""
     detected = np.flatnonzero(~p.limit)
     by_days, sigma = _off(p, detected, p.t[detected])
     by_log, sigma_log = _off(p, detected, 2.5 * np.log10(np.maximum(p.t[detected], 0.05)))
     far: BoolArray = np.ones(len(detected), dtype=bool)
     for distance, deviation in ((by_days, sigma), (by_log, sigma_log)):
         far &= (np.abs(distance) > FAR_MAG) & (np.abs(distance) > FAR_SIGMA * deviation)
-    unsupported = (FAR_SIGMA * sigma > FAR_MAG) & (_jump(p, detected) > FAR_MAG) & ~far
+    jump, colour = _jump(p, detected), _lone_colour(p, detected)
+    unsupported = ((FAR_SIGMA * sigma > FAR_MAG) & (jump > FAR_MAG) & ~far) | (colour > FAR_COLOUR)
     return (
         _largest(p, detected[far], np.abs(by_days[far])),
-        _largest(p, detected[unsupported], _jump(p, detected)[unsupported]),
+        _largest(p, detected[unsupported], np.maximum(jump, colour)[unsupported]),
     )
 
 

@@ -148,7 +148,10 @@ def outlines_at(surface: Surface, level: float, sharpness: float) -> list[Outlin
 
 
 def trace(points: FloatArray, triangles: IntArray, height: FloatArray, threshold: float) -> list[Outline]:
-    """Closed curves of unit vectors (N, 3) where the interpolated height crosses the threshold, lower ground on their left."""
+    """Closed curves where the interpolated height crosses the threshold, lower ground on their left.
+
+    Each is an array of unit vectors, shape (M, 3), without its first point repeated.
+    """
     n = np.int64(len(points))
     inside = height < threshold
     crossed = triangles[np.ptp(inside[triangles].astype(np.int8), axis=1) > 0]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -114,7 +115,7 @@ def encode_flat(skymap: SkyMap, order: int | None = None) -> bytes:
     order = flat_order(skymap) if order is None else order
     pixels = 12 << (2 * order)
     names = ["PROB", *(_LAYERS if skymap.is_3d else ())]
-    kind = np.dtype(np.float64 if order <= _ORDER_OWN else np.float32)
+    kind: np.dtype[Any] = np.dtype(np.float64 if order <= _ORDER_OWN else np.float32)
     cards = {k: v for k, v in skymap.meta.items() if k not in _PIXEL_CARDS}
     cards |= {"PIXTYPE": "HEALPIX", "ORDERING": "NESTED", "COORDSYS": "C", "INDXSCHM": "IMPLICIT"}
     cards |= {"NSIDE": 1 << order, "FIRSTPIX": 0, "LASTPIX": pixels - 1}
@@ -127,13 +128,13 @@ def encode_flat(skymap: SkyMap, order: int | None = None) -> bytes:
         table = np.empty(len(columns["PROB"]), layout)
         for name in names:
             table[name] = columns[name]
-        out.append(stream.compress(table.view(np.uint8)))
+        out.append(stream.compress(table.tobytes()))
         written += table.nbytes
     out.append(stream.compress(bytes(-written % 2880)))
     return b"".join([*out, stream.flush()])
 
 
-def _header(names: list[str], kind: np.dtype[np.floating], pixels: int, cards: dict[str, object]) -> bytes:
+def _header(names: list[str], kind: np.dtype[Any], pixels: int, cards: dict[str, object]) -> bytes:
     """The file up to the table's first row: that of a table of one row, with the number of rows put right."""
     body = write_table([(name, np.zeros(1, kind), _UNITS[name]) for name in names], cards)
     head = body[:-2880]  # one row is one block

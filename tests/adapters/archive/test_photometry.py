@@ -13,6 +13,7 @@ from alembic.config import Config
 
 import mma_pipeline.adapters.archive as archive_package
 from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive.migrate import migrate
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.kafka.message import StreamMessage
@@ -101,7 +102,8 @@ def test_an_archive_of_before_learns_redshifts(tmp_path):
         command.downgrade(config, "0003")
         columns = {c["name"] for c in sa.inspect(connection).get_columns("candidate")}
         assert columns == {"name", "slug", "ra", "dec", "ebv", "simulated"}
-    photometry = PhotometryArchive(Archive(url, create=True))
+    migrate(archive.engine)
+    photometry = PhotometryArchive(Archive(url))
     assert [m.measurement.mjd for m in photometry.measurements(HERE.name)] == [MJD]
     later = encode([Measurement(Candidate(HERE.name, HERE.ra, HERE.dec, None, 0.0098), MJD + 1, "r", 18.5, 0.1)])
     photometry.record(message(later, 2), parse(later))

@@ -186,6 +186,11 @@ def test_a_retraction_passes_all_that_is_stuck(archive: Archive) -> None:
         decide_all(archive, [retraction])
         sender.run("gwtm", limit=2)
         assert [row["alert_type"] for row in server.alerts] == [first.version.label, "Retraction"]
+        # The list that was stuck is not wanted any more.
+        server._faults.clear()
+        sender.run("gwtm")
+        assert server.lists == []
+        assert {p.state for p in all_publications(archive)} == {State.DONE}
 
 
 def service(archive: Archive, **env: str) -> Publications:

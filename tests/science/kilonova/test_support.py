@@ -66,6 +66,19 @@ def test_a_jump_that_nothing_supports_stays_below_ninety_per_cent():
     assert packaged().score(curves, [EVENT] * len(curves)).probability[:, 0].max() <= support.HELD
 
 
+def test_a_colour_that_nothing_supports_stays_below_ninety_per_cent():
+    """A band's only point 1.9 mag or more from its neighbour's is doubted; nearer, seen twice or in another night it is not."""
+    r = ([0.5, 1.5, 2.5, 3.5], [18.5, 19.0, 19.6, 20.2], "rrrr")
+    cases = {"alone": ([3.5], [22.2], "g"), "near": ([3.5], [21.9], "g"), "twice": ([2.5, 3.5], [21.8, 22.3], "gg"),
+             "apart": ([5.5], [22.9], "g"), "far band": ([3.5], [17.0], "z")}  # fmt: skip
+    curves = [curve(r[0] + t, r[1] + mag, r[2] + band) for t, mag, band in cases.values()]
+    p = prepare(curves, [EVENT] * len(curves))
+    _, unsupported = support.suspects(p)
+    assert {list(cases)[s] for s in p.snapshot[unsupported]} == {"alone"}
+    few = [curve([0.5, 2.5, 2.5], [19.0, 18.8, 18.8 + off], "zrg") for off in np.arange(1.9, 3.5, 0.2)]
+    assert packaged().score(few, [EVENT] * len(few)).probability[:, 0].max() <= support.HELD
+
+
 def test_one_band_that_brightens_is_doubted():
     """Brightening in r alone: the odds are a quarter of what the light curve gives; with a second band they are not changed."""
     p = packaged().score([curve([0.5, 1.5, 2.5], [19.0, 18.6, 18.3], "rrr")], [EVENT])
