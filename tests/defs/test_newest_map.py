@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from mma_pipeline.cli import app
 from mma_pipeline.defs.candidates.scoring import current_version
 from mma_pipeline.defs.events.page.state import event_state
-from mma_pipeline.defs.neutrinos.counterpart import counterpart
+from mma_pipeline.defs.neutrinos.compared_event import compared_event
 from tests.alerts import alert, body, fits_map
 from tests.homes import Home
 
@@ -29,7 +29,7 @@ def test_all_take_the_same_map(home: Home) -> None:
         home.make(record, ("skymap", "skymap_statistics"))
 
     def answers() -> dict[str, str | None]:
-        current, found = current_version(home.archive, EVENT), counterpart(home.archive, EVENT).map_version
+        current, found = current_version(home.archive, EVENT), compared_event(home.archive, EVENT).map_version
         shown = event_state(home.archive, EVENT).localisation
         matched = CliRunner().invoke(app, ["crossmatch", EVENT, "--ra", "150", "--dec", "20", "--json"])
         return {
@@ -45,6 +45,6 @@ def test_all_take_the_same_map(home: Home) -> None:
     home.make(after, ("skymap", "skymap_statistics"))
     # A retracted event has no candidates; what else is asked for is answered from its newest map, and marked.
     assert answers() == {"candidates": None, **dict.fromkeys(("neutrinos", "page", "crossmatch"), after.partition_key)}
-    assert counterpart(home.archive, EVENT).retracted_by == retraction.partition_key
+    assert compared_event(home.archive, EVENT).retracted_by == retraction.partition_key
     states = {v["partition"]: v["retracted"] for v in event_state(home.archive, EVENT).versions}
     assert [key for key, retracted in states.items() if not retracted] == [retraction.partition_key]

@@ -34,7 +34,7 @@ class VersionRecord:
     """Number of the GWTM file stem among the event's versions of this label, from zero."""
     message_id: int
     facts: Mapping[str, Any]
-    """What the notice says, without maps (see `defs.ingest.facts_of`)."""
+    """What the notice says, without maps (see `products.ingest.alert_summary`)."""
 
     @property
     def partition_key(self) -> str:

@@ -29,7 +29,7 @@ FLAT_MAP = "flat_skymap"
 #: Name of the product with the ranked host galaxies.
 GALAXIES = "galaxies"
 #: Name of the picture that a message may show.
-PICTURE = "picture"
+PLOT = "picture"
 #: Name of the product that compares a neutrino notice with a map.
 COINCIDENCE = "coincidence"
 #: Our field to the figure that states it.
@@ -95,9 +95,9 @@ def is_bare(record: VersionRecord, products: Mapping[str, ProductRecord]) -> boo
     return FLAT_MAP not in products or place is None or place.ra is None or place.area_90 is None
 
 
-def picture_of(products: Mapping[str, ProductRecord], url: Callable[[str], str | None]) -> str | None:
+def plot_url(products: Mapping[str, ProductRecord], url: Callable[[str], str | None]) -> str | None:
     """Address of the picture to show; None where there is none that a chat server could fetch."""
-    return url(products[PICTURE].store_key) if PICTURE in products else None
+    return url(products[PLOT].store_key) if PLOT in products else None
 
 
 def _facts(

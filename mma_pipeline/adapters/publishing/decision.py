@@ -29,7 +29,7 @@ import sqlalchemy as sa
 from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord, outbox, writing
 from mma_pipeline.adapters.archive.event_history import retraction_of
 from mma_pipeline.adapters.publishing import gwtm, hopskotch, webhook
-from mma_pipeline.adapters.publishing.compose import FLAT_MAP, GALAXIES, compose, is_bare, picture_of, version_ref
+from mma_pipeline.adapters.publishing.compose import FLAT_MAP, GALAXIES, compose, is_bare, plot_url, version_ref
 from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, DestinationConfig
 from mma_pipeline.adapters.publishing.gwtm_fields import icecube_body
 from mma_pipeline.adapters.publishing.model import Draft, Publication, State
@@ -342,7 +342,7 @@ class Decider:
         key = record.partition_key
         if self._completes(outbox.keyed(connection, config.name, key), record):
             key = f"{key}:completed"
-        payload = {"alert": alert.to_json(), "picture": picture_of(products, self.url), **self._bare(record)}
+        payload = {"alert": alert.to_json(), "picture": plot_url(products, self.url), **self._bare(record)}
         sequence = None if record.version.is_retraction else "versions"
         return [self._draft(config, record, webhook.VERSION, key, payload, sequence=sequence)]
 

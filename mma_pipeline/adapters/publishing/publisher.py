@@ -140,7 +140,7 @@ class Publisher:
             now = self._clock()
             outbox.finish(connection, item, token, answer, now)
             if answer.warning:
-                self._tell(connection, item, answer.warning, now)
+                self._notify(connection, item, answer.warning, now)
         _log.info("published %s %s of %s: %s", item.destination, item.kind, item.event_id, answer.reference)
 
     def _note_failure(self, item: Publication, token: str, error: AdapterError, target: Destination) -> None:
@@ -161,10 +161,10 @@ class Publisher:
             return
         with writing(self._engine) as connection:
             outbox.fail(connection, item, token, text, now)
-            self._tell(connection, item, text, now)
+            self._notify(connection, item, text, now)
         _log.error("publication %s to %s of %s failed: %s", item.id, item.destination, item.event_id, text)
 
-    def _tell(self, connection: sa.Connection, item: Publication, text: str, now: datetime) -> None:
+    def _notify(self, connection: sa.Connection, item: Publication, text: str, now: datetime) -> None:
         if item.kind == FAILURE or item.destination in self._told:
             return  # a webhook that fails cannot tell of it
         failure = {"destination": item.destination, "event_id": item.event_id, "kind": item.kind, "error": text}

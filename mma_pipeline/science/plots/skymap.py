@@ -47,7 +47,7 @@ class Marker:
     label: str = ""
 
 
-def sky_picture(
+def sky_plot(
     skymap: SkyMap, contours: Mapping[int, Lines], *, title: str, note: str = "", markers: Iterable[Marker] = ()
 ) -> bytes:
     """PNG of the whole sky (Mollweide, RA to the left) beside the region close by (azimuthal equal-area).
