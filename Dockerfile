@@ -1,6 +1,6 @@
 # One image for everything that runs: code server (the default), daemon, web server, workers, runs, `mma`.
 #
-#   docker build -t mma-pipeline:0.1.0 .
+#   docker build -t mma-pipeline:0.2.0 .
 #
 # BASE is a Debian 12 with Python 3.11; give it by digest where two builds must begin alike.
 ARG BASE=python:3.11-slim-bookworm

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UV_SYSTEM_CERTS ?= true
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
-.PHONY: demo dev check docs soak test test-k8s services lint bench bench-delivery bench-events bench-storage setup constraints clean help
+.PHONY: demo dev check pythons docs soak test test-k8s services lint bench bench-delivery bench-events bench-storage setup constraints clean help
 
 VENV_TOM := .venv-tom
 BIN_TOM := $(VENV_TOM)/bin
@@ -42,6 +42,22 @@ test-k8s: setup services ## chart and launcher on a real Kubernetes API server (
 
 soak: setup ## the kill test for an hour (MINUTES=60): real Kafka and PostgreSQL, everything dies at random moments
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.delivery.storm --minutes $(or $(MINUTES),60)
+
+# Tests that need neither a server nor another process, and take seconds: what notices, arrays, files and declarations do.
+QUICK := tests/notices tests/test_quality.py tests/test_secrets.py tests/test_settings.py tests/adapters/test_archive.py \
+  tests/adapters/archive/test_statements.py tests/adapters/store/test_environment.py tests/adapters/publishing/test_gwtm_fields.py \
+  tests/science/test_skymap.py tests/science/test_crossmatch.py tests/science/test_credible_level.py tests/science/test_versions.py \
+  tests/science/test_galaxies.py
+
+check: setup lint ## the quick part of `make test`: lint, types, import directions, tests without servers
+	$(BIN)/python -m pytest -q -n 2 -m "not server" $(QUICK)
+
+pythons: setup ## the pins installed and the quick tests passed by every supported Python that is found (PYTHONS="python3.12 …")
+	@for python in $(or $(PYTHONS),python3.11 python3.12 python3.13); do \
+	  $$python -c '' 2>/dev/null || { echo "$$python is not here: not tried"; continue; }; \
+	  echo "== $$python"; name=build/$$(basename $$python); \
+	  $$python -m venv --clear $$name && $(BIN)/uv pip install -q --python $$name/bin/python --require-hashes -r constraints.txt && \
+	  PYTHONPATH=$(CURDIR) $$name/bin/python -m pytest -q -n 2 -m "not server" $(QUICK) || exit 1; done
 
 docs: setup ## the documentation as a site, into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q -f .mkdocs.yml

@@ -1,8 +1,7 @@
-"""Multi-messenger alerts in, products that observers act on out."""
+"""Multi-messenger alerts in, products that observers act on out.
 
-from importlib.metadata import PackageNotFoundError, version
+The release is named here; the package's metadata take it from here (`[tool.hatch.version]`), and `tests/test_version.py`
+holds the chart, the citation and the changelog to it.
+"""
 
-try:
-    __version__ = version("mma_pipeline")
-except PackageNotFoundError:  # run from a checkout that is not installed
-    __version__ = "0+unknown"
+__version__ = "0.2.0"

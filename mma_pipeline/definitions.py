@@ -1,6 +1,6 @@
 """The whole graph on one page: assets, jobs, sensors, resources.
 
-Loading it touches no network and no file beside the settings. `dg` and `dagster` load `defs`; tests and other deployments
+Loading it uses no network, and no files but those that settings name. `dg` and `dagster` load `defs`; tests and other deployments
 call `build_defs` with resources of their own.
 """
 

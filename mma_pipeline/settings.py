@@ -1,7 +1,7 @@
-"""Every setting of the pipeline, read from the environment here and nowhere else, and handed down as values.
+"""Every setting of the pipeline. Only this module reads the environment; everybody else is handed values.
 
 Add a setting here: a field with its variable's name, a description and a default. `docs/settings.md` and `mma settings`
-follow by themselves. Names of the GWTM listeners and of the SCiMMA demonstration keep working beside ours (`MMA_…`).
+follow by themselves. Names of the GWTM listeners and of the SCiMMA demonstration work beside ours (`MMA_…`).
 Not here: what the values are used for. A group is read when it is first asked for, so that a wrong value of one
 (a galaxy ranking) names itself where it is used, and never keeps the alerts from being read.
 """

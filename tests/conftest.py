@@ -1,8 +1,33 @@
 """Fixtures that every test may use."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from mma_pipeline.adapters.earth_orientation import use_packaged_tables
+
+#: Fixtures that start a server.
+SERVERS = {
+    "azurite",
+    "kafka",
+    "kubernetes_api",
+    "login_provider",
+    "minio",
+    "oauth2_proxy",
+    "postgres",
+    "postgres_url",
+    "s3_server",
+    "swift_cluster",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a server, so that `make check` can leave it out."""
+    for item in items:
+        named = set(getattr(item, "fixturenames", ())) & SERVERS
+        parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
+        if named or item.get_closest_marker("service") or "postgresql" in parameters or "postgres" in parameters:
+            item.add_marker("server")
+
 
 pytest_plugins = ["tests.services.fixtures", "tests.homes"]
 

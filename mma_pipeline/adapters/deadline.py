@@ -1,4 +1,4 @@
-"""One limit for all network waits of a piece of work, such as a sensor's tick, however many there are.
+"""A time limit for all network waits of one piece of work together, such as a sensor's tick.
 
 `with within(seconds):` begins the work; each wait inside asks `left(most)` how long it may take. A limit within a limit
 never lengthens it. Where no limit was set, a wait has its own. The limit holds in the thread that set it.

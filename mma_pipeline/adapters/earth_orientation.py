@@ -1,4 +1,4 @@
-"""astropy's tables of the Earth's orientation and of leap seconds: those of the installed package, whatever their age.
+"""Makes astropy use the packaged tables of the Earth's orientation and of leap seconds, whatever their age.
 
 astropy refuses times once the packaged predictions are a month old, or fetches new ones: an old installation fails, or
 an alert waits for a server. With the packaged tables UT1 is off by less than a second some years after the last one,

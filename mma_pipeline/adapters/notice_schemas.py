@@ -1,4 +1,4 @@
-"""Where a notice departs from the schema of its stream.
+"""Compares a notice with the schema of its stream, and says where they differ.
 
 `igwn.gwalert`: the schema that the package igwn-gwalert-schema publishes. IceCube: no package carries the published
 one, so what we expect of it is written down in `notices/schemas`.

@@ -1,4 +1,4 @@
-"""`mma archive`: bring the archive to this code's schema, and move it from one database to another."""
+"""`mma archive`: brings the archive to this code's schema, and moves it from one database to another."""
 
 from __future__ import annotations
 

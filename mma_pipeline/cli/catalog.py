@@ -1,4 +1,4 @@
-"""`mma catalog`: galaxy catalogs become an index that rankings read."""
+"""`mma catalog`: makes the index that rankings read from a galaxy catalog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mma demo`: the whole way on one machine, from a message on Kafka to products in the Dagster UI."""
+"""`mma demo`: everything on one machine, from a message on Kafka to products in the Dagster UI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mma doctor`: what works, what doesn't, what to do."""
+"""`mma doctor`: says what works, what does not, and what to do about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mma alive` and `mma metrics`: for Kubernetes and Prometheus."""
+"""`mma alive`, the liveness probe for Kubernetes, and `mma metrics` for Prometheus."""
 
 from __future__ import annotations
 

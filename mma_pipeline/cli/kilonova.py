@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,8 @@ from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, 
 if TYPE_CHECKING:
     from mma_pipeline.notices.photometry.measurement import Measurement
 
+#: Detections of a candidate below which it has no light curve.
+_LEAST = 2
 #: Points that a line about an excluded candidate lists.
 _SHOWN = 5
 
@@ -109,8 +112,8 @@ def score(
 ) -> None:
     """Kilonova probability after each night, from the light curve alone.
 
-    Exit code 3 where nothing can be scored: no band that the classifier uses, no detection after the merger, or too little
-    to know a slope from.
+    Exit code 3 where nothing can be scored: no band that the classifier uses, or less than two detections after the
+    merger. Two that do not tell a slope have a provisional value.
     """
     from mma_pipeline.adapters.photometry.files import Defaults, NoPhotometryError, read_photometry
     from mma_pipeline.science.kilonova.bands import unused_bands
@@ -134,7 +137,7 @@ def score(
         if earlier:
             excluded.append({"candidate": name, "points": earlier})
     unused = unused_bands(m.band for m in held.measurements)
-    nothing = _why_nothing(held.measurements, outcome)
+    nothing = _why_nothing(held.measurements, outcome, merger)
     if as_json:
         print_json(
             {
@@ -166,8 +169,8 @@ def _scores(
     return nightly_scores(packaged(), light_curve(points), event), as_values(earlier)
 
 
-def _why_nothing(points: Sequence[Measurement], outcome: Sequence[Mapping[str, Any]]) -> str | None:
-    """Why no night has a score, None where one has."""
+def _why_nothing(points: Sequence[Measurement], outcome: Sequence[Mapping[str, Any]], merger: float) -> str | None:
+    """Why there is no light curve to score, None where there is one, be it too short for more than a provisional value."""
     from mma_pipeline.science.kilonova.bands import BANDS, band_index
     from mma_pipeline.science.kilonova.lightcurve import MAX_AGE_DAYS
 
@@ -181,7 +184,10 @@ def _why_nothing(points: Sequence[Measurement], outcome: Sequence[Mapping[str, A
         return "there is no detection of a signal to noise of 3 or more in griz"
     if not outcome:
         return f"no detection in griz lies 0 to {MAX_AGE_DAYS:.0f} d after the merger"
-    return "the data are insufficient, no band's slope is known to 0.2 mag/day"
+    after = Counter(m.candidate.name for m in seen if 0 <= m.mjd - merger <= MAX_AGE_DAYS)
+    return (
+        "one detection in griz after the merger is no light curve" if max(after.values(), default=0) < _LEAST else None
+    )
 
 
 def _counted(numbers: Mapping[str, int]) -> str:

@@ -43,7 +43,7 @@ class LocalDagster:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=environment_of_child(DAGSTER_HOME=str(home), **env),
+                env=environment_of_child(**{"DAGSTER_HOME": str(home), **env}),
                 start_new_session=True,
             )
 

@@ -1,4 +1,4 @@
-"""`mma explain` and `mma publication`: why something was or was not sent, what waits, what failed, sending again."""
+"""`mma explain` and `mma publication`: say why something was sent or not, what waits and what failed, and send it again."""
 
 from __future__ import annotations
 

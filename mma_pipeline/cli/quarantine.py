@@ -1,4 +1,4 @@
-"""`mma quarantine`: messages that could not be used: which, why, their bytes, reading them again, dismissing them."""
+"""`mma quarantine`: lists messages that could not be used, saves their bytes, reads them again, dismisses them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mma status`, `mma show`: what is archived, what was made, what is missing."""
+"""`mma status` and `mma show`: what is archived, which products there are, and which are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mma stream`: where each stream stands, and reading it again from another place."""
+"""`mma stream`: shows where each stream stands, and has it read again from another place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a materialisation says about itself in the Dagster UI: pictures, figures, files, and the message it came from."""
+"""The metadata of a materialisation in the Dagster UI: pictures, figures, files, and the message that it came from."""
 
 from __future__ import annotations
 

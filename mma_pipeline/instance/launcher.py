@@ -1,7 +1,7 @@
-"""Where a run goes: lanes in a hurry to resident workers, all others to a Kubernetes Job of their own.
+"""Run launcher that sends urgent lanes to resident workers and every other run to a Kubernetes Job of its own.
 
 A pod costs tens of seconds before the first line of code runs; a resident worker (`mma worker`) has the code loaded.
-A backfill, though, is to run beside the workers and within limits of its own. Dagster takes one launcher per instance,
+A backfill should run beside the workers and within limits of its own. Dagster takes one launcher per instance,
 so this one looks at the run's lane (tag `mma/lane`) and hands over to the stock launcher of dagster-celery or to that
 of dagster-k8s; it starts, watches and ends nothing itself. A run without the tag, as a person starts it in the UI, is
 no live alert: it goes where backfills go. In dagster.yaml:

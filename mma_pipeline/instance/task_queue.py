@@ -1,4 +1,4 @@
-"""The resident workers' queue, made before it is used.
+"""Creates the resident workers' queue before anybody uses it.
 
 Kombu's SQL transport makes its tables, and then the queue's row, when they are first asked for, and takes no account of
 another process that does the same at that moment: whoever is second gets the database's refusal. A worker ends over it,

@@ -1,4 +1,4 @@
-"""What is wrong with parts of a notice that is used all the same: such a part is absent, and named here."""
+"""Names the parts of a notice that cannot be used. They are absent from the parsed notice, which is used without them."""
 
 from __future__ import annotations
 

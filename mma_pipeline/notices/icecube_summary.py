@@ -1,4 +1,4 @@
-"""What a derived alert says of a neutrino search: the part `neutrinos` of a v2 message."""
+"""The part `neutrinos` of a v2 derived alert: a neutrino search in short."""
 
 from __future__ import annotations
 

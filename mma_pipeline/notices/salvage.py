@@ -1,6 +1,6 @@
-"""What can still be told of a message that cannot be parsed: which event it speaks of, and whether it is a rehearsal.
+"""Finds the event in a message that cannot be parsed, and whether that event is a mock or test.
 
-Damaged, cut short, or of a layout that nobody announced: the bytes are searched, nothing is decoded. The parsers never
+The bytes are searched, not decoded, so this works on messages that are damaged, cut short or of an unknown layout. The parsers never
 use this; it names messages in quarantine for people.
 """
 

@@ -1,4 +1,4 @@
-"""Text from outside: what no database, terminal or page can hold is replaced where the text enters.
+"""Cleans text from outside: replaces what a database, terminal or page cannot hold.
 
 Lone surrogates (JSON can spell them) cannot be encoded, and control characters steer terminals; line breaks and tabs stay.
 """

@@ -1,6 +1,6 @@
-"""What a product of a version declares: its files, its checks, and a function from `Source` to bytes and figures.
+"""Declaration of a product of a version: its files, its checks, and the function that makes it from a `ProductInput`.
 
-`making` makes it, `product_asset` lets Dagster do so.
+Not here: making it once (`materialize`), and the Dagster asset (`defs.product_asset`).
 """
 
 from __future__ import annotations

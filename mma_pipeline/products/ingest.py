@@ -1,6 +1,6 @@
-"""From a message to the archive: parsed, validated and recorded, or put in quarantine with the reason.
+"""Takes a message into the archive: parses, validates and records it, or puts it in quarantine with the reason.
 
-Used by the sensors and by `mma replay --direct`, so that there is one way in.
+The sensors and `mma replay --direct` both use it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a product is made from: one version, its message, its map, and the figures of products before it."""
+"""The input of a product: one version, its message, its map, and the figures of products made before it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Make a product of a version: addressed by content, written once, noted in the archive.
+"""Makes a product of a version, or copies its files where the same content was made before, and records them in the archive.
 
-Where the same code made the same content before, for whatever version, its files are copied instead of made.
+The address of the content decides: product, code version and all inputs (docs/product-framework.md).
 Not here: how a materialisation is described in the UI (`defs/metadata.py`).
 """
 

@@ -1,6 +1,6 @@
 """Positions on the sphere: HEALPix indices, pixel centres and true angular separations.
 
-Angles are degrees (ICRS) at every boundary of this module. Nothing here knows what a sky map holds.
+Angles are degrees (ICRS) at every boundary of this module. Not here: sky maps (`skymaps`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the partials of the target page are filled with. Each function takes the page's context."""
+"""Values for the partial templates of the target page. Each function takes the page's context."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages of the stream -> rows, each exactly once; what a retraction changes; which candidates become targets.
+"""Stores messages of the stream, each exactly once, applies retractions, and makes targets of candidates.
 
 All that one message changes is one transaction, together with the place in the stream: after a crash the message is
 either wholly there or read again. Copies are recognised by message id, so replays and producers that repeat

@@ -1,4 +1,4 @@
-"""Bytes and headers of a derived alert -> one `Reading`, the same for the demo's v1 messages and our v2.
+"""Parses bytes and headers of a derived alert into a `Reading`, the same for the demo's v1 messages and our v2.
 
 Not here: the database. A message that cannot be read raises NoticeError with a sentence for the table of rejects.
 """

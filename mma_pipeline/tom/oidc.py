@@ -1,4 +1,4 @@
-"""Users of an OpenID Connect provider: who they are here, and who is staff.
+"""Accounts for users of an OpenID Connect provider, and which of them are staff.
 
 An account belongs to the provider's subject (`sub`), which never changes and is never given to another person; a name
 or an e-mail address may be. Staff is whoever carries the configured claim, looked at on every login, and nobody else.

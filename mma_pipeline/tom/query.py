@@ -1,4 +1,4 @@
-"""Which derived alerts an observer asks for: criteria -> rows of the local table. Never touches the stream."""
+"""Which derived alerts an observer asks for: criteria -> rows of the local table. Does not use the stream."""
 
 from __future__ import annotations
 

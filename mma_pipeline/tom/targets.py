@@ -1,4 +1,4 @@
-"""Candidates -> targets of the toolkit: one target per candidate, whatever the number of messages about it."""
+"""Makes targets of candidates: one target per candidate, whatever the number of messages about it."""
 
 from __future__ import annotations
 

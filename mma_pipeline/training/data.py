@@ -1,4 +1,4 @@
-"""Reads the folder of public photometry that training and the benchmark may use; absent files are simply not there."""
+"""Reads the folder of public photometry that training and the benchmark may use. Absent files are left out."""
 
 from __future__ import annotations
 

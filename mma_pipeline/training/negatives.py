@@ -1,4 +1,4 @@
-"""Real transients that are no kilonovae, placed after imaginary mergers: for training and for honest figures.
+"""Real transients that are no kilonovae, placed after imaginary mergers, for training and evaluation.
 
 A real supernova has no merger of its own. It is given one: shortly before it was first seen, as a new transient in
 a searched region, or in the middle of its life, as an old one that nobody had imaged before. The event's distance

@@ -34,7 +34,7 @@ def written(tmp_path, rows):
         ([("X", 57983.5, 18.0, 0.05, "bessellr"), ("X", 57984.5, 18.5, 0.05, "o")], "no point is in a band"),
         ([("X", 57983.5, 22.0, 0.5, "r"), ("X", 57984.5, 22.0, 0.6, "r")], "signal to noise of 3"),
         ([("X", 57900.5, 18.0, 0.05, "r")], "after the merger"),
-        ([("X", 57983.5, 18.0, 0.05, "r"), ("X", 57983.6, 18.5, 0.05, "bessellr")], "insufficient"),
+        ([("X", 57983.5, 18.0, 0.05, "r"), ("X", 57983.6, 18.5, 0.05, "bessellr")], "one detection"),
     ],
 )
 def test_nothing_to_score_is_said_in_words(tmp_path, rows, words):
@@ -46,6 +46,13 @@ def test_nothing_to_score_is_said_in_words(tmp_path, rows, words):
     unused = [band for *_, band in rows if band in ("bessellr", "o")]
     assert answer["unused"] == {band: unused.count(band) for band in unused}
     assert all(f"{band} 1" in said for band in unused)
+
+
+def test_a_short_light_curve_is_no_failure(tmp_path):
+    """Two detections that tell no slope have a provisional value, and the command ends well."""
+    code, answer, _ = score(written(tmp_path, [("X", 57983.0, 18.0, 0.05, "r"), ("X", 57984.0, 18.5, 0.05, "g")]))
+    assert (code, answer["nothing"]) == (0, None)
+    assert [n["sufficient"] for n in answer["scores"]] == [False, False]
 
 
 def test_only_vega_magnitudes(tmp_path):

@@ -8,6 +8,7 @@ import helm_python
 import pytest
 import yaml
 
+from mma_pipeline import __version__
 from mma_pipeline.settings import Settings
 from tests.k8s.chart import (
     BASE,
@@ -280,7 +281,7 @@ def test_applications_point_to_values_that_exist(name: str) -> None:
     files = [values_of(file) for file in source["helm"]["valueFiles"]]
     manifests = render(*files, source["helm"]["valuesObject"])
     images = {c["image"] for _, t in pod_specs(manifests) for c in t["spec"]["containers"]}
-    assert images == {"registry.example/mma-pipeline:0.1.0"}
+    assert images == {f"registry.example/mma-pipeline:{__version__}"}
     for key, value in application["metadata"].get("annotations", {}).items():
         if ".helm.image-" in key:
             node: Any = merged(*files, source["helm"]["valuesObject"])

@@ -89,7 +89,7 @@ def figures(text: str) -> dict[str, float]:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             assert sample.name.startswith("mma_")
-            assert sample.labels.keys() <= {"stream", "daemon"}
+            assert sample.labels.keys() <= {"stream", "daemon", "kind", "job"}
             found[f"{sample.name} {' '.join(sample.labels.values())}".strip()] = sample.value
     assert all(line.startswith(("# HELP mma_", "# TYPE mma_", "mma_")) for line in text.splitlines())
     return found
@@ -103,7 +103,7 @@ def figures(text: str) -> dict[str, float]:
     ],
 )
 def test_any_path_gives_figures_only(door: Door, path: str) -> None:
-    """Every path gives the pipeline's figures by stream and daemon: no event, no address, no secret, no file."""
+    """Every path gives the pipeline's figures by stream, daemon, job and kind of problem: no event, no address, no secret, no file."""
     status, text = door.ask("GET", path, {"Authorization": "Basic YTpi", "X-Forwarded-For": "127.0.0.1"})
     assert status == 200
     found = figures(text)

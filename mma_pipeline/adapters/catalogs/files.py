@@ -1,4 +1,4 @@
-"""The files that galaxy catalogs come in: fetching them and reading their columns.
+"""Fetches the files that galaxy catalogs come in, and reads their columns.
 
 Known layouts: NED-LVS (Cook et al. 2023, ApJS 268 14), GLADE+ (Dálya et al. 2022, MNRAS 514 1403) and the 50 Mpc
 Galaxy Catalog (Ohlson et al. 2024, AJ 167 31). Any other table is read with a column mapping.

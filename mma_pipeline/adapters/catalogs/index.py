@@ -1,8 +1,8 @@
-"""Galaxy catalogs as an index that is built once and memory-mapped ever after.
+"""A galaxy catalog as an index, built once and then memory-mapped.
 
 An index is a folder: one NumPy file per column, rows in order of their order-29 HEALPix index (NESTED), and a
 manifest. Opening it reads the manifest only; a ranking touches just the pages that its sky region needs.
-Reading and fetching the files that catalogs come in is the work of `catalog_files`.
+Not here: fetching and reading the files that catalogs come in (`files`).
 """
 
 from __future__ import annotations

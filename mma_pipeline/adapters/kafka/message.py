@@ -1,4 +1,4 @@
-"""One message of a stream as the broker gave it: the value that Kafka, files and the archive exchange."""
+"""One message of a stream as the broker gave it. Kafka readers, files and the archive exchange this value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a consumer asks of its broker, each with a time limit and one kind of error for each kind of silence."""
+"""Requests of a consumer to its broker, each with a time limit and a clear error where no answer comes."""
 
 from __future__ import annotations
 

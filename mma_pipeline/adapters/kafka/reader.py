@@ -1,7 +1,7 @@
 """One resident Kafka consumer per stream, read in bounded polls from offsets that the caller keeps.
 
-The caller's cursor is the only truth about what was read: the consumer is assigned to it, never subscribed, and
-rewinds whenever the cursor says so. Offsets are also committed to the consumer group, for lag monitors and for a
+Only the caller's cursor says what was read: the consumer is assigned to it, never subscribed, and rewinds whenever
+the cursor says so. Offsets are also committed to the consumer group, for lag monitors and for a
 hand-over from or to another consumer of the group, but are read back only when there is no cursor at all.
 
 Sources: librdkafka's CONFIGURATION.md and INTRODUCTION.md; the GCN Kafka client guide (no short-lived consumers).

@@ -1,4 +1,6 @@
-"""What a Kafka stream is, what one look at it gives, and what was found lost."""
+"""Values of a Kafka stream: how to read it, what one poll gave, and which messages were lost.
+
+Not here: reading (`reader`)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The identity of a topic: brokers give each topic an id when it is created, so a topic created anew has another.
+"""The identity of a topic. A broker gives each topic an id when it is created, so a topic that was created anew has another.
 
 Offsets alone cannot tell: a new topic that has grown beyond the old cursor looks like the old one with more in it.
 Brokers without topic ids (before Kafka 2.8, librdkafka's mock cluster) and credentials that may not describe a topic
-leave the question open.
+give no answer.
 """
 
 from __future__ import annotations

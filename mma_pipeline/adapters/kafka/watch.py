@@ -1,4 +1,4 @@
-"""Looking at a stream's broker from beside the reader: how much waits there, and how old the newest message is.
+"""Asks a stream's broker how many messages wait there and how old the newest one is, without the stream's reader.
 
 The reader holds its consumer for most of a minute at a time, so the watch has one of its own, as resident as the
 reader's. It joins no group and commits nothing.

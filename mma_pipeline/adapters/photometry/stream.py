@@ -1,4 +1,4 @@
-"""Where photometry arrives: Hopskotch, or another broker without authentication."""
+"""Which stream photometry is read from: Hopskotch's, or that of a broker without authentication."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of photometry: whose columns are recognised, what a mapping may name, and rows to measurements.
+"""Tables of photometry: recognises their columns, applies a mapping, and turns rows into measurements.
 
 Recognised as they are: the Open Astronomy Catalog's columns, SkyPortal's, ATLAS's forced photometry, Fink's for ZTF and
 Rubin, Rubin's own tables of difference sources, NMMA's without a header.

@@ -1,4 +1,4 @@
-"""Orbital elements of satellites: fetched, checked and kept, so that an old event gets the elements of its own time.
+"""Fetches, checks and keeps orbital elements of satellites, so that an old event gets the elements of its own time.
 
 Every element set ever fetched is kept in the store, one object per epoch (`mma/orbits/{norad}/{YYYYDDD.dddddddd}.tle`).
 A further source, a file or an address with many sets of the past, may be configured.

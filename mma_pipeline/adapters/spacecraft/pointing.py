@@ -1,4 +1,4 @@
-"""Where Fermi pointed: the weekly FT2 pointing files, preliminary or final, kept in the store once seen.
+"""Where Fermi pointed, from the weekly FT2 pointing files, preliminary or final. Each file is kept in the store once fetched.
 
 Source: the Fermi Science Support Center's timeline (`FERMI_POINTING_{FINAL|PRELIM}_{week}_{from}_{to}_{version}.fits`,
 days as YYYYDDD). Preliminary files appear some weeks before they hold, final ones afterwards; a final file replaces

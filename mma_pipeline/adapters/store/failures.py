@@ -1,4 +1,4 @@
-"""Which failures of a store are worth another try: decided here and nowhere else.
+"""Decides which failures of a store are worth another attempt. No other module does.
 
 The clients bring dozens of exception classes. What they have in common is an HTTP status; where the server never
 answered, the class's name decides. No client library is imported for it.

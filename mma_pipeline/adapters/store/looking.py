@@ -1,4 +1,4 @@
-"""Whether the store answers, asked from beside its users: bounded in time whatever the server or the mount does."""
+"""Checks whether the store answers, within a time limit that holds even if the server or the mount hangs."""
 
 from __future__ import annotations
 

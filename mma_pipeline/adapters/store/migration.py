@@ -1,4 +1,4 @@
-"""Moves objects from one store to another and compares stores; the command line shows what happens here.
+"""Moves objects from one store to another, and compares stores. Not here: showing progress (`cli.storage`).
 
 What is there with the same digest is skipped, so that a move that was cut short goes on where it was: there is no state
 beside the stores themselves. One failed object stops nothing; it is reported.

@@ -1,4 +1,4 @@
-"""What a store says about an object, and what a backend must be able to do.
+"""The description of a stored object, and the interface of a backend.
 
 The `Store` holds all rules (keys, digests, retries, unchanged objects); a backend only moves bytes.
 """

@@ -1,4 +1,4 @@
-"""From a URL to the backend that serves it; makes no request."""
+"""Chooses the backend that serves a URL. Makes no request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The object store as the rest of the project sees it: one class for every place.
+"""The object store as the rest of the project uses it: one class for all kinds of place.
 
 All rules live here: keys are checked, an object that is there with the same digest is not written again, what is read
 is compared with its digest, failures are translated and retried within limits.

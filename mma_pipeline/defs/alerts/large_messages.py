@@ -1,7 +1,7 @@
-"""Large messages that could not be fetched when their address came: tried again, beside the streams, until they are there.
+"""Fetches large messages whose content could not be had when their address came, until it is there.
 
-The sensor of a stream tries once, for seconds, so that a server which does not answer holds nothing behind the message.
-What it did not get waits in the archive. This sensor fetches it with pauses that grow, and asks for the runs that the
+The sensor of a stream tries once, for some seconds, so that a server which does not answer holds up nothing behind the
+message. What it does not get waits in the archive. This sensor fetches it with pauses that grow, and asks for the runs that the
 stream's sensor would have asked for.
 """
 

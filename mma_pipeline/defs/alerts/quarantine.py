@@ -1,4 +1,4 @@
-"""Messages in quarantine read again with the present parsers, after an upgrade or a repair.
+"""Reads messages in quarantine again with today's parsers, after an upgrade or a repair.
 
 What can be used now becomes versions as if it had just come: it counts as received at this moment, so that
 `unfinished_versions_sensor` asks for the runs and the publication follows; photometry is picked up by its own sensor.

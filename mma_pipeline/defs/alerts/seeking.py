@@ -1,4 +1,4 @@
-"""Reading a stream again from a place: where the streams' sensors stand, and how to move them while the daemon runs."""
+"""Moves the sensor of a stream to another place in it, also while the daemon runs, and says where each stands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One sensor per stream: a bounded poll of the resident consumer, the archive, then one run request per new version.
+"""One sensor per stream: it polls the resident consumer, archives the messages, and requests one run per new version.
 
 The cursor is the Kafka offsets and moves only with a tick that succeeded, so a crash anywhere repeats messages and
 loses none. A repeated message changes nothing in the archive, and its run key keeps its run single.

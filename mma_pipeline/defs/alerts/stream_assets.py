@@ -1,4 +1,4 @@
-"""What lies outside: the streams that alerts come from, and the place where unusable messages are put."""
+"""External assets: the streams that alerts come from, and the quarantine of messages that cannot be used."""
 
 from datetime import timedelta
 

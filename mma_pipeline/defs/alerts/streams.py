@@ -1,4 +1,4 @@
-"""The streams: which topic is read, and what turns its bytes into versions. A new stream is a parser and one line."""
+"""The streams: for each, its topic and the parser of its messages. To add one, write a parser and add a line here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The net below everything else: a version that is archived but not finished gets another run.
+"""Requests another run for a version that is archived but lacks products.
 
 The sensors and Dagster's own retries finish nearly all; what slips through (retries used up in a long outage, a cursor
 that was moved by hand, a Dagster database restored from a backup) is found here from the archive alone. Nothing is asked

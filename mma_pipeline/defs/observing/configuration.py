@@ -1,6 +1,6 @@
-"""What observers configured: galaxy catalog and ranking, instruments in orbit and where their data come from.
+"""The configured galaxy catalog and ranking, the instruments in orbit, and the sources of their data.
 
-Opened once per process and setting. A wrong setting is said by the product that needs it.
+Each is opened once per process and setting. A wrong setting is reported by the product that needs it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Our events beside GraceDB's public list: what was never received is reported daily, and can be fetched.
+"""Compares our events with GraceDB's public list, and reports what was never received (`mma backfill --from-gracedb`
+fetches it).
 
 Source of the list: GraceDB's superevent search (`category: Production`, `public`), by the time a superevent was created.
 """

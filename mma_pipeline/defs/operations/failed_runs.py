@@ -1,4 +1,4 @@
-"""Tells people of runs that failed, of every job, once per job, event and cause in an hour."""
+"""Tells people of failed runs of every job, once per job, event and cause in an hour."""
 
 # No postponed annotations here: Dagster reads the real types of the sensor's parameters.
 import hashlib

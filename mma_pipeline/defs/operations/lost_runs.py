@@ -1,4 +1,4 @@
-"""Runs whose process is gone are ended, so that they hold no place of the queue: after a power cut, a kill, a crash.
+"""Ends runs whose process is gone (power cut, kill, crash), so that they no longer hold a place in the queue.
 
 Dagster's plain launcher starts a run as a process of the code server's machine and cannot tell afterwards whether that
 process lives; run monitoring then waits for the longest time that a run may take. The run's own log names the process,

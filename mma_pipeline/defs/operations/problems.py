@@ -1,4 +1,4 @@
-"""What a person must look at: small typed values from one place, for health, doctor, metrics, messages and the UI.
+"""Problems that a person must look at, as typed values, for health, doctor, metrics, messages and the UI.
 
 A new kind of problem is a member of `Kind`, a finder (`finders.FINDERS`), a row in docs/reliability.md and a situation in
 `tests/delivery/test_problems.py`, which fails until all four are there.

@@ -1,4 +1,4 @@
-"""One message to people when a problem begins, one when it is over: from what was seen at the look before.
+"""Tells people once when a problem begins and once when it is over, by comparing with what the last tick saw.
 
 What lasts is remembered in the health sensor's cursor. Messages go through the outbox under keys that a repeated tick
 makes again, so that a crash between outbox and cursor tells nobody twice.

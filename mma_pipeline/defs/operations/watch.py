@@ -1,4 +1,4 @@
-"""What only a process with access can see: lag, GCN's heartbeat, whether the credentials work, whether the store answers.
+"""What needs access to brokers and store: lag, GCN's heartbeat, whether credentials work, whether the store answers.
 
 The health sensor looks once a minute and keeps what it saw in its cursor, where `mma doctor`, `mma metrics` and the UI
 read it: they need no credentials. A credential's age counts from when it was first used here.

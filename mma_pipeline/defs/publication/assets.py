@@ -1,7 +1,7 @@
 """Publication of a version: first what may be published at all, then one asset per kind of destination.
 
-`publishable` stands before everything that leaves the house: its checks are blocking. The publishing assets decide by
-the rules of each destination, write what is to be sent to the outbox in the same transaction, send it, and show the
+Nothing is sent before `publishable` has passed: its checks are blocking. The publishing assets decide by the rules of each
+destination, write what is to be sent to the outbox in the same transaction, send it, and show the
 receiver's answer. What could not be sent yet waits in the outbox; `publish_outbox` reports it here when it is through.
 """
 

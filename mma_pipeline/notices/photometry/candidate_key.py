@@ -1,4 +1,4 @@
-"""The key of one night of one candidate of one event: what a Dagster partition of photometry is.
+"""The key of one night of one candidate of one event, which is a Dagster partition of photometry.
 
 `S230518h-AT2017gfo-MJD57983`: event, candidate, and the whole days of the MJD, so the key depends on the measurement
 alone, never on the order of arrival. Names with characters that a key or a path should not hold become a slug.

@@ -1,4 +1,4 @@
-"""What a measurement of a transient is, and the checks that every source of one passes through."""
+"""A measurement of a transient, and the checks that measurements of every source must pass."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Photometry messages: the SCiMMA demo's source message, our richer one, and Hermes messages.
 
 Here: bytes to frozen measurements, and back for the two formats that we send. Not here: files of photometry
-(`adapters.photometry_files`), bands that the classifier understands (`science.kilonova.bands`).
+(`adapters.photometry.files`), bands that the classifier understands (`science.kilonova.bands`).
 
 v1 source: {time (MJD), magnitude, e_magnitude, band, candidate, ra, dec} with the header schema
 `scimma.alert-integration-demo/source/v1` (scimma/alert-integration-demo). Hermes: LCOGT/hermes, data.targets and

@@ -17,11 +17,12 @@ from mma_pipeline.science.kilonova import calibration
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES, Features
 from mma_pipeline.science.kilonova.lightcurve import MAX_AGE_DAYS, N_BANDS, NIGHT_DAYS, BoolArray, Points
 
-#: A point this far off all others, mag, and by so many of its deviations is suspect; also the jump that needs support.
-#: Kilonovae fade by a magnitude a day, each band at its pace; the errors meant here are larger.
-FAR_MAG = 1.3
+#: A point this far off all others, mag, and by so many of its deviations is suspect. Kilonovae fade by a magnitude a day,
+#: each band at its pace; the errors meant here are larger.
+FAR_MAG = 1.6
 FAR_SIGMA = 3.0
-#: The same for the colour of a band's only point with a neighbouring band, mag.
+#: A jump in a band that needs support, and the colour of a band's only point with a neighbouring band that does, mag.
+FAR_JUMP = 1.3
 FAR_COLOUR = 1.8
 #: Added in quadrature to every error for this, mag: no light curve is a line.
 CURVATURE = 0.1
@@ -33,7 +34,7 @@ HELD = 0.89
 MOST = 4
 #: Factor on the odds of what was seen in one band and only brightens. Its brightness alone speaks then, and of such young
 #: supernovae a search meets far more than the class shares of the training say.
-RISING_ODDS = 0.25
+RISING_ODDS = 0.3
 #: A fade from the brightest night that still counts as brightening, mag.
 _FADED = 0.2
 _CHUNK = 20_000
@@ -124,7 +125,7 @@ def suspects(p: Points) -> tuple[IntArray, IntArray]:
     for distance, deviation in ((by_days, sigma), (by_log, sigma_log)):
         far &= (np.abs(distance) > FAR_MAG) & (np.abs(distance) > FAR_SIGMA * deviation)
     jump, colour = _jump(p, detected), _lone_colour(p, detected)
-    unsupported = ((FAR_SIGMA * sigma > FAR_MAG) & (jump > FAR_MAG) & ~far) | (colour > FAR_COLOUR)
+    unsupported = ((FAR_SIGMA * sigma > FAR_JUMP) & (jump > FAR_JUMP) & ~far) | (colour > FAR_COLOUR)
     return (
         _largest(p, detected[far], np.abs(by_days[far])),
         _largest(p, detected[unsupported], np.maximum(jump, colour)[unsupported]),

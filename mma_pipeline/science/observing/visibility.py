@@ -1,4 +1,4 @@
-"""What part of the sky an instrument in orbit saw at the time of an event, and how much of a map lies in it.
+"""The part of the sky that an instrument in orbit saw at the time of an event, and how much of a map lies in it.
 
 Two kinds of field of view: all that the Earth does not hide (Fermi GBM, and any all-sky monitor), and a cap around
 the boresight (Fermi LAT). Both are true spherical caps. A field of view is known, off (the detectors do not run in

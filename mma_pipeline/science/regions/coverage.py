@@ -1,4 +1,4 @@
-"""Coverage of a credible region as an IVOA MOC: the map's own pixels, nothing rasterised.
+"""Coverage of a credible region as an IVOA MOC: the map's own pixels, without rasterising.
 
 A Multi-Order Coverage map lists HEALPix cells in NESTED order (IVOA Recommendation MOC 2.0, 2022). The region at a
 credible level is the densest rows whose probability reaches it, the row that crosses the level among them.

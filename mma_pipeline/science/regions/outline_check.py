@@ -1,4 +1,4 @@
-"""How much of a map's probability lines on the sky enclose, counted from the lines as their readers see them."""
+"""Counts how much of a map's probability a set of lines on the sky encloses, from the lines as they are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outlines that follow the borders of a region's pixels exactly, for maps that nothing smoother does justice to.
+"""Outlines that follow the borders of a region's pixels exactly, for maps whose smooth outlines are too inaccurate.
 
 A side of a pixel belongs to the outline where the pixel beyond is not in the region. A side along which that is only
 partly so is divided, as often as the rows beyond are. So nothing is brought to one order, and a region of order-29

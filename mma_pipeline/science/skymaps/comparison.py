@@ -1,6 +1,6 @@
 """What changed from one version of an event to the next: regions, peak, distance, classes, galaxies.
 
-Everything is said of the later version beside the earlier one. Not here: which version is the earlier one.
+Differences are those of the later version from the earlier one. Not here: which version is the earlier one.
 """
 
 from __future__ import annotations

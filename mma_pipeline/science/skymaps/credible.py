@@ -1,4 +1,4 @@
-"""The credible level of a position, and the areas of credible regions: one definition for everything that states them.
+"""The credible level of a position, and the areas of credible regions: the one definition that all products use.
 
 A credible region is grown greedily from the densest pixel. The level of a position is the probability of the region that
 ends with the position's own pixel, that pixel included: the searched probability of

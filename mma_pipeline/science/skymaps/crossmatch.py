@@ -1,7 +1,7 @@
 """Where positions lie in a sky map: searched probability and area, credible levels in 2-D and 3-D, offset.
 
 The quantities are those of `ligo.skymap.postprocess.crossmatch` (Singer et al. 2016, ApJS 226 10), computed from
-the closed form of the distance ansatz (`science.volume`) instead of N × 1000 sorted voxels.
+the closed form of the distance ansatz (`volume`) instead of N × 1000 sorted voxels.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Figures of a sky map that observers use: credible areas and volumes, peak, distance, information, where it lies.
 
-Not here: regions as shapes (contours.py) or as coverage maps (coverage.py).
+Not here: regions as outlines or coverage maps (`science.regions`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The values of a map's rows as a file has them: density and distance, checked row by row.
+"""Reads density and distance of a map's rows from a file's columns, and checks them row by row.
 
 A row without a number for its density makes the map unusable. A pixel that was not observed (UNSEEN) holds nothing. A row
 whose distance no source can have counts as a row without distance; so does every row where the unit is none of length.

@@ -1,4 +1,4 @@
-"""An event's state as HTML and as Markdown. Whatever an alert holds is text here: everything is escaped.
+"""Renders an event's state as HTML and as Markdown. Everything that comes from an alert is escaped.
 
 The HTML is one file. Pictures and products are linked relative to it, so that it works from a folder, a bucket and a
 web server alike. Aladin Lite comes from a pinned address with its digest where there is a network; without one, or

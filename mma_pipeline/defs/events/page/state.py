@@ -1,4 +1,4 @@
-"""What the page of an event is made from: the archive alone, without a clock, so that the same state is the same page.
+"""The state that the page of an event shows, read from the archive alone and without a clock: equal states give equal pages.
 
 Left out on purpose: when a message arrived, when a product was written, how often. They differ between two archives
 of the same alerts, and would make pages differ that say the same.

@@ -1,4 +1,4 @@
-"""Writing the page of an event so that the last one written is never a stale one.
+"""Writes the page of an event, and makes sure that the last page written is up to date.
 
 Runs of several versions of an event end together. Each writes the page from the archive's whole state and then reads
 the state again; where it changed meanwhile, it writes again. So the last write is followed by a look that found
