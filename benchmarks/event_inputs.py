@@ -27,7 +27,8 @@ def _bayestar_like(
     import healpy
     import numpy as np
 
-    from mma_pipeline.science.skymaps.model import SkyMap, order_ipix_to_uniq
+    from mma_pipeline.science.healpix import order_ipix_to_uniq
+    from mma_pipeline.science.skymaps.model import SkyMap
 
     def unit(ra: float, dec: float) -> Any:
         a, b = np.radians([ra, dec])

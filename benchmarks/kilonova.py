@@ -20,14 +20,14 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from mma_pipeline.science.kilonova.bands import BANDS, band_index
-from mma_pipeline.science.kilonova.calibration import reference_weights
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES, compute
 from mma_pipeline.science.kilonova.lightcurve import MAX_ERROR, Event, LightCurve, Points, prepare, weak_as_limits
 from mma_pipeline.science.kilonova.model import Model, digest, packaged
-from mma_pipeline.science.kilonova.simulation import kasen
-from mma_pipeline.science.kilonova.simulation.population import FAMILIES, Sample, simulate
+from mma_pipeline.training.calibration import reference_weights
 from mma_pipeline.training.data import at2017gfo, kilonova_tables, real_transients
 from mma_pipeline.training.negatives import RealTransient, after_mergers, held_out, with_gross_error
+from mma_pipeline.training.simulation import kasen
+from mma_pipeline.training.simulation.population import FAMILIES, Sample, simulate
 from mma_pipeline.training.training import Settings, cut, night_ends, train
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "photometry"

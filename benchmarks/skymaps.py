@@ -81,7 +81,7 @@ def _flat(body: bytes) -> Callable[[], object]:
 
 
 def _alert(body: bytes) -> Callable[[], object]:
-    from mma_pipeline.science.plots.skymap import sky_picture
+    from mma_pipeline.science.plots.skymap import sky_plot
     from mma_pipeline.science.regions.contours import credible_regions, regions_geojson
     from mma_pipeline.science.regions.coverage import credible_coverage, moc_fits, moc_json
     from mma_pipeline.science.skymaps.flat import encode_flat
@@ -99,7 +99,7 @@ def _alert(body: bytes) -> Callable[[], object]:
         lines = {
             f["properties"]["credible_level"]: f["geometry"]["coordinates"] for f in json.loads(outlines)["features"]
         }
-        sky_picture(skymap, lines, title="benchmark")
+        sky_plot(skymap, lines, title="benchmark")
 
     return run
 

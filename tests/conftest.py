@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mma_pipeline.earth_orientation import use_packaged_tables
+from mma_pipeline.adapters.earth_orientation import use_packaged_tables
 
 #: Fixtures that start a server.
 SERVERS = {

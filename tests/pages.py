@@ -36,4 +36,4 @@ def hostile_state(picture: str = f"fit/{HOSTILE}") -> EventState:
         "candidate": HOSTILE, "slug": HOSTILE, "ra": 1.0, "dec": 2.0, "p_phot": 0.5, "sky_factor": 1.0, "nights": 2,
         "sufficient": False, "redshift": 0.0098, "host_distance_mpc": 42.2, "sky_factor_dimensions": 3,
     }  # fmt: skip
-    return EventState(HOSTILE, (version, neutrino), (candidate,))
+    return EventState(HOSTILE, (version, neutrino), (candidate,), map_version=HOSTILE)

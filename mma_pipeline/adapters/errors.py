@@ -10,6 +10,8 @@
     └── TransientError               outage, timeout, throttling: the same request may succeed later
         ├── StoreFullError           no space left; retried by the next run, not within this one
         ├── OutOfTimeError           the time that a piece of work may take is used up (see `deadline`)
+        ├── UncertainError           sent, but no usable answer: the receiver may or may not have stored it
+        ├── WaitingError             not its turn yet: something else must be published first
         └── MissingTopicError        the broker has no such topic (yet)
 
 No message holds a secret: what a server or library says passes through `mma_pipeline.adapters.redact` first.
@@ -60,3 +62,19 @@ class OutOfTimeError(TransientError):
 
 class MissingTopicError(TransientError):
     """The broker does not know the topic; it may be created later."""
+
+
+class UncertainError(TransientError):
+    """The request went out and no usable answer came back: look before sending again.
+
+    `settled`: the receiver itself has answered, so it has stored the thing by now or will not; otherwise it may still
+    be at work.
+    """
+
+    def __init__(self, text: str, *, settled: bool = False) -> None:
+        super().__init__(text)
+        self.settled = settled
+
+
+class WaitingError(TransientError):
+    """Something that belongs before this has not been published; waiting is not a failed attempt."""

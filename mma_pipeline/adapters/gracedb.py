@@ -6,19 +6,22 @@ The alert sender uploads each notice as `{superevent}-{type}.json`, and GraceDB 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-
-import httpx
-import tenacity
+from urllib.parse import urlencode, urljoin
 
 from mma_pipeline.adapters.errors import NotFoundError, PermanentError, TransientError
+from mma_pipeline.adapters.http import error_type, receive
+from mma_pipeline.adapters.retry import attempts
 from mma_pipeline.notices.key import check_event_id
 
 PUBLIC_API = "https://gracedb.ligo.org/api/"
-TIMEOUT_S = 30.0
+#: Seconds that one attempt may take from beginning to end, bytes that an answer may have, attempts.
+TIMEOUT_S = 60.0
+MOST_BYTES = 200_000_000
 ATTEMPTS = 4
 _TYPES = "earlywarning|early_warning|preliminary|initial|update|retraction"
 
@@ -37,13 +40,8 @@ class GraceDB:
 
     def __init__(self, api: str = PUBLIC_API, *, wait_s: float = 1.0) -> None:
         """`api` is the address that ends in `/api/`; `wait_s` the pause before the second attempt, doubled after."""
-        self._client = httpx.Client(base_url=api, timeout=TIMEOUT_S, follow_redirects=True)
-        self._retry = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(TransientError),
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
-            wait=tenacity.wait_exponential(multiplier=wait_s, max=20),
-            reraise=True,
-        )
+        self._api = api if api.endswith("/") else f"{api}/"
+        self._wait_s = wait_s
 
     def alert_files(self, superevent_id: str) -> list[AlertFile]:
         """The notices of a superevent, oldest upload of each type first.
@@ -66,7 +64,7 @@ class GraceDB:
 
     def download(self, file: AlertFile) -> bytes:
         """Content of one notice; errors as `alert_files`."""
-        return self._get(f"superevents/{file.superevent_id}/files/{file.name}").content
+        return self._get(f"superevents/{file.superevent_id}/files/{file.name}")
 
     def superevents(self, query: str) -> Iterator[dict[str, Any]]:
         """Superevents by GraceDB's query language, such as `created: 2023-05-18 .. 2023-05-20 public`, page by page."""
@@ -81,26 +79,26 @@ class GraceDB:
     def _json(self, path: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = self._get(path, params)
         try:
-            decoded = answer.json()
+            decoded = json.loads(answer)
         except ValueError as error:
             raise TransientError(f"GraceDB answered {path} with something that is not JSON") from error
         if not isinstance(decoded, dict):
             raise PermanentError(f"GraceDB answered {path} with a list where an object belongs")
         return decoded
 
-    def _get(self, path: str, params: dict[str, Any] | None = None) -> httpx.Response:
-        answer: httpx.Response = self._retry(self._once, path, params)
-        return answer
+    def _get(self, path: str, params: dict[str, Any] | None = None) -> bytes:
+        body: bytes = attempts(ATTEMPTS, first_s=self._wait_s, longest_s=20.0)(self._once, path, params)
+        return body
 
-    def _once(self, path: str, params: dict[str, Any] | None) -> httpx.Response:
-        try:
-            answer = self._client.get(path, params=params)
-        except httpx.TransportError as error:
-            raise TransientError(f"GraceDB does not answer ({type(error).__name__}): {path}") from error
-        if answer.status_code == httpx.codes.NOT_FOUND:
+    def _once(self, path: str, params: dict[str, Any] | None) -> bytes:
+        # A link to the next page is a whole address.
+        url = urljoin(self._api, path) + (f"?{urlencode(params)}" if params else "")
+        body = bytearray()
+        status = receive(url, body.extend, "GraceDB", most_bytes=MOST_BYTES, seconds=TIMEOUT_S)
+        kind = error_type(status, changes=False)
+        if kind is NotFoundError:
             raise NotFoundError(f"GraceDB does not know {path}")
-        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.is_server_error:
-            raise TransientError(f"GraceDB answered {answer.status_code} to {path}")
-        if not answer.is_success:
-            raise PermanentError(f"GraceDB answered {answer.status_code} to {path}: is the superevent public?")
-        return answer
+        if kind is not None:
+            hint = ": is the superevent public?" if issubclass(kind, PermanentError) else ""
+            raise kind(f"GraceDB answered {status} to {path}{hint}")
+        return bytes(body)

@@ -1,20 +1,143 @@
-"""Fetches a small file by address or path: a limit on time and size, three attempts."""
+"""HTTP, once for all: the client and its limits, fetching with a limit on the whole, and what an answer means.
+
+Reading follows redirects and is repeated where that can help. What changes something goes through `client`, which
+follows none, because a redirect would carry a token or a message elsewhere, and is repeated by nobody here: the
+publisher looks first. No text shows the query or the credentials of an address.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mma_pipeline.adapters.download import download, shown
-from mma_pipeline.adapters.errors import NotFoundError, OutOfTimeError, PermanentError, TransientError
+from mma_pipeline.adapters.deadline import left
+from mma_pipeline.adapters.errors import (
+    AdapterError,
+    ConfigurationError,
+    CredentialsError,
+    NotFoundError,
+    PermanentError,
+    TransientError,
+    UncertainError,
+)
+from mma_pipeline.adapters.redact import redact
+from mma_pipeline.adapters.retry import attempts
 
+if TYPE_CHECKING:
+    import httpx
+
+_CONNECT_S, _READ_S = 10.0, 30.0
 _ATTEMPTS = 3
-#: Seconds that one attempt may take from beginning to end; less where `deadline.within` leaves less.
+#: Seconds that one attempt of `fetch` may take from beginning to end; less where `deadline.within` leaves less.
 _ATTEMPT_S = 120.0
 _LARGEST = 200_000_000
+#: Characters of a server's answer that are worth keeping.
+_WORDS = 500
+_TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_LATER = frozenset((408, 425, 429))
+#: Answers of something in front of the server, which may still be at work.
+_GATEWAY = frozenset((502, 503, 504))
+
+
+def client(
+    *, base: str = "", headers: Mapping[str, str] | None = None, transport: httpx.BaseTransport | None = None
+) -> httpx.Client:
+    """A client that follows no redirects; each request states its `timeouts`. `transport` is for tests."""
+    import httpx
+
+    return httpx.Client(
+        base_url=base,
+        headers=headers,
+        timeout=httpx.Timeout(_READ_S, connect=_CONNECT_S),
+        follow_redirects=False,
+        transport=transport,
+    )
+
+
+def timeouts(seconds: float) -> httpx.Timeout:
+    """Timeouts of one request: `seconds` for the answer, or what `deadline.within` leaves; a third to connect, at most 10 s.
+
+    Raises OutOfTimeError where no time is left.
+    """
+    import httpx
+
+    allowed = left(seconds)
+    return httpx.Timeout(allowed, connect=min(_CONNECT_S, allowed / 3))
+
+
+def error_type(status: int, *, changes: bool) -> type[AdapterError] | None:
+    """What a status means; None for success.
+
+    `changes`: whether the request may have changed something. Then an answer of the 5xx kind is uncertain, because
+    servers answer so after they have stored something, too.
+    """
+    if 200 <= status < 300:
+        return None
+    if 300 <= status < 400:
+        return ConfigurationError
+    if status in {401, 403}:
+        return CredentialsError
+    if status in {404, 410}:
+        return NotFoundError
+    if status in _LATER:
+        return TransientError
+    if status >= 500:
+        return UncertainError if changes else TransientError
+    return PermanentError
+
+
+def refusal(answer: httpx.Response, who: str, secrets: Iterable[str], *, changes: bool) -> AdapterError | None:
+    """The error that an answer means, in the server's words without secrets; None for success. For `raise … from`."""
+    status = answer.status_code
+    kind = error_type(status, changes=changes)
+    if kind is None:
+        return None
+    words = server_words(answer, secrets)
+    if kind is ConfigurationError:
+        return ConfigurationError(f"{who} redirects ({status}): check its address, which must be the final one")
+    if kind is UncertainError:
+        return UncertainError(f"{who} failed ({status}): {words}", settled=status not in _GATEWAY)
+    if status >= 500:
+        return kind(f"{who} failed ({status}): {words}")
+    said = {
+        CredentialsError: "refused our token",
+        NotFoundError: "has no such thing",
+        TransientError: "asks us to come later",
+    }
+    return kind(f"{who} {said.get(kind, 'refused it')} ({status}): {words}")
+
+
+def transport_error(error: httpx.TransportError, who: str, *, changes: bool) -> TransientError:
+    """The error for a request without an answer: uncertain where it may have left and may have changed something."""
+    import httpx
+
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        return TransientError(f"{who} cannot be reached ({type(error).__name__})")
+    kind = UncertainError if changes else TransientError
+    return kind(f"{who} did not answer in time or broke the connection ({type(error).__name__})")
+
+
+def server_words(answer: httpx.Response, secrets: Iterable[str]) -> str:
+    """What the server said, for people: its message and errors, or an error page without its markup."""
+    text = answer.text
+    try:
+        body = json.loads(text)
+    except ValueError:
+        text = _TAGS.sub(" ", text)
+    else:
+        if isinstance(body, dict) and isinstance(body.get("message"), str):
+            text = body["message"]
+            if body.get("errors"):
+                text += ": " + json.dumps(body["errors"])
+    return redact(redact(" ".join(text.split()), secrets))[:_WORDS] or "no text"
 
 
 def fetch(source: str) -> bytes:
-    """Content of an http(s) address or a local file (path or file://), at most 200 MB.
+    """Content of an http(s) address or a local file (path or file://), at most 200 MB; three attempts.
 
     Raises NotFoundError where there is none, TransientError where the server does not answer, PermanentError where it
     refuses.
@@ -27,18 +150,70 @@ def fetch(source: str) -> bytes:
             raise NotFoundError(f"there is no file {path}") from None
         except OSError as error:
             raise PermanentError(f"{path} cannot be read: {error.strerror}") from error
-    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
-
-    for attempt in Retrying(
-        stop=stop_after_attempt(_ATTEMPTS),
-        wait=wait_exponential(multiplier=0.5, max=5),
-        retry=retry_if_exception(_worth_another_try),
-        reraise=True,
-    ):
-        with attempt:
-            return download(source, most_bytes=_LARGEST, seconds=_ATTEMPT_S)
-    raise TransientError(f"{shown(source)} did not answer")
+    data: bytes = attempts(_ATTEMPTS, longest_s=5.0)(download, source, most_bytes=_LARGEST, seconds=_ATTEMPT_S)
+    return data
 
 
-def _worth_another_try(error: BaseException) -> bool:
-    return isinstance(error, TransientError) and not isinstance(error, OutOfTimeError)
+def download(url: str, *, most_bytes: int, seconds: float) -> bytes:
+    """Content of an address, in one attempt of `seconds`, or of what `deadline.within` leaves of them.
+
+    Raises NotFoundError for 404, PermanentError where the server refuses, sends more than `most_bytes` or the address
+    is none; TransientError where it does not answer in time or says that it cannot now.
+    """
+    body = bytearray()
+    status = receive(url, body.extend, shown(url), most_bytes=most_bytes, seconds=seconds)
+    kind = error_type(status, changes=False)
+    if kind is not None:
+        raise kind(f"{shown(url)} is not there" if kind is NotFoundError else f"{shown(url)} answered {status}")
+    return bytes(body)
+
+
+def receive(
+    url: str,
+    write: Callable[[bytes], object],
+    who: str,
+    *,
+    most_bytes: int,
+    seconds: float,
+    connect_s: float = _CONNECT_S,
+) -> int:
+    """Read an address and pass a successful answer's body to `write`, block by block; returns the status.
+
+    The timeouts of an HTTP client count from one byte to the next, so a server that trickles would hold it for ever.
+    Here the clock on the wall ends the request after `seconds` (less within `deadline.within`), whatever the server does.
+    `who` names the server in errors: TransientError where it does not answer in time, PermanentError where it sends more
+    than `most_bytes` or the address is none, OutOfTimeError where no time is left.
+    """
+    return asyncio.run(_receive(url, write, who, most_bytes, left(seconds), connect_s))
+
+
+async def _receive(
+    url: str, write: Callable[[bytes], object], who: str, most_bytes: int, seconds: float, connect_s: float
+) -> int:
+    import httpx
+
+    waits, received = httpx.Timeout(_READ_S, connect=connect_s), 0
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            httpx.AsyncClient(timeout=waits, follow_redirects=True) as reader,
+            reader.stream("GET", url) as answer,
+        ):
+            if answer.is_success:
+                async for block in answer.aiter_bytes():
+                    received += len(block)
+                    if received > most_bytes:
+                        raise PermanentError(f"{who} sends more than {most_bytes / 1e6:g} MB")
+                    write(block)
+            return answer.status_code
+    except TimeoutError:
+        raise TransientError(f"{who} did not give all within {seconds:.3g} s") from None
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        raise PermanentError(f"{who} is no address") from None
+    except httpx.HTTPError as error:
+        raise TransientError(f"{who} does not answer ({type(error).__name__})") from error
+
+
+def shown(url: str) -> str:
+    """The address without what may be secret in it."""
+    return url.split("?")[0].split("@")[-1]

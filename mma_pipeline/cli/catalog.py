@@ -97,7 +97,7 @@ def show(as_json: JsonOption = False) -> None:
     if index is None:
         errors.print("no galaxy catalog: `mma catalog import FILE` or `mma catalog download`")
         raise typer.Exit(Exit.NOTHING)
-    _tell({"folder": str(index.folder), **index.manifest}, as_json)
+    _print_manifest({"folder": str(index.folder), **index.manifest}, as_json)
 
 
 def _build(file: Path, columns: Any, label: str | None, as_json: bool) -> None:
@@ -105,10 +105,10 @@ def _build(file: Path, columns: Any, label: str | None, as_json: bool) -> None:
     from mma_pipeline.defs.observing.configuration import catalog_folder
 
     index = build_index(file, catalog_folder(current()), columns=columns, label=label)
-    _tell({"folder": str(index.folder), **index.manifest}, as_json)
+    _print_manifest({"folder": str(index.folder), **index.manifest}, as_json)
 
 
-def _tell(manifest: dict[str, Any], as_json: bool) -> None:
+def _print_manifest(manifest: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(manifest, sort_keys=True))
         return

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mma_pipeline.cli.app import Exit, JsonOption, console, errors, open_archive, open_store
+
+if TYPE_CHECKING:
+    from mma_pipeline.adapters.archive import Archive
 
 
 def crossmatch(
@@ -32,10 +35,7 @@ def crossmatch(
     from mma_pipeline.science.sphere import PositionError
 
     try:
-        archive, store = (
-            open_archive(),
-            open_store(),
-        )
+        archive, store = open_archive(), open_store()
         key = _newest(archive, event)
         if key is None:
             errors.print(f"{event} has no version with a map in the archive", markup=False)
@@ -65,10 +65,11 @@ def crossmatch(
     _print(key, rows)
 
 
-def _newest(archive: Any, event: str) -> str | None:
-    versions = [v for v in archive.versions_named(event) if v.facts.get("skymap_sha256")]
-    own = [v for v in versions if not v.version.is_external] or versions
-    return max(own, key=lambda v: v.version.created).partition_key if own else None
+def _newest(archive: Archive, event: str) -> str | None:
+    from mma_pipeline.adapters.archive.event_history import newest_map
+
+    found = newest_map(archive.versions_named(event), combined=True)
+    return None if found is None else found.partition_key
 
 
 def _read(path: Path) -> tuple[list[str | None], list[float], list[float], list[float | None]]:

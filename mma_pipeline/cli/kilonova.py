@@ -49,10 +49,15 @@ def train(
     from dataclasses import replace
 
     from mma_pipeline.science.kilonova.model import digest, encode
-    from mma_pipeline.science.kilonova.simulation.kasen import TableError
-    from mma_pipeline.science.kilonova.simulation.population import FAMILIES
+    from mma_pipeline.training import MissingExtraError, require_extra
+    from mma_pipeline.training.simulation.kasen import TableError
+    from mma_pipeline.training.simulation.population import FAMILIES
     from mma_pipeline.training.training import Settings, train
 
+    try:
+        require_extra()
+    except MissingExtraError as error:
+        raise fail(str(error)) from error
     started = time.perf_counter()
     settings = Settings(seed=seed) if objects is None else Settings(seed=seed, objects=objects)
     extra: dict[str, Any] = {}
@@ -81,9 +86,9 @@ def _extra(data: Path, *, hold_out: bool) -> dict[str, Any]:
     """What a folder of public photometry adds to the training; raises NotFoundError where it is another folder."""
     from mma_pipeline.adapters.errors import NotFoundError
     from mma_pipeline.science.kilonova.lightcurve import LightCurve
-    from mma_pipeline.science.kilonova.simulation.kasen import read
     from mma_pipeline.training.data import kilonova_tables, real_transients
     from mma_pipeline.training.negatives import RealTransient, held_out
+    from mma_pipeline.training.simulation.kasen import read
 
     if not data.is_dir():
         raise NotFoundError(f"{data} is not a folder")

@@ -243,14 +243,14 @@ def delete_test_alerts(
         published = _open()
         if published.dry_run:
             raise fail("DRY_RUN is set: nothing is called")
-        sites = [published.destinations[config.name] for config in published.of_kind("gwtm")]
-        if not sites:
+        treasure_maps = [published.destinations[config.name] for config in published.of_kind("gwtm")]
+        if not treasure_maps:
             raise fail("no GWTM destination is configured", Exit.NOTHING)
         if not yes:
             raise fail("this removes test alerts for everybody: repeat with --yes", Exit.USAGE)
-        for site in sites:
-            if isinstance(site, GwtmDestination):
-                console.print(f"{site.name}: {site.client.delete_test_alerts()}", highlight=False)
+        for treasure_map in treasure_maps:
+            if isinstance(treasure_map, GwtmDestination):
+                console.print(f"{treasure_map.name}: {treasure_map.client.delete_test_alerts()}", highlight=False)
 
 
 def _plain(item: Publication) -> dict[str, Any]:

@@ -62,8 +62,8 @@ def _from_gracedb(superevent_id: str, api: str | None) -> list[Item]:
 
 
 def _item(name: str, body: bytes) -> Item:
-    from mma_pipeline.defs.alerts.streams import told_by
+    from mma_pipeline.defs.alerts.streams import subject_of
 
-    told = told_by(body)
+    told = subject_of(body)
     # A bad file is sent like any other: what becomes of it is for the quarantine to say.
     return Item(name, body, *((None, None) if told is None else (told.created, told.event_id)))

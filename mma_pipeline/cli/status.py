@@ -23,7 +23,7 @@ def _open() -> Archive:
 
 def describe(archive: Archive, records: Sequence[VersionRecord]) -> list[dict[str, Any]]:
     """Versions with their products, the files that are missing, and the message each came in."""
-    from mma_pipeline.products.event_history import retraction_of
+    from mma_pipeline.adapters.archive.event_history import retraction_of
 
     events = archive.versions_of({record.version.event_id for record in records})
     retractions = {event_id: retraction_of(found) for event_id, found in events.items()}

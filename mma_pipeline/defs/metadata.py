@@ -8,17 +8,17 @@ from typing import Any
 
 import dagster as dg
 
+from mma_pipeline.adapters.archive.event_history import withdrawn_by
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.products.declaration import Product
-from mma_pipeline.products.event_history import withdrawn_by
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import MaterializedProduct, materialize
 
 #: Width of the window in which the UI shows a picture, pixels.
-PICTURE_WIDTH = 1120
+PLOT_WIDTH = 1120
 
 
-def picture(store: Store, key: str) -> dg.MarkdownMetadataValue:
+def plot(store: Store, key: str) -> dg.MarkdownMetadataValue:
     """A PNG of the store as the UI shows it, inside the metadata, no wider than the UI's window for it."""
     encoded = base64.b64encode(_fitted(store.get(key))).decode()
     return dg.MetadataValue.md(f"![{key.rpartition('/')[2]}](data:image/png;base64,{encoded})")
@@ -28,9 +28,9 @@ def _fitted(png: bytes) -> bytes:
     from PIL import Image
 
     image = Image.open(io.BytesIO(png))
-    if image.width <= PICTURE_WIDTH:
+    if image.width <= PLOT_WIDTH:
         return png
-    size = (PICTURE_WIDTH, round(image.height * PICTURE_WIDTH / image.width))
+    size = (PLOT_WIDTH, round(image.height * PLOT_WIDTH / image.width))
     small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     small = small.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
@@ -55,17 +55,17 @@ def materialize_directly(product: Product, source: ProductInput) -> dict[str, An
 def materialization_metadata(product: Product, source: ProductInput, produced: MaterializedProduct) -> dict[str, Any]:
     """What a materialisation says about itself."""
     origin = source.origin
-    pictures = {
-        record.name: picture(source.store, record.store_key)
+    plots = {
+        record.name: plot(source.store, record.store_key)
         for record in produced.records
-        if any(spec.picture and spec.name == record.name for spec in product.files)
+        if any(spec.plot and spec.name == record.name for spec in product.files)
     }
     links = "\n".join(
         f"- [{record.store_key}]({source.store.url(record.store_key)}) ({record.size} bytes)"
         for record in produced.records
     )
     return {
-        **pictures,
+        **plots,
         **_withdrawal(source),
         **{name: metadata_value(value) for name, value in produced.figures.items() if value is not None},
         "files": dg.MetadataValue.md(links),

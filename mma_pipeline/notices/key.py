@@ -76,6 +76,11 @@ class EventVersion:
             return None
         return AlertType(self.label.removesuffix(EXTERNAL_SUFFIX))
 
+    @property
+    def is_retraction(self) -> bool:
+        """Whether this notice withdraws its event."""
+        return self.alert_type is AlertType.RETRACTION
+
     @classmethod
     def from_partition_key(cls, key: str) -> EventVersion:
         """Parse a partition key; raises NoticeError if it is none."""

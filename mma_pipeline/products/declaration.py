@@ -32,7 +32,7 @@ class FileSpec:
     key: Callable[[VersionRecord], str]
     """Where it lies in the store."""
     content_type: str
-    picture: bool = False
+    plot: bool = False
     """Whether the UI shows it as a picture."""
     optional: bool = False
     """Whether a product may leave it out, as a region that is unknown; never the product's first file."""
@@ -86,7 +86,7 @@ class Need:
 NEEDS_NOTHING = Need("a message", lambda _: True)
 NEEDS_ALERT = Need("a gravitational-wave alert", lambda record: record.version.label != ICECUBE_LABEL)
 NEEDS_NEUTRINO_NOTICE = Need("a neutrino notice", lambda record: record.version.label == ICECUBE_LABEL)
-NEEDS_MAP = Need("a sky map that can be used", lambda record: record.facts.get("skymap_sha256") is not None)
+NEEDS_MAP = Need("a sky map that can be used", lambda record: record.has_map)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +109,14 @@ class Product:
     """Why nothing can be made here, as without a catalog, and what to do; said by a materialisation without files."""
 
 
-def treasure_map_file(name: str, suffix: str, content_type: str, *, picture: bool = False) -> FileSpec:
+def treasure_map_file(name: str, suffix: str, content_type: str, *, plot: bool = False) -> FileSpec:
     """A file that the GWTM site reads: `{graceid}-{Type}{n}` and a suffix."""
-    return FileSpec(name, lambda record: treasure_map_key(record.stem, suffix), content_type, picture)
+    return FileSpec(name, lambda record: treasure_map_key(record.stem, suffix), content_type, plot)
 
 
-def own_file(name: str, filename: str, content_type: str, *, picture: bool = False) -> FileSpec:
+def own_file(name: str, filename: str, content_type: str, *, plot: bool = False) -> FileSpec:
     """A further file of a version."""
-    return FileSpec(name, lambda record: version_key(record.version, filename), content_type, picture)
+    return FileSpec(name, lambda record: version_key(record.version, filename), content_type, plot)
 
 
 def schema_check(name: str, description: str) -> CheckSpec:

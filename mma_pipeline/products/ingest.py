@@ -107,10 +107,10 @@ def _facts(notice: LvkNotice, version: EventVersion) -> dict[str, Any]:
         usable, problems = _map_problems(data)
         degraded += tuple(one_line(f"{name}: {problem}", MAX_LENGTH) for problem in problems)
         data = data if usable else None
-    return facts_of(notice, data, degraded)
+    return alert_summary(notice, data, degraded)
 
 
-def facts_of(notice: LvkNotice, skymap: bytes | None, degraded: tuple[str, ...] = ()) -> dict[str, Any]:
+def alert_summary(notice: LvkNotice, skymap: bytes | None, degraded: tuple[str, ...] = ()) -> dict[str, Any]:
     """What a notice says, without maps, as JSON values: what lists, rules and pages need.
 
     Args:

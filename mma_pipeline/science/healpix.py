@@ -1,11 +1,18 @@
-"""Pixels of a map as unit vectors, shape (…, 3), equatorial axes. Positions in degrees are in sphere.py."""
+"""HEALPix pixels: UNIQ identifiers and NESTED indices, solid angles, unit vectors of shape (…, 3), equatorial axes.
+
+UNIQ = 4 · 4^order + ipix, ipix in the NESTED scheme (Górski et al. 2005, ApJ 622 759; IVOA MOC 2.0). Positions in degrees
+are in sphere.py.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray, SkyMap
+from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.skymaps.fits import SkyMapError
+
+MAX_ORDER = 29
 
 DEG2_PER_SR = float(np.degrees(1.0) ** 2)
 SKY_DEG2 = 4 * np.pi * DEG2_PER_SR
@@ -17,6 +24,42 @@ ICRS_TO_GALACTIC = np.array(
         [-0.8676661490190047, -0.1980763734312015, +0.4559837761750669],
     ]
 )
+
+
+def uniq_to_order_ipix(uniq: npt.ArrayLike) -> tuple[IntArray, IntArray]:
+    """Split UNIQ into order and NESTED index, both of the input's shape (IVOA MOC 2.0, section 4.3.1).
+
+    Raises SkyMapError for values below 4 or beyond order 29.
+    """
+    values = np.asarray(uniq, dtype=np.int64)
+    if values.size and (values.min() < 4 or values.max() >= 16 * 4**MAX_ORDER):
+        raise SkyMapError("UNIQ column holds values outside HEALPix orders 0 to 29")
+    # frexp of an int64 is exact only to 53 bits; the high half decides for the large orders.
+    high = values >> 32
+    bits = np.where(high > 0, np.frexp(high.astype(float))[1] + 32, np.frexp((values & 0xFFFFFFFF).astype(float))[1])
+    order = (bits.astype(np.int64) - 1) // 2 - 1
+    ipix = values - (np.int64(4) << (2 * order))
+    if values.size and (ipix >= (np.int64(12) << (2 * order))).any():
+        raise SkyMapError("UNIQ column holds indices beyond 12 · 4^order")
+    return order, ipix
+
+
+def order_ipix_to_uniq(order: npt.ArrayLike, ipix: npt.ArrayLike) -> IntArray:
+    """UNIQ from order and NESTED index, broadcast shape."""
+    order = np.asarray(order, dtype=np.int64)
+    return np.asarray((np.int64(4) << (2 * order)) + np.asarray(ipix, dtype=np.int64))
+
+
+def pixel_area(uniq: IntArray) -> FloatArray:
+    """Solid angle of each pixel, sr."""
+    return np.asarray(np.pi / 3.0 / 4.0 ** uniq_to_order_ipix(uniq)[0])
+
+
+def pixel_range29(uniq: IntArray) -> tuple[IntArray, IntArray]:
+    """Half-open range of order-29 NESTED indices in each pixel, both of the input's shape (N,)."""
+    order, ipix = uniq_to_order_ipix(uniq)
+    shift = 2 * (MAX_ORDER - order)
+    return ipix << shift, (ipix + 1) << shift
 
 
 def vec_to_lonlat(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -40,15 +83,3 @@ def vec_to_index29(vectors: FloatArray) -> IntArray:
 
     x, y, z = np.moveaxis(vectors, -1, 0)
     return np.asarray(healpy.vec2pix(1 << 29, x, y, z, nest=True), dtype=np.int64)
-
-
-def split_rows(skymap: SkyMap, order: int, least: float = 0.0) -> tuple[IntArray, IntArray, IntArray]:
-    """Row, order and ipix (M,) of the map's pixels with those coarser than order split down to it.
-
-    Rows with a probability of at most least stay whole, which keeps M small where nothing is lost.
-    """
-    depth = np.where(skymap.prob > least, np.maximum(order - skymap.order, 0), 0)
-    count = np.int64(1) << (2 * depth)
-    row = np.repeat(np.arange(len(count)), count)
-    child = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-    return row, (skymap.order + depth)[row], (skymap.ipix << (2 * depth))[row] + child

@@ -10,7 +10,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from mma_pipeline.science.skymaps.model import MAX_ORDER, FloatArray, IntArray
+from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.healpix import MAX_ORDER
 
 
 class PositionError(ValueError):

@@ -24,8 +24,8 @@ from mma_pipeline.science.kilonova.lightcurve import (
     Points,
     distance_modulus,
 )
-from mma_pipeline.science.kilonova.simulation.population import OTHER, Sample
-from mma_pipeline.science.kilonova.simulation.survey import Reported
+from mma_pipeline.training.simulation.population import OTHER, Sample
+from mma_pipeline.training.simulation.survey import Reported
 
 #: Share of the objects that a training may keep back, to be tried on them; decided by the name alone.
 HELD_OUT_SHARE = 0.4

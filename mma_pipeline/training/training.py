@@ -12,16 +12,18 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from mma_pipeline.science.kilonova import calibration
+from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.kilonova.calibration import REFERENCE, group
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES, Features, compute
 from mma_pipeline.science.kilonova.lightcurve import NIGHT_DAYS, Points, clean
 from mma_pipeline.science.kilonova.model import Model
 from mma_pipeline.science.kilonova.nights import night_numbers
-from mma_pipeline.science.kilonova.simulation import kasen
-from mma_pipeline.science.kilonova.simulation.population import FAMILIES, OTHER, Sample, simulate
-from mma_pipeline.science.kilonova.trees import DEPTH, export
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray
+from mma_pipeline.science.kilonova.trees import DEPTH
+from mma_pipeline.training.calibration import fit, reference_weights
+from mma_pipeline.training.export import export
 from mma_pipeline.training.negatives import RealTransient, after_mergers
+from mma_pipeline.training.simulation import kasen
+from mma_pipeline.training.simulation.population import FAMILIES, OTHER, Sample, simulate
 
 _CHUNK = 20_000
 _MAX_NIGHT = 12
@@ -126,7 +128,7 @@ def training_nights(sample: Sample, rng: np.random.Generator) -> Table:
 def _weights(simulated: Table, real: int, share: float) -> FloatArray:
     """Weights of the simulated snapshots, then of so many real ones, which share `share` of what "other" weighs."""
     nights = simulated.features.nights
-    weight = calibration.reference_weights(simulated.label, calibration.group(nights))
+    weight = reference_weights(simulated.label, group(nights))
     weight = weight * np.array([1.0, *_EARLY, 1.0])[np.minimum(nights, len(_EARLY) + 1)]
     weight *= len(weight) / weight.sum()
     other = float(weight[simulated.label == OTHER].sum())
@@ -166,8 +168,8 @@ def train(settings: Settings, *, tables: kasen.Tables | None = None, real: Seque
         simulate(settings.seed + 2, settings.calibration_objects, families=calibrated, tables=tables, broad=True)
     )
     raw = trees.probabilities(held.features.matrix)
-    weight = calibration.reference_weights(held.label, calibration.group(held.features.nights))
-    curve = calibration.fit(raw[:, 0], held.label == 0, held.features.nights, weight)
+    weight = reference_weights(held.label, group(held.features.nights))
+    curve = fit(raw[:, 0], held.label == 0, held.features.nights, weight)
     return Model(trees, curve, FEATURE_NAMES, _info(settings, label, table, real))
 
 
@@ -181,5 +183,5 @@ def _info(settings: Settings, label: IntArray, simulated: Table, real: Sequence[
         "snapshots_simulated": len(simulated.label),
         "real_negatives": len(real),
         "real_negatives_sha256": names if real else None,
-        "reference_shares": list(calibration.REFERENCE),
+        "reference_shares": list(REFERENCE),
     }

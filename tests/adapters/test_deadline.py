@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mma_pipeline.adapters.deadline import left, within
-from mma_pipeline.adapters.download import download
 from mma_pipeline.adapters.errors import NotFoundError, OutOfTimeError, PermanentError, TransientError
-from mma_pipeline.adapters.http import fetch
+from mma_pipeline.adapters.http import download, fetch
 from mma_pipeline.adapters.kafka.reader import StreamReader
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.kafka.watch import BrokerWatch

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mma_pipeline.cli.local_dagster import LocalDagster, free_port
-from mma_pipeline.defs.metadata import PICTURE_WIDTH
+from mma_pipeline.defs.metadata import PLOT_WIDTH
 from mma_pipeline.notices import lvk
 from mma_pipeline.science.simulation.alerts import simulate_event
 from tests.homes import FOREIGN, ROOT, Home
@@ -85,7 +85,7 @@ def test_a_version_shows_its_picture(screen: Screen) -> None:
     picture.wait_for()
     width = picture.evaluate("image => image.decode().then(() => image.naturalWidth)")
     screen.shot("skymap_plot")
-    assert width == PICTURE_WIDTH
+    assert width == PLOT_WIDTH
 
 
 def test_a_version_shows_its_figures(screen: Screen) -> None:

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from mma_pipeline.adapters.archive import VersionRecord
+from mma_pipeline.adapters.archive.event_history import chronological, map_before, version_before
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.defs.events.assets import overtaken_differences
 from mma_pipeline.defs.events.page import write
@@ -20,7 +21,6 @@ from mma_pipeline.defs.events.page.state import event_state
 from mma_pipeline.defs.events.page.write import page_key, write_event_page
 from mma_pipeline.defs.events.sensors import event_page_sensor
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
-from mma_pipeline.products.event_history import chronological, map_before, version_before
 from tests.alerts import alert, body, fits_map
 from tests.homes import Home
 from tests.neutrinos import notice, track

@@ -18,7 +18,7 @@ from mma_pipeline.adapters.archive.waiting import WAITING
 from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
 from mma_pipeline.defs.alerts import large_messages
-from mma_pipeline.defs.alerts.large_messages import Tried, large_messages_sensor
+from mma_pipeline.defs.alerts.large_messages import FetchAttempts, large_messages_sensor
 from mma_pipeline.defs.alerts.sensors import stream_sensor
 from mma_pipeline.defs.alerts.streams import STREAMS
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
@@ -161,7 +161,7 @@ def test_message_that_never_comes_is_given_up(hopskotch: Hopskotch, monkeypatch:
 
 def test_pauses_grow_to_the_longest() -> None:
     """10 s after the first failure, doubled by each, half an hour at most."""
-    tried, pauses = Tried(), []
+    tried, pauses = FetchAttempts(), []
     for _ in range(12):
         tried = tried.failed(1000.0)
         pauses.append(tried.next - 1000.0)

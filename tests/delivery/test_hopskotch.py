@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mma_pipeline.adapters.errors import ConfigurationError, TransientError
-from mma_pipeline.adapters.hopskotch.stream import hop_stream, is_test, whole
+from mma_pipeline.adapters.hopskotch.stream import fetch_offloaded, hop_stream, is_test
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.reader import StreamReader
 from mma_pipeline.settings import Settings
@@ -123,18 +123,18 @@ def address(url: str) -> StreamMessage:
 
 def test_large_message_is_fetched(offload: str) -> None:
     """Bytes and headers of the large message take the place of its address; where it came from stays."""
-    found = whole(address(f"{offload}/there"))
+    found = fetch_offloaded(address(f"{offload}/there"))
     assert found.body == b"large"
     assert found.headers == (("_format", b"avro"), ("_id", b"\x00" * 16))
     assert found.coordinates == MESSAGE.coordinates
-    assert whole(MESSAGE) is MESSAGE
+    assert fetch_offloaded(MESSAGE) is MESSAGE
 
 
 def test_large_message_that_cannot_be_had(offload: str) -> None:
     """Gone for good or no address: the message stays as it is, for the quarantine; away for now: try again later."""
     gone = address(f"{offload}/gone")
-    assert whole(gone) is gone
+    assert fetch_offloaded(gone) is gone
     local = address("file:///etc/passwd")
-    assert whole(local) is local
+    assert fetch_offloaded(local) is local
     with pytest.raises(TransientError):
-        whole(address(f"{offload}/busy"))
+        fetch_offloaded(address(f"{offload}/busy"))

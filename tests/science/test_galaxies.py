@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mma_pipeline.science.galaxies.ranking import Choice, Detectability, GalaxyError, GalaxyList, rank_galaxies
-from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap, order_ipix_to_uniq
+from mma_pipeline.science.healpix import order_ipix_to_uniq
+from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
 from tests.science.maps import MISSING, SHARED, gaussian_map, real_maps, table_bytes
 
 MGC = SHARED / "data" / "galaxies" / "50MGC_catalog_short.fits"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mma_pipeline.science.plots.skymap import Marker, region_of, sky_picture
+from mma_pipeline.science.plots.skymap import Marker, region_of, sky_plot
 from mma_pipeline.science.skymaps.model import decode_skymap
 
 from .maps import MISSING, gaussian_map, real_maps, table_bytes
@@ -35,7 +35,7 @@ def test_region_is_found(ra, dec):
 
 def test_colour_lies_where_the_probability_is():
     """On the all-sky half, the dark pixels lie in the quadrant of the source: right ascension grows to the left."""
-    picture = sky_picture(_gaussian(270.0, 45.0, 6.0), {}, title="test")
+    picture = sky_plot(_gaussian(270.0, 45.0, 6.0), {}, title="test")
     pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
     left = pixels[:, : int(pixels.shape[1] * 0.6)]
     red = (left[..., 0] > 100) & (left[..., 0] - left[..., 2] > 90)
@@ -49,14 +49,14 @@ def test_same_input_same_bytes():
     """Two pictures of the same map are equal byte for byte."""
     skymap = _gaussian(10.0, 10.0, 2.0)
     lines = {90: [_circle(10.0, 10.0, 4.3)]}
-    one, two = (sky_picture(skymap, lines, title="S1", markers=[Marker(11, 9, "host")]) for _ in range(2))
+    one, two = (sky_plot(skymap, lines, title="S1", markers=[Marker(11, 9, "host")]) for _ in range(2))
     assert one == two
 
 
 @pytest.mark.parametrize("name", sorted(real_maps())[::5] or [pytest.param("", marks=pytest.mark.skip(MISSING))])
 def test_real_maps_give_small_pictures(name):
     """A picture of a real map is a PNG of under 250 kB, small enough to travel in metadata."""
-    picture = sky_picture(decode_skymap(real_maps()[name]), {}, title=name)
+    picture = sky_plot(decode_skymap(real_maps()[name]), {}, title=name)
     assert Image.open(io.BytesIO(picture)).format == "PNG"
     assert len(picture) < 250_000
 
@@ -65,4 +65,4 @@ def test_uniform_sky_has_a_picture():
     """A map that says nothing is drawn like any other."""
     uniq = np.arange(4 * 16, 4 * 16 + 12 * 16)
     skymap = decode_skymap(table_bytes({"UNIQ": uniq, "PROBDENSITY": np.full(192, 1 / (4 * np.pi))}, ORDERING="NUNIQ"))
-    assert sky_picture(skymap, {}, title="uniform").startswith(b"\x89PNG")
+    assert sky_plot(skymap, {}, title="uniform").startswith(b"\x89PNG")

@@ -12,8 +12,9 @@ from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mma_pipeline.science.healpix import uniq_to_order_ipix
 from mma_pipeline.science.skymaps import fits as fitstable
-from mma_pipeline.science.skymaps.model import SkyMapError, decode_skymap, encode_skymap, uniq_to_order_ipix
+from mma_pipeline.science.skymaps.model import SkyMapError, decode_skymap, encode_skymap
 from mma_pipeline.science.skymaps.statistics import distance_moments
 from tests.science.maps import MISSING, real_maps, table_bytes
 

@@ -34,12 +34,17 @@ class VersionRecord:
     """Number of the GWTM file stem among the event's versions of this label, from zero."""
     message_id: int
     facts: Mapping[str, Any]
-    """What the notice says, without maps (see `defs.ingest.facts_of`)."""
+    """What the notice says, without maps (see `products.ingest.alert_summary`)."""
 
     @property
     def partition_key(self) -> str:
         """Dagster partition key."""
         return self.version.partition_key
+
+    @property
+    def has_map(self) -> bool:
+        """Whether the notice brought a sky map that can be used."""
+        return bool(self.facts.get("skymap_sha256"))
 
     @property
     def stem(self) -> FileStem:

@@ -15,12 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
+from mma_pipeline.adapters.http import error_type, receive, shown
+from mma_pipeline.adapters.retry import attempts
 
 NED_LVS_URL = "https://ned.ipac.caltech.edu/NED::LVS/fits/Current/"
 #: Absolute B magnitude of the Sun, Vega (Willmer 2018, ApJS 236 47).
 _SUN_B = 5.44
 _FITS = {".fits", ".fit"}
-_CONNECT_S, _READ_S, _ATTEMPTS = 15.0, 60.0, 3
+_ATTEMPTS = 3
+#: Seconds that an attempt to fetch a catalog may take, and bytes that one may have.
+_ATTEMPT_S, _MOST_BYTES = 3600.0, 20_000_000_000
 
 
 @dataclass(frozen=True)
@@ -196,46 +200,32 @@ def download(url: str, path: Path) -> Path:
     Raises TransientError where the server does not answer or breaks off, PermanentError where it refuses or what it
     sends is a web page instead of a catalog.
     """
-    import httpx
-    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
-
     partial = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    retrying = Retrying(
-        stop=stop_after_attempt(_ATTEMPTS),
-        wait=wait_exponential(multiplier=0.5, max=10),
-        retry=retry_if_exception_type(TransientError),
-        reraise=True,
-    )
-    timeout = httpx.Timeout(_READ_S, connect=_CONNECT_S)
     try:
-        with httpx.Client(timeout=timeout, follow_redirects=True) as client:
-            for attempt in retrying:
-                with attempt:
-                    _fetch(client, url, partial)
+        attempts(_ATTEMPTS)(_fetch, url, partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
     return path
 
 
-def _fetch(client: Any, url: str, partial: Path) -> None:
-    import httpx
-
+def _fetch(url: str, partial: Path) -> None:
+    begin = bytearray()
     try:
-        with client.stream("GET", url) as answer:
-            if answer.status_code >= 500 or answer.status_code == 429:
-                raise TransientError(f"the catalog server answered {answer.status_code}: try again later")
-            if answer.status_code != 200:
-                raise PermanentError(f"the catalog server answered {answer.status_code} for {url}: check the address")
-            with partial.open("wb") as out:
-                first = b""
-                for block in answer.iter_bytes(1 << 20):
-                    first = first or block[:256]
-                    out.write(block)
-    except httpx.HTTPError as error:
-        raise TransientError(f"the catalog could not be fetched from {url}: {type(error).__name__}") from error
+        with partial.open("wb") as out:
+
+            def write(block: bytes) -> None:
+                if len(begin) < 256:
+                    begin.extend(block[:256])
+                out.write(block)
+
+            status = receive(url, write, f"the server of {shown(url)}", most_bytes=_MOST_BYTES, seconds=_ATTEMPT_S)
     except OSError as error:
         raise PermanentError(f"the catalog could not be written to {partial.parent}: {error}") from error
-    if not first or first.lstrip()[:1] == b"<":
-        raise PermanentError(f"{url} sent a web page or nothing instead of a catalog: check the address")
+    kind = error_type(status, changes=False)
+    if kind is not None:
+        hint = "try again later" if issubclass(kind, TransientError) else "check the address"
+        raise kind(f"the catalog server answered {status} for {shown(url)}: {hint}")
+    if not begin or begin.lstrip()[:1] == b"<":
+        raise PermanentError(f"{shown(url)} sent a web page or nothing instead of a catalog: check the address")

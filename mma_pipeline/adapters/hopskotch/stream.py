@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from mma_pipeline.adapters.download import download
 from mma_pipeline.adapters.errors import ConfigurationError, PermanentError
+from mma_pipeline.adapters.http import download
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 
@@ -97,7 +97,7 @@ def is_test(message: StreamMessage) -> bool:
     return any(name == "_test" for name, _ in message.headers)
 
 
-def whole(message: StreamMessage) -> StreamMessage:
+def fetch_offloaded(message: StreamMessage) -> StreamMessage:
     """The message itself where it is only the address of one; else the message unchanged.
 
     Fetched without credentials, so private topics' offloaded messages stay addresses and end in quarantine. One attempt

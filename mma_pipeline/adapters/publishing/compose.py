@@ -29,7 +29,7 @@ FLAT_MAP = "flat_skymap"
 #: Name of the product with the ranked host galaxies.
 GALAXIES = "galaxies"
 #: Name of the picture that a message may show.
-PICTURE = "picture"
+PLOT = "picture"
 #: Name of the product that compares a neutrino notice with a map.
 COINCIDENCE = "coincidence"
 #: Our field to the figure that states it.
@@ -89,15 +89,15 @@ def is_bare(record: VersionRecord, products: Mapping[str, ProductRecord]) -> boo
     """Whether what carries a version's values is missing: its map's places and areas, a neutrino notice's comparison."""
     if record.version.label == ICECUBE_LABEL:
         return COINCIDENCE not in products
-    if not record.facts.get("skymap_sha256"):
+    if not record.has_map:
         return False
     place = _localisation(products.values())
     return FLAT_MAP not in products or place is None or place.ra is None or place.area_90 is None
 
 
-def picture_of(products: Mapping[str, ProductRecord], url: Callable[[str], str | None]) -> str | None:
+def plot_url(products: Mapping[str, ProductRecord], url: Callable[[str], str | None]) -> str | None:
     """Address of the picture to show; None where there is none that a chat server could fetch."""
-    return url(products[PICTURE].store_key) if PICTURE in products else None
+    return url(products[PLOT].store_key) if PLOT in products else None
 
 
 def _facts(

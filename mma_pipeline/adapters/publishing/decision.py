@@ -35,16 +35,17 @@ from mma_pipeline.adapters.archive import (
     writing,
 )
 from mma_pipeline.adapters.archive.database import lock_event
+from mma_pipeline.adapters.archive.event_history import retraction_of
 from mma_pipeline.adapters.archive.publications import Draft, Publication, State
 from mma_pipeline.adapters.publishing import gwtm, hopskotch, webhook
-from mma_pipeline.adapters.publishing.compose import FLAT_MAP, GALAXIES, compose, is_bare, picture_of, version_ref
+from mma_pipeline.adapters.publishing.compose import FLAT_MAP, GALAXIES, compose, is_bare, plot_url, version_ref
 from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, DestinationConfig
 from mma_pipeline.adapters.publishing.gwtm_fields import icecube_body
 from mma_pipeline.adapters.publishing.rules import Reason
-from mma_pipeline.notices.derived import ID_NAMESPACE, BrokerAlertV1, DerivedAlert, message_id, retraction_of
+from mma_pipeline.notices.derived import ID_NAMESPACE, BrokerAlertV1, DerivedAlert, message_id
+from mma_pipeline.notices.derived import retraction_of as withdrawal_of
 from mma_pipeline.notices.fields import decode_notice
 from mma_pipeline.notices.key import EXTERNAL_SUFFIX, ICECUBE_LABEL
-from mma_pipeline.notices.model import AlertType
 
 #: Whether a version may be published as it is now: its products are there, and nothing blocks it.
 Fit = Callable[[VersionRecord], bool]
@@ -181,7 +182,7 @@ class Decider:
         neutrinos = label == ICECUBE_LABEL
         if neutrinos and config.kind not in {GWTM, HOPSKOTCH}:
             return (Reason("a gravitational-wave version", False, "a neutrino notice"),)
-        if record.version.alert_type is AlertType.RETRACTION or (neutrinos and config.kind == GWTM):
+        if record.version.is_retraction or (neutrinos and config.kind == GWTM):
             sent = outbox.publications(connection, event_id=event_id, destination=config.name)
             role = Reason(
                 f"role is {' or '.join(config.rule.roles)}", str(alert.role) in config.rule.roles, str(alert.role)
@@ -192,11 +193,9 @@ class Decider:
                 return (role,)
             return (Reason("something of the event was sent there", bool(sent), f"{len(sent)} publications"),)
         reasons = config.rule.judge(alert)
-        later = [
-            v for v in versions if _is_retraction(v) and (neutrinos or v.version.created >= record.version.created)
-        ]
-        if later and config.kind != GWTM:
-            found = f"retracted at {later[0].version.created.isoformat()}"
+        retraction = retraction_of(versions)
+        if retraction is not None and config.kind != GWTM:
+            found = f"retracted at {retraction.version.created.isoformat()}"
             reasons += (Reason("the event is not retracted", False, found),)
         return reasons
 
@@ -256,7 +255,7 @@ class Decider:
         Lists of one event keep their order, and a retraction's removal passes them: what still waits then is not posted
         any more. A list with galaxies needs the row of its version on the site.
         """
-        galaxies = () if _is_retraction(record) else extras.galaxies
+        galaxies = () if record.version.is_retraction else extras.galaxies
         if galaxies is None:
             return []
         known = outbox.publications(
@@ -278,7 +277,7 @@ class Decider:
         if not galaxies and not any(p.payload["galaxies"] for p in before):
             return []
         payload: dict[str, Any] = {"alert": row.payload["alert"], "galaxies": [dict(g) for g in galaxies]}
-        key, retracted = f"galaxies:{record.partition_key}", _is_retraction(record)
+        key, retracted = f"galaxies:{record.partition_key}", record.version.is_retraction
         order = None if retracted else "galaxies"
         # Behind the retraction's row no list is posted any more, so what is there then is all that there is to remove.
         first = row.dedupe_key if galaxies or retracted else None
@@ -289,7 +288,7 @@ class Decider:
         product = self._cache[record.partition_key][1].get(GALAXIES)
         ranks_none = product is not None and product.figures.get("galaxies_listed") == 0
         decided = decisions.is_decided(connection, config.name, record.partition_key)
-        return decided and (ranks_none or _is_retraction(record))
+        return decided and (ranks_none or record.version.is_retraction)
 
     def _gwtm_alert(
         self, config: DestinationConfig, record: VersionRecord, *, provisional: bool, versions: Sequence[VersionRecord]
@@ -320,7 +319,7 @@ class Decider:
         now: datetime,
     ) -> list[Draft]:
         published = now.isoformat()
-        if record.version.alert_type is not AlertType.RETRACTION:
+        if not record.version.is_retraction:
             if "v2" not in config.settings.get("formats", ["v2"]):
                 return []  # v1 speaks of candidates only
             # By version, not by content: products that come later make no second message, except behind a bare one.
@@ -339,7 +338,7 @@ class Decider:
         drafts = []
         for item in (p for p in sent if p.state is not State.FAILED):
             message = hopskotch.id_of(item.kind, item.payload)
-            withdrawal = retraction_of(message, record.version.event_id, version=version_ref(record), reason=reason)
+            withdrawal = withdrawal_of(message, record.version.event_id, version=version_ref(record), reason=reason)
             payload = {"alert": withdrawal.to_json(), "published": published}
             key = f"retract:{message}"
             # A withdrawal waits for its own message alone: read before it, it would withdraw nothing.
@@ -351,8 +350,8 @@ class Decider:
         key = record.partition_key
         if self._completes(outbox.keyed(connection, config.name, key), record):
             key = f"{key}:completed"
-        payload = {"alert": alert.to_json(), "picture": picture_of(products, self.url), **self._bare(record)}
-        sequence = None if _is_retraction(record) else "versions"
+        payload = {"alert": alert.to_json(), "picture": plot_url(products, self.url), **self._bare(record)}
+        sequence = None if record.version.is_retraction else "versions"
         return [self._draft(config, record, webhook.VERSION, key, payload, sequence=sequence)]
 
     def _bare(self, record: VersionRecord) -> dict[str, bool]:
@@ -441,7 +440,3 @@ def _alert_key(record: VersionRecord) -> str:
 def _rank(record: VersionRecord) -> tuple[datetime, bool, str]:
     """Order of versions for what an event has one of: by creation, the combined map behind the main one."""
     return record.version.created, record.version.is_external, record.partition_key
-
-
-def _is_retraction(record: VersionRecord) -> bool:
-    return record.version.alert_type is AlertType.RETRACTION

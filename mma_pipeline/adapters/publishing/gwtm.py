@@ -17,8 +17,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from mma_pipeline.adapters.archive.publications import Answer, Draft, Publication
-from mma_pipeline.adapters.errors import AdapterError, CredentialsError, PermanentError, TransientError
-from mma_pipeline.adapters.publishing.errors import UncertainError, WaitingError
+from mma_pipeline.adapters.errors import (
+    AdapterError,
+    CredentialsError,
+    PermanentError,
+    TransientError,
+    UncertainError,
+    WaitingError,
+)
 from mma_pipeline.adapters.publishing.gwtm_client import GwtmClient
 from mma_pipeline.adapters.publishing.gwtm_fields import AlertRow, alert_row, galaxies_body
 from mma_pipeline.adapters.publishing.model import Note

@@ -13,8 +13,14 @@ from typing import Any
 
 import httpx
 
-from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError, PermanentError
-from mma_pipeline.adapters.publishing.errors import UncertainError, as_error, transport_error
+from mma_pipeline.adapters.errors import (
+    ConfigurationError,
+    NotFoundError,
+    PermanentError,
+    TransientError,
+    UncertainError,
+)
+from mma_pipeline.adapters.http import client, refusal, timeouts, transport_error
 
 _WHO = "GWTM"
 _LIST_ID = re.compile(r"List ID: (\d+)")
@@ -45,15 +51,10 @@ class GwtmClient:
         if not token or not token.isascii() or not token.isprintable():
             raise ConfigurationError("API_TOKEN is empty or holds characters that no header can carry")
         self._token = token
-        connect = min(10.0, timeout_s / 3)
-        self._look = httpx.Timeout(timeout_s, connect=connect)
-        self._change = httpx.Timeout(2 * timeout_s if post_timeout_s is None else post_timeout_s, connect=connect)
-        self._http = httpx.Client(
-            base_url=base if base.endswith("/") else f"{base}/",
-            headers={"api_token": token},
-            timeout=self._look,
-            follow_redirects=False,  # a followed 307 would carry the token elsewhere
-            transport=transport,
+        self._look_s = timeout_s
+        self._change_s = 2 * timeout_s if post_timeout_s is None else post_timeout_s
+        self._http = client(
+            base=base if base.endswith("/") else f"{base}/", headers={"api_token": token}, transport=transport
         )
 
     def __repr__(self) -> str:
@@ -86,7 +87,7 @@ class GwtmClient:
         answer = self._answer("POST", "post_alert", json={})
         if answer.status_code in {400, 403}:
             return answer.status_code == 400
-        failure = as_error(answer, f"{_WHO} post_alert", (self._token,))
+        failure = refusal(answer, f"{_WHO} post_alert", (self._token,), changes=True)
         raise failure or PermanentError(f"{_WHO} took a post_alert without a single value: is API_BASE its address?")
 
     def galaxies(self, graceid: str, groupname: str) -> dict[int, list[dict[str, Any]]]:
@@ -139,20 +140,19 @@ class GwtmClient:
         json: Mapping[str, Any] | Sequence[Any] | None = None,
     ) -> httpx.Response:
         try:
-            timeout = self._look if method == "GET" else self._change
-            return self._http.request(method, path, params=params, json=json, timeout=timeout)
+            seconds = self._look_s if method == "GET" else self._change_s
+            return self._http.request(method, path, params=params, json=json, timeout=timeouts(seconds))
         except httpx.TransportError as error:
             # The library's own text may repeat the address but never the headers.
-            raise transport_error(error, f"{_WHO} {path}") from error
+            raise transport_error(error, f"{_WHO} {path}", changes=method != "GET") from error
 
     def _request(self, method: str, path: str, **content: Any) -> Any:
         answer = self._answer(method, path, **content)
-        failure = as_error(answer, f"{_WHO} {path}", (self._token,))
+        failure = refusal(answer, f"{_WHO} {path}", (self._token,), changes=method != "GET")
         if failure is not None:
             raise failure
         try:
             return answer.json()
         except ValueError as error:
-            raise UncertainError(
-                f"{_WHO} {path} answered {answer.status_code} with something that is no JSON", settled=True
-            ) from error
+            text = f"{_WHO} {path} answered {answer.status_code} with something that is no JSON"
+            raise (TransientError(text) if method == "GET" else UncertainError(text, settled=True)) from error

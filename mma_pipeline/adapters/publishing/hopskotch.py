@@ -17,8 +17,13 @@ from typing import Any
 from urllib.parse import urlparse
 
 from mma_pipeline.adapters.archive.publications import Answer, Draft, Publication
-from mma_pipeline.adapters.errors import ConfigurationError, CredentialsError, PermanentError, TransientError
-from mma_pipeline.adapters.publishing.errors import UncertainError
+from mma_pipeline.adapters.errors import (
+    ConfigurationError,
+    CredentialsError,
+    PermanentError,
+    TransientError,
+    UncertainError,
+)
 from mma_pipeline.adapters.publishing.model import Note
 from mma_pipeline.adapters.redact import redact
 from mma_pipeline.notices import derived

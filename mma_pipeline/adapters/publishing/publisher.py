@@ -15,9 +15,8 @@ from typing import Any
 
 from mma_pipeline.adapters.archive import Connection, Engine, outbox, reading, writing
 from mma_pipeline.adapters.archive.publications import Answer, Draft, Publication
-from mma_pipeline.adapters.errors import AdapterError, PermanentError, TransientError
+from mma_pipeline.adapters.errors import AdapterError, PermanentError, TransientError, UncertainError, WaitingError
 from mma_pipeline.adapters.publishing.config import DestinationConfig
-from mma_pipeline.adapters.publishing.errors import UncertainError, WaitingError
 from mma_pipeline.adapters.publishing.model import Destination
 from mma_pipeline.adapters.publishing.webhook import FAILURE
 from mma_pipeline.notices.errors import NoticeError
@@ -140,7 +139,7 @@ class Publisher:
             now = self._clock()
             outbox.finish(connection, item, token, answer, now)
             if answer.warning:
-                self._tell(connection, item, answer.warning, now)
+                self._notify(connection, item, answer.warning, now)
         _log.info("published %s %s of %s: %s", item.destination, item.kind, item.event_id, answer.reference)
 
     def _note_failure(self, item: Publication, token: str, error: AdapterError, target: Destination) -> None:
@@ -161,10 +160,10 @@ class Publisher:
             return
         with writing(self._engine) as connection:
             outbox.fail(connection, item, token, text, now)
-            self._tell(connection, item, text, now)
+            self._notify(connection, item, text, now)
         _log.error("publication %s to %s of %s failed: %s", item.id, item.destination, item.event_id, text)
 
-    def _tell(self, connection: Connection, item: Publication, text: str, now: datetime) -> None:
+    def _notify(self, connection: Connection, item: Publication, text: str, now: datetime) -> None:
         if item.kind == FAILURE or item.destination in self._told:
             return  # a webhook that fails cannot tell of it
         failure = {"destination": item.destination, "event_id": item.event_id, "kind": item.kind, "error": text}

@@ -17,7 +17,7 @@ import httpx
 
 from mma_pipeline.adapters.archive.publications import Answer, Draft, Publication
 from mma_pipeline.adapters.errors import ConfigurationError
-from mma_pipeline.adapters.publishing.errors import as_error, transport_error
+from mma_pipeline.adapters.http import client, refusal, timeouts, transport_error
 from mma_pipeline.adapters.publishing.model import Note
 
 VERSION, FAILURE = "version", "failure"
@@ -92,10 +92,13 @@ class WebhookDestination:
         body = json.dumps(self.render(item.payload), ensure_ascii=False).encode()
         headers = {"Content-Type": self.content_type, "Idempotency-Key": f"{self.name}-{item.dedupe_key}"}
         try:
-            answer = httpx.post(self.url, content=body, headers=headers, timeout=self.timeout_s, follow_redirects=False)
+            with client(headers=headers) as http:
+                answer = http.post(self.url, content=body, timeout=timeouts(self.timeout_s))
         except httpx.TransportError as error:
-            raise transport_error(error, self.name) from None  # the cause's text repeats the secret address
-        failure = as_error(answer, self.name, self._secrets())
+            raise transport_error(
+                error, self.name, changes=True
+            ) from None  # the cause's text repeats the secret address
+        failure = refusal(answer, self.name, self._secrets(), changes=True)
         if failure is not None:
             raise failure
         return Answer(f"HTTP {answer.status_code}")

@@ -23,7 +23,7 @@ def treasure_map_key(stem: FileStem, suffix: str) -> str:
     return f"{_FOLDERS[role_of(stem.event_id)]}/{stem}{suffix}"
 
 
-def event_site_key(event_id: str, suffix: str) -> str:
+def event_treasure_map_key(event_id: str, suffix: str) -> str:
     """Key of a file about the whole event that the GWTM site reads, such as `fit/S230518h-Fermi.json`."""
     return f"{_FOLDERS[role_of(event_id)]}/{event_id}{suffix}"
 

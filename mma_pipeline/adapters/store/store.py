@@ -24,10 +24,8 @@ from mma_pipeline.adapters.errors import (
     DigestError,
     InvalidKeyError,
     NotFoundError,
-    OutOfTimeError,
-    StoreFullError,
-    TransientError,
 )
+from mma_pipeline.adapters.retry import worth_another
 from mma_pipeline.adapters.store.failures import as_adapter_error
 from mma_pipeline.adapters.store.keys import check_key, check_prefix
 from mma_pipeline.adapters.store.model import Backend, Digest, Payload, StoredObject, guess_content_type
@@ -249,7 +247,7 @@ class Store:
             raise failure  # outside the handler: the library's exception, which may hold secrets, is not chained
 
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_worth_another_try),
+            retry=tenacity.retry_if_exception(worth_another),
             wait=self._wait,
             stop=tenacity.stop_after_attempt(self._attempts),
             before_sleep=lambda state: _log.warning(
@@ -290,7 +288,3 @@ def _objection(metadata: Mapping[str, str]) -> str | None:
     if sum(len(name) + len(value) for name, value in metadata.items()) > _NOTES_BYTES:
         return f"it takes more than {_NOTES_BYTES} bytes in all"
     return None
-
-
-def _worth_another_try(exc: BaseException) -> bool:
-    return isinstance(exc, TransientError) and not isinstance(exc, StoreFullError | OutOfTimeError)

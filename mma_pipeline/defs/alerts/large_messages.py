@@ -15,7 +15,7 @@ from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.waiting import held, settle
 from mma_pipeline.adapters.deadline import within
 from mma_pipeline.adapters.errors import OutOfTimeError, TransientError
-from mma_pipeline.adapters.hopskotch.stream import whole
+from mma_pipeline.adapters.hopskotch.stream import fetch_offloaded
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.defs.alerts.sensors import quarantine_event, run_request
 from mma_pipeline.defs.alerts.streams import STREAMS
@@ -35,17 +35,17 @@ LONGEST_PAUSE_S = 1800.0
 
 
 @dataclass(frozen=True)
-class Tried:
+class FetchAttempts:
     """What was tried for a message that waits."""
 
     attempts: int = 0
     next: float = 0.0
     """When to try again, Unix seconds."""
 
-    def failed(self, now: float) -> "Tried":
+    def failed(self, now: float) -> "FetchAttempts":
         """After one more failure."""
         pause = min(FIRST_PAUSE_S * 2**self.attempts, LONGEST_PAUSE_S)
-        return Tried(self.attempts + 1, now + pause)
+        return FetchAttempts(self.attempts + 1, now + pause)
 
 
 @dg.sensor(
@@ -64,11 +64,11 @@ def large_messages_sensor(
     # The runs of the last tick are durable with the cursor that names its messages: now they wait no longer.
     for message_id in kept["fetched"]:
         settle(opened, message_id, None)
-    tried = {int(message_id): Tried(**entry) for message_id, entry in kept["tried"].items()}
+    tried = {int(message_id): FetchAttempts(**entry) for message_id, entry in kept["tried"].items()}
     waiting = held(opened, now - GIVE_UP - timedelta(days=1))
     if not waiting and not kept["fetched"]:
         return dg.SkipReason("no large message waits for its content")
-    tried = {message_id: tried.get(message_id, Tried()) for message_id, _ in waiting}
+    tried = {message_id: tried.get(message_id, FetchAttempts()) for message_id, _ in waiting}
     due = sorted((tried[one[0]].next, *one) for one in waiting if tried[one[0]].next <= now.timestamp())
     requests: dict[str, dg.RunRequest] = {}
     quarantined: list[Quarantined] = []
@@ -77,7 +77,7 @@ def large_messages_sensor(
         for _, message_id, message in due:
             try:
                 with within(EACH_S):
-                    full = whole(message)
+                    full = fetch_offloaded(message)
             except OutOfTimeError:
                 break  # the rest is as due at the next tick
             except TransientError as error:

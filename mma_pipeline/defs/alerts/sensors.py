@@ -10,7 +10,7 @@ from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.waiting import hold
 from mma_pipeline.adapters.deadline import within
 from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError, TransientError
-from mma_pipeline.adapters.hopskotch.stream import is_test, whole
+from mma_pipeline.adapters.hopskotch.stream import fetch_offloaded, is_test
 from mma_pipeline.adapters.kafka.cursor import Offsets, decode_offsets, decode_topic_ids, encode_offsets
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.reader import StreamReader
@@ -132,7 +132,7 @@ def _wanted(context: dg.SensorEvaluationContext, stream: Stream, batch: Batch, a
                 continue
             try:
                 with within(FETCH_EACH_S):
-                    wanted.append(whole(message))
+                    wanted.append(fetch_offloaded(message))
             except TransientError as error:
                 context.log.warning(f"{message.coordinates} is large and waits for its content: {error}")
                 hold(archive, message, presentable(str(error)))

@@ -10,7 +10,7 @@ from mma_pipeline.adapters.hopskotch.stream import hop_stream
 from mma_pipeline.adapters.kafka.avro import MAGIC
 from mma_pipeline.adapters.kafka.gcn import gcn_stream
 from mma_pipeline.adapters.kafka.stream import StreamConfig
-from mma_pipeline.defs.neutrinos.counterpart import parse_neutrinos
+from mma_pipeline.defs.neutrinos.compared_event import parse_neutrinos
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import decode_notice
 from mma_pipeline.notices.icecube import from_record, is_icecube
@@ -81,7 +81,7 @@ def stream_config(settings: Settings, stream: Stream, name: str | None = None) -
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class MessageSubject:
     """What a message says of itself."""
 
     event_id: str
@@ -89,14 +89,14 @@ class Told:
     """Creation time of the notice, UTC."""
 
 
-def told_by(body: bytes) -> Told | None:
+def subject_of(body: bytes) -> MessageSubject | None:
     """Event and creation time of an alert (JSON, Avro) or neutrino notice; None where they cannot be read."""
     try:
         if not body.startswith(MAGIC) and is_icecube(record := decode_notice(body)):
             notice = from_record(record)
-            return Told(notice.event_id, notice.alert_time)
+            return MessageSubject(notice.event_id, notice.alert_time)
         alert = read_alert(body)
-        return Told(alert.superevent_id, alert.time_created)
+        return MessageSubject(alert.superevent_id, alert.time_created)
     except NoticeError:
         return None
 

@@ -19,7 +19,7 @@ from mma_pipeline.adapters.publishing.decision import enqueue_candidate
 from mma_pipeline.adapters.store.paths import LIGHT_CURVE, SCORE, latest_light_curve_key, night_key, ranking_key
 from mma_pipeline.defs.candidates.scoring import CandidateSource
 from mma_pipeline.defs.candidates.sensors import candidate_nights
-from mma_pipeline.defs.metadata import picture
+from mma_pipeline.defs.metadata import plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.notices.derived import CandidateScore, DerivedAlert, DerivedKind
@@ -131,7 +131,7 @@ def light_curve_plot(
     stored = target.put(night_key(source.key, LIGHT_CURVE), data, content_type="image/png", metadata={})
     target.put(latest_light_curve_key(source.key), data, content_type="image/png", metadata={})
     return dg.MaterializeResult(
-        metadata={"light curve": picture(target, stored.key), "size (bytes)": len(data), **_lineage(source)}
+        metadata={"light curve": plot(target, stored.key), "size (bytes)": len(data), **_lineage(source)}
     )
 
 

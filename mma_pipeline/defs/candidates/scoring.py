@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive.event_history import newest_map, retraction_of
 from mma_pipeline.adapters.archive.photometry import ArchivedCandidate, ArchivedMeasurement, PhotometryArchive
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.notices import lvk
-from mma_pipeline.notices.model import AlertType
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.times import datetime_of_mjd, mjd_of_datetime
@@ -30,7 +30,7 @@ _maps: dict[str, SkyMap] = {}
 
 
 def current_version(archive: Archive, event_id: str) -> VersionRecord | None:
-    """The newest version with a map; None where there is none, or where the event was retracted."""
+    """The version with the newest map and a time of the merger; None where there is none, or the event was retracted."""
     return current_versions(archive, [event_id]).get(event_id)
 
 
@@ -38,8 +38,8 @@ def current_versions(archive: Archive, event_ids: Iterable[str]) -> dict[str, Ve
     """The same of several events; those without are absent."""
     found = {}
     for event_id, versions in archive.versions_of(event_ids).items():
-        record = next((v for v in versions if v.facts.get("skymap_sha256") and v.facts.get("time")), None)
-        if record is not None and not any(v.version.alert_type is AlertType.RETRACTION for v in versions):
+        record = newest_map((v for v in versions if v.facts.get("time")), combined=True)
+        if record is not None and retraction_of(versions) is None:
             found[event_id] = record
     return found
 

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive.event_history import map_before, retraction_of, version_before
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.defs.events.page.write import WrittenPage, write_event_page
 from mma_pipeline.defs.metadata import materialize_directly
@@ -21,7 +22,6 @@ from mma_pipeline.defs.product_asset import BATCH, OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.defs.skymaps.version_difference import version_difference
 from mma_pipeline.notices.key import EventVersion
-from mma_pipeline.products.event_history import map_before, retraction_of, version_before
 from mma_pipeline.products.inputs import ProductInput
 
 
@@ -100,7 +100,7 @@ def withdrawals(archive: Archive, event_id: str, keys: list[str]) -> Iterator[dg
     }
     products = archive.products_of(record.partition_key for record in records)
     for record in records:
-        if record.version.alert_type is retraction.version.alert_type:
+        if record.version.is_retraction:
             continue
         if everywhere or record.partition_key in keys:
             for asset in sorted({product.asset for product in products[record.partition_key]}):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.adapters.notice_schemas import ICECUBE, schema_drift
 from mma_pipeline.defs.candidates.scoring import skymap_of
-from mma_pipeline.defs.neutrinos.counterpart import Counterpart, counterpart
+from mma_pipeline.defs.neutrinos.compared_event import ComparedEvent, compared_event
 from mma_pipeline.notices.fields import decode_notice
 from mma_pipeline.products.declaration import (
     NEEDS_NEUTRINO_NOTICE,
@@ -126,18 +126,18 @@ neutrino_notice = Product(
 )
 
 
-def _counterpart(source: ProductInput) -> Counterpart:
-    return counterpart(source.archive, source.record.version.event_id)
+def _compared_event(source: ProductInput) -> ComparedEvent:
+    return compared_event(source.archive, source.record.version.event_id)
 
 
 def _inputs(source: ProductInput) -> Sequence[str]:
-    found = _counterpart(source)
+    found = _compared_event(source)
     digest = None if found.map_version is None else found.map_version.facts["skymap_sha256"]
     return [source.origin.sha256, *found.identity, str(digest)]
 
 
 def _make_coincidence(source: ProductInput) -> ProductFiles:
-    notice, found = source.neutrino_notice, _counterpart(source)
+    notice, found = source.neutrino_notice, _compared_event(source)
     record = found.map_version
     figures: dict[str, Any] = {
         "event": notice.event_id,
@@ -173,8 +173,8 @@ def _make_coincidence(source: ProductInput) -> ProductFiles:
     title += f", on {record.version.label} {record.version.created:%Y-%m-%d %H:%M:%S}"
     document = {**figures, "method": METHOD, "map_sha256": record.facts["skymap_sha256"]}
     del document["comparison"]
-    picture = draw_overlaps(skymap, compared, title + (" (retracted)" if found.retracted_by else ""))
-    return ProductFiles({"coincidence": _json(document), "coincidence_picture": picture}, figures)
+    plot = draw_overlaps(skymap, compared, title + (" (retracted)" if found.retracted_by else ""))
+    return ProductFiles({"coincidence": _json(document), "coincidence_picture": plot}, figures)
 
 
 def _overlap(one: Overlap) -> dict[str, Any]:
@@ -242,7 +242,7 @@ neutrino_coincidence = Product(
             "coincidence_picture",
             own_file("", "coincidence.png", "").key,
             "image/png",
-            picture=True,
+            plot=True,
             optional=True,
         ),
     ),

@@ -13,7 +13,7 @@ import dagster as dg
 from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.defs.jobs import Lane, lane_tags
 from mma_pipeline.defs.neutrinos.assets import neutrino_coincidence
-from mma_pipeline.defs.neutrinos.counterpart import Counterpart, counterpart_among
+from mma_pipeline.defs.neutrinos.compared_event import ComparedEvent, compared_event_among
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource
 from mma_pipeline.notices.key import ICECUBE_LABEL
@@ -64,7 +64,7 @@ def neutrino_coincidence_sensor(
     return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[alert_versions.build_add_request(keys)])
 
 
-def outdated(archive: Archive, now: datetime) -> Iterator[tuple[VersionRecord, Counterpart]]:
+def outdated(archive: Archive, now: datetime) -> Iterator[tuple[VersionRecord, ComparedEvent]]:
     """Notices whose comparison is there but would now be another, with what it would be made from."""
     notices = archive.versions(label=ICECUBE_LABEL, limit=RECENT)
     records = [record for record in notices if now - record.version.created <= LOOK_BACK]
@@ -75,12 +75,12 @@ def outdated(archive: Archive, now: datetime) -> Iterator[tuple[VersionRecord, C
         made = next((product for product in products[record.partition_key] if product.name == name), None)
         if made is None:
             continue  # its own run is under way, or `unfinished_versions_sensor` asks for another
-        found = counterpart_among(events[record.version.event_id])
+        found = compared_event_among(events[record.version.event_id])
         if tuple(made.figures.get("counterpart", ())) != found.identity:
             yield record, found
 
 
-def _request(instance: dg.DagsterInstance, record: VersionRecord, found: Counterpart) -> dg.RunRequest | None:
+def _request(instance: dg.DagsterInstance, record: VersionRecord, found: ComparedEvent) -> dg.RunRequest | None:
     """A run for the notice, unless one is under way, has just failed, or too many have."""
     key, wanted = record.partition_key, "/".join(found.identity)
     before = instance.get_run_records(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.errors import PermanentError
-from mma_pipeline.adapters.store.paths import event_site_key
+from mma_pipeline.adapters.store.paths import event_treasure_map_key
 from mma_pipeline.defs.observing.configuration import instruments, pointing_source, tle_archive, wrong_instruments
 from mma_pipeline.products.declaration import CheckSpec, FileSpec, Need, Product, ProductFiles, is_share, own_file
 from mma_pipeline.products.inputs import ProductInput
@@ -92,7 +92,10 @@ def _probabilities(figures: Mapping[str, Any]) -> bool:
 
 def _region_file(name: str) -> FileSpec:
     return FileSpec(
-        name, lambda record: event_site_key(record.version.event_id, f"-{name}.json"), "application/json", optional=True
+        name,
+        lambda record: event_treasure_map_key(record.version.event_id, f"-{name}.json"),
+        "application/json",
+        optional=True,
     )
 
 

@@ -13,7 +13,7 @@ from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.gracedb import GraceDB
 from mma_pipeline.adapters.kafka.message import StreamMessage
-from mma_pipeline.defs.alerts.streams import told_by
+from mma_pipeline.defs.alerts.streams import subject_of
 from mma_pipeline.defs.product_asset import OWNERS
 from mma_pipeline.defs.resources import ArchiveResource, GraceDBResource
 from mma_pipeline.notices.errors import NoticeError
@@ -75,7 +75,7 @@ def archive_superevent(archive: Archive, service: GraceDB, superevent_id: str) -
 
 
 def _created(body: bytes) -> datetime:
-    told = told_by(body)
+    told = subject_of(body)
     return datetime.max.replace(tzinfo=UTC) if told is None else told.created
 
 

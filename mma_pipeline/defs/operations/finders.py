@@ -11,6 +11,7 @@ from functools import cached_property
 import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive.event_history import later_in_line
 from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage, quarantined
 from mma_pipeline.adapters.archive.recent import RecentVersion, recent_versions
 from mma_pipeline.defs.alerts.unfinished import LOOK_BACK, lacking, patience, will_be_retried
@@ -19,7 +20,6 @@ from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.operations.watch import BrokerState
 from mma_pipeline.defs.publication.problems import bare_messages, blocked_publications, late_publications
 from mma_pipeline.notices.model import Role, role_of
-from mma_pipeline.products.event_history import later_in_line
 
 #: How long a run that failed is a problem.
 FAILED_RUNS = timedelta(days=1)

@@ -236,7 +236,7 @@ def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: Archive
     problems = found.problems
     keys = sorted(problem.key for problem in problems)
     trouble = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:8]
-    watched = replace(watched, lasting=follow(watched.lasting, problems, now, partial(_tell, opened)))
+    watched = replace(watched, lasting=follow(watched.lasting, problems, now, partial(_notify, opened)))
     if before is not None and before.trouble == trouble and now.timestamp() - before.reported < REPORT_S:
         return dg.SensorResult(cursor=replace(watched, trouble=trouble, reported=before.reported).to_json())
     for problem in problems:
@@ -267,7 +267,7 @@ def stream_reports(found: Health, watched: BrokerState) -> Iterator[dg.AssetMate
         yield dg.AssetMaterialization(asset_key=asset, metadata=shown, tags={"dagster/data_version": "read"})
 
 
-def _tell(archive: Archive, key: str, what: str, event: str | None, text: str) -> bool:
+def _notify(archive: Archive, key: str, what: str, event: str | None, text: str) -> bool:
     """Write a message to people into the outbox; returns whether a webhook wants it."""
     published = Publications(archive, str, current().access)
     try:

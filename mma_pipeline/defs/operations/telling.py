@@ -54,10 +54,10 @@ def follow(before: Mapping[str, Lasting], problems: Iterable[Problem], now: date
                 lasting[key] = known
     for keys in _by_kind(began, lasting):
         texts = [_since(lasting[key]) for key in keys]
-        if _tell(tell, BEGAN, keys, texts, lasting):
+        if _notify(tell, BEGAN, keys, texts, lasting):
             lasting |= {key: replace(lasting[key], told=True) for key in keys}
     for keys in _by_kind(over, before):
-        _tell(tell, OVER, keys, [_until(before[key]) for key in keys], before)
+        _notify(tell, OVER, keys, [_until(before[key]) for key in keys], before)
     return lasting
 
 
@@ -71,7 +71,7 @@ def _by_kind(keys: Iterable[str], known: Mapping[str, Lasting]) -> Iterable[list
             yield from ([key] for key in together)
 
 
-def _tell(tell: Tell, what: str, keys: list[str], texts: list[str], known: Mapping[str, Lasting]) -> bool:
+def _notify(tell: Tell, what: str, keys: list[str], texts: list[str], known: Mapping[str, Lasting]) -> bool:
     first = known[keys[0]]
     if len(keys) == 1:
         return tell(f"{what}-{keys[0]}-{first.since:.0f}", what, first.event, texts[0])

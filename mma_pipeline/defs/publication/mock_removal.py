@@ -37,8 +37,8 @@ def remove_mocks(context: dg.OpExecutionContext, archive: ArchiveResource, store
     published, wrong = services(archive, store), []
     for name, drafts in _due(published).items():
         try:
-            site = published.destinations[name]
-            if isinstance(site, GwtmDestination) and not site.client.may_post():
+            treasure_map = published.destinations[name]
+            if isinstance(treasure_map, GwtmDestination) and not treasure_map.client.may_post():
                 wrong.append(f"{name}: only an administrator's token may remove mocks; ours is not one")
                 continue
             ask(published.archive.engine, drafts)

@@ -19,7 +19,7 @@ def _inputs(source: ProductInput) -> Sequence[str]:
 
 
 def _make(source: ProductInput) -> ProductFiles:
-    from mma_pipeline.science.plots.skymap import sky_picture
+    from mma_pipeline.science.plots.skymap import sky_plot
 
     collection = json.loads(source.store.get(source.product("contours").store_key))
     lines = {
@@ -31,10 +31,8 @@ def _make(source: ProductInput) -> ProductFiles:
     if figures.get("distance_mean_mpc") is not None:
         words.append(f"distance {figures['distance_mean_mpc']:.0f} ± {figures['distance_std_mpc']:.0f} Mpc")
     suffix = " (combined map)" if source.record.version.is_external else ""
-    picture = sky_picture(
-        source.skymap, lines, title=f"{source.record.version.event_id}{suffix}", note="    ".join(words)
-    )
-    return ProductFiles({"picture": picture}, {"picture_bytes": len(picture)})
+    plot = sky_plot(source.skymap, lines, title=f"{source.record.version.event_id}{suffix}", note="    ".join(words))
+    return ProductFiles({"picture": plot}, {"picture_bytes": len(plot)})
 
 
 def _area(value: float) -> str:
@@ -47,7 +45,7 @@ skymap_plot = Product(
     code_version="3",
     kinds=frozenset({"matplotlib", "png"}),
     deps=("skymap", "skymap_statistics", "contours"),
-    files=(own_file("picture", "skymap.png", "image/png", picture=True),),
+    files=(own_file("picture", "skymap.png", "image/png", plot=True),),
     inputs=_inputs,
     make=_make,
 )

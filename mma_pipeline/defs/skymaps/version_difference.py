@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.adapters.archive import VersionRecord
+from mma_pipeline.adapters.archive.event_history import map_before, version_before
 from mma_pipeline.defs.observing.configuration import galaxy_catalog, galaxy_settings
 from mma_pipeline.products.declaration import NEEDS_ALERT, CheckSpec, Product, ProductFiles, is_share, own_file
-from mma_pipeline.products.event_history import map_before, version_before
 from mma_pipeline.products.inputs import ProductInput
 
 if TYPE_CHECKING:

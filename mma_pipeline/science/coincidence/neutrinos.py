@@ -27,10 +27,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mma_pipeline.notices.icecube import Neutrino
-from mma_pipeline.science.healpix import SKY_DEG2
+from mma_pipeline.science.healpix import MAX_ORDER, SKY_DEG2
 from mma_pipeline.science.skymaps.credible import Ranking
 from mma_pipeline.science.skymaps.crossmatch import crossmatch
-from mma_pipeline.science.skymaps.model import MAX_ORDER, SkyMap
+from mma_pipeline.science.skymaps.model import SkyMap
 from mma_pipeline.science.sphere import cap_rows, index29, pixel_centres, separation, unit_vectors
 
 #: Window of the search, s before and after, where the notice does not give one (Aartsen et al. 2020, ApJL 898 L10).

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.coincidence.neutrinos import Overlap
 from mma_pipeline.science.skymaps.credible import Ranking
-from mma_pipeline.science.skymaps.model import FloatArray, SkyMap
+from mma_pipeline.science.skymaps.model import SkyMap
 from mma_pipeline.science.sphere import index29
 
 

@@ -24,10 +24,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.galaxies.selection import Best, best_places, members
 from mma_pipeline.science.healpix import DEG2_PER_SR
 from mma_pipeline.science.skymaps.credible import Ranking
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray, SkyMap
+from mma_pipeline.science.skymaps.model import SkyMap
 
 #: The column of 3-D levels is exact to 5e-3.
 _LEVEL_STEP = 0.04

@@ -8,7 +8,9 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from mma_pipeline.science.skymaps.model import MAX_ORDER, FloatArray, IntArray, SkyMap
+from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.healpix import MAX_ORDER
+from mma_pipeline.science.skymaps.model import SkyMap
 
 _BLOCK = 1 << 15
 #: Distances are first compared in single precision, this much wider; who asks compares again, exactly.

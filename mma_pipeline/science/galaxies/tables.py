@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.galaxies.ranking import GalaxyList
-from mma_pipeline.science.skymaps.model import FloatArray
 
 if TYPE_CHECKING:
     from astropy.table import Table

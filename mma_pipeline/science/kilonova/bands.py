@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from mma_pipeline.science.skymaps.model import FloatArray
+from mma_pipeline.science.arrays import FloatArray
 
 #: Bands of the classifier, in the order of every array axis called "band" in this package.
 BANDS: tuple[str, ...] = ("g", "r", "i", "z")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova.bands import BANDS, WAVELENGTH_UM
 from mma_pipeline.science.kilonova.lightcurve import N_BANDS, NIGHT_DAYS, Points
 from mma_pipeline.science.kilonova.nights import NightTable, night_numbers, night_table
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray
 
 #: A line through less than this span is not a slope, days: two exposures of one visit differ by noise only.
 MIN_SPAN_DAYS = 0.01

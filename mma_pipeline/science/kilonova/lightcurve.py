@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mma_pipeline.notices.photometry.brightness import DETECTION_SNR, LIMIT_SNR, SNR_MAG
+from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova.bands import BANDS, EXTINCTION, band_index
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
 

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova.calibration import Calibration
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES, Features, compute
 from mma_pipeline.science.kilonova.lightcurve import BoolArray, Event, LightCurve, Points, prepare
 from mma_pipeline.science.kilonova.support import less_sure, supported
 from mma_pipeline.science.kilonova.trees import Trees
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray
 
 FORMAT = "mma-kilonova-model/1"
 #: A score is published once one band's slope is known this well, mag per day.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova.lightcurve import MAX_AGE_DAYS, N_BANDS, NIGHT_DAYS, Points
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray
 
 #: Separates the snapshots on one time axis, days; more than any light curve spans.
 _STRIDE = 4.0 * MAX_AGE_DAYS

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.kilonova.bands import BANDS, EXTINCTION, WAVELENGTH_UM, band_index
 from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve, weak_as_limits
 from mma_pipeline.science.kilonova.simulation import villar
 from mma_pipeline.science.kilonova.simulation.radiation import lnu_to_absolute, modulus
-from mma_pipeline.science.skymaps.model import FloatArray
 
 _COLOURS = {"g": "#2b8a3e", "r": "#c92a2a", "i": "#862e9c", "z": "#343a40"}
 _MODELS = 300

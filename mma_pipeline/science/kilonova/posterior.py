@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mma_pipeline.science.healpix import DEG2_PER_SR, SKY_DEG2
+from mma_pipeline.science.healpix import DEG2_PER_SR, MAX_ORDER, SKY_DEG2
 from mma_pipeline.science.kilonova.calibration import REFERENCE
 from mma_pipeline.science.kilonova.simulation.radiation import luminosity_distance
-from mma_pipeline.science.skymaps.model import MAX_ORDER, SkyMap
+from mma_pipeline.science.skymaps.model import SkyMap
 
 #: The whole sky, deg².
 #: Core-collapse and thermonuclear supernovae together, per Mpc³ and year (Li et al. 2011, MNRAS 412 1473: 1.0e-4).

@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova import calibration
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES, Features
 from mma_pipeline.science.kilonova.lightcurve import MAX_AGE_DAYS, N_BANDS, NIGHT_DAYS, BoolArray, Points
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray
 
 #: A point this far off all others, mag, and by so many of its deviations is suspect. Kilonovae fade by a magnitude a day,
 #: each band at its pace; the errors meant here are larger.

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from mma_pipeline.science.skymaps.model import FloatArray
+from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.sphere import to_radec
 
 #: Mean radius of the Earth, km (IUGG): gives the Earth angle that the GBM data files carry.

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.observing.orbit import ElementSet, OrbitError, SatellitePosition, propagate
 from mma_pipeline.science.observing.saa import in_gbm_saa
-from mma_pipeline.science.skymaps.model import FloatArray, SkyMap
+from mma_pipeline.science.skymaps.model import SkyMap
 from mma_pipeline.science.sphere import cap_rows, separation, to_radec, unit_vectors
 
 MOC_ORDER = 9

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from mma_pipeline.science.skymaps.model import FloatArray
+from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.sphere import index29, unit_vectors
 
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.plots.projections import Azimuthal, mollweide, sky_raster
-from mma_pipeline.science.skymaps.model import FloatArray, SkyMap
+from mma_pipeline.science.skymaps.model import SkyMap
 from mma_pipeline.science.sphere import index29, separation, to_radec, unit_vectors
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Marker:
     label: str = ""
 
 
-def sky_picture(
+def sky_plot(
     skymap: SkyMap, contours: Mapping[int, Lines], *, title: str, note: str = "", markers: Iterable[Marker] = ()
 ) -> bytes:
     """PNG of the whole sky (Mollweide, RA to the left) beside the region close by (azimuthal equal-area).

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.healpix import DEG2_PER_SR, SKY_DEG2, vec_to_index29, vec_to_lonlat
 from mma_pipeline.science.regions.outlines import Lines
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray, SkyMap
+from mma_pipeline.science.skymaps.model import SkyMap
 from mma_pipeline.science.sphere import pixel_centres, unit_vectors
 
 #: Rows that a line runs through are divided into 4^2 to 4^9 parts, for no more than this probability in each.

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mma_pipeline.science.healpix import centres, vec_to_index29
+from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.healpix import MAX_ORDER, centres, vec_to_index29
 from mma_pipeline.science.regions.outlines import Outline
 from mma_pipeline.science.regions.pixel_outlines import loops
-from mma_pipeline.science.skymaps.model import MAX_ORDER, FloatArray, IntArray, SkyMap
+from mma_pipeline.science.skymaps.model import SkyMap
 
 BoolArray = npt.NDArray[np.bool_]
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.healpix import DEG2_PER_SR, vec_to_lonlat
-from mma_pipeline.science.skymaps.model import FloatArray
 
 Outline = FloatArray
 #: Lines of [RA, Dec] in degrees.

@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mma_pipeline.science.healpix import DEG2_PER_SR, centres
+from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.healpix import DEG2_PER_SR, MAX_ORDER, centres
 from mma_pipeline.science.regions.outlines import Outline, enclosed_area
-from mma_pipeline.science.skymaps.model import MAX_ORDER, FloatArray, IntArray, SkyMap
+from mma_pipeline.science.skymaps.model import SkyMap
 
 #: The crossing row is divided until what it adds is known to this fraction of the level.
 _SHARE = 1e-3

@@ -17,7 +17,8 @@ from scipy.stats import norm
 
 from mma_pipeline.notices.key import check_event_id
 from mma_pipeline.notices.model import AlertType, ExternalCoincidence, GwEvent, LvkNotice
-from mma_pipeline.science.skymaps.model import SkyMap, encode_skymap, order_ipix_to_uniq
+from mma_pipeline.science.healpix import order_ipix_to_uniq
+from mma_pipeline.science.skymaps.model import SkyMap, encode_skymap
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -13,8 +13,9 @@ from functools import cached_property
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.healpix import DEG2_PER_SR
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray, SkyMap
+from mma_pipeline.science.skymaps.model import SkyMap
 from mma_pipeline.science.skymaps.volume import CredibleVolume, credible_volume
 from mma_pipeline.science.sphere import pixel_centres
 

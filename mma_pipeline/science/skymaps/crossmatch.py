@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.skymaps.credible import Ranking
-from mma_pipeline.science.skymaps.model import FloatArray, SkyMap
+from mma_pipeline.science.skymaps.model import SkyMap
 from mma_pipeline.science.skymaps.volume import credible_volume, log_density_at
 from mma_pipeline.science.sphere import PositionError, check_positions, index29, separation
 

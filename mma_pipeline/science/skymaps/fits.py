@@ -1,7 +1,7 @@
 """The first binary table of a FITS file held in memory, read with bounds for input that nobody vouches for.
 
 Here: gunzip with a size limit, table columns as native float64/int64 arrays, scientific header cards, and writing
-a table with the same bytes every time. Not here: what the columns mean (skymap.py, flat.py).
+a table with the same bytes every time. Not here: what the columns mean (values.py, flat_input.py).
 """
 
 from __future__ import annotations

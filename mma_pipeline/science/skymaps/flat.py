@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.healpix import order_ipix_to_uniq
 from mma_pipeline.science.skymaps.credible import credible_areas
 from mma_pipeline.science.skymaps.fits import write_table
-from mma_pipeline.science.skymaps.model import NO_DISTANCE, FloatArray, IntArray, SkyMap, order_ipix_to_uniq
+from mma_pipeline.science.skymaps.model import SkyMap
+from mma_pipeline.science.skymaps.values import NO_DISTANCE
 
 #: HEALPix orders: never coarser than the first (NSIDE 128); as fine as the map's rows up to the second (NSIDE 1024); for
 #: the sake of a tiny region up to the third with distance (NSIDE 2048), the fourth without (NSIDE 4096). Beyond NSIDE

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.healpix import MAX_ORDER, order_ipix_to_uniq, uniq_to_order_ipix
 from mma_pipeline.science.skymaps.fits import Columns, SkyMapError
-from mma_pipeline.science.skymaps.model import MAX_ORDER, FloatArray, IntArray, order_ipix_to_uniq, uniq_to_order_ipix
 from mma_pipeline.science.skymaps.values import RowValues
 
 #: A part of the sky holds 4^this pixels, 1 million.

@@ -1,6 +1,6 @@
 """Multi-order HEALPix sky maps: decoding, validation and the row-wise quantities that everything else uses.
 
-Here: the `SkyMap` value and its conversion from FITS bytes. Not here: areas, contours, coverage, galaxies,
+Here: the `SkyMap` value and its conversion from FITS bytes. Not here: arithmetic of pixels (`science.healpix`), areas, contours, coverage, galaxies,
 each in a module of its own; no files, no network, no clock.
 
 A multi-order map lists pixels of different sizes by UNIQ = 4 · 4^order + ipix with ipix in the NESTED scheme
@@ -18,21 +18,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.healpix import MAX_ORDER, pixel_area, pixel_range29, uniq_to_order_ipix
 from mma_pipeline.science.skymaps.fits import Columns, read_table, write_table
 from mma_pipeline.science.skymaps.fits import SkyMapError as SkyMapError
+from mma_pipeline.science.skymaps.flat_input import read_flat
+from mma_pipeline.science.skymaps.values import NO_DISTANCE, RowValues
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
-MAX_ORDER = 29
 #: Total probability may differ from one by this much before the map is refused; it is renormalised within.
 NORMALISATION_TOLERANCE = 0.05
 #: Every real map seen lists the whole sky. Pixels that are left out count as zero only if the rest sums to one
 #: this closely: then nothing was lost; otherwise rows are missing.
 GAP_TOLERANCE = 1e-3
 _MAX_GAP_PIXELS = 500_000
-#: DISTMU, DISTSIGMA, DISTNORM of a direction without distance information, as BAYESTAR writes it.
-NO_DISTANCE = (np.inf, 1.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,30 +92,6 @@ class SkyMap:
         return np.asarray(np.searchsorted(self.start29, index29, side="right") - 1, dtype=np.int64)
 
 
-def uniq_to_order_ipix(uniq: npt.ArrayLike) -> tuple[IntArray, IntArray]:
-    """Split UNIQ into order and NESTED index, both of the input's shape (IVOA MOC 2.0, section 4.3.1).
-
-    Raises SkyMapError for values below 4 or beyond order 29.
-    """
-    values = np.asarray(uniq, dtype=np.int64)
-    if values.size and (values.min() < 4 or values.max() >= 16 * 4**MAX_ORDER):
-        raise SkyMapError("UNIQ column holds values outside HEALPix orders 0 to 29")
-    # frexp of an int64 is exact only to 53 bits; the high half decides for the large orders.
-    high = values >> 32
-    bits = np.where(high > 0, np.frexp(high.astype(float))[1] + 32, np.frexp((values & 0xFFFFFFFF).astype(float))[1])
-    order = (bits.astype(np.int64) - 1) // 2 - 1
-    ipix = values - (np.int64(4) << (2 * order))
-    if values.size and (ipix >= (np.int64(12) << (2 * order))).any():
-        raise SkyMapError("UNIQ column holds indices beyond 12 · 4^order")
-    return order, ipix
-
-
-def order_ipix_to_uniq(order: npt.ArrayLike, ipix: npt.ArrayLike) -> IntArray:
-    """UNIQ from order and NESTED index, broadcast shape."""
-    order = np.asarray(order, dtype=np.int64)
-    return np.asarray((np.int64(4) << (2 * order)) + np.asarray(ipix, dtype=np.int64))
-
-
 def decode_skymap(data: bytes) -> SkyMap:
     """Sky map from FITS bytes, plain or gzipped: multi-order (UNIQ), or flat in NESTED or RING order.
 
@@ -126,8 +100,6 @@ def decode_skymap(data: bytes) -> SkyMap:
     Formats: IGWN Public Alerts User Guide, "Sky Maps"; HEALPix FITS conventions (Górski et al. 2005).
     Raises SkyMapError, with one sentence, when the bytes are no valid probability map of the sky.
     """
-    from mma_pipeline.science.skymaps.values import RowValues
-
     columns, meta = read_table(data)
     if not _is_equatorial(meta.get("COORDSYS")):
         raise SkyMapError("sky map is not in equatorial coordinates (COORDSYS)")
@@ -136,12 +108,10 @@ def decode_skymap(data: bytes) -> SkyMap:
         uniq = _read_uniq(columns)
         values = reader.read(columns, uniq)
     else:
-        from mma_pipeline.science.skymaps.flat_input import read_flat
-
         uniq, values = read_flat(columns, meta, reader)
     notes = reader.finish()
     uniq, values, end29 = _sort(uniq, values)
-    start29 = _range29(uniq)[0]
+    start29 = pixel_range29(uniq)[0]
     if (start29[1:] < end29[:-1]).any():
         raise SkyMapError("sky map has pixels that overlap")
 
@@ -192,21 +162,9 @@ def _is_equatorial(card: object) -> bool:
     return text in _EQUATORIAL or text.startswith(_EQUATORIAL_STEMS)
 
 
-def _range29(uniq: IntArray) -> tuple[IntArray, IntArray]:
-    """Half-open range of order-29 NESTED indices in each pixel."""
-    order, ipix = uniq_to_order_ipix(uniq)
-    shift = 2 * (MAX_ORDER - order)
-    return ipix << shift, (ipix + 1) << shift
-
-
-def pixel_area(uniq: IntArray) -> FloatArray:
-    """Solid angle of each pixel, sr."""
-    return np.asarray(np.pi / 3.0 / 4.0 ** uniq_to_order_ipix(uniq)[0])
-
-
 def _sort(uniq: IntArray, values: list[FloatArray]) -> tuple[IntArray, list[FloatArray], IntArray]:
     """Rows along the NESTED curve, and the end of each row's range."""
-    start29, end29 = _range29(uniq)
+    start29, end29 = pixel_range29(uniq)
     rows = np.argsort(start29, kind="stable")
     return uniq[rows], [value[rows] for value in values], end29[rows]
 

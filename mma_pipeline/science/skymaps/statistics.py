@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mma_pipeline.science.healpix import DEG2_PER_SR, ICRS_TO_GALACTIC, SKY_DEG2, centres, split_rows, vec_to_lonlat
+from mma_pipeline.science.arrays import IntArray
+from mma_pipeline.science.healpix import DEG2_PER_SR, ICRS_TO_GALACTIC, SKY_DEG2, centres, vec_to_lonlat
 from mma_pipeline.science.skymaps.credible import credible_areas
 from mma_pipeline.science.skymaps.model import SkyMap
 from mma_pipeline.science.skymaps.volume import NoDistanceError, credible_volume
@@ -73,7 +74,7 @@ def describe(skymap: SkyMap) -> SkyStatistics:
     occupied = skymap.prob > 0
     nats = float(np.sum(skymap.prob[occupied] * np.log(skymap.probdensity[occupied] * 4 * np.pi)))
     # Rows can be larger than the plane is wide, so that they are split; what the rows left whole hold is < 1e-4.
-    row, order, ipix = split_rows(skymap, 6, least=1e-4 / len(skymap.uniq))
+    row, order, ipix = _split_rows(skymap, 6, least=1e-4 / len(skymap.uniq))
     where = centres(order, ipix)
     prob = skymap.probdensity[row] * (np.pi / 3 / 4.0**order)
     latitude = vec_to_lonlat(where @ ICRS_TO_GALACTIC.T)[1]
@@ -159,3 +160,15 @@ def credible_volumes(skymap: SkyMap, levels: Sequence[float]) -> list[float] | N
     if float(skymap.prob[volume.row].sum()) <= max(levels):
         return None  # too much of the probability lies in rows without distance
     return [volume.volume(level) for level in levels]
+
+
+def _split_rows(skymap: SkyMap, order: int, least: float = 0.0) -> tuple[IntArray, IntArray, IntArray]:
+    """Row, order and ipix (M,) of the map's pixels with those coarser than order split down to it.
+
+    Rows with a probability of at most least stay whole, which keeps M small where nothing is lost.
+    """
+    depth = np.where(skymap.prob > least, np.maximum(order - skymap.order, 0), 0)
+    count = np.int64(1) << (2 * depth)
+    row = np.repeat(np.arange(len(count)), count)
+    child = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    return row, (skymap.order + depth)[row], (skymap.ipix << (2 * depth))[row] + child

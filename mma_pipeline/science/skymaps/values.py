@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.healpix import pixel_area
 from mma_pipeline.science.skymaps.fits import SkyMapError
-from mma_pipeline.science.skymaps.model import NO_DISTANCE, FloatArray, IntArray, pixel_area
 
+#: DISTMU, DISTSIGMA, DISTNORM of a direction without distance information, as BAYESTAR writes it.
+NO_DISTANCE = (np.inf, 1.0, 0.0)
 #: What HEALPix writes for a pixel that was not observed (Górski et al. 2005; healpy.UNSEEN), in single precision too.
 UNSEEN = -1.6375e30
 DENSITY_COLUMNS = ("PROBDENSITY", "PROB", "PROBABILITY")

@@ -16,7 +16,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray, SkyMap
+from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.skymaps.model import SkyMap
 
 #: Densities below the peak by this factor (natural logarithm) hold less than 1e-9 of the probability.
 _LOG_RANGE = 30.0

@@ -17,7 +17,7 @@ from tom_common.default_settings import (
     TOMTOOLKIT_MIDDLEWARE,
 )
 
-from mma_pipeline.earth_orientation import use_packaged_tables
+from mma_pipeline.adapters.earth_orientation import use_packaged_tables
 from mma_pipeline.tom.extra_fields import EXTRA_FIELDS as EXTRA_FIELDS
 
 from .environment import kafka_bootstrap, kafka_client, kafka_topics, listed, number, truth

@@ -19,10 +19,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.publications import Draft, Publication, State
-from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.errors import ConfigurationError, UncertainError
 from mma_pipeline.adapters.publishing.config import DestinationConfig, load, open_destination
 from mma_pipeline.adapters.publishing.decision import enqueue_candidate
-from mma_pipeline.adapters.publishing.errors import UncertainError
 from mma_pipeline.adapters.publishing.hopskotch import HopskotchDestination
 from mma_pipeline.notices import derived
 from mma_pipeline.settings import Settings

@@ -9,8 +9,10 @@ import pytest
 from mma_pipeline.science.kilonova import calibration, model
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES
 from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve
-from mma_pipeline.science.kilonova.trees import DEPTH, export
+from mma_pipeline.science.kilonova.trees import DEPTH
+from mma_pipeline.training.calibration import fit
 from mma_pipeline.training.data import at2017gfo, real_transients
+from mma_pipeline.training.export import export
 from mma_pipeline.training.negatives import RealTransient, after_mergers
 from mma_pipeline.training.training import Settings, every_night, train
 
@@ -174,7 +176,7 @@ def test_calibration_is_monotone_and_honest():
     is_kilonova = rng.random(60_000) < 1 / (1 + np.exp(-truth))
     raw = 1 / (1 + np.exp(-2 * truth))
     nights = rng.integers(1, 9, 60_000)
-    curve = calibration.fit(raw, is_kilonova, nights, np.ones(60_000))
+    curve = fit(raw, is_kilonova, nights, np.ones(60_000))
     assert (np.diff(curve.probability, axis=1) >= 0).all()
     mended = curve.apply(np.stack([raw, (1 - raw) / 2, (1 - raw) / 2], 1), nights)
     assert np.abs(mended[:, 0] - 1 / (1 + np.exp(-truth))).mean() < 0.02

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mma_pipeline.science.healpix import order_ipix_to_uniq
 from mma_pipeline.science.kilonova import posterior as post
 from mma_pipeline.science.kilonova.assess import sky_factor_of
-from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap, order_ipix_to_uniq
+from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
 
 #: NGC 4993, the host of GW170817: ICRS, degrees; heliocentric redshift of Hjorth et al. (2017, ApJL 848 L31).
 NGC4993 = (197.448776, -23.383831)

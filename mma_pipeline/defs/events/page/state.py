@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
+from mma_pipeline.adapters.archive.event_history import chronological, newest_map, retraction_of
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage, quarantined
 from mma_pipeline.notices.model import AlertType, Role
 from mma_pipeline.notices.photometry.candidate_key import slug_of
-from mma_pipeline.products.event_history import chronological, retraction_of
 
 #: Changes with what the page shows or how: pages of another layout are written anew.
 LAYOUT = "3"
@@ -32,6 +32,8 @@ class EventState:
     candidates: tuple[Mapping[str, Any], ...]
     quarantine: tuple[Mapping[str, Any], ...] = ()
     """Messages of the event that could not be used and are not solved: reason and SHA-256."""
+    map_version: str | None = None
+    """Partition key of the version with the newest map of the event's own whose statistics are there."""
 
     @property
     def digest(self) -> str:
@@ -47,8 +49,8 @@ class EventState:
 
     @property
     def localisation(self) -> Mapping[str, Any] | None:
-        """The newest version of the event's own that has the statistics of a map; None where there is none yet."""
-        return next((v for v in self.versions if v["own"] and "skymap_statistics" in v["figures"]), None)
+        """The version `map_version`; None where there is none yet."""
+        return next((v for v in self.versions if v["partition"] == self.map_version), None)
 
     def product(self, name: str) -> Mapping[str, Any] | None:
         """The newest own version's file of a name, as in `files`; None where no version has it."""
@@ -88,11 +90,14 @@ def _state(
     retracted = retraction_of(records) is not None
     # The same bytes from two brokers are one message here.
     aside = {entry.sha256: entry.reason for entry in quarantine}
+    described = [r for r in records if any(p.asset == "skymap_statistics" for p in products[r.partition_key])]
+    mapped = newest_map(described, combined=False)
     return EventState(
         event_id,
         tuple(_version(record, products[record.partition_key], retracted) for record in reversed(records)),
         tuple(_candidate(score) for score in scores),
         tuple({"reason": aside[sha256], "sha256": sha256} for sha256 in sorted(aside)),
+        None if mapped is None else mapped.partition_key,
     )
 
 
@@ -106,7 +111,7 @@ def _version(record: VersionRecord, products: list[ProductRecord], retracted: bo
         "test": version.role is Role.TEST,
         "stem": str(record.stem),
         "created": version.created.isoformat(),
-        "retracted": retracted and version.alert_type is not AlertType.RETRACTION,
+        "retracted": retracted and not version.is_retraction,
         "facts": dict(record.facts),
         "figures": {product.asset: dict(product.figures) for product in products},
         "files": [

@@ -1,1 +1,4 @@
-"""Simulated light curves: kilonovae of several families, afterglows, contaminants and the surveys that see them."""
+"""The kilonova model that scoring, plots and simulated counterparts share: heating, radiation, light curves.
+
+What only training simulates is in `mma_pipeline.training.simulation`.
+"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mma_pipeline.science.skymaps.model import FloatArray
+from mma_pipeline.science.arrays import FloatArray
 
 C_CGS = 2.99792458e10
 MSUN_G = 1.98847e33

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.kilonova.simulation.heating import heating_luminosity
 from mma_pipeline.science.kilonova.simulation.radiation import (
     C_CGS,
@@ -15,7 +16,6 @@ from mma_pipeline.science.kilonova.simulation.radiation import (
     blackbody_lnu,
     row_interp,
 )
-from mma_pipeline.science.skymaps.model import FloatArray
 
 _BETA = 13.4
 _LOG_T0, _LOG_STEP = np.log(0.01), 0.04

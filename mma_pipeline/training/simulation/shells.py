@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.kilonova.simulation.heating import heating_rate, thermalisation
 from mma_pipeline.science.kilonova.simulation.radiation import (
     C_CGS,
@@ -20,7 +21,6 @@ from mma_pipeline.science.kilonova.simulation.radiation import (
     blackbody_lnu,
     row_interp,
 )
-from mma_pipeline.science.skymaps.model import FloatArray
 
 _LOG_T0, _LOG_STEP = np.log(0.005), 0.05
 TIME_GRID_DAY = np.exp(_LOG_T0 + _LOG_STEP * np.arange(180))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.kilonova.simulation.radiation import DARK_MAG
-from mma_pipeline.science.kilonova.simulation.transients import uniform
-from mma_pipeline.science.skymaps.model import FloatArray
+from mma_pipeline.training.simulation.transients import uniform
 
 
 def afterglow(rng: np.random.Generator, t: FloatArray, um: FloatArray, depth: FloatArray) -> FloatArray:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.kilonova.simulation.radiation import (
     DARK_MAG,
     blackbody_lnu,
@@ -18,7 +19,6 @@ from mma_pipeline.science.kilonova.simulation.radiation import (
     modulus,
     redshift_at,
 )
-from mma_pipeline.science.skymaps.model import FloatArray
 
 _REFERENCE_UM = 0.6215
 _MAX_REDSHIFT = 1.0

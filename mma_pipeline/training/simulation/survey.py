@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova.bands import EXTINCTION, WAVELENGTH_UM
 from mma_pipeline.science.kilonova.lightcurve import MAX_AGE_DAYS, N_BANDS, BoolArray
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray
 
 _NIGHTS = 12
 _REPEATS = 3

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive.event_history import newest_map, retraction_of
 from mma_pipeline.notices import icecube
 from mma_pipeline.notices.icecube import IceCubeNotice
 from mma_pipeline.notices.key import EventVersion
-from mma_pipeline.products.event_history import chronological, retraction_of
 
 
 def parse_neutrinos(body: bytes) -> tuple[tuple[EventVersion, Mapping[str, Any]], ...]:
     """The version and facts of one `lvk_nu_track_search` notice; raises NoticeError."""
     notice = icecube.parse_json(body)
-    return ((icecube.version_of(notice, body), facts_of(notice)),)
+    return ((icecube.version_of(notice, body), alert_summary(notice)),)
 
 
-def facts_of(notice: IceCubeNotice) -> dict[str, Any]:
+def alert_summary(notice: IceCubeNotice) -> dict[str, Any]:
     """What a notice says in short, as JSON values: what lists, rules and pages need."""
     times = {
         "time_created": notice.alert_time,
@@ -42,7 +42,7 @@ def facts_of(notice: IceCubeNotice) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Counterpart:
+class ComparedEvent:
     """What the archive has of the event that a neutrino notice speaks of."""
 
     map_version: VersionRecord | None
@@ -57,13 +57,13 @@ class Counterpart:
         return (key or "no map", self.retracted_by or "not retracted")
 
 
-def counterpart(archive: Archive, event_id: str) -> Counterpart:
+def compared_event(archive: Archive, event_id: str) -> ComparedEvent:
     """Look an event up. Depends on what was archived alone, not on the order in which it came."""
-    return counterpart_among(archive.versions(event_id))
+    return compared_event_among(archive.versions(event_id))
 
 
-def counterpart_among(versions: Sequence[VersionRecord]) -> Counterpart:
+def compared_event_among(versions: Sequence[VersionRecord]) -> ComparedEvent:
     """The same from an event's versions, in any order."""
-    own = [v for v in chronological(versions) if v.facts.get("skymap_sha256") and not v.version.is_external]
     retraction = retraction_of(versions)
-    return Counterpart(own[-1] if own else None, None if retraction is None else retraction.partition_key)
+    # A map that another messenger helped to make would count its evidence twice.
+    return ComparedEvent(newest_map(versions, combined=False), None if retraction is None else retraction.partition_key)

@@ -8,18 +8,19 @@ from types import MappingProxyType
 
 import numpy as np
 
-from mma_pipeline.science.kilonova.simulation import kasen, shells, variables, villar
-from mma_pipeline.science.kilonova.simulation.afterglow import afterglow
+from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.kilonova.simulation import villar
 from mma_pipeline.science.kilonova.simulation.radiation import (
     lnu_to_absolute,
     luminosity_distance,
     modulus,
     redshift_at,
 )
-from mma_pipeline.science.kilonova.simulation.survey import Reported, Visits, observe, schedule
-from mma_pipeline.science.kilonova.simulation.transients import FAST_IBC, FBOT, IBC, IIN, SLSN, tde, type_ii, type_iib
-from mma_pipeline.science.kilonova.simulation.type_ia import type_ia
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray
+from mma_pipeline.training.simulation import kasen, shells, variables
+from mma_pipeline.training.simulation.afterglow import afterglow
+from mma_pipeline.training.simulation.survey import Reported, Visits, observe, schedule
+from mma_pipeline.training.simulation.transients import FAST_IBC, FBOT, IBC, IIN, SLSN, tde, type_ii, type_iib
+from mma_pipeline.training.simulation.type_ia import type_ia
 
 Contaminant = Callable[[np.random.Generator, FloatArray, FloatArray, FloatArray], FloatArray]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova.bands import WAVELENGTH_UM
-from mma_pipeline.science.skymaps.model import FloatArray, IntArray
 
 
 class TableError(ValueError):

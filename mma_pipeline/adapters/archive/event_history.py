@@ -3,13 +3,16 @@
 Own versions follow one another by creation time; notices created in the same second by kind, in the order in which
 kinds are sent, then by digest. Combined maps of an external coincidence are a line of their own that begins at the
 notice which brought the first of them. A notice of neutrinos is in no line.
+
+Two rules that everybody shares: which map is an event's newest (`newest_map`), and whether an event is retracted
+(`retraction_of`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive.alerts import Archive, VersionRecord
 from mma_pipeline.notices.model import AlertType
 
 _KINDS = tuple(AlertType)
@@ -21,8 +24,25 @@ def chronological(records: Sequence[VersionRecord]) -> list[VersionRecord]:
 
 
 def retraction_of(records: Sequence[VersionRecord]) -> VersionRecord | None:
-    """The retraction among an event's versions, the earliest of several; None where the event stands."""
-    return next((r for r in chronological(records) if r.version.alert_type is AlertType.RETRACTION), None)
+    """The retraction among an event's versions, the earliest of several; None where the event stands.
+
+    It holds for every version of the event, those too that were created after it: nothing takes a retraction back.
+    """
+    return next((r for r in chronological(records) if r.version.is_retraction), None)
+
+
+def newest_map(records: Iterable[VersionRecord], *, combined: bool) -> VersionRecord | None:
+    """The version with the newest usable map of one event; None where no version has one.
+
+    The newest is the last created of the event's own maps. A combined map of an external coincidence holds only if the
+    two sources are one, so it never takes the place of an own map; with `combined` it is taken where there is no own map
+    at all. A version whose map is missing or unusable is passed over: the map before it holds. A retraction carries no
+    map and hides none: ask `retraction_of`.
+    """
+    mapped = chronological([r for r in records if r.has_map])
+    own = [r for r in mapped if not r.version.is_external]
+    chosen = own or (mapped if combined else [])
+    return chosen[-1] if chosen else None
 
 
 def withdrawn_by(archive: Archive, record: VersionRecord) -> VersionRecord | None:
@@ -52,7 +72,7 @@ def later_in_line(records: Sequence[VersionRecord], record: VersionRecord) -> li
 
 def map_before(records: Sequence[VersionRecord], record: VersionRecord) -> VersionRecord | None:
     """The newest earlier version in the same line that has a map, which need not be the one directly before."""
-    earlier = [r for r in _line(records, record) if _key(r) < _key(record) and r.facts.get("skymap_sha256")]
+    earlier = [r for r in _line(records, record) if _key(r) < _key(record) and r.has_map]
     return earlier[-1] if earlier else None
 
 

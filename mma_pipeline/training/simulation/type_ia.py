@@ -10,9 +10,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.kilonova.simulation.radiation import DARK_MAG
-from mma_pipeline.science.kilonova.simulation.transients import apparent, place, rest_frame, uniform
-from mma_pipeline.science.skymaps.model import FloatArray
+from mma_pipeline.training.simulation.transients import apparent, place, rest_frame, uniform
 
 _PHASE = np.arange(-18.0, 84.0, 1.0)
 _WAVE_UM = np.arange(0.22, 1.0, 0.005)

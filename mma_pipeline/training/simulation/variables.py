@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.kilonova.simulation.radiation import DARK_MAG
-from mma_pipeline.science.kilonova.simulation.transients import thermal_colour, uniform
-from mma_pipeline.science.skymaps.model import FloatArray
+from mma_pipeline.training.simulation.transients import thermal_colour, uniform
 
 
 def _brightness(rng: np.random.Generator, depth: FloatArray) -> FloatArray:
