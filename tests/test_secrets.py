@@ -77,3 +77,18 @@ def imported(path: Path) -> set[str]:
     nodes = list(ast.walk(ast.parse(path.read_text())))
     whole = {alias.name.split(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     return whole | {str(n.module).split(".")[0] for n in nodes if isinstance(n, ast.ImportFrom) and not n.level}
+
+
+def test_every_dependency_is_imported_or_says_why_it_is_there() -> None:
+    """A dependency that nothing imports has a comment with the reason in pyproject.toml."""
+    owners = packages_distributions()
+    used = {
+        re.sub(r"[-_.]+", "-", owner).lower()
+        for path in (ROOT / "mma_pipeline").rglob("*.py")
+        for name in imported(path)
+        for owner in owners.get(name, [])
+    }
+    text = (ROOT / "pyproject.toml").read_text()
+    listed = text[text.index("\ndependencies = [") : text.index("[project.optional-dependencies]")]
+    unexplained = re.findall(r'^    "([A-Za-z0-9._-]+)[^"]*",$', listed, re.MULTILINE)
+    assert [name for name in unexplained if re.sub(r"[-_.]+", "-", name).lower() not in used] == []

@@ -13,7 +13,7 @@ from mma_pipeline.cli.app import Exit, fail
 from mma_pipeline.settings import current
 
 #: What products import when they are made: loaded once here, before the worker forks, and shared by its processes.
-PRELOAD = ("mma_pipeline.definitions", "astropy.io.fits", "numpy", "scipy.stats", "mocpy", "contourpy", "PIL.Image")
+PRELOAD = ("mma_pipeline.definitions", "astropy.io.fits", "numpy", "scipy.stats", "scipy.spatial", "mocpy", "PIL.Image")
 #: Runs after which a process of the pool is replaced, so that no leak lives for ever.
 RUNS_PER_PROCESS = 200
 
