@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import dagster as dg
 import numpy as np
 import pytest
 
 from mma_pipeline.defs.all_products import PRODUCTS
+from mma_pipeline.products.declaration import Severity
 from mma_pipeline.science.regions.coverage import credible_coverage, probability_within
 from mma_pipeline.science.skymaps.crossmatch import Ranking
 from mma_pipeline.science.skymaps.model import decode_skymap
@@ -56,7 +56,7 @@ def test_what_is_no_probability_fails(value: float) -> None:
 
 def test_what_blocks_publication() -> None:
     """Four checks of products block; all others show what is odd, and the version goes out."""
-    blocking = {name for name, check in CHECKS.items() if check.severity is dg.AssetCheckSeverity.ERROR}
+    blocking = {name for name, check in CHECKS.items() if check.severity is Severity.ERROR}
     assert blocking == {
         "skymap.map_is_whole",
         "skymap.map_is_of_this_event",
@@ -89,7 +89,7 @@ def test_an_odd_map_is_shown_and_another_events_map_blocks(
     """A sum of 1.002 or GPS seconds for UTC are said; half a map, or one of another hour, stops publication."""
     failed = {n: c for n, c in CHECKS.items() if n.startswith("skymap.") and c.test(figures) is False}
     assert {name.partition(".")[2] for name in failed} == odd
-    severe = {name.partition(".")[2] for name, c in failed.items() if c.severity is dg.AssetCheckSeverity.ERROR}
+    severe = {name.partition(".")[2] for name, c in failed.items() if c.severity is Severity.ERROR}
     assert severe == blocked
 
 

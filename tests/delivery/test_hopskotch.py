@@ -42,7 +42,7 @@ def test_a_broker_without_credentials() -> None:
     """With such a protocol none is asked for nor shown; Hopskotch itself is never read that way."""
     env = {"MMA_HOP_BOOTSTRAP": "broker.example:9092", "MMA_HOP_PROTOCOL": "PLAINTEXT"}
     for given in ({}, {"HOP_USERNAME": "alice", "HOP_PASSWORD": "secret"}):
-        config = hop_stream(env | given, "hop-gwalert", "igwn.gwalert")
+        config = hop_stream(Settings(env | given).hop_broker, "hop-gwalert", "igwn.gwalert")
         assert config is not None
         assert dict(config.client) == {
             "security.protocol": "PLAINTEXT",
@@ -50,7 +50,7 @@ def test_a_broker_without_credentials() -> None:
             "group.id": "mma-hop-gwalert",
         }
     with pytest.raises(ConfigurationError, match="MMA_HOP_BOOTSTRAP"):
-        hop_stream({"MMA_HOP_PROTOCOL": "SSL"}, "hop-gwalert", "igwn.gwalert")
+        hop_stream(Settings({"MMA_HOP_PROTOCOL": "SSL"}).hop_broker, "hop-gwalert", "igwn.gwalert")
 
 
 def test_credential_of_hop_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

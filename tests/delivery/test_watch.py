@@ -19,6 +19,7 @@ from mma_pipeline.defs.operations import watch as watching
 from mma_pipeline.defs.operations.health import figures, health, pipeline_health_sensor
 from mma_pipeline.defs.operations.watch import BrokerState, StreamState, from_json, watch
 from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.settings import Settings
 from tests.services.kafka import KafkaBroker
 
 
@@ -104,14 +105,16 @@ def test_credential_age_counts_from_its_first_use(
         "MMA_HOP_PROTOCOL": "SASL_PLAINTEXT",
     }
     now = datetime.now(UTC)
-    first = watch(home, env, None, now)
+    first = watch(home, Settings(env), None, now)
     seen = first.streams["hop-gwalert"]
     assert (seen.since, seen.worked) == (now.timestamp(), now.timestamp())
     assert seen.lag is not None
-    later = watch(home, env, first, now + timedelta(days=3)).streams["hop-gwalert"]
+    later = watch(home, Settings(env), first, now + timedelta(days=3)).streams["hop-gwalert"]
     assert (later.since, later.worked) == (now.timestamp(), (now + timedelta(days=3)).timestamp())
     monkeypatch.setattr("mma_pipeline.adapters.kafka.watch.TIMEOUT_S", 1.0)
-    wrong = watch(home, {**env, "HOP_PASSWORD": "wrong"}, first, now + timedelta(days=3)).streams["hop-gwalert"]
+    wrong = watch(home, Settings({**env, "HOP_PASSWORD": "wrong"}), first, now + timedelta(days=3)).streams[
+        "hop-gwalert"
+    ]
     assert (wrong.since, wrong.worked, wrong.lag) == ((now + timedelta(days=3)).timestamp(), None, None)
     assert "wrong" not in BrokerState(0.0, {"hop-gwalert": wrong}).to_json()
 

@@ -29,7 +29,8 @@ def test_real_maps(name: str, tmp_path: Path) -> None:
     path.write_bytes(body)
     table = read_sky_map(str(path), nest=True)
     prob, meta = table if isinstance(table, tuple) else (table, {})
-    assert prob.sum() == pytest.approx(1, abs=1e-9)
+    # Beyond NSIDE 1024 the file holds 32-bit floats, each rounded by up to 6e-8 of itself.
+    assert prob.sum(dtype=np.float64) == pytest.approx(1, abs=1e-9 if prob.dtype.itemsize == 8 else 1e-7)
     assert len(prob) == 12 * 4 ** flat_order(skymap)
     assert meta["nest"] is True
     ranked = np.sort(prob)[::-1]
