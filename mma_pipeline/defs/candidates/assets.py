@@ -17,7 +17,7 @@ from mma_pipeline.adapters.publishing.compose import version_ref
 from mma_pipeline.adapters.publishing.config import load
 from mma_pipeline.adapters.publishing.decision import enqueue_candidate
 from mma_pipeline.adapters.store.paths import LIGHT_CURVE, SCORE, latest_light_curve_key, night_key, ranking_key
-from mma_pipeline.defs.candidates.scoring import CandidateSource
+from mma_pipeline.defs.candidates.scoring import CandidateSource, ScoredNight
 from mma_pipeline.defs.candidates.sensors import candidate_nights
 from mma_pipeline.defs.metadata import plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
@@ -117,17 +117,15 @@ def kilonova_probability(
 def light_curve_plot(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
 ) -> dg.MaterializeResult[Any]:
-    """Draw the measurements up to this night."""
-    from mma_pipeline.science.kilonova.by_night import nightly_scores
+    """Draw the measurements up to this night, with the archived probabilities."""
     from mma_pipeline.science.kilonova.measured import light_curve
-    from mma_pipeline.science.kilonova.model import packaged
     from mma_pipeline.science.kilonova.plot import light_curve_png
 
-    source, target = CandidateSource(archive.open(), context.partition_key), store.open()
+    source, target = ScoredNight(archive.open(), context.partition_key), store.open()
     curve = light_curve([m.measurement for m in source.measurements])
     title = f"{source.name} · {source.key.event_id}"
-    history = nightly_scores(packaged(), curve, source.event)
-    data = light_curve_png(curve, source.event, [*history], title=title, simulated=source.record.simulated)
+    history = [] if source.score is None else source.score["history"]
+    data = light_curve_png(curve, source.event, history, title=title, simulated=source.record.simulated)
     stored = target.put(night_key(source.key, LIGHT_CURVE), data, content_type="image/png", metadata={})
     target.put(latest_light_curve_key(source.key), data, content_type="image/png", metadata={})
     return dg.MaterializeResult(
@@ -188,9 +186,12 @@ def _table(ranked: list[Mapping[str, Any]]) -> str:
     optional=True,
 )
 def kilonova_alert(context: dg.AssetExecutionContext, archive: ArchiveResource) -> Iterator[dg.MaterializeResult[Any]]:
-    """Write the score to the outbox of every destination that wants it."""
-    source = CandidateSource(archive.open(), context.partition_key)
-    result = source.assess()
+    """Write the archived score to the outbox of every destination that wants it."""
+    source = ScoredNight(archive.open(), context.partition_key)
+    if source.withdrawn:
+        context.log.info(f"{context.partition_key}: {source.key.event_id} has no map any more, nothing is announced")
+        return
+    result = source.score
     if result is None or result["status"] != "scored":
         status = "insufficient_data" if result is None else result["status"]
         context.log.info(f"{context.partition_key}: {status}, nothing is announced")
@@ -199,7 +200,7 @@ def kilonova_alert(context: dg.AssetExecutionContext, archive: ArchiveResource) 
     yield dg.MaterializeResult(metadata={"messages queued": len(ids), "ids": dg.MetadataValue.json(ids)})
 
 
-def derived_alert(source: CandidateSource, result: Mapping[str, Any]) -> DerivedAlert:
+def derived_alert(source: ScoredNight, result: Mapping[str, Any]) -> DerivedAlert:
     """The message of a score: v1 consumers read the same numbers as kn_score and other_score."""
     latest = [m.measurement for m in source.measurements if m.measurement.detected][-1]
     return DerivedAlert(
