@@ -30,6 +30,7 @@ from mma_pipeline.defs.candidates.sensors import (
     tick_result,
     wanted_nights,
 )
+from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.photometry.brightness import ZERO_POINTS, of_flux
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
@@ -210,6 +211,22 @@ def test_first_night_is_insufficient_and_announces_nothing(house: PublishingHome
         == "insufficient_data"
     )
     assert result.asset_materializations_for_node("kilonova_alert") == []
+
+
+def test_a_score_shows_its_edge_to_the_sky_map(house: PublishingHome):
+    """The graph leads from the sky map to the score, whichever partitions the map has: none, or those of other events."""
+    node = defs.resolve_asset_graph().get(dg.AssetKey("kilonova_probability"))
+    assert node.parent_keys == {dg.AssetKey("photometry_stream"), dg.AssetKey("skymap")}
+    key = wanted_nights(house.archive, house.photometry(kilonova(Candidate("SIM-kn", *house.peak), 1)))[0].partition_key
+    assert house.run(key, "kilonova_probability").success
+    others = [f"S26030{n}a-1" for n in range(1, 4)]
+    house.instance.add_dynamic_partitions(str(alert_versions.name), others)
+    for other in others:
+        house.instance.report_runless_asset_event(dg.AssetMaterialization("skymap", partition=other))
+    made = house.run(key, "kilonova_probability")
+    score = house.photometry_archive.score(key)
+    assert score is not None
+    assert made.asset_materializations_for_node("kilonova_probability")[0].metadata["version"].value == score["version"]
 
 
 def test_plot_and_alert_carry_the_archived_score(house: PublishingHome, monkeypatch: pytest.MonkeyPatch):

@@ -7,7 +7,7 @@ measurements came in.
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from mma_pipeline.defs.candidates.sensors import candidate_nights
 from mma_pipeline.defs.metadata import plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.skymaps.skymap import skymap
 from mma_pipeline.notices.derived import CandidateScore, DerivedAlert, DerivedKind
 from mma_pipeline.settings import current
 
@@ -40,7 +41,11 @@ photometry_stream_asset = dg.AssetSpec(
 
 
 def _asset_of_a_night(
-    kind: str, dep: dg.AssetsDefinition | dg.AssetSpec, description: str, *, optional: bool = False
+    kind: str,
+    deps: Sequence[dg.AssetsDefinition | dg.AssetSpec | dg.AssetDep],
+    description: str,
+    *,
+    optional: bool = False,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """What the assets of a candidate's night have in common; an `optional` one may find nothing to say."""
     return dg.asset(
@@ -48,7 +53,7 @@ def _asset_of_a_night(
         kinds={kind},
         owners=OWNERS,
         partitions_def=candidate_nights,
-        deps=[dep],
+        deps=deps,
         retry_policy=RETRY,
         code_version=CODE_VERSION,
         description=description,
@@ -71,7 +76,8 @@ def _lineage(source: CandidateSource) -> dict[str, Any]:
 
 @_asset_of_a_night(
     "python",
-    photometry_stream_asset,
+    # Which map a night uses is known only when it runs: the edge leads to all, and `version` in the metadata names the one.
+    [photometry_stream_asset, dg.AssetDep(skymap.name, partition_mapping=dg.AllPartitionMapping())],
     "Probability of a kilonova: from the light curve alone, the sky factor, the prior and the posterior.",
     optional=True,
 )
@@ -111,7 +117,7 @@ def kilonova_probability(
 
 @_asset_of_a_night(
     "matplotlib",
-    kilonova_probability,
+    [kilonova_probability],
     "Light curve by band, limits, the band in which kilonovae are expected, and the probability by night.",
 )
 def light_curve_plot(
@@ -135,7 +141,7 @@ def light_curve_plot(
 
 @_asset_of_a_night(
     "python",
-    kilonova_probability,
+    [kilonova_probability],
     "All candidates of the event, the most probable first: a table here and `candidates.json` in the store.",
 )
 def ranked_candidates(
@@ -181,7 +187,7 @@ def _table(ranked: list[Mapping[str, Any]]) -> str:
 
 @_asset_of_a_night(
     "kafka",
-    kilonova_probability,
+    [kilonova_probability],
     "The derived alert of the score, handed to the outbox of publication; nothing while data are insufficient.",
     optional=True,
 )
