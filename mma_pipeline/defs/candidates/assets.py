@@ -14,17 +14,15 @@ from typing import Any
 import dagster as dg
 
 from mma_pipeline.adapters.publishing.compose import version_ref
-from mma_pipeline.adapters.publishing.config import load
 from mma_pipeline.adapters.publishing.decision import enqueue_candidate
 from mma_pipeline.adapters.store.paths import LIGHT_CURVE, SCORE, latest_light_curve_key, night_key, ranking_key
 from mma_pipeline.defs.candidates.scoring import CandidateSource, ScoredNight
 from mma_pipeline.defs.candidates.sensors import candidate_nights
 from mma_pipeline.defs.metadata import plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
 from mma_pipeline.defs.skymaps.skymap import skymap
 from mma_pipeline.notices.derived import CandidateScore, DerivedAlert, DerivedKind
-from mma_pipeline.settings import current
 
 GROUP = "candidate"
 CODE_VERSION = "3"
@@ -191,7 +189,9 @@ def _table(ranked: list[Mapping[str, Any]]) -> str:
     "The derived alert of the score, handed to the outbox of publication; nothing while data are insufficient.",
     optional=True,
 )
-def kilonova_alert(context: dg.AssetExecutionContext, archive: ArchiveResource) -> Iterator[dg.MaterializeResult[Any]]:
+def kilonova_alert(
+    context: dg.AssetExecutionContext, archive: ArchiveResource, publication: PublicationResource
+) -> Iterator[dg.MaterializeResult[Any]]:
     """Write the archived score to the outbox of every destination that wants it."""
     source = ScoredNight(archive.open(), context.partition_key)
     if source.withdrawn:
@@ -202,7 +202,8 @@ def kilonova_alert(context: dg.AssetExecutionContext, archive: ArchiveResource) 
         status = "insufficient_data" if result is None else result["status"]
         context.log.info(f"{context.partition_key}: {status}, nothing is announced")
         return
-    ids = enqueue_candidate(source.archive, load(current().access), derived_alert(source, result), datetime.now(UTC))
+    alert = derived_alert(source, result)
+    ids = enqueue_candidate(source.archive, publication.destinations(), alert, datetime.now(UTC))
     yield dg.MaterializeResult(metadata={"messages queued": len(ids), "ids": dg.MetadataValue.json(ids)})
 
 
