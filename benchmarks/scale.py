@@ -36,7 +36,7 @@ from mma_pipeline.defs.operations.health import health
 from mma_pipeline.defs.operations.retention import remove_expired
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.publication.sensors import publication_sensor
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
 
 SMALL = 1000
 REMOVED = 100
@@ -143,7 +143,11 @@ def measure(count: int, folder: Path) -> dict[str, float]:
         if not window:
             raise RuntimeError("the window holds no version: nothing would be measured")
         name = alert_versions.name or ""
-        resources = {"archive": ArchiveResource(url=url), "store": StoreResource()}
+        resources = {
+            "archive": ArchiveResource(url=url),
+            "store": StoreResource(),
+            "publication": PublicationResource(),
+        }
 
         def tick(sensor: dg.SensorDefinition, cursor: str | None = None) -> Any:
             return sensor(dg.build_sensor_context(instance=instance, resources=resources, cursor=cursor))

@@ -43,7 +43,15 @@ from mma_pipeline.defs.publication.assets import (
 )
 from mma_pipeline.defs.publication.mock_removal import gwtm_mock_removal, gwtm_mock_schedule
 from mma_pipeline.defs.publication.sensors import publication_job, publication_sensor, publish_outbox
-from mma_pipeline.defs.resources import ArchiveResource, GraceDBResource, KafkaResource, StoreResource
+from mma_pipeline.defs.resources import (
+    ArchiveResource,
+    GraceDBResource,
+    KafkaResource,
+    ObservingResource,
+    PhotometryResource,
+    PublicationResource,
+    StoreResource,
+)
 
 #: What the graph reads and writes through, by the name under which assets and sensors ask for it.
 RESOURCES: Mapping[str, Any] = {
@@ -51,6 +59,9 @@ RESOURCES: Mapping[str, Any] = {
     "store": StoreResource(),
     "kafka": KafkaResource(),
     "gracedb": GraceDBResource(),
+    "publication": PublicationResource(),
+    "photometry": PhotometryResource(),
+    "observing": ObservingResource(),
 }
 
 

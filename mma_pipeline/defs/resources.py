@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -18,8 +19,15 @@ from mma_pipeline.adapters.hopskotch.stream import hop_stream
 from mma_pipeline.adapters.kafka.gcn import gcn_stream
 from mma_pipeline.adapters.kafka.reader import StreamReader
 from mma_pipeline.adapters.kafka.stream import StreamConfig
+from mma_pipeline.adapters.photometry.stream import photometry_stream
+from mma_pipeline.adapters.publishing.config import DestinationConfig, load
+from mma_pipeline.adapters.publishing.service import Publications
+from mma_pipeline.adapters.spacecraft.orbits import TleArchive
+from mma_pipeline.adapters.spacecraft.pointing import FermiPointing
 from mma_pipeline.adapters.store import Store
-from mma_pipeline.settings import current
+from mma_pipeline.defs.observing import configuration
+from mma_pipeline.science.observing.visibility import Instrument
+from mma_pipeline.settings import PublicationSettings, Settings, current
 
 
 class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
@@ -69,12 +77,70 @@ class GraceDBResource(dg.ConfigurableResource["GraceDBResource"]):
         return GraceDB(self.api or current().archive.gracedb_api or PUBLIC_API)
 
 
+class PublicationResource(dg.ConfigurableResource["PublicationResource"]):
+    """Where we publish and by which rules: `MMA_PUBLICATION_CONFIG`, or a destination for each address that is set.
+
+    It has no fields: what the UI shows of a resource must hold no token.
+    """
+
+    def open(self, archive: Archive, store: Store) -> Publications:
+        """Publication as it is configured; one per process, so that its connections live on."""
+        settings = current()
+        path = settings.publication.config
+        written = path.stat().st_mtime_ns if path is not None and path.is_file() else None
+        key = (id(archive), store.url(), written, id(settings))
+        if key not in _publications:
+            _publications.clear()
+            _publications[key] = Publications(archive, settings.publication.public_address, settings.access)
+        return _publications[key]
+
+    def destinations(self) -> tuple[DestinationConfig, ...]:
+        """The configured destinations; none of them is opened. Raises ConfigurationError."""
+        return load(current().access)
+
+    def settings(self) -> PublicationSettings:
+        """What is sent to others, as configured."""
+        return current().publication
+
+
+class PhotometryResource(dg.ConfigurableResource["PhotometryResource"]):
+    """The stream of photometry: `MMA_PHOTOMETRY_TOPICS` of Hopskotch, or a broker without authentication."""
+
+    def reader(self) -> StreamReader | None:
+        """The process's one consumer; None where nothing is configured. Raises ConfigurationError."""
+        config = photometry_config(current())
+        return None if config is None else resident_reader(config)
+
+
+class ObservingResource(dg.ConfigurableResource["ObservingResource"]):
+    """Instruments in orbit, and where their orbital elements and pointing come from."""
+
+    def instruments(self) -> tuple[Instrument, ...]:
+        """Instruments of `MMA_INSTRUMENTS`, else Fermi GBM and LAT; raises ConfigurationError."""
+        return configuration.instruments()
+
+    def elements(self, store: Store) -> TleArchive:
+        """Orbital elements: those in the store, and those of `MMA_TLE_SOURCE`."""
+        return configuration.tle_archive(store)
+
+    def pointing(self, store: Store, name: str | None) -> FermiPointing | None:
+        """Where an instrument's boresight is fetched from; None for one without. Raises ConfigurationError."""
+        return configuration.pointing_source(store, name, fetch=True)
+
+
+def photometry_config(settings: Settings) -> StreamConfig | None:
+    """How to read photometry; None where it is not configured. Raises ConfigurationError."""
+    wanted = settings.kilonova
+    return photometry_stream(wanted.topics, settings.hop_broker, settings.gcn_broker, wanted.offset_reset)
+
+
 def hop_reader(stream: str, topic: str) -> StreamReader | None:
     """The consumer of a Hopskotch topic; None where there is no credential. Raises ConfigurationError."""
     config = hop_stream(current().hop_broker, stream, topic)
     return None if config is None else resident_reader(config)
 
 
+_publications: dict[tuple[Any, ...], Publications] = {}
 _readers: dict[str, tuple[StreamConfig, StreamReader]] = {}
 _readers_lock = threading.Lock()
 

@@ -12,10 +12,11 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive import Archive, outbox, reading
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.adapters.store.paths import LIGHT_CURVE, night_key
 from mma_pipeline.definitions import defs
 from mma_pipeline.defs.candidates.scoring import CandidateSource, current_version
 from mma_pipeline.defs.candidates.sensors import (
@@ -29,6 +30,7 @@ from mma_pipeline.defs.candidates.sensors import (
     tick_result,
     wanted_nights,
 )
+from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.photometry.brightness import ZERO_POINTS, of_flux
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
@@ -36,6 +38,8 @@ from mma_pipeline.notices.photometry.message import encode
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.products.ingest import Quarantined, ingest, parse_alert
 from mma_pipeline.science.kilonova.bands import BANDS, WAVELENGTH_UM
+from mma_pipeline.science.kilonova.measured import light_curve
+from mma_pipeline.science.kilonova.plot import light_curve_png
 from mma_pipeline.science.kilonova.simulation import villar
 from mma_pipeline.science.kilonova.simulation.radiation import lnu_to_absolute, modulus, redshift_at
 from mma_pipeline.science.simulation.alerts import simulate_event, simulate_retracted
@@ -88,12 +92,20 @@ class PublishingHome:
         """The photometry and the scores in the archive."""
         return PhotometryArchive(self.archive)
 
-    def run(self, key: str) -> dg.ExecuteInProcessResult:
-        """Make the products of a night."""
+    def run(self, key: str, *only: str) -> dg.ExecuteInProcessResult:
+        """Make the products of a night: all of them, or only some."""
         self.instance.add_dynamic_partitions(str(candidate_nights.name), [key])
         return defs.resolve_job_def(candidate_products.name).execute_in_process(
-            partition_key=key, instance=self.instance, raise_on_error=True
+            partition_key=key,
+            instance=self.instance,
+            raise_on_error=True,
+            asset_selection=[dg.AssetKey(name) for name in only] or None,
         )
+
+    def announced(self) -> list[dict[str, Any]]:
+        """The derived alerts in the outbox."""
+        with reading(self.archive.engine) as connection:
+            return [dict(item.payload["alert"]) for item in outbox.publications(connection)]
 
 
 @pytest.fixture
@@ -199,6 +211,62 @@ def test_first_night_is_insufficient_and_announces_nothing(house: PublishingHome
         == "insufficient_data"
     )
     assert result.asset_materializations_for_node("kilonova_alert") == []
+
+
+def test_a_score_shows_its_edge_to_the_sky_map(house: PublishingHome):
+    """The graph leads from the sky map to the score, whichever partitions the map has: none, or those of other events."""
+    node = defs.resolve_asset_graph().get(dg.AssetKey("kilonova_probability"))
+    assert node.parent_keys == {dg.AssetKey("photometry_stream"), dg.AssetKey("skymap")}
+    key = wanted_nights(house.archive, house.photometry(kilonova(Candidate("SIM-kn", *house.peak), 1)))[0].partition_key
+    assert house.run(key, "kilonova_probability").success
+    others = [f"S26030{n}a-1" for n in range(1, 4)]
+    house.instance.add_dynamic_partitions(str(alert_versions.name), others)
+    for other in others:
+        house.instance.report_runless_asset_event(dg.AssetMaterialization("skymap", partition=other))
+    made = house.run(key, "kilonova_probability")
+    score = house.photometry_archive.score(key)
+    assert score is not None
+    assert made.asset_materializations_for_node("kilonova_probability")[0].metadata["version"].value == score["version"]
+
+
+def test_plot_and_alert_carry_the_archived_score(house: PublishingHome, monkeypatch: pytest.MonkeyPatch):
+    """With other numbers in the archive and a newer map, plot and alert carry those numbers and the scored version."""
+    candidate = Candidate("SIM-kn", *house.peak)
+    key = wanted_nights(house.archive, house.photometry(kilonova(candidate, 3)))[-1].partition_key
+    house.run(key)
+    score = house.photometry_archive.score(key)
+    assert score is not None
+    history = [{**entry, "p_phot": 0.25} for entry in score["history"]]
+    changed = {**score, "p_phot": 0.8125, "credible_level": 0.375, "history": history}
+    house.photometry_archive.record_score(key, EVENT, candidate.name, score["night"], changed)
+    source = CandidateSource(house.archive, key)
+    curve = light_curve([m.measurement for m in source.measurements])
+    expected = light_curve_png(curve, source.event, history, title=f"SIM-kn · {EVENT}", simulated=True)
+    house.alert(house.notices[4])
+    monkeypatch.setenv("MMA_HOP_URL", "kafka://127.0.0.1:1/derived")
+    made = house.run(key, "light_curve_plot", "kilonova_alert")
+    assert (house.store / night_key(source.key, LIGHT_CURVE)).read_bytes() == expected
+    shown = made.asset_materializations_for_node("light_curve_plot")[0].metadata
+    assert shown["version"].value == score["version"]
+    (alert,) = house.announced()
+    position = alert["candidate"]
+    assert (position["kilonova_probability"], position["other_probability"]) == (0.8125, 0.1875)
+    assert position["searched_probability"] == 0.375
+    assert (
+        alert["version"]["partition_key"]
+        == score["version"]
+        != CandidateSource(house.archive, key).version.partition_key
+    )
+
+
+def test_a_score_of_a_retracted_event_is_not_announced(house: PublishingHome, monkeypatch: pytest.MonkeyPatch):
+    """The score is in the archive, the event was retracted since: no alert, and the run succeeds."""
+    key = wanted_nights(house.archive, house.photometry(kilonova(Candidate("SIM-kn", *house.peak), 3)))[-1]
+    house.run(key.partition_key)
+    house.alert(simulate_retracted(EVENT, time=MERGER + timedelta(seconds=1), seed=1)[-1])
+    monkeypatch.setenv("MMA_HOP_URL", "kafka://127.0.0.1:1/derived")
+    assert house.run(key.partition_key, "kilonova_alert").success
+    assert house.announced() == []
 
 
 def test_a_night_looks_at_nothing_later(house: PublishingHome):

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from mma_pipeline.adapters.archive import schema, writing
 from mma_pipeline.adapters.publishing.decision import Extras
 from mma_pipeline.defs.publication.mock_removal import gwtm_mock_removal, gwtm_mock_schedule
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
 from tests.adapters.publishing.helpers import decider, gwtm, make_products, publisher
 from tests.alerts import body
 from tests.defs.malformed import tiny_map
@@ -52,12 +52,14 @@ def site(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[GwtmStandIn]:
 def asked(home: Home) -> Any:
     """What the schedule answers."""
     context = dg.build_schedule_context(instance=home.instance, scheduled_execution_time=datetime.now(UTC))
-    return gwtm_mock_schedule(context, archive=ArchiveResource(), store=StoreResource())
+    return gwtm_mock_schedule(
+        context, archive=ArchiveResource(), store=StoreResource(), publication=PublicationResource()
+    )
 
 
 def run(home: Home) -> dg.ExecuteInProcessResult:
     """The job in this process."""
-    resources = {"archive": ArchiveResource(), "store": StoreResource()}
+    resources = {"archive": ArchiveResource(), "store": StoreResource(), "publication": PublicationResource()}
     return gwtm_mock_removal.execute_in_process(instance=home.instance, raise_on_error=False, resources=resources)
 
 

@@ -23,7 +23,7 @@ from mma_pipeline.cli.materialise import materialise
 from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.observing import configuration as observing
 from mma_pipeline.defs.observing import sensors as visibility_fill
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, ObservingResource, StoreResource
 from mma_pipeline.products.ingest import ingest, parse_alert
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -176,6 +176,17 @@ def test_instruments_from_a_file(place: Path, monkeypatch: pytest.MonkeyPatch) -
         observing.instruments()
 
 
+def test_a_wrong_instruments_file_is_said_by_the_sensor(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tick fails no more than that: it is skipped, with the variable's name."""
+    (place / "instruments.json").write_text("[{}]")
+    monkeypatch.setenv("MMA_INSTRUMENTS", str(place / "instruments.json"))
+    resources = {"archive": ArchiveResource(), "store": StoreResource(), "observing": ObservingResource()}
+    with dg.DagsterInstance.ephemeral() as instance:
+        answer = visibility_fill.visibility_sensor(dg.build_sensor_context(instance, resources=resources))
+    assert isinstance(answer, dg.SkipReason)
+    assert "MMA_INSTRUMENTS" in str(answer.skip_message)
+
+
 def test_unknown_is_filled_in_later(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once elements can be had, the sensor keeps them and asks for the versions that waited, once; else it waits."""
     record = _record(place, S230518H)
@@ -187,7 +198,8 @@ def test_unknown_is_filled_in_later(place: Path, monkeypatch: pytest.MonkeyPatch
 
         def tick() -> object:
             context = dg.build_sensor_context(
-                instance, resources={"archive": ArchiveResource(), "store": StoreResource()}
+                instance,
+                resources={"archive": ArchiveResource(), "store": StoreResource(), "observing": ObservingResource()},
             )
             return visibility_fill.visibility_sensor(context)
 

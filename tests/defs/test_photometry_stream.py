@@ -17,7 +17,7 @@ from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.photometry.stream import photometry_stream
 from mma_pipeline.cli import app
 from mma_pipeline.defs.candidates.sensors import photometry_sensor
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, PhotometryResource
 from mma_pipeline.settings import Settings
 
 TABLE = """time,magnitude,e_magnitude,band,upperlimit
@@ -50,7 +50,7 @@ def wired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def tick(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
     """One evaluation of the sensor."""
     context = dg.build_sensor_context(cursor=cursor, instance=dg.DagsterInstance.ephemeral())
-    return photometry_sensor(context, archive=ArchiveResource())
+    return photometry_sensor(context, archive=ArchiveResource(), photometry=PhotometryResource())
 
 
 def test_file_to_archive(wired: Path):

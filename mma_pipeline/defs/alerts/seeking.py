@@ -14,7 +14,8 @@ from mma_pipeline.adapters.kafka.cursor import Offsets, decode_offsets, encode_o
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.photometry.stream import DEFAULT_TOPIC, STREAM
 from mma_pipeline.defs.alerts.streams import STREAMS, Stream, stream_config
-from mma_pipeline.defs.candidates.sensors import decode_cursor, encode_cursor, photometry_config, photometry_sensor
+from mma_pipeline.defs.candidates.sensors import decode_cursor, encode_cursor, photometry_sensor
+from mma_pipeline.defs.resources import photometry_config
 from mma_pipeline.settings import Settings
 
 #: Seconds after a cursor was set in which a tick may begin that has not seen it.

@@ -7,23 +7,22 @@ measurements came in.
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
 from mma_pipeline.adapters.publishing.compose import version_ref
-from mma_pipeline.adapters.publishing.config import load
 from mma_pipeline.adapters.publishing.decision import enqueue_candidate
 from mma_pipeline.adapters.store.paths import LIGHT_CURVE, SCORE, latest_light_curve_key, night_key, ranking_key
-from mma_pipeline.defs.candidates.scoring import CandidateSource
+from mma_pipeline.defs.candidates.scoring import CandidateSource, ScoredNight
 from mma_pipeline.defs.candidates.sensors import candidate_nights
 from mma_pipeline.defs.metadata import plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
+from mma_pipeline.defs.skymaps.skymap import skymap
 from mma_pipeline.notices.derived import CandidateScore, DerivedAlert, DerivedKind
-from mma_pipeline.settings import current
 
 GROUP = "candidate"
 CODE_VERSION = "3"
@@ -40,7 +39,11 @@ photometry_stream_asset = dg.AssetSpec(
 
 
 def _asset_of_a_night(
-    kind: str, dep: dg.AssetsDefinition | dg.AssetSpec, description: str, *, optional: bool = False
+    kind: str,
+    deps: Sequence[dg.AssetsDefinition | dg.AssetSpec | dg.AssetDep],
+    description: str,
+    *,
+    optional: bool = False,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """What the assets of a candidate's night have in common; an `optional` one may find nothing to say."""
     return dg.asset(
@@ -48,7 +51,7 @@ def _asset_of_a_night(
         kinds={kind},
         owners=OWNERS,
         partitions_def=candidate_nights,
-        deps=[dep],
+        deps=deps,
         retry_policy=RETRY,
         code_version=CODE_VERSION,
         description=description,
@@ -71,7 +74,8 @@ def _lineage(source: CandidateSource) -> dict[str, Any]:
 
 @_asset_of_a_night(
     "python",
-    photometry_stream_asset,
+    # Which map a night uses is known only when it runs: the edge leads to all, and `version` in the metadata names the one.
+    [photometry_stream_asset, dg.AssetDep(skymap.name, partition_mapping=dg.AllPartitionMapping())],
     "Probability of a kilonova: from the light curve alone, the sky factor, the prior and the posterior.",
     optional=True,
 )
@@ -111,23 +115,21 @@ def kilonova_probability(
 
 @_asset_of_a_night(
     "matplotlib",
-    kilonova_probability,
+    [kilonova_probability],
     "Light curve by band, limits, the band in which kilonovae are expected, and the probability by night.",
 )
 def light_curve_plot(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
 ) -> dg.MaterializeResult[Any]:
-    """Draw the measurements up to this night."""
-    from mma_pipeline.science.kilonova.by_night import nightly_scores
+    """Draw the measurements up to this night, with the archived probabilities."""
     from mma_pipeline.science.kilonova.measured import light_curve
-    from mma_pipeline.science.kilonova.model import packaged
     from mma_pipeline.science.kilonova.plot import light_curve_png
 
-    source, target = CandidateSource(archive.open(), context.partition_key), store.open()
+    source, target = ScoredNight(archive.open(), context.partition_key), store.open()
     curve = light_curve([m.measurement for m in source.measurements])
     title = f"{source.name} · {source.key.event_id}"
-    history = nightly_scores(packaged(), curve, source.event)
-    data = light_curve_png(curve, source.event, [*history], title=title, simulated=source.record.simulated)
+    history = [] if source.score is None else source.score["history"]
+    data = light_curve_png(curve, source.event, history, title=title, simulated=source.record.simulated)
     stored = target.put(night_key(source.key, LIGHT_CURVE), data, content_type="image/png", metadata={})
     target.put(latest_light_curve_key(source.key), data, content_type="image/png", metadata={})
     return dg.MaterializeResult(
@@ -137,7 +139,7 @@ def light_curve_plot(
 
 @_asset_of_a_night(
     "python",
-    kilonova_probability,
+    [kilonova_probability],
     "All candidates of the event, the most probable first: a table here and `candidates.json` in the store.",
 )
 def ranked_candidates(
@@ -183,23 +185,29 @@ def _table(ranked: list[Mapping[str, Any]]) -> str:
 
 @_asset_of_a_night(
     "kafka",
-    kilonova_probability,
+    [kilonova_probability],
     "The derived alert of the score, handed to the outbox of publication; nothing while data are insufficient.",
     optional=True,
 )
-def kilonova_alert(context: dg.AssetExecutionContext, archive: ArchiveResource) -> Iterator[dg.MaterializeResult[Any]]:
-    """Write the score to the outbox of every destination that wants it."""
-    source = CandidateSource(archive.open(), context.partition_key)
-    result = source.assess()
+def kilonova_alert(
+    context: dg.AssetExecutionContext, archive: ArchiveResource, publication: PublicationResource
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Write the archived score to the outbox of every destination that wants it."""
+    source = ScoredNight(archive.open(), context.partition_key)
+    if source.withdrawn:
+        context.log.info(f"{context.partition_key}: {source.key.event_id} has no map any more, nothing is announced")
+        return
+    result = source.score
     if result is None or result["status"] != "scored":
         status = "insufficient_data" if result is None else result["status"]
         context.log.info(f"{context.partition_key}: {status}, nothing is announced")
         return
-    ids = enqueue_candidate(source.archive, load(current().access), derived_alert(source, result), datetime.now(UTC))
+    alert = derived_alert(source, result)
+    ids = enqueue_candidate(source.archive, publication.destinations(), alert, datetime.now(UTC))
     yield dg.MaterializeResult(metadata={"messages queued": len(ids), "ids": dg.MetadataValue.json(ids)})
 
 
-def derived_alert(source: CandidateSource, result: Mapping[str, Any]) -> DerivedAlert:
+def derived_alert(source: ScoredNight, result: Mapping[str, Any]) -> DerivedAlert:
     """The message of a score: v1 consumers read the same numbers as kn_score and other_score."""
     latest = [m.measurement for m in source.measurements if m.measurement.detected][-1]
     return DerivedAlert(

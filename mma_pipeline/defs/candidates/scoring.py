@@ -222,3 +222,20 @@ class CandidateSource:
             "unused_bands": unused,
             **numbers,
         }
+
+
+class ScoredNight(CandidateSource):
+    """One night as it was scored: the archived numbers and the version that they name, whatever came since."""
+
+    @cached_property
+    def score(self) -> Mapping[str, Any] | None:
+        """The archived numbers of this night; None where nothing was scored."""
+        return self.photometry.score(self.key.partition_key)
+
+    @cached_property
+    def version(self) -> VersionRecord:
+        """The version whose map the score used; the current one where nothing was scored.
+
+        Raises NotFoundError where it was removed, or where nothing was scored and the event has no map.
+        """
+        return super().version if self.score is None else self.archive.version(str(self.score["version"]))

@@ -22,8 +22,6 @@ from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError
 from mma_pipeline.adapters.kafka.cursor import Offsets, decode_offsets, encode_offsets
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.reader import StreamReader
-from mma_pipeline.adapters.kafka.stream import StreamConfig
-from mma_pipeline.adapters.photometry.stream import photometry_stream
 from mma_pipeline.defs.alerts.sensors import MAX_MESSAGES, POLL_S, TICK_S, quarantine_event
 from mma_pipeline.defs.candidates.scoring import (
     WATCHED_DAYS,
@@ -33,13 +31,13 @@ from mma_pipeline.defs.candidates.scoring import (
     watched_events,
 )
 from mma_pipeline.defs.jobs import MOST_S, Lane, lane_tags
-from mma_pipeline.defs.resources import ArchiveResource, resident_reader
+from mma_pipeline.defs.resources import ArchiveResource, PhotometryResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.model import Role, role_of
 from mma_pipeline.notices.photometry.message import parse
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.products.ingest import Quarantined, put_aside
-from mma_pipeline.settings import Settings, current
+from mma_pipeline.settings import current
 
 #: Every night of every candidate of every event.
 candidate_nights = dg.DynamicPartitionsDefinition(name="candidate_night")
@@ -159,12 +157,6 @@ def decode_cursor(text: str | None) -> tuple[Offsets, int]:
     return decode_offsets(json.dumps(record["offsets"])), int(record.get("message", 0))
 
 
-def photometry_config(settings: Settings) -> StreamConfig | None:
-    """How to read photometry; None where it is not configured. Raises ConfigurationError."""
-    wanted = settings.kilonova
-    return photometry_stream(wanted.topics, settings.hop_broker, settings.gcn_broker, wanted.offset_reset)
-
-
 @dg.sensor(
     name="photometry_sensor",
     job=candidate_products,
@@ -172,20 +164,22 @@ def photometry_config(settings: Settings) -> StreamConfig | None:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Photometry of transients: the SCiMMA source messages, ours, and Hermes messages.",
 )
-def photometry_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult | dg.SkipReason:
+def photometry_sensor(
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, photometry: PhotometryResource
+) -> dg.SensorResult | dg.SkipReason:
     """Archive new photometry and ask for a run per candidate night."""
-    try:
-        config = photometry_config(current())
-    except ConfigurationError as error:
-        return dg.SkipReason(str(error))
-    if config is None:
-        return dg.SkipReason(
-            "not connected: set MMA_PHOTOMETRY_TOPICS with HOP_USERNAME and HOP_PASSWORD, or "
-            "MMA_HOP_STREAMS=true (Hopskotch), or "
-            "MMA_KAFKA_BOOTSTRAP for a broker without authentication"
-        )
     with within(TICK_S):
-        return _tick(context, archive, resident_reader(config))
+        try:
+            reader = photometry.reader()
+        except ConfigurationError as error:
+            return dg.SkipReason(str(error))
+        if reader is None:
+            return dg.SkipReason(
+                "not connected: set MMA_PHOTOMETRY_TOPICS with HOP_USERNAME and HOP_PASSWORD, or "
+                "MMA_HOP_STREAMS=true (Hopskotch), or "
+                "MMA_KAFKA_BOOTSTRAP for a broker without authentication"
+            )
+        return _tick(context, archive, reader)
 
 
 def _tick(

@@ -11,14 +11,14 @@ import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.deadline import within
-from mma_pipeline.adapters.errors import AdapterError
+from mma_pipeline.adapters.errors import AdapterError, ConfigurationError
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.defs.jobs import Lane, lane_tags
-from mma_pipeline.defs.observing.configuration import instruments, pointing_source, tle_archive
 from mma_pipeline.defs.observing.visibility import fields_of_view, visibility
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, ObservingResource, StoreResource
 from mma_pipeline.products.inputs import ProductInput
+from mma_pipeline.science.observing.visibility import Instrument
 
 #: Kept elements older than this are asked for anew.
 ELEMENTS_FRESH = timedelta(hours=8)
@@ -47,15 +47,19 @@ visibility_products = dg.define_asset_job(
     description="Fetches orbital elements and pointing files; makes fields of view that were unknown.",
 )
 def visibility_sensor(
-    context: dg.SensorEvaluationContext, archive: ArchiveResource, store: StoreResource
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, store: StoreResource, observing: ObservingResource
 ) -> dg.SensorResult | dg.SkipReason:
     """One tick: fetch what is missing, ask for the versions that it completes."""
     now = datetime.now(UTC)
+    try:
+        instruments = observing.instruments()
+    except ConfigurationError as error:
+        return dg.SkipReason(str(error))
     opened, target = archive.open(), store.open()
     records = opened.versions(limit=RECENT)
-    states = _states(opened, records)
+    states = _states(opened, records, instruments)
     waiting = [record for record in records if _waits(record, states.get(record.partition_key), now)]
-    problems = [] if not waiting else fetch_missing(target, waiting, now)
+    problems = [] if not waiting else fetch_missing(observing, target, waiting, now)
     for problem in problems:
         context.log.warning(problem)
     requests: list[dg.RunRequest] = []
@@ -78,17 +82,17 @@ def visibility_sensor(
     return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[alert_versions.build_add_request(keys)])
 
 
-def fetch_missing(store: Store, waiting: list[VersionRecord], now: datetime) -> list[str]:
+def fetch_missing(observing: ObservingResource, store: Store, waiting: list[VersionRecord], now: datetime) -> list[str]:
     """Ask the sources for elements and pointing of the waiting events; returns what went wrong, in sentences."""
     problems = []
-    elements = tle_archive(store)
-    for instrument in instruments():
+    elements = observing.elements(store)
+    for instrument in observing.instruments():
         try:
             with within(INSTRUMENT_S):
                 newest = elements.nearest(instrument.norad_id, now)
                 if newest is None or now - newest.epoch > ELEMENTS_FRESH:
                     elements.refresh(instrument.norad_id)
-                pointing = pointing_source(store, instrument.pointing, fetch=True)
+                pointing = observing.pointing(store, instrument.pointing)
                 for time in sorted({str(record.facts["time"]) for record in waiting}):
                     if pointing is not None:
                         pointing.at(datetime.fromisoformat(time))
@@ -97,12 +101,12 @@ def fetch_missing(store: Store, waiting: list[VersionRecord], now: datetime) -> 
     return problems
 
 
-def _states(archive: Archive, records: Sequence[VersionRecord]) -> dict[str, str]:
+def _states(archive: Archive, records: Sequence[VersionRecord], instruments: Sequence[Instrument]) -> dict[str, str]:
     """What each version's fields of view were found to be, by partition key; versions without the product are absent."""
     name = visibility.files[0].name
     products = archive.products_of(record.partition_key for record in records)
     return {
-        key: "-".join(str(product.figures.get(f"{i.file}_state")) for i in instruments())
+        key: "-".join(str(product.figures.get(f"{i.file}_state")) for i in instruments)
         for key, found in products.items()
         for product in found
         if product.name == name

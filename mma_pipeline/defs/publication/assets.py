@@ -26,10 +26,9 @@ from mma_pipeline.defs.publication.sensors import (
     PUBLISHABLE,
     publish_version,
     release_metadata,
-    services,
 )
 from mma_pipeline.defs.publication.standing import FILES, THERE, Finding, failed_checks, missing_files, standing
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
 from mma_pipeline.products.inputs import ProductInput
 
 _ABOUT = {
@@ -69,10 +68,10 @@ _ABOUT = {
     ],
 )
 def publishable(
-    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, publication: PublicationResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Look at a version's products before anything of it is published; what blocks it is noted, for people to be told."""
-    published = services(archive, store)
+    published = publication.open(archive.open(), store.open())
     source = ProductInput(archive.open(), store.open(), context.partition_key)
     record = source.record
     written = source.archive.products(record.partition_key)
@@ -140,9 +139,12 @@ def _publication(kind: str) -> dg.AssetsDefinition:
         partitions_def=alert_versions,
     )
     def _asset(
-        context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+        context: dg.AssetExecutionContext,
+        archive: ArchiveResource,
+        store: StoreResource,
+        publication: PublicationResource,
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetObservation]:
-        published = services(archive, store)
+        published = publication.open(archive.open(), store.open())
         source = ProductInput(archive.open(), store.open(), context.partition_key)
         yield from publish_version(context, published, source, kind)
 

@@ -16,14 +16,12 @@ from mma_pipeline.adapters.publishing.gwtm import GwtmDestination
 from mma_pipeline.adapters.publishing.mocks import ask, due
 from mma_pipeline.adapters.publishing.service import Publications
 from mma_pipeline.defs.jobs import LANE_TAG, Lane
-from mma_pipeline.defs.publication.sensors import services
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
-from mma_pipeline.settings import current
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
+from mma_pipeline.settings import PublicationSettings
 
 
-def _due(published: Publications) -> dict[str, list[Draft]]:
+def _due(published: Publications, wanted: PublicationSettings) -> dict[str, list[Draft]]:
     """Removals to be asked for, by destination; none where removing is switched off."""
-    wanted = current().publication
     if published.dry_run or not wanted.gwtm_remove_mocks:
         return {}
     now, engine = datetime.now(UTC), published.archive.engine
@@ -32,10 +30,12 @@ def _due(published: Publications) -> dict[str, list[Draft]]:
 
 
 @dg.op(description="Removes mock events from the GWTM site, with our galaxy lists of them.")
-def remove_mocks(context: dg.OpExecutionContext, archive: ArchiveResource, store: StoreResource) -> None:
+def remove_mocks(
+    context: dg.OpExecutionContext, archive: ArchiveResource, store: StoreResource, publication: PublicationResource
+) -> None:
     """Ask for what is due and send it; raises dg.Failure where a site refuses."""
-    published, wrong = services(archive, store), []
-    for name, drafts in _due(published).items():
+    published, wrong = publication.open(archive.open(), store.open()), []
+    for name, drafts in _due(published, publication.settings()).items():
         try:
             treasure_map = published.destinations[name]
             if isinstance(treasure_map, GwtmDestination) and not treasure_map.client.may_post():
@@ -69,11 +69,14 @@ def gwtm_mock_removal() -> None:
     description="Looks four times a day for mock events whose time on the GWTM site is over.",
 )
 def gwtm_mock_schedule(
-    context: dg.ScheduleEvaluationContext, archive: ArchiveResource, store: StoreResource
+    context: dg.ScheduleEvaluationContext,
+    archive: ArchiveResource,
+    store: StoreResource,
+    publication: PublicationResource,
 ) -> dg.RunRequest | dg.SkipReason:
     """Ask for a run only where there is something to remove."""
     try:
-        found = _due(services(archive, store))
+        found = _due(publication.open(archive.open(), store.open()), publication.settings())
     except AdapterError as error:
         return dg.SkipReason(str(error))
     if not found:

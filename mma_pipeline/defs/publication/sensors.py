@@ -25,30 +25,14 @@ from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.jobs import PUBLICATION_S, Lane, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.publication.standing import Finding, failed_checks, fitness, standing
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
 from mma_pipeline.notices.model import Role
 from mma_pipeline.products.inputs import ProductInput
-from mma_pipeline.settings import current
 
 GROUP = "publication"
 PUBLISHABLE = "publishable"
 #: Asset of each kind of destination.
 ASSETS = {GWTM: "gwtm_publication", HOPSKOTCH: "hopskotch_publication", WEBHOOK: "webhook_publication"}
-
-
-_services: dict[tuple[Any, ...], Publications] = {}
-
-
-def services(archive: ArchiveResource, store: StoreResource) -> Publications:
-    """Publication as it is configured; one per process, so that its connections live on."""
-    opened, target, settings = archive.open(), store.open(), current()
-    path = settings.publication.config
-    written = path.stat().st_mtime_ns if path is not None and path.is_file() else None
-    key = (id(opened), target.url(), written, id(settings))
-    if key not in _services:
-        _services.clear()
-        _services[key] = Publications(opened, settings.publication.public_address, settings.access)
-    return _services[key]
 
 
 def extras_of(source: ProductInput, findings: Sequence[Finding] = ()) -> Extras:
@@ -169,9 +153,11 @@ publication_job = dg.define_asset_job(
 
 
 @dg.op(description="Sends what waits in the outbox: retries, and what a crashed run left.")
-def send_outbox(context: dg.OpExecutionContext, archive: ArchiveResource, store: StoreResource) -> None:
+def send_outbox(
+    context: dg.OpExecutionContext, archive: ArchiveResource, store: StoreResource, publication: PublicationResource
+) -> None:
     """Send everything that is due, and report each publication on its asset."""
-    published = services(archive, store)
+    published = publication.open(archive.open(), store.open())
     if published.dry_run:
         context.log.info("DRY_RUN is set: nothing is sent")
         return
@@ -263,12 +249,15 @@ def _outbox_request(instance: dg.DagsterInstance, due: Sequence[Publication], no
     description="Publishes versions whose products are there, and sends again what waits in the outbox.",
 )
 def publication_sensor(
-    context: dg.SensorEvaluationContext, archive: ArchiveResource, store: StoreResource
+    context: dg.SensorEvaluationContext,
+    archive: ArchiveResource,
+    store: StoreResource,
+    publication: PublicationResource,
 ) -> dg.SensorResult | dg.SkipReason:
     """Ask for a run per version that is to be decided upon, and for one that empties the outbox."""
     instance, now = context.instance, datetime.now(UTC)
     try:
-        published = services(archive, store)
+        published = publication.open(archive.open(), store.open())
         if not published.configs:
             return dg.SkipReason("no destination is configured: see docs/publication.md")
         doubtful = failing(instance, now)

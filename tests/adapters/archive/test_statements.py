@@ -42,12 +42,13 @@ from mma_pipeline.defs.operations.finders import FINDERS, Finder, Situation, fai
 from mma_pipeline.defs.operations.health import health
 from mma_pipeline.defs.operations.problems import Problem
 from mma_pipeline.defs.publication.sensors import publication_sensor
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.photometry.message import encode, parse
 from mma_pipeline.notices.times import datetime_of_mjd
 from mma_pipeline.products.ingest import Quarantined, ingest, parse_alert
+from mma_pipeline.science.observing.visibility import DEFAULT_INSTRUMENTS
 from tests.alerts import body, fits_map
 
 NOW = datetime.now(UTC)
@@ -169,10 +170,12 @@ LISTS: dict[str, Callable[[Archive], object]] = {
     "status": lambda archive: describe(archive, archive.versions()),
     "pages": lambda archive: event_states(archive, sorted({v.version.event_id for v in archive.versions()})),
     "neutrinos": lambda archive: list(outdated(archive, NOW)),
-    "visibility": lambda archive: _states(archive, archive.versions()),
+    "visibility": lambda archive: _states(archive, archive.versions(), DEFAULT_INSTRUMENTS),
     "health": lambda archive: _instance(lambda instance: health(instance, archive, datetime.now(UTC))),
     "tick of the page sensor": _tick(event_page_sensor, store=StoreResource()),
-    "tick of the publication sensor": _tick(publication_sensor, store=StoreResource()),
+    "tick of the publication sensor": _tick(
+        publication_sensor, store=StoreResource(), publication=PublicationResource()
+    ),
     "tick of the unfinished-versions sensor": _tick(unfinished_versions_sensor),
     **{f"problems: {finder.__name__}": _problems(finder) for finder in FINDERS},
     "quarantine": lambda archive: (quarantined(archive), archive.quarantined()),
