@@ -4,7 +4,6 @@ Loading it uses no network, and no files but those that settings name. `dg` and 
 call `build_defs` with resources of their own.
 """
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -123,7 +122,4 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     )
 
 
-with warnings.catch_warnings():
-    # Code references, backfill policies and owners are in beta: that says nothing to who runs the pipeline.
-    warnings.simplefilter("ignore", dg.BetaWarning)
-    defs = build_defs()
+defs = build_defs()

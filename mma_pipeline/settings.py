@@ -507,6 +507,16 @@ class Settings:
         ours = (name for name in self.environ if name.startswith("MMA_") and not name.startswith(FOREIGN_PREFIXES))
         return sorted(name for name in ours if name not in known)
 
+    def problems(self) -> dict[str, str]:
+        """Groups that cannot be read, with the reason."""
+        found = {}
+        for group, kind in GROUPS.items():
+            try:
+                self._read(kind)
+            except ConfigurationError as error:
+                found[group] = str(error)
+        return found
+
     def in_force(self) -> Iterator[InForce]:
         """Every setting with its value and where that came from; a value that cannot be used says so."""
         for group, kind in GROUPS.items():

@@ -110,3 +110,7 @@ def clear_errors() -> Iterator[None]:
         raise fail(str(error), Exit.NOTHING) from error
     except (AdapterError, NoticeError) as error:
         raise fail(str(error)) from error
+    except OSError as error:
+        # A file that cannot be read or written: where it lies, and what the system says.
+        where = "" if error.filename is None else f"{error.filename}: "
+        raise fail(f"{where}{error.strerror or error}") from error

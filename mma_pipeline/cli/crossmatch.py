@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mma_pipeline.cli.app import Exit, JsonOption, console, errors, open_archive, open_store
+from mma_pipeline.cli.app import Exit, JsonOption, console, errors, fail, open_archive, open_store
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive
@@ -29,7 +29,7 @@ def crossmatch(
     if (table is None) == (ra is None or dec is None):
         errors.print("give --ra and --dec, or --table FILE")
         raise typer.Exit(Exit.USAGE)
-    from mma_pipeline.adapters.errors import AdapterError
+    from mma_pipeline.adapters.errors import AdapterError, NotFoundError
     from mma_pipeline.products.inputs import ProductInput
     from mma_pipeline.science.skymaps.crossmatch import crossmatch as match
     from mma_pipeline.science.sphere import PositionError
@@ -44,9 +44,12 @@ def crossmatch(
         known = [math.nan if d is None else d for d in distances]
         skymap = ProductInput(archive, store, key).skymap
         found = match(skymap, ras, decs, known if any(d == d for d in known) else None)  # type: ignore[arg-type]
-    except (AdapterError, PositionError, ValueError, OSError) as error:
-        errors.print(str(error), markup=False)
-        raise typer.Exit(Exit.FAILED) from error
+    except OSError as error:
+        raise fail(f"{table} cannot be read: {error.strerror or error}") from error
+    except (AdapterError, PositionError) as error:
+        raise fail(str(error), Exit.NOTHING if isinstance(error, NotFoundError) else Exit.FAILED) from error
+    except ValueError as error:
+        raise fail(f"{table} is no table of positions that can be read: {error}") from error
     columns = {
         "searched_prob": found.searched_prob,
         "searched_area_deg2": found.searched_area,

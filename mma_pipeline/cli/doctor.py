@@ -246,7 +246,27 @@ def _publication() -> list[Finding]:
     return findings
 
 
+def _settings() -> list[Finding]:
+    """Every group of settings, and what galaxies and instruments are made of; silent where all can be used."""
+    from mma_pipeline.adapters.errors import AdapterError
+    from mma_pipeline.defs.observing.configuration import galaxy_catalog, wrong_instruments, wrong_ranking
+
+    found = {f"settings {group}": problem for group, problem in current().problems().items()}
+    if "settings galaxies" not in found:
+        try:
+            galaxy_catalog()
+        except AdapterError as error:
+            found["galaxy catalog"] = str(error)
+        if wrong := wrong_ranking():
+            found["galaxy ranking"] = wrong
+    if "settings observing" not in found and (wrong := wrong_instruments()):
+        found["instruments"] = wrong
+    advice = "correct the variable; `mma settings` shows what is in force"
+    return [Finding(what, Verdict.FAILED, detail, advice) for what, detail in found.items()]
+
+
 CHECKS: tuple[Callable[[], list[Finding]], ...] = (
+    _settings,
     _dagster_home,
     _database,
     _pipeline,

@@ -100,10 +100,12 @@ def _extra(data: Path, *, hold_out: bool) -> dict[str, Any]:
 @kilonova.command()
 def score(
     file: Annotated[Path, typer.Argument(help="Photometry: Open Astronomy Catalog JSON, a table, or a message.")],
-    merger: Annotated[float, typer.Option(help="Time of the merger, MJD.")],
-    distance: Annotated[float | None, typer.Option(help="Luminosity distance, Mpc; leave out where unknown.")] = None,
-    distance_error: Annotated[float | None, typer.Option(help="Its standard deviation, Mpc.")] = None,
-    ebv: Annotated[float | None, typer.Option(help="Galactic E(B-V), mag, where the file has none.")] = None,
+    merger: Annotated[float, typer.Option(help="Time of the merger, MJD.", min=15_020, max=100_000)],
+    distance: Annotated[
+        float | None, typer.Option(help="Luminosity distance, Mpc; leave out where unknown.", min=0.01)
+    ] = None,
+    distance_error: Annotated[float | None, typer.Option(help="Its standard deviation, Mpc.", min=0)] = None,
+    ebv: Annotated[float | None, typer.Option(help="Galactic E(B-V), mag, where the file has none.", min=0)] = None,
     column: Annotated[list[str] | None, typer.Option(help="Column mapping FIELD=NAME, such as time=obs_mjd.")] = None,
     look_back: Annotated[
         float | None, typer.Option(help="Days before the merger in which two detections of S/N 5 exclude.", min=0)

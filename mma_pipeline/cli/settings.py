@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mma_pipeline.cli.app import JsonOption, console, print_json
+from mma_pipeline.cli.app import JsonOption, console, fail, print_json
 from mma_pipeline.settings import GROUPS, Settings, current
 
 
@@ -24,9 +24,11 @@ def settings(
         typer.echo(page(), nl=False)
         return
     found = current()
-    rows = list(found.in_force())
+    rows, problems = list(found.in_force()), found.problems()
     if as_json:
         print_json([asdict(row) for row in rows])
+        if problems:
+            raise fail("; ".join(problems.values()))
         return
     table = Table("group", "variable", "value", "from")
     for row in rows:
@@ -34,6 +36,8 @@ def settings(
         table.add_row(row.group, row.name, shown, "" if row.origin == "default" else row.origin)
     console.print(table)
     console.print(f"state lives in {found.home}", highlight=False)
+    if problems:
+        raise fail("; ".join(problems.values()))
 
 
 def page() -> str:

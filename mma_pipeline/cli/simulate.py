@@ -76,23 +76,24 @@ def simulate(
                 shape=RegionShape(shape.value),
             )
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for notice in notices:
-        suffix = "-ext" if notice.external is not None else ""
-        path = folder / f"{name}-{notice.time_created:%Y%m%dT%H%M%S}-{notice.alert_type.value}{suffix}.json"
-        path.write_text(json.dumps(lvk.to_record(notice), sort_keys=True), encoding="utf-8")
-        written.append(str(path))
-    if neutrino:
-        record = neutrino_notice_of(notices, seed=seed)
-        path = folder / f"{name}-{record['alert_datetime'][:19].replace('-', '').replace(':', '')}-IceCube.json"
-        path.write_text(json.dumps(record, sort_keys=True), encoding="utf-8")
-        written.append(str(path))
-    if kilonova and not retracted:
-        photometry = folder / f"{name}-kilonova.photometry"
-        rows = counterpart_of(notices, name=f"{name}-kn", seed=seed, nights=nights, distance_mpc=distance)
-        photometry.write_bytes(encode(rows, event_id=name, simulated=True))
-        written.append(str(photometry))
+    with clear_errors():
+        folder.mkdir(parents=True, exist_ok=True)
+        written = []
+        for notice in notices:
+            suffix = "-ext" if notice.external is not None else ""
+            path = folder / f"{name}-{notice.time_created:%Y%m%dT%H%M%S}-{notice.alert_type.value}{suffix}.json"
+            path.write_text(json.dumps(lvk.to_record(notice), sort_keys=True), encoding="utf-8")
+            written.append(str(path))
+        if neutrino:
+            record = neutrino_notice_of(notices, seed=seed)
+            path = folder / f"{name}-{record['alert_datetime'][:19].replace('-', '').replace(':', '')}-IceCube.json"
+            path.write_text(json.dumps(record, sort_keys=True), encoding="utf-8")
+            written.append(str(path))
+        if kilonova and not retracted:
+            photometry = folder / f"{name}-kilonova.photometry"
+            rows = counterpart_of(notices, name=f"{name}-kn", seed=seed, nights=nights, distance_mpc=distance)
+            photometry.write_bytes(encode(rows, event_id=name, simulated=True))
+            written.append(str(photometry))
     if as_json:
         print_json({"event": name, "files": written})
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -104,7 +104,7 @@ def status(
             entry["event"],
             entry["stem"].removeprefix(entry["event"] + "-"),
             entry["created"][:19].replace("T", " "),
-            "" if entry["retracted_by"] is None else "[red]retracted[/red]",
+            _state(entry),
             str(len(entry["products"])),
             ", ".join(entry["missing"]) or "nothing",
             _area(areas.get("area_50_deg2")),
@@ -175,6 +175,13 @@ def _compared(entry: dict[str, Any]) -> dict[str, Any]:
         "best_p_trials",
     )
     return {name: found.get(name) for name in names}
+
+
+def _state(entry: Mapping[str, Any]) -> str:
+    if entry["retracted_by"] is not None:
+        return "[red]retracted[/red]"
+    # `mma show` names what could not be used.
+    return "[yellow]degraded[/yellow]" if entry["facts"].get("degraded") else ""
 
 
 def _area(value: float | None) -> str:

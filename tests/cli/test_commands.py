@@ -218,6 +218,45 @@ def test_an_empty_database_is_no_failure(home: Home, arguments: list[str]) -> No
     assert "nothing has been archived there yet" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "env", "said"),
+    [
+        (["status"], {"MMA_ARCHIVE_URL": "postgresql://127.0.0.1:1/x"}, "the archive's database did not answer"),
+        (["archive", "export", "/nonexistent/folder/a"], {}, "No such file or directory"),
+        (["simulate", str(Path(__file__))], {}, "File exists"),
+        (["settings"], {"MMA_GALAXY_LEVEL": "ninety"}, "MMA_GALAXY_LEVEL"),
+        (["crossmatch", "S240101z", "--table", "/nonexistent.csv"], {}, "S240101z has no version with a map"),
+    ],
+)
+def test_what_fails_is_said_in_one_line(home: Home, arguments: list[str], env: dict[str, str], said: str) -> None:
+    """An outage, a path or a setting that cannot be used is one line on standard error, without a traceback."""
+    assert home.archive.counts()["messages"] == 0
+    result = mma(*arguments, **env)
+    assert result.exit_code in {1, 3}
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) <= 3
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.parametrize(
+    ("env", "what"),
+    [
+        ({"MMA_GALAXY_LEVEL": "ninety"}, "settings galaxies"),
+        ({"MMA_GALAXY_LEVEL": "7"}, "galaxy ranking"),
+        ({"MMA_GALAXY_CATALOG": "/nonexistent"}, "galaxy catalog"),
+        ({"MMA_INSTRUMENTS": "/nonexistent.json"}, "instruments"),
+    ],
+)
+def test_doctor_names_settings_that_cannot_be_used(home: Home, env: dict[str, str], what: str) -> None:
+    """Galaxies and instruments that are configured wrongly are a failed finding with the reason."""
+    result = mma("doctor", "--json", **env)
+    assert result.exit_code == 1
+    failed = {
+        finding["what"]: finding["detail"] for finding in json.loads(result.stdout) if finding["verdict"] == "failed"
+    }
+    assert what in failed
+
+
 def test_replay_without_broker_says_what_to_set(home: Home, tmp_path: Path) -> None:
     """Without broker and without --direct the command says which setting is missing."""
     (tmp_path / "a.json").write_bytes(good("S240301a"))

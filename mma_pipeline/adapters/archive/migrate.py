@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from mma_pipeline.adapters.archive.database import reading
 from mma_pipeline.adapters.errors import NotFoundError, PermanentError
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ def head_revision() -> str:
 
 
 def current_revision(engine: sa.Engine) -> str | None:
-    """Revision of the database; None for an empty one."""
-    with engine.connect() as connection:
+    """Revision of the database; None for an empty one. Raises TransientError where it does not answer."""
+    with reading(engine) as connection:
         if not sa.inspect(connection).has_table(VERSION_TABLE):
             return None
         return connection.execute(sa.select(sa.text("version_num")).select_from(sa.table(VERSION_TABLE))).scalar()

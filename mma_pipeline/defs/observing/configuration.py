@@ -129,6 +129,15 @@ def instruments() -> tuple[Instrument, ...]:
         raise ConfigurationError(f"MMA_INSTRUMENTS: {error}") from error
 
 
+def usable_ranking() -> tuple[CatalogIndex, GalaxySettings] | None:
+    """Catalog and ranking; None without a catalog, or where a setting is wrong, which the asset `galaxies` says."""
+    try:
+        catalog = galaxy_catalog()
+        return None if catalog is None else (catalog, galaxy_settings())
+    except ConfigurationError:
+        return None
+
+
 def wrong_instruments() -> str | None:
     """Why the configured instruments cannot be used; None where they can, or where none are configured."""
     try:

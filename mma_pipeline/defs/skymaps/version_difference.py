@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.archive.event_history import map_before, version_before
-from mma_pipeline.defs.observing.configuration import galaxy_catalog, galaxy_settings
+from mma_pipeline.defs.observing.configuration import usable_ranking
 from mma_pipeline.products.declaration import NEEDS_ALERT, CheckSpec, Product, ProductFiles, is_share, own_file
 from mma_pipeline.products.inputs import ProductInput
 
@@ -39,8 +39,8 @@ def compared_with(source: ProductInput) -> str:
 
 
 def _inputs(source: ProductInput) -> Sequence[str]:
-    catalog = None if source.skymap_sha256 is None else galaxy_catalog()
-    identity = "" if catalog is None else galaxy_settings().identity(catalog)
+    ranking = None if source.skymap_sha256 is None else usable_ranking()
+    identity = "" if ranking is None else ranking[1].identity(ranking[0])
     return [source.record.partition_key, json.dumps(source.facts, sort_keys=True), compared_with(source), identity]
 
 
@@ -105,9 +105,10 @@ def _galaxies(old: SkyMap, new: SkyMap) -> dict[str, Any]:
     from mma_pipeline.science.galaxies.ranking import rank_galaxies
     from mma_pipeline.science.skymaps.comparison import compare_galaxies
 
-    catalog, wanted = galaxy_catalog(), galaxy_settings()
-    if catalog is None:
+    ranking = usable_ranking()
+    if ranking is None:
         return {}
+    catalog, wanted = ranking
     before, after = (rank_galaxies(skymap, catalog, wanted.choice) for skymap in (old, new))
     found = compare_galaxies(before, after, wanted.published)
     return {
