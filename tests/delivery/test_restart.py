@@ -80,13 +80,13 @@ def test_power_cut_and_seek(kafka: KafkaBroker, tmp_path: Path, monkeypatch: Any
 
         # A message that is in the stream and not in the archive: as after a restored backup.
         archive = stack.archive()
-        wait_until(lambda: len(archive.quarantined()) == 1, "the malformed message", timeout=60, every=0.5)
+        wait_until(lambda: len(archive.quarantined()) == 1, "the malformed message", timeout=240, every=0.5)
         (_, lost, _) = archive.quarantined()[0]
         with archive.engine.begin() as connection:
             connection.execute(sa.delete(schema.message).where(schema.message.c.sha256 == lost.sha256))
         moved = stream(stack, monkeypatch, "seek", "gcn-gwalert", "--offset", str(lost.offset), "--partition", "0")
         assert moved["after"][TOPIC]["0"] == lost.offset
-        wait_until(lambda: len(archive.quarantined()) == 1, "the message read again", timeout=120, every=0.5)
+        wait_until(lambda: len(archive.quarantined()) == 1, "the message read again", timeout=300, every=0.5)
         assert archive.quarantined()[0][1].offset == lost.offset
         (entry,) = (one for one in stream(stack, monkeypatch) if one["stream"] == "gcn-gwalert")
         assert entry["topics"] == [TOPIC]
@@ -94,12 +94,12 @@ def test_power_cut_and_seek(kafka: KafkaBroker, tmp_path: Path, monkeypatch: Any
         # Passing over: what waits is never read. The tick under way must not undo it.
         _, high = kafka.watermarks(TOPIC)
         stream(stack, monkeypatch, "seek", "gcn-gwalert", "--end")
-        wait_until(lambda: _next(stack, monkeypatch) >= high, "the cursor at the end", timeout=60, every=0.5)
+        wait_until(lambda: _next(stack, monkeypatch) >= high, "the cursor at the end", timeout=240, every=0.5)
         time.sleep(3)
         assert _next(stack, monkeypatch) >= high
         # What was made once is not made again by reading it again.
         stream(stack, monkeypatch, "seek", "gcn-gwalert", "--beginning")
-        wait_until(lambda: _next(stack, monkeypatch) >= high, "all read again", timeout=120, every=0.5)
+        wait_until(lambda: _next(stack, monkeypatch) >= high, "all read again", timeout=300, every=0.5)
         assert len(runs(stack, event="S240301d")) == 1
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-import pytest
-
 from mma_pipeline.adapters.store.looking import StoreLook
 
 
@@ -18,19 +16,21 @@ def asked(look: StoreLook, limit_s: float = 20.0) -> str | None:
 
 def test_a_store_that_works_is_no_trouble(tmp_path: Path) -> None:
     """A folder answers, also before anything was written to it, and the look leaves nothing there."""
-    look = StoreLook((tmp_path / "products").as_uri())
+    look = StoreLook((tmp_path / "products").as_uri(), {})
     assert asked(look) is None
     assert asked(look) is None
     assert not (tmp_path / "products").exists()
 
 
-def test_a_server_that_accepts_and_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_accepts_and_never_answers() -> None:
     """The look ends with its limit while the question stays open; nothing is asked a second time meanwhile."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wonderland")
-        look = StoreLook("s3://gwtreasuremap")
+        credentials = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.getsockname()[1]}",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "wonderland",
+        }
+        look = StoreLook("s3://gwtreasuremap", credentials)
         assert asked(look, 0.5) == "s3://gwtreasuremap does not answer within 0 s"
         first = look._asking
         assert asked(look, 0.5) == "s3://gwtreasuremap does not answer within 0 s"
@@ -39,4 +39,4 @@ def test_a_server_that_accepts_and_never_answers(monkeypatch: pytest.MonkeyPatch
 
 def test_an_address_that_no_store_has() -> None:
     """A wrong setting is named."""
-    assert "known:" in str(asked(StoreLook("ftp://somewhere")))
+    assert "known:" in str(asked(StoreLook("ftp://somewhere", {})))
