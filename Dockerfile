@@ -7,8 +7,7 @@ ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 WORKDIR /src
-# One dependency (sncosmo) comes as source only.
-RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+# Two dependencies (astroplan, pims) come as source only; both are pure Python, so no compiler is needed.
 # Every package by name, version and hash, the tools that build the wheel among them.
 COPY constraints.txt constraints-run.txt ./
 RUN for name in uv hatchling packaging pathspec pluggy trove-classifiers; do \

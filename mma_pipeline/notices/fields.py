@@ -165,14 +165,6 @@ def share(value: object, name: str) -> float:
     return number
 
 
-def series_at(record: Mapping[str, Any], key: str) -> tuple[float, ...]:
-    """The list of finite numbers at `key`; raises NoticeError where it is no list."""
-    values = record.get(key)
-    if not isinstance(values, list | tuple):
-        raise NoticeError(f"mchirp_source.{key} is a {kind_of(values)} where a list belongs")
-    return tuple(finite(value, f"mchirp_source.{key}") for value in values)
-
-
 def time_at(record: Mapping[str, Any], key: str, name: str | None = None) -> datetime:
     """The ISO 8601 time at `key` in UTC (a time without zone is UTC).
 
