@@ -16,21 +16,21 @@ def hostile_state(picture: str = f"fit/{HOSTILE}") -> EventState:
         "instruments": [HOSTILE], "group": HOSTILE, "pipeline": HOSTILE, "search": HOSTILE,
         "classification": {HOSTILE: 0.5}, "properties": {HOSTILE: 0.5},
     }  # fmt: skip
-    figures = {
+    statistics = {
         "version_difference": {"before": "x", "summary": HOSTILE, "changed": {HOSTILE: [HOSTILE, HOSTILE]}},
         "visibility": {f"{HOSTILE}_state": HOSTILE, f"{HOSTILE}_reason": HOSTILE},
         "skymap_statistics": {"area_90_deg2": 10.0, "peak_ra_deg": 1.0, "peak_dec_deg": 2.0, HOSTILE: HOSTILE},
     }
     version = {
         "partition": HOSTILE, "label": "Retraction", "own": True, "neutrino": False, "test": True, "stem": HOSTILE,
-        "created": "2024-03-01T12:00:00+00:00", "retracted": True, "facts": facts, "figures": figures,
+        "created": "2024-03-01T12:00:00+00:00", "retracted": True, "facts": facts, "statistics": statistics,
         "files": [{"name": HOSTILE, "asset": "a", "key": picture, "size": 1, "sha256": "0", "picture": True}],
     }  # fmt: skip
     neutrino = {
         **version,
         "own": False,
         "neutrino": True,
-        "figures": {"c": {HOSTILE: HOSTILE, "t": [{HOSTILE: HOSTILE}]}},
+        "statistics": {"c": {HOSTILE: HOSTILE, "t": [{HOSTILE: HOSTILE}]}},
     }
     candidate = {
         "candidate": HOSTILE, "slug": HOSTILE, "ra": 1.0, "dec": 2.0, "p_phot": 0.5, "sky_factor": 1.0, "nights": 2,

@@ -211,7 +211,7 @@ def _summary(archive: Archive, sent: list[Sent], home: Path, dagster: LocalDagst
                 table.add_row(key, "[red]none[/]", "", "", "")
                 continue
             record = archive.version(key)
-            table.add_row(key, *_figures(archive, record), _s(entry.complete))
+            table.add_row(key, *_statistics(archive, record), _s(entry.complete))
             if entry.missing[key]:
                 complete = False
                 console.print(f"[red]missing[/] from {key}: {', '.join(sorted(entry.missing[key]))}")
@@ -237,10 +237,10 @@ def _published(archive: Archive) -> int:
         return outbox.finished_since(connection, DESTINATION, datetime(1970, 1, 1, tzinfo=UTC))
 
 
-def _figures(archive: Archive, record: VersionRecord) -> tuple[str, str, str]:
+def _statistics(archive: Archive, record: VersionRecord) -> tuple[str, str, str]:
     products = archive.products(record.partition_key)
-    figures = next((product.figures for product in products if product.asset == "skymap_statistics"), {})
-    areas = (figures.get("area_50_deg2"), figures.get("area_90_deg2"))
+    statistics = next((product.statistics for product in products if product.asset == "skymap_statistics"), {})
+    areas = (statistics.get("area_50_deg2"), statistics.get("area_90_deg2"))
     a50, a90 = ("" if area is None else f"{area:.1f}" for area in areas)
     return str(len(products)), a50, a90
 

@@ -44,9 +44,9 @@ def _described(
     from mma_pipeline.defs.events.page.write import page_key
 
     names = {product.name for product in products}
-    figures: dict[str, Any] = {}
+    statistics: dict[str, Any] = {}
     for product in products:
-        figures[product.asset] = dict(product.figures)
+        statistics[product.asset] = dict(product.statistics)
     return {
         "partition": record.partition_key,
         "event": record.version.event_id,
@@ -79,7 +79,7 @@ def _described(
             for product in products
         ],
         "missing": sorted(expected_files(record) - names),
-        "figures": figures,
+        "statistics": statistics,
     }
 
 
@@ -99,7 +99,7 @@ def status(
     for column in ("event", "version", "created (UTC)", "status", "files", "missing", "50 % deg²", "90 % deg²"):
         table.add_column(column, justify="right" if "deg²" in column or column == "files" else "left")
     for entry in versions:
-        areas = entry["figures"].get("skymap_statistics", {})
+        areas = entry["statistics"].get("skymap_statistics", {})
         table.add_row(
             entry["event"],
             entry["stem"].removeprefix(entry["event"] + "-"),
@@ -151,8 +151,8 @@ def show(
         grid = Table.grid(padding=(0, 2))
         for line in entry["degraded"]:
             grid.add_row(Text("left out", style="yellow"), Text(line))
-        figures = {**entry["figures"].get("skymap_statistics", {}), **_compared(entry)}
-        for name, value in {**facts, **figures}.items():
+        statistics = {**entry["statistics"].get("skymap_statistics", {}), **_compared(entry)}
+        for name, value in {**facts, **statistics}.items():
             if value is not None:
                 grid.add_row(name, Text(str(value)))
         for product in entry["products"]:
@@ -164,7 +164,7 @@ def show(
 
 def _compared(entry: dict[str, Any]) -> dict[str, Any]:
     """Figures of a neutrino notice beside its event's map that fit on a line each."""
-    found = entry["figures"].get("neutrino_coincidence", {})
+    found = entry["statistics"].get("neutrino_coincidence", {})
     names = (
         "state",
         "map_version",

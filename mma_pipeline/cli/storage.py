@@ -71,8 +71,8 @@ def migrate(
         if dry_run:
             if as_json:
                 read_s, write_s = seconds or (None, None)
-                figures = {"files": len(work.todo), "bytes": work.size, "there": len(work.done)}
-                print_json(figures | {"sampled": tried.files, "read_s": read_s, "write_s": write_s})
+                statistics = {"files": len(work.todo), "bytes": work.size, "there": len(work.done)}
+                print_json(statistics | {"sampled": tried.files, "read_s": read_s, "write_s": write_s})
             elif verbose:
                 for entry in work.todo:
                     console.print(f"would move {entry.key} ({decimal(entry.size)})", highlight=False, markup=False)
@@ -211,9 +211,9 @@ def _report(summary: Summary, verb: str, as_json: bool) -> None:
     rate = summary.moved_bytes / summary.seconds if summary.seconds else 0.0
     if as_json:
         failed = [{"key": one.key, "error": one.error} for one in summary.failed]
-        figures: dict[str, Any] = {"moved": summary.moved, "moved_bytes": summary.moved_bytes, "same": summary.same}
-        figures |= {"unknown": summary.unknown, "failed": failed}
-        print_json({**figures, "seconds": round(summary.seconds, 3), "bytes_per_s": round(rate)})
+        statistics: dict[str, Any] = {"moved": summary.moved, "moved_bytes": summary.moved_bytes, "same": summary.same}
+        statistics |= {"unknown": summary.unknown, "failed": failed}
+        print_json({**statistics, "seconds": round(summary.seconds, 3), "bytes_per_s": round(rate)})
     else:
         count = summary.moved if verb == "moved" else summary.same
         line = f"{count} files {verb}"

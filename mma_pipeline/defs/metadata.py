@@ -67,7 +67,7 @@ def materialization_metadata(product: Product, source: ProductInput, produced: M
     return {
         **plots,
         **_withdrawal(source),
-        **{name: metadata_value(value) for name, value in produced.figures.items() if value is not None},
+        **{name: metadata_value(value) for name, value in produced.statistics.items() if value is not None},
         "files": dg.MetadataValue.md(links),
         "stream": origin.stream,
         "topic": origin.topic,

@@ -120,8 +120,8 @@ def _materialise(
 
 
 def _check(product: Product, check: CheckSpec, done: Sequence[MaterializedProduct]) -> dg.AssetCheckResult:
-    results = [check.test(produced.figures) for produced in done]
-    last = done[-1].figures if done else {}
+    results = [check.test(produced.statistics) for produced in done]
+    last = done[-1].statistics if done else {}
     shown = {name: last[name] for name in check.shows if last.get(name) is not None}
     return dg.AssetCheckResult(
         passed=all(result is not False for result in results),

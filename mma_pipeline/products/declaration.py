@@ -71,7 +71,7 @@ class ProductFiles:
 
     files: Mapping[str, bytes]
     """File name to content: the files declared, without optional ones that there is nothing to say in."""
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    statistics: Mapping[str, Any] = field(default_factory=dict)
     """Figures for people and for later products: JSON values, units in the names (`area_90_deg2`)."""
 
 
@@ -124,7 +124,7 @@ def schema_check(name: str, description: str) -> CheckSpec:
     return CheckSpec(
         name,
         f"{description}; drift is shown here and stops nothing.",
-        lambda figures: not figures["schema_drift"],
+        lambda statistics: not statistics["schema_drift"],
         shows=("schema_drift",),
     )
 
@@ -134,7 +134,7 @@ def degraded_check(name: str) -> CheckSpec:
     return CheckSpec(
         name,
         "Every part of the notice could be used; what could not is named here and stops nothing.",
-        lambda figures: not figures.get("degraded"),
+        lambda statistics: not statistics.get("degraded"),
         shows=("degraded",),
         severity=Severity.WARN,
     )

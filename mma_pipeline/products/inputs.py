@@ -85,9 +85,9 @@ class ProductInput:
             )
         return found
 
-    def figures(self, name: str) -> Mapping[str, Any]:
+    def statistics(self, name: str) -> Mapping[str, Any]:
         """Figures of a product made before; raises NotFoundError where it is missing."""
-        return self.product(name).figures
+        return self.product(name).statistics
 
 
 def _decoded(store: Store, product: ProductRecord) -> SkyMap:

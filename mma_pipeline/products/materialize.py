@@ -25,7 +25,7 @@ class MaterializedProduct:
     """A product made or found."""
 
     records: tuple[ProductRecord, ...]
-    figures: Mapping[str, Any]
+    statistics: Mapping[str, Any]
     reused: bool
     seconds: float
 
@@ -36,10 +36,10 @@ def materialize(product: Product, source: ProductInput) -> MaterializedProduct:
     identity = json.dumps([product.name, product.code_version, *product.inputs(source)])
     address = hashlib.sha256(identity.encode()).hexdigest()
     known = _known(product, source, address)
-    figures, records = known if known is not None else make(product, source, address)
+    statistics, records = known if known is not None else make(product, source, address)
     for record in records:
         source.archive.record_product(record)
-    return MaterializedProduct(tuple(records), figures, known is not None, time.perf_counter() - started)
+    return MaterializedProduct(tuple(records), statistics, known is not None, time.perf_counter() - started)
 
 
 def _known(
@@ -59,7 +59,7 @@ def _known(
         except NotFoundError:
             # Somebody removed the file from the store: it is made again.
             continue
-        return found[product.files[0].name].figures, records
+        return found[product.files[0].name].statistics, records
     return None
 
 
@@ -71,7 +71,7 @@ def _adopt(source: ProductInput, spec: FileSpec, known: ProductRecord) -> Produc
         if there.sha256 != known.sha256:
             raise NotFoundError(f"{known.store_key} is not what was written there")
     return _record(
-        source, spec, known.asset, known.code_version, known.address, known.sha256, known.size, known.figures
+        source, spec, known.asset, known.code_version, known.address, known.sha256, known.size, known.statistics
     )
 
 
@@ -95,9 +95,9 @@ def make(product: Product, source: ProductInput, address: str) -> tuple[Mapping[
         )
         digest = stored.sha256 or hashlib.sha256(data).hexdigest()
         records.append(
-            _record(source, spec, product.name, product.code_version, address, digest, len(data), made.figures)
+            _record(source, spec, product.name, product.code_version, address, digest, len(data), made.statistics)
         )
-    return made.figures, records
+    return made.statistics, records
 
 
 def _record(
@@ -108,7 +108,7 @@ def _record(
     address: str,
     sha256: str,
     size: int,
-    figures: Mapping[str, Any],
+    statistics: Mapping[str, Any],
 ) -> ProductRecord:
     return ProductRecord(
         partition_key=source.record.partition_key,
@@ -120,6 +120,6 @@ def _record(
         content_type=spec.content_type,
         code_version=code_version,
         address=address,
-        figures=dict(figures),
+        statistics=dict(statistics),
         written=datetime.now(UTC),
     )

@@ -181,7 +181,7 @@ def _product(partition_key: str, **changes: object) -> ProductRecord:
         "content_type": "application/gzip",
         "code_version": "1",
         "address": "b" * 64,
-        "figures": {"area_90_deg2": 12.5, "list": [1, None]},
+        "statistics": {"area_90_deg2": 12.5, "list": [1, None]},
         "written": NOW,
     }
     return ProductRecord(**(values | changes))
@@ -252,7 +252,7 @@ def test_an_archive_of_the_previous_release_migrates(url: str, monkeypatch: pyte
     assert all(record.facts == older_archive.FACTS for record in archive.versions(event))
     products = archive.products_of(keys)
     assert [[p.name for p in products[key]] for key in keys] == [["flat_skymap", "skymap"]] * 2
-    assert {p.figures["area_90_deg2"] for written in products.values() for p in written} == {31.5}
+    assert {p.statistics["area_90_deg2"] for written in products.values() for p in written} == {31.5}
     assert [archive.message(number).body for number in (1, 2, 3)] == older_archive.BODIES
     assert [(found.event_id, found.reason) for found in quarantined(archive)] == [(event, "not JSON")]
     photometry = PhotometryArchive(archive)

@@ -88,7 +88,7 @@ def test_a_version_shows_its_picture(screen: Screen) -> None:
     assert width == PLOT_WIDTH
 
 
-def test_a_version_shows_its_figures(screen: Screen) -> None:
+def test_a_version_shows_its_statistics(screen: Screen) -> None:
     """The asset page of a version shows the areas with their units, and the message that they come from."""
     screen.page.goto(f"{screen.url}/assets/skymap_statistics?view=partitions&partition={screen.key}")
     for words in ("area_90_deg2", "area_50_deg2", "distance_mean_mpc", "topic"):

@@ -134,7 +134,7 @@ def test_status_show_and_quarantine(home: Home, tmp_path: Path) -> None:
     assert shown["event"] == "S240301b"
     (entry,) = mma_json("show", whole["event"])["versions"]
     assert entry["facts"]["pipeline"] == "[/red] <b>"
-    assert entry["figures"]["skymap"]["rows"] == 12
+    assert entry["statistics"]["skymap"]["rows"] == 12
     (aside,) = mma_json("quarantine")
     assert aside["reason"].startswith("superevent_id is '[/bold]'")
 

@@ -44,8 +44,8 @@ def test_simulated_notice_is_replayed_and_shown(home: Home, tmp_path: Path) -> N
     found = shown["MS240301a-IceCube"]
     assert found["missing"] == []
     assert found["message"]["stream"] == "replay"
-    assert found["figures"]["neutrino_coincidence"]["map_version"] == shown["MS240301a-Preliminary"]["partition"]
-    assert found["figures"]["neutrino_notice"]["schema_drift"] == []
+    assert found["statistics"]["neutrino_coincidence"]["map_version"] == shown["MS240301a-Preliminary"]["partition"]
+    assert found["statistics"]["neutrino_notice"]["schema_drift"] == []
     table = CliRunner().invoke(app, ["show", "MS240301a"])
     assert "MS240301a-IceCube" in table.output
     assert "best_p_trials" in table.output

@@ -59,9 +59,9 @@ def test_areas_agree_with_the_golden_values(replayed: Replayed) -> None:
     for stem, (a50, a90) in GOLDEN.items():
         found = _json(home, "show", stem.partition("-")[0])["versions"]
         (entry,) = [version for version in found if version["stem"] == stem]
-        figures = entry["figures"]["skymap_statistics"]
-        assert figures["area_50_deg2"] == pytest.approx(a50, rel=1e-3)
-        assert figures["area_90_deg2"] == pytest.approx(a90, rel=1e-3)
+        statistics = entry["statistics"]["skymap_statistics"]
+        assert statistics["area_50_deg2"] == pytest.approx(a50, rel=1e-3)
+        assert statistics["area_90_deg2"] == pytest.approx(a90, rel=1e-3)
 
 
 def test_identical_and_different_second_preliminaries(replayed: Replayed) -> None:

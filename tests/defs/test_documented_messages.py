@@ -73,10 +73,10 @@ def test_the_distance_is_the_one_that_lvk_states(home: Home, update: VersionReco
         pytest.approx(277.91, abs=0.005),
         pytest.approx(68.29, abs=0.005),
     )
-    place, figures = alert.localisation, products["statistics"].figures
+    place, statistics = alert.localisation, products["statistics"].statistics
     assert place is not None
     assert (place.distance_mean, place.distance_std) == (row["distance"], row["distance_error"])
-    assert place.distance_mean_layers == figures["distance_mean_mpc"] == pytest.approx(277.91, rel=0.01)
-    assert place.distance_std_layers == figures["distance_std_mpc"] == pytest.approx(68.29, rel=0.01)
+    assert place.distance_mean_layers == statistics["distance_mean_mpc"] == pytest.approx(277.91, rel=0.01)
+    assert place.distance_std_layers == statistics["distance_std_mpc"] == pytest.approx(68.29, rel=0.01)
     # Without a public address there is no link that could be dead.
     assert alert.products == ()

@@ -21,7 +21,7 @@ CHECKS = {f"{product.name}.{check.name}": check for product in PRODUCTS for chec
 
 
 @pytest.mark.parametrize(
-    ("name", "figures"),
+    ("name", "statistics"),
     [
         ("neutrino_coincidence.coincidence_in_range", {"best_track": 1, "best_credible_level": ABOVE_ONE}),
         ("neutrino_coincidence.coincidence_in_range", {"best_track": 1, "best_probability_inside": BELOW_NOUGHT}),
@@ -42,9 +42,9 @@ CHECKS = {f"{product.name}.{check.name}": check for product in PRODUCTS for chec
         ("skymap_statistics.regions_are_nested", {"area_50_deg2": 7.1e-11 * (1 + 1e-15), "area_90_deg2": 7.1e-11}),
     ],
 )
-def test_rounding_passes(name: str, figures: dict[str, Any]) -> None:
+def test_rounding_passes(name: str, statistics: dict[str, Any]) -> None:
     """What is out of range by rounding alone fails no check."""
-    assert CHECKS[name].test(figures) is True
+    assert CHECKS[name].test(statistics) is True
 
 
 @pytest.mark.parametrize("value", [1.001, -0.001, float("nan")])
@@ -66,7 +66,7 @@ def test_what_blocks_publication() -> None:
 
 
 @pytest.mark.parametrize(
-    ("figures", "odd", "blocked"),
+    ("statistics", "odd", "blocked"),
     [
         ({"probability_sum": 1.0, "time_offset_s": 0.0}, set(), set()),
         ({"probability_sum": 1.002, "time_offset_s": 0.0}, {"probability_sums_to_one"}, set()),
@@ -84,10 +84,10 @@ def test_what_blocks_publication() -> None:
     ],
 )
 def test_an_odd_map_is_shown_and_another_events_map_blocks(
-    figures: dict[str, Any], odd: set[str], blocked: set[str]
+    statistics: dict[str, Any], odd: set[str], blocked: set[str]
 ) -> None:
     """A sum of 1.002 or GPS seconds for UTC are said; half a map, or one of another hour, stops publication."""
-    failed = {n: c for n, c in CHECKS.items() if n.startswith("skymap.") and c.test(figures) is False}
+    failed = {n: c for n, c in CHECKS.items() if n.startswith("skymap.") and c.test(statistics) is False}
     assert {name.partition(".")[2] for name in failed} == odd
     severe = {name.partition(".")[2] for name, c in failed.items() if c.severity is Severity.ERROR}
     assert severe == blocked

@@ -282,7 +282,7 @@ def test_a_galaxy_list_replaces_the_one_before(house: PublishingHome, monkeypatc
     third = house.take(body(kind="UPDATE", created="2024-03-01T16:00:00Z", skymap=fits_map(ra=10.0, dec=-80.0)))
     product = house.home.archive.product(third.partition_key, "galaxies")
     assert product is not None
-    assert product.figures["galaxies_listed"] == 0
+    assert product.statistics["galaxies_listed"] == 0
     assert house.server.lists == []
     posts = house.server.requests["POST event_galaxies"]
     for record in (first, second, third):

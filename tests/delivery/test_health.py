@@ -24,7 +24,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 def well(**changes: object) -> Health:
     """A pipeline in good health, with changes."""
-    figures: dict[str, object] = {
+    statistics: dict[str, object] = {
         "at": NOW,
         "daemons": {"SENSOR": 5.0},
         "streams": (StreamHealth("gcn-gwalert", 40_000.0, 12.0, 100, 3),),
@@ -34,7 +34,7 @@ def well(**changes: object) -> Health:
         "failed_day": {"alert_products": 2},
         "publications_failed": 0,
     }
-    return Health(**{**figures, **changes})  # type: ignore[arg-type]
+    return Health(**{**statistics, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_each_trouble_is_one_sentence(change: dict[str, object], said: str) -> N
     assert said in problem.text
 
 
-def test_figures_come_from_the_archive(tmp_path: Path) -> None:
+def test_statistics_come_from_the_archive(tmp_path: Path) -> None:
     """Messages, quarantine, ages and unfinished versions are those of the archive."""
     archive = Archive(f"sqlite:///{tmp_path / 'archive.db'}", create=True)
     now = datetime.now(UTC)

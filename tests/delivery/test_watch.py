@@ -16,7 +16,7 @@ from mma_pipeline.adapters.errors import MissingTopicError, TransientError
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.kafka.watch import BrokerWatch, fingerprint
 from mma_pipeline.defs.operations import watch as watching
-from mma_pipeline.defs.operations.health import figures, health, pipeline_health_sensor
+from mma_pipeline.defs.operations.health import health, pipeline_health_sensor, statistics
 from mma_pipeline.defs.operations.watch import BrokerState, StreamState, from_json, watch
 from mma_pipeline.defs.resources import ArchiveResource
 from mma_pipeline.settings import Settings
@@ -152,6 +152,6 @@ def test_sensor_watches_every_minute_and_reports_every_five(
     assert len(tick(replace(seen, reported=seen.reported - 301).to_json()).asset_events) == 2
     archive, now = ArchiveResource().open(), datetime.fromtimestamp(seen.heartbeat, UTC)
     well = health(home, archive, now + timedelta(seconds=20), seen)
-    assert figures(well)["GCN: last heartbeat (s ago)"] == 20
+    assert statistics(well)["GCN: last heartbeat (s ago)"] == 20
     dead = health(home, archive, now + timedelta(seconds=400), seen)
     assert [problem for problem in dead.problems if "heartbeat is 400 s old" in problem.text]

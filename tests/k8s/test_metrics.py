@@ -83,7 +83,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         child.end()
 
 
-def figures(text: str) -> dict[str, float]:
+def statistics(text: str) -> dict[str, float]:
     """Samples by name and label; an AssertionError where something else is told."""
     found = {}
     for family in text_string_to_metric_families(text):
@@ -102,11 +102,11 @@ def figures(text: str) -> dict[str, float]:
         *("/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "http://127.0.0.1:3000/graphql"),
     ],
 )
-def test_any_path_gives_figures_only(door: Door, path: str) -> None:
+def test_any_path_gives_statistics_only(door: Door, path: str) -> None:
     """Every path gives the pipeline's figures by stream, daemon, job and kind of problem: no event, no address, no secret, no file."""
     status, text = door.ask("GET", path, {"Authorization": "Basic YTpi", "X-Forwarded-For": "127.0.0.1"})
     assert status == 200
-    found = figures(text)
+    found = statistics(text)
     assert (found["mma_stream_messages s"], found["mma_stream_quarantined s"]) == (3, 1)
 
 
@@ -118,7 +118,7 @@ def test_the_door_takes_nothing(door: Door) -> None:
         assert status in ((200,) if method == "OPTIONS" else (405, 501)), method
         assert "12345" not in text
         assert "mma_" not in text
-    assert figures(door.ask("GET", "/metrics")[1])["mma_stream_messages s"] == 3
+    assert statistics(door.ask("GET", "/metrics")[1])["mma_stream_messages s"] == 3
 
 
 def test_trouble_is_not_told_to_strangers(door: Door) -> None:
@@ -132,5 +132,5 @@ def test_trouble_is_not_told_to_strangers(door: Door) -> None:
             database.execute("ALTER TABLE elsewhere RENAME TO message")
     assert status == 500
     assert "mma_" not in text
-    assert figures(door.ask("GET", "/metrics")[1])["mma_stream_messages s"] == 3
+    assert statistics(door.ask("GET", "/metrics")[1])["mma_stream_messages s"] == 3
     assert not [secret for secret in SECRETS.values() if secret in door.log.read_text()]

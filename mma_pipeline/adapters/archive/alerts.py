@@ -76,7 +76,7 @@ class ProductRecord:
     content_type: str
     code_version: str
     address: str
-    figures: Mapping[str, Any]
+    statistics: Mapping[str, Any]
     written: datetime
 
 

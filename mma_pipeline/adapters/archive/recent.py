@@ -58,7 +58,7 @@ def recent_versions(archive: Archive, since: datetime, before: datetime) -> list
 
 
 @dataclass(frozen=True, slots=True)
-class StreamFigures:
+class StreamStatistics:
     """What the archive holds of a stream."""
 
     newest: datetime
@@ -68,10 +68,10 @@ class StreamFigures:
     """Unsolved ones."""
 
 
-def stream_figures(archive: Archive) -> dict[str, StreamFigures]:
+def stream_statistics(archive: Archive) -> dict[str, StreamStatistics]:
     """Figures of every stream that brought a message, by name."""
     c = schema.message.c
     bad = sa.func.count(sa.case((c.solved.is_(None), c.quarantine_reason)))
     query = sa.select(c.stream, sa.func.max(c.received), sa.func.count(), bad).group_by(c.stream)
     with reading(archive.engine) as connection:
-        return {name: StreamFigures(*figures) for name, *figures in connection.execute(query)}
+        return {name: StreamStatistics(*statistics) for name, *statistics in connection.execute(query)}

@@ -156,7 +156,7 @@ product = sa.Table(
     sa.Column("content_type", sa.String(100), nullable=False),
     sa.Column("code_version", sa.String(64), nullable=False),
     sa.Column("address", sa.String(64), nullable=False, index=True),
-    sa.Column("figures", CleanJSON, nullable=False),
+    sa.Column("figures", CleanJSON, nullable=False, key="statistics"),
     sa.Column("written", UTCDateTime, nullable=False),
 )
 

@@ -106,14 +106,14 @@ def _facts(
     """Facts of the source: the version's own; for a neutrino notice those of the version that it was compared with."""
     if record.version.label != ICECUBE_LABEL:
         return record.facts
-    compared = products[COINCIDENCE].figures.get("map_version") if COINCIDENCE in products else None
+    compared = products[COINCIDENCE].statistics.get("map_version") if COINCIDENCE in products else None
     return next((v.facts for v in versions if v.partition_key == compared), {})
 
 
 def _neutrinos(record: VersionRecord, products: Mapping[str, ProductRecord]) -> NeutrinoSearch:
-    facts, figures = record.facts, products[COINCIDENCE].figures if COINCIDENCE in products else {}
+    facts, statistics = record.facts, products[COINCIDENCE].statistics if COINCIDENCE in products else {}
     units = {"ra_deg": "ra", "dec_deg": "dec", "radius_deg": "radius", "time_offset_s": "time_offset"}
-    tracks = [{units.get(name, name): value for name, value in track.items()} for track in figures.get("tracks", ())]
+    tracks = [{units.get(name, name): value for name, value in track.items()} for track in statistics.get("tracks", ())]
     return NeutrinoSearch.from_json(
         {
             "observatory": ICECUBE_LABEL,
@@ -121,7 +121,7 @@ def _neutrinos(record: VersionRecord, products: Mapping[str, ProductRecord]) -> 
             "count": facts["neutrinos"],
             "pval_generic": facts.get("pval_generic"),
             "pval_bayesian": facts.get("pval_bayesian"),
-            "map_version": figures.get("map_version"),
+            "map_version": statistics.get("map_version"),
             "tracks": tracks,
         }
     )
@@ -146,14 +146,14 @@ def _event(facts: Mapping[str, Any]) -> EventSummary | None:
 
 
 def _localisation(products: Iterable[ProductRecord]) -> Localisation | None:
-    figures: dict[str, float] = {}
+    statistics: dict[str, float] = {}
     for product in products:
-        numbers = {k: v for k, v in product.figures.items() if isinstance(v, int | float) and math.isfinite(v)}
-        figures |= {k: float(v) for k, v in numbers.items()}
-    found = {field: figures.get(name) for field, name in _FIGURES.items()}
-    layers = [figures.get(name) for name in _FROM_LAYERS]
+        numbers = {k: v for k, v in product.statistics.items() if isinstance(v, int | float) and math.isfinite(v)}
+        statistics |= {k: float(v) for k, v in numbers.items()}
+    found = {field: statistics.get(name) for field, name in _FIGURES.items()}
+    layers = [statistics.get(name) for name in _FROM_LAYERS]
     # A pair from one source: a mean of one beside a deviation of the other would belong to no distribution.
-    stated = [figures.get(name) for name in _STATED] if _STATED[0] in figures else layers
+    stated = [statistics.get(name) for name in _STATED] if _STATED[0] in statistics else layers
     found |= dict(zip(("distance_mean", "distance_std"), stated, strict=True))
     found |= dict(zip(("distance_mean_layers", "distance_std_layers"), layers, strict=True))
     return None if all(value is None for value in found.values()) else Localisation(**found)

@@ -286,7 +286,7 @@ class Decider:
     def _has_none(self, connection: Connection, config: DestinationConfig, record: VersionRecord) -> bool:
         """Whether a version was decided upon that takes the event's list away, or would if there were one."""
         product = self._cache[record.partition_key][1].get(GALAXIES)
-        ranks_none = product is not None and product.figures.get("galaxies_listed") == 0
+        ranks_none = product is not None and product.statistics.get("galaxies_listed") == 0
         decided = decisions.is_decided(connection, config.name, record.partition_key)
         return decided and (ranks_none or record.version.is_retraction)
 

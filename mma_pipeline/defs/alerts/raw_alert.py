@@ -29,10 +29,10 @@ def _make(source: ProductInput) -> ProductFiles:
     body = source.message.body
     if body.startswith(MAGIC):
         body = json.dumps(lvk.to_record(source.notice), sort_keys=True, separators=(",", ":")).encode()
-    figures: dict[str, Any] = {name: value for name, value in source.facts.items() if name != "urls"}
-    figures["gracedb"] = source.facts.get("urls", {}).get("gracedb")
-    figures["schema_drift"] = schema_drift(decode_notice(body), LVK)
-    return ProductFiles({"alert": body}, figures)
+    statistics: dict[str, Any] = {name: value for name, value in source.facts.items() if name != "urls"}
+    statistics["gracedb"] = source.facts.get("urls", {}).get("gracedb")
+    statistics["schema_drift"] = schema_drift(decode_notice(body), LVK)
+    return ProductFiles({"alert": body}, statistics)
 
 
 raw_alert = Product(

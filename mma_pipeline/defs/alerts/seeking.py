@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from mma_pipeline.defs.candidates.sensors import decode_cursor, encode_cursor, p
 from mma_pipeline.defs.resources import photometry_config
 from mma_pipeline.settings import Settings
 
-#: Seconds after a cursor was set in which a tick may begin that has not seen it.
+#: Seconds after a cursor was set in which a tick may still be about to write down that it began, with the old cursor.
 SETTLE_S = 2.0
 #: Seconds that a tick under way may take to end: Dagster gives it 60.
 TICK_S = 75.0
@@ -72,20 +71,31 @@ def set_cursor(instance: dg.DagsterInstance, sensor: str, cursor: str) -> None:
     for _ in range(TRIES):
         for state in _states(instance, sensor):
             instance.update_instigator_state(state.with_data(state.instigator_data._replace(cursor=cursor)))
-        until_s = time.time() + SETTLE_S
-        time.sleep(SETTLE_S)
-        deadline = time.monotonic() + TICK_S
-        while _under_way(instance, sensor, until_s):
-            if time.monotonic() > deadline:
-                raise TransientError(
-                    f"the cursor of {sensor} is set, but a tick that was under way has not ended and may set it back: "
-                    "see `mma stream`, and seek again if it did"
-                )
-            time.sleep(0.1)
-        if cursor_of(instance, sensor) == cursor or _began(instance, sensor, until_s):
+        if _kept(instance, sensor, cursor, time.time()):
             return
     raise TransientError(
         f"the cursor of {sensor} was set back by its ticks {TRIES} times: stop the sensor, seek, start it"
+    )
+
+
+def _kept(instance: dg.DagsterInstance, sensor: str, cursor: str, set_s: float) -> bool:
+    """Wait until no tick can set a cursor back that was set at a time; False where one did.
+
+    Read from the sensor's state, which a tick writes in one piece with the cursor: its beginning when it begins, its end
+    when it ends. The list of ticks calls one ended before it has written its cursor.
+    """
+    deadline = time.monotonic() + TICK_S
+    while time.monotonic() < deadline:
+        data = _states(instance, sensor)[0].instigator_data
+        if data.cursor != cursor:
+            return False
+        began_s, ended_s = data.last_tick_start_timestamp or 0.0, data.last_tick_timestamp or 0.0
+        if began_s > set_s or (began_s <= ended_s and time.time() > set_s + SETTLE_S):
+            return True
+        time.sleep(0.1)
+    raise TransientError(
+        f"the cursor of {sensor} is set, but a tick that was under way has not ended and may set it back: "
+        "see `mma stream`, and seek again if it did"
     )
 
 
@@ -97,17 +107,3 @@ def _states(instance: dg.DagsterInstance, sensor: str) -> list[Any]:
     if not found:
         raise NotFoundError(f"Dagster has not run {sensor} yet: start the daemon once (`make dev`)")
     return sorted(found, key=lambda state: not state.is_running)
-
-
-def _ticks(instance: dg.DagsterInstance, sensor: str) -> Iterator[Any]:
-    state = _states(instance, sensor)[0]
-    yield from instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=5)
-
-
-def _under_way(instance: dg.DagsterInstance, sensor: str, before_s: float) -> bool:
-    return any(t.status.value == "STARTED" and t.timestamp < before_s for t in _ticks(instance, sensor))
-
-
-def _began(instance: dg.DagsterInstance, sensor: str, after_s: float) -> bool:
-    """Whether a tick has begun since: it saw the cursor, and has moved it on."""
-    return any(tick.timestamp >= after_s for tick in _ticks(instance, sensor))

@@ -79,7 +79,7 @@ def overtaken_differences(archive: Archive, store: Store, event_id: str) -> Iter
             None if r is None else r.partition_key
             for r in (version_before(records, record), map_before(records, record))
         ]
-        if now != [made.figures["before"], made.figures.get("map_before")]:
+        if now != [made.statistics["before"], made.statistics.get("map_before")]:
             yield (
                 record.partition_key,
                 materialize_directly(version_difference, ProductInput(archive, store, record.partition_key)),

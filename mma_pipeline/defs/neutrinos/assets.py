@@ -82,7 +82,7 @@ def _make_notice(source: ProductInput) -> ProductFiles:
     tracks = _tracks(notice)
     counted = record.get("n_events_coincident")
     flux, energy = notice.flux_sensitivity, notice.energy_range
-    figures = {
+    statistics = {
         **source.facts,
         "tracks": _table(tracks, ("time_offset_s", "ra_deg", "dec_deg", "radius_deg", "pval_generic", "pval_bayesian")),
         "counted_by_sender": counted if isinstance(counted, int) and not isinstance(counted, bool) else None,
@@ -90,13 +90,13 @@ def _make_notice(source: ProductInput) -> ProductFiles:
         "energy_range_gev": None if energy is None else list(energy),
         "schema_drift": schema_drift(record, ICECUBE),
     }
-    document = {**figures, "event": notice.event_id, "tracks": tracks}
-    return ProductFiles({"neutrino_notice": source.message.body, "neutrinos": _json(document)}, figures)
+    document = {**statistics, "event": notice.event_id, "tracks": tracks}
+    return ProductFiles({"neutrino_notice": source.message.body, "neutrinos": _json(document)}, statistics)
 
 
-def _count_agrees(figures: Mapping[str, Any]) -> bool | None:
-    counted = figures["counted_by_sender"]
-    return None if counted is None else bool(counted == figures["neutrinos"])
+def _count_agrees(statistics: Mapping[str, Any]) -> bool | None:
+    counted = statistics["counted_by_sender"]
+    return None if counted is None else bool(counted == statistics["neutrinos"])
 
 
 neutrino_notice = Product(
@@ -139,7 +139,7 @@ def _inputs(source: ProductInput) -> Sequence[str]:
 def _make_coincidence(source: ProductInput) -> ProductFiles:
     notice, found = source.neutrino_notice, _compared_event(source)
     record = found.map_version
-    figures: dict[str, Any] = {
+    statistics: dict[str, Any] = {
         "event": notice.event_id,
         "reference": notice.reference,
         "counterpart": list(found.identity),
@@ -148,15 +148,15 @@ def _make_coincidence(source: ProductInput) -> ProductFiles:
         "neutrinos": len(notice.neutrinos),
     }
     if record is None:
-        figures["tracks"] = _tracks(notice)
-        return ProductFiles({"coincidence": _json(figures)}, figures)
+        statistics["tracks"] = _tracks(notice)
+        return ProductFiles({"coincidence": _json(statistics)}, statistics)
     from mma_pipeline.science.coincidence.neutrinos import overlaps
     from mma_pipeline.science.coincidence.plot import draw_overlaps
 
     skymap = skymap_of(source.archive, record)
     compared = overlaps(skymap, notice.neutrinos, notice.window)
     tracks = [{**track, **_overlap(one)} for track, one in zip(_tracks(notice), compared, strict=True)]
-    figures |= {
+    statistics |= {
         "map_version": record.partition_key,
         "map_label": record.version.label,
         "map_created": record.version.created.isoformat(),
@@ -171,10 +171,10 @@ def _make_coincidence(source: ProductInput) -> ProductFiles:
     }  # fmt: skip
     title = f"{notice.event_id}: IceCube {notice.alert_time:%Y-%m-%d %H:%M:%S}, {_count(len(compared))}"
     title += f", on {record.version.label} {record.version.created:%Y-%m-%d %H:%M:%S}"
-    document = {**figures, "method": METHOD, "map_sha256": record.facts["skymap_sha256"]}
+    document = {**statistics, "method": METHOD, "map_sha256": record.facts["skymap_sha256"]}
     del document["comparison"]
     plot = draw_overlaps(skymap, compared, title + (" (retracted)" if found.retracted_by else ""))
-    return ProductFiles({"coincidence": _json(document), "coincidence_picture": plot}, figures)
+    return ProductFiles({"coincidence": _json(document), "coincidence_picture": plot}, statistics)
 
 
 def _overlap(one: Overlap) -> dict[str, Any]:
@@ -220,12 +220,12 @@ def _table(tracks: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _shares(figures: Mapping[str, Any]) -> bool | None:
-    return None if "best_track" not in figures else all(is_share(figures.get(name)) for name in _SHARES)
+def _shares(statistics: Mapping[str, Any]) -> bool | None:
+    return None if "best_track" not in statistics else all(is_share(statistics.get(name)) for name in _SHARES)
 
 
-def _times_agree(figures: Mapping[str, Any]) -> bool | None:
-    offset = figures.get("event_time_offset_s")
+def _times_agree(statistics: Mapping[str, Any]) -> bool | None:
+    offset = statistics.get("event_time_offset_s")
     return None if offset is None else abs(offset) <= TIME_TOLERANCE_S
 
 
@@ -266,7 +266,7 @@ neutrino_coincidence = Product(
         CheckSpec(
             "event_stands",
             "The event was not retracted.",
-            lambda figures: figures["retracted_by"] is None,
+            lambda statistics: statistics["retracted_by"] is None,
             shows=("retracted_by",),
         ),
     ),

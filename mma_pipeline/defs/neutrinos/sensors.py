@@ -76,7 +76,7 @@ def outdated(archive: Archive, now: datetime) -> Iterator[tuple[VersionRecord, C
         if made is None:
             continue  # its own run is under way, or `unfinished_versions_sensor` asks for another
         found = compared_event_among(events[record.version.event_id])
-        if tuple(made.figures.get("counterpart", ())) != found.identity:
+        if tuple(made.statistics.get("counterpart", ())) != found.identity:
             yield record, found
 
 

@@ -49,7 +49,7 @@ def _make(source: ProductInput) -> ProductFiles:
     found = rank_galaxies(source.skymap, catalog, wanted.choice)
     entries = galaxy_entries(found, wanted.published)
     about = {"catalog": catalog.label, "level": wanted.choice.level, "method": "Arcavi et al. 2017, ApJL 848 L33"}
-    figures = {
+    statistics = {
         "galaxies_considered": found.considered,
         "galaxies_listed": len(found),
         "galaxies_without_weight": found.without_weight,
@@ -63,7 +63,7 @@ def _make(source: ProductInput) -> ProductFiles:
     listed = json.dumps(entries, separators=(",", ":"), allow_nan=False).encode()
     table = galaxies_table(found, **about)
     files = {"galaxies": listed, "galaxy_table": galaxies_ecsv(table), "galaxy_votable": galaxies_votable(table)}
-    return ProductFiles(files, figures)
+    return ProductFiles(files, statistics)
 
 
 galaxies = Product(
@@ -85,9 +85,12 @@ galaxies = Product(
         CheckSpec(
             "scores_are_shares",
             "The scores of the list sum to at most one, and to one where every galaxy considered is listed.",
-            lambda figures: (
-                is_share(figures["score_listed"])
-                and (figures["galaxies_listed"] < figures["galaxies_considered"] or _whole(figures["score_listed"]))
+            lambda statistics: (
+                is_share(statistics["score_listed"])
+                and (
+                    statistics["galaxies_listed"] < statistics["galaxies_considered"]
+                    or _whole(statistics["score_listed"])
+                )
             ),
             shows=("score_listed", "galaxies_listed", "galaxies_considered"),
         ),

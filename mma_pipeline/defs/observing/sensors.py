@@ -106,7 +106,7 @@ def _states(archive: Archive, records: Sequence[VersionRecord], instruments: Seq
     name = visibility.files[0].name
     products = archive.products_of(record.partition_key for record in records)
     return {
-        key: "-".join(str(product.figures.get(f"{i.file}_state")) for i in instruments)
+        key: "-".join(str(product.statistics.get(f"{i.file}_state")) for i in instruments)
         for key, found in products.items()
         for product in found
         if product.name == name

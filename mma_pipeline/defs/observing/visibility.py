@@ -64,7 +64,7 @@ def _inputs(source: ProductInput) -> Sequence[str]:
 def _make(source: ProductInput) -> ProductFiles:
     files: dict[str, bytes] = {}
     summary: dict[str, Any] = {}
-    figures: dict[str, Any] = {}
+    statistics: dict[str, Any] = {}
     skymap = source.skymap_as_sent
     for fov in fields_of_view(source):
         inside = None if skymap is None else fov.probability(skymap)
@@ -78,16 +78,16 @@ def _make(source: ProductInput) -> ProductFiles:
             "radius_deg": fov.radius,
             "probability": inside,
         }
-        figures |= {f"{name}_state": fov.state.value, f"{name}_probability": inside, f"{name}_reason": fov.reason}
+        statistics |= {f"{name}_state": fov.state.value, f"{name}_probability": inside, f"{name}_reason": fov.reason}
         region = fov.moc_json()
         if region is not None:
             files[name] = region
     document = json.dumps(summary, sort_keys=True, indent=1, allow_nan=False).encode()
-    return ProductFiles({"visibility": document, **files}, figures)
+    return ProductFiles({"visibility": document, **files}, statistics)
 
 
-def _probabilities(figures: Mapping[str, Any]) -> bool:
-    return all(is_share(value) for name, value in figures.items() if name.endswith("_probability"))
+def _probabilities(statistics: Mapping[str, Any]) -> bool:
+    return all(is_share(value) for name, value in statistics.items() if name.endswith("_probability"))
 
 
 def _region_file(name: str) -> FileSpec:

@@ -16,7 +16,7 @@ import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive, outbox, reading
 from mma_pipeline.adapters.archive.publications import State
-from mma_pipeline.adapters.archive.recent import stream_figures
+from mma_pipeline.adapters.archive.recent import stream_statistics
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.publishing.service import Publications
 from mma_pipeline.defs.alerts.stream_assets import READ_LATELY
@@ -99,7 +99,7 @@ class Health:
     @property
     def problems(self) -> list[Problem]:
         """What a person must look at, each with the time since when, where that is known; empty where all is well."""
-        return [self._dated(problem) for problem in (*_of_figures(self), *self.found)]
+        return [self._dated(problem) for problem in (*_of_statistics(self), *self.found)]
 
     def _dated(self, problem: Problem) -> Problem:
         known = self.lasting.get(problem.key)
@@ -108,7 +108,7 @@ class Health:
         return replace(problem, since=datetime.fromtimestamp(known.since, UTC))
 
 
-def _of_figures(found: Health) -> Iterator[Problem]:
+def _of_statistics(found: Health) -> Iterator[Problem]:
     """Problems that are figures beyond their limits."""
     if not found.daemons:
         yield Problem(Kind.NO_DAEMON, "no Dagster daemon has ever run here: start dagster-daemon")
@@ -176,7 +176,7 @@ def _streams(
     instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: BrokerState | None
 ) -> Iterator[StreamHealth]:
     looked = last_looks(instance)
-    known = stream_figures(archive)
+    known = stream_statistics(archive)
     for name in sorted({stream.name for stream in STREAMS} | set(known)):
         stamp = looked[name].began if name in looked else None
         row = known.get(name)
@@ -248,7 +248,7 @@ def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: Archive
         metadata={"problems": dg.MetadataValue.text(_listed(found))},
         severity=dg.AssetCheckSeverity.ERROR,
     )
-    report = dg.AssetMaterialization(asset_key="pipeline_health", metadata=figures(found))
+    report = dg.AssetMaterialization(asset_key="pipeline_health", metadata=statistics(found))
     cursor = replace(watched, trouble=trouble, reported=now.timestamp()).to_json()
     return dg.SensorResult(asset_events=[report, check, *stream_reports(found, watched)], cursor=cursor)
 
@@ -261,7 +261,7 @@ def stream_reports(found: Health, watched: BrokerState) -> Iterator[dg.AssetMate
         if asset is None or stream.name not in watched.streams:
             continue
         if stream.tick_age_s is not None and stream.tick_age_s <= TICK_S:
-            by_asset.setdefault(asset, {}).update(_stream_figures(stream))
+            by_asset.setdefault(asset, {}).update(_stream_statistics(stream))
     for asset, shown in by_asset.items():
         # Always the same data version: a look at a stream makes nothing out of date that was made from its messages.
         yield dg.AssetMaterialization(asset_key=asset, metadata=shown, tags={"dagster/data_version": "read"})
@@ -284,7 +284,7 @@ def _listed(found: Health) -> str:
     return "\n".join(problem.dated() for problem in found.problems) or "none"
 
 
-def figures(found: Health) -> dict[str, float | int | str]:
+def statistics(found: Health) -> dict[str, float | int | str]:
     """The figures as the UI shows them; what is not known is absent."""
     shown: dict[str, float | int | str | None] = {
         "versions lacking products": found.unfinished,
@@ -299,11 +299,11 @@ def figures(found: Health) -> dict[str, float | int | str]:
     for name, age in found.daemons.items():
         shown[f"{name}: last heartbeat (s ago)"] = _rounded(age)
     for stream in found.streams:
-        shown |= _stream_figures(stream)
+        shown |= _stream_statistics(stream)
     return {name: value for name, value in shown.items() if value is not None}
 
 
-def _stream_figures(stream: StreamHealth) -> dict[str, float | int | str]:
+def _stream_statistics(stream: StreamHealth) -> dict[str, float | int | str]:
     """The figures of one stream, what is not known left out."""
     shown = {
         f"{stream.name}: messages": stream.messages,

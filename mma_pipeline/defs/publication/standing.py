@@ -78,7 +78,7 @@ def standing(
 
 def _awaits_a_map(products: Mapping[str, ProductRecord], now: datetime) -> bool:
     compared = products.get(COINCIDENCE)
-    return compared is not None and compared.figures.get("map_version") is None and now - compared.written < MAP_WAIT
+    return compared is not None and compared.statistics.get("map_version") is None and now - compared.written < MAP_WAIT
 
 
 def failed_checks(written: Iterable[ProductRecord]) -> list[Finding]:
@@ -87,20 +87,20 @@ def failed_checks(written: Iterable[ProductRecord]) -> list[Finding]:
     failed = []
     for product in PRODUCTS:
         names = {spec.name for spec in product.files}
-        figures = next((p.figures for p in written if p.name in names), None)
-        if figures is None:
+        statistics = next((p.statistics for p in written if p.name in names), None)
+        if statistics is None:
             continue
         for check in product.checks:
-            if _fails(check, figures):
-                values = {name: figures[name] for name in check.shows if figures.get(name) is not None}
+            if _fails(check, statistics):
+                values = {name: statistics[name] for name in check.shows if statistics.get(name) is not None}
                 blocks = check.severity is Severity.ERROR
                 failed.append(Finding(f"{product.name}.{check.name}", check.description, values, blocks))
     return failed
 
 
-def _fails(check: CheckSpec, figures: Mapping[str, Any]) -> bool:
+def _fails(check: CheckSpec, statistics: Mapping[str, Any]) -> bool:
     try:
-        return check.test(figures) is False
+        return check.test(statistics) is False
     except KeyError:  # made by code of before the check, which did not note what it looks at
         return False
 

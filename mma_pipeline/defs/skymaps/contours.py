@@ -21,18 +21,18 @@ def _make(source: ProductInput) -> ProductFiles:
 
     regions = credible_regions(source.skymap, [level / 100 for level in LEVELS])
     body = regions_geojson(regions)
-    figures: dict[str, Any] = {"contour_bytes": len(body)}
+    statistics: dict[str, Any] = {"contour_bytes": len(body)}
     for level, region in zip(LEVELS, regions, strict=True):
-        figures[f"contour_area_{level}_deg2"] = region.area
-        figures[f"contour_smallest_area_{level}_deg2"] = region.smallest_area
-        figures[f"contour_probability_{level}"] = region.probability
-        figures[f"contour_within_tolerance_{level}"] = region.is_sound
-        figures[f"outlines_{level}"] = len(region.outlines)
-    return ProductFiles({"contours": body}, figures)
+        statistics[f"contour_area_{level}_deg2"] = region.area
+        statistics[f"contour_smallest_area_{level}_deg2"] = region.smallest_area
+        statistics[f"contour_probability_{level}"] = region.probability
+        statistics[f"contour_within_tolerance_{level}"] = region.is_sound
+        statistics[f"outlines_{level}"] = len(region.outlines)
+    return ProductFiles({"contours": body}, statistics)
 
 
-def _are_sound(figures: Mapping[str, Any]) -> bool:
-    return all(figures[f"contour_within_tolerance_{level}"] for level in LEVELS)
+def _are_sound(statistics: Mapping[str, Any]) -> bool:
+    return all(statistics[f"contour_within_tolerance_{level}"] for level in LEVELS)
 
 
 contours = Product(

@@ -16,15 +16,15 @@ def _make(source: ProductInput) -> ProductFiles:
     from mma_pipeline.science.regions.coverage import credible_coverage, moc_fits, moc_json
 
     files: dict[str, bytes] = {}
-    figures: dict[str, float | int] = {}
+    statistics: dict[str, float | int] = {}
     for level in LEVELS:
         found = credible_coverage(source.skymap, level / 100)
         files[f"coverage_{level}_fits"] = moc_fits(found)
         files[f"coverage_{level}_json"] = moc_json(found)
-        figures[f"moc_area_{level}_deg2"] = found.area_deg2
-        figures[f"moc_probability_{level}"] = found.probability
-        figures[f"moc_cells_{level}"] = len(found.ipix)
-    return ProductFiles(files, figures)
+        statistics[f"moc_area_{level}_deg2"] = found.area_deg2
+        statistics[f"moc_probability_{level}"] = found.probability
+        statistics[f"moc_cells_{level}"] = len(found.ipix)
+    return ProductFiles(files, statistics)
 
 
 coverage = Product(
@@ -44,7 +44,9 @@ coverage = Product(
         CheckSpec(
             "regions_hold_their_level",
             "The cells of each region hold at least its credible level.",
-            lambda figures: all(figures[f"moc_probability_{level}"] >= level / 100 - ROUNDING for level in LEVELS),
+            lambda statistics: all(
+                statistics[f"moc_probability_{level}"] >= level / 100 - ROUNDING for level in LEVELS
+            ),
             shows=("moc_probability_50", "moc_probability_90"),
         ),
     ),

@@ -18,14 +18,14 @@ def _make(source: ProductInput) -> ProductFiles:
 
     order = flat_order(source.skymap)
     body = encode_flat(source.skymap, order)
-    figures = {
+    statistics = {
         "flat_nside": 1 << order,
         "flat_bytes": len(body),
         "flat_probability_sum": probability_in_file(body),
         "flat_area_90_deg2": flat_area(source.skymap, order),
         "map_area_90_deg2": credible_areas(source.skymap, (0.9,))[0],
     }
-    return ProductFiles({"flat_skymap": body}, figures)
+    return ProductFiles({"flat_skymap": body}, statistics)
 
 
 flat_skymap = Product(
@@ -41,13 +41,13 @@ flat_skymap = Product(
         CheckSpec(
             "flat_sums_to_one",
             "The file written, read again, sums to one within 1e-6.",
-            lambda figures: abs(figures["flat_probability_sum"] - 1) < 1e-6,
+            lambda statistics: abs(statistics["flat_probability_sum"] - 1) < 1e-6,
             shows=("flat_probability_sum",),
         ),
         CheckSpec(
             "flat_area_agrees",
             "The 90 % area of the flat map is that of the alert's own map within 5 %.",
-            lambda figures: abs(figures["flat_area_90_deg2"] / figures["map_area_90_deg2"] - 1) < 0.05,
+            lambda statistics: abs(statistics["flat_area_90_deg2"] / statistics["map_area_90_deg2"] - 1) < 0.05,
             shows=("flat_area_90_deg2", "map_area_90_deg2", "flat_nside"),
         ),
     ),

@@ -37,7 +37,7 @@ def _make(source: ProductInput) -> ProductFiles:
         raise ValueError(f"{source.record.partition_key} was archived with a map that its message does not have")
     plain = gunzip(data)
     skymap = decode_skymap(plain)
-    figures = {
+    statistics = {
         "rows": len(skymap.uniq),
         "order_min": int(skymap.order.min()),
         "order_max": int(skymap.order.max()),
@@ -49,7 +49,7 @@ def _make(source: ProductInput) -> ProductFiles:
         "time_offset_s": _time_offset(skymap.meta, source.facts.get("time")),
         "event_id": source.record.version.event_id,
     }
-    return ProductFiles({"skymap": gzip_bytes(plain)}, figures)
+    return ProductFiles({"skymap": gzip_bytes(plain)}, statistics)
 
 
 def _time_offset(meta: Mapping[str, Any], event_time: str | None) -> float | None:
@@ -64,8 +64,8 @@ def _time_offset(meta: Mapping[str, Any], event_time: str | None) -> float | Non
     return (observed - datetime.fromisoformat(event_time)).total_seconds()
 
 
-def _times_agree(figures: Mapping[str, Any], *, tolerance_s: float) -> bool | None:
-    offset = figures["time_offset_s"]
+def _times_agree(statistics: Mapping[str, Any], *, tolerance_s: float) -> bool | None:
+    offset = statistics["time_offset_s"]
     return None if offset is None else abs(offset) <= tolerance_s
 
 
@@ -82,13 +82,13 @@ skymap = Product(
         CheckSpec(
             "probability_sums_to_one",
             "The map as sent integrates to one within 0.1 %. Products are made from the normalised map.",
-            lambda figures: abs(figures["probability_sum"] - 1) < 1e-3,
+            lambda statistics: abs(statistics["probability_sum"] - 1) < 1e-3,
             shows=("probability_sum",),
         ),
         CheckSpec(
             "map_is_whole",
             f"The map as sent integrates to one within {100 * WHOLE_TOLERANCE:.0f} %: it is neither part of one nor scaled.",
-            lambda figures: abs(figures["probability_sum"] - 1) <= WHOLE_TOLERANCE,
+            lambda statistics: abs(statistics["probability_sum"] - 1) <= WHOLE_TOLERANCE,
             shows=("probability_sum",),
             severity=Severity.ERROR,
         ),

@@ -26,10 +26,10 @@ def _make(source: ProductInput) -> ProductFiles:
         int(feature["properties"]["credible_level"]): feature["geometry"]["coordinates"]
         for feature in collection["features"]
     }
-    figures = source.figures("statistics")
-    words = [f"{level} %: {_area(figures[f'area_{level}_deg2'])}" for level in (50, 90)]
-    if figures.get("distance_mean_mpc") is not None:
-        words.append(f"distance {figures['distance_mean_mpc']:.0f} ± {figures['distance_std_mpc']:.0f} Mpc")
+    statistics = source.statistics("statistics")
+    words = [f"{level} %: {_area(statistics[f'area_{level}_deg2'])}" for level in (50, 90)]
+    if statistics.get("distance_mean_mpc") is not None:
+        words.append(f"distance {statistics['distance_mean_mpc']:.0f} ± {statistics['distance_std_mpc']:.0f} Mpc")
     suffix = " (combined map)" if source.record.version.is_external else ""
     plot = sky_plot(source.skymap, lines, title=f"{source.record.version.event_id}{suffix}", note="    ".join(words))
     return ProductFiles({"picture": plot}, {"picture_bytes": len(plot)})

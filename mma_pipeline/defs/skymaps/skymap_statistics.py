@@ -21,7 +21,7 @@ def _make(source: ProductInput) -> ProductFiles:
     from mma_pipeline.science.skymaps.statistics import describe
 
     found = describe(source.skymap)
-    figures = {
+    statistics = {
         "area_50_deg2": found.area50,
         "area_90_deg2": found.area90,
         "peak_ra_deg": found.peak_ra,
@@ -40,13 +40,13 @@ def _make(source: ProductInput) -> ProductFiles:
         "order_max": found.order_max,
         "rows": found.rows,
     }
-    document = json.dumps(figures, sort_keys=True, indent=1, allow_nan=False)
-    return ProductFiles({"statistics": document.encode()}, figures)
+    document = json.dumps(statistics, sort_keys=True, indent=1, allow_nan=False)
+    return ProductFiles({"statistics": document.encode()}, statistics)
 
 
-def _regions_are_nested(figures: Mapping[str, Any]) -> bool:
+def _regions_are_nested(statistics: Mapping[str, Any]) -> bool:
     # Interpolated within one pixel, both regions of a very small map may be the same area but for rounding.
-    small, large = float(figures["area_50_deg2"]), float(figures["area_90_deg2"])
+    small, large = float(statistics["area_50_deg2"]), float(statistics["area_90_deg2"])
     return 0 <= small <= large * (1 + ROUNDING) <= _SKY_DEG2
 
 

@@ -46,15 +46,15 @@ def _inputs(source: ProductInput) -> Sequence[str]:
 
 def _make(source: ProductInput) -> ProductFiles:
     before, mapped = earlier(source)
-    figures: dict[str, Any] = {"before": None if before is None else before.partition_key}
+    statistics: dict[str, Any] = {"before": None if before is None else before.partition_key}
     if before is not None:
-        figures |= _facts(before.facts, source.facts)
-        figures |= {"map_before": None if mapped is None else mapped.partition_key}
+        statistics |= _facts(before.facts, source.facts)
+        statistics |= {"map_before": None if mapped is None else mapped.partition_key}
         if mapped is not None and source.skymap_sha256 is not None:
-            figures |= _maps(source, mapped)
-    figures["summary"] = _summary(figures, source.record)
-    document = json.dumps(figures, sort_keys=True, indent=1, allow_nan=False)
-    return ProductFiles({"difference": document.encode()}, figures)
+            statistics |= _maps(source, mapped)
+    statistics["summary"] = _summary(statistics, source.record)
+    document = json.dumps(statistics, sort_keys=True, indent=1, allow_nan=False)
+    return ProductFiles({"difference": document.encode()}, statistics)
 
 
 def _facts(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,27 +123,27 @@ def _galaxies(old: SkyMap, new: SkyMap) -> dict[str, Any]:
     }
 
 
-def _summary(figures: Mapping[str, Any], record: VersionRecord) -> str:
+def _summary(statistics: Mapping[str, Any], record: VersionRecord) -> str:
     """One sentence for lists."""
-    if figures["before"] is None:
+    if statistics["before"] is None:
         return "first version: there is none before"
-    if figures.get("retracted"):
+    if statistics.get("retracted"):
         return "the event is retracted"
-    if figures.get("same_map") is None:
+    if statistics.get("same_map") is None:
         return "no map to compare" if record.facts.get("skymap_sha256") is None else "first map"
-    if figures["same_map"]:
+    if statistics["same_map"]:
         return "the map is the same"
     return (
-        f"90 %: {figures['area_90_deg2_before']:.1f} to {figures['area_90_deg2']:.1f} deg², "
-        f"{figures['overlap_90_share']:.0%} of it inside the one before; peak moved {figures['peak_shift_deg']:.2f}°"
+        f"90 %: {statistics['area_90_deg2_before']:.1f} to {statistics['area_90_deg2']:.1f} deg², "
+        f"{statistics['overlap_90_share']:.0%} of it inside the one before; peak moved {statistics['peak_shift_deg']:.2f}°"
     )
 
 
-def _overlap_fits(figures: Mapping[str, Any]) -> bool | None:
-    if "overlap_90_share" not in figures:
+def _overlap_fits(statistics: Mapping[str, Any]) -> bool | None:
+    if "overlap_90_share" not in statistics:
         return None
     shares = ("overlap_90_share", "overlap_90_share_of_before", "probability_in_90_before")
-    return all(is_share(figures[name]) for name in shares)
+    return all(is_share(statistics[name]) for name in shares)
 
 
 version_difference = Product(

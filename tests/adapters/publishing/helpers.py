@@ -53,11 +53,11 @@ def take_in(archive: Archive, bodies: Iterable[bytes], start: int = 0) -> list[V
     return found
 
 
-def make_products(archive: Archive, record: VersionRecord, **figures: Any) -> None:
+def make_products(archive: Archive, record: VersionRecord, **statistics: Any) -> None:
     """Note a flat map and figures for a version, as the assets do."""
     name = treasure_map_key(record.stem, ".fits.gz")
     digest = hashlib.sha256(name.encode()).hexdigest()
-    known = {"area_50_deg2": 100.0, "area_90_deg2": 400.0, "peak_ra_deg": 10.0, "peak_dec_deg": -5.0} | figures
+    known = {"area_50_deg2": 100.0, "area_90_deg2": 400.0, "peak_ra_deg": 10.0, "peak_dec_deg": -5.0} | statistics
     archive.record_product(
         ProductRecord(
             record.partition_key, "flat_skymap", "flat_skymap", name, digest, 10, "application/gzip", "1", digest,

@@ -33,11 +33,11 @@ def record(archive: Archive) -> VersionRecord:
     return take_in(archive, [body("S240301a", skymap=tiny_map())])[0]
 
 
-def product(record: VersionRecord, name: str, key: str, **figures: Any) -> ProductRecord:
+def product(record: VersionRecord, name: str, key: str, **statistics: Any) -> ProductRecord:
     """A product as its asset notes it."""
     digest = "0" * 64
     return ProductRecord(
-        record.partition_key, name, name, key, digest, 10, "image/png", "1", digest, figures, datetime.now(UTC)
+        record.partition_key, name, name, key, digest, 10, "image/png", "1", digest, statistics, datetime.now(UTC)
     )
 
 

@@ -154,11 +154,11 @@ def test_a_late_list_stays_away(archive: Archive, server: GwtmStandIn, pattern: 
 
 def note_ranking(archive: Archive, record: VersionRecord, listed: int) -> None:
     """Note the product `galaxies` of a version, as its asset does."""
-    figures, digest = {"galaxies_listed": listed}, "0" * 64
+    statistics, digest = {"galaxies_listed": listed}, "0" * 64
     key = f"mma/{record.version.event_id}/{record.partition_key}/galaxies.json"
     archive.record_product(
         ProductRecord(
-            record.partition_key, "galaxies", "galaxies", key, digest, 2, "application/json", "1", digest, figures,
+            record.partition_key, "galaxies", "galaxies", key, digest, 2, "application/json", "1", digest, statistics,
             datetime.now(UTC),
         )
     )  # fmt: skip

@@ -151,12 +151,12 @@ def _regions(state: EventState, attached: Attachments) -> Mapping[str, Any] | No
     newest = state.localisation
     if newest is None or not attached.lines:
         return None
-    figures = newest["figures"]["skymap_statistics"]
+    statistics = newest["statistics"]["skymap_statistics"]
     # A view that holds the region if it were round, and some sky around it.
-    view = min(180.0, 4.0 * (figures["area_90_deg2"] / 3.14159) ** 0.5 + 1.0)
+    view = min(180.0, 4.0 * (statistics["area_90_deg2"] / 3.14159) ** 0.5 + 1.0)
     return {
-        "ra": figures["peak_ra_deg"],
-        "dec": figures["peak_dec_deg"],
+        "ra": statistics["peak_ra_deg"],
+        "dec": statistics["peak_dec_deg"],
         "fov": round(view, 1),
         "lines": dict(attached.lines),
     }

@@ -113,7 +113,7 @@ def _version(record: VersionRecord, products: list[ProductRecord], retracted: bo
         "created": version.created.isoformat(),
         "retracted": retracted and not version.is_retraction,
         "facts": dict(record.facts),
-        "figures": {product.asset: dict(product.figures) for product in products},
+        "statistics": {product.asset: dict(product.statistics) for product in products},
         "files": [
             {
                 "name": product.name,
