@@ -15,6 +15,7 @@ from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
+from mma_pipeline.notices.source_words import no_source_words
 from mma_pipeline.notices.times import datetime_of_mjd, mjd_of_datetime
 from mma_pipeline.products.ingest import read_alert
 from mma_pipeline.settings import current
@@ -220,6 +221,8 @@ class CandidateSource:
             "distance_sigma_mpc": self.event.distance_sigma_mpc,
             "model": digest(model)[:16],
             "unused_bands": unused,
+            # Why there is no posterior, where the notice does not say what a prior needs.
+            "no_prior": (no_source_words(facts) or None) if numbers["prior"] is None else None,
             **numbers,
         }
 
