@@ -73,7 +73,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         with gzip.open(path, "rb") as lines:
             header = json.loads(next(lines, b"null"))
             if not isinstance(header, dict) or header.get("format") != FORMAT:
-                raise PermanentError(f"{path} is no exported archive")
+                raise PermanentError(f"{path} is not an exported archive")
             if header.get("schema") != head_revision():
                 raise PermanentError(
                     f"{path} has schema {header.get('schema')}, this code {head_revision()}: import it with the code "
@@ -121,7 +121,7 @@ def _decode(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
             value = base64.b64decode(value, validate=True)
         elif value is not None and isinstance(column.type, UTCDateTime):
             value = datetime.fromisoformat(value)
-        decoded[column.name] = value
+        decoded[column.key] = value
     return decoded
 
 
