@@ -37,5 +37,5 @@ def left(most: float) -> float:
         return most
     remaining = until - time.monotonic()
     if remaining <= 0:
-        raise OutOfTimeError("no time is left for another request: it is made the next time")
+        raise OutOfTimeError("no time is left for another request: the next attempt makes it")
     return min(most, remaining)

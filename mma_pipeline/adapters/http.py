@@ -105,8 +105,8 @@ def refusal(answer: httpx.Response, who: str, secrets: Iterable[str], *, changes
         return kind(f"{who} failed ({status}): {words}")
     said = {
         CredentialsError: "refused our token",
-        NotFoundError: "has no such thing",
-        TransientError: "asks us to come later",
+        NotFoundError: "does not have it",
+        TransientError: "asks us to try again later",
     }
     return kind(f"{who} {said.get(kind, 'refused it')} ({status}): {words}")
 
@@ -207,9 +207,9 @@ async def _receive(
                     write(block)
             return answer.status_code
     except TimeoutError:
-        raise TransientError(f"{who} did not give all within {seconds:.3g} s") from None
+        raise TransientError(f"{who} did not send everything within {seconds:.3g} s") from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-        raise PermanentError(f"{who} is no address") from None
+        raise PermanentError(f"{who} is not a valid address") from None
     except httpx.HTTPError as error:
         raise TransientError(f"{who} does not answer ({type(error).__name__})") from error
 

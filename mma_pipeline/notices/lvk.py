@@ -201,7 +201,7 @@ def _instruments(value: object, found: Degraded) -> tuple[str, ...]:
 def _text(record: Mapping[str, Any], key: str, container: str, found: Degraded) -> str | None:
     text = found.read(text_at, record, key, f"{container}.{key}")
     if text is not None and REPLACEMENT in text:
-        found.note(f"{container}.{key} holds characters that are no text: they are replaced")
+        found.note(f"{container}.{key} holds characters that are not text: they are replaced")
     return text
 
 

@@ -31,5 +31,5 @@ def observing_run(name: str) -> tuple[datetime, datetime | None]:
     exact = [times for run, times in OBSERVING_RUNS.items() if run.casefold() == wanted]
     chosen = exact or (parts if wanted.rstrip("abc") == wanted else [])
     if not chosen:
-        raise NoticeError(f"{name!r} is no observing run: give one of {', '.join(OBSERVING_RUNS)}, or times")
+        raise NoticeError(f"{name!r} is not an observing run: give one of {', '.join(OBSERVING_RUNS)}, or times")
     return chosen[0][0], chosen[-1][1]

@@ -57,9 +57,9 @@ def read(message: StreamMessage, parse: Parser) -> Versions | str:
     except NoticeError as error:
         return presentable(str(error))
     except Exception:  # noqa: BLE001 - one message that nobody foresaw must not stop the stream behind it
-        _log.exception("%s: the parser failed in an unforeseen way", message.coordinates)
+        _log.exception("%s: the parser failed unexpectedly", message.coordinates)
         where = f"see the log, {message.coordinates}"
-        return presentable(f"the parser failed in an unforeseen way ({where}): please report this message")
+        return presentable(f"the parser failed unexpectedly ({where}): please report this message")
 
 
 def put_aside(archive: Archive, message: StreamMessage, reason: str) -> Quarantined:

@@ -69,7 +69,7 @@ def _adopt(source: ProductInput, spec: FileSpec, known: ProductRecord) -> Produc
     if there is None or there.sha256 != known.sha256:
         there = source.store.copy(known.store_key, key)
         if there.sha256 != known.sha256:
-            raise NotFoundError(f"{known.store_key} is not what was written there")
+            raise NotFoundError(f"{known.store_key} differs from what was written there")
     return _record(
         source, spec, known.asset, known.code_version, known.address, known.sha256, known.size, known.statistics
     )

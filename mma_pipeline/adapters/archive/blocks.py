@@ -47,7 +47,7 @@ def clear_block(connection: sa.Connection, partition_key: str) -> None:
 def release(connection: sa.Connection, partition_key: str, event_id: str, reason: str, now: datetime) -> None:
     """Let a version pass, whatever its checks say. Raises PermanentError without a reason."""
     if not reason.strip():
-        raise PermanentError("say why the version is to be published: the reason is recorded")
+        raise PermanentError("a release needs a reason, which is recorded: say why the version should be published")
     values = {"released": now, "reason": reason.strip()}
     if connection.execute(_of(partition_key).values(values)).rowcount == 0:
         row = {"partition_key": partition_key, "event_id": event_id, "findings": [], "since": now, **values}

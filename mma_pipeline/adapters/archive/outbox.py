@@ -44,7 +44,7 @@ def enqueue(connection: sa.Connection, draft: Draft, now: datetime) -> bool:
             values = {"payload": dict(draft.payload), "provisional": draft.provisional, "next_attempt": now}
             untried = sa.and_(where, table.c.state == State.PENDING, table.c.attempts == 0)
             if connection.execute(sa.update(table).where(untried).values(values)).rowcount != 1:
-                raise TransientError(f"publication {known.id} is being sent just now: decide again")
+                raise TransientError(f"publication {known.id} is being sent right now: decide again")
         return False
     connection.execute(
         sa.insert(table).values(
@@ -163,14 +163,14 @@ def postpone(
 def supersede(
     connection: sa.Connection, destination: str, kind: str, partition_keys: Sequence[str], now: datetime, *, by: str
 ) -> None:
-    """Close what waits for some versions, in the caller's transaction: what `by` (a key) brings takes its place."""
+    """Close the pending publications of some versions, in the caller's transaction: those of `by` (a key) replace them."""
     where = (
         publication.c.destination == destination,
         publication.c.kind == kind,
         publication.c.partition_key.in_(partition_keys),
         publication.c.state == State.PENDING,
     )
-    answer = {"reference": f"not needed: {by} took its place"}
+    answer = {"reference": f"not needed: replaced by {by}"}
     values = {"state": State.DONE, "answer": answer, "finished": now, "error": None}
     connection.execute(sa.update(publication).where(*where).values(values))
 

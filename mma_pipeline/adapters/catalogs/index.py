@@ -157,7 +157,7 @@ def build_index(
 def _write(folder: Path, table: Mapping[str, npt.NDArray[Any]], manifest: Mapping[str, Any]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
-        raise ConfigurationError(f"{folder} holds other files: name a folder for the index alone")
+        raise ConfigurationError(f"{folder} holds other files: name an empty folder for the index")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         new = Path(scratch) / "new"
         new.mkdir()

@@ -61,7 +61,7 @@ def hop_client(broker: HopBroker, name: str) -> dict[str, Any] | None:
     if broker.protocol in _WITHOUT_CREDENTIAL:
         if broker.bootstrap == HOPSKOTCH:
             raise ConfigurationError(
-                f"MMA_HOP_PROTOCOL={broker.protocol} needs MMA_HOP_BOOTSTRAP: Hopskotch itself wants a credential"
+                f"MMA_HOP_PROTOCOL={broker.protocol} needs MMA_HOP_BOOTSTRAP: Hopskotch itself requires a credential"
             )
         return {"security.protocol": broker.protocol, "bootstrap.servers": broker.bootstrap, "group.id": group}
     user, password = broker.username, broker.password
@@ -110,7 +110,7 @@ def fetch_offloaded(message: StreamMessage) -> StreamMessage:
     try:
         fetched = download(url, most_bytes=MAX_BYTES, seconds=FETCH_S)
     except PermanentError as error:
-        _log.error("%s: the large message cannot be had, it is left as its address: %s", message.coordinates, error)
+        _log.error("%s: the large message cannot be fetched, only its address is kept: %s", message.coordinates, error)
         return message
     return _unpacked(message, fetched)
 

@@ -26,7 +26,7 @@ def offsets_kept(consumer: Consumer, stream: str, topic: str, partition: int, ti
     except KafkaException as error:
         raise TransientError(f"stream {stream}: no broker answers: {reason(error)}") from error
     if answer is None:
-        raise TransientError(f"stream {stream}: no broker tells the offsets of {topic}/{partition}")
+        raise TransientError(f"stream {stream}: no broker reports the offsets of {topic}/{partition}")
     return int(answer[0]), int(answer[1])
 
 

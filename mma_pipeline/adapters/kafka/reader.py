@@ -149,7 +149,7 @@ class StreamReader:
     def _turn(self) -> Iterator[None]:
         """One thread at a time; raises TransientError where another has the consumer for longer than a poll may take."""
         if not self._lock.acquire(timeout=left(REQUEST_TIMEOUT_S)):
-            raise TransientError(f"stream {self.config.name}: an earlier look at the broker has not ended yet")
+            raise TransientError(f"stream {self.config.name}: an earlier request to the broker has not ended yet")
         try:
             yield
         finally:

@@ -48,7 +48,7 @@ class TopicDirectory:
         except FutureTimeoutError:
             return None
         except KafkaException as error:
-            _log.info("stream %s: the broker does not tell the identity of %s: %s", self._stream, topic, error)
+            _log.info("stream %s: the broker does not report the identity of %s: %s", self._stream, topic, error)
             described = None
         self._asked.pop(topic, None)
         bits = None if described is None else described.topic_id

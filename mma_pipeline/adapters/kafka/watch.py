@@ -118,7 +118,7 @@ class BrokerWatch:
     def _look(self) -> Iterator[None]:
         with within(LOOK_S):
             if not self._lock.acquire(timeout=left(LOOK_S)):
-                raise TransientError(f"stream {self.config.name}: an earlier look at the broker has not ended yet")
+                raise TransientError(f"stream {self.config.name}: an earlier request to the broker has not ended yet")
             try:
                 yield
             finally:

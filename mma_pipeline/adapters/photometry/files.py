@@ -96,7 +96,7 @@ def _json(data: bytes, defaults: Defaults) -> tuple[list[Measurement], tuple[str
     for name, entry in record.items():
         if not isinstance(entry, Mapping) or not isinstance(entry.get("photometry"), list):
             raise NoticeError(
-                "the JSON is neither a message of ours nor the Open Astronomy Catalog's: no photometry list"
+                "the JSON is neither a photometry message nor from the Open Astronomy Catalog: it has no photometry list"
             )
         candidate = _catalog_candidate(name, entry, defaults)
         for number, row in enumerate(entry["photometry"]):
@@ -144,9 +144,9 @@ def _catalog_redshift(entry: Mapping[str, Any]) -> float | None:
 
 def _catalog_row(candidate: Candidate, row: Any) -> Measurement:
     if not isinstance(row, Mapping):
-        raise NoticeError("it is no object")
+        raise NoticeError("it is not an object")
     if row.get("model") or row.get("realization"):
-        raise NoticeError("it is of a model, not measured")
+        raise NoticeError("it comes from a model, not from a measurement")
     value = optional(row.get("magnitude"), "magnitude")
     if value is None:
         raise NoticeError("it has no magnitude (a flux, a count rate or an X-ray point)")

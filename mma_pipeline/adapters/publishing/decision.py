@@ -158,7 +158,9 @@ class Decider:
         accepted = all(reason.passed for reason in reasons)
         held = bare and not config.takes_bare and record.version.label != ICECUBE_LABEL
         if held and accepted:
-            reasons += (Reason("its products are there", False, "not yet: the site keeps a row as it was posted"),)
+            reasons += (
+                Reason("its products exist", False, "not yet: the Treasure Map keeps a row as it was first posted"),
+            )
             return Decision(config.name, accepted, reasons, (), bare=True, deferred=True)
         if config.kind == GWTM:
             drafts = [] if held else self._gwtm(connection, config, record, versions, extras, accepted=accepted)
@@ -191,7 +193,7 @@ class Decider:
                 return (role, self._first_of_its_reference(connection, config, record))
             if config.kind == GWTM:
                 return (role,)
-            return (Reason("something of the event was sent there", bool(sent), f"{len(sent)} publications"),)
+            return (Reason("an earlier version was sent there", bool(sent), f"{len(sent)} publications"),)
         reasons = config.rule.judge(alert)
         retraction = retraction_of(versions)
         if retraction is not None and config.kind != GWTM:
@@ -388,7 +390,7 @@ def enqueue_candidate(
     """
     candidate, made = alert.candidate, []
     if candidate is None:
-        raise ValueError("the alert holds no candidate")
+        raise ValueError("the alert has no candidate")
     old = BrokerAlertV1(
         candidate.name,
         candidate.ra,

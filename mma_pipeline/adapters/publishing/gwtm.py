@@ -95,7 +95,7 @@ class GwtmDestination:
             return Answer(f"icecube_notice {stored.get('id', 'known')}", {"events": events}, already_there=known)
         if item.kind == MOCK_REMOVAL:
             return self._remove_mock(item)
-        raise PermanentError(f"GWTM takes no {item.kind}")
+        raise PermanentError(f"GWTM does not accept {item.kind}")
 
     def _row(self, payload: Mapping[str, Any]) -> AlertRow:
         alert = DerivedAlert.from_json(payload["alert"])
@@ -117,16 +117,16 @@ class GwtmDestination:
             return Answer(f"gw_alert {found['id']}", details, already_there=True, warning=copies)
         what = f"{fields['graceid']} {fields['alert_type']}"
         if copies is not None:
-            raise PermanentError(f"{copies} Until then number {number} of {what} would get files of another name")
+            raise PermanentError(f"{copies} Until then number {number} of {what} would have the wrong file names")
         if len(same_kind) > number:
             found = same_kind[number]
             raise PermanentError(
                 f"GWTM has another alert (id {found.get('id')}, timesent {found.get('timesent')}) as number {number}"
-                f" of {what}: ours would get files of another name"
+                f" of {what}: ours would have the wrong file names"
             )
         if len(same_kind) < number:
             raise WaitingError(
-                f"GWTM has {len(same_kind)} rows of {what}, this is number {number}: the ones before it go first"
+                f"GWTM has {len(same_kind)} rows of {what}, this is number {number}: earlier ones must be posted first"
             )
         moment = _moment_before_retraction(rows, fields)
         body = fields | ({} if moment is None else {"datecreated": moment})
@@ -144,8 +144,8 @@ class GwtmDestination:
         age = 0.0 if posted is None else (datetime.now(UTC) - _time(posted)).total_seconds()
         if posted is not None and age < self.repeat_s:
             raise WaitingError(
-                f"posted {age:.0f} s ago without an answer, and not on the site yet: it may still come, so it is looked "
-                f"at again, and posted again after {self.repeat_s:.0f} s"
+                f"posted {age:.0f} s ago without an answer, and not on the site yet: it may still appear, so the site is "
+                f"queried again, and the post is repeated after {self.repeat_s:.0f} s"
             )
         note({_POSTED: datetime.now(UTC).isoformat()})
         try:
@@ -186,13 +186,13 @@ class GwtmDestination:
         The lists first: the site removes a mock's rows and leaves its lists, which nobody would find again.
         """
         if role_of(item.event_id) is not Role.TEST:
-            raise PermanentError(f"{item.event_id} is no mock event: nothing of it is ever removed")
+            raise PermanentError(f"{item.event_id} is not a mock event, and only mock events are removed")
         details = self._remove_lists(self.client.galaxies(item.event_id, self.groupname))
         rows = self.client.alerts(item.event_id)
         real = [row.get("id") for row in rows if row.get("role") != str(Role.TEST)]
         if real:
             raise PermanentError(
-                f"GWTM has rows of {item.event_id} that are no tests (ids {real}): they are left alone"
+                f"GWTM has rows of {item.event_id} that are not tests (ids {real}): nothing is removed"
             )
         if rows:
             self.client.delete_test_alerts()
@@ -219,13 +219,13 @@ def copies_among(rows: Sequence[Mapping[str, Any]]) -> str | None:
         said.append(
             f"rows {first}, {named} ({group[0].get('graceid')} {group[0].get('alert_type')}, timesent "
             f"{group[0]['timesent']}) are copies of one version: an administrator of the site must delete {named} from its "
-            f"table gw_alert, for the API cannot"
+            f"table gw_alert, because the API cannot"
         )
     return f"GWTM counts copies as versions: {'; '.join(said)}; then run mma publication retry --destination NAME."
 
 
 def _same_version(stored: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
-    """Whether a row is this version: created in the same second. Figures may differ by the code that made them."""
+    """Whether a row is this version: created in the same second. Statistics may differ with the code that made them."""
     try:
         seconds = (_time(stored["timesent"]) - _time(fields["timesent"])).total_seconds()
     except (KeyError, TypeError, ValueError):

@@ -68,7 +68,7 @@ class GwtmClient:
         """All rows of an event, oldest first: the order in which the site numbers them."""
         rows = self._request("GET", "query_alerts", params={"graceid": graceid})
         if not isinstance(rows, list) or not all(isinstance(r, dict) and r.get("graceid") == graceid for r in rows):
-            raise PermanentError(f"{_WHO} answered query_alerts with something else than rows of {graceid}")
+            raise PermanentError(f"{_WHO} answered query_alerts with something other than rows of {graceid}")
         return sorted(rows, key=lambda row: (str(row.get("datecreated")), int(row.get("id") or 0)))
 
     def post_alert(self, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,13 +88,15 @@ class GwtmClient:
         if answer.status_code in {400, 403}:
             return answer.status_code == 400
         failure = refusal(answer, f"{_WHO} post_alert", (self._token,), changes=True)
-        raise failure or PermanentError(f"{_WHO} took a post_alert without a single value: is API_BASE its address?")
+        raise failure or PermanentError(
+            f"{_WHO} accepted a post_alert that contains no value: is API_BASE its address?"
+        )
 
     def galaxies(self, graceid: str, groupname: str) -> dict[int, list[dict[str, Any]]]:
         """Entries of each list of a group for an event, by list id; empty lists are invisible here."""
         entries = self._request("GET", "event_galaxies", params={"graceid": graceid, "groupname": groupname})
         if not isinstance(entries, list):
-            raise PermanentError(f"{_WHO} answered event_galaxies with something else than a list")
+            raise PermanentError(f"{_WHO} answered event_galaxies with something other than a list")
         lists: dict[int, list[dict[str, Any]]] = {}
         for entry in entries:
             lists.setdefault(int(entry["listid"]), []).append(entry)
@@ -154,5 +156,5 @@ class GwtmClient:
         try:
             return answer.json()
         except ValueError as error:
-            text = f"{_WHO} {path} answered {answer.status_code} with something that is no JSON"
+            text = f"{_WHO} {path} answered {answer.status_code} with something that is not JSON"
             raise (TransientError(text) if method == "GET" else UncertainError(text, settled=True)) from error

@@ -90,7 +90,7 @@ def alert_row(alert: DerivedAlert, *, observing_run: str, skymap_key: str | None
         "skymap_fits_url": skymap_key,
     }
     if values["packet_type"] is None:
-        raise PermanentError(f"{alert.event_id}: {label} is no kind of alert that GWTM knows")
+        raise PermanentError(f"{alert.event_id}: {label} is not a kind of alert that GWTM knows")
     values |= _event_values(alert) | _place_values(alert) | _external_values(alert)
     return _checked(values)
 

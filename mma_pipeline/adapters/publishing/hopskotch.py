@@ -133,7 +133,7 @@ class HopskotchDestination:
         from confluent_kafka import KafkaError as Kafka
 
         if error is None:
-            return UncertainError(f"{self.name}: no word on the delivery within {self.timeout_s:g} s")
+            return UncertainError(f"{self.name}: no delivery report within {self.timeout_s:g} s")
         text = f"{self.name}: not delivered: {redact(error.str())}"
         refused = {
             Kafka.TOPIC_AUTHORIZATION_FAILED,

@@ -23,7 +23,7 @@ def probe(destination: Destination) -> str:
         rows = destination.client.alerts(_ASKED)
         if not destination.client.may_post():
             raise CredentialsError(
-                "the site knows our token, but it is no administrator's: alerts and neutrino notices cannot be posted, "
+                "the site accepts our token, but it is not an administrator's: alerts and neutrino notices cannot be posted, "
                 "mocks cannot be removed; ask the site for administrator rights"
             )
         return f"the site answers, and our token is an administrator's ({len(rows)} rows of {_ASKED})"
@@ -33,7 +33,5 @@ def probe(destination: Destination) -> str:
             ends = topic.ends()
         finally:
             topic.close()
-        return (
-            f"topic {topic.topic}: {len(ends)} partitions, {sum(ends.values())} messages; writing shows with a message"
-        )
-    return "configured; a webhook can only be tried by a message"
+        return f"topic {topic.topic}: {len(ends)} partitions, {sum(ends.values())} messages; only a message can test writing"
+    return "configured; only a message can test a webhook"

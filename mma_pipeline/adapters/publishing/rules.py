@@ -118,5 +118,5 @@ def _read(kind: str, value: Any, where: str) -> Any:
             return {str(k): float(v) for k, v in value.items()}
     elif (kind.startswith("bool") and isinstance(value, bool)) or (kind.startswith("float") and is_number):
         return float(value) if is_number else value
-    wanted = {"t": "a list of texts", "M": "a table of numbers", "b": "true or false", "f": "a number"}[kind[0]]
+    wanted = {"t": "a list of strings", "M": "a table of numbers", "b": "true or false", "f": "a number"}[kind[0]]
     raise ConfigurationError(f"{where} must be {wanted}, not {value!r:.60}")
