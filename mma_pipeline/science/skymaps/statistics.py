@@ -1,4 +1,4 @@
-"""Figures of a sky map that observers use: credible areas and volumes, peak, distance, information, where it lies.
+"""Statistics of a sky map that observers use: credible areas and volumes, peak, distance, information, position.
 
 Not here: regions as outlines or coverage maps (`science.regions`).
 """
@@ -66,7 +66,7 @@ class SkyStatistics:
 
 
 def describe(skymap: SkyMap) -> SkyStatistics:
-    """All figures of a map."""
+    """All statistics of a map."""
     area50, area90 = credible_areas(skymap, (0.5, 0.9))
     peak_ra, peak_dec = peak(skymap)
     mean, std = distance_moments(skymap) or (None, None)
