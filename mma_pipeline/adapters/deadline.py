@@ -30,7 +30,7 @@ def within(seconds: float) -> Iterator[None]:
 def left(most: float) -> float:
     """Seconds that a wait may take: `most`, or less where the limit is nearer.
 
-    Raises OutOfTimeError where no time is left.
+    Raises OutOfTimeError if no time is left.
     """
     until = _until.get()
     if until is None:

@@ -61,7 +61,7 @@ def client(
 def timeouts(seconds: float) -> httpx.Timeout:
     """Timeouts of one request: `seconds` for the answer, or what `deadline.within` leaves; a third to connect, at most 10 s.
 
-    Raises OutOfTimeError where no time is left.
+    Raises OutOfTimeError if no time is left.
     """
     import httpx
 
@@ -139,7 +139,7 @@ def server_words(answer: httpx.Response, secrets: Iterable[str]) -> str:
 def fetch(source: str) -> bytes:
     """Content of an http(s) address or a local file (path or file://), at most 200 MB; three attempts.
 
-    Raises NotFoundError where there is none, TransientError where the server does not answer, PermanentError where it
+    Raises NotFoundError if there is none, TransientError if the server does not answer, PermanentError if it
     refuses.
     """
     if not source.startswith(("http://", "https://")):
@@ -157,8 +157,8 @@ def fetch(source: str) -> bytes:
 def download(url: str, *, most_bytes: int, seconds: float) -> bytes:
     """Content of an address, in one attempt of `seconds`, or of what `deadline.within` leaves of them.
 
-    Raises NotFoundError for 404, PermanentError where the server refuses, sends more than `most_bytes` or the address
-    is none; TransientError where it does not answer in time or says that it cannot now.
+    Raises NotFoundError for 404, PermanentError if the server refuses, sends more than `most_bytes` or the address
+    is none; TransientError if it does not answer in time or says that it cannot now.
     """
     body = bytearray()
     status = receive(url, body.extend, shown(url), most_bytes=most_bytes, seconds=seconds)
@@ -181,8 +181,8 @@ def receive(
 
     The timeouts of an HTTP client count from one byte to the next, so a server that trickles would hold it for ever.
     Here the clock on the wall ends the request after `seconds` (less within `deadline.within`), whatever the server does.
-    `who` names the server in errors: TransientError where it does not answer in time, PermanentError where it sends more
-    than `most_bytes` or the address is none, OutOfTimeError where no time is left.
+    `who` names the server in errors: TransientError if it does not answer in time, PermanentError if it sends more
+    than `most_bytes` or the address is none, OutOfTimeError if no time is left.
     """
     return asyncio.run(_receive(url, write, who, most_bytes, left(seconds), connect_s))
 

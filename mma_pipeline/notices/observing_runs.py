@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from mma_pipeline.notices.errors import NoticeError
 
-#: Name -> first and last moment, UTC; None where the run had not ended when this was written.
+#: Name -> first and last moment, UTC; None if the run had not ended when this was written.
 OBSERVING_RUNS: dict[str, tuple[datetime, datetime | None]] = {
     "O1": (datetime(2015, 9, 12, tzinfo=UTC), datetime(2016, 1, 19, 16, tzinfo=UTC)),
     "O2": (datetime(2016, 11, 30, 16, tzinfo=UTC), datetime(2017, 8, 25, 22, tzinfo=UTC)),

@@ -43,7 +43,7 @@ ROUNDING = 1e-9
 
 
 def is_share(value: float | None) -> bool:
-    """Whether a figure is a probability or a share, 0 to 1 within rounding; True where it is absent."""
+    """Whether a figure is a probability or a share, 0 to 1 within rounding; True if it is absent."""
     return value is None or -ROUNDING <= value <= 1 + ROUNDING
 
 

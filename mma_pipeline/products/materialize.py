@@ -45,7 +45,7 @@ def materialize(product: Product, source: ProductInput) -> MaterializedProduct:
 def _known(
     product: Product, source: ProductInput, address: str
 ) -> tuple[Mapping[str, Any], list[ProductRecord]] | None:
-    """Files of the same content made before, put where this version's files belong; None where there are none."""
+    """Files of the same content made before, put where this version's files belong; None if there are none."""
     by_version: dict[str, dict[str, ProductRecord]] = {}
     for record in source.archive.products_at(address):
         by_version.setdefault(record.partition_key, {})[record.name] = record

@@ -124,7 +124,7 @@ class Archive:
             return _insert_message(connection, message, event_id=event_id, reason=reason, rehearsal=rehearsal)
 
     def version(self, partition_key: str) -> VersionRecord:
-        """The version of a partition; raises NotFoundError where it was never archived."""
+        """The version of a partition; raises NotFoundError if it was never archived."""
         with reading(self.engine) as connection:
             row = connection.execute(
                 sa.select(schema.version).where(schema.version.c.partition_key == partition_key)
@@ -148,7 +148,7 @@ class Archive:
             return [version_record(row) for row in connection.execute(query.limit(limit))]
 
     def versions_named(self, text: str) -> list[VersionRecord]:
-        """Versions of an event, newest creation time first, or the one of a partition key; empty where there is none."""
+        """Versions of an event, newest creation time first, or the one of a partition key; empty if there is none."""
         table = schema.version
         query = sa.select(table).where(sa.or_(table.c.event_id == text, table.c.partition_key == text))
         with reading(self.engine) as connection:
@@ -186,7 +186,7 @@ class Archive:
             return [version_record(row) for row in rows]
 
     def message(self, message_id: int) -> StreamMessage:
-        """A message as received; raises NotFoundError where there is none."""
+        """A message as received; raises NotFoundError if there is none."""
         query = sa.select(schema.message, schema.body.c.data).join(schema.body).where(schema.message.c.id == message_id)
         with reading(self.engine) as connection:
             row = connection.execute(query).one_or_none()
@@ -195,7 +195,7 @@ class Archive:
         return message_of(row)
 
     def origin(self, message_id: int) -> StreamMessage:
-        """A message without its body, for lineage; raises NotFoundError where there is none."""
+        """A message without its body, for lineage; raises NotFoundError if there is none."""
         query = sa.select(schema.message).where(schema.message.c.id == message_id)
         with reading(self.engine) as connection:
             row = connection.execute(query).one_or_none()
@@ -266,7 +266,7 @@ class Archive:
         return found
 
     def product(self, partition_key: str, name: str) -> ProductRecord | None:
-        """One file of a version; None where it was not written."""
+        """One file of a version; None if it was not written."""
         table = schema.product
         query = sa.select(table).where(table.c.partition_key == partition_key, table.c.name == name)
         with reading(self.engine) as connection:

@@ -34,9 +34,9 @@ class Undecided:
     received: datetime
     """When it could first be used, UTC."""
     made: Mapping[str, bool]
-    """Destinations that have a decision on it; True where the version was bare then."""
+    """Destinations that have a decision on it; True if the version was bare then."""
     released: datetime | None
-    """When a person let it pass, UTC; None where nobody did."""
+    """When a person let it pass, UTC; None if nobody did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def is_decided(connection: sa.Connection, destination: str, partition_key: str) 
 
 
 def decided(connection: sa.Connection, partition_keys: Iterable[str]) -> dict[str, dict[str, bool]]:
-    """Destinations that have a decision on some versions, True where it was bare then; versions without are absent."""
+    """Destinations that have a decision on some versions, True if it was bare then; versions without are absent."""
     found: dict[str, dict[str, bool]] = {}
     columns = (decision.c.partition_key, decision.c.destination, decision.c.bare)
     for some in batched(partition_keys):

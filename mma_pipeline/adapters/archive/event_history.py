@@ -24,7 +24,7 @@ def chronological(records: Sequence[VersionRecord]) -> list[VersionRecord]:
 
 
 def retraction_of(records: Sequence[VersionRecord]) -> VersionRecord | None:
-    """The retraction among an event's versions, the earliest of several; None where the event stands.
+    """The retraction among an event's versions, the earliest of several; None if the event stands.
 
     It holds for every version of the event, those too that were created after it: nothing takes a retraction back.
     """
@@ -32,7 +32,7 @@ def retraction_of(records: Sequence[VersionRecord]) -> VersionRecord | None:
 
 
 def newest_map(records: Iterable[VersionRecord], *, combined: bool) -> VersionRecord | None:
-    """The version with the newest usable map of one event; None where no version has one.
+    """The version with the newest usable map of one event; None if no version has one.
 
     The newest is the last created of the event's own maps. A combined map of an external coincidence holds only if the
     two sources are one, so it never takes the place of an own map; with `combined` it is taken where there is no own map
@@ -46,7 +46,7 @@ def newest_map(records: Iterable[VersionRecord], *, combined: bool) -> VersionRe
 
 
 def withdrawn_by(archive: Archive, record: VersionRecord) -> VersionRecord | None:
-    """The retraction of the event of a version, from the archive; None where it stands."""
+    """The retraction of the event of a version, from the archive; None if it stands."""
     return retraction_of(archive.versions(record.version.event_id))
 
 

@@ -26,7 +26,7 @@ def head_revision() -> str:
 
 
 def current_revision(engine: sa.Engine) -> str | None:
-    """Revision of the database; None for an empty one. Raises TransientError where it does not answer."""
+    """Revision of the database; None for an empty one. Raises TransientError if it does not answer."""
     with reading(engine) as connection:
         if not sa.inspect(connection).has_table(VERSION_TABLE):
             return None
@@ -36,7 +36,7 @@ def current_revision(engine: sa.Engine) -> str | None:
 def migrate(engine: sa.Engine) -> None:
     """Upgrade the database to this code's schema; harmless where it is there already.
 
-    Raises PermanentError where newer code has been there.
+    Raises PermanentError if newer code has been there.
     """
     found = current_revision(engine)
     _refuse_newer(found)
@@ -52,7 +52,7 @@ def migrate(engine: sa.Engine) -> None:
 
 
 def require_current(engine: sa.Engine) -> None:
-    """Raise NotFoundError where the database has no tables yet, PermanentError where it is not at this code's schema."""
+    """Raise NotFoundError if the database has no tables yet, PermanentError if it is not at this code's schema."""
     found, wanted = current_revision(engine), head_revision()
     _refuse_newer(found)
     if found is None:

@@ -29,10 +29,10 @@ class LostClaimError(PermanentError):
 
 
 def enqueue(connection: sa.Connection, draft: Draft, now: datetime) -> bool:
-    """Add a draft, in the caller's transaction; True where it is new.
+    """Add a draft, in the caller's transaction; True if it is new.
 
     A draft that is there already changes nothing, except that the full payload takes the place of a provisional one, or
-    of a bare one that has not been tried. Raises TransientError where a publisher has taken that one just now.
+    of a bare one that has not been tried. Raises TransientError if a publisher has taken that one just now.
     """
     table = publication
     where = sa.and_(table.c.destination == draft.destination, table.c.dedupe_key == draft.dedupe_key)
@@ -152,7 +152,7 @@ def fail(connection: sa.Connection, item: Publication, token: str, error: str, n
 def postpone(
     connection: sa.Connection, item: Publication, token: str, error: str | None, until: datetime, *, counts: bool = True
 ) -> None:
-    """Put it back until a time; `counts` is False where the attempt was not one, because it only looked and waits."""
+    """Put it back until a time; `counts` is False if the attempt was not one, because it only looked and waits."""
     values = {"state": State.PENDING, "next_attempt": until, "error": error, "claim": None}
     if not counts:
         progress = connection.execute(sa.select(publication.c.progress).where(publication.c.id == item.id)).scalar_one()
@@ -223,7 +223,7 @@ def publications(
 
 
 def keyed(connection: sa.Connection, destination: str, dedupe_key: str) -> Publication | None:
-    """The publication of a destination with this key; None where there is none."""
+    """The publication of a destination with this key; None if there is none."""
     where = (publication.c.destination == destination, publication.c.dedupe_key == dedupe_key)
     row = connection.execute(sa.select(publication).where(*where)).one_or_none()
     return None if row is None else _publication(row)

@@ -41,7 +41,7 @@ class ArchivedCandidate:
     slug: str
     simulated: bool
     first_detection: float | None
-    """MJD of the first one of a signal to noise of 3 or more, days; None where there is none."""
+    """MJD of the first one of a signal to noise of 3 or more, days; None if there is none."""
     last: float
     """MJD of the latest measurement, days."""
 
@@ -142,7 +142,7 @@ class PhotometryArchive:
             connection.execute(sa.insert(candidate_score).values(partition_key=partition_key, **row))
 
     def score(self, partition_key: str) -> Mapping[str, Any] | None:
-        """The score of a candidate night, None where it has none yet."""
+        """The score of a candidate night, None if it has none yet."""
         query = sa.select(candidate_score.c.result).where(candidate_score.c.partition_key == partition_key)
         with reading(self.engine) as connection:
             row = connection.execute(query).one_or_none()

@@ -34,7 +34,7 @@ class QuarantinedMessage:
     received: datetime
     reason: str
     event_id: str | None
-    """Superevent that it speaks of; None where that cannot be told."""
+    """Superevent that it speaks of; None if that cannot be told."""
     rehearsal: bool
     """Whether it is recognisably a mock or a test."""
     size: int

@@ -49,7 +49,7 @@ def export_archive(engine: sa.Engine, path: Path) -> dict[str, int]:
 def import_archive(engine: sa.Engine, path: Path) -> dict[str, int]:
     """Fill an empty archive from `path` in one transaction; returns rows by table.
 
-    Raises PermanentError where the archive holds something already, or the file is none, is cut short or comes from
+    Raises PermanentError if the archive holds something already, or the file is none, is cut short or comes from
     another schema: nothing is written then.
     """
     migrate(engine)

@@ -34,7 +34,7 @@ def held(archive: Archive, since: datetime) -> list[tuple[int, StreamMessage]]:
 
 
 def settle(archive: Archive, message_id: int, reason: str | None) -> None:
-    """End the waiting of a message: None where its content is archived, else why it never will be."""
+    """End the waiting of a message: None if its content is archived, else why it never will be."""
     table = schema.message
     with writing(archive.engine) as connection:
         connection.execute(sa.update(table).where(table.c.id == message_id).values(quarantine_reason=reason))

@@ -48,7 +48,7 @@ class CatalogIndex:
     def open(cls, folder: Path | str) -> CatalogIndex:
         """Open an index.
 
-        Raises NotFoundError where the folder holds none, PermanentError where it is damaged or of another format.
+        Raises NotFoundError if the folder holds none, PermanentError if it is damaged or of another format.
         """
         folder = Path(folder)
         try:
@@ -102,7 +102,7 @@ class CatalogIndex:
         return self._column("name")
 
     def weight(self, kind: str) -> npt.NDArray[np.float32] | None:
-        """Column `mass` (M☉) or `luminosity` (L☉), None where the catalog has none."""
+        """Column `mass` (M☉) or `luminosity` (L☉), None if the catalog has none."""
         return self._column(kind) if kind in self.manifest["columns"] else None
 
     def _column(self, name: str) -> npt.NDArray[Any]:

@@ -8,7 +8,7 @@ from mma_pipeline.adapters.errors import MissingTopicError, TransientError
 
 
 def partitions_of(consumer: Consumer, stream: str, topic: str, timeout_s: float) -> list[int]:
-    """The topic's partitions; raises MissingTopicError where there is no such topic, TransientError else."""
+    """The topic's partitions; raises MissingTopicError if there is no such topic, TransientError else."""
     try:
         found = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
     except KafkaException as error:

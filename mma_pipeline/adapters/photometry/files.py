@@ -60,8 +60,8 @@ def read_photometry(
 ) -> PhotometryFile:
     """Read a file by its content: JSON (Open Astronomy Catalog or a message of ours) or a table.
 
-    `mapping` goes from our field (a key of COLUMNS) to the column's name. Raises NoticeError where the file cannot
-    be read, a needed column is missing or the default redshift is none, NoPhotometryError where no row can be used.
+    `mapping` goes from our field (a key of COLUMNS) to the column's name. Raises NoticeError if the file cannot
+    be read, a needed column is missing or the default redshift is none, NoPhotometryError if no row can be used.
     """
     try:
         data = path.read_bytes()

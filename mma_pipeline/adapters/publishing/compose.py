@@ -96,7 +96,7 @@ def is_bare(record: VersionRecord, products: Mapping[str, ProductRecord]) -> boo
 
 
 def plot_url(products: Mapping[str, ProductRecord], url: Callable[[str], str | None]) -> str | None:
-    """Address of the picture to show; None where there is none that a chat server could fetch."""
+    """Address of the picture to show; None if there is none that a chat server could fetch."""
     return url(products[PLOT].store_key) if PLOT in products else None
 
 

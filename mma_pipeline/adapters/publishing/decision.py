@@ -71,7 +71,7 @@ class Extras:
     """What a version brings beyond its alert."""
 
     galaxies: Sequence[Mapping[str, Any]] | None = None
-    """Ranked host galaxies, best first: name, ra and dec [deg], score, info. Empty where the version ranks none, None
+    """Ranked host galaxies, best first: name, ra and dec [deg], score, info. Empty if the version ranks none, None
     where nothing is known of its ranking."""
 
 
@@ -81,7 +81,7 @@ class Decider:
 
     Args:
         archive: versions and products.
-        url: public address of a storage key, for links; None where it has none.
+        url: public address of a storage key, for links; None if it has none.
         destinations: as configured.
         fit: whether an earlier version may be published as it is now; by default, whether its map's values are there.
     """

@@ -204,7 +204,7 @@ class GwtmDestination:
 
 
 def copies_among(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """What to say of rows of one kind that are copies of one version, and what mends it; None where there are none."""
+    """What to say of rows of one kind that are copies of one version, and what mends it; None if there are none."""
     by_version: dict[Any, list[Any]] = {}
     for row in rows:
         if row.get("timesent"):

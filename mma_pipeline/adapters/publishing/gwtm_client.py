@@ -111,7 +111,7 @@ class GwtmClient:
         return int(found[1])
 
     def remove_galaxies(self, listid: int) -> bool:
-        """Remove a list of ours; False where it is gone already."""
+        """Remove a list of ours; False if it is gone already."""
         try:
             self._request("DELETE", "remove_event_galaxies", params={"listid": str(listid)})
         except NotFoundError:

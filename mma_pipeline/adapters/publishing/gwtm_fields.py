@@ -70,7 +70,7 @@ def alert_row(alert: DerivedAlert, *, observing_run: str, skymap_key: str | None
     Args:
         alert: the version; `timesent` is its notice's creation time, which tells versions with one map apart.
         observing_run: such as `O4`.
-        skymap_key: storage key of our flat map, read by the site itself; None where the version has no map.
+        skymap_key: storage key of our flat map, read by the site itself; None if the version has no map.
 
     Raises:
         PermanentError: the alert has no version, or a required value does not fit.
@@ -245,7 +245,7 @@ def _checked(values: Mapping[str, Any]) -> AlertRow:
 
 
 def _problem(name: str, value: Any) -> str | None:
-    """Why the site cannot hold a value; None where it can."""
+    """Why the site cannot hold a value; None if it can."""
     if name in TEXT_LENGTHS:
         longest = TEXT_LENGTHS[name]
         return None if len(value) <= longest else f"{len(value)} characters, the site holds {longest}"
@@ -305,7 +305,7 @@ def _pair(value: Any) -> tuple[float | None, float | None]:
 
 
 def _time(value: Any) -> str | None:
-    """A time as the site reads it; None where the notice has none that can be read."""
+    """A time as the site reads it; None if the notice has none that can be read."""
     if not isinstance(value, str):
         return None
     try:

@@ -82,7 +82,7 @@ class HopskotchDestination:
         return {"ends": self.ends()} if self.verify else {}
 
     def send(self, item: Publication, note: Note | None = None) -> Answer:  # noqa: ARG002 - the ends say it all
-        """Publish one message; raises UncertainError where it may or may not have been written."""
+        """Publish one message; raises UncertainError if it may or may not have been written."""
         alert, headers, test = _message(item.kind, item.payload)
         message = derived.message_id(alert)
         if item.progress.get("ends"):  # of an earlier attempt
@@ -204,7 +204,7 @@ class HopskotchDestination:
         return ends
 
     def _find(self, message: bytes, since: Mapping[str, int]) -> tuple[int, int] | None:
-        """Partition and offset of a message written after the given offsets; None where there is none."""
+        """Partition and offset of a message written after the given offsets; None if there is none."""
         from confluent_kafka import TopicPartition
 
         ends = self.ends()

@@ -16,7 +16,7 @@ TIMEOUT_S = 10.0
 
 
 def probe(destination: Destination) -> str:
-    """What was found, in words; raises AdapterError where the destination does not work."""
+    """What was found, in words; raises AdapterError if the destination does not work."""
     if isinstance(destination, GwtmDestination):
         # Alerts are shown to anybody; galaxy lists only to those with a token.
         destination.client.galaxies(_ASKED, destination.groupname)

@@ -90,7 +90,7 @@ class Publications:
 
     Args:
         archive: versions, products and outbox.
-        url: public address of a storage key, for links; None where it has none.
+        url: public address of a storage key, for links; None if it has none.
         access: where we may publish, and as whom.
     """
 
@@ -189,7 +189,7 @@ class Publications:
             return outbox.publications(connection, state=State.FAILED)
 
     def block(self, partition_key: str) -> Block | None:
-        """What keeps a version from being published, or kept it until a person let it pass; None where nothing does."""
+        """What keeps a version from being published, or kept it until a person let it pass; None if nothing does."""
         with reading(self.archive.engine) as connection:
             return next(iter(blocks.blocks(connection, partition_key=partition_key)), None)
 
@@ -224,7 +224,7 @@ class Publications:
     def _offer(
         self, one: Undecided, record: VersionRecord, written: Sequence[ProductRecord], standing: StandingOf
     ) -> Offer | None:
-        """The offer of a version that may have to be decided upon; None where nothing is to be decided now."""
+        """The offer of a version that may have to be decided upon; None if nothing is to be decided now."""
         wanting = {c.name for c in self.configs if one.made.get(c.name, True)}  # none yet, or a bare one
         if not wanting:
             return None

@@ -111,7 +111,7 @@ class WebhookDestination:
         return sorted((part for part in found if len(part) >= 6), key=len, reverse=True)
 
     def render(self, payload: Mapping[str, Any]) -> Any:
-        """The message as JSON values; raises ConfigurationError where the template does not make JSON."""
+        """The message as JSON values; raises ConfigurationError if the template does not make JSON."""
         import jinja2
         from jinja2.sandbox import SandboxedEnvironment
 

@@ -24,7 +24,7 @@ PLANE_LATITUDE_DEG = 10.0
 class SkyStatistics:
     """Figures of one map. Areas in deg², angles in degrees (ICRS), distances in Mpc, volumes in Mpc³.
 
-    None where the map says nothing: distances and volumes of a map without distance layers.
+    None if the map says nothing: distances and volumes of a map without distance layers.
     """
 
     area50: float
@@ -152,7 +152,7 @@ def map_distance(skymap: SkyMap) -> tuple[float, float] | None:
 
 
 def credible_volumes(skymap: SkyMap, levels: Sequence[float]) -> list[float] | None:
-    """Volumes (Mpc³) of the smallest regions in space that hold each level (0 to 1); None where distances cannot."""
+    """Volumes (Mpc³) of the smallest regions in space that hold each level (0 to 1); None if distances cannot."""
     try:
         volume = credible_volume(skymap)
     except NoDistanceError:

@@ -147,7 +147,7 @@ def rows(value: Any) -> list[Mapping[str, Any]]:
 
 
 def _regions(state: EventState, attached: Attachments) -> Mapping[str, Any] | None:
-    """What Aladin Lite draws; None where there is no region."""
+    """What Aladin Lite draws; None if there is no region."""
     newest = state.localisation
     if newest is None or not attached.lines:
         return None
