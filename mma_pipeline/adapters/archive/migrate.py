@@ -1,4 +1,4 @@
-"""Bring the archive database to the schema of this code, and say so where it is not."""
+"""Migrates the archive database to this code's schema, and checks that it is there."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 _SCRIPTS = Path(__file__).parent / "migrations"
-#: Not alembic's own default, so that the archive may share a database with Dagster, which uses that one.
+#: Not alembic's default, which Dagster uses, so that the archive can share a database with Dagster.
 VERSION_TABLE = "mma_alembic_version"
-#: Any constant does: it names the lock under which one process at a time migrates a PostgreSQL archive.
+#: Any constant will do: it names the lock under which one process at a time migrates a PostgreSQL archive.
 _LOCK = 7_203_811
 
 
@@ -34,9 +34,9 @@ def current_revision(engine: sa.Engine) -> str | None:
 
 
 def migrate(engine: sa.Engine) -> None:
-    """Upgrade the database to this code's schema; harmless where it is there already.
+    """Upgrade the database to this code's schema; does nothing if it is up to date.
 
-    Raises PermanentError if newer code has been there.
+    Raises PermanentError if newer code has migrated it.
     """
     found = current_revision(engine)
     _refuse_newer(found)
