@@ -1,4 +1,4 @@
-"""`mma`, the command line. Each module is one command or group; what is heavy is imported when a command runs."""
+"""`mma`, the command line. Each module is one command or group. Heavy imports happen when a command runs."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ PRODUCTS: tuple[Product, ...] = (
 
 
 def expected_files(record: VersionRecord) -> set[str]:
-    """Names of the files that a version has once everything that applies to it is made."""
+    """Names of the files that a version has once all applicable products are made."""
     return {
         spec.name
         for product in PRODUCTS

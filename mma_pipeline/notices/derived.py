@@ -110,7 +110,7 @@ class EventSummary:
     """What the notice says of the source."""
 
     time: datetime | None = None
-    """Time of the signal, UTC; None where the notice gives none that can be used."""
+    """Time of the signal, UTC; None if the notice gives none that can be used."""
     far: float | None = None
     """False alarm rate, Hz."""
     significant: bool | None = None
@@ -232,7 +232,7 @@ class DerivedAlert:
     def from_json(cls, record: Mapping[str, Any]) -> DerivedAlert:
         """Build the alert of a decoded message; unknown keys are ignored.
 
-        Raises NoticeError where it is no v2 message or a required value is missing or of another kind.
+        Raises NoticeError if it is no v2 message or a required value is missing or of another kind.
         """
         schema = record.get("schema")
         if not isinstance(schema, str) or not schema.startswith("mma.derived-alert/2."):

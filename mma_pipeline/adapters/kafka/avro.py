@@ -15,7 +15,7 @@ MAGIC = b"Obj\x01"
 
 
 def decode_avro(data: bytes) -> dict[str, Any]:
-    """The one record of an Avro container file; raises NoticeError where it is damaged or holds another number."""
+    """The one record of an Avro container file; raises NoticeError if it is damaged or holds another number."""
     import fastavro
 
     try:
