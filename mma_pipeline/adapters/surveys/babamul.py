@@ -90,7 +90,8 @@ def lsst_alert(record: Mapping[str, Any], schema: str, broker: str) -> SurveyAle
 def _ztf_unit(flux_njy: float, sent: object) -> float:
     """nJy per unit of the packet's fluxes: the power of ten between its flux and its magnitude."""
     value = number(sent)
-    return _ZTF_UNIT if not value else 10.0 ** round(math.log10(abs(flux_njy / value)))
+    ratio = abs(flux_njy / value) if value else 0.0
+    return 10.0 ** round(math.log10(ratio)) if 1e-30 < ratio < 1e30 else _ZTF_UNIT
 
 
 def _light_curve(record: Mapping[str, Any], detection: FluxPoint, survey: Survey, unit: float) -> tuple[FluxPoint, ...]:
