@@ -226,6 +226,8 @@ def form_of_schema(schema: Schema) -> Form:
     if {"objectId", "candid", "candidate"} <= set(fields):
         version = str(schema.get("version") or "")
         return _passed_on(fields, "ztf", f"ztf {version}".strip(), ztf.LEADING, ztf.head, ztf.alert, fink.ztf_alert)
+    if fink.is_pair(fields):
+        return Form("fink pair", "fink", None, fink.pair_head, fink.pair_alert)
     raise NoticeError(f"the packet's schema {name[:60]!r} is no survey alert that is known here")
 
 

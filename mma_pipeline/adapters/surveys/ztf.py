@@ -58,12 +58,11 @@ def head(record: Mapping[str, Any]) -> AlertHead:
 
 def alert(record: Mapping[str, Any], schema: str, broker: str) -> SurveyAlert:
     """The whole alert; raises NoticeError where the head is wrong or the detection has no magnitude."""
-    candidate = section(record, "candidate")
+    found, candidate = head(record), section(record, "candidate")
     detection = point_of(candidate, "alert")
     if detection is None or detection.flux_njy is None:
         raise NoticeError("the detection has no magnitude, or a filter that ZTF does not have")
     version = record.get("schemavsn")
-    found = head(record)
     earlier = [p for p in map(_previous, rows(record.get("prv_candidates"))) if p is not None]
     points = by_time([detection, *earlier, *_forced(rows(record.get("fp_hists")))])
     name = f"ztf {version}" if broker == "ztf" and isinstance(version, str) else schema
