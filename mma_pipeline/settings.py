@@ -28,6 +28,7 @@ from mma_pipeline.adapters.redact import hide, secret_values
 from mma_pipeline.adapters.spacecraft.orbits import CELESTRAK
 from mma_pipeline.adapters.spacecraft.pointing import FSSC
 from mma_pipeline.adapters.store.environment import url_of_source
+from mma_pipeline.adapters.surveys.schemas import RUBIN_SCHEMAS, Schemas
 
 #: Variables with our prefix that other programs read: the TOM's own settings, and the tests' servers.
 FOREIGN_PREFIXES = ("MMA_TOM_", "MMA_SERVICES_")
@@ -341,6 +342,25 @@ class LaneSettings(Group):
     )
 
 
+class SurveySettings(Group):
+    """Alerts of optical surveys: how their packets are read."""
+
+    schema_registry: str | None = _setting(
+        RUBIN_SCHEMAS,
+        "MMA_SURVEY_SCHEMA_REGISTRY",
+        about="Schema registry for packets that do not carry their schema (Rubin's); empty for none.",
+        empty_counts=True,
+    )
+    schema_folder: Path | None = _setting(
+        None,
+        "MMA_SURVEY_SCHEMA_FOLDER",
+        about=(
+            "Folder of Avro schemas, `1000.avsc` for number 1000 or Rubin's own tree, asked before the registry; what the "
+            "registry gave is kept there. By default `survey_schemas` in `DAGSTER_HOME`."
+        ),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class InForce:
     """One setting as it is in force."""
@@ -369,6 +389,7 @@ GROUPS: Mapping[str, type[Group]] = MappingProxyType(
         "observing": ObservingSettings,
         "kilonova": KilonovaSettings,
         "lanes": LaneSettings,
+        "surveys": SurveySettings,
     }
 )
 
@@ -434,6 +455,16 @@ class Settings:
     def lanes(self) -> LaneSettings:
         """Runs and their queue."""
         return self._read(LaneSettings)
+
+    @cached_property
+    def surveys(self) -> SurveySettings:
+        """Alerts of optical surveys."""
+        return self._read(SurveySettings)
+
+    @property
+    def survey_schemas(self) -> Schemas:
+        """Where the schemas of survey packets are found; a reader keeps one, which remembers them."""
+        return Schemas(self.surveys.schema_registry or None, self.surveys.schema_folder or self.home / "survey_schemas")
 
     @property
     def gcn_broker(self) -> GcnBroker:
