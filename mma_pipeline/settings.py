@@ -28,6 +28,7 @@ from mma_pipeline.adapters.redact import hide, secret_values
 from mma_pipeline.adapters.spacecraft.orbits import CELESTRAK
 from mma_pipeline.adapters.spacecraft.pointing import FSSC
 from mma_pipeline.adapters.store.environment import url_of_source
+from mma_pipeline.science.surveys.vetting import Thresholds
 
 #: Variables with our prefix that other programs read: the TOM's own settings, and the tests' servers.
 FOREIGN_PREFIXES = ("MMA_TOM_", "MMA_SERVICES_")
@@ -324,6 +325,101 @@ class KilonovaSettings(Group):
     )
 
 
+class SurveySettings(Group):
+    """Alerts of surveys: which are candidates of a live event, and how long all of them are kept."""
+
+    days: float = Field(
+        14.0,
+        gt=0,
+        le=365,
+        validation_alias=AliasChoices("MMA_SURVEY_DAYS"),
+        description="Days after an event in which its region takes candidates.",
+    )
+    level: float = Field(
+        0.99,
+        gt=0,
+        le=1,
+        validation_alias=AliasChoices("MMA_SURVEY_LEVEL"),
+        description="Credible level of the region.",
+    )
+    mocks: bool = _setting(False, "MMA_SURVEY_MOCKS", about="Take candidates of mock and test events too.")
+    nights: int = Field(
+        3,
+        ge=1,
+        le=60,
+        validation_alias=AliasChoices("MMA_SURVEY_NIGHTS"),
+        description="Nights of which all alerts are kept, so that a new map finds what came before it.",
+    )
+    ztf_real_bogus: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("MMA_SURVEY_ZTF_REAL_BOGUS"),
+        description="Lowest score of ZTF (`drb`, else `rb`) that is taken for real.",
+    )
+    lsst_reliability: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("MMA_SURVEY_LSST_RELIABILITY"),
+        description="Lowest `reliability` of Rubin that is taken for real.",
+    )
+    star_score: float = Field(
+        0.76,
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("MMA_SURVEY_STAR_SCORE"),
+        description="Score above which the nearest catalog source is a star, 0 (galaxy) to 1 (star).",
+    )
+    star_arcsec: float = Field(
+        1.5,
+        ge=0,
+        le=60,
+        validation_alias=AliasChoices("MMA_SURVEY_STAR_ARCSEC"),
+        description="Largest separation of that star, arcsec.",
+    )
+    solar_system_arcsec: float = Field(
+        5.0,
+        ge=0,
+        le=60,
+        validation_alias=AliasChoices("MMA_SURVEY_SOLAR_SYSTEM_ARCSEC"),
+        description="Largest separation of a known object of the solar system, arcsec.",
+    )
+    earlier_snr: float = Field(
+        5.0,
+        gt=0,
+        le=100,
+        validation_alias=AliasChoices("MMA_SURVEY_EARLIER_SNR"),
+        description="Signal to noise from which a point before the event keeps an object out.",
+    )
+    margin_days: float = Field(
+        0.01,
+        ge=0,
+        le=10,
+        validation_alias=AliasChoices("MMA_SURVEY_MARGIN_DAYS"),
+        description="Days before the event that still belong to it.",
+    )
+    look_back_days: float | None = Field(
+        None,
+        gt=0,
+        validation_alias=AliasChoices("MMA_SURVEY_LOOK_BACK_DAYS"),
+        description="Days before the event in which detections count; by default all that the packet knows of.",
+    )
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What keeps an alert out."""
+        return Thresholds(
+            real_bogus={"ztf": self.ztf_real_bogus, "lsst": self.lsst_reliability},
+            star_score=self.star_score,
+            star_arcsec=self.star_arcsec,
+            solar_system_arcsec=self.solar_system_arcsec,
+            earlier_snr=self.earlier_snr,
+            margin_days=self.margin_days,
+            look_back_days=self.look_back_days,
+        )
+
+
 class LaneSettings(Group):
     """Runs: the warm lane's queue, and how long a version may take."""
 
@@ -368,6 +464,7 @@ GROUPS: Mapping[str, type[Group]] = MappingProxyType(
         "galaxies": GalaxySettings,
         "observing": ObservingSettings,
         "kilonova": KilonovaSettings,
+        "surveys": SurveySettings,
         "lanes": LaneSettings,
     }
 )
@@ -429,6 +526,11 @@ class Settings:
     def kilonova(self) -> KilonovaSettings:
         """Photometry of candidates."""
         return self._read(KilonovaSettings)
+
+    @cached_property
+    def surveys(self) -> SurveySettings:
+        """Alerts of surveys."""
+        return self._read(SurveySettings)
 
     @cached_property
     def lanes(self) -> LaneSettings:
