@@ -18,8 +18,12 @@ from rich.table import Table
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.archive.surveys import PartitionCounts
     from mma_pipeline.adapters.kafka.message import StreamMessage
+    from mma_pipeline.science.surveys.regions import RegionIndex
 
 survey = typer.Typer(
     help="Alerts of surveys (ZTF, Rubin, brokers) against the regions of live events.", no_args_is_help=True
@@ -46,7 +50,6 @@ def read(
     from mma_pipeline.adapters.surveys.packets import Formats
     from mma_pipeline.adapters.surveys.schemas import Schemas
     from mma_pipeline.adapters.surveys.stream import survey_stream
-    from mma_pipeline.defs.surveys.live import LiveEvents
     from mma_pipeline.products.surveys.reading import SurveyReader
     from mma_pipeline.settings import current
 
@@ -64,7 +67,7 @@ def read(
             GroupReader(config),
             SurveyArchive(archive),
             RecentNights(open_store()),
-            LiveEvents(archive, settings.surveys).index,
+            _regions(archive),
             formats=Formats(Schemas(wanted.registry, wanted.schemas)),
             limits=settings.surveys.thresholds,
             member=f"{socket.gethostname()}:{os.getpid()}",
@@ -76,6 +79,17 @@ def read(
             raise fail(f"{error}: ending, so that whoever started this starts it anew") from error
         finally:
             reader.close()
+
+
+def _regions(archive: Archive) -> Callable[[], RegionIndex]:
+    """What gives the live events' regions of the moment."""
+    from mma_pipeline.notices.times import mjd_of_datetime
+    from mma_pipeline.products.survey_regions import LiveRegions
+    from mma_pipeline.settings import current
+
+    wanted = current().surveys
+    live = LiveRegions(archive, days=wanted.days, level=wanted.level, mocks=wanted.mocks)
+    return lambda: live.index(mjd_of_datetime(datetime.now(UTC)))
 
 
 def _asked_to_end() -> list[int]:
@@ -109,7 +123,6 @@ def replay(
     from mma_pipeline.adapters.surveys.nights import RecentNights
     from mma_pipeline.adapters.surveys.packets import Formats
     from mma_pipeline.adapters.surveys.schemas import Schemas
-    from mma_pipeline.defs.surveys.live import LiveEvents
     from mma_pipeline.products.surveys.judging import judge
     from mma_pipeline.settings import current
 
@@ -118,10 +131,10 @@ def replay(
     with clear_errors():
         archive = open_archive(create=True)
         photometry, nights = SurveyArchive(archive), RecentNights(open_store())
-        live = LiveEvents(archive, settings.surveys)
+        live = _regions(archive)
         formats = Formats(Schemas(settings.survey_stream.registry, settings.survey_stream.schemas))
         for batch in _batches(_messages(where, settings.survey_stream.name, topic)):
-            judged = judge(batch, formats, live.index(), settings.surveys.thresholds)
+            judged = judge(batch, formats, live(), settings.surveys.thresholds)
             beat = Beat("replay", datetime.now(UTC))
             photometry.record(settings.survey_stream.name, judged.kept, judged.unusable, judged.outcomes, beat)
             nights.write(judged.rows)

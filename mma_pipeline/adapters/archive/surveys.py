@@ -158,21 +158,24 @@ class SurveyArchive:
         with reading(self.engine) as connection:
             return [SurveyNightCandidate(**row._mapping) for row in connection.execute(query)]
 
-    def newest_by_night(self, event_ids: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
-        """By event and night: the newest message that changed a candidate, and how many were changed or never scored by it.
+    def to_score(self, versions: Mapping[str, str]) -> dict[tuple[str, int], tuple[int, int]]:
+        """By event and night with candidates to be scored: the newest message of these, and how many they are.
 
-        A candidate whose `scored` does not begin with its newest message is counted.
+        `versions`: the current version (partition key) of each event; candidates that were scored with their newest
+        message and that version are left out.
         """
         t = survey_candidate
-        stale = sa.or_(t.c.scored.is_(None), sa.not_(t.c.scored.startswith(sa.cast(t.c.message_id, sa.String) + ":")))
-        query = sa.select(
-            t.c.event_id, t.c.night, sa.func.max(t.c.message_id), sa.func.sum(sa.case((stale, 1), else_=0))
-        ).group_by(t.c.event_id, t.c.night)
-        found = {}
+        found: dict[tuple[str, int], tuple[int, int]] = {}
         with reading(self.engine) as connection:
-            for some in batched(event_ids):
-                for event_id, night, newest, changed in connection.execute(query.where(t.c.event_id.in_(some))):
-                    found[event_id, night] = (int(newest), int(changed))
+            for event_id, version in sorted(versions.items()):
+                done = t.c.scored == sa.cast(t.c.message_id, sa.String) + f":{version}"
+                query = (
+                    sa.select(t.c.night, sa.func.max(t.c.message_id), sa.func.count())
+                    .where(t.c.event_id == event_id, sa.or_(t.c.scored.is_(None), sa.not_(done)))
+                    .group_by(t.c.night)
+                )
+                for night, newest, number in connection.execute(query):
+                    found[event_id, night] = (int(newest), int(number))
         return found
 
     def mark_scored(self, candidates: Iterable[SurveyNightCandidate], version: str) -> None:

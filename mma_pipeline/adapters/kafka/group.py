@@ -69,6 +69,7 @@ class GroupReader:
             "socket.keepalive.enable": True,
             "fetch.wait.max.ms": 100,
             "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+            "fetch.max.bytes": MAX_MESSAGE_BYTES,
             "receive.message.max.bytes": MAX_MESSAGE_BYTES + 1024 * 1024,
             "queued.max.messages.kbytes": _AHEAD_KB,
             "reconnect.backoff.max.ms": 5000,
