@@ -28,6 +28,7 @@ from mma_pipeline.adapters.redact import hide, secret_values
 from mma_pipeline.adapters.spacecraft.orbits import CELESTRAK
 from mma_pipeline.adapters.spacecraft.pointing import FSSC
 from mma_pipeline.adapters.store.environment import url_of_source
+from mma_pipeline.adapters.surveys.schemas import RUBIN_SCHEMAS, Schemas
 from mma_pipeline.adapters.surveys.stream import SurveyBroker
 from mma_pipeline.science.surveys.vetting import Thresholds
 
@@ -407,6 +408,21 @@ class SurveySettings(Group):
         description="Days before the event in which detections count; by default all that the packet knows of.",
     )
 
+    schema_registry: str | None = _setting(
+        RUBIN_SCHEMAS,
+        "MMA_SURVEY_SCHEMA_REGISTRY",
+        about="Schema registry for packets that do not carry their schema (Rubin's); empty for none.",
+        empty_counts=True,
+    )
+    schema_folder: Path | None = _setting(
+        None,
+        "MMA_SURVEY_SCHEMA_FOLDER",
+        about=(
+            "Folder of Avro schemas, `1000.avsc` for number 1000 or Rubin's own tree, asked before the registry; what the "
+            "registry gave is kept there. By default `survey_schemas` in `DAGSTER_HOME`."
+        ),
+    )
+
     @property
     def thresholds(self) -> Thresholds:
         """What keeps an alert out."""
@@ -447,12 +463,6 @@ class SurveyStreamSettings(Group):
         "mma-survey", "MMA_SURVEY_GROUP", about="Consumer group, which the readers of a stream share."
     )
     offset_reset: Start = _setting("latest", "MMA_SURVEY_OFFSET_RESET", about="Where a new group begins.")
-    registry: str | None = _setting(
-        None, "MMA_SURVEY_SCHEMA_REGISTRY", about="Schema registry of Rubin's packets, `https://…`."
-    )
-    schemas: Path | None = _setting(
-        None, "MMA_SURVEY_SCHEMAS", about="Folder of schemas, in place of a registry or to keep what it gave."
-    )
 
 
 class LaneSettings(Group):
@@ -577,6 +587,11 @@ class Settings:
     def lanes(self) -> LaneSettings:
         """Runs and their queue."""
         return self._read(LaneSettings)
+
+    @property
+    def survey_schemas(self) -> Schemas:
+        """Where the schemas of survey packets are found; a reader keeps one, which remembers them."""
+        return Schemas(self.surveys.schema_registry or None, self.surveys.schema_folder or self.home / "survey_schemas")
 
     @property
     def gcn_broker(self) -> GcnBroker:

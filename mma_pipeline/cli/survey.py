@@ -48,7 +48,6 @@ def read(
     from mma_pipeline.adapters.kafka.group import GroupReader
     from mma_pipeline.adapters.surveys.nights import RecentNights
     from mma_pipeline.adapters.surveys.packets import Formats
-    from mma_pipeline.adapters.surveys.schemas import Schemas
     from mma_pipeline.adapters.surveys.stream import survey_stream
     from mma_pipeline.products.surveys.reading import SurveyReader
     from mma_pipeline.settings import current
@@ -68,7 +67,7 @@ def read(
             SurveyArchive(archive),
             RecentNights(open_store()),
             _regions(archive),
-            formats=Formats(Schemas(wanted.registry, wanted.schemas)),
+            formats=Formats(settings.survey_schemas),
             limits=settings.surveys.thresholds,
             member=f"{socket.gethostname()}:{os.getpid()}",
         )
@@ -122,7 +121,6 @@ def replay(
     from mma_pipeline.adapters.archive.surveys import Beat, SurveyArchive
     from mma_pipeline.adapters.surveys.nights import RecentNights
     from mma_pipeline.adapters.surveys.packets import Formats
-    from mma_pipeline.adapters.surveys.schemas import Schemas
     from mma_pipeline.products.surveys.judging import judge
     from mma_pipeline.settings import current
 
@@ -132,7 +130,7 @@ def replay(
         archive = open_archive(create=True)
         photometry, nights = SurveyArchive(archive), RecentNights(open_store())
         live = _regions(archive)
-        formats = Formats(Schemas(settings.survey_stream.registry, settings.survey_stream.schemas))
+        formats = Formats(settings.survey_schemas)
         for batch in _batches(_messages(where, settings.survey_stream.name, topic)):
             judged = judge(batch, formats, live(), settings.surveys.thresholds)
             beat = Beat("replay", datetime.now(UTC))

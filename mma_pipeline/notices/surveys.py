@@ -86,7 +86,7 @@ class PacketFacts:
     first_mjd: float | None = None
     """Earliest detection of the object that the packet knows of, days (UTC)."""
     redshift: float | None = None
-    """Redshift of the object or of the host that the broker chose."""
+    """Redshift of the object or its host, where it is good enough for a distance; others are among `matches`."""
     matches: tuple[CatalogMatch, ...] = ()
     details: Mapping[str, float | str | bool] = field(default_factory=lambda: MappingProxyType({}))
     """Other facts under the packet's or the broker's own names: numbers, text, flags."""

@@ -240,6 +240,9 @@ measurement = sa.Table(
     sa.Column("upper_limit", sa.Boolean, nullable=False),
     sa.Column("telescope", CleanString(100)),
     sa.Column("instrument", CleanString(100)),
+    sa.Column("flux_njy", sa.Double),
+    sa.Column("flux_error_njy", sa.Double),
+    sa.Column("origin", CleanString(10)),
     sa.Column("message_id", RowId, sa.ForeignKey("message.id"), nullable=False, index=True),
     sa.UniqueConstraint("candidate", "mjd", "band", "magnitude", "upper_limit"),
 )

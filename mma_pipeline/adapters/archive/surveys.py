@@ -10,20 +10,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive.alerts import Archive, _insert_for, _insert_message
 from mma_pipeline.adapters.archive.database import batched, reading, writing
+from mma_pipeline.adapters.archive.photometry import measurement_row, unknown_points
 from mma_pipeline.adapters.archive.schema import candidate, measurement, survey_candidate, survey_partition
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices.photometry.candidate_key import slug_of
-from mma_pipeline.notices.photometry.measurement import Candidate, Measurement, PhotometryNotice
+from mma_pipeline.notices.photometry.measurement import Candidate, PhotometryNotice
 
 Place = tuple[str, int]
-#: Two points of a band less than this apart are of one exposure, days.
-_SAME_EXPOSURE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,12 +213,12 @@ def _record_kept(connection: sa.Connection, kept: Sequence[Kept]) -> int:
         head = {"name": found.name, "slug": slug_of(found.name), "ra": found.ra, "dec": found.dec, **known}
         row = insert(candidate).values(**head, simulated=False)
         connection.execute(row.on_conflict_do_nothing())
-    there = _exposures(connection, objects)
+    fresh = {id(m) for m in unknown_points(connection, [m for one in kept for m in one.notice.measurements])}
     new = 0
     for one in kept:
         name = _name(one)
         message_id = _insert_message(connection, one.message, event_id=None, reason=None)
-        rows = [row for m in one.notice.measurements if (row := _fresh(there[name], m, message_id)) is not None]
+        rows = [measurement_row(m, message_id) for m in one.notice.measurements if id(m) in fresh]
         if rows:
             connection.execute(insert(measurement).on_conflict_do_nothing(), rows)
         new += len(rows)
@@ -231,44 +229,6 @@ def _record_kept(connection: sa.Connection, kept: Sequence[Kept]) -> int:
 
 def _name(one: Kept) -> str:
     return one.notice.measurements[0].candidate.name
-
-
-class _Exposures:
-    """What is known of one object: times of detections and limits by band."""
-
-    def __init__(self) -> None:
-        self._times: dict[tuple[str, bool], set[int]] = defaultdict(set)
-
-    def add(self, band: str, mjd: float, limit: bool) -> bool:
-        """Whether it says something that was not known; notes it."""
-        key = round(mjd / _SAME_EXPOSURE)
-        # A limit says nothing beside a detection of the same exposure.
-        for known in (False, True) if limit else (False,):
-            times = self._times[band, known]
-            if any(k in times for k in (key - 1, key, key + 1)):
-                return False
-        self._times[band, limit].add(key)
-        return True
-
-
-def _exposures(connection: sa.Connection, names: Iterable[str]) -> dict[str, _Exposures]:
-    found: dict[str, _Exposures] = defaultdict(_Exposures)
-    c = measurement.c
-    for some in batched(names):
-        query = sa.select(c.candidate, c.band, c.mjd, c.upper_limit).where(c.candidate.in_(some))
-        for name, band, mjd, limit in connection.execute(query.order_by(c.upper_limit)):
-            found[name].add(band, mjd, bool(limit))
-    return found
-
-
-def _fresh(known: _Exposures, m: Measurement, message_id: int) -> dict[str, Any] | None:
-    """The row of a measurement; None where another broker or an earlier alert has brought it."""
-    if not known.add(m.band, m.mjd, m.upper_limit):
-        return None
-    return {
-        "candidate": m.candidate.name, "mjd": m.mjd, "band": m.band, "magnitude": m.magnitude, "error": m.error,
-        "upper_limit": m.upper_limit, "telescope": m.telescope, "instrument": m.instrument, "message_id": message_id,
-    }  # fmt: skip
 
 
 def _note(connection: sa.Connection, event_id: str, name: str, night: int, message_id: int, *, changed: bool) -> None:

@@ -12,14 +12,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mma_pipeline.adapters.surveys.values import (
-    NJY_ZERO_POINT,
     by_time,
     details_of,
     frozen,
     head_of,
     identifier,
+    magnitude,
     mjd_of_tai_or_none,
     name_of,
+    njy,
     number,
     rows,
     section,
@@ -29,6 +30,8 @@ from mma_pipeline.notices.photometry.brightness import DETECTION_SNR
 from mma_pipeline.notices.surveys import AlertHead, CatalogMatch, FluxPoint, Origin, PacketFacts, SurveyAlert
 
 _FORCED = "LSST_FP"
+#: The last of AMPEL's groups of redshifts that its own fits take as sharp (`max_ampelz_group`).
+_SHARP_GROUP = 3
 
 
 def head(record: Mapping[str, Any]) -> AlertHead:
@@ -49,11 +52,17 @@ def alert(record: Mapping[str, Any], schema: str, broker: str) -> SurveyAlert:
     facts = PacketFacts(
         is_negative=next((p.flux_njy < 0 for p in reversed(points) if p.flux_njy is not None), False),
         first_mjd=min((p.mjd for p in detections), default=None),
-        redshift=next((match.redshift for match in matches if match.redshift is not None), None),
+        redshift=next((number(host.get("redshift")) for host in hosts if _is_sharp(host)), None),
         matches=matches,
         details=frozen(dict(_scores(record))),
     )
     return SurveyAlert(found, points, facts, schema, broker)
+
+
+def _is_sharp(host: Mapping[str, Any]) -> bool:
+    """Whether a host's redshift gives a distance: AMPEL's groups above 3 are photometric or averages of several."""
+    group = str(host.get("info") or "").removeprefix("AMPELz_group")
+    return not group.isdigit() or int(group) <= _SHARP_GROUP
 
 
 def _head(record: Mapping[str, Any], points: tuple[FluxPoint, ...]) -> AlertHead:
@@ -76,11 +85,11 @@ def _points(record: Mapping[str, Any]) -> tuple[FluxPoint, ...]:
 
 
 def _point(row: Mapping[str, Any]) -> FluxPoint | None:
-    flux, zero_point, mjd = number(row.get("flux")), number(row.get("zp")), mjd_of_tai_or_none(row.get("time"))
+    flux, zero_point, mjd = number(row.get("flux")), magnitude(row.get("zp")), mjd_of_tai_or_none(row.get("time"))
     band = name_of(row.get("band"))
     if flux is None or zero_point is None or mjd is None or band is None or str(row.get("zpsys")).lower() != "ab":
         return None
-    unit = 1.0 if zero_point == NJY_ZERO_POINT else 10.0 ** (0.4 * (NJY_ZERO_POINT - zero_point))
+    unit = njy(zero_point)
     error = number(row.get("fluxerr"))
     origin: Origin = "forced" if row.get("source") == _FORCED else "previous"
     return FluxPoint(mjd, band, flux * unit, error * unit if error is not None and error > 0 else None, None, origin)

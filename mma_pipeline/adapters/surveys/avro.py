@@ -79,9 +79,9 @@ class Container:
             size, place = _long(body, place)
         except IndexError as error:
             raise NoticeError(DAMAGED) from error
-        if count != 1:
-            raise NoticeError(f"the file holds {count} alerts where one belongs")
         end = place + size
+        if count != 1 or (size >= 0 and body[end : end + _SYNC] == sync and len(body) > end + _SYNC):
+            raise NoticeError("the file does not hold exactly one alert")
         if size < 0 or end + _SYNC != len(body) or body[end:] != sync:
             raise NoticeError(DAMAGED)
         return place, end

@@ -50,13 +50,13 @@ _LISTS: tuple[tuple[str, Origin], ...] = (
 
 def ztf_alert(record: Mapping[str, Any], schema: str, broker: str) -> SurveyAlert:
     """An alert of ZTF; raises NoticeError where the head is wrong or the detection has no magnitude."""
-    candidate = section(record, "candidate")
+    found, candidate = ztf.head(record), section(record, "candidate")
     detection = ztf.point_of(candidate, "alert")
     if detection is None or detection.flux_njy is None:
         raise NoticeError("the detection has no magnitude, or a filter that ZTF does not have")
     points = _light_curve(record, detection, "ztf", _ztf_unit(detection.flux_njy, candidate.get("psfFlux")))
     facts = ztf.facts_of(candidate, tuple(p for p in points if p.band.startswith("ztf")))
-    return SurveyAlert(ztf.head(record), points, _with_broker(facts, record), schema, broker)
+    return SurveyAlert(found, points, _with_broker(facts, record), schema, broker)
 
 
 def lsst_head(record: Mapping[str, Any]) -> AlertHead:
@@ -69,7 +69,7 @@ def lsst_head(record: Mapping[str, Any]) -> AlertHead:
 
 def lsst_alert(record: Mapping[str, Any], schema: str, broker: str) -> SurveyAlert:
     """An alert of LSST; raises NoticeError where the head is wrong or the detection has no flux."""
-    candidate = section(record, "candidate")
+    found, candidate = lsst_head(record), section(record, "candidate")
     detection = lsst.point_of(candidate, "alert")
     if detection is None:
         raise NoticeError("the detection has no flux, or a band that Rubin does not have")
@@ -84,13 +84,14 @@ def lsst_alert(record: Mapping[str, Any], schema: str, broker: str) -> SurveyAle
         first_mjd=ztf.first_detection(points) if started is None else mjd_of_jd(started),
         details=frozen(details_of(candidate, (*lsst.DETAILS, "ndethist"))),
     )
-    return SurveyAlert(lsst_head(record), points, _with_broker(facts, record), schema, broker)
+    return SurveyAlert(found, points, _with_broker(facts, record), schema, broker)
 
 
 def _ztf_unit(flux_njy: float, sent: object) -> float:
     """nJy per unit of the packet's fluxes: the power of ten between its flux and its magnitude."""
     value = number(sent)
-    return _ZTF_UNIT if not value else 10.0 ** round(math.log10(abs(flux_njy / value)))
+    ratio = abs(flux_njy / value) if value else 0.0
+    return 10.0 ** round(math.log10(ratio)) if 1e-30 < ratio < 1e30 else _ZTF_UNIT
 
 
 def _light_curve(record: Mapping[str, Any], detection: FluxPoint, survey: Survey, unit: float) -> tuple[FluxPoint, ...]:

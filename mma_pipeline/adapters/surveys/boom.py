@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from mma_pipeline.adapters.surveys.values import (
-    NJY_ZERO_POINT,
     by_time,
     details_of,
     flux_of_magnitude,
@@ -20,8 +19,10 @@ from mma_pipeline.adapters.surveys.values import (
     head_of,
     identifier,
     limit_of_error,
+    magnitude,
     mjd_of_jd,
     name_of,
+    njy,
     number,
     row_mjd,
     rows,
@@ -97,11 +98,11 @@ def _survey(said: str, name: str) -> Survey:
 
 
 def _point(row: Mapping[str, Any], triggered: float) -> FluxPoint | None:
-    band, zero_point, mjd = name_of(row.get("band")), number(row.get("zero_point")), row_mjd(row.get("jd"))
+    band, zero_point, mjd = name_of(row.get("band")), magnitude(row.get("zero_point")), row_mjd(row.get("jd"))
     flux, error = number(row.get("flux")), number(row.get("flux_err"))
     if band is None or zero_point is None or mjd is None:
         return None
-    unit = 10.0 ** (0.4 * (NJY_ZERO_POINT - zero_point))
+    unit = njy(zero_point)
     error = None if error is None or error <= 0 else error * unit
     if flux is None:
         limit = limit_of_error(error)
@@ -176,7 +177,7 @@ def _target_name(row: Mapping[str, Any]) -> object:
 
 
 def _notice_point(row: Mapping[str, Any]) -> FluxPoint | None:
-    band, magnitude, limit = name_of(row.get("filter")), number(row.get("mag")), number(row.get("limiting_mag"))
+    band, measured, limit = name_of(row.get("filter")), magnitude(row.get("mag")), magnitude(row.get("limiting_mag"))
     try:
         check_system(row.get("mag_system"))
         mjd = mjd_of(row.get("observation_start"))
@@ -184,7 +185,7 @@ def _notice_point(row: Mapping[str, Any]) -> FluxPoint | None:
         return None
     if band is None:
         return None
-    if magnitude is None:
+    if measured is None:
         return None if limit is None else FluxPoint(mjd, band, None, None, limit, "limit")
-    flux, error = flux_of_magnitude(magnitude, number(row.get("mag_error")), negative=False)
+    flux, error = flux_of_magnitude(measured, number(row.get("mag_error")), negative=False)
     return FluxPoint(mjd, band, flux, error, limit, "previous")

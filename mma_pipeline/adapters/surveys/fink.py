@@ -6,19 +6,33 @@ the records `xm` (cross-matches), `clf` (scores), `pred` (decisions) and `misc`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from mma_pipeline.adapters.surveys import lsst, ztf
-from mma_pipeline.adapters.surveys.values import details_of, frozen, name_of, section
-from mma_pipeline.notices.surveys import CatalogMatch, SolarSystemMatch, SurveyAlert
+from mma_pipeline.adapters.surveys.values import (
+    details_of,
+    frozen,
+    head_of,
+    identifier,
+    known,
+    mjd_of_jd,
+    name_of,
+    number,
+    section,
+)
+from mma_pipeline.notices.surveys import AlertHead, CatalogMatch, PacketFacts, SolarSystemMatch, SurveyAlert
 
 #: Fink's classes of solar-system objects: 3 is a known one (fink-science, `roid`).
 _KNOWN_ASTEROID = 3
 _ZTF_SCORES = (
     "rf_snia_vs_nonia", "snn_snia_vs_nonia", "snn_sn_vs_all", "rf_kn_vs_nonkn", "mulens", "anomaly_score", "slsn_score",
     "roid", "nalerthist", "tracklet", "Plx", "e_Plx", "spicy_class", "lc_features_g", "cdsxmatch", "tns",
+)  # fmt: skip
+_PAIR = (
+    "fid", "fink_class", "instrument", "grb_ra", "grb_dec", "grb_loc_error", "triggerTimeUTC", "grb_proba", "delta_mag",
+    "rate", "from_upper",
 )  # fmt: skip
 #: Column -> catalog.
 _ZTF_CATALOGS = {
@@ -59,6 +73,38 @@ def lsst_alert(record: Mapping[str, Any], schema: str, broker: str) -> SurveyAle
     return replace(
         found, facts=replace(found.facts, solar_system=solar_system, matches=matches, details=frozen(details))
     )
+
+
+def is_pair(fields: Collection[str]) -> bool:
+    """Whether a record is one of Fink's pairs of a ZTF alert and a burst (topics `fink_grb_*`, `fink_gw_*`)."""
+    return {"objectId", "ztf_ra", "ztf_dec", "jd", "triggerId"} <= set(fields)
+
+
+def pair_head(record: Mapping[str, Any]) -> AlertHead:
+    """Object, position and time of a pair; raises NoticeError."""
+    alert_id = identifier(record.get("candid"))
+    return head_of(
+        "ztf",
+        record.get("objectId"),
+        alert_id,
+        record.get("ztf_ra"),
+        record.get("ztf_dec"),
+        mjd_of_jd(record.get("jd")),
+    )
+
+
+def pair_alert(record: Mapping[str, Any], schema: str, broker: str) -> SurveyAlert:
+    """A pair: where and when, the burst, and Fink's figures; it carries no light curve. Raises NoticeError."""
+    score, started = number(record.get("rb")), known(record.get("jdstarthist"))
+    burst = f"{name_of(record.get('observatory'))} {name_of(record.get('event')) or ''}".strip()
+    facts = PacketFacts(
+        real_bogus=score,
+        real_bogus_kind=None if score is None else "rb",
+        first_mjd=None if started is None else mjd_of_jd(started),
+        matches=(CatalogMatch(burst, name_of(record.get("triggerId")), None),),
+        details=frozen(details_of(record, _PAIR)),
+    )
+    return SurveyAlert(pair_head(record), (), facts, schema, broker)
 
 
 def _matches(record: Mapping[str, Any], catalogs: Mapping[str, str]) -> tuple[CatalogMatch, ...]:

@@ -28,6 +28,8 @@ Record = Mapping[str, Any]
 _REMEMBERED = 32
 #: Confluent's framing: a zero byte, then the schema's number in four bytes, big-endian.
 _FRAME = 5
+#: What a value of another kind than the format's can make of its reader.
+_UNFORESEEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Form(NamedTuple):
@@ -59,7 +61,10 @@ class Format(ABC):
 
     @abstractmethod
     def head(self, body: bytes) -> AlertHead:
-        """Object, position and time of a packet; raises NoticeError where they cannot be read."""
+        """Object, position and time of a packet; raises NoticeError where they cannot be read.
+
+        A packet that is cut short behind them is not noticed here, unless it is a container file.
+        """
 
     @abstractmethod
     def record(self, body: bytes) -> Record:
@@ -67,7 +72,7 @@ class Format(ABC):
 
     def alert(self, body: bytes) -> SurveyAlert:
         """The whole packet; raises NoticeError."""
-        return self.form.alert(self.record(body), self.form.schema, self.form.broker)
+        return alert_of(self.record(body), self.form)
 
 
 class _Avro(Format):
@@ -80,13 +85,13 @@ class _Avro(Format):
 
     def head(self, body: bytes) -> AlertHead:
         if self.form.leading is None or (self._container is not None and not self._container.plain):
-            return self.form.head(self.record(body))
+            return head_of(self.record(body), self.form)
         start = self._start if self._container is None else self._container.span(body)[0]
         try:
-            return self.form.head(self._reader.lead(body, start))
+            return head_of(self._reader.lead(body, start), self.form)
         except NoticeError:
             # Either the packet is wrong, which the whole says too, or what names its object comes later.
-            return self.form.head(self.record(body))
+            return head_of(self.record(body), self.form)
 
     def record(self, body: bytes) -> Record:
         container = self._container
@@ -104,7 +109,7 @@ class _Json(Format):
         self.form = form
 
     def head(self, body: bytes) -> AlertHead:
-        return self.form.head(self.record(body))
+        return head_of(self.record(body), self.form)
 
     def record(self, body: bytes) -> Record:
         return decode_notice(body)
@@ -184,6 +189,26 @@ def format_of(
     return (formats or Formats()).format_of(body, key=key)
 
 
+def head_of(record: Record, form: Form) -> AlertHead:
+    """The head of a decoded record; raises NoticeError, whatever it holds."""
+    try:
+        return form.head(record)
+    except NoticeError:
+        raise
+    except _UNFORESEEN as error:
+        raise NoticeError(f"the packet holds values that nobody foresaw ({type(error).__name__}: {error})") from error
+
+
+def alert_of(record: Record, form: Form) -> SurveyAlert:
+    """The alert of a decoded record; raises NoticeError, whatever it holds."""
+    try:
+        return form.alert(record, form.schema, form.broker)
+    except NoticeError:
+        raise
+    except _UNFORESEEN as error:
+        raise NoticeError(f"the packet holds values that nobody foresaw ({type(error).__name__}: {error})") from error
+
+
 def form_of_schema(schema: Schema) -> Form:
     """The form of the records that an Avro schema describes; raises NoticeError where it is none of ours."""
     fields = {field["name"]: field for field in schema.get("fields", ()) if isinstance(field, Mapping)}
@@ -201,6 +226,8 @@ def form_of_schema(schema: Schema) -> Form:
     if {"objectId", "candid", "candidate"} <= set(fields):
         version = str(schema.get("version") or "")
         return _passed_on(fields, "ztf", f"ztf {version}".strip(), ztf.LEADING, ztf.head, ztf.alert, fink.ztf_alert)
+    if fink.is_pair(fields):
+        return Form("fink pair", "fink", None, fink.pair_head, fink.pair_alert)
     raise NoticeError(f"the packet's schema {name[:60]!r} is no survey alert that is known here")
 
 

@@ -19,6 +19,8 @@ from mma_pipeline.adapters.retry import attempts
 from mma_pipeline.notices.errors import NoticeError
 
 Schema = dict[str, Any]
+#: Rubin's own registry, open to everybody.
+RUBIN_SCHEMAS = "https://rubin-alert-schemas.slac.stanford.edu/schema-registry"
 _MOST_BYTES = 5_000_000
 _ATTEMPTS, _ATTEMPT_S = 2, 10.0
 #: Seconds for which a registry that was away, or did not know a number, is not asked again: packets come by the thousand.

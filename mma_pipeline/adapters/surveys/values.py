@@ -14,16 +14,17 @@ from typing import Any
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import finite
 from mma_pipeline.notices.photometry.brightness import LIMIT_SNR, SNR_MAG
+from mma_pipeline.notices.photometry.survey_points import NJY_ZERO_POINT
 from mma_pipeline.notices.surveys import AlertHead, FluxPoint, Survey
 from mma_pipeline.notices.times import mjd_of_tai
 
-#: AB magnitude of 1 nJy.
-NJY_ZERO_POINT = 31.4
 JD_OF_MJD_ZERO = 2400000.5
 #: ZTF writes what it does not know as -999 or -99999.
 _SENTINEL = -900.0
 #: 1900 to 2132 as MJD, as for every measurement.
 _YEARS = (15020.0, 100000.0)
+#: Magnitudes and zero points lie between the Sun's, far off, and what no telescope sees.
+_MAGNITUDES = (-40.0, 60.0)
 _NO_NAMES = ("", "null", "none", "nan", "unknown", "fail")
 
 
@@ -94,8 +95,14 @@ def mjd_of_tai_or_none(value: object) -> float | None:
         return None
 
 
+def magnitude(value: object) -> float | None:
+    """An AB magnitude or zero point that can be one; None for sentinels and anything else."""
+    found = number(value)
+    return found if found is not None and _MAGNITUDES[0] < found < _MAGNITUDES[1] else None
+
+
 def njy(magnitude: float) -> float:
-    """Flux of an AB magnitude, nJy."""
+    """Flux of an AB magnitude (one that `magnitude` lets pass), nJy."""
     return float(10.0 ** (0.4 * (NJY_ZERO_POINT - magnitude)))
 
 

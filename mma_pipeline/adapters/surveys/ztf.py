@@ -18,6 +18,7 @@ from mma_pipeline.adapters.surveys.values import (
     head_of,
     identifier,
     known,
+    magnitude,
     mjd_of_jd,
     name_of,
     njy,
@@ -57,12 +58,11 @@ def head(record: Mapping[str, Any]) -> AlertHead:
 
 def alert(record: Mapping[str, Any], schema: str, broker: str) -> SurveyAlert:
     """The whole alert; raises NoticeError where the head is wrong or the detection has no magnitude."""
-    candidate = section(record, "candidate")
+    found, candidate = head(record), section(record, "candidate")
     detection = point_of(candidate, "alert")
     if detection is None or detection.flux_njy is None:
         raise NoticeError("the detection has no magnitude, or a filter that ZTF does not have")
     version = record.get("schemavsn")
-    found = head(record)
     earlier = [p for p in map(_previous, rows(record.get("prv_candidates"))) if p is not None]
     points = by_time([detection, *earlier, *_forced(rows(record.get("fp_hists")))])
     name = f"ztf {version}" if broker == "ztf" and isinstance(version, str) else schema
@@ -107,13 +107,13 @@ def _solar_system(candidate: Mapping[str, Any]) -> SolarSystemMatch | None:
 
 def point_of(row: Mapping[str, Any], origin: Origin) -> FluxPoint | None:
     """The point of a candidate or previous candidate; None where it has neither magnitude nor limit, or no known filter."""
-    band, limit, magnitude = BANDS.get(row.get("fid", 0)), known(row.get("diffmaglim")), known(row.get("magpsf"))
+    band, limit, measured = BANDS.get(row.get("fid", 0)), magnitude(row.get("diffmaglim")), magnitude(row.get("magpsf"))
     mjd = row_mjd(row.get("jd"))
     if band is None or mjd is None:
         return None
-    if magnitude is None:
+    if measured is None:
         return None if limit is None else FluxPoint(mjd, band, None, None, limit, "limit")
-    flux, error = flux_of_magnitude(magnitude, known(row.get("sigmapsf")), negative=is_negative(row.get("isdiffpos")))
+    flux, error = flux_of_magnitude(measured, known(row.get("sigmapsf")), negative=is_negative(row.get("isdiffpos")))
     return FluxPoint(mjd, band, flux, error, limit, origin)
 
 
@@ -123,12 +123,12 @@ def _previous(row: Mapping[str, Any]) -> FluxPoint | None:
 
 def _forced(history: list[Mapping[str, Any]]) -> Iterator[FluxPoint]:
     for row in history:
-        band, zero_point = BANDS.get(row.get("fid", 0)), known(row.get("magzpsci"))
+        band, zero_point = BANDS.get(row.get("fid", 0)), magnitude(row.get("magzpsci"))
         flux, error = number(row.get("forcediffimflux")), number(row.get("forcediffimfluxunc"))
         mjd = row_mjd(row.get("jd"))
         # -99999 says that the fit failed; its error is then -99999 too, and no good error is below zero.
         if mjd is None or band is None or zero_point is None or flux is None or error is None or error <= 0:
             continue
         unit = njy(zero_point)
-        limit = known(row.get("diffmaglim"))
+        limit = magnitude(row.get("diffmaglim"))
         yield FluxPoint(mjd, band, flux * unit, error * unit, limit, "forced")

@@ -21,7 +21,6 @@ from mma_pipeline.adapters.kafka.fetch import fetch_messages
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.adapters.surveys.nights import RecentNights
 from mma_pipeline.adapters.surveys.packets import Formats
-from mma_pipeline.adapters.surveys.schemas import Schemas
 from mma_pipeline.adapters.surveys.stream import survey_stream
 from mma_pipeline.defs.alerts.sensors import TICK_S
 from mma_pipeline.defs.jobs import MOST_S, Lane, lane_tags
@@ -151,7 +150,7 @@ def _look_back(
             region,
             wanted.thresholds,
             stream=stream.name,
-            formats=Formats(Schemas(stream.registry, stream.schemas)),
+            formats=Formats(settings.survey_schemas),
             fetch=lambda places: {} if config is None else fetch_messages(config, places, seconds=left(FETCH_S)),
         )
         context.log.info(f"{region.version}: {found}")

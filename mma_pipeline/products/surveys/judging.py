@@ -19,7 +19,7 @@ from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.surveys.kept_rows import KeptAlert
 from mma_pipeline.adapters.surveys.packets import Format, Formats
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.photometry.survey import photometry_of
+from mma_pipeline.notices.photometry.survey_points import measurements
 from mma_pipeline.notices.surveys import AlertHead, FluxPoint, PacketFacts, SurveyAlert
 from mma_pipeline.products.ingest import presentable
 from mma_pipeline.science.sphere import index29
@@ -79,7 +79,7 @@ def judge(messages: Sequence[StreamMessage], formats: Formats, regions: RegionIn
         if wanted:
             try:
                 kept.append(
-                    Kept(message, photometry_of(alert), tuple((event, math.floor(head.mjd)) for event in wanted))
+                    Kept(message, measurements(alert), tuple((event, math.floor(head.mjd)) for event in wanted))
                 )
             except NoticeError as error:
                 aside.append((message, presentable(str(error))))

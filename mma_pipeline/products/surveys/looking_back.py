@@ -19,7 +19,7 @@ from mma_pipeline.adapters.surveys.nights import RecentNights
 from mma_pipeline.adapters.surveys.packets import Formats
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.photometry.message import encode
-from mma_pipeline.notices.photometry.survey import photometry_of
+from mma_pipeline.notices.photometry.survey_points import measurements
 from mma_pipeline.notices.surveys import AlertHead, FluxPoint, PacketFacts, SurveyAlert
 from mma_pipeline.products.survey_regions import search_kept
 from mma_pipeline.products.surveys.judging import judge
@@ -89,7 +89,7 @@ def _of_row(row: Mapping[str, Any], stream: str, event_id: str) -> Kept | None:
     point = FluxPoint(row["mjd"], row["band"], row["flux_njy"], row["flux_error_njy"], row["limit_mag"], "alert")
     alert = SurveyAlert(head, (point,), PacketFacts(redshift=row["redshift"]), "kept row", head.survey)
     try:
-        notice = photometry_of(alert)
+        notice = measurements(alert)
     except NoticeError:
         return None
     body = encode(notice.measurements)
