@@ -28,6 +28,7 @@ from mma_pipeline.adapters.redact import hide, secret_values
 from mma_pipeline.adapters.spacecraft.orbits import CELESTRAK
 from mma_pipeline.adapters.spacecraft.pointing import FSSC
 from mma_pipeline.adapters.store.environment import url_of_source
+from mma_pipeline.adapters.surveys.stream import SurveyBroker
 from mma_pipeline.science.surveys.vetting import Thresholds
 
 #: Variables with our prefix that other programs read: the TOM's own settings, and the tests' servers.
@@ -420,6 +421,40 @@ class SurveySettings(Group):
         )
 
 
+class SurveyStreamSettings(Group):
+    """Where survey alerts are read: one broker per reader (`mma survey read`)."""
+
+    topics: Words = _setting(
+        (),
+        "MMA_SURVEY_TOPICS",
+        about="Topics of survey alerts, commas between; a name that begins with `^` is a pattern.",
+    )
+    name: str = _setting(
+        "survey", "MMA_SURVEY_STREAM", about="Name of the stream, for several readers of several brokers."
+    )
+    broker: str | None = _setting(
+        None, "MMA_SURVEY_BROKER", about="Broker, `host:port`; by default Hopskotch with its credential."
+    )
+    username: str | None = _setting(None, "MMA_SURVEY_USERNAME", about="Credential there: the user name.")
+    password: SecretStr | None = _setting(None, "MMA_SURVEY_PASSWORD", about="Credential there: the password.")
+    protocol: Literal["SASL_SSL", "SASL_PLAINTEXT", "SSL", "PLAINTEXT"] | None = _setting(
+        None, "MMA_SURVEY_PROTOCOL", about="By default `SASL_SSL` with a user and `PLAINTEXT` without."
+    )
+    mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = _setting(
+        "SCRAM-SHA-512", "MMA_SURVEY_MECHANISM", about="How the password is proven."
+    )
+    group: str = _setting(
+        "mma-survey", "MMA_SURVEY_GROUP", about="Consumer group, which the readers of a stream share."
+    )
+    offset_reset: Start = _setting("latest", "MMA_SURVEY_OFFSET_RESET", about="Where a new group begins.")
+    registry: str | None = _setting(
+        None, "MMA_SURVEY_SCHEMA_REGISTRY", about="Schema registry of Rubin's packets, `https://…`."
+    )
+    schemas: Path | None = _setting(
+        None, "MMA_SURVEY_SCHEMAS", about="Folder of schemas, in place of a registry or to keep what it gave."
+    )
+
+
 class LaneSettings(Group):
     """Runs: the warm lane's queue, and how long a version may take."""
 
@@ -465,6 +500,7 @@ GROUPS: Mapping[str, type[Group]] = MappingProxyType(
         "observing": ObservingSettings,
         "kilonova": KilonovaSettings,
         "surveys": SurveySettings,
+        "survey_stream": SurveyStreamSettings,
         "lanes": LaneSettings,
     }
 )
@@ -533,6 +569,11 @@ class Settings:
         return self._read(SurveySettings)
 
     @cached_property
+    def survey_stream(self) -> SurveyStreamSettings:
+        """Where survey alerts are read."""
+        return self._read(SurveyStreamSettings)
+
+    @cached_property
     def lanes(self) -> LaneSettings:
         """Runs and their queue."""
         return self._read(LaneSettings)
@@ -562,6 +603,21 @@ class Settings:
             hop.protocol,
             hop.group,
             self.kafka.offset_reset,
+        )
+
+    @property
+    def survey_broker(self) -> SurveyBroker:
+        """Where survey alerts are read, and as whom."""
+        stream = self.survey_stream
+        return SurveyBroker(
+            stream.broker,
+            stream.username,
+            _secret(stream.password),
+            stream.protocol,
+            stream.mechanism,
+            stream.group,
+            stream.offset_reset,
+            self.kafka.bootstrap,
         )
 
     @property
