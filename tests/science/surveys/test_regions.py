@@ -26,6 +26,7 @@ ANY = T0 + 1.0
 
 
 def gaussian(ra: float, dec: float, sigma: float, order: int = 9) -> SkyMap:
+    """Map of a Gaussian of width sigma, deg."""
     uniq, density = gaussian_map(ra, dec, sigma, order=order)
     return decode_skymap(table_bytes({"UNIQ": uniq, "PROBDENSITY": density}, ORDERING="NUNIQ"))
 
@@ -39,6 +40,7 @@ def cap(ra: float, dec: float, radius: float, order: int = 8) -> tuple[np.ndarra
 
 
 def region(name: str, begin: np.ndarray, end: np.ndarray, t0: float = T0, days: float = 14.0) -> LiveRegion:
+    """Region of an event of that name."""
     return LiveRegion(name, f"{name}-Preliminary", t0, t0 + days, begin, end)
 
 
@@ -88,6 +90,7 @@ def test_gw190425_agrees_with_mocpy_everywhere_and_at_the_edges():
 
 
 def skymap_orders(uniq: np.ndarray) -> np.ndarray:
+    """Orders of UNIQ pixels."""
     return np.floor(np.log2(np.asarray(uniq) // 4) / 2)
 
 
