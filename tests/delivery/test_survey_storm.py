@@ -54,6 +54,7 @@ def test_readers_that_die(kafka: Any, tmp_path: Path):
         "MMA_SURVEY_GROUP": GROUP,
         "MMA_SURVEY_OFFSET_RESET": "earliest",
         "MMA_SURVEY_MOCKS": "true",
+        "MMA_SURVEY_SCHEMA_REGISTRY": "",
     }
     archive, log = SurveyArchive(home.archive), tmp_path / "reader.log"
     reader, kills = started(env, log), 0
