@@ -20,6 +20,7 @@ from mma_pipeline.cli.simulate import simulate
 from mma_pipeline.cli.status import show, status
 from mma_pipeline.cli.storage import storage
 from mma_pipeline.cli.stream import stream
+from mma_pipeline.cli.survey import survey
 from mma_pipeline.cli.worker import worker
 
 app.command()(demo)
@@ -30,6 +31,7 @@ app.command()(show)
 app.add_typer(quarantine, name="quarantine")
 app.command()(explain)
 app.add_typer(stream, name="stream")
+app.add_typer(survey, name="survey")
 app.add_typer(publication, name="publication")
 app.command()(doctor)
 app.command()(settings)

@@ -74,15 +74,7 @@ class PhotometryArchive:
                     if value is not None:
                         unknown = sa.and_(candidate.c.name == one.name, candidate.c[name].is_(None))
                         connection.execute(sa.update(candidate).where(unknown).values({name: value}))
-            rows = [
-                {
-                    "candidate": m.candidate.name, "mjd": m.mjd, "band": m.band, "magnitude": m.magnitude,
-                    "error": m.error, "upper_limit": m.upper_limit, "telescope": m.telescope,
-                    "instrument": m.instrument, "flux_njy": m.flux_njy, "flux_error_njy": m.flux_error_njy,
-                    "origin": m.origin, "message_id": message_id,
-                }
-                for m in _unknown(connection, notice.measurements)
-            ]  # fmt: skip
+            rows = [measurement_row(m, message_id) for m in unknown_points(connection, notice.measurements)]
             if rows:
                 connection.execute(insert(measurement).on_conflict_do_nothing(), rows)
             return _select(connection, measurement.c.message_id == message_id)
@@ -143,6 +135,34 @@ class PhotometryArchive:
             connection.execute(sa.delete(candidate_score).where(candidate_score.c.partition_key == partition_key))
             connection.execute(sa.insert(candidate_score).values(partition_key=partition_key, **row))
 
+    def record_scores(self, scores: Mapping[str, Mapping[str, Any]]) -> None:
+        """Note the scores of several candidate nights by partition key, in one transaction; a result names event, candidate and night."""
+        rows = [
+            {
+                "partition_key": key,
+                "event_id": result["event_id"],
+                "candidate": result["candidate"],
+                "night": result["night"],
+                "result": dict(result),
+            }
+            for key, result in sorted(scores.items())
+        ]
+        with writing(self.engine) as connection:
+            for some in batched(scores):
+                connection.execute(sa.delete(candidate_score).where(candidate_score.c.partition_key.in_(some)))
+            if rows:
+                connection.execute(sa.insert(candidate_score), rows)
+
+    def scores_at(self, partition_keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """The scores of several candidate nights, by partition key; those without are absent."""
+        table = candidate_score
+        with reading(self.engine) as connection:
+            return {
+                row.partition_key: row.result
+                for some in batched(partition_keys)
+                for row in connection.execute(sa.select(table).where(table.c.partition_key.in_(some)))
+            }
+
     def score(self, partition_key: str) -> Mapping[str, Any] | None:
         """The score of a candidate night; None if it has none yet."""
         query = sa.select(candidate_score.c.result).where(candidate_score.c.partition_key == partition_key)
@@ -170,7 +190,7 @@ class PhotometryArchive:
                     if row.result.get("status") == "excluded":
                         excluded.setdefault(row.event_id, {})[row.candidate] = row.result
         return {
-            event_id: sorted((latest | excluded.get(event_id, {})).values(), key=_rank)
+            event_id: sorted((latest | excluded.get(event_id, {})).values(), key=rank_of)
             for event_id, latest in found.items()
         }
 
@@ -198,7 +218,7 @@ class PhotometryArchive:
             ]
 
 
-def _rank(result: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:
+def rank_of(result: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:
     """What is not excluded first, of that what can be known, then by posterior (where a prior could be stated), then by the light curve."""
     posterior = result.get("posterior")
     probability = result["p_phot"]
@@ -215,7 +235,16 @@ def _value(archived: ArchivedMeasurement) -> Measurement:
     return archived.measurement
 
 
-def _unknown(connection: sa.Connection, measured: Sequence[Measurement]) -> list[Measurement]:
+def measurement_row(m: Measurement, message_id: int) -> dict[str, Any]:
+    """The row of a measurement that a message brings."""
+    return {
+        "candidate": m.candidate.name, "mjd": m.mjd, "band": m.band, "magnitude": m.magnitude, "error": m.error,
+        "upper_limit": m.upper_limit, "telescope": m.telescope, "instrument": m.instrument, "flux_njy": m.flux_njy,
+        "flux_error_njy": m.flux_error_njy, "origin": m.origin, "message_id": message_id,
+    }  # fmt: skip
+
+
+def unknown_points(connection: sa.Connection, measured: Sequence[Measurement]) -> list[Measurement]:
     """Those that no other way has brought: two brokers give a survey's point with times and values that differ by rounding."""
     names = sorted({m.candidate.name for m in measured if m.origin is not None})
     known: dict[tuple[str, str], list[Measurement]] = {}

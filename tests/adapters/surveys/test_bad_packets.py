@@ -131,7 +131,9 @@ def test_registry_away(registry):
     assert known.format_of(body).head(body).survey == "lsst"
 
 
-@pytest.mark.parametrize("wrong", [b"", b"\x01" + b"x" * 50, b"Obj\x02" + b"x" * 50, b"<xml/>", b"[1, 2]", b'{"a": 1}', b"{"])
+@pytest.mark.parametrize(
+    "wrong", [b"", b"\x01" + b"x" * 50, b"Obj\x02" + b"x" * 50, b"<xml/>", b"[1, 2]", b'{"a": 1}', b"{"]
+)
 def test_wrong_magic(wrong):
     """Bytes that begin like no packet are refused."""
     with pytest.raises(NoticeError):
