@@ -80,7 +80,7 @@ class Container:
         except IndexError as error:
             raise NoticeError(DAMAGED) from error
         end = place + size
-        if count != 1 or (0 <= size and body[end : end + _SYNC] == sync and len(body) > end + _SYNC):
+        if count != 1 or (size >= 0 and body[end : end + _SYNC] == sync and len(body) > end + _SYNC):
             raise NoticeError("the file does not hold exactly one alert")
         if size < 0 or end + _SYNC != len(body) or body[end:] != sync:
             raise NoticeError(DAMAGED)

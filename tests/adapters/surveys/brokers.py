@@ -35,15 +35,21 @@ def babamul_of_ztf(record: dict[str, Any]) -> bytes:
         band = FID[row["fid"]][-1]
         if row["magpsf"] is None:
             error = f32(10.0) ** ((f32(row["diffmaglim"]) - f32(23.9)) / f32(-2.5)) / f32(5.0) * f32(1e9)
-            lists["prv_nondetections"].append({"jd": row["jd"], "psfFlux": None, "psfFluxErr": float(error), "band": band})
+            lists["prv_nondetections"].append(
+                {"jd": row["jd"], "psfFlux": None, "psfFluxErr": float(error), "band": band}
+            )
             continue
         flux, error = _boom_flux(row["magpsf"], row["sigmapsf"])
         sign = 1 if row["isdiffpos"] in ("t", "1") else -1
-        lists["prv_candidates"].append({"jd": row["jd"], "psfFlux": float(sign * flux), "psfFluxErr": float(error), "band": band})
+        lists["prv_candidates"].append(
+            {"jd": row["jd"], "psfFlux": float(sign * flux), "psfFluxErr": float(error), "band": band}
+        )
     for row in record.get("fp_hists") or []:
         scale = 10.0 ** ((float(f32(23.9)) - row["magzpsci"]) / 2.5) * 1e9
         flux, error = f32(row["forcediffimflux"] * scale), f32(row["forcediffimfluxunc"] * scale)
-        lists["fp_hists"].append({"jd": row["jd"], "psfFlux": float(flux), "psfFluxErr": float(error), "band": FID[row["fid"]][-1]})
+        lists["fp_hists"].append(
+            {"jd": row["jd"], "psfFlux": float(flux), "psfFluxErr": float(error), "band": FID[row["fid"]][-1]}
+        )
     keys = ("jd", "fid", "candid", "ra", "dec", "magpsf", "sigmapsf", "diffmaglim", "rb", "drb", "sgscore1", "distpsnr1", "ssdistnr",
             "jdstarthist")  # fmt: skip
     sent = {key: candidate[key] for key in keys}
@@ -129,8 +135,14 @@ def lasair_of(record: dict[str, Any]) -> bytes:
 
 def babamul_of_rubin(record: dict[str, Any]) -> bytes:
     """Babamul's alert of a Rubin packet: JD in UTC beside the packet's own fields, fluxes in nJy and single precision."""
+
     def point(row: dict[str, Any]) -> dict[str, Any]:
-        return {"jd": jd(row), "psfFlux": float(f32(row["psfFlux"])), "psfFluxErr": float(f32(row["psfFluxErr"])), "band": row["band"]}
+        return {
+            "jd": jd(row),
+            "psfFlux": float(f32(row["psfFlux"])),
+            "psfFluxErr": float(f32(row["psfFluxErr"])),
+            "band": row["band"],
+        }
 
     def jd(row: dict[str, Any]) -> float:
         from astropy.time import Time

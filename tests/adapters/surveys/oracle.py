@@ -63,13 +63,31 @@ def ztf_points(record: dict[str, Any]) -> set[tuple]:
             continue
         flux = njy(row["magpsf"]) * (1 if row["isdiffpos"] in ("t", "1", True) else -1)
         error = abs(flux) * row["sigmapsf"] * np.log(10) / 2.5
-        points.add((round(mjd(row["jd"]), 7), FID[row["fid"]], origin, figures(flux), figures(error), round(row["diffmaglim"], 6)))
+        points.add(
+            (
+                round(mjd(row["jd"]), 7),
+                FID[row["fid"]],
+                origin,
+                figures(flux),
+                figures(error),
+                round(row["diffmaglim"], 6),
+            )
+        )
     for row in record.get("fp_hists") or []:
         if row["forcediffimfluxunc"] is None or row["forcediffimfluxunc"] <= 0:
             continue
         unit = njy(row["magzpsci"])
         flux, error = row["forcediffimflux"] * unit, row["forcediffimfluxunc"] * unit
-        points.add((round(mjd(row["jd"]), 7), FID[row["fid"]], "forced", figures(flux), figures(error), round(row["diffmaglim"], 6)))
+        points.add(
+            (
+                round(mjd(row["jd"]), 7),
+                FID[row["fid"]],
+                "forced",
+                figures(flux),
+                figures(error),
+                round(row["diffmaglim"], 6),
+            )
+        )
     return points
 
 

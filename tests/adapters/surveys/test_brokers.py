@@ -112,7 +112,11 @@ def test_negative_and_forced_fluxes_are_data(tmp_path):
     assert trigger.flux_njy < 0
     assert trigger.flux_error_njy > 0
     assert (trigger.upper_limit, trigger.origin) == (True, "alert")
-    assert {m.origin for m in kept.values()} == {"alert", "previous", "forced"}  # forced fluxes say more than the limits
+    assert {m.origin for m in kept.values()} == {
+        "alert",
+        "previous",
+        "forced",
+    }  # forced fluxes say more than the limits
     point = next(p for p in alert.points if p.origin == "alert")
     assert (trigger.flux_njy, trigger.flux_error_njy) == (point.flux_njy, point.flux_error_njy)
 

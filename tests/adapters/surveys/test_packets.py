@@ -127,7 +127,9 @@ def test_babamul():
     assert trigger.flux_njy == pytest.approx(njy(candidate["magpsf"]), rel=1e-9)
     unit = njy(candidate["magpsf"]) / candidate["psfFlux"]
     before = [row for row in record["prv_candidates"] if row["jd"] != candidate["jd"]]
-    ours = sorted((p.mjd, p.band, p.flux_njy) for p in alert.points if p.origin == "previous" and p.band.startswith("ztf"))
+    ours = sorted(
+        (p.mjd, p.band, p.flux_njy) for p in alert.points if p.origin == "previous" and p.band.startswith("ztf")
+    )
     theirs = sorted((mjd(row["jd"]), f"ztf{row['band']}", row["psfFlux"] * unit) for row in before)
     assert [o[1] for o in ours] == [t[1] for t in theirs]
     assert [o[0] for o in ours] == pytest.approx([t[0] for t in theirs], abs=1e-9)
@@ -175,7 +177,9 @@ def as_bare_avro(rows, name):
     schema = {"type": "record", "name": name, "fields": []}
     for column in rows[0]:
         kinds = [row[column] for row in rows]
-        schema["fields"].append({"name": column, "type": ["null", avro_type([k for k in kinds if k is not None], column)]})
+        schema["fields"].append(
+            {"name": column, "type": ["null", avro_type([k for k in kinds if k is not None], column)]}
+        )
     bodies = []
     for row in rows:
         stream = io.BytesIO()
