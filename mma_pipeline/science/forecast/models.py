@@ -45,7 +45,7 @@ def light(
     total = np.concatenate([villar.lnu(components, t[first], um[first]), shells.lnu(ejecta, t[second], um[second])])
     absolute = lnu_to_absolute(total * stretch).reshape(n, bands, times)
     offset = rng.normal(0, BAND_ERROR, (n, bands, 1)) + rng.normal(0, GREY_ERROR, (n, 1, 1))
-    drift = rng.normal(0, DRIFT, (n, bands, 1)) * (hours / 24 - 2)
+    drift = rng.normal(0, DRIFT, (n, bands, 1)) * (hours / 24 / stretch[:, :, None] - 2)
     return np.asarray(absolute + offset + drift)
 
 

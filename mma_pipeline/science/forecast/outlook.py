@@ -44,7 +44,7 @@ def outlook(classification: Mapping[str, float], properties: Mapping[str, float]
     total = sum(with_star.values())
     classes = {name: value / total for name, value in with_star.items()} if total >= NEGLIGIBLE else {}
     if stars is not None and stars < NEGLIGIBLE:
-        return Outlook(False, f"No forecast: no neutron star is expected (HasNS {stars:.1%}).", remnant)
+        return Outlook(False, f"No forecast: no neutron star is expected (HasNS {_percent(stars)}).", remnant)
     if stars is None and "BBH" in classification and not classes:
         return Outlook(False, "No forecast: by its classes this is no merger with a neutron star.", remnant)
     if remnant is None:
@@ -61,8 +61,12 @@ def outlook(classification: Mapping[str, float], properties: Mapping[str, float]
     said = "No kilonova is expected" if remnant < UNLIKELY else "A kilonova is possible"
     return Outlook(
         True,
-        f"{said} (HasRemnant {remnant:.1%}). The forecast holds if matter is ejected.",
+        f"{said} (HasRemnant {_percent(remnant)}). The forecast holds if matter is ejected.",
         remnant,
         expected,
         classes,
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"

@@ -24,9 +24,10 @@ def forecast_png(found: Forecast, *, title: str, words: str) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 8.2), dpi=100, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(11, 8.2), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     panels = figure.subplots(3, 3, sharex=True, sharey=True)
+    figure.subplots_adjust(0.07, 0.085, 0.99, 0.92, wspace=0.04, hspace=0.06)
     brightest = float(np.min(found.kilonova.quantiles[_LOW]))
     for k, (band, axes) in enumerate(zip(BANDS, panels.flat, strict=True)):
         q, colour = found.kilonova.quantiles[:, k], _COLOURS[band]
