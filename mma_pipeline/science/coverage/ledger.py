@@ -133,6 +133,12 @@ class _Sums:
         return min(float(self.prob[seen] @ share), 1.0)
 
 
+def probability_and_area(skymap: SkyMap, places: Places) -> tuple[float, float]:
+    """Probability of the map (0 to 1) and area (deg²) that places cover together."""
+    cells = cells_of(places.unique()[0])
+    return min(float(_of_the_map(skymap, cells)[1].sum()), 1.0), float(cells.area_deg2.sum())
+
+
 def ledger(
     skymap: SkyMap, visits: Visits, *, absolute_magnitude: float = ABSOLUTE_MAGNITUDE, level: float = 0.9
 ) -> Ledger:
