@@ -158,9 +158,9 @@ def show(
         for line in _windows(entry):
             grid.add_row("window", Text(line))
         statistics = {**entry["statistics"].get("skymap_statistics", {}), **_compared(entry)}
+        statistics |= _expected(entry)
         for line in entry["source"]:
             grid.add_row("source", Text(line))
-        statistics |= _expected(entry)
         for name, value in {**facts, **statistics}.items():
             if value is not None:
                 grid.add_row(name, Text(str(value)))

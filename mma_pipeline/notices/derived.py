@@ -27,8 +27,8 @@ from mma_pipeline.notices.model import Role, role_of
 SCHEMA_V1 = "scimma.alert-integration-demo/broker/v1"
 SENDER_V1 = "alert-integration-demo"
 SCHEMA_V2 = "mma.derived-alert/2.0"
-#: A message names the least version that has all of its keys: `completes`, `forecast`, `chirp_mass` and `observability` came
-#: with this one.
+#: A message names the least version that has all of its keys. `completes`, `chirp_mass`, `observability` and `forecast`
+#: came with this one.
 SCHEMA_V2_1 = "mma.derived-alert/2.1"
 SENDER_V2 = "mma_pipeline"
 #: Hopskotch `_format` of v2 messages before it became `json`; the hop plugin still reads it.
@@ -276,7 +276,7 @@ class DerivedAlert:
     @property
     def schema(self) -> str:
         """Name of the message's schema."""
-        later = self.completes, self.forecast, self.observability, self.event and self.event.chirp_mass
+        later = self.completes, self.observability, self.forecast, self.event and self.event.chirp_mass
         return SCHEMA_V2_1 if any(value is not None for value in later) else SCHEMA_V2
 
     @property

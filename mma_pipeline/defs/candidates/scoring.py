@@ -258,7 +258,7 @@ def published(
         "distance_sigma_mpc": event.distance_sigma_mpc,
         "model": model,
         "unused_bands": unused_bands(m.band for m in measured if m.mjd < key.night + 1),
-        # Why there is no posterior, where the notice does not say what a prior needs.
+        # Why there is no posterior, if the notice does not say what a prior needs.
         "no_prior": (no_source_words(version.facts) or None) if numbers["prior"] is None else None,
         **numbers,
     }
