@@ -75,8 +75,9 @@ bench: setup ## figures beside what a user would run instead, one JSON line each
 bench-events: setup ## galaxies, cross-match, whole alerts and large maps beside what a user would run, one JSON line each
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/events.py
 
-bench-observing: setup ## what pointings cover beside the method of the Treasure Map's client, one JSON line each
+bench-observing: setup ## coverage of pointings and windows of sites beside what a user would run, one JSON line each
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/observing.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/windows.py
 
 bench-storage: setup ## rate of a move between stores beside a plain sequential copy
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/storage.py
