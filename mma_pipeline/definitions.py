@@ -51,6 +51,7 @@ from mma_pipeline.defs.resources import (
     PublicationResource,
     StoreResource,
 )
+from mma_pipeline.defs.skymaps.newest_skymap import newest_skymap
 
 #: What the graph reads and writes through, by the name under which assets and sensors ask for it.
 RESOURCES: Mapping[str, Any] = {
@@ -75,6 +76,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             gwalert_stream,
             icecube_stream,
             quarantine,
+            newest_skymap,
             event_page,
             publishable,
             gwtm_publication,
