@@ -5,6 +5,7 @@
     │   ├── NotFoundError            the thing asked for is not there
     │   ├── CredentialsError         refused: credentials are missing, wrong, expired or lack a right
     │   ├── ConfigurationError       a setting is missing or contradicts another
+    │   │   └── AddressError         an address that no store can have
     │   ├── InvalidKeyError          a name that no store may be given (also a ValueError)
     │   └── DigestError              bytes are there, but they are not the bytes that were written
     └── TransientError               outage, timeout, throttling: the same request may succeed later
@@ -38,6 +39,10 @@ class CredentialsError(PermanentError):
 
 class ConfigurationError(PermanentError):
     """A setting is missing, malformed or contradicts another."""
+
+
+class AddressError(ConfigurationError):
+    """An address that no store can have, whatever else is set."""
 
 
 class InvalidKeyError(PermanentError, ValueError):

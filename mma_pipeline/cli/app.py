@@ -37,9 +37,11 @@ class Exit(IntEnum):
     """What a script may read from the exit code."""
 
     OK = 0
+    """All that was asked for is done."""
     FAILED = 1
-    """Something was not done; the message says what."""
+    """Something was not done, be it a part; the message says what."""
     USAGE = 2
+    """What was typed cannot be meant: an option, a value, a file to be read that is not there. Nothing was done."""
     NOTHING = 3
     """There is nothing of the kind asked for."""
 
@@ -96,6 +98,15 @@ def open_store() -> Store:
 
     settings = current()
     return Store.open(settings.store_url, environ=settings.store.credentials)
+
+
+@contextmanager
+def wrong_usage(*kinds: type[Exception]) -> Iterator[None]:
+    """Around what reads the values that were typed: errors of these kinds are wrong usage."""
+    try:
+        yield
+    except kinds as error:
+        raise fail(str(error), Exit.USAGE) from error
 
 
 @contextmanager

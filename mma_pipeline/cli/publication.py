@@ -154,15 +154,14 @@ def retry(
     several = everything or destination is not None or since is not None
     if several == (number is not None):
         raise fail("give the number of a publication, or --all, --destination, --since", Exit.USAGE)
-    with clear_errors():
-        began = _moment(since)
-        with writing(_open().archive.engine) as connection:
-            now = datetime.now(UTC)
-            if number is not None:
-                outbox.retry(connection, number, now)
-                chosen = [number]
-            else:
-                chosen = outbox.retry_failed(connection, now, destination=destination, since=began)
+    began = _moment(since)
+    with clear_errors(), writing(_open().archive.engine) as connection:
+        now = datetime.now(UTC)
+        if number is not None:
+            outbox.retry(connection, number, now)
+            chosen = [number]
+        else:
+            chosen = outbox.retry_failed(connection, now, destination=destination, since=began)
     if not chosen:
         raise fail("no failed publication is meant by this", Exit.NOTHING)
     named = ", ".join(map(str, chosen))
@@ -208,6 +207,8 @@ def release(
     """Let a version be published whatever its checks say; the sensor publishes it."""
     from mma_pipeline.adapters.archive import blocks, writing
 
+    if not reason.strip():
+        raise fail("say why with --reason", Exit.USAGE)
     with clear_errors():
         archive = _open().archive
         record = archive.version(key)
@@ -228,6 +229,9 @@ def send() -> None:
         said = item.error or str(item.answer.get("reference", ""))
         console.print(f"{item.destination} {item.kind} {item.event_id}: {item.state} {said}", highlight=False)
     console.print(f"{len(items)} publications tried")
+    wrong = [item for item in items if item.error]
+    if wrong:
+        raise fail(f"{len(wrong)} of them did not get through; what was not given up is tried again by itself")
 
 
 @publication.command("delete-test-alerts")
@@ -239,6 +243,8 @@ def delete_test_alerts(
     """Ask the GWTM site to remove its test alerts. Never done by itself."""
     from mma_pipeline.adapters.publishing.gwtm import GwtmDestination
 
+    if not yes:
+        raise fail("this removes test alerts for everybody: repeat with --yes", Exit.USAGE)
     with clear_errors():
         published = _open()
         if published.dry_run:
@@ -246,8 +252,6 @@ def delete_test_alerts(
         treasure_maps = [published.destinations[config.name] for config in published.of_kind("gwtm")]
         if not treasure_maps:
             raise fail("no GWTM destination is configured", Exit.NOTHING)
-        if not yes:
-            raise fail("this removes test alerts for everybody: repeat with --yes", Exit.USAGE)
         for treasure_map in treasure_maps:
             if isinstance(treasure_map, GwtmDestination):
                 console.print(f"{treasure_map.name}: {treasure_map.client.delete_test_alerts()}", highlight=False)

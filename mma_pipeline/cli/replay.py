@@ -42,9 +42,13 @@ def replay(
     """Send past alerts again.
 
     Several are sent in order of their creation, whatever their names. A replayed alert has the version and file names
-    that it had the first time; what is there already stays as it is.
+    that it had the first time; what is there already stays as it is. Exit code 1 where a message cannot be used.
     Example: mma replay S230518h --direct
     """
+    if again and not direct:
+        raise fail("--again goes with --direct: through Kafka the pipeline decides what it makes", Exit.USAGE)
+    if direct and (topic is not None or speed):
+        raise fail("--topic and --speed are for a broker, not for --direct", Exit.USAGE)
     # As their senders sent them: the number in a version's file names is given in the order of arrival.
     items = in_order_of_creation(gather(targets, gracedb))
     if direct:
@@ -55,9 +59,14 @@ def replay(
         outcome = _through_kafka(items, topic, bootstrap, speed, quiet=as_json)
     if as_json:
         print_json(outcome)
-    failed = [entry for entry in outcome if entry["outcome"] == "failed"]
-    if failed:
-        raise typer.Exit(Exit.FAILED)
+    unusable = [entry["name"] for entry in outcome if entry["outcome"] == "quarantined"]
+    failed = [entry["partition"] for entry in outcome if entry["outcome"] == "failed"]
+    said = [f"{len(unusable)} of {len(items)} cannot be used and lie in quarantine: {', '.join(unusable)}"] * bool(
+        unusable
+    )
+    said += [f"products of {', '.join(failed)} could not be made: see the run"] * bool(failed)
+    if said:
+        raise fail("; ".join(said))
 
 
 def _progress(quiet: bool) -> Progress:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mma_pipeline.cli.app import JsonOption, clear_errors, console, print_json
+from mma_pipeline.cli.app import JsonOption, clear_errors, console, print_json, wrong_usage
 
 
 class Shape(StrEnum):
@@ -54,6 +54,8 @@ def simulate(
     `mma publish-photometry`.
     """
     from mma_pipeline.notices import lvk
+    from mma_pipeline.notices.errors import NoticeError
+    from mma_pipeline.notices.key import check_event_id
     from mma_pipeline.notices.photometry.message import encode
     from mma_pipeline.science.kilonova.counterpart import counterpart_of
     from mma_pipeline.science.simulation.alerts import Shape as RegionShape
@@ -62,6 +64,8 @@ def simulate(
 
     merger = (time or datetime.now(UTC)).replace(tzinfo=UTC, microsecond=0)
     name = event or f"MS{merger:%y%m%d}{'zz' if retracted else 'aa'}"
+    with wrong_usage(NoticeError):
+        check_event_id(name)
     with clear_errors():
         notices = (
             simulate_retracted(name, time=merger, seed=seed, max_order=max_order)

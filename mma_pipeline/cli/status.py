@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from mma_pipeline.adapters.kafka.message import StreamMessage
 
 
+#: From here on six digits would hide units: a time in GPS seconds.
+_LARGE = 1e6
+
+
 def _open() -> Archive:
     return open_archive()
 
@@ -153,13 +157,26 @@ def show(
             grid.add_row(Text("left out", style="yellow"), Text(line))
         statistics = {**entry["statistics"].get("skymap_statistics", {}), **_compared(entry)}
         for name, value in {**facts, **statistics}.items():
-            if value is not None:
-                grid.add_row(name, Text(str(value)))
+            if value not in (None, "", {}, []):
+                grid.add_row(name, Text(readable(value)))
         for product in entry["products"]:
             grid.add_row(product["name"], f"{product['key']}  {product['size_bytes']} bytes")
         if entry["missing"]:
             grid.add_row("missing", ", ".join(entry["missing"]))
         console.print(grid)
+
+
+def readable(value: Any) -> str:
+    """A value of an alert or a product on one line, for people: no braces, no digits beyond six, nothing for None."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}" if abs(value) < _LARGE else f"{value:.10g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {readable(one)}" for name, one in value.items() if one not in (None, "", {}, []))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(readable, value))
+    return "" if value is None else str(value)
 
 
 def _compared(entry: dict[str, Any]) -> dict[str, Any]:
