@@ -395,6 +395,10 @@ class Settings:
         """Where alerts are read."""
         return self._read(KafkaSettings)
 
+    def with_(self, **changes: str) -> Settings:
+        """The same settings with some variables changed."""
+        return Settings({**self.environ, **changes})
+
     @cached_property
     def hopskotch(self) -> HopskotchSettings:
         """Credential and reading of Hopskotch."""

@@ -20,6 +20,7 @@ from mma_pipeline.defs.operations.finders import Situation, find
 from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.product_asset import PERMANENT
 from mma_pipeline.defs.publication.standing import standing
+from mma_pipeline.defs.resources import PublicationResource
 from tests.adapters.publishing.helpers import ALERTS, needs_alerts, take_in
 from tests.alerts import body, fits_map, map_of_columns
 from tests.defs.test_publication import PublishingHome
@@ -62,7 +63,8 @@ def mma(*arguments: str) -> tuple[int, str]:
 
 def problems(house: PublishingHome, *, later: timedelta = timedelta()) -> dict[Kind, Problem]:
     """What people are told about publication."""
-    found = find(Situation(house.instance, house.archive, datetime.now(UTC) + later, None))
+    now = datetime.now(UTC) + later
+    found = find(Situation(house.instance, house.archive, now, None, PublicationResource().names()))
     return {problem.kind: problem for problem in found if problem.kind in PUBLICATION_KINDS}
 
 

@@ -37,7 +37,6 @@ from mma_pipeline.notices.model import Role, role_of
 from mma_pipeline.notices.photometry.message import parse
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.products.ingest import Quarantined, put_aside
-from mma_pipeline.settings import current
 
 #: Every night of every candidate of every event.
 candidate_nights = dg.DynamicPartitionsDefinition(name="candidate_night")
@@ -179,18 +178,18 @@ def photometry_sensor(
                 "MMA_HOP_STREAMS=true (Hopskotch), or "
                 "MMA_KAFKA_BOOTSTRAP for a broker without authentication"
             )
-        return _tick(context, archive, reader)
+        return _tick(context, archive, reader, own_broker=bool(photometry.settings().kafka.bootstrap))
 
 
 def _tick(
-    context: dg.SensorEvaluationContext, archive: ArchiveResource, reader: StreamReader
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, reader: StreamReader, *, own_broker: bool
 ) -> dg.SensorResult | dg.SkipReason:
     """Poll, archive, answer."""
     before, last_message = decode_cursor(context.cursor)
     try:
         batch = reader.poll(before, max_messages=MAX_MESSAGES, timeout_s=POLL_S)
     except MissingTopicError as error:
-        if before or not current().kafka.bootstrap:
+        if before or not own_broker:
             raise
         return dg.SkipReason(f"nothing to read: {error}")
     reader.commit(before)

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
-from mma_pipeline.adapters.publishing.service import Publications
 from mma_pipeline.defs.jobs import TOLD
 from mma_pipeline.defs.operations.finders import event_of, who
 from mma_pipeline.defs.operations.telling import NO_EVENT
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EventVersion
-from mma_pipeline.settings import current
 
 #: Seconds in which the same job fails for the same event and cause without a second message.
 QUIET_S = 3600
@@ -25,14 +23,16 @@ QUIET_S = 3600
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Tells people, by the webhooks that want failures, when a run of any job failed and is not tried again.",
 )
-def failed_runs_sensor(context: dg.RunFailureSensorContext, archive: ArchiveResource) -> dg.SkipReason | None:
+def failed_runs_sensor(
+    context: dg.RunFailureSensorContext, archive: ArchiveResource, publication: PublicationResource
+) -> dg.SkipReason | None:
     """Write one message per job, event and cause to the outbox; mock events count as one."""
     run = context.dagster_run
     if run.tags.get("dagster/will_retry") == "true":
         return dg.SkipReason("it is tried again: the last attempt will be told")
     if TOLD.items() <= run.tags.items():
         return dg.SkipReason("people are told what it found")
-    published = Publications(archive.open(), str, current().access)
+    published = publication.telling(archive.open())
     if not published.told_of_failures:
         return dg.SkipReason("no webhook wants failures")
     record = context.instance.get_run_record_by_id(run.run_id)

@@ -46,6 +46,8 @@ class Situation:
     now: datetime
     watched: BrokerState | None
     """What the health sensor saw last; None where it never looked."""
+    destinations: Sequence[str]
+    """Names of the configured destinations; empty too where they are configured wrongly."""
 
     @cached_property
     def recent(self) -> Sequence[RecentVersion]:
