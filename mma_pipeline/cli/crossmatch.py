@@ -1,4 +1,4 @@
-"""`mma crossmatch`: where positions lie in the newest map of an event."""
+"""`mma crossmatch`: finds where positions lie in the newest map of an event."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def crossmatch(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Searched probability and area, 2-D and 3-D credible level, offset of a position or of a table of candidates."""
+    """Show searched probability and area, 2-D and 3-D credible level, and offset of one position or a table of them."""
     given = (ra, dec, distance)
     if (ra is None or dec is None) if table is None else any(value is not None for value in given):
-        raise fail("give --ra and --dec, or --table FILE alone", Exit.USAGE)
+        raise fail("give --ra and --dec, or only --table FILE", Exit.USAGE)
     from mma_pipeline.adapters.errors import AdapterError, NotFoundError
     from mma_pipeline.products.inputs import ProductInput
     from mma_pipeline.science.skymaps.crossmatch import crossmatch as match
@@ -53,7 +53,7 @@ def crossmatch(
     except AdapterError as error:
         raise fail(str(error), Exit.NOTHING if isinstance(error, NotFoundError) else Exit.FAILED) from error
     except ValueError as error:
-        raise fail(f"{table} is no table of positions that can be read: {error}") from error
+        raise fail(f"{table} cannot be read as a table of positions: {error}") from error
     columns = {
         "searched_prob": found.searched_prob,
         "searched_area_deg2": found.searched_area,

@@ -1,6 +1,6 @@
-"""Resources: thin shells that build the plain objects of `adapters` from the settings.
+"""Dagster resources: thin shells that build the plain objects of `adapters` from the settings.
 
-Loading them touches neither network nor disk; each object is made once per process, on first use.
+Loading them uses neither network nor disk; each object is made once per process, on first use.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
     url: str | None = Field(default=None, description="SQLAlchemy URL; by default from the environment.")
 
     def open(self) -> Archive:
-        """The archive, brought to this code's schema; one per process."""
+        """The archive; one per process."""
         return _archive(self.url or current().archive_url)
 
     def mock_days(self) -> int:
@@ -67,7 +67,7 @@ class KafkaResource(dg.ConfigurableResource["KafkaResource"]):
         return found.with_(MMA_KAFKA_BOOTSTRAP=self.bootstrap) if self.bootstrap else found
 
     def reader(self, stream: Stream) -> StreamReader | None:
-        """The consumer of a stream; None where nothing is configured. Raises ConfigurationError."""
+        """The consumer of a stream; None if nothing is configured. Raises ConfigurationError."""
         config = stream_config(self.settings(), stream)
         return None if config is None else resident_reader(config)
 
@@ -78,18 +78,18 @@ class GraceDBResource(dg.ConfigurableResource["GraceDBResource"]):
     api: str | None = Field(default=None, description="Address that ends in /api/; by default from the environment.")
 
     def open(self) -> GraceDB:
-        """A client; nothing is asked yet."""
+        """A client; sends no request yet."""
         return GraceDB(self.api or current().archive.gracedb_api or PUBLIC_API)
 
 
 class PublicationResource(dg.ConfigurableResource["PublicationResource"]):
     """Where we publish and by which rules: `MMA_PUBLICATION_CONFIG`, or a destination for each address that is set.
 
-    It has no fields: what the UI shows of a resource must hold no token.
+    It has no fields, because the UI shows a resource's fields and they could hold a token.
     """
 
     def open(self, archive: Archive, store: Store) -> Publications:
-        """Publication as it is configured; one per process, so that its connections live on."""
+        """Publication as configured; one per process, so that its connections are reused."""
         settings = current()
         path = settings.publication.config
         written = path.stat().st_mtime_ns if path is not None and path.is_file() else None
@@ -104,7 +104,7 @@ class PublicationResource(dg.ConfigurableResource["PublicationResource"]):
         return Publications(archive, str, current().access)
 
     def names(self) -> tuple[str, ...]:
-        """Names of the destinations; none where they are configured wrongly, which doctor and publication say."""
+        """Names of the destinations; none if their configuration is wrong, which doctor and publication say."""
         return destination_names(current())
 
     def destinations(self) -> tuple[DestinationConfig, ...]:
@@ -112,7 +112,7 @@ class PublicationResource(dg.ConfigurableResource["PublicationResource"]):
         return load(current().access)
 
     def settings(self) -> PublicationSettings:
-        """What is sent to others, as configured."""
+        """Settings of publication."""
         return current().publication
 
 
@@ -124,7 +124,7 @@ class PhotometryResource(dg.ConfigurableResource["PhotometryResource"]):
         return current()
 
     def reader(self) -> StreamReader | None:
-        """The process's one consumer; None where nothing is configured. Raises ConfigurationError."""
+        """The process's only consumer; None if nothing is configured. Raises ConfigurationError."""
         config = photometry_config(self.settings())
         return None if config is None else resident_reader(config)
 
@@ -141,12 +141,12 @@ class ObservingResource(dg.ConfigurableResource["ObservingResource"]):
         return configuration.tle_archive(store)
 
     def pointing(self, store: Store, name: str | None) -> FermiPointing | None:
-        """Where an instrument's boresight is fetched from; None for one without. Raises ConfigurationError."""
+        """Source of an instrument's boresight; None for an instrument without one. Raises ConfigurationError."""
         return configuration.pointing_source(store, name, fetch=True)
 
 
 def destination_names(settings: Settings) -> tuple[str, ...]:
-    """Names of the configured destinations; none where they are configured wrongly."""
+    """Names of the configured destinations; none if their configuration is wrong."""
     try:
         return tuple(destination.name for destination in load(settings.access))
     except ConfigurationError:
@@ -154,7 +154,7 @@ def destination_names(settings: Settings) -> tuple[str, ...]:
 
 
 def photometry_config(settings: Settings) -> StreamConfig | None:
-    """How to read photometry; None where it is not configured. Raises ConfigurationError."""
+    """How to read photometry; None if it is not configured. Raises ConfigurationError."""
     wanted = settings.kilonova
     return photometry_stream(wanted.topics, settings.hop_broker, settings.gcn_broker, wanted.offset_reset)
 
@@ -165,7 +165,7 @@ _readers_lock = threading.Lock()
 
 
 def resident_reader(config: StreamConfig) -> StreamReader:
-    """The process's one consumer of a stream: GCN asks for no short-lived ones. A changed setting replaces it."""
+    """The process's only consumer of a stream, because GCN asks users to avoid short-lived ones. A changed setting replaces it."""
     with _readers_lock:
         known = _readers.get(config.name)
         if known is not None and known[0] == config:

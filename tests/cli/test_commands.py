@@ -103,7 +103,7 @@ def test_replay_direct_twice(home: Home, tmp_path: Path) -> None:
     third = mma("replay", "--direct", "--again", *paths)
     assert third.exit_code == 1
     assert "bad[red].json: quarantined: superevent_id" in third.output
-    assert "1 of 3 cannot be used and lie in quarantine: bad[red].json" in third.stderr
+    assert "1 of 3 went to quarantine: bad[red].json" in third.stderr
     assert mma("replay", "--direct", *paths[:2]).exit_code == 0
     assert mma("replay", "--direct", paths[2]).exit_code == 1
     assert home.files() == made
@@ -213,15 +213,15 @@ def test_replay_of_an_empty_folder(home: Home, tmp_path: Path) -> None:
     ("arguments", "code", "said"),
     [
         (["replay"], 2, "Missing argument"),
-        (["replay", "no/such/file"], 2, "neither a file, a folder nor a superevent id"),
-        (["replay", "S240101a", "--again"], 2, "--again goes with --direct"),
+        (["replay", "no/such/file"], 2, "not a file, a folder or a superevent id"),
+        (["replay", "S240101a", "--again"], 2, "--again needs --direct"),
         (["replay", "S240101a", "--direct", "--topic", "t"], 2, "are for a broker"),
-        (["show", "S240101z"], 3, "see `mma status`"),
+        (["show", "S240101z"], 3, "`mma status` shows what is archived"),
         (["show", "S240101z-Initial-20240101T000000-0123456789"], 3, "no version"),
         (["simulate", "--event", "../x"], 2, "superevent_id is '../x'"),
         (["backfill", "--run", "O9"], 2, "'O9' is no observing run"),
         (["backfill", "--between", "2023"], 2, "is no range of time"),
-        (["backfill", "--all", "--from-gracedb", "2023-05-18..2023-05-19"], 2, "in one way"),
+        (["backfill", "--all", "--from-gracedb", "2023-05-18..2023-05-19"], 2, "choose exactly one of"),
         (["crossmatch", "S240101a", "--ra", "1", "--dec", "95"], 2, "95"),
         (["crossmatch", "S240101a", "--ra", "1"], 2, "give --ra and --dec"),
         (["crossmatch", "S240101a", "--table", "no/such.csv"], 2, "does not exist"),
@@ -234,7 +234,7 @@ def test_replay_of_an_empty_folder(home: Home, tmp_path: Path) -> None:
         ),
         (["kilonova", "score", "no/such.csv", "--merger", "57982"], 2, "does not exist"),
         (["kilonova", "score", __file__, "--merger", "57982", "--column", "time"], 2, "is not FIELD=NAME"),
-        (["kilonova", "train", "--hold-out"], 2, "--hold-out goes with --data"),
+        (["kilonova", "train", "--hold-out"], 2, "--hold-out needs --data"),
         (["kilonova", "train", "--data", "no/such/folder"], 2, "does not exist"),
         (["publish-photometry", "no/such.csv"], 2, "does not exist"),
         (["publish-photometry", __file__, "--redshift", "0"], 2, "not a redshift above 0"),
