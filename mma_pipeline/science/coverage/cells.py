@@ -24,7 +24,7 @@ CELLS_PER_FOOTPRINT = 16_000
 #: Orders of the coarsest and the finest cells: 13.7 arcminutes and 3 arcseconds wide.
 COARSEST, FINEST = 8, 16
 #: Tests of a cell against a pointing, and cells, that a computation may take; orders are lowered until they suffice.
-_MOST_TESTS, _MOST_CELLS = 12_000_000, 8_000_000
+_MOST_TESTS, _MOST_CELLS = 8_000_000, 4_000_000
 #: Pairs of a block and a pointing that are worth while, and tests made at once.
 _MOST_PAIRS, _CHUNK = 400_000, 400_000
 Matrix = npt.NDArray[np.float32]
@@ -68,7 +68,7 @@ class Places:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The cells near some places, and which of them each place covers."""
+    """The cells that some places cover, and which of them each place does."""
 
     order: IntArray
     """HEALPix order of each cell, shape (C,); cells do not overlap and ascend along the NESTED curve."""
@@ -146,16 +146,14 @@ def cells_of(places: Places) -> Cells:
                 pair, child = np.nonzero(_inside(footprint, vectors[row_of[slot[pairs]]], matrices[place[pairs]]))
                 hits.append((first[slot[pairs]][pair] + child).astype(np.int32))
                 runs.append(_runs(place[pairs], pair))
-    sizes = np.concatenate([size for _, size in runs]) if runs else np.zeros(0, dtype=np.int64)
+    sizes = np.concatenate([size for _, size in runs])
     ends = np.cumsum(sizes)
-    return Cells(
-        order,
-        ipix,
-        np.concatenate(hits),
-        np.concatenate([which for which, _ in runs]),
-        ends - sizes,
-        ends,
-    )
+    covered = np.concatenate(hits)
+    used = np.zeros(len(order), dtype=bool)
+    used[covered] = True
+    renumbered = np.cumsum(used, dtype=np.int32) - np.int32(1)
+    which = np.concatenate([which for which, _ in runs])
+    return Cells(order[used], ipix[used], renumbered[covered], which, ends - sizes, ends)
 
 
 def _points(order: int, ipix: IntArray) -> FloatArray:
@@ -278,7 +276,7 @@ def ranges29(cells: Cells, chosen: npt.NDArray[np.bool_]) -> tuple[IntArray, Int
 
 
 def joined(begin: IntArray, end: IntArray) -> tuple[IntArray, IntArray]:
-    """Ascending half-open ranges with neighbours that touch made one."""
+    """Ascending half-open ranges of pixels with neighbours that touch made one."""
     if not len(begin):
         return begin, end
     apart = np.flatnonzero(begin[1:] != end[:-1]) + 1

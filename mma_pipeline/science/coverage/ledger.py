@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -133,6 +133,12 @@ class _Sums:
         return min(float(self.prob[seen] @ share), 1.0)
 
 
+def probability_and_area(skymap: SkyMap, places: Places) -> tuple[float, float]:
+    """Probability of the map (0 to 1) and area (deg²) that places cover together."""
+    cells = cells_of(places.unique()[0])
+    return min(float(_of_the_map(skymap, cells)[1].sum()), 1.0), float(cells.area_deg2.sum())
+
+
 def ledger(
     skymap: SkyMap, visits: Visits, *, absolute_magnitude: float = ABSOLUTE_MAGNITUDE, level: float = 0.9
 ) -> Ledger:
@@ -143,11 +149,7 @@ def ledger(
     """
     places, which = visits.places.unique()
     cells = cells_of(places)
-    shift = 2 * (MAX_ORDER - cells.order)
-    begin = cells.ipix << shift
-    end = (cells.ipix + 1) << shift
-    row_of_cell = skymap.row_of(begin + ((end - begin) >> 1))
-    prob = probability_of_ranges(skymap, begin, end)
+    row_of_cell, prob = _of_the_map(skymap, cells)
     sums = _Sums(skymap, cells, visits, len(places), which, row_of_cell, prob, cells.area_deg2, absolute_magnitude)
     done = visits.completed
     everything = sums.row("all", "completed", done)
@@ -182,13 +184,31 @@ def ledger(
     return Ledger(tuple(rows), _curve(sums), covered, left, figures)
 
 
+def _of_the_map(skymap: SkyMap, cells: Cells) -> tuple[IntArray, FloatArray]:
+    """Row of the map at each cell, and the probability in the cell; both of shape (C,)."""
+    shift = 2 * (MAX_ORDER - cells.order)
+    begin = cells.ipix << shift
+    row = skymap.row_of(begin)
+    prob = skymap.probdensity[row] * (np.pi / 3 / 4.0**cells.order)
+    larger = np.flatnonzero(skymap.order[row] > cells.order)
+    if len(larger):
+        size = np.int64(1) << shift[larger]
+        prob[larger] = probability_of_ranges(skymap, begin[larger], begin[larger] + size)
+        row[larger] = skymap.row_of(begin[larger] + (size >> 1))
+    return row, prob
+
+
 def _groups(sums: _Sums) -> Iterator[Row]:
     """Rows by time, band, depth and instrument of completed visits."""
     v, done = sums.visits, sums.visits.completed
     hours = v.hours[done & ~np.isnan(v.hours)]
+    last: Row | None = None
     for until in HOURS:
         if len(hours) and hours.min() <= until:
-            yield sums.row("time", f"{until:g}", done & (v.hours <= until))
+            chosen = done & (v.hours <= until)
+            same = last is not None and last.visits == np.count_nonzero(chosen)
+            last = replace(last, value=f"{until:g}") if last and same else sums.row("time", f"{until:g}", chosen)
+            yield last
             if hours.max() <= until:
                 break
     depths = v.depth[done & ~np.isnan(v.depth)]
@@ -203,14 +223,18 @@ def _groups(sums: _Sums) -> Iterator[Row]:
 
 
 def _curve(sums: _Sums) -> tuple[tuple[float, float, float], ...]:
-    first = sums.least(sums.visits.completed, sums.visits.hours)
+    v = sums.visits
+    hours, rank = np.unique(v.hours, return_inverse=True)  # NaN, which counts nowhere, is the last
+    first = sums.least(v.completed & ~np.isnan(v.hours), rank.astype(float))
     seen = np.flatnonzero(~np.isnan(first))
     if not len(seen):
         return ()
-    seen = seen[np.argsort(first[seen], kind="stable")]
-    hours, last = np.unique(first[seen], return_index=True)
-    last = np.append(last[1:], len(seen)) - 1
-    prob, area = np.cumsum(sums.prob[seen])[last], np.cumsum(sums.area[seen])[last]
+    of_cell = first[seen].astype(np.int64)
+    prob, area = (
+        np.cumsum(np.bincount(of_cell, weights=values[seen], minlength=len(hours))) for values in (sums.prob, sums.area)
+    )
+    adds = np.flatnonzero(np.bincount(of_cell, minlength=len(hours)))
+    hours, prob, area = hours[adds], prob[adds], area[adds]
     chosen = np.unique(np.linspace(0, len(hours) - 1, CURVE).round().astype(int))
     return tuple(
         (float(h), float(min(p, 1.0)), float(a))

@@ -32,7 +32,7 @@ def coverage_plot(
     figure = Figure(figsize=(15.0, 6.2), dpi=100, facecolor="white")
     canvas = FigureCanvasAgg(figure)
     sky = figure.add_axes((0.01, 0.06, 0.585, 0.78))
-    curve = figure.add_axes((0.66, 0.13, 0.3, 0.68))
+    curve = figure.add_axes((0.655, 0.13, 0.28, 0.68))
     _draw_sky(sky, skymap, {}, float(skymap.probdensity.max()), [])
     _shade(sky, ledger)
     for places, style in ((completed, "solid"), (planned, "dashed")):
