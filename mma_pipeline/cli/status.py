@@ -182,10 +182,15 @@ def readable(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}" if abs(value) < _LARGE else f"{value:.10g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {readable(one)}" for name, one in value.items() if one not in (None, "", {}, []))
+        return ", ".join(f"{name} {_within(one)}" for name, one in value.items() if one not in (None, "", {}, []))
     if isinstance(value, list | tuple):
-        return ", ".join(map(readable, value))
+        return ", ".join(map(_within, value))
     return "" if value is None else str(value)
+
+
+def _within(value: Any) -> str:
+    """A value inside another one."""
+    return f"({readable(value)})" if isinstance(value, Mapping | list | tuple) else readable(value)
 
 
 def _windows(entry: Mapping[str, Any]) -> list[str]:
