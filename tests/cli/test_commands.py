@@ -157,7 +157,8 @@ def test_status_show_and_quarantine(home: Home, tmp_path: Path) -> None:
         assert table.output.strip()
     shown_text = mma("show", whole["event"]).output
     assert "[/red] <b>" in shown_text
-    assert "BNS 0.95, Terrestrial 0.05" in shown_text
+    assert "H1, L1" in shown_text
+    assert "https://example.org/superevents/" in shown_text
     assert not set("{}") & set(shown_text), "no Python dictionaries"
     assert "[/bold]" in mma("quarantine").output
 
