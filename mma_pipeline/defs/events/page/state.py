@@ -20,7 +20,7 @@ from mma_pipeline.notices.model import AlertType, Role
 from mma_pipeline.notices.photometry.candidate_key import slug_of
 
 #: Changes with what the page shows or how: pages of another layout are written anew.
-LAYOUT = "3"
+LAYOUT = "4"
 
 
 @dataclass(frozen=True)
