@@ -276,7 +276,7 @@ def ranges29(cells: Cells, chosen: npt.NDArray[np.bool_]) -> tuple[IntArray, Int
 
 
 def joined(begin: IntArray, end: IntArray) -> tuple[IntArray, IntArray]:
-    """Ascending half-open ranges with neighbours that touch made one."""
+    """Ascending half-open ranges of pixels with neighbours that touch made one."""
     if not len(begin):
         return begin, end
     apart = np.flatnonzero(begin[1:] != end[:-1]) + 1

@@ -37,7 +37,7 @@ class Picture:
 
 
 def plane_corners(footprint: Footprint) -> list[FloatArray]:
-    """Corners of each polygon in the tangent plane, (K, 2): east and north, tangents of angles."""
+    """Corners of each polygon in the tangent plane, shape (K, 2): east and north, tangents of angles."""
     found = []
     for ring in footprint.polygons:
         x, y, z = unit_vectors(*np.asarray(ring, dtype=float).T).T
