@@ -27,6 +27,8 @@ from mma_pipeline.defs.events.assets import event_page
 from mma_pipeline.defs.events.sensors import event_page_sensor, event_pages
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.neutrinos.sensors import neutrino_coincidence_sensor, neutrino_products
+from mma_pipeline.defs.observing.new_days import observability_products, observability_sensor
+from mma_pipeline.defs.observing.pointings_sensor import coverage_products, pointings_sensor
 from mma_pipeline.defs.observing.sensors import visibility_products, visibility_sensor
 from mma_pipeline.defs.operations.completeness import completeness_job, completeness_schedule, gracedb_completeness
 from mma_pipeline.defs.operations.failed_runs import failed_runs_sensor
@@ -51,6 +53,8 @@ from mma_pipeline.defs.resources import (
     PublicationResource,
     StoreResource,
 )
+from mma_pipeline.defs.surveys.assets import survey_candidates, survey_stream
+from mma_pipeline.defs.surveys.sensors import survey_nights, survey_nights_schedule, survey_scoring, survey_sensor
 
 #: What the graph reads and writes through, by the name under which assets and sensors ask for it.
 RESOURCES: Mapping[str, Any] = {
@@ -85,6 +89,8 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             light_curve_plot,
             ranked_candidates,
             kilonova_alert,
+            survey_stream,
+            survey_candidates,
             gracedb_completeness,
             pipeline_health_asset,
         ]
@@ -101,8 +107,12 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             gwtm_mock_removal,
             completeness_job,
             visibility_products,
+            observability_products,
+            coverage_products,
             neutrino_products,
             event_pages,
+            survey_scoring,
+            survey_nights,
         ],
         sensors=[
             *(stream_sensor(stream) for stream in STREAMS),
@@ -114,10 +124,13 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             unfinished_versions_sensor,
             pipeline_health_sensor,
             visibility_sensor,
+            observability_sensor,
+            pointings_sensor,
             neutrino_coincidence_sensor,
             event_page_sensor,
+            survey_sensor,
         ],
-        schedules=[retention_schedule, gwtm_mock_schedule, completeness_schedule],
+        schedules=[retention_schedule, gwtm_mock_schedule, completeness_schedule, survey_nights_schedule],
         resources={**RESOURCES, **(overrides or {})},
     )
 

@@ -1,4 +1,4 @@
-"""`mma status` and `mma show`: what is archived, which products there are, and which are missing."""
+"""`mma status` and `mma show`: list the archived events, their products, and what is missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _open() -> Archive:
 
 
 def describe(archive: Archive, records: Sequence[VersionRecord]) -> list[dict[str, Any]]:
-    """Versions with their products, the files that are missing, and the message each came in."""
+    """Versions with their products, their missing files, and the message that each came from."""
     from mma_pipeline.adapters.archive.event_history import retraction_of
 
     events = archive.versions_of({record.version.event_id for record in records})
@@ -42,6 +42,7 @@ def _described(
 ) -> dict[str, Any]:
     from mma_pipeline.defs.all_products import expected_files
     from mma_pipeline.defs.events.page.write import page_key
+    from mma_pipeline.notices.source_words import source_words
 
     names = {product.name for product in products}
     statistics: dict[str, Any] = {}
@@ -57,6 +58,7 @@ def _described(
         "retracted_by": None if retraction is None else retraction.partition_key,
         "page": page_key(record.version.event_id),
         "facts": dict(record.facts),
+        "source": list(source_words(record.facts)),
         "degraded": list(record.facts.get("degraded", ())),
         "message": {
             "stream": origin.stream,
@@ -87,7 +89,7 @@ def status(
     limit: Annotated[int, typer.Option(help="Show at most this many versions, newest first.", min=1)] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """Events, versions, their products, and what is missing."""
+    """List events and versions with their products, and what is missing."""
     with clear_errors():
         archive = _open()
         counts = archive.counts()
@@ -117,7 +119,7 @@ def show(
     event: Annotated[str, typer.Argument(help="Superevent id such as S230518h, or one partition key.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Everything about an event: all versions with all figures and files, and its messages in quarantine."""
+    """Show everything about an event: all versions with statistics and files, and its messages in quarantine."""
     from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
 
     with clear_errors():
@@ -128,7 +130,7 @@ def show(
         aside = [plain(entry) for entry in quarantined(archive, Choice(event_ids=[event_id]))]
     if not found and not aside:
         raise fail(
-            f"no version of {event} is archived, nor a message in quarantine: see `mma status` for what is",
+            f"the archive has no version of {event}, and quarantine no message: `mma status` shows what is archived",
             Exit.NOTHING,
         )
     if as_json:
@@ -140,19 +142,25 @@ def show(
         said = f"message {entry['message']} of {entry['received'][:19]} cannot be used: {entry['reason']}"
         console.print(Text(f"in quarantine: {said}", style="bold red"), soft_wrap=True)
     if not found:
-        console.print(f"no version of {event_id} is archived")
+        console.print(f"the archive has no version of {event_id}")
         return
     if found[0]["retracted_by"] is not None:
         console.print(f"[bold red]{found[0]['event']} is retracted[/bold red] ({found[0]['retracted_by']})")
     console.print(f"page: {found[0]['page']}", highlight=False)
     for entry in reversed(found):
         console.rule(f"{entry['stem']}  ({entry['partition']})")
-        facts = {k: v for k, v in entry["facts"].items() if v is not None and k != "degraded"}
+        # What the notice says of the source stands in words.
+        worded = {"degraded", "classification", "properties", "chirp_mass"}
+        facts = {k: v for k, v in entry["facts"].items() if v is not None and k not in worded}
         grid = Table.grid(padding=(0, 2))
         for line in entry["degraded"]:
             grid.add_row(Text("left out", style="yellow"), Text(line))
+        for line in _windows(entry):
+            grid.add_row("window", Text(line))
         statistics = {**entry["statistics"].get("skymap_statistics", {}), **_compared(entry)}
         statistics |= _expected(entry)
+        for line in entry["source"]:
+            grid.add_row("source", Text(line))
         for name, value in {**facts, **statistics}.items():
             if value is not None:
                 grid.add_row(name, Text(str(value)))
@@ -163,8 +171,17 @@ def show(
         console.print(grid)
 
 
+def _windows(entry: Mapping[str, Any]) -> list[str]:
+    """From where the map can be observed, a line for each observatory; `mma windows` says it for any night."""
+    found = entry["statistics"].get("observability", {})
+    return [
+        f"{site['site']}: {site['probability']:.1%} of the map, {site['begins'][:16]} to {site['ends'][:16]} UTC"
+        for site in found.get("sites", ())
+    ]
+
+
 def _compared(entry: dict[str, Any]) -> dict[str, Any]:
-    """Figures of a neutrino notice beside its event's map that fit on a line each."""
+    """Statistics of a neutrino notice and its comparison with the event's map, one line each."""
     found = entry["statistics"].get("neutrino_coincidence", {})
     names = (
         "state",
@@ -195,7 +212,7 @@ def _expected(entry: dict[str, Any]) -> dict[str, Any]:
 def _state(entry: Mapping[str, Any]) -> str:
     if entry["retracted_by"] is not None:
         return "[red]retracted[/red]"
-    # `mma show` names what could not be used.
+    # `mma show` names the parts that could not be used.
     return "[yellow]degraded[/yellow]" if entry["facts"].get("degraded") else ""
 
 

@@ -1,7 +1,7 @@
 """Candidates, their measurements and their scores.
 
-Recording is idempotent: a measurement is identified by candidate, time, band, value and kind, whatever message brings
-it again. Times are 64-bit MJD, as sent.
+Recording is idempotent: a measurement is identified by candidate, time, band, value and kind, whichever message it comes
+with. Times are 64-bit MJD, as sent.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices.photometry.brightness import DETECTION_SNR, SNR_MAG
 from mma_pipeline.notices.photometry.candidate_key import slug_of
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement, PhotometryNotice
+from mma_pipeline.notices.photometry.survey_points import one_per_exposure, same_point
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivedMeasurement:
-    """A measurement with the message that brought it."""
+    """A measurement with the message that it came with."""
 
     id: int
     measurement: Measurement
@@ -41,23 +42,23 @@ class ArchivedCandidate:
     slug: str
     simulated: bool
     first_detection: float | None
-    """MJD of the first one of a signal to noise of 3 or more, days; None where there is none."""
+    """MJD of the first one with a signal-to-noise ratio of 3 or more; None if there is none."""
     last: float
-    """MJD of the latest measurement, days."""
+    """MJD of the latest measurement."""
 
 
 class PhotometryArchive:
     """The photometry in an archive; safe to share between threads."""
 
     def __init__(self, archive: Archive) -> None:
-        """Look at the photometry of an open archive."""
+        """Access the photometry of an open archive."""
         self.engine = archive.engine
 
     def record(self, message: StreamMessage, notice: PhotometryNotice) -> list[ArchivedMeasurement]:
         """Archive a message and its measurements in one transaction.
 
-        Returns all its measurements that this very message was the first to bring, also when it is recorded again,
-        so that a crash between this and what follows loses nothing.
+        Returns the measurements that came first with this message, also if it is recorded again, so that a crash after
+        this step loses nothing.
         """
         with writing(self.engine) as connection:
             message_id = _insert_message(connection, message, event_id=notice.event_id, reason=None)
@@ -68,21 +69,14 @@ class PhotometryArchive:
                 connection.execute(
                     insert(candidate).values(**head, simulated=notice.simulated).on_conflict_do_nothing()
                 )
-                # A later message may know the extinction or the redshift that the first one left out.
+                # A later message may have the extinction or redshift that the first one lacks.
                 for name, value in known.items():
                     if value is not None:
                         unknown = sa.and_(candidate.c.name == one.name, candidate.c[name].is_(None))
                         connection.execute(sa.update(candidate).where(unknown).values({name: value}))
-            rows = [
-                {
-                    "candidate": m.candidate.name, "mjd": m.mjd, "band": m.band, "magnitude": m.magnitude,
-                    "error": m.error, "upper_limit": m.upper_limit, "telescope": m.telescope,
-                    "instrument": m.instrument, "message_id": message_id,
-                }
-                for m in notice.measurements
-            ]  # fmt: skip
-            for row in rows:
-                connection.execute(insert(measurement).values(row).on_conflict_do_nothing())
+            rows = [measurement_row(m, message_id) for m in unknown_points(connection, notice.measurements)]
+            if rows:
+                connection.execute(insert(measurement).on_conflict_do_nothing(), rows)
             return _select(connection, measurement.c.message_id == message_id)
 
     def candidate(self, name: str) -> ArchivedCandidate:
@@ -108,41 +102,69 @@ class PhotometryArchive:
         return [found for found in self._candidates(sa.true()) if found.last >= since_mjd]
 
     def measurements(self, name: str) -> list[ArchivedMeasurement]:
-        """All measurements of a candidate by time."""
+        """All measurements of a candidate by time, of a survey's exposure the best."""
         with reading(self.engine) as connection:
-            return _select(connection, measurement.c.candidate == name)
+            return one_per_exposure(_select(connection, measurement.c.candidate == name), _value)
 
     def measurements_of(self, names: Iterable[str]) -> dict[str, list[ArchivedMeasurement]]:
-        """All measurements of several candidates, each by time; candidates without are absent."""
+        """The same of several candidates; candidates without any are absent."""
         found: dict[str, list[ArchivedMeasurement]] = {}
         with reading(self.engine) as connection:
             for some in batched(names):
                 for one in _select(connection, measurement.c.candidate.in_(some)):
                     found.setdefault(one.measurement.candidate.name, []).append(one)
-        return found
+        return {name: one_per_exposure(some, _value) for name, some in found.items()}
 
     def read_again(self, since: datetime) -> list[ArchivedMeasurement]:
-        """Measurements of messages that came out of quarantine since a moment, by time."""
+        """Measurements of messages that left quarantine since a time, by time."""
         solved = sa.select(schema.message.c.id).where(schema.message.c.solved >= since)
         with reading(self.engine) as connection:
             return _select(connection, measurement.c.message_id.in_(solved))
 
     def events_since(self, created: datetime) -> list[str]:
-        """Ids of events with a version created since a moment, in order."""
+        """Ids of events with a version created since a time, in order."""
         version = schema.version
         query = sa.select(version.c.event_id).where(version.c.created >= created).distinct()
         with reading(self.engine) as connection:
             return [str(event_id) for event_id in connection.execute(query.order_by(version.c.event_id)).scalars()]
 
     def record_score(self, partition_key: str, event_id: str, name: str, night: int, result: Mapping[str, Any]) -> None:
-        """Note the score of a candidate night, in place of an earlier one."""
+        """Record the score of a candidate night, replacing an earlier one."""
         row = {"event_id": event_id, "candidate": name, "night": night, "result": dict(result)}
         with writing(self.engine) as connection:
             connection.execute(sa.delete(candidate_score).where(candidate_score.c.partition_key == partition_key))
             connection.execute(sa.insert(candidate_score).values(partition_key=partition_key, **row))
 
+    def record_scores(self, scores: Mapping[str, Mapping[str, Any]]) -> None:
+        """Note the scores of several candidate nights by partition key, in one transaction; a result names event, candidate and night."""
+        rows = [
+            {
+                "partition_key": key,
+                "event_id": result["event_id"],
+                "candidate": result["candidate"],
+                "night": result["night"],
+                "result": dict(result),
+            }
+            for key, result in sorted(scores.items())
+        ]
+        with writing(self.engine) as connection:
+            for some in batched(scores):
+                connection.execute(sa.delete(candidate_score).where(candidate_score.c.partition_key.in_(some)))
+            if rows:
+                connection.execute(sa.insert(candidate_score), rows)
+
+    def scores_at(self, partition_keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """The scores of several candidate nights, by partition key; those without are absent."""
+        table = candidate_score
+        with reading(self.engine) as connection:
+            return {
+                row.partition_key: row.result
+                for some in batched(partition_keys)
+                for row in connection.execute(sa.select(table).where(table.c.partition_key.in_(some)))
+            }
+
     def score(self, partition_key: str) -> Mapping[str, Any] | None:
-        """The score of a candidate night, None where it has none yet."""
+        """The score of a candidate night; None if it has none yet."""
         query = sa.select(candidate_score.c.result).where(candidate_score.c.partition_key == partition_key)
         with reading(self.engine) as connection:
             row = connection.execute(query).one_or_none()
@@ -151,7 +173,7 @@ class PhotometryArchive:
     def latest_scores(self, event_id: str) -> list[Mapping[str, Any]]:
         """The result of the latest night of each candidate of an event, most probable first, excluded ones last.
 
-        A candidate that one night excludes is excluded, whatever later ones say that were scored before.
+        A candidate excluded in one night is excluded, even if later nights were scored before and did not exclude it.
         """
         return self.latest_scores_of([event_id]).get(event_id, [])
 
@@ -168,7 +190,7 @@ class PhotometryArchive:
                     if row.result.get("status") == "excluded":
                         excluded.setdefault(row.event_id, {})[row.candidate] = row.result
         return {
-            event_id: sorted((latest | excluded.get(event_id, {})).values(), key=_rank)
+            event_id: sorted((latest | excluded.get(event_id, {})).values(), key=rank_of)
             for event_id, latest in found.items()
         }
 
@@ -196,7 +218,7 @@ class PhotometryArchive:
             ]
 
 
-def _rank(result: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:
+def rank_of(result: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:
     """What is not excluded first, of that what can be known, then by posterior (where a prior could be stated), then by the light curve."""
     posterior = result.get("posterior")
     probability = result["p_phot"]
@@ -207,6 +229,37 @@ def _rank(result: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:
         -probability,
         str(result["candidate"]),
     )
+
+
+def _value(archived: ArchivedMeasurement) -> Measurement:
+    return archived.measurement
+
+
+def measurement_row(m: Measurement, message_id: int) -> dict[str, Any]:
+    """The row of a measurement that a message brings."""
+    return {
+        "candidate": m.candidate.name, "mjd": m.mjd, "band": m.band, "magnitude": m.magnitude, "error": m.error,
+        "upper_limit": m.upper_limit, "telescope": m.telescope, "instrument": m.instrument, "flux_njy": m.flux_njy,
+        "flux_error_njy": m.flux_error_njy, "origin": m.origin, "message_id": message_id,
+    }  # fmt: skip
+
+
+def unknown_points(connection: sa.Connection, measured: Sequence[Measurement]) -> list[Measurement]:
+    """Those that no other way has brought: two brokers give a survey's point with times and values that differ by rounding."""
+    names = sorted({m.candidate.name for m in measured if m.origin is not None})
+    known: dict[tuple[str, str], list[Measurement]] = {}
+    for some in batched(names):
+        for one in _select(connection, sa.and_(measurement.c.candidate.in_(some), measurement.c.origin.is_not(None))):
+            known.setdefault((one.measurement.candidate.name, one.measurement.band), []).append(one.measurement)
+    found = []
+    for m in measured:
+        if m.origin is not None:
+            before = known.setdefault((m.candidate.name, m.band), [])
+            if any(same_point(m, other) for other in before):
+                continue
+            before.append(m)
+        found.append(m)
+    return found
 
 
 def _select(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[ArchivedMeasurement]:
@@ -230,6 +283,9 @@ def _select(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[Ar
                 bool(r.upper_limit),
                 r.telescope,
                 r.instrument,
+                r.flux_njy,
+                r.flux_error_njy,
+                r.origin,
             ),
             r.message_id,
         )

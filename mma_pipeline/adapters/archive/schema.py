@@ -24,26 +24,26 @@ metadata = sa.MetaData(
 
 
 class UTCDateTime(sa.TypeDecorator[datetime]):
-    """A time that is always UTC: SQLite keeps no zone, so it is removed on the way in and put back on the way out."""
+    """A time that is always UTC: SQLite stores no time zone, so it is removed when writing and restored when reading."""
 
     impl = sa.DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Refuse a time without zone, which would be read as UTC by accident."""
+        """Refuse a time without a time zone, which would be read as UTC by accident."""
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a time without zone cannot be archived")
+            raise ValueError("a time without a time zone cannot be archived")
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Give the zone back."""
+        """Restore the time zone."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 class CleanString(sa.TypeDecorator[str]):
-    """Text from outside, cleaned on the way in, and on the way out for rows that are older than this rule."""
+    """Text from outside, cleaned when writing, and when reading for rows older than this rule."""
 
     impl = sa.String
     cache_ok = True
@@ -124,7 +124,7 @@ usable_since = sa.func.coalesce(message.c.solved, message.c.received, type_=UTCD
 
 
 def usable_from(since: datetime) -> sa.ColumnElement[bool]:
-    """Messages whose versions could first be used from a time on; the indices serve it, which `usable_since` alone prevents."""
+    """Messages whose versions could first be used from a time on, in a form that can use the indices, unlike `usable_since`."""
     return sa.and_(sa.or_(message.c.received >= since, message.c.solved >= since), usable_since >= since)
 
 
@@ -160,7 +160,7 @@ product = sa.Table(
     sa.Column("written", UTCDateTime, nullable=False),
 )
 
-#: The outbox: what is to be published, and what became of it.
+#: The outbox: publications and their state.
 publication = sa.Table(
     "publication",
     metadata,
@@ -188,7 +188,7 @@ publication = sa.Table(
     sa.Index("ix_publication_event_id_destination", "event_id", "destination"),
 )
 
-#: Why a version was or was not to be sent, per destination; the latest decision counts.
+#: Why a version was accepted or not, per destination; the latest decision counts.
 decision = sa.Table(
     "publication_decision",
     metadata,
@@ -198,11 +198,11 @@ decision = sa.Table(
     sa.Column("accepted", sa.Boolean, nullable=False),
     sa.Column("reasons", CleanJSON, nullable=False),
     sa.Column("decided", UTCDateTime, nullable=False),
-    # The products that carry the map's values lacked: decided upon again when they come.
+    # The products with the map's values were missing: decided again when they are made.
     sa.Column("bare", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
-#: Versions that a check keeps from being published, and those that a person let pass.
+#: Versions that a check keeps from being published, and releases by a person.
 block = sa.Table(
     "publication_block",
     metadata,
@@ -214,7 +214,7 @@ block = sa.Table(
     sa.Column("reason", sa.Text),
 )
 
-#: A transient of which photometry came.
+#: A transient with photometry.
 candidate = sa.Table(
     "candidate",
     metadata,
@@ -227,7 +227,7 @@ candidate = sa.Table(
     sa.Column("simulated", sa.Boolean, nullable=False),
 )
 
-#: `message_id` is the message that first brought the measurement.
+#: `message_id` is the first message with the measurement.
 measurement = sa.Table(
     "measurement",
     metadata,
@@ -240,6 +240,9 @@ measurement = sa.Table(
     sa.Column("upper_limit", sa.Boolean, nullable=False),
     sa.Column("telescope", CleanString(100)),
     sa.Column("instrument", CleanString(100)),
+    sa.Column("flux_njy", sa.Double),
+    sa.Column("flux_error_njy", sa.Double),
+    sa.Column("origin", CleanString(10)),
     sa.Column("message_id", RowId, sa.ForeignKey("message.id"), nullable=False, index=True),
     sa.UniqueConstraint("candidate", "mjd", "band", "magnitude", "upper_limit"),
 )
@@ -253,4 +256,89 @@ candidate_score = sa.Table(
     sa.Column("candidate", sa.String(64), sa.ForeignKey("candidate.name"), nullable=False),
     sa.Column("night", sa.Integer, nullable=False),
     sa.Column("result", CleanJSON, nullable=False),
+)
+
+#: How far each partition of a survey's stream is durable, and what became of its alerts. The counts belong to exactly
+#: the messages before `next_offset`.
+survey_partition = sa.Table(
+    "survey_partition",
+    metadata,
+    sa.Column("stream", sa.String(100), primary_key=True),
+    sa.Column("topic", sa.String(255), primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("next_offset", sa.BigInteger, nullable=False),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+    sa.Column("inside", sa.BigInteger, nullable=False),
+    sa.Column("kept", sa.BigInteger, nullable=False),
+    sa.Column("quarantined", sa.BigInteger, nullable=False),
+    sa.Column("dropped", sa.JSON, nullable=False),
+    sa.Column("lag", sa.BigInteger),
+    sa.Column("rate", sa.Double),
+    # Which process reads it, and when that last said so.
+    sa.Column("member", sa.String(100), nullable=False),
+    sa.Column("alive", UTCDateTime, nullable=False),
+)
+
+#: Candidates that surveys' alerts brought to an event, by night. `message_id` is the newest message that changed one;
+#: `scored` says what it was last scored with, and differs from what there is where it is to be scored.
+survey_candidate = sa.Table(
+    "survey_candidate",
+    metadata,
+    sa.Column("event_id", sa.String(32), primary_key=True),
+    sa.Column("candidate", sa.String(64), sa.ForeignKey("candidate.name"), primary_key=True, index=True),
+    sa.Column("night", sa.Integer, primary_key=True),
+    sa.Column("message_id", RowId, sa.ForeignKey("message.id"), nullable=False, index=True),
+    sa.Column("scored", sa.String(160)),
+)
+
+#: Footprints of instruments, each once.
+footprint = sa.Table(
+    "footprint",
+    metadata,
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("shape", sa.JSON, nullable=False),
+)
+
+#: Instruments of a source with the footprint that it gives now.
+instrument = sa.Table(
+    "instrument",
+    metadata,
+    sa.Column("source", sa.String(32), primary_key=True),
+    sa.Column("source_id", CleanString(100), primary_key=True),
+    sa.Column("name", CleanString(100), nullable=False),
+    sa.Column("footprint", sa.String(64), sa.ForeignKey("footprint.sha256")),
+    sa.Column("fetched", UTCDateTime, nullable=False),
+)
+
+#: Pointings for an event as they are now.
+pointing = sa.Table(
+    "pointing",
+    metadata,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("event_id", sa.String(32), nullable=False),
+    sa.Column("source", sa.String(32), nullable=False),
+    sa.Column("source_id", CleanString(100), nullable=False),
+    sa.Column("instrument", CleanString(100), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("time", UTCDateTime),
+    sa.Column("ra", sa.Double, nullable=False),
+    sa.Column("dec", sa.Double, nullable=False),
+    sa.Column("pos_angle", sa.Double, nullable=False),
+    sa.Column("band", CleanString(100)),
+    sa.Column("depth", sa.Double),
+    sa.Column("depth_unit", CleanString(16)),
+    sa.Column("footprint", sa.String(64), sa.ForeignKey("footprint.sha256")),
+    sa.Column("noticed", UTCDateTime, nullable=False),
+    sa.UniqueConstraint("event_id", "source", "source_id"),
+)
+
+#: Every change of a pointing in the order in which we noticed it; `was` holds what changed as it was, nothing for the first.
+pointing_change = sa.Table(
+    "pointing_change",
+    metadata,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("pointing_id", RowId, sa.ForeignKey("pointing.id"), nullable=False, index=True),
+    sa.Column("event_id", sa.String(32), nullable=False, index=True),
+    sa.Column("noticed", UTCDateTime, nullable=False),
+    sa.Column("was", CleanJSON),
 )

@@ -12,31 +12,32 @@ from typing import Any
 from mma_pipeline.notices.errors import NoticeError
 
 MAGIC = b"Obj\x01"
+#: What fastavro lets escape where its decoder stumbles: the message is damaged in every such case.
+DAMAGE = (
+    ValueError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    OverflowError,
+    AttributeError,
+    StopIteration,
+    RecursionError,
+    MemoryError,
+    zlib.error,
+    struct.error,
+    lzma.LZMAError,
+)
 
 
 def decode_avro(data: bytes) -> dict[str, Any]:
-    """The one record of an Avro container file; raises NoticeError where it is damaged or holds another number."""
+    """The one record of an Avro container file; raises NoticeError if it is damaged or holds another number."""
     import fastavro
 
     try:
         # Two tell one from many; a damaged count could promise records without end.
         records = list(islice(fastavro.reader(io.BytesIO(data)), 2))
-    # fastavro lets whatever its decoder stumbles over escape: the message is damaged in every such case.
-    except (
-        ValueError,
-        EOFError,
-        KeyError,
-        IndexError,
-        TypeError,
-        OverflowError,
-        AttributeError,
-        StopIteration,
-        RecursionError,
-        MemoryError,
-        zlib.error,
-        struct.error,
-        lzma.LZMAError,
-    ) as error:
+    except DAMAGE as error:
         raise NoticeError("the message is not a readable Avro file: it is damaged or cut short") from error
     if len(records) != 1 or not isinstance(records[0], dict):
         raise NoticeError("the Avro file does not hold exactly one alert")

@@ -1,7 +1,7 @@
-"""From what the archive knows of a version to the alert that we publish about it.
+"""Builds the alert that we publish about a version from the archive.
 
-Facts come from the notice, places and areas from the figures of products, links from the product ledger. A version
-whose products are missing still makes an alert: it says less.
+Facts come from the notice, positions and areas from the products' statistics, links from the archived products. A version
+without products still gives an alert, with less in it.
 """
 
 from __future__ import annotations
@@ -14,29 +14,38 @@ from typing import Any
 
 from mma_pipeline.adapters.archive import ProductRecord, VersionRecord
 from mma_pipeline.notices.derived import (
+    ChirpMassSummary,
     CoincidenceSummary,
     DerivedAlert,
     DerivedKind,
     EventSummary,
     ForecastSummary,
     Localisation,
+    Observability,
     ProductLink,
+    SiteWindow,
     VersionRef,
 )
 from mma_pipeline.notices.icecube_summary import NeutrinoSearch
 from mma_pipeline.notices.key import ICECUBE_LABEL
 
-#: Name of the product that the GWTM site reads as the flat map.
+#: Name of the product that the Treasure Map (GWTM) reads as the flat map.
 FLAT_MAP = "flat_skymap"
 #: Name of the product with the ranked host galaxies.
 GALAXIES = "galaxies"
-#: Name of the picture that a message may show.
+#: Name of the plot that a message may show.
 PLOT = "picture"
 #: Name of the product that compares a neutrino notice with a map.
 COINCIDENCE = "coincidence"
+#: Name of the product that says from where the map can be observed.
+OBSERVABILITY = "observability"
+#: Assets whose files are made anew each day: a link with a digest would soon name other bytes, so that none goes out.
+CHANGING = frozenset({OBSERVABILITY})
+#: Observatories named in a message.
+SITES = 5
 #: Name of the product that says how bright a kilonova would be, and the hours after the merger of its short figures.
 FORECAST, FORECAST_HOURS = "forecast", 24
-#: Our field to the figure that states it.
+#: Our field name to the name of the statistic.
 _FIGURES = {
     "ra": "peak_ra_deg",
     "dec": "peak_dec_deg",
@@ -60,8 +69,7 @@ def compose(
     Args:
         record: the version as archived.
         products: files written for it.
-        url: public address of a storage key; a product without one is left out, because a link that leads nowhere
-            helps nobody.
+        url: public address of a storage key; a product without one is left out, because its link would lead nowhere.
         versions: the event's versions, from which a neutrino notice takes what it does not say itself.
     """
     by_name = {product.name: product for product in products}
@@ -78,8 +86,9 @@ def compose(
         products=tuple(
             ProductLink(p.name, address, p.sha256, p.size, p.content_type)
             for p in sorted(by_name.values(), key=lambda p: p.name)
-            if (address := url(p.store_key)) is not None
+            if p.asset not in CHANGING and (address := url(p.store_key)) is not None
         ),
+        observability=_observability(by_name),
     )
     return alert, by_name
 
@@ -91,7 +100,7 @@ def version_ref(record: VersionRecord) -> VersionRef:
 
 
 def is_bare(record: VersionRecord, products: Mapping[str, ProductRecord]) -> bool:
-    """Whether what carries a version's values is missing: its map's places and areas, a neutrino notice's comparison."""
+    """Whether the products with a version's values are missing: its map's statistics, or a neutrino notice's comparison."""
     if record.version.label == ICECUBE_LABEL:
         return COINCIDENCE not in products
     if not record.has_map:
@@ -101,7 +110,7 @@ def is_bare(record: VersionRecord, products: Mapping[str, ProductRecord]) -> boo
 
 
 def plot_url(products: Mapping[str, ProductRecord], url: Callable[[str], str | None]) -> str | None:
-    """Address of the picture to show; None where there is none that a chat server could fetch."""
+    """Address of the plot to show; None if there is none that a chat server could fetch."""
     return url(products[PLOT].store_key) if PLOT in products else None
 
 
@@ -147,6 +156,36 @@ def _event(facts: Mapping[str, Any]) -> EventSummary | None:
         properties=dict(facts.get("properties") or {}),
         duration=facts.get("duration_s"),
         central_frequency=facts.get("central_frequency_hz"),
+        chirp_mass=_chirp_mass(facts.get("chirp_mass")),
+    )
+
+
+def _chirp_mass(histogram: Mapping[str, Any] | None) -> ChirpMassSummary | None:
+    if not histogram:
+        return None
+    return ChirpMassSummary(tuple(histogram["bin_edges_msun"]), tuple(histogram["probabilities"]))
+
+
+def _observability(products: Mapping[str, ProductRecord]) -> Observability | None:
+    if OBSERVABILITY not in products:
+        return None
+    found = products[OBSERVABILITY].statistics
+    return Observability(
+        begins=datetime.fromisoformat(found["begins"]),
+        probability=found["probability_any_site"],
+        sites=tuple(
+            SiteWindow(
+                site=site["site"],
+                probability=site["probability"],
+                begins=datetime.fromisoformat(site["begins"]),
+                ends=datetime.fromisoformat(site["ends"]),
+                best=datetime.fromisoformat(site["best"]),
+                best_probability=site["best_probability"],
+                moon_separation=site["moon_separation_deg"],
+                moon_illumination=site["moon_illumination"],
+            )
+            for site in found["sites"][:SITES]
+        ),
     )
 
 
@@ -157,7 +196,7 @@ def _localisation(products: Iterable[ProductRecord]) -> Localisation | None:
         statistics |= {k: float(v) for k, v in numbers.items()}
     found = {field: statistics.get(name) for field, name in _FIGURES.items()}
     layers = [statistics.get(name) for name in _FROM_LAYERS]
-    # A pair from one source: a mean of one beside a deviation of the other would belong to no distribution.
+    # Take both from one source: the mean of one and the deviation of the other belong to no distribution.
     stated = [statistics.get(name) for name in _STATED] if _STATED[0] in statistics else layers
     found |= dict(zip(("distance_mean", "distance_std"), stated, strict=True))
     found |= dict(zip(("distance_mean_layers", "distance_std_layers"), layers, strict=True))

@@ -1,8 +1,8 @@
 """The alert as it was sent: the JSON of `igwn.gwalert`, byte for byte.
 
-An alert that came as Avro (from SCiMMA) is written as the JSON that GCN would have sent; its own bytes stay in the
-archive, as those of every message do. Checked against the published schema (igwn-gwalert-schema): drift is
-reported here and never stops an alert. Parts that are wrong are left out of all that is made from the alert, and named.
+An alert in Avro (from SCiMMA) is written as the JSON that GCN would have sent; the archive keeps its own bytes, as it does
+for every message. The notice is checked against the published schema (igwn-gwalert-schema): drift is reported here and
+never stops an alert. Parts that are wrong are named, and no product uses them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from mma_pipeline.adapters.kafka.avro import MAGIC
 from mma_pipeline.adapters.notice_schemas import LVK, schema_drift
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.fields import decode_notice
+from mma_pipeline.notices.source_words import source_words
 from mma_pipeline.products.declaration import (
     NEEDS_ALERT,
     Product,
@@ -30,6 +31,7 @@ def _make(source: ProductInput) -> ProductFiles:
     if body.startswith(MAGIC):
         body = json.dumps(lvk.to_record(source.notice), sort_keys=True, separators=(",", ":")).encode()
     statistics: dict[str, Any] = {name: value for name, value in source.facts.items() if name != "urls"}
+    statistics["source"] = "; ".join(source_words(source.facts)) or None
     statistics["gracedb"] = source.facts.get("urls", {}).get("gracedb")
     statistics["schema_drift"] = schema_drift(decode_notice(body), LVK)
     return ProductFiles({"alert": body}, statistics)
@@ -38,7 +40,7 @@ def _make(source: ProductInput) -> ProductFiles:
 raw_alert = Product(
     name="raw_alert",
     about=__doc__ or "",
-    code_version="1",
+    code_version="2",
     group="alert",
     kinds=frozenset({"kafka", "json"}),
     deps=("gwalert_stream",),
