@@ -221,3 +221,41 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {number}" for name, number in sorted(value.items()))
     return "" if value is None else str(value)
+
+
+@survey.command()
+def explain(
+    name: Annotated[str, typer.Argument(metavar="OBJECT", help="The survey's name of the object.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Why an object is, or is not, a candidate of the live events."""
+    from dataclasses import asdict
+
+    from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+    from mma_pipeline.adapters.archive.surveys import SurveyArchive
+    from mma_pipeline.adapters.surveys.nights import RecentNights
+    from mma_pipeline.products.surveys.explaining import explain as explained
+    from mma_pipeline.settings import current
+
+    with clear_errors():
+        archive = open_archive()
+        found = explained(
+            name,
+            RecentNights(open_store()),
+            SurveyArchive(archive),
+            PhotometryArchive(archive),
+            _regions(archive)(),
+            current().surveys.thresholds,
+        )
+    if not found:
+        raise fail(f"{name} is neither in the kept nights nor a candidate of an event", Exit.NOTHING)
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    table = Table()
+    for column in ("event", "MJD", "alert", "", "why"):
+        table.add_column(column)
+    for one in found:
+        when = "" if one.mjd is None else f"{one.mjd:.4f}"
+        table.add_row(one.event_id or "", when, one.alert_id or "", one.verdict, one.why)
+    console.print(table)

@@ -74,6 +74,13 @@ class Format(ABC):
         """The whole packet; raises NoticeError."""
         return alert_of(self.record(body), self.form)
 
+    def brief(self, body: bytes) -> SurveyAlert:
+        """The detection and the facts that stand in front, without the history where that can be left unread; raises NoticeError.
+
+        What the packet says behind them is absent: earlier points, and facts such as the object's first detection by Rubin.
+        """
+        return self.alert(body)
+
 
 class _Avro(Format):
     """A record behind a frame of fixed length (none for a bare record) or in a container file."""
@@ -81,6 +88,8 @@ class _Avro(Format):
     def __init__(self, schema: Schema, *, container: Container | None = None, start: int = 0) -> None:
         self.form = form_of_schema(schema)
         self._reader = Reader(schema, self.form.leading or ())
+        front = tuple(dict.fromkeys(path.split(".")[0] for path in self.form.leading or ()))
+        self._front = Reader(schema, front) if front else None
         self._container, self._start = container, start
 
     def head(self, body: bytes) -> AlertHead:
@@ -92,6 +101,16 @@ class _Avro(Format):
         except NoticeError:
             # Either the packet is wrong, which the whole says too, or what names its object comes later.
             return head_of(self.record(body), self.form)
+
+    def brief(self, body: bytes) -> SurveyAlert:
+        if self._front is None or (self._container is not None and not self._container.plain):
+            return self.alert(body)
+        start = self._start if self._container is None else self._container.span(body)[0]
+        try:
+            return alert_of(self._front.lead(body, start), self.form)
+        except NoticeError:
+            # Either the packet is wrong, which the whole says too, or what it needs comes later.
+            return self.alert(body)
 
     def record(self, body: bytes) -> Record:
         container = self._container

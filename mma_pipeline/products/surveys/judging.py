@@ -1,6 +1,6 @@
 """What a survey message is to the live events: outside of all regions, kept for some, dropped for a reason, or unusable.
 
-Position and time come first; the rest of a packet is read only where it lies inside a region. Not here: where the
+Detection and facts come first; a packet's history is read only where it lies inside a region. Not here: where the
 messages come from and what becomes durable (`reading`), who counts as live (`defs.surveys.live`).
 """
 
@@ -20,11 +20,11 @@ from mma_pipeline.adapters.surveys.kept_rows import KeptAlert
 from mma_pipeline.adapters.surveys.packets import Format, Formats
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.photometry.survey_points import measurements
-from mma_pipeline.notices.surveys import AlertHead, FluxPoint, PacketFacts, SurveyAlert
+from mma_pipeline.notices.surveys import FluxPoint, SurveyAlert
 from mma_pipeline.products.ingest import presentable
 from mma_pipeline.science.sphere import index29
 from mma_pipeline.science.surveys.regions import LiveRegion, RegionIndex
-from mma_pipeline.science.surveys.vetting import Thresholds, vet
+from mma_pipeline.science.surveys.vetting import Thresholds, objection, vet
 
 _log = logging.getLogger(__name__)
 
@@ -44,37 +44,47 @@ class Judged:
 
 def judge(messages: Sequence[StreamMessage], formats: Formats, regions: RegionIndex, limits: Thresholds) -> Judged:
     """Judge messages; nothing is raised, whatever they hold."""
-    heads: list[tuple[StreamMessage, Format, AlertHead]] = []
-    unusable: dict[int, str] = {}
-    for number, message in enumerate(messages):
-        found = _head(message, formats)
+    briefs: list[tuple[StreamMessage, Format, SurveyAlert]] = []
+    aside: list[tuple[StreamMessage, str]] = []
+    for message in messages:
+        found = _brief(message, formats)
         if isinstance(found, str):
-            unusable[number] = found
+            aside.append((message, found))
         else:
-            heads.append((message, *found))
-    pixels = index29(
-        np.array([head.ra for *_, head in heads], dtype=float), np.array([head.dec for *_, head in heads], dtype=float)
-    )
-    times = np.array([head.mjd for *_, head in heads], dtype=float)
+            briefs.append((message, *found))
+    heads = [alert.head for *_, alert in briefs]
+    pixels = index29(np.array([h.ra for h in heads], dtype=float), np.array([h.dec for h in heads], dtype=float))
+    times = np.array([h.mjd for h in heads], dtype=float)
     inside: dict[int, list[LiveRegion]] = {}
     for row, event in zip(*regions.matches(pixels, times), strict=True):
         inside.setdefault(int(row), []).append(regions.regions[int(event)])
     outcomes: dict[tuple[str, int, int], Outcome] = {}
     kept: list[Kept] = []
     rows: list[KeptAlert] = []
-    aside = [(messages[number], reason) for number, reason in unusable.items()]
-    for row, (message, kind, head) in enumerate(heads):
-        place = message.topic, message.partition
+    for row, (message, kind, brief) in enumerate(briefs):
+        place, head = (message.topic, message.partition), brief.head
+        point = _trigger(brief)
+        kept_row = KeptAlert(
+            head, int(pixels[row]), point, brief.facts, message.topic, message.partition, message.offset
+        )
         events = inside.get(row, [])
-        alert = _whole(message, kind) if events else None
+        if not events:
+            rows.append(kept_row)
+            outcomes[*place, message.offset] = Outcome(place, message.offset)
+            continue
+        plain = objection(head.survey, brief.facts, limits)
+        if plain is not None:
+            # What stands in front decides already: most of what lies inside is a star, an asteroid or an artefact.
+            rows.append(kept_row)
+            outcomes[*place, message.offset] = Outcome(
+                place, message.offset, inside=True, dropped=(plain.value,) * len(events)
+            )
+            continue
+        alert = _whole(message, kind)
         if isinstance(alert, str):
             aside.append((message, alert))
             continue
-        point, facts = (_trigger(alert), alert.facts) if alert is not None else (None, PacketFacts())
-        rows.append(KeptAlert(head, int(pixels[row]), point, facts, message.topic, message.partition, message.offset))
-        if alert is None:
-            outcomes[*place, message.offset] = Outcome(place, message.offset)
-            continue
+        rows.append(kept_row._replace(facts=alert.facts))
         wanted, reasons = chosen(alert, events, limits)
         if wanted:
             try:
@@ -106,16 +116,16 @@ def chosen(alert: SurveyAlert, events: Sequence[LiveRegion], limits: Thresholds)
     return wanted, reasons
 
 
-def _head(message: StreamMessage, formats: Formats) -> tuple[Format, AlertHead] | str:
+def _brief(message: StreamMessage, formats: Formats) -> tuple[Format, SurveyAlert] | str:
     try:
         kind = formats.format_of(message.body, key=message.key)
-        head = kind.head(message.body)
+        brief = kind.brief(message.body)
     except (NoticeError, TransientError) as error:
         return presentable(str(error))
     except Exception:  # noqa: BLE001 - one packet that nobody foresaw must not stop the stream behind it
         _log.exception("%s: the packet's reader failed in an unforeseen way", message.coordinates)
         return presentable(f"the packet's reader failed in an unforeseen way (see the log, {message.coordinates})")
-    return kind, head
+    return kind, brief
 
 
 def _whole(message: StreamMessage, kind: Format) -> SurveyAlert | str:
