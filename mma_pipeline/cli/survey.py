@@ -125,16 +125,18 @@ def replay(
     from mma_pipeline.settings import current
 
     settings = current()
+    # Not the reader's stream: its partitions are not alive, and nobody waits for them.
+    stream = f"{settings.survey_stream.name}-replay"
     total = {"seen": 0, "inside": 0, "kept": 0, "quarantined": 0}
     with clear_errors():
         archive = open_archive(create=True)
         photometry, nights = SurveyArchive(archive), RecentNights(open_store())
         live = _regions(archive)
         formats = Formats(settings.survey_schemas)
-        for batch in _batches(_messages(where, settings.survey_stream.name, topic)):
+        for batch in _batches(_messages(where, stream, topic)):
             judged = judge(batch, formats, live(), settings.surveys.thresholds)
             beat = Beat("replay", datetime.now(UTC))
-            photometry.record(settings.survey_stream.name, judged.kept, judged.unusable, judged.outcomes, beat)
+            photometry.record(stream, judged.kept, judged.unusable, judged.outcomes, beat)
             nights.write(judged.rows)
             total["seen"] += len(judged.outcomes)
             total["inside"] += sum(outcome.inside for outcome in judged.outcomes)
