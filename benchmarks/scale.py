@@ -86,7 +86,7 @@ def fill(archive: Archive, instance: dg.DagsterInstance, count: int) -> None:
                 names = sorted(expected_files(version_record(row)))
             file = {
                 "sha256": DIGEST, "size": 1, "content_type": "text/plain", "code_version": "1", "address": DIGEST,
-                "figures": {"area_90_deg2": 100.0, "peak_ra_deg": 150.0},
+                "statistics": {"area_90_deg2": 100.0, "peak_ra_deg": 150.0},
             }  # fmt: skip
             rows = [
                 {

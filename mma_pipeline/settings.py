@@ -255,7 +255,7 @@ class PublicationSettings(Group):
         return value
 
     def public_address(self, key: str) -> str | None:
-        """Where people outside fetch a storage key; None where nothing is served to them.
+        """Where people outside fetch a storage key; None if nothing is served to them.
 
         The store's own address (a folder, `s3://…`) leads nobody from outside to a file, so it never stands in.
         """
@@ -517,7 +517,7 @@ GROUPS: Mapping[str, type[Group]] = MappingProxyType(
 
 
 class Settings:
-    """The settings of one environment, by group; each group raises ConfigurationError where a value cannot be used."""
+    """The settings of one environment, by group; each group raises ConfigurationError if a value cannot be used."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         """Keep a copy of the environment; no group is read yet."""

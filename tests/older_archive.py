@@ -62,7 +62,7 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
             "content_type": "application/fits",
             "code_version": "1",
             "address": digests[1],
-            "statistics": {"area_90_deg2": 31.5},
+            "figures": {"area_90_deg2": 31.5},
             "written": RECEIVED,
         }
         for key in KEYS

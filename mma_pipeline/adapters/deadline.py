@@ -30,12 +30,12 @@ def within(seconds: float) -> Iterator[None]:
 def left(most: float) -> float:
     """Seconds that a wait may take: `most`, or less where the limit is nearer.
 
-    Raises OutOfTimeError where no time is left.
+    Raises OutOfTimeError if no time is left.
     """
     until = _until.get()
     if until is None:
         return most
     remaining = until - time.monotonic()
     if remaining <= 0:
-        raise OutOfTimeError("no time is left for another request: it is made the next time")
+        raise OutOfTimeError("no time is left for another request: the next attempt makes it")
     return min(most, remaining)

@@ -46,8 +46,8 @@ class GraceDB:
     def alert_files(self, superevent_id: str) -> list[AlertFile]:
         """The notices of a superevent, oldest upload of each type first.
 
-        Raises NoticeError for an id that is none, NotFoundError where GraceDB does not know it or has no notices of
-        it, TransientError where GraceDB does not answer.
+        Raises NoticeError for an id that is none, NotFoundError if GraceDB does not know it or has no notices of
+        it, TransientError if GraceDB does not answer.
         """
         check_event_id(superevent_id)
         listing = self._json(f"superevents/{superevent_id}/files/")

@@ -61,7 +61,7 @@ def client(
 def timeouts(seconds: float) -> httpx.Timeout:
     """Timeouts of one request: `seconds` for the answer, or what `deadline.within` leaves; a third to connect, at most 10 s.
 
-    Raises OutOfTimeError where no time is left.
+    Raises OutOfTimeError if no time is left.
     """
     import httpx
 
@@ -105,8 +105,8 @@ def refusal(answer: httpx.Response, who: str, secrets: Iterable[str], *, changes
         return kind(f"{who} failed ({status}): {words}")
     said = {
         CredentialsError: "refused our token",
-        NotFoundError: "has no such thing",
-        TransientError: "asks us to come later",
+        NotFoundError: "does not have it",
+        TransientError: "asks us to try again later",
     }
     return kind(f"{who} {said.get(kind, 'refused it')} ({status}): {words}")
 
@@ -139,7 +139,7 @@ def server_words(answer: httpx.Response, secrets: Iterable[str]) -> str:
 def fetch(source: str) -> bytes:
     """Content of an http(s) address or a local file (path or file://), at most 200 MB; three attempts.
 
-    Raises NotFoundError where there is none, TransientError where the server does not answer, PermanentError where it
+    Raises NotFoundError if there is none, TransientError if the server does not answer, PermanentError if it
     refuses.
     """
     if not source.startswith(("http://", "https://")):
@@ -157,8 +157,8 @@ def fetch(source: str) -> bytes:
 def download(url: str, *, most_bytes: int, seconds: float) -> bytes:
     """Content of an address, in one attempt of `seconds`, or of what `deadline.within` leaves of them.
 
-    Raises NotFoundError for 404, PermanentError where the server refuses, sends more than `most_bytes` or the address
-    is none; TransientError where it does not answer in time or says that it cannot now.
+    Raises NotFoundError for 404, PermanentError if the server refuses, sends more than `most_bytes` or the address
+    is none; TransientError if it does not answer in time or says that it cannot now.
     """
     body = bytearray()
     status = receive(url, body.extend, shown(url), most_bytes=most_bytes, seconds=seconds)
@@ -181,8 +181,8 @@ def receive(
 
     The timeouts of an HTTP client count from one byte to the next, so a server that trickles would hold it for ever.
     Here the clock on the wall ends the request after `seconds` (less within `deadline.within`), whatever the server does.
-    `who` names the server in errors: TransientError where it does not answer in time, PermanentError where it sends more
-    than `most_bytes` or the address is none, OutOfTimeError where no time is left.
+    `who` names the server in errors: TransientError if it does not answer in time, PermanentError if it sends more
+    than `most_bytes` or the address is none, OutOfTimeError if no time is left.
     """
     return asyncio.run(_receive(url, write, who, most_bytes, left(seconds), connect_s))
 
@@ -207,9 +207,9 @@ async def _receive(
                     write(block)
             return answer.status_code
     except TimeoutError:
-        raise TransientError(f"{who} did not give all within {seconds:.3g} s") from None
+        raise TransientError(f"{who} did not send everything within {seconds:.3g} s") from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-        raise PermanentError(f"{who} is no address") from None
+        raise PermanentError(f"{who} is not a valid address") from None
     except httpx.HTTPError as error:
         raise TransientError(f"{who} does not answer ({type(error).__name__})") from error
 

@@ -22,7 +22,7 @@ ICECUBE = ("mma_pipeline.notices", "schemas/icecube-lvk-nu-track-search.schema.j
 
 
 def schema_drift(record: Mapping[str, Any], schema: tuple[str, str]) -> list[str]:
-    """One sentence per departure, in the order of the document; empty where the notice follows the schema.
+    """One sentence per departure, in the order of the document; empty if the notice follows the schema.
 
     `schema` is `LVK` or `ICECUBE`: a package and the name of the file in it.
     """

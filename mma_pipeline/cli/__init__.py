@@ -1,4 +1,4 @@
-"""`mma`, the command line. Each module is one command or group; what is heavy is imported when a command runs."""
+"""`mma`, the command line. Each module is one command or group. Heavy imports happen when a command runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mma_pipeline.cli.catalog import catalog
 from mma_pipeline.cli.crossmatch import crossmatch
 from mma_pipeline.cli.demo import demo
 from mma_pipeline.cli.doctor import doctor
+from mma_pipeline.cli.forecast import forecast
 from mma_pipeline.cli.health import alive, metrics
 from mma_pipeline.cli.kilonova import kilonova
 from mma_pipeline.cli.photometry import publish_photometry
@@ -41,6 +42,7 @@ app.add_typer(kilonova, name="kilonova")
 app.add_typer(archive, name="archive")
 app.add_typer(catalog, name="catalog")
 app.command()(crossmatch)
+app.command()(forecast)
 app.command()(backfill)
 app.command()(worker)
 app.command()(alive)

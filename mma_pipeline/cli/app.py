@@ -1,4 +1,4 @@
-"""The Typer application and what its commands share: the environment, the console, exit codes."""
+"""The Typer application and what its commands share: environment, console, exit codes."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="mma",
-    help="Multi-messenger alerts in, products that observers act on out.",
+    help="Turns multi-messenger alerts into products for observers.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,  # locals may hold credentials
 )
-#: Columns where the output is no terminal: tables in a log or a pipe are not to be folded at 80.
+#: Width in columns if the output is not a terminal: tables in a log or a pipe should not wrap at 80.
 PIPE_WIDTH = 160
 console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 errors = Console(stderr=True, width=None if sys.stderr.isatty() else PIPE_WIDTH)
 
 
 class Exit(IntEnum):
-    """What a script may read from the exit code."""
+    """Exit codes that scripts can rely on."""
 
     OK = 0
     FAILED = 1
-    """Something was not done; the message says what."""
+    """Something could not be done; the message says what."""
     USAGE = 2
     NOTHING = 3
-    """There is nothing of the kind asked for."""
+    """Nothing matched the request."""
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of tables for people.")]
@@ -59,7 +59,7 @@ def main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
     ] = False,
 ) -> None:
-    """Multi-messenger alerts in, products that observers act on out.
+    """Turns multi-messenger alerts into products for observers.
 
     State lives in DAGSTER_HOME (by default ./dagster_home). Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found.
     """
@@ -67,7 +67,9 @@ def main(
 
     set_home(Path("dagster_home").absolute())
     for name in current().unknown():
-        errors.print(f"[yellow]mma:[/yellow] {name} is set, but nothing reads it: see `mma settings`", highlight=False)
+        errors.print(
+            f"[yellow]mma:[/yellow] {name} is set, but no setting has that name: see `mma settings`", highlight=False
+        )
 
 
 def print_json(value: Any) -> None:
@@ -76,13 +78,13 @@ def print_json(value: Any) -> None:
 
 
 def fail(message: str, code: Exit = Exit.FAILED) -> typer.Exit:
-    """Say what is wrong on standard error; raise the result."""
+    """Print what is wrong on standard error and return the exception to raise."""
     errors.print(f"[red]mma:[/red] {escape(message)}", highlight=False, soft_wrap=True)
     return typer.Exit(code)
 
 
 def open_archive(*, create: bool = False) -> Archive:
-    """The archive that is configured; `create` makes its tables where there are none yet."""
+    """Open the configured archive; `create` makes its tables if there are none yet."""
     from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.settings import current
 
@@ -90,7 +92,7 @@ def open_archive(*, create: bool = False) -> Archive:
 
 
 def open_store() -> Store:
-    """The store that is configured."""
+    """Open the configured store."""
     from mma_pipeline.adapters.store import Store
     from mma_pipeline.settings import current
 
@@ -100,7 +102,7 @@ def open_store() -> Store:
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Turn what adapters and notices raise on purpose into one line and an exit code."""
+    """Turn the errors that adapters and notices raise on purpose into one line and an exit code."""
     from mma_pipeline.adapters.errors import AdapterError, NotFoundError
     from mma_pipeline.notices.errors import NoticeError
 
@@ -111,6 +113,6 @@ def clear_errors() -> Iterator[None]:
     except (AdapterError, NoticeError) as error:
         raise fail(str(error)) from error
     except OSError as error:
-        # A file that cannot be read or written: where it lies, and what the system says.
+        # A file that cannot be read or written: name it, and repeat what the system says.
         where = "" if error.filename is None else f"{error.filename}: "
         raise fail(f"{where}{error.strerror or error}") from error

@@ -1,4 +1,4 @@
-"""`mma archive`: brings the archive to this code's schema, and moves it from one database to another."""
+"""`mma archive`: migrates the archive to this code's schema, and moves it from one database to another."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ import typer
 from mma_pipeline.cli.app import JsonOption, clear_errors, console, print_json
 from mma_pipeline.settings import current
 
-archive = typer.Typer(name="archive", help="The archive of messages, versions and products.", no_args_is_help=True)
+archive = typer.Typer(
+    name="archive",
+    help="Migrate, export or import the archive of messages, versions and products.",
+    no_args_is_help=True,
+)
 
 
 @archive.command("migrate")
 def migrate_command() -> None:
-    """Bring the archive's database to this code's schema; harmless where it is there already."""
+    """Migrate the archive's database to this code's schema. Does nothing if it is up to date."""
     from mma_pipeline.adapters.archive import open_engine
     from mma_pipeline.adapters.archive.migrate import head_revision, migrate
 
@@ -45,9 +49,9 @@ def import_command(
     path: Annotated[Path, typer.Argument(help="File that `mma archive export` wrote.", exists=True, dir_okay=False)],
     as_json: JsonOption = False,
 ) -> None:
-    """Fill an empty archive (MMA_ARCHIVE_URL) from an exported file; nothing is written where something is wrong.
+    """Fill an empty archive (MMA_ARCHIVE_URL) from an exported file. If anything is wrong, nothing is written.
 
-    Then `mma backfill --all` makes the partitions and products known to Dagster.
+    Run `mma backfill --all` afterwards, so that Dagster knows the partitions and products.
     """
     from mma_pipeline.adapters.archive import open_engine
     from mma_pipeline.adapters.archive.transfer import import_archive

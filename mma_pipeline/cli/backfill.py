@@ -1,4 +1,4 @@
-"""`mma backfill`: make products again from the archive, or fetch from GraceDB what was never received."""
+"""`mma backfill`: makes products again from the archive, or fetches events from GraceDB that were never received."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
 
-#: Versions made in one go: one Dagster run each, all in this process.
+#: What became of one version or event, as printed with `--json`.
 Entry = dict[str, Any]
 
 
 def backfill(
     events: Annotated[list[str] | None, typer.Argument(help="Superevent ids or partition keys.")] = None,
     between: Annotated[
-        str | None, typer.Option(help="START..END of the notices' creation, UTC, such as 2023-05-18..2023-05-20.")
+        str | None,
+        typer.Option(help="START..END: notices created in this time range, UTC, such as 2023-05-18..2023-05-20."),
     ] = None,
     run: Annotated[str | None, typer.Option(help="An observing run, such as O4b or O4.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every version in the archive.")] = False,
     from_gracedb: Annotated[
-        str | None, typer.Option(help="START..END: fetch public superevents of these days that were never received.")
+        str | None,
+        typer.Option(
+            help="START..END: fetch public superevents of these days from GraceDB if they were never received."
+        ),
     ] = None,
     gracedb: Annotated[str | None, typer.Option(help="Another GraceDB, by the address of its API.")] = None,
     missing: Annotated[bool, typer.Option("--missing", help="Only versions that lack products.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and make nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be made, without making it.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make products again from the archive, in this process: no Kafka, no daemon.
+    """Make products again from the archive, in this process: it needs neither Kafka nor a daemon.
 
     The same message and code give the same bytes. Example: mma backfill --run O4a --missing
     """
@@ -46,7 +50,7 @@ def backfill(
         if missing:
             records = _incomplete(archive, records)
         if not records and not fetched:
-            raise fail("nothing to make: see `mma status` for what is archived", Exit.NOTHING)
+            raise fail("nothing to make: `mma status` shows what is archived", Exit.NOTHING)
         made = [_planned(record, as_json) for record in records] if dry_run else _make(archive, records, as_json)
         entries = fetched + made
     if as_json:
@@ -64,7 +68,7 @@ def parse_range(text: str) -> tuple[datetime, datetime]:
         start = end = datetime.max.replace(tzinfo=UTC)
     start, end = (t if t.tzinfo else t.replace(tzinfo=UTC) for t in (start, end))
     if not dots or start >= end:
-        raise typer.BadParameter(f"{text!r} is no range of time: write 2023-05-18..2023-05-20 (UTC, end excluded)")
+        raise typer.BadParameter(f"{text!r} is not a time range: write 2023-05-18..2023-05-20 (UTC, end excluded)")
     return start, end
 
 
@@ -78,7 +82,7 @@ def _chosen(
     from mma_pipeline.notices.observing_runs import observing_run
 
     if sum((bool(events), between is not None, run is not None, everything)) != 1:
-        raise fail("say what to make, in one way: events, --between, --run, --all or --from-gracedb", Exit.USAGE)
+        raise fail("choose exactly one of: events, --between, --run, --all, --from-gracedb", Exit.USAGE)
     if events:
         found = [r for e in events for r in ([archive.version(e)] if e.count("-") >= 3 else archive.versions(e))]
     else:
@@ -90,7 +94,7 @@ def _chosen(
 
 
 def _incomplete(archive: Archive, records: list[VersionRecord]) -> list[VersionRecord]:
-    """Those among some versions that lack a file."""
+    """The given versions that lack a file."""
     from mma_pipeline.defs.all_products import expected_files
 
     written = archive.products_of(record.partition_key for record in records)
@@ -129,7 +133,7 @@ def _make(archive: Archive, records: list[VersionRecord], quiet: bool) -> list[E
 
 
 def _fetch(archive: Archive, text: str, api: str | None, *, dry_run: bool) -> list[Entry]:
-    """Archive the notices of public superevents that are not there; each says that it came from GraceDB."""
+    """Archive notices of public superevents that the archive lacks; each is marked as coming from GraceDB."""
     from mma_pipeline.adapters.gracedb import PUBLIC_API, GraceDB
     from mma_pipeline.defs.operations.completeness import archive_superevent, unknown_superevents
 

@@ -1,4 +1,4 @@
-"""`mma catalog`: makes the index that rankings read from a galaxy catalog."""
+"""`mma catalog`: builds the index of galaxies that rankings use from a galaxy catalog."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import typer
 from mma_pipeline.cli.app import Exit, JsonOption, console, errors
 from mma_pipeline.settings import current
 
-catalog = typer.Typer(help="Galaxy catalogs: import, download, what is there.", no_args_is_help=True)
+catalog = typer.Typer(help="Import or download a galaxy catalog, and show the one in use.", no_args_is_help=True)
 
 
 @catalog.command("import")
 def import_catalog(
     file: Annotated[Path, typer.Argument(help="FITS, ECSV, CSV, Parquet or GLADE+ text.")],
-    label: Annotated[str | None, typer.Option(help="What to call it.")] = None,
+    label: Annotated[str | None, typer.Option(help="Name of the catalog in tables and files.")] = None,
     ra: Annotated[
         str | None, typer.Option(help="Column of the right ascension, deg (with --dec and --distance).")
     ] = None,
@@ -30,7 +30,7 @@ def import_catalog(
     luminosity_scale: Annotated[str, typer.Option(help="linear (Lsun), log10 or B (absolute magnitude).")] = "linear",
     as_json: JsonOption = False,
 ) -> None:
-    """Build the index that rankings read (MMA_GALAXY_CATALOG, or `galaxies` in DAGSTER_HOME).
+    """Build the index that galaxy rankings use (MMA_GALAXY_CATALOG, or `galaxies` in DAGSTER_HOME).
 
     NED-LVS, GLADE+ and the 50 Mpc Galaxy Catalog need no options. An index that is there is replaced once the new one
     is complete.
@@ -65,10 +65,10 @@ def import_catalog(
 @catalog.command()
 def download(
     url: Annotated[str | None, typer.Option(help="Address of the catalog; by default the newest NED-LVS.")] = None,
-    keep: Annotated[Path | None, typer.Option(help="Keep the file under this name.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep the downloaded file under this name.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch NED-LVS (about 1 GB) or another catalog, and import it."""
+    """Download NED-LVS (about 1 GB) or another catalog, and import it."""
     import tempfile
 
     from mma_pipeline.adapters.catalogs.files import NED_LVS_URL
@@ -85,7 +85,7 @@ def download(
 
 @catalog.command()
 def show(as_json: JsonOption = False) -> None:
-    """What catalog rankings read."""
+    """Show the catalog that galaxy rankings use."""
     from mma_pipeline.adapters.errors import AdapterError
     from mma_pipeline.defs.observing.configuration import galaxy_catalog
 

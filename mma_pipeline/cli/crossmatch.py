@@ -1,4 +1,4 @@
-"""`mma crossmatch`: where positions lie in the newest map of an event."""
+"""`mma crossmatch`: finds where positions lie in the newest map of an event."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def crossmatch(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Searched probability and area, 2-D and 3-D credible level, offset of a position or of a table of candidates."""
+    """Show searched probability and area, 2-D and 3-D credible level, and offset of one position or a table of them."""
     if (table is None) == (ra is None or dec is None):
         errors.print("give --ra and --dec, or --table FILE")
         raise typer.Exit(Exit.USAGE)
@@ -49,7 +49,7 @@ def crossmatch(
     except (AdapterError, PositionError) as error:
         raise fail(str(error), Exit.NOTHING if isinstance(error, NotFoundError) else Exit.FAILED) from error
     except ValueError as error:
-        raise fail(f"{table} is no table of positions that can be read: {error}") from error
+        raise fail(f"{table} cannot be read as a table of positions: {error}") from error
     columns = {
         "searched_prob": found.searched_prob,
         "searched_area_deg2": found.searched_area,

@@ -1,4 +1,4 @@
-"""`mma demo`: everything on one machine, from a message on Kafka to products in the Dagster UI."""
+"""`mma demo`: runs everything on one machine, from a message on Kafka to products in the Dagster UI."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ PATIENCE_S = 240.0
 
 @dataclass
 class Sent:
-    """A message as it was written, and what has become of it."""
+    """A message that was sent, and what has become of it."""
 
     title: str
     at: datetime
     keys: tuple[str, ...]
-    """Partition keys that it must lead to; none for the malformed one."""
+    """Partition keys that it must produce; none for the malformed one."""
     archived: float | None = None
     """Seconds from writing until the message was durable."""
     first: float | None = None
@@ -59,7 +59,7 @@ class Sent:
 
 def demo(
     exit_when_done: Annotated[
-        bool, typer.Option("--exit", help="End by itself; exit code 0 only if every product is there.")
+        bool, typer.Option("--exit", help="Stop when done; exit code 0 only if every product was made.")
     ] = False,
     port: Annotated[int | None, typer.Option(help="Port of the UI; by default a free one.")] = None,
     pace: Annotated[float, typer.Option(help="Seconds between notices.", min=0)] = 3.0,
@@ -68,12 +68,14 @@ def demo(
 ) -> None:
     """Run everything on this machine with a simulated event: embedded Kafka, Dagster, products, UI.
 
-    The Kafka is librdkafka's mock cluster, for demonstrations only. Ctrl-C stops all that was started.
+    The Kafka is librdkafka's mock cluster, for demonstrations only. Ctrl-C stops everything.
     """
     from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 
     if not workspace.is_file():
-        raise fail(f"{workspace} is missing: run from the project's folder, or name it with --workspace", Exit.USAGE)
+        raise fail(
+            f"{workspace} is missing: run this in the project's folder, or give its path with --workspace", Exit.USAGE
+        )
     home = fresh_home(current().home)
     with clear_errors(), EmbeddedKafka() as kafka:
         for topic in (TOPIC, PHOTOMETRY_TOPIC, ALERTS_TOPIC):
@@ -83,7 +85,7 @@ def demo(
             "MMA_ARCHIVE_URL": f"sqlite:///{home / 'archive.db'}",
             "MMA_STORE_URL": (home / "products").as_uri(),
             "MMA_PUBLICATION_CONFIG": str(publication_settings(home, kafka.bootstrap)),
-            # What the user's own environment names must neither be read nor written by a demonstration.
+            # A demonstration must neither read from nor write to the services that the user's environment names.
             **dict.fromkeys(("HOP_USERNAME", "HOP_PASSWORD", "MMA_PHOTOMETRY_TOPICS", "DRY_RUN"), ""),
         }
         with LocalDagster(home, workspace.absolute(), port or free_port(), env) as dagster:
@@ -115,7 +117,7 @@ def _run(dagster: LocalDagster, bootstrap: str, archive_url: str, home: Path, pa
                 _, _, at = producer.send(TOPIC, body)
                 sent.append(Sent(title, at, keys))
                 next_at = time.monotonic() + pace
-            _look(archive, sent)
+            _update(archive, sent)
             live.update(_progress_table(sent))
             done = sum(entry.made for entry in sent) + len(sent)
             if done != done_before:
@@ -130,9 +132,9 @@ def _run(dagster: LocalDagster, bootstrap: str, archive_url: str, home: Path, pa
 
 
 def _plan(seed: int) -> tuple[list[tuple[str, bytes, tuple[str, ...]]], list[Night]]:
-    """The messages in the order in which a live stream sends them (title, bytes, partition keys to come), and nights.
+    """The messages in the order of a live stream (title, bytes, expected partition keys), and the nights.
 
-    The merger is so long ago that the photometry of the nights after it does not lie in the future.
+    The merger lies so far back that the photometry of the nights after it is not in the future.
     """
     from mma_pipeline.notices import lvk
     from mma_pipeline.science.simulation.alerts import simulate_event, simulate_retracted
@@ -150,8 +152,8 @@ def _plan(seed: int) -> tuple[list[tuple[str, bytes, tuple[str, ...]]], list[Nig
     return plan, nights_of(notices, event_id, seed)
 
 
-def _look(archive: Archive, sent: list[Sent]) -> None:
-    """Update what has become of each message."""
+def _update(archive: Archive, sent: list[Sent]) -> None:
+    """Update the state of each message that was sent."""
     from mma_pipeline.adapters.errors import NotFoundError
     from mma_pipeline.defs.all_products import expected_files
 
@@ -199,7 +201,7 @@ def _progress_table(sent: list[Sent]) -> Table:
 
 
 def _summary(archive: Archive, sent: list[Sent], home: Path, dagster: LocalDagster) -> bool:
-    table = Table(title="what was made: files, areas of the 50 and 90 % regions (deg²), seconds until complete")
+    table = Table(title="products: number of files, areas of the 50 and 90 % regions (deg²), seconds until complete")
     table.add_column("partition", no_wrap=True)
     for column in ("files", "50 %", "90 %", "s"):
         table.add_column(column, justify="right")

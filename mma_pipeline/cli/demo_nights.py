@@ -42,7 +42,7 @@ rule = {{ roles = ["observation", "test"] }}
 
 @dataclass
 class Night:
-    """One night of the counterpart and what has become of it."""
+    """One night of the counterpart, and its score and alert once they exist."""
 
     key: str
     """Partition key."""
@@ -57,7 +57,7 @@ class Night:
 
     @property
     def complete(self) -> bool:
-        """Scored, and published unless the data are insufficient: then nothing is announced."""
+        """Whether it is scored and published. Nothing is published if the data are insufficient."""
         return self.score is not None and (self.published is not None or not self.score["sufficient"])
 
 
@@ -69,7 +69,7 @@ def publication_settings(home: Path, bootstrap: str) -> Path:
 
 
 def nights_of(notices: Sequence[LvkNotice], event_id: str, seed: int) -> list[Night]:
-    """Photometry of a kilonova that the event's notices admit, one message per night, labelled simulated."""
+    """Photometry of a kilonova that is consistent with the event's notices, one message a night, labelled simulated."""
     from mma_pipeline.notices.photometry.candidate_key import CandidateNight, slug_of
     from mma_pipeline.notices.photometry.message import encode
     from mma_pipeline.science.kilonova.counterpart import counterpart_of
@@ -85,7 +85,7 @@ def nights_of(notices: Sequence[LvkNotice], event_id: str, seed: int) -> list[Ni
 
 
 def follow_nights(archive: Archive, producer: ConfirmedProducer, nights: Sequence[Night], patience_s: float) -> bool:
-    """Send the nights and show their scores; True where each was scored and what may be announced was published."""
+    """Send the nights and show their scores; True if each was scored, and published where the data suffice."""
     from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 
     photometry, waiting = PhotometryArchive(archive), list(nights)
@@ -98,7 +98,7 @@ def follow_nights(archive: Archive, producer: ConfirmedProducer, nights: Sequenc
                 _, _, night.at = producer.send(TOPIC, night.body)
                 sent.append(night)
             for night in sent:
-                _look(archive, photometry, night)
+                _update(archive, photometry, night)
             live.update(_table(sent))
             seen = sum((night.score is not None) + night.complete for night in sent) + len(sent)
             if seen != last_seen:
@@ -110,8 +110,8 @@ def follow_nights(archive: Archive, producer: ConfirmedProducer, nights: Sequenc
             time.sleep(0.25)
 
 
-def _look(archive: Archive, photometry: Any, night: Night) -> None:
-    """Update what has become of a night."""
+def _update(archive: Archive, photometry: Any, night: Night) -> None:
+    """Update the score and the publication time of a night."""
     if night.at is None or night.complete:
         return
     if night.score is None:
@@ -125,7 +125,7 @@ def _look(archive: Archive, photometry: Any, night: Night) -> None:
 
 
 def _published_at(archive: Archive, score: dict[str, Any]) -> datetime | None:
-    """When the receiver had the alert of a score."""
+    """When the alert of a score was delivered; None if it was not."""
     from mma_pipeline.adapters.archive import outbox, reading
     from mma_pipeline.adapters.archive.publications import State
 

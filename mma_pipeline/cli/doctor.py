@@ -1,4 +1,4 @@
-"""`mma doctor`: says what works, what does not, and what to do about it."""
+"""`mma doctor`: reports what works, what does not, and what to do about it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from mma_pipeline.settings import current
 if TYPE_CHECKING:
     from mma_pipeline.defs.operations.health import StreamHealth
 
-#: Clock difference with the broker that is worth a word, seconds.
+#: Clock difference from the broker that is reported, seconds.
 CLOCK_TOLERANCE_S = 5.0
 
 
 class Verdict(StrEnum):
-    """How a check went."""
+    """Result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -104,7 +104,7 @@ def _pipeline() -> list[Finding]:
     try:
         archive = open_archive()
     except NotFoundError:
-        return []  # said of the database already
+        return []  # the check of the database reports it
     with dg.DagsterInstance.get() as instance:
         found = health(instance, archive, datetime.now(UTC))
     quarantined = sum(stream.quarantined for stream in found.streams)
@@ -131,7 +131,7 @@ def _pipeline() -> list[Finding]:
 
 
 def _watched(stream: StreamHealth) -> list[str]:
-    """What the pipeline's own watch saw of a stream."""
+    """What the health sensor last saw of a stream."""
     words = []
     if stream.lag is not None:
         words.append(f"{stream.lag} messages wait at the broker")
@@ -188,7 +188,7 @@ def _brokers() -> list[Finding]:
         except MissingTopicError:
             own = bool(current().kafka.bootstrap) and not hop
             verdict = Verdict.WARNING if own else Verdict.FAILED
-            advice = "create it, if the stream is wanted" if own else "check the credential's rights"
+            advice = "create the topic if you want this stream" if own else "check the credential's permissions"
             findings.append(
                 Finding(f"stream {stream.name}", verdict, f"the broker has no topic {stream.topic}", advice)
             )
@@ -196,7 +196,7 @@ def _brokers() -> list[Finding]:
         finally:
             reader.close()
         count = sum(len(partitions) for partitions in batch.offsets.values())
-        detail = f"{stream.topic}: {count} partitions, {waiting} messages from the start of reading"
+        detail = f"{stream.topic}: {count} partitions, {waiting} messages to read from the start"
         findings.append(Finding(f"stream {stream.name}", Verdict.OK, detail))
     return findings
 
@@ -217,12 +217,14 @@ def _gcn_heartbeat() -> list[Finding]:
         reader.close()
     if not batch.messages or batch.messages[0].broker_time is None:
         said = "; ".join(batch.problems) or "silence"
-        return [Finding("GCN heartbeat", Verdict.FAILED, f"no tick within 10 s ({said})", "check the credentials")]
+        return [Finding("GCN heartbeat", Verdict.FAILED, f"no heartbeat within 10 s ({said})", "check the credentials")]
     beat = batch.messages[0]
     late = (beat.received - (beat.broker_time or beat.received)).total_seconds()
-    findings = [Finding("GCN heartbeat", Verdict.OK, f"ticks; {late:.1f} s from broker to here")]
+    findings = [Finding("GCN heartbeat", Verdict.OK, f"received; {late:.1f} s from broker to here")]
     if abs(late) > CLOCK_TOLERANCE_S:
-        findings.append(Finding("clock", Verdict.WARNING, f"{late:.0f} s away from GCN's", "synchronise it with NTP"))
+        findings.append(
+            Finding("clock", Verdict.WARNING, f"differs from GCN's by {late:.0f} s", "synchronise it with NTP")
+        )
     return findings
 
 
@@ -237,7 +239,11 @@ def _publication() -> list[Finding]:
         return [Finding("publication", Verdict.WARNING, "no destination is configured", advice)]
     if current().publication.dry_run:
         names = ", ".join(one.name for one in found)
-        return [Finding("publication", Verdict.WARNING, f"DRY_RUN is set: nothing goes to {names}", "unset it")]
+        return [
+            Finding(
+                "publication", Verdict.WARNING, f"DRY_RUN is set: nothing goes to {names}", "unset DRY_RUN to publish"
+            )
+        ]
     findings = []
     for one in found:
         what = f"publication {one.name}"
@@ -249,7 +255,7 @@ def _publication() -> list[Finding]:
 
 
 def _settings() -> list[Finding]:
-    """Every group of settings, and what galaxies and instruments are made of; silent where all can be used."""
+    """Settings, galaxy catalog and instruments that cannot be used; empty if all can."""
     from mma_pipeline.adapters.errors import AdapterError
     from mma_pipeline.defs.observing.configuration import galaxy_catalog, wrong_instruments, wrong_ranking
 

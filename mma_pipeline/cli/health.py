@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
     from mma_pipeline.defs.operations.health import Health
 
-#: Daemons without which no alert gets through.
+#: Daemons without which no alert is processed.
 DAEMONS = ["SENSOR", "QUEUED_RUN_COORDINATOR"]
 
 
 def alive(
     daemons: Annotated[
-        list[str] | None, typer.Argument(help="Daemons to look at.", show_default=" ".join(DAEMONS))
+        list[str] | None, typer.Argument(help="Daemons to check.", show_default=" ".join(DAEMONS))
     ] = None,
-    within: Annotated[float, typer.Option(help="Most seconds since the last heartbeat.", min=1)] = 180.0,
+    within: Annotated[float, typer.Option(help="Greatest age of the last heartbeat, seconds.", min=1)] = 180.0,
 ) -> None:
-    """Exit 0 where the daemons' heartbeats are young, else 1: a liveness probe that looks at work, not at processes."""
+    """Liveness probe: exit code 0 if the daemons' heartbeats are recent, else 1."""
     import dagster as dg
 
     now = datetime.now(UTC).timestamp()
@@ -40,12 +40,15 @@ def alive(
 
 def metrics(
     textfile: Annotated[
-        Path | None, typer.Option(help="Write for node_exporter's textfile collector, atomically, instead of printing.")
+        Path | None,
+        typer.Option(help="Write the metrics to this file atomically, for node_exporter's textfile collector."),
     ] = None,
-    port: Annotated[int | None, typer.Option(help="Serve them for Prometheus on this port until stopped.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Serve the metrics to Prometheus on this port until stopped.")
+    ] = None,
     address: Annotated[str, typer.Option(help="Address to serve on.")] = "0.0.0.0",  # noqa: S104 - a pod's own address
 ) -> None:
-    """The pipeline's health as Prometheus metrics."""
+    """Print or serve the pipeline's health as Prometheus metrics."""
     from prometheus_client import CollectorRegistry, generate_latest, start_http_server, write_to_textfile
 
     if port is not None:
@@ -56,7 +59,7 @@ def metrics(
         return
     registry = CollectorRegistry()
     with clear_errors():
-        fill(registry, _look())
+        fill(registry, _read_health())
     if textfile is not None:
         write_to_textfile(str(textfile), registry)
     else:
@@ -64,7 +67,7 @@ def metrics(
 
 
 def fill(registry: CollectorRegistry, found: Health) -> None:
-    """Put the figures of one moment into a registry; ages in seconds."""
+    """Fill a registry with the state at one moment; ages in seconds."""
     from prometheus_client import Gauge
 
     from mma_pipeline.defs.operations.problems import counted
@@ -76,10 +79,10 @@ def fill(registry: CollectorRegistry, found: Health) -> None:
     for name, age in found.daemons.items():
         daemon.labels(name).set(age)
     message = gauge("stream_message_age_seconds", "Seconds since a message was last received.", "stream")
-    tick = gauge("stream_look_age_seconds", "Seconds since a stream's broker was last looked at.", "stream")
+    tick = gauge("stream_look_age_seconds", "Seconds since a stream's broker was last polled.", "stream")
     count = gauge("stream_messages", "Messages in the archive.", "stream")
     bad = gauge("stream_quarantined", "Unsolved messages in quarantine.", "stream")
-    lag = gauge("stream_lag_messages", "Messages that wait at the broker.", "stream")
+    lag = gauge("stream_lag_messages", "Messages that wait to be read at the broker.", "stream")
     first = gauge("credential_age_seconds", "Seconds since a stream's credential was first used here.", "stream")
     rate = gauge("stream_messages_per_second", "Messages that a survey's readers take per second.", "stream")
     idle = gauge("credential_idle_seconds", "Seconds since a stream's credential last worked.", "stream")
@@ -90,9 +93,9 @@ def fill(registry: CollectorRegistry, found: Health) -> None:
             (first, stream.credential_age_s),
             (idle, stream.credential_idle_s),
         )
-        for figure, value in known:
+        for metric, value in known:
             if value is not None:
-                figure.labels(stream.name).set(value)
+                metric.labels(stream.name).set(value)
         count.labels(stream.name).set(stream.messages)
         bad.labels(stream.name).set(stream.quarantined)
         if stream.message_age_s is not None:
@@ -101,36 +104,38 @@ def fill(registry: CollectorRegistry, found: Health) -> None:
             tick.labels(stream.name).set(stream.tick_age_s)
     if found.heartbeat_age_s is not None:
         gauge("gcn_heartbeat_age_seconds", "Seconds since GCN's last heartbeat.").set(found.heartbeat_age_s)
-    gauge("versions_unfinished", "Versions that lack products although they had their time.").set(found.unfinished)
-    gauge("runs_queued", "Runs that wait.").set(found.queued)
-    gauge("runs_running", "Runs under way.").set(found.running)
+    gauge("versions_unfinished", "Versions that still lack products after the time allowed.").set(found.unfinished)
+    gauge("runs_queued", "Queued runs.").set(found.queued)
+    gauge("runs_running", "Runs in progress.").set(found.running)
     failed = gauge("runs_failed_day", "Runs that failed in the last 24 hours, retries included.")
     failed.set(sum(found.failed_day.values()))
-    by_job = gauge("job_runs_failed_day", "The same by job.", "job")
+    by_job = gauge("job_runs_failed_day", "Runs that failed in the last 24 hours, by job.", "job")
     for job, number in found.failed_day.items():
         by_job.labels(job).set(number)
     gauge("publications_failed", "Publications that failed for good.").set(found.publications_failed)
-    gauge("problems", "Things that a person must look at.").set(len(found.problems))
-    of_kind = gauge("problems_of_kind", "The same by kind, see docs/reliability.md.", "kind")
+    gauge("problems", "Problems that need a person's attention.").set(len(found.problems))
+    of_kind = gauge(
+        "problems_of_kind", "Problems that need a person's attention, by kind (docs/reliability.md).", "kind"
+    )
     for kind, number in counted(found.problems).items():
         of_kind.labels(kind.value).set(number)
 
 
 class _Live:
-    """A collector that looks at every scrape."""
+    """A collector that reads the state at every scrape."""
 
     def collect(self) -> list[object]:
         from prometheus_client import CollectorRegistry
 
         registry = CollectorRegistry()
-        fill(registry, _look())
+        fill(registry, _read_health())
         return list(registry.collect())
 
     def describe(self) -> list[object]:
         return []
 
 
-def _look() -> Health:
+def _read_health() -> Health:
     import dagster as dg
 
     from mma_pipeline.defs.operations.health import health

@@ -1,4 +1,4 @@
-"""`mma kilonova`: train the classifier, score photometry from a file."""
+"""`mma kilonova`: trains the classifier, and scores photometry from a file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, 
 if TYPE_CHECKING:
     from mma_pipeline.notices.photometry.measurement import Measurement
 
-#: Detections of a candidate below which it has no light curve.
+#: Fewest detections that make a light curve.
 _LEAST = 2
-#: Points that a line about an excluded candidate lists.
+#: Greatest number of detections that the line about an excluded candidate lists.
 _SHOWN = 5
 
 kilonova = typer.Typer(help="Kilonova probability of a transient from its photometry.", no_args_is_help=True)
@@ -26,21 +26,21 @@ kilonova = typer.Typer(help="Kilonova probability of a transient from its photom
 
 @kilonova.command()
 def train(
-    out: Annotated[Path, typer.Argument(help="Where the model file goes.")] = Path("kilonova-model.npz"),
+    out: Annotated[Path, typer.Argument(help="Model file to write.")] = Path("kilonova-model.npz"),
     seed: Annotated[int, typer.Option(help="The same seed gives the same model, on any number of cores.")] = 170817,
     objects: Annotated[
-        int | None, typer.Option(help="Simulated objects; by default as many as the shipped model.")
+        int | None, typer.Option(help="Number of simulated objects; by default that of the shipped model.")
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(help="Folder of public photometry: adds a kilonova family and real negatives to the training."),
     ] = None,
     hold_out: Annotated[
-        bool, typer.Option(help="With --data: keep back two fifths of the real transients, chosen by name.")
+        bool, typer.Option(help="With --data: hold out two fifths of the real transients, chosen by name.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the classifier: one seed, no network, no file needed; some minutes on two cores.
+    """Train the classifier from a seed. Needs neither network nor files; takes some minutes on two cores.
 
     With --data, the radiative-transfer tables found there become a third kilonova family, and the real transients join
     as negatives: that is how the shipped model was made. With --hold-out as well it becomes the model that the
@@ -83,7 +83,7 @@ def train(
 
 
 def _extra(data: Path, *, hold_out: bool) -> dict[str, Any]:
-    """What a folder of public photometry adds to the training; raises NotFoundError where it is another folder."""
+    """Training input from a folder of public photometry; raises NotFoundError if the folder holds none."""
     from mma_pipeline.adapters.errors import NotFoundError
     from mma_pipeline.science.kilonova.lightcurve import LightCurve
     from mma_pipeline.training.data import kilonova_tables, real_transients
@@ -101,21 +101,22 @@ def _extra(data: Path, *, hold_out: bool) -> dict[str, Any]:
 def score(
     file: Annotated[Path, typer.Argument(help="Photometry: Open Astronomy Catalog JSON, a table, or a message.")],
     merger: Annotated[float, typer.Option(help="Time of the merger, MJD.", min=15_020, max=100_000)],
-    distance: Annotated[
-        float | None, typer.Option(help="Luminosity distance, Mpc; leave out where unknown.", min=0.01)
+    distance: Annotated[float | None, typer.Option(help="Luminosity distance, Mpc; omit if unknown.", min=0.01)] = None,
+    distance_error: Annotated[
+        float | None, typer.Option(help="Standard deviation of the distance, Mpc.", min=0)
     ] = None,
-    distance_error: Annotated[float | None, typer.Option(help="Its standard deviation, Mpc.", min=0)] = None,
-    ebv: Annotated[float | None, typer.Option(help="Galactic E(B-V), mag, where the file has none.", min=0)] = None,
+    ebv: Annotated[float | None, typer.Option(help="Galactic E(B-V), mag, used if the file has none.", min=0)] = None,
     column: Annotated[list[str] | None, typer.Option(help="Column mapping FIELD=NAME, such as time=obs_mjd.")] = None,
     look_back: Annotated[
-        float | None, typer.Option(help="Days before the merger in which two detections of S/N 5 exclude.", min=0)
+        float | None,
+        typer.Option(help="Days before the merger in which two detections of S/N 5 exclude a candidate.", min=0),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Kilonova probability after each night, from the light curve alone.
+    """Show the kilonova probability after each night, from the light curve alone.
 
-    Exit code 3 where nothing can be scored: no band that the classifier uses, or less than two detections after the
-    merger. Two that do not tell a slope have a provisional value.
+    Exit code 3 if nothing can be scored: no measurement in a band that the classifier uses, or fewer than two detections
+    after the merger. Two detections that give no slope yield a provisional value.
     """
     from mma_pipeline.adapters.photometry.files import Defaults, NoPhotometryError, read_photometry
     from mma_pipeline.science.kilonova.bands import unused_bands
@@ -123,7 +124,7 @@ def score(
 
     with clear_errors():
         try:
-            # A score does not depend on the position, so none is asked for.
+            # A score does not depend on the position, so the user need not give one.
             held = read_photometry(file, mapping=mapping_of(column), defaults=Defaults(ra=0.0, dec=0.0, ebv=ebv))
         except NoPhotometryError as problem:
             raise fail(f"nothing can be scored: {problem}", Exit.NOTHING) from problem
@@ -160,7 +161,7 @@ def score(
 def _scores(
     points: Sequence[Measurement], merger: float, distance: tuple[float | None, float | None], look_back: float
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Scores night by night of one candidate, and its detections before the merger where they exclude it."""
+    """Scores of one candidate night by night, and its detections before the merger if they exclude it."""
     from mma_pipeline.science.kilonova.by_night import nightly_scores
     from mma_pipeline.science.kilonova.lightcurve import Event
     from mma_pipeline.science.kilonova.measured import as_values, earlier_detections, light_curve
@@ -172,7 +173,7 @@ def _scores(
 
 
 def _why_nothing(points: Sequence[Measurement], outcome: Sequence[Mapping[str, Any]], merger: float) -> str | None:
-    """Why there is no light curve to score, None where there is one, be it too short for more than a provisional value."""
+    """Why there is no light curve to score; None if there is one, even if it allows only a provisional value."""
     from mma_pipeline.science.kilonova.bands import BANDS, band_index
     from mma_pipeline.science.kilonova.lightcurve import MAX_AGE_DAYS
 
@@ -180,15 +181,17 @@ def _why_nothing(points: Sequence[Measurement], outcome: Sequence[Mapping[str, A
         return None
     used = [m for m in points if band_index(m.band) >= 0]
     if not used:
-        return f"no point is in a band that the classifier uses ({', '.join(BANDS)})"
+        return f"no measurement is in a band that the classifier uses ({', '.join(BANDS)})"
     seen = [m for m in used if m.detected]
     if not seen:
-        return "there is no detection of a signal to noise of 3 or more in griz"
+        return "no detection in griz has a signal-to-noise ratio of 3 or more"
     if not outcome:
         return f"no detection in griz lies 0 to {MAX_AGE_DAYS:.0f} d after the merger"
     after = Counter(m.candidate.name for m in seen if 0 <= m.mjd - merger <= MAX_AGE_DAYS)
     return (
-        "one detection in griz after the merger is no light curve" if max(after.values(), default=0) < _LEAST else None
+        "a light curve needs two detections in griz after the merger, and there is one"
+        if max(after.values(), default=0) < _LEAST
+        else None
     )
 
 
@@ -226,7 +229,7 @@ def _point(point: Mapping[str, Any]) -> str:
 
 
 def mapping_of(columns: list[str] | None) -> dict[str, str]:
-    """FIELD=NAME options as a mapping; a malformed one ends the command."""
+    """FIELD=NAME options as a mapping; a malformed one stops the command."""
     mapping = {}
     for entry in columns or []:
         field, sign, name = entry.partition("=")

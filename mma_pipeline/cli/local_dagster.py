@@ -1,4 +1,4 @@
-"""Start Dagster's web server, daemon and code server on this machine, and stop all of them again."""
+"""Starts Dagster's web server, daemon and code server on this machine, and stops them again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DAEMONS = '{"query": "{ instance { daemonHealth { allDaemonStatuses { daemonTyp
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
+    """A loopback port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -48,7 +48,7 @@ class LocalDagster:
             )
 
     def wait_until_ready(self) -> None:
-        """Return once the web server answers and every daemon is healthy; fails with the log's place otherwise."""
+        """Return once the web server answers and every daemon is healthy; the error names the log file."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -64,7 +64,7 @@ class LocalDagster:
             answer = httpx.post(f"{self.url}/graphql", content=_DAEMONS, headers=headers, timeout=5.0)
             statuses = answer.json()["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
-            # Still starting: it answers with nothing, or not yet with what was asked for.
+            # Still starting: it does not answer, or not yet with the data asked for.
             return False
         needed = [status for status in statuses if status["required"]]
         return bool(needed) and all(status["healthy"] for status in needed)
@@ -78,7 +78,7 @@ class LocalDagster:
         self.stop()
 
     def stop(self) -> None:
-        """End every process of the group; those that do not listen are killed."""
+        """End every process of the group; those that ignore the signal are killed."""
         group = self._process.pid
         for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             try:
@@ -102,10 +102,10 @@ def _group_lives(group: int) -> bool:
 
 
 def fresh_home(parent: Path) -> Path:
-    """An empty DAGSTER_HOME in `parent`/demo with `parent`'s dagster.yaml; what an earlier demo left is removed."""
+    """An empty DAGSTER_HOME in `parent`/demo with `parent`'s dagster.yaml; files of an earlier demo are removed."""
     settings = parent / "dagster.yaml"
     if not settings.is_file():
-        raise fail(f"{settings} is missing: run from the project's folder, or set DAGSTER_HOME to its dagster_home")
+        raise fail(f"{settings} is missing: run this in the project's folder, or set DAGSTER_HOME to its dagster_home")
     home = parent / "demo"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Make every product of a version in this process: for the command line and for tests."""
+"""Makes every product of a version in this process, for the command line and for tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def materialise(instance: dg.DagsterInstance, record: VersionRecord) -> bool:
         partition_key=record.partition_key,
         instance=instance,
         raise_on_error=False,
-        # The progress display is for people; Dagster's event log is in the instance.
+        # Only the progress display is printed; Dagster's event log is in the instance.
         run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
         tags={**lane_tags(Lane.BACKFILL), "mma/event": record.version.event_id},
     )
@@ -29,5 +29,5 @@ def materialise(instance: dg.DagsterInstance, record: VersionRecord) -> bool:
 
 
 def report_quarantine(instance: dg.DagsterInstance, entry: Quarantined) -> None:
-    """Show a message that was put aside on the `quarantine` asset."""
+    """Report a quarantined message on the `quarantine` asset."""
     instance.report_runless_asset_event(quarantine_event(entry))

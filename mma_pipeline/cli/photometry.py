@@ -1,4 +1,4 @@
-"""`mma publish-photometry`: photometry from a file as source messages, paced like the real nights."""
+"""`mma publish-photometry`: sends photometry from a file as source messages, at the pace of the observations."""
 
 from __future__ import annotations
 
@@ -15,35 +15,37 @@ from mma_pipeline.cli.kilonova import mapping_of
 
 
 class MessageFormat(StrEnum):
-    """Which source message is sent."""
+    """Format of the source messages."""
 
     MMA = "mma"
-    """Ours: limits, telescope, extinction, redshift."""
+    """This project's: upper limits, telescope, extinction, redshift."""
     V1 = "v1"
     """The SCiMMA demo's: detections only."""
 
 
 def publish_photometry(
-    file: Annotated[Path, typer.Argument(help="Open Astronomy Catalog JSON, a table (CSV, blanks), or a message.")],
+    file: Annotated[
+        Path, typer.Argument(help="Open Astronomy Catalog JSON, a table (CSV or blank-separated), or a message.")
+    ],
     topic: Annotated[
         str, typer.Option(help="Topic name, or a Hopskotch address kafka://host/topic (credentials of `hop auth`).")
     ] = "mma.photometry",
     speed: Annotated[
-        float, typer.Option(help="Pace, this many times faster than it was observed; 0: at once.", min=0)
+        float, typer.Option(help="How many times faster than observed to send; 0: all at once.", min=0)
     ] = 0.0,
     bootstrap: Annotated[
         str | None, typer.Option(envvar="MMA_KAFKA_BOOTSTRAP", help="Broker to write to, host:port.")
     ] = None,
     message_format: Annotated[
-        MessageFormat, typer.Option("--format", help="Which source message to send.")
+        MessageFormat, typer.Option("--format", help="Format of the source messages.")
     ] = MessageFormat.MMA,
     column: Annotated[list[str] | None, typer.Option(help="Column mapping FIELD=NAME, such as time=obs_mjd.")] = None,
-    candidate: Annotated[str | None, typer.Option(help="Name of the candidate, where the file has none.")] = None,
-    ra: Annotated[float | None, typer.Option(help="Right ascension, deg, where the file has none.")] = None,
-    dec: Annotated[float | None, typer.Option(help="Declination, deg, where the file has none.")] = None,
-    ebv: Annotated[float | None, typer.Option(help="Galactic E(B-V), mag, where the file has none.")] = None,
+    candidate: Annotated[str | None, typer.Option(help="Name of the candidate, used if the file has none.")] = None,
+    ra: Annotated[float | None, typer.Option(help="Right ascension, deg, used if the file has none.")] = None,
+    dec: Annotated[float | None, typer.Option(help="Declination, deg, used if the file has none.")] = None,
+    ebv: Annotated[float | None, typer.Option(help="Galactic E(B-V), mag, used if the file has none.")] = None,
     redshift: Annotated[
-        float | None, typer.Option(help="Redshift of the candidate or its host, where the file has none.")
+        float | None, typer.Option(help="Redshift of the candidate or its host, used if the file has none.")
     ] = None,
     simulated: Annotated[bool, typer.Option("--simulated", help="Label the messages as simulated.")] = False,
     as_json: JsonOption = False,
@@ -68,7 +70,9 @@ def publish_photometry(
     if not rows:
         raise fail("there is nothing to send: the v1 message has no upper limits", Exit.NOTHING)
     if not bootstrap and not topic.startswith("kafka://"):
-        raise fail("no broker to write to: set MMA_KAFKA_BOOTSTRAP, or give a kafka:// address as --topic", Exit.USAGE)
+        raise fail(
+            "no broker is configured: set MMA_KAFKA_BOOTSTRAP, or give a kafka:// address as --topic", Exit.USAGE
+        )
     unused = unused_bands(m.band for m in rows)
     headers = headers_of(SCHEMA_SOURCE_V1 if v1 else SCHEMA_PHOTOMETRY)
     started, first = time.monotonic(), rows[0].mjd

@@ -1,4 +1,4 @@
-"""`mma explain` and `mma publication`: say why something was sent or not, what waits and what failed, and send it again."""
+"""`mma explain` and `mma publication`: say why something was sent or not, list what waits or failed, and send it again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from mma_pipeline.adapters.archive.publications import Publication
     from mma_pipeline.adapters.publishing.service import Publications
 
-publication = typer.Typer(help="What is published, what waits, what failed.", no_args_is_help=True)
+publication = typer.Typer(
+    help="Show what is published, what waits and what failed; retry or release it.", no_args_is_help=True
+)
 
 
 def _open() -> Publications:
@@ -31,15 +33,15 @@ def explain(
     event: Annotated[str, typer.Argument(help="Superevent id, such as S230518h, or a partition key.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Why the versions of an event are or are not published, destination by destination. Sends nothing.
+    """Explain for each destination why the versions of an event are published or not. Sends nothing.
 
-    Names the checks that block a version with their values, products that are still to come, and who let it pass.
+    Names the checks that block a version with their values, products that are not made yet, and a release with its reason.
     """
     with clear_errors():
         published = _open()
         records = published.archive.versions_named(event)
         if not records:
-            raise fail(f"no version of {event} is archived", Exit.NOTHING)
+            raise fail(f"the archive has no version of {event}", Exit.NOTHING)
         if not published.configs:
             raise fail("no destination is configured: see docs/publication.md", Exit.NOTHING)
         found: list[dict[str, Any]] = []
@@ -61,7 +63,7 @@ def explain(
     if as_json:
         print_json(found)
         return
-    table = Table(title=f"What is published of {event}" + (" (DRY_RUN is set)" if published.dry_run else ""))
+    table = Table(title=f"Publications of {event}" + (" (DRY_RUN is set)" if published.dry_run else ""))
     for column in ("version", "destination", "wanted", "why", "sent"):
         table.add_column(column, overflow="fold")
     for row in found:
@@ -75,7 +77,7 @@ def explain(
 
 
 def _standing(published: Publications, record: VersionRecord) -> dict[str, Any]:
-    """What holds a version back or held it back, as JSON values."""
+    """Why a version is or was held back, as JSON values."""
     from mma_pipeline.defs.all_products import expected_files
     from mma_pipeline.defs.publication.standing import failed_checks
 
@@ -84,7 +86,7 @@ def _standing(published: Publications, record: VersionRecord) -> dict[str, Any]:
     block = published.block(record.partition_key)
     noted = [] if block is None else [dict(f) for f in block.findings]
     known = {finding["check"] for finding in checks}
-    # Files that the store lacks are found by the run that publishes, and stand in its note alone.
+    # Only the run that publishes finds that the store lacks a file; its note says so.
     checks += [finding for finding in noted if finding["check"] not in known and "." not in finding["check"]]
     released = None if block is None or block.released is None else block.released.isoformat()
     return {
@@ -97,27 +99,27 @@ def _standing(published: Publications, record: VersionRecord) -> dict[str, Any]:
 
 
 def _told(key: str, standing: Mapping[str, Any]) -> Iterator[str]:
-    """What a person should know of a version, a sentence each."""
+    """What keeps a version from being published, one line for each reason."""
     from mma_pipeline.defs.publication.standing import said
 
     for finding in standing["checks"]:
         stops = "NOT published" if finding["blocks"] and standing["blocked"] else "does not pass"
         yield f"{key} {stops}: {said(finding)}"
     if standing["blocked"]:
-        yield f"{key}: to publish it all the same, mma publication release {key} --reason WHY"
+        yield f"{key}: to publish it anyway, run mma publication release {key} --reason WHY"
     if standing["released"]:
-        yield f"{key}: let pass at {standing['released']['time']}: {standing['released']['reason']}"
+        yield f"{key}: released at {standing['released']['time']}: {standing['released']['reason']}"
     if standing["lacking"]:
         yield f"{key} waits for its products: {', '.join(standing['lacking'])}"
 
 
 @publication.command("list")
 def list_(
-    event: Annotated[str | None, typer.Argument(help="Superevent id; all events by default.")] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Only what was given up.")] = False,
+    event: Annotated[str | None, typer.Argument(help="Superevent id; by default all events.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only publications that failed for good.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What is in the outbox, oldest first."""
+    """List the outbox, oldest first."""
     from mma_pipeline.adapters.archive import outbox, reading
     from mma_pipeline.adapters.archive.publications import State
 
@@ -143,17 +145,17 @@ def retry(
         int | None, typer.Argument(help="Number of a failed publication, see `mma publication list`.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every failed publication.")] = False,
-    destination: Annotated[str | None, typer.Option(help="Those of a destination, by its name.")] = None,
+    destination: Annotated[str | None, typer.Option(help="Failed publications to this destination.")] = None,
     since: Annotated[
-        str | None, typer.Option(help="Those that failed since a time, ISO 8601; UTC unless it says otherwise.")
+        str | None, typer.Option(help="Publications that failed since this time, ISO 8601; UTC by default.")
     ] = None,
 ) -> None:
-    """Put failed publications back; the sensor sends them."""
+    """Queue failed publications again; the sensor sends them."""
     from mma_pipeline.adapters.archive import outbox, writing
 
     several = everything or destination is not None or since is not None
     if several == (number is not None):
-        raise fail("give the number of a publication, or --all, --destination, --since", Exit.USAGE)
+        raise fail("give either the number of a publication, or --all, --destination or --since", Exit.USAGE)
     with clear_errors():
         began = _moment(since)
         with writing(_open().archive.engine) as connection:
@@ -164,7 +166,7 @@ def retry(
             else:
                 chosen = outbox.retry_failed(connection, now, destination=destination, since=began)
     if not chosen:
-        raise fail("no failed publication is meant by this", Exit.NOTHING)
+        raise fail("no failed publication matches", Exit.NOTHING)
     named = ", ".join(map(str, chosen))
     console.print(f"publication {named} will be sent again", highlight=False, soft_wrap=True)
 
@@ -175,13 +177,13 @@ def _moment(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise fail(f"{text!r:.40} is no time: write 2026-11-28T20:00", Exit.USAGE) from None
+        raise fail(f"{text!r:.40} is not a time: write 2026-11-28T20:00", Exit.USAGE) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @publication.command()
 def blocked(as_json: JsonOption = False) -> None:
-    """Versions that a check keeps from being published, with its values."""
+    """List versions that a check keeps from being published, with its values."""
     from mma_pipeline.adapters.archive import blocks, reading
     from mma_pipeline.defs.publication.standing import said
 
@@ -203,9 +205,9 @@ def blocked(as_json: JsonOption = False) -> None:
 @publication.command()
 def release(
     key: Annotated[str, typer.Argument(help="Partition key of a version, see `mma explain`.")],
-    reason: Annotated[str, typer.Option(help="Why it is to be published all the same; recorded and shown.")],
+    reason: Annotated[str, typer.Option(help="Why it should be published anyway; recorded and shown.")],
 ) -> None:
-    """Let a version be published whatever its checks say; the sensor publishes it."""
+    """Release a blocked version despite its checks; the sensor publishes it."""
     from mma_pipeline.adapters.archive import blocks, writing
 
     with clear_errors():
@@ -227,22 +229,22 @@ def send() -> None:
     for item in items:
         said = item.error or str(item.answer.get("reference", ""))
         console.print(f"{item.destination} {item.kind} {item.event_id}: {item.state} {said}", highlight=False)
-    console.print(f"{len(items)} publications tried")
+    console.print(f"{len(items)} publications attempted")
 
 
 @publication.command("delete-test-alerts")
 def delete_test_alerts(
     yes: Annotated[
-        bool, typer.Option("--yes", help="Do it: rows with role test and files under test/ are removed.")
+        bool, typer.Option("--yes", help="Confirm: rows with role test and files under test/ are removed.")
     ] = False,
 ) -> None:
-    """Ask the GWTM site to remove its test alerts. Never done by itself."""
+    """Ask the Treasure Map to remove its test alerts. The pipeline never does this by itself."""
     from mma_pipeline.adapters.publishing.gwtm import GwtmDestination
 
     with clear_errors():
         published = _open()
         if published.dry_run:
-            raise fail("DRY_RUN is set: nothing is called")
+            raise fail("DRY_RUN is set: nothing is removed")
         treasure_maps = [published.destinations[config.name] for config in published.of_kind("gwtm")]
         if not treasure_maps:
             raise fail("no GWTM destination is configured", Exit.NOTHING)

@@ -1,4 +1,4 @@
-"""`mma quarantine`: lists messages that could not be used, saves their bytes, reads them again, dismisses them."""
+"""`mma quarantine`: lists messages that could not be used, saves, retries or dismisses them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage
 
-quarantine = typer.Typer(help="Messages that could not be used, and why.")
+quarantine = typer.Typer(help="List messages that could not be used; save, retry or dismiss them.")
 
 Ids = Annotated[list[int] | None, typer.Argument(help="Numbers of messages, see `mma quarantine`.")]
 EventOption = Annotated[str | None, typer.Option("--event", help="Only messages of this superevent.")]
 SinceOption = Annotated[str | None, typer.Option(help="Received since a UTC time, such as 2026-11-28T12:00.")]
 BetweenOption = Annotated[str | None, typer.Option(help="Received START..END, UTC, end excluded.")]
-AllOption = Annotated[bool, typer.Option("--all", help="All that are unsolved.")]
+AllOption = Annotated[bool, typer.Option("--all", help="All unsolved messages.")]
 
 
 def _open() -> Archive:
@@ -36,10 +36,10 @@ def list_(
     context: typer.Context,
     limit: Annotated[int, typer.Option(help="Show at most this many, newest first.", min=1)] = 20,
     event: EventOption = None,
-    solved: Annotated[bool, typer.Option("--all", help="Also those that are solved.")] = False,
+    solved: Annotated[bool, typer.Option("--all", help="Include solved ones.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Messages that could not be used, and why; by default those that nobody has solved."""
+    """List messages that could not be used, and why; by default those that are unsolved."""
     if context.invoked_subcommand is not None:
         return
     from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
@@ -61,7 +61,7 @@ def list_(
     for column in columns:
         table.add_column(column, overflow="fold")
     for entry in found:
-        # What a message holds is text, whatever markup it may look like.
+        # Text from a message may look like markup; it must not be read as such.
         cells = [Text(entry.event_id or ("mock" if entry.rehearsal else "unknown")), Text(entry.coordinates)]
         cells += [Text(f"{entry.received:%Y-%m-%d %H:%M:%S}"), Text(entry.reason)]
         if solved:
@@ -73,7 +73,7 @@ def list_(
 @quarantine.command()
 def save(
     number: Annotated[int, typer.Argument(help="Number of the message, see `mma quarantine`.")],
-    file: Annotated[Path, typer.Argument(help="Where to write it.", dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="File to write.", dir_okay=False)],
 ) -> None:
     """Write the body of a message to a file, byte for byte."""
     from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
@@ -99,9 +99,9 @@ def retry(
     everything: AllOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read messages again with the code of today; what can be used now is processed as if it had just come.
+    """Parse messages again with the current code; those that can be used now are processed as if they had just arrived.
 
-    The running pipeline starts the runs. Exit code 1 where some still cannot be used.
+    The running pipeline starts the runs. Exit code 1 if some still cannot be used.
     """
     from mma_pipeline.defs.alerts.quarantine import read_again
 
@@ -134,18 +134,18 @@ def retry(
 @quarantine.command()
 def dismiss(
     ids: Ids = None,
-    reason: Annotated[str, typer.Option(help="Why nothing is to be done; kept with the message.")] = "",
+    reason: Annotated[str, typer.Option(help="Why nothing needs to be done; kept with the message.")] = "",
     event: EventOption = None,
     since: SinceOption = None,
     between: BetweenOption = None,
     everything: AllOption = False,
 ) -> None:
-    """Mark messages as solved, because a person looked and nothing is to be done."""
+    """Mark messages as solved because nothing needs to be done about them."""
     from mma_pipeline.adapters.archive import quarantine as archived
     from mma_pipeline.products.ingest import presentable
 
     if not reason.strip():
-        raise fail("say why with --reason", Exit.USAGE)
+        raise fail("give the reason with --reason", Exit.USAGE)
     with clear_errors():
         archive = _open()
         chosen = _chosen(archive, _choice(ids, event, since, between, everything=everything))
@@ -191,11 +191,11 @@ def _chosen(archive: Archive, choice: Choice) -> list[QuarantinedMessage]:
 
     found = quarantined(archive, choice)
     if not found:
-        raise fail("no such message waits in quarantine: see `mma quarantine --all`", Exit.NOTHING)
+        raise fail("no unsolved message in quarantine matches: see `mma quarantine --all`", Exit.NOTHING)
     return found
 
 
 def _say_missing(ids: list[int] | None, chosen: list[QuarantinedMessage]) -> None:
     missing = sorted(set(ids or ()) - {entry.id for entry in chosen})
     if missing:
-        raise fail(f"not in quarantine, or solved already: {', '.join(map(str, missing))}")
+        raise fail(f"not in quarantine, or already solved: {', '.join(map(str, missing))}")

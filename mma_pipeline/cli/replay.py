@@ -1,4 +1,4 @@
-"""`mma replay`: send past alerts again, through Kafka or straight into the archive and the assets."""
+"""`mma replay`: sends past alerts again, through Kafka or straight into the archive and the assets."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ def replay(
         ),
     ],
     direct: Annotated[
-        bool, typer.Option("--direct", help="Materialise here and now, without Kafka, sensor or daemon.")
+        bool, typer.Option("--direct", help="Make the products in this process, without Kafka, sensor or daemon.")
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="With --direct: materialise also versions that have their products.")
+        bool, typer.Option("--again", help="With --direct: also make products that exist already.")
     ] = False,
     topic: Annotated[
-        str | None, typer.Option(help="Topic to write to; by default that of each message's stream.")
+        str | None, typer.Option(help="Topic to write to; by default the topic of each message's stream.")
     ] = None,
     bootstrap: Annotated[
         str | None, typer.Option(envvar="MMA_KAFKA_BOOTSTRAP", help="Broker to write to, host:port.")
     ] = None,
     speed: Annotated[
-        float, typer.Option(help="Pace by creation time, this many times faster than it was; 0: at once.", min=0)
+        float, typer.Option(help="How many times faster than the notices were created to send; 0: all at once.", min=0)
     ] = 0.0,
     gracedb: Annotated[str | None, typer.Option(help="Another GraceDB, by the address of its API.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send past alerts again.
 
-    Several are sent in order of their creation, whatever their names. A replayed alert has the version and file names
-    that it had the first time; what is there already stays as it is.
+    Alerts are sent in order of creation, whatever their file names. A replayed alert gets the same version and file names
+    as the first time; existing products stay as they are.
     Example: mma replay S230518h --direct
     """
-    # As their senders sent them: the number in a version's file names is given in the order of arrival.
+    # In the order in which they were sent first: the number in file names follows the order of arrival.
     items = in_order_of_creation(gather(targets, gracedb))
     if direct:
         outcome = _direct(items, again, quiet=as_json)
     else:
         if not bootstrap:
-            raise fail("no broker to write to: set MMA_KAFKA_BOOTSTRAP, or use --direct", Exit.USAGE)
+            raise fail("no broker is configured: set MMA_KAFKA_BOOTSTRAP, or use --direct", Exit.USAGE)
         outcome = _through_kafka(items, topic, bootstrap, speed, quiet=as_json)
     if as_json:
         print_json(outcome)
@@ -113,7 +113,7 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
         archive = open_archive(create=True)
         task = progress.add_task("replaying", total=len(items))
         for item in items:
-            # The place of a replayed file is its name, so that a second replay is the same message again.
+            # A replayed file is identified by its name, so that a second replay counts as the same message.
             message = StreamMessage("replay", item.name[:255], 0, 0, item.body, None, (), None, datetime.now(UTC))
             result = ingest(archive, message, stream_of(item.body).parse)
             if isinstance(result, Quarantined):

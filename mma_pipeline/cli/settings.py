@@ -1,4 +1,4 @@
-"""`mma settings`: what is in force, and where each value comes from."""
+"""`mma settings`: shows the settings in force, and where each value comes from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def settings(
         bool, typer.Option("--markdown", help="Print the page docs/settings.md: every setting with its default.")
     ] = False,
 ) -> None:
-    """Show the settings in force, secrets hidden, and the variable that each value comes from."""
+    """Show the settings in force with secrets hidden, and the variable that each value comes from."""
     if markdown:
         typer.echo(page(), nl=False)
         return

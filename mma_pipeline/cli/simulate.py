@@ -1,4 +1,4 @@
-"""`mma simulate`: alerts of an invented event, as files that `mma replay` sends."""
+"""`mma simulate`: writes alerts of a simulated event as files that `mma replay` can send."""
 
 from __future__ import annotations
 
@@ -20,35 +20,36 @@ if TYPE_CHECKING:
 
 
 class Shape(StrEnum):
-    """Outline of a simulated region; the science says what each is, and costs seconds to import."""
+    """Shape of a simulated region; repeats the science module's own, which takes seconds to import."""
 
     BLOB = "blob"
     ARC = "arc"
 
 
 def simulate(
-    folder: Annotated[Path, typer.Argument(help="Folder for the alert files; made if it is missing.")] = Path(
-        "simulated"
-    ),
+    folder: Annotated[Path, typer.Argument(help="Folder for the alert files; created if missing.")] = Path("simulated"),
     event: Annotated[str | None, typer.Option(help="Superevent id; by default a mock id of the event's day.")] = None,
     time: Annotated[
         datetime | None, typer.Option(help="Merger time, UTC; by default now.", formats=["%Y-%m-%dT%H:%M:%S"])
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed, id and time give the same bytes.")] = 1,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed, id and time give the same bytes.")] = 1,
     distance: Annotated[float, typer.Option(help="Luminosity distance, Mpc.", min=1)] = 120.0,
     max_order: Annotated[
-        int, typer.Option("--order", help="Finest HEALPix order of the maps (11: as BAYESTAR sends).", min=5, max=14)
+        int, typer.Option("--order", help="Finest HEALPix order of the maps (BAYESTAR's is 11).", min=5, max=14)
     ] = 10,
     area: Annotated[
-        float, typer.Option(help="90 % area of the update, deg²; earlier regions are larger in proportion.", min=0.01)
+        float, typer.Option(help="90 % area of the update, deg²; earlier regions are larger by fixed ratios.", min=0.01)
     ] = 28.0,
     shape: Annotated[Shape, typer.Option(help="Shape of the initial and later regions.")] = Shape.BLOB,
-    retracted: Annotated[bool, typer.Option("--retracted", help="A candidate that is retracted instead.")] = False,
+    retracted: Annotated[bool, typer.Option("--retracted", help="Write an event that is retracted instead.")] = False,
     kilonova: Annotated[
-        bool, typer.Option("--kilonova", help="Also photometry of a counterpart, labelled simulated.")
+        bool, typer.Option("--kilonova", help="Also write photometry of a counterpart, labelled simulated.")
     ] = False,
     neutrino: Annotated[
-        bool, typer.Option("--neutrino", help="Also an IceCube notice about the event: a neutrino and background.")
+        bool,
+        typer.Option(
+            "--neutrino", help="Also write an IceCube notice about the event, with a neutrino and background."
+        ),
     ] = False,
     nights: Annotated[int, typer.Option(help="Nights of that photometry.", min=1, max=20)] = 6,
     survey_night: Annotated[
@@ -68,7 +69,7 @@ def simulate(
     rate: Annotated[float, typer.Option(help="Alerts per second for that; 0: as fast as it can.", min=0)] = 0.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the alerts of a simulated merger: early warning to update, and an external coincidence.
+    """Write the alerts of a simulated merger, from early warning to update, with an external coincidence.
 
     Every file is an igwn.gwalert message by the published schema, with a multi-order map that has distance layers.
     Send them, and the notice of --neutrino, with `mma replay FOLDER/*.json`, and the photometry of --kilonova with

@@ -1,4 +1,4 @@
-"""What `mma replay` sends: alert files, or the notices of a public superevent from GraceDB."""
+"""Input of `mma replay`: alert files, or the notices of a public superevent from GraceDB."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Item:
     name: str
     body: bytes
     created: datetime | None
-    """Creation time of the notice; None where it cannot be read."""
+    """Creation time of the notice; None if it cannot be read."""
     event: str | None = None
-    """Event that it speaks of, the key of its message: notices with one key keep their order on a broker."""
+    """Id of its event, used as message key: messages with the same key keep their order on a broker."""
 
 
 def gather(targets: Sequence[str], gracedb: str | None) -> list[Item]:
@@ -37,14 +37,14 @@ def gather(targets: Sequence[str], gracedb: str | None) -> list[Item]:
         elif EVENT_ID.fullmatch(target):
             items += _from_gracedb(target, gracedb)
         else:
-            raise fail(f"{target} is neither a file, a folder nor a superevent id such as S230518h")
+            raise fail(f"{target} is not a file, a folder or a superevent id such as S230518h")
     if not items:
         raise typer.BadParameter("there is nothing to replay")
     return items
 
 
 def in_order_of_creation(items: Sequence[Item]) -> list[Item]:
-    """As a live stream sent them; what has no readable time keeps its place at the end."""
+    """Items in order of creation; those without a readable time come last, in the given order."""
     dated = sorted(
         (item for item in items if item.created is not None),
         key=lambda item: item.created or datetime.max.replace(tzinfo=UTC),
@@ -65,5 +65,5 @@ def _item(name: str, body: bytes) -> Item:
     from mma_pipeline.defs.alerts.streams import subject_of
 
     told = subject_of(body)
-    # A bad file is sent like any other: what becomes of it is for the quarantine to say.
+    # A bad file is sent like any other, and ends in quarantine.
     return Item(name, body, *((None, None) if told is None else (told.created, told.event_id)))

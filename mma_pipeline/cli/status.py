@@ -1,4 +1,4 @@
-"""`mma status` and `mma show`: what is archived, which products there are, and which are missing."""
+"""`mma status` and `mma show`: list the archived events, their products, and what is missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _open() -> Archive:
 
 
 def describe(archive: Archive, records: Sequence[VersionRecord]) -> list[dict[str, Any]]:
-    """Versions with their products, the files that are missing, and the message each came in."""
+    """Versions with their products, their missing files, and the message that each came from."""
     from mma_pipeline.adapters.archive.event_history import retraction_of
 
     events = archive.versions_of({record.version.event_id for record in records})
@@ -87,7 +87,7 @@ def status(
     limit: Annotated[int, typer.Option(help="Show at most this many versions, newest first.", min=1)] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """Events, versions, their products, and what is missing."""
+    """List events and versions with their products, and what is missing."""
     with clear_errors():
         archive = _open()
         counts = archive.counts()
@@ -117,7 +117,7 @@ def show(
     event: Annotated[str, typer.Argument(help="Superevent id such as S230518h, or one partition key.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Everything about an event: all versions with all figures and files, and its messages in quarantine."""
+    """Show everything about an event: all versions with statistics and files, and its messages in quarantine."""
     from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
 
     with clear_errors():
@@ -128,7 +128,7 @@ def show(
         aside = [plain(entry) for entry in quarantined(archive, Choice(event_ids=[event_id]))]
     if not found and not aside:
         raise fail(
-            f"no version of {event} is archived, nor a message in quarantine: see `mma status` for what is",
+            f"the archive has no version of {event}, and quarantine no message: `mma status` shows what is archived",
             Exit.NOTHING,
         )
     if as_json:
@@ -140,7 +140,7 @@ def show(
         said = f"message {entry['message']} of {entry['received'][:19]} cannot be used: {entry['reason']}"
         console.print(Text(f"in quarantine: {said}", style="bold red"), soft_wrap=True)
     if not found:
-        console.print(f"no version of {event_id} is archived")
+        console.print(f"the archive has no version of {event_id}")
         return
     if found[0]["retracted_by"] is not None:
         console.print(f"[bold red]{found[0]['event']} is retracted[/bold red] ({found[0]['retracted_by']})")
@@ -152,6 +152,7 @@ def show(
         for line in entry["degraded"]:
             grid.add_row(Text("left out", style="yellow"), Text(line))
         statistics = {**entry["statistics"].get("skymap_statistics", {}), **_compared(entry)}
+        statistics |= _expected(entry)
         for name, value in {**facts, **statistics}.items():
             if value is not None:
                 grid.add_row(name, Text(str(value)))
@@ -163,7 +164,7 @@ def show(
 
 
 def _compared(entry: dict[str, Any]) -> dict[str, Any]:
-    """Figures of a neutrino notice beside its event's map that fit on a line each."""
+    """Statistics of a neutrino notice and its comparison with the event's map, one line each."""
     found = entry["statistics"].get("neutrino_coincidence", {})
     names = (
         "state",
@@ -177,10 +178,24 @@ def _compared(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: found.get(name) for name in names}
 
 
+def _expected(entry: dict[str, Any]) -> dict[str, Any]:
+    """The forecast in three lines: what is expected, and a day after the merger the medians and the depths."""
+    found = entry["statistics"].get("kilonova_forecast", {})
+    lines = {"forecast": found.get("words")}
+    for name, figure, share in (
+        ("kilonova, 24 h, mag", "median_mag", None),
+        ("90 % seen, 24 h, mag", "depth_mag", 0.9),
+    ):
+        for row in found.get(figure, ()):
+            if row["hours"] == 24 and row.get("seen") == share:
+                lines[name] = ", ".join(f"{k} {v:.1f}" for k, v in row.items() if k not in ("hours", "seen"))
+    return lines
+
+
 def _state(entry: Mapping[str, Any]) -> str:
     if entry["retracted_by"] is not None:
         return "[red]retracted[/red]"
-    # `mma show` names what could not be used.
+    # `mma show` names the parts that could not be used.
     return "[yellow]degraded[/yellow]" if entry["facts"].get("degraded") else ""
 
 

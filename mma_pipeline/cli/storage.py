@@ -1,4 +1,4 @@
-"""`mma storage`: move objects between stores, check them, list them, count them."""
+"""`mma storage`: moves objects between stores, verifies, lists and counts them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from mma_pipeline.adapters.store import Store
     from mma_pipeline.adapters.store.migration import Outcome, Summary
 
-storage = typer.Typer(help="Move products between stores, check them, list them.", no_args_is_help=True)
+storage = typer.Typer(help="Move products between stores, verify, list and count them.", no_args_is_help=True)
 
 Where = Annotated[
-    str | None, typer.Option("--store", help="s3, abfs, swift, a URL or a folder; by default the one in use.")
+    str | None, typer.Option("--store", help="s3, abfs, swift, a URL or a folder; by default the configured store.")
 ]
 Container = Annotated[str, typer.Option("--container", help="Folder: fit, test, mma …, or all.")]
-Workers = Annotated[int, typer.Option("--workers", min=1, max=128, help="Transfers at the same time.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, max=128, help="Number of simultaneous transfers.")]
 _FOLDER_DEPTH = 2
 _WORTH_AN_ESTIMATE = 100
-"""Files; fewer are moved in the time that an estimate takes."""
+"""Below this number of files, an estimate would take longer than the move."""
 
 
 @storage.command()
@@ -37,17 +37,19 @@ def migrate(
     source: Annotated[str, typer.Option("--source", help="s3, abfs, swift, a URL or a folder.")],
     dest: Annotated[str, typer.Option("--dest", help="s3, abfs, swift, a URL or a folder.")],
     container: Container = "all",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be moved, and move nothing.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Move also what is there with the same digest.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for each file.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be moved, without moving it.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also move files that the destination has with the same digest.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for each file.")] = False,
     workers: Workers = 16,
     as_json: JsonOption = False,
 ) -> None:
-    """Move objects from one store to another; run it again after any interruption, and it goes on.
+    """Move objects from one store to another. After an interruption, run it again to continue.
 
-    Credentials come from the environment (AWS_*, AZURE_*, OS_*); names with SOURCE_ or DEST_ in front win for their
-    side, so that two accounts of one kind can be given. What is there with the same digest is skipped. Errors stop
-    nothing; failed files are listed at the end, and the exit code is 1.
+    Credentials come from the environment (AWS_*, AZURE_*, OS_*). The same names with the prefix SOURCE_ or DEST_ take
+    precedence for that side, for two accounts of one kind. Files that the destination has with the same digest are
+    skipped. A failed file does not stop the others; all are listed at the end, with exit code 1.
     """
     from mma_pipeline.adapters.store.migration import Summary, plan, sample
     from mma_pipeline.adapters.store.migration import migrate as move
@@ -55,18 +57,18 @@ def migrate(
     with clear_errors():
         origin, target = _open(source, "SOURCE_"), _open(dest, "DEST_", create=True)
         if origin.url() == target.url() and not current().of_side("SOURCE_").store != current().of_side("DEST_").store:
-            raise fail("source and destination are the same place", Exit.USAGE)
+            raise fail("source and destination are the same", Exit.USAGE)
         work = plan(origin, target, _prefix(container), force=force)
         if not as_json:
             console.print(f"{origin.url()} -> {target.url()}, {container}")
-            console.print(f"{len(work.todo)} files, {decimal(work.size)} to move; {len(work.done)} are there already")
+            console.print(f"{len(work.todo)} files, {decimal(work.size)} to move; {len(work.done)} are already there")
         if dry_run or (len(work.todo) > _WORTH_AN_ESTIMATE and not as_json):
             tried = sample(origin, target, work, workers)
             seconds = tried.estimate(len(work.todo))
             if seconds is not None and not as_json:
                 console.print(
                     f"about {_duration(sum(seconds))}: reading {_duration(seconds[0])}, measured on {tried.files} files; "
-                    f"writing {_duration(seconds[1])}, reckoned from that and the destination's round trips"
+                    f"writing {_duration(seconds[1])}, estimated from that and the destination's round trips"
                 )
         if dry_run:
             if as_json:
@@ -86,12 +88,14 @@ def migrate(
 def verify(
     store: Where = None,
     container: Container = "all",
-    against: Annotated[str | None, typer.Option("--against", help="Another store that must hold the same.")] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for each file.")] = False,
+    against: Annotated[
+        str | None, typer.Option("--against", help="Another store that must hold the same objects.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for each file.")] = False,
     workers: Workers = 16,
     as_json: JsonOption = False,
 ) -> None:
-    """Read every object and compare it with its digest, or compare two stores by digest."""
+    """Read every object and compare it with its recorded digest, or compare two stores by digest."""
     from mma_pipeline.adapters.store import migration
 
     with clear_errors():
@@ -109,7 +113,7 @@ def verify(
 
 @storage.command("ls")
 def list_objects(
-    prefix: Annotated[str, typer.Argument(help="Only keys that start so.")] = "",
+    prefix: Annotated[str, typer.Argument(help="Only keys that start with this.")] = "",
     store: Where = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -127,9 +131,11 @@ def list_objects(
 
 @storage.command()
 def du(
-    prefix: Annotated[str, typer.Argument(help="Only keys that start so.")] = "",
+    prefix: Annotated[str, typer.Argument(help="Only keys that start with this.")] = "",
     store: Where = None,
-    depth: Annotated[int, typer.Option(min=1, max=10, help="Path segments to tell apart.")] = _FOLDER_DEPTH,
+    depth: Annotated[
+        int, typer.Option(min=1, max=10, help="Number of path segments that make a folder.")
+    ] = _FOLDER_DEPTH,
     as_json: JsonOption = False,
 ) -> None:
     """Count objects and bytes by folder."""
@@ -154,7 +160,7 @@ def du(
 
 
 def _open(name: str | None, side: str = "", *, create: bool = False) -> Store:
-    """Open a store by the old names, a URL or a path, with the environment of its side of a move."""
+    """Open a store by short name, URL or path, with the environment of its side of a move."""
     from mma_pipeline.adapters.store import Store
     from mma_pipeline.adapters.store.environment import url_of_source
 
@@ -207,7 +213,7 @@ def _follow(
 
 
 def _report(summary: Summary, verb: str, as_json: bool) -> None:
-    """Print the statistics and the failures; exit 1 if there are any."""
+    """Print a summary and the failures; exit 1 if there are any."""
     rate = summary.moved_bytes / summary.seconds if summary.seconds else 0.0
     if as_json:
         failed = [{"key": one.key, "error": one.error} for one in summary.failed]

@@ -1,4 +1,4 @@
-"""`mma stream`: shows where each stream stands, and has it read again from another place."""
+"""`mma stream`: shows the position of each stream, and moves it to read messages again."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from mma_pipeline.adapters.kafka.watch import BrokerWatch
     from mma_pipeline.defs.alerts.seeking import Readable
 
-stream = typer.Typer(help="Where the streams stand; read one again from another place.")
+stream = typer.Typer(help="Show the position of each stream, or move it to read messages again.")
 
 
 @stream.callback(invoke_without_command=True)
 def streams(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Where each stream stands: topic, next offset of each partition, messages that wait.
+    """Show the position of each stream: topic, next offset of each partition, messages that wait.
 
-    What waits at the broker is what the health sensor saw at its last look. Example: mma stream
+    The number of waiting messages is what the health sensor saw last. Example: mma stream
     """
     if context.invoked_subcommand is not None:
         return
@@ -66,22 +66,28 @@ def seek(
     name: Annotated[str, typer.Argument(metavar="STREAM", help="Name of the stream, as `mma stream` shows it.")],
     time: Annotated[
         str | None,
-        typer.Option(help="The first message that the broker received at or after this time, UTC, ISO 8601."),
+        typer.Option(
+            help="Continue at the first message that the broker received at or after this time, UTC, ISO 8601."
+        ),
     ] = None,
-    offset: Annotated[int | None, typer.Option(help="This offset of one partition.", min=0)] = None,
-    beginning: Annotated[bool, typer.Option("--beginning", help="The first message that the broker keeps.")] = False,
-    end: Annotated[bool, typer.Option("--end", help="What comes from now on: all that waits is passed over.")] = False,
-    topic: Annotated[str | None, typer.Option(help="Move this topic alone, where a stream has several.")] = None,
-    partition: Annotated[int | None, typer.Option(help="Move this partition alone.", min=0)] = None,
+    offset: Annotated[int | None, typer.Option(help="Continue at this offset of one partition.", min=0)] = None,
+    beginning: Annotated[
+        bool, typer.Option("--beginning", help="Continue at the first message that the broker keeps.")
+    ] = False,
+    end: Annotated[
+        bool, typer.Option("--end", help="Continue with new messages; those that wait are skipped.")
+    ] = False,
+    topic: Annotated[str | None, typer.Option(help="Move only this topic, if the stream has several.")] = None,
+    partition: Annotated[int | None, typer.Option(help="Move only this partition.", min=0)] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read a stream again from a place, whether the daemon runs or not.
+    """Move a stream to another position, whether the daemon runs or not.
 
-    What is archived already changes nothing when it is read again: what was missed is made. It may take a minute, until
-    the sensor's look at the broker that is under way has ended. Example: mma stream seek gcn-gwalert --time 2026-11-18T04:00
+    Messages that are archived already change nothing when they are read again; missed ones are processed. The command may
+    take a minute, until the sensor's current tick has ended. Example: mma stream seek gcn-gwalert --time 2026-11-18T04:00
     """
     if sum((time is not None, offset is not None, beginning, end)) != 1:
-        raise fail("say from where, in one way: --time, --offset, --beginning or --end", Exit.USAGE)
+        raise fail("choose exactly one of: --time, --offset, --beginning, --end", Exit.USAGE)
     when = None if time is None else _time(time)
     import dagster as dg
 
@@ -90,12 +96,12 @@ def seek(
 
     known = readable(current())
     if name not in known:
-        raise fail(f"there is no stream {name}: choose {', '.join(known)}", Exit.NOTHING)
+        raise fail(f"there is no stream {name}: choose one of {', '.join(known)}", Exit.NOTHING)
     one = known[name]
     with clear_errors(), dg.DagsterInstance.get() as instance:
         config = one.config(current())
         if config is None:
-            raise fail(f"stream {name} is not connected: set its credential as for the daemon (`mma doctor`)")
+            raise fail(f"stream {name} is not connected: set its credential as for the daemon (see `mma doctor`)")
         cursor = cursor_of(instance, one.sensor_name)
         watch = BrokerWatch(config)
         try:
@@ -119,7 +125,7 @@ def _time(text: str) -> datetime:
     try:
         when = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise fail(f"{text!r} is no time: write 2026-11-18T04:00 (UTC)", Exit.USAGE) from None
+        raise fail(f"{text!r} is not a time: write 2026-11-18T04:00 (UTC)", Exit.USAGE) from None
     return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
@@ -132,7 +138,7 @@ def _target(
     *,
     beginning: bool,
 ) -> Offsets:
-    """Offsets of the partitions that are to move; fails for a place that the broker has not."""
+    """New offsets of the partitions to move; fails for an offset that the broker does not have."""
     ends = {
         name: {number: kept for number, kept in parts.items() if partition in {None, number}}
         for name, parts in watch.ends().items()
@@ -140,18 +146,18 @@ def _target(
     }
     ends = {name: parts for name, parts in ends.items() if parts}
     if not ends:
-        raise fail("the stream has no such topic or partition: see `mma stream`", Exit.NOTHING)
+        raise fail("the stream does not have this topic or partition: see `mma stream`", Exit.NOTHING)
     if when is not None:
         found = watch.at_time(when)
         return {name: {number: found[name][number] for number in parts} for name, parts in ends.items()}
     if offset is None:
         return {n: {p: low if beginning else high for p, (low, high) in parts.items()} for n, parts in ends.items()}
     if sum(map(len, ends.values())) > 1:
-        raise fail("an offset counts within one partition: add --partition (and --topic)", Exit.USAGE)
+        raise fail("--offset needs one partition: add --partition (and --topic)", Exit.USAGE)
     for name, parts in ends.items():
         for number, (low, high) in parts.items():
             if not low <= offset <= high:
-                raise fail(f"the broker keeps offsets {low} to {high} of {name}/{number}: {offset} is none of them")
+                raise fail(f"the broker keeps offsets {low} to {high} of {name}/{number}: {offset} is not among them")
     return {name: dict.fromkeys(parts, offset) for name, parts in ends.items()}
 
 

@@ -1,6 +1,6 @@
-"""`mma worker`: the resident worker of the warm lane, a stock dagster-celery worker with the code loaded.
+"""`mma worker`: runs the resident worker, a stock dagster-celery worker with the code loaded.
 
-The instance's own run launcher says which queue to serve, so that dagster.yaml is the only place that names it.
+The broker comes from the instance's run launcher, so that only dagster.yaml names it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import typer
 from mma_pipeline.cli.app import Exit, fail
 from mma_pipeline.settings import current
 
-#: What products import when they are made: loaded once here, before the worker forks, and shared by its processes.
+#: Modules that products need, loaded once before the worker forks and so shared by its processes.
 PRELOAD = ("mma_pipeline.definitions", "astropy.io.fits", "numpy", "scipy.stats", "scipy.spatial", "mocpy", "PIL.Image")
-#: Runs after which a process of the pool is replaced, so that no leak lives for ever.
+#: Runs after which a process of the pool is replaced, which bounds memory leaks.
 RUNS_PER_PROCESS = 200
 
 
 def worker(
-    processes: Annotated[int, typer.Option(help="Runs at the same time.", min=1)] = 2,
+    processes: Annotated[int, typer.Option(help="Number of simultaneous runs.", min=1)] = 2,
     queue: Annotated[str, typer.Option(help="Queue to serve.")] = "dagster",
-    loglevel: Annotated[str, typer.Option(help="How much Celery says.")] = "warning",
+    loglevel: Annotated[str, typer.Option(help="Celery's log level.")] = "warning",
 ) -> None:
     """Run alerts in processes that have the code loaded already.
 
@@ -58,7 +58,7 @@ def worker(
                 f"--concurrency={processes}",
                 f"--loglevel={loglevel}",
                 f"--max-tasks-per-child={RUNS_PER_PROCESS}",
-                # One worker per queue and machine: nothing to talk to other workers about.
+                # One worker per queue and machine has no other workers to talk to.
                 "--without-gossip",
                 "--without-mingle",
                 "--without-heartbeat",

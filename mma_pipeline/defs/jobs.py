@@ -1,4 +1,4 @@
-"""Jobs: what a sensor, a person or a backfill starts for a version."""
+"""Jobs that a sensor, a person or a backfill starts for a version, and their tags."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from enum import StrEnum
 
 import dagster as dg
 
-#: Run tag that queues and launchers sort by.
+#: Run tag by which queues and launchers assign runs.
 LANE_TAG = "mma/lane"
-#: Tag of a run that failed for a reason which people are told apart from the run: it is no news of its own.
+#: Tag of a failed run whose cause is reported to people separately, so that the run itself is not.
 TOLD = {"mma/told": "true"}
 
 
 class Lane(StrEnum):
-    """What a run competes with: real alerts are never to wait for anything else."""
+    """What a run competes with: real alerts must never wait for anything else."""
 
     LIVE = "live"
     MOCK = "mock"
     BACKFILL = "backfill"
     KILONOVA = "kilonova"
-    """Scoring of candidates: minutes of computing, which no alert waits for."""
+    """Scoring of candidates: minutes of computing, for which no alert waits."""
 
 
 #: Run tag by which Dagster's run monitoring ends a run that takes longer, in seconds; without it dagster.yaml's limit.
@@ -32,7 +32,7 @@ PUBLICATION_S = 300
 
 
 def lane_tags(lane: Lane, *, priority: int = 0, most_s: int | None = None) -> dict[str, str]:
-    """Tags of a run by its lane: which place of the queue it takes, who goes first, how long it may take (`most_s`)."""
+    """Tags of a run by its lane: concurrency limit, priority, and maximum run time (`most_s`, seconds)."""
     tags = {LANE_TAG: lane.value, "dagster/priority": str(priority)}
     limit = most_s or MOST_S.get(lane)
     return tags if limit is None else tags | {RUNTIME_TAG: str(limit)}

@@ -1,4 +1,4 @@
-"""The metadata of a materialisation in the Dagster UI: pictures, figures, files, and the message that it came from."""
+"""The metadata of a materialisation in the Dagster UI: plots, statistics, files, and the message that it came from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLOT_WIDTH = 1120
 
 
 def plot(store: Store, key: str) -> dg.MarkdownMetadataValue:
-    """A PNG of the store as the UI shows it, inside the metadata, no wider than the UI's window for it."""
+    """A PNG from the store, embedded in the metadata, no wider than the UI's window for it."""
     encoded = base64.b64encode(_fitted(store.get(key))).decode()
     return dg.MetadataValue.md(f"![{key.rpartition('/')[2]}](data:image/png;base64,{encoded})")
 
@@ -39,7 +39,7 @@ def _fitted(png: bytes) -> bytes:
 
 
 def metadata_value(value: Any) -> Any:
-    """A figure as the UI shows it best: objects and lists as JSON, texts of several lines as Markdown."""
+    """A statistic in the form that suits the UI: objects and lists as JSON, texts of several lines as Markdown."""
     if isinstance(value, dict | list):
         return dg.MetadataValue.json(value)
     if isinstance(value, str) and "\n" in value:
@@ -53,7 +53,7 @@ def materialize_directly(product: Product, source: ProductInput) -> dict[str, An
 
 
 def materialization_metadata(product: Product, source: ProductInput, produced: MaterializedProduct) -> dict[str, Any]:
-    """What a materialisation says about itself."""
+    """Metadata of a materialisation."""
     origin = source.origin
     plots = {
         record.name: plot(source.store, record.store_key)
@@ -84,7 +84,7 @@ def materialization_metadata(product: Product, source: ProductInput, produced: M
 
 
 def _withdrawal(source: ProductInput) -> dict[str, Any]:
-    """What a materialisation says of an event that was retracted before it was made."""
+    """Metadata for an event that was retracted before the product was made."""
     retraction = withdrawn_by(source.archive, source.record)
     if retraction is None or retraction.version.alert_type is source.record.version.alert_type:
         return {}

@@ -1,4 +1,4 @@
-"""Partitions: one per event and version, keyed by `EventVersion.partition_key`."""
+"""Partitions: one per version of an event, with the key `EventVersion.partition_key`."""
 
 import dagster as dg
 

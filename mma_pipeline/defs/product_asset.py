@@ -1,4 +1,4 @@
-"""How every product of a version becomes a Dagster asset with its checks."""
+"""Makes a Dagster asset with its checks from each product of a version."""
 
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
 import hashlib
@@ -18,19 +18,19 @@ from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import MaterializedProduct, materialize
 
 OWNERS = ["team:multi-messenger"]
-#: Partitions that one run of a backfill takes: a process per alert would spend its time starting.
+#: Number of partitions in one run of a backfill: a process per alert would spend most of its time starting.
 BATCH = 50
-#: A store or database that is away for a moment is tried again within the run; the run itself is retried later.
+#: After a short outage of store or database the step is retried within the run; the run itself is retried later.
 RETRY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
-#: Tag of a run whose step failed for good: Dagster then leaves out the retries that a crash or an outage gets.
+#: Tag of a run whose step failed for good: Dagster then skips the retries that follow a crash or an outage.
 PERMANENT = {"dagster/retry_on_asset_or_op_failure": "false"}
 
 
 def product_asset(product: Product) -> dg.AssetsDefinition:
     """The Dagster asset of a product."""
 
-    # A multi-asset of one: only there may an asset with checks yield nothing, as it must for a retraction.
+    # A multi-asset of one, because only there an asset with checks may yield nothing, as it must for a retraction.
     @dg.multi_asset(
         name=product.name,
         specs=[
@@ -82,9 +82,9 @@ def _materialise(
     for key in keys:
         source = ProductInput(opened, target, key)
         if not product.need.met(source.record):
-            context.log.info(f"{key} has no {product.name}: that needs {product.need.label}")
+            context.log.info(f"{key} has no {product.name}, which needs {product.need.label}")
             if len(keys) > 1:
-                # A batch is materialised as a whole, so the partition must say that there is nothing in it.
+                # A batch is materialised as a whole, so the metadata must say that this partition has no product.
                 missing = {"applies": False, "reason": f"needs {product.need.label}"}
                 context.add_asset_metadata(missing, partition_key=key)
             continue
@@ -104,7 +104,7 @@ def _materialise(
         done.append(produced)
         context.add_asset_metadata(materialization_metadata(product, source, produced), partition_key=key)
     if failed:
-        # Trying the same again cannot help. The other versions of a batch have their files; the step says which has not.
+        # A retry cannot help. The other versions of a batch have their files; the step names those that do not.
         context.instance.add_run_tags(context.run_id, PERMANENT)
         reasons = "; ".join(f"{key}: {error}" for key, error in failed.items())
         raise dg.Failure(f"{product.name} could not be made for {reasons}"[:MAX_REASON], allow_retries=False) from (

@@ -1,6 +1,6 @@
-"""Resources: thin shells that build the plain objects of `adapters` from the settings.
+"""Dagster resources: thin shells that build the plain objects of `adapters` from the settings.
 
-Loading them touches neither network nor disk; each object is made once per process, on first use.
+Loading them uses neither network nor disk; each object is made once per process, on first use.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
     url: str | None = Field(default=None, description="SQLAlchemy URL; by default from the environment.")
 
     def open(self) -> Archive:
-        """The archive, brought to this code's schema; one per process."""
+        """The archive; one per process."""
         return _archive(self.url or current().archive_url)
 
 
@@ -59,7 +59,7 @@ class KafkaResource(dg.ConfigurableResource["KafkaResource"]):
     )
 
     def reader(self, stream: str, topic: str) -> StreamReader | None:
-        """The consumer of a GCN topic; None where nothing is configured."""
+        """The consumer of a GCN topic; None if nothing is configured."""
         broker = current().gcn_broker
         if self.bootstrap:
             broker = replace(broker, bootstrap=self.bootstrap)
@@ -73,18 +73,18 @@ class GraceDBResource(dg.ConfigurableResource["GraceDBResource"]):
     api: str | None = Field(default=None, description="Address that ends in /api/; by default from the environment.")
 
     def open(self) -> GraceDB:
-        """A client; nothing is asked yet."""
+        """A client; sends no request yet."""
         return GraceDB(self.api or current().archive.gracedb_api or PUBLIC_API)
 
 
 class PublicationResource(dg.ConfigurableResource["PublicationResource"]):
     """Where we publish and by which rules: `MMA_PUBLICATION_CONFIG`, or a destination for each address that is set.
 
-    It has no fields: what the UI shows of a resource must hold no token.
+    It has no fields, because the UI shows a resource's fields and they could hold a token.
     """
 
     def open(self, archive: Archive, store: Store) -> Publications:
-        """Publication as it is configured; one per process, so that its connections live on."""
+        """Publication as configured; one per process, so that its connections are reused."""
         settings = current()
         path = settings.publication.config
         written = path.stat().st_mtime_ns if path is not None and path.is_file() else None
@@ -99,7 +99,7 @@ class PublicationResource(dg.ConfigurableResource["PublicationResource"]):
         return load(current().access)
 
     def settings(self) -> PublicationSettings:
-        """What is sent to others, as configured."""
+        """Settings of publication."""
         return current().publication
 
 
@@ -107,7 +107,7 @@ class PhotometryResource(dg.ConfigurableResource["PhotometryResource"]):
     """The stream of photometry: `MMA_PHOTOMETRY_TOPICS` of Hopskotch, or a broker without authentication."""
 
     def reader(self) -> StreamReader | None:
-        """The process's one consumer; None where nothing is configured. Raises ConfigurationError."""
+        """The process's only consumer; None if nothing is configured. Raises ConfigurationError."""
         config = photometry_config(current())
         return None if config is None else resident_reader(config)
 
@@ -124,18 +124,18 @@ class ObservingResource(dg.ConfigurableResource["ObservingResource"]):
         return configuration.tle_archive(store)
 
     def pointing(self, store: Store, name: str | None) -> FermiPointing | None:
-        """Where an instrument's boresight is fetched from; None for one without. Raises ConfigurationError."""
+        """Source of an instrument's boresight; None for an instrument without one. Raises ConfigurationError."""
         return configuration.pointing_source(store, name, fetch=True)
 
 
 def photometry_config(settings: Settings) -> StreamConfig | None:
-    """How to read photometry; None where it is not configured. Raises ConfigurationError."""
+    """How to read photometry; None if it is not configured. Raises ConfigurationError."""
     wanted = settings.kilonova
     return photometry_stream(wanted.topics, settings.hop_broker, settings.gcn_broker, wanted.offset_reset)
 
 
 def hop_reader(stream: str, topic: str) -> StreamReader | None:
-    """The consumer of a Hopskotch topic; None where there is no credential. Raises ConfigurationError."""
+    """The consumer of a Hopskotch topic; None if there is no credential. Raises ConfigurationError."""
     config = hop_stream(current().hop_broker, stream, topic)
     return None if config is None else resident_reader(config)
 
@@ -146,7 +146,7 @@ _readers_lock = threading.Lock()
 
 
 def resident_reader(config: StreamConfig) -> StreamReader:
-    """The process's one consumer of a stream: GCN asks for no short-lived ones. A changed setting replaces it."""
+    """The process's only consumer of a stream, because GCN asks users to avoid short-lived ones. A changed setting replaces it."""
     with _readers_lock:
         known = _readers.get(config.name)
         if known is not None and known[0] == config:

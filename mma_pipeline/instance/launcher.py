@@ -111,7 +111,7 @@ class LaneRunLauncher(CeleryRunLauncher):
             self.pods(context.dagster_run).resume_run(context)
 
     def terminate(self, run_id: str) -> bool:
-        """End a run; False where there is none."""
+        """End a run; False if there is none."""
         run = self._instance.get_run_by_id(run_id)
         if run is None:
             return False

@@ -27,7 +27,7 @@ class Degraded:
         self._lines.setdefault(one_line(line, MAX_LENGTH))
 
     def read(self, reader: Callable[..., T], *arguments: object) -> T | None:
-        """What a reader returns; None where it raises NoticeError, which is noted."""
+        """What a reader returns; None if it raises NoticeError, which is noted."""
         try:
             return reader(*arguments)
         except NoticeError as error:

@@ -51,7 +51,7 @@ class UndecodableError(NoticeError):
 
 
 def not_utf8(data: bytes) -> str | None:
-    """What is wrong with bytes that are not UTF-8 text; None where they are."""
+    """What is wrong with bytes that are not UTF-8 text; None if they are."""
     try:
         _text(data)
     except UndecodableError as error:
@@ -92,7 +92,7 @@ def _integer(text: str) -> int | float:
 
 
 def _check_depth(record: object) -> None:
-    """Raise NoticeError where objects and lists are nested deeper than any alert, before something recurses on them."""
+    """Raise NoticeError if objects and lists are nested deeper than any alert, before something recurses on them."""
     level: list[object] = [record]
     for _ in range(MAX_DEPTH):
         level = [
@@ -107,7 +107,7 @@ def _check_depth(record: object) -> None:
 
 
 def object_at(record: Mapping[str, Any], key: str, name: str | None = None) -> Mapping[str, Any] | None:
-    """The object at `key`, None where absent or null; raises NoticeError for another kind."""
+    """The object at `key`, None if absent or null; raises NoticeError for another kind."""
     value = record.get(key)
     if value is not None and not isinstance(value, Mapping):
         raise NoticeError(f"{name or key} is a {kind_of(value)} where an object belongs")
@@ -115,7 +115,7 @@ def object_at(record: Mapping[str, Any], key: str, name: str | None = None) -> M
 
 
 def text_at(record: Mapping[str, Any], key: str, name: str | None = None) -> str | None:
-    """The text at `key`, None where absent or null; raises NoticeError for another kind."""
+    """The text at `key`, None if absent or null; raises NoticeError for another kind."""
     value = record.get(key)
     if value is not None and not isinstance(value, str):
         raise NoticeError(f"{name or key} is a {kind_of(value)} where text belongs")
@@ -123,7 +123,7 @@ def text_at(record: Mapping[str, Any], key: str, name: str | None = None) -> str
 
 
 def bytes_at(record: Mapping[str, Any], key: str, name: str) -> bytes | None:
-    """The bytes at `key`, None where absent, null or empty; raises NoticeError for another kind."""
+    """The bytes at `key`, None if absent, null or empty; raises NoticeError for another kind."""
     value = record.get(key)
     if value is not None and not isinstance(value, bytes):
         raise NoticeError(f"{name} is a {kind_of(value)} where a map belongs")
@@ -144,13 +144,13 @@ def finite(value: object, name: str) -> float:
 
 
 def number_at(record: Mapping[str, Any], key: str, name: str) -> float | None:
-    """The finite number at `key`, None where absent or null; raises NoticeError for another kind."""
+    """The finite number at `key`, None if absent or null; raises NoticeError for another kind."""
     value = record.get(key)
     return None if value is None else finite(value, name)
 
 
 def amount_at(record: Mapping[str, Any], key: str, name: str) -> float | None:
-    """The number at `key`, zero or more, None where absent or null; raises NoticeError for another."""
+    """The number at `key`, zero or more, None if absent or null; raises NoticeError for another."""
     number = number_at(record, key, name)
     if number is not None and number < 0:
         raise NoticeError(f"{name} is {number!r}, which is below zero")
@@ -168,7 +168,7 @@ def share(value: object, name: str) -> float:
 def time_at(record: Mapping[str, Any], key: str, name: str | None = None) -> datetime:
     """The ISO 8601 time at `key` in UTC (a time without zone is UTC).
 
-    Raises NoticeError where it is none, a date alone, or outside the years 2000 to 2099: no alert is of such a time.
+    Raises NoticeError if it is none, a date alone, or outside the years 2000 to 2099: no alert is of such a time.
     """
     value, name = record.get(key), name or key
     if not isinstance(value, str):

@@ -44,7 +44,7 @@ class Neutrino:
     time_offset: float | None
     """Neutrino minus event time, s."""
     direction: Direction | None
-    """Best fit; None where the notice gives none."""
+    """Best fit; None if the notice gives none."""
     radius: float | None
     """Radius of the error circle, deg; the largest where several are given."""
     containment: float | None
@@ -94,7 +94,7 @@ class IceCubeNotice:
 
     @property
     def window(self) -> tuple[float, float] | None:
-        """Seconds searched before and after the event; None where the notice does not tell, or the event lies outside."""
+        """Seconds searched before and after the event; None if the notice does not tell, or the event lies outside."""
         if self.trigger_time is None or self.observation_start is None or self.observation_stop is None:
             return None
         before = (self.trigger_time - self.observation_start).total_seconds()
@@ -103,7 +103,7 @@ class IceCubeNotice:
 
 
 def parse_json(data: bytes) -> IceCubeNotice:
-    """Parse one notice as sent by GCN; raises NoticeError where it is no JSON object or does not say what it is of."""
+    """Parse one notice as sent by GCN; raises NoticeError if it is no JSON object or does not say what it is of."""
     found = Degraded()
     if (problem := not_utf8(data)) is not None:
         found.note(problem)
@@ -116,7 +116,7 @@ def is_icecube(record: Mapping[str, Any]) -> bool:
 
 
 def from_record(record: Mapping[str, Any]) -> IceCubeNotice:
-    """Build a notice from a decoded record; raises NoticeError where it names no event or has no time."""
+    """Build a notice from a decoded record; raises NoticeError if it names no event or has no time."""
     return _notice(record, Degraded())
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class NeutrinoTrack:
-    """One neutrino in coincidence, by itself and beside the map; None where the notice or the map is missing."""
+    """One neutrino in coincidence, by itself and beside the map; None if the notice or the map is missing."""
 
     ra: float | None = None
     """Best fit, right ascension, deg."""
@@ -51,12 +51,12 @@ class NeutrinoSearch:
     pval_bayesian: float | None = None
     """P-value of the Bayesian search, 0 to 1, not corrected for trials."""
     map_version: str | None = None
-    """Partition key of the version whose map the tracks were compared with; None where there was none."""
+    """Partition key of the version whose map the tracks were compared with; None if there was none."""
     tracks: tuple[NeutrinoTrack, ...] = ()
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> NeutrinoSearch:
-        """Build it from decoded JSON, unknown keys ignored; raises TypeError where something required is missing."""
+        """Build it from decoded JSON, unknown keys ignored; raises TypeError if something required is missing."""
         tracks = tuple(NeutrinoTrack(**_known(NeutrinoTrack, track)) for track in record.get("tracks", ()))
         return cls(**(_known(cls, record) | {"tracks": tracks}))
 

@@ -47,7 +47,7 @@ _MAPS = (("event", "skymap"), ("external_coinc", "combined_skymap"))
 
 
 def parse_json(data: bytes) -> LvkNotice:
-    """Parse one notice as sent by GCN; raises NoticeError where it is no JSON object or does not say what it is of."""
+    """Parse one notice as sent by GCN; raises NoticeError if it is no JSON object or does not say what it is of."""
     record, found = decode_notice(data), Degraded()
     if (problem := not_utf8(data)) is not None:
         found.note(problem)
@@ -61,7 +61,7 @@ def parse_json(data: bytes) -> LvkNotice:
 def from_record(record: Mapping[str, Any]) -> LvkNotice:
     """Build a notice from a decoded record whose maps are bytes (an Avro record, or JSON after base64).
 
-    Raises NoticeError where id or creation time is missing or none.
+    Raises NoticeError if id or creation time is missing or none.
     """
     return _notice(clean(record), Degraded())
 
@@ -201,7 +201,7 @@ def _instruments(value: object, found: Degraded) -> tuple[str, ...]:
 def _text(record: Mapping[str, Any], key: str, container: str, found: Degraded) -> str | None:
     text = found.read(text_at, record, key, f"{container}.{key}")
     if text is not None and REPLACEMENT in text:
-        found.note(f"{container}.{key} holds characters that are no text: they are replaced")
+        found.note(f"{container}.{key} holds characters that are not text: they are replaced")
     return text
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from mma_pipeline.notices.errors import NoticeError
 
-#: Name -> first and last moment, UTC; None where the run had not ended when this was written.
+#: Name -> first and last moment, UTC; None if the run had not ended when this was written.
 OBSERVING_RUNS: dict[str, tuple[datetime, datetime | None]] = {
     "O1": (datetime(2015, 9, 12, tzinfo=UTC), datetime(2016, 1, 19, 16, tzinfo=UTC)),
     "O2": (datetime(2016, 11, 30, 16, tzinfo=UTC), datetime(2017, 8, 25, 22, tzinfo=UTC)),
@@ -31,5 +31,5 @@ def observing_run(name: str) -> tuple[datetime, datetime | None]:
     exact = [times for run, times in OBSERVING_RUNS.items() if run.casefold() == wanted]
     chosen = exact or (parts if wanted.rstrip("abc") == wanted else [])
     if not chosen:
-        raise NoticeError(f"{name!r} is no observing run: give one of {', '.join(OBSERVING_RUNS)}, or times")
+        raise NoticeError(f"{name!r} is not an observing run: give one of {', '.join(OBSERVING_RUNS)}, or times")
     return chosen[0][0], chosen[-1][1]

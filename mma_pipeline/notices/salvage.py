@@ -25,7 +25,7 @@ _REHEARSAL = re.compile(rb'"search"\s*:\s*"MDC"|"alert_tense"\s*:\s*"test"')
 
 
 def event_named(data: bytes) -> str | None:
-    """The superevent id that a message names, JSON or uncompressed Avro, whole or not; None where none can be told."""
+    """The superevent id that a message names, JSON or uncompressed Avro, whole or not; None if none can be told."""
     for place in _PLACES:
         found = place.findall(data)
         if found:

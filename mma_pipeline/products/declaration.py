@@ -43,7 +43,7 @@ ROUNDING = 1e-9
 
 
 def is_share(value: float | None) -> bool:
-    """Whether a figure is a probability or a share, 0 to 1 within rounding; True where it is absent."""
+    """Whether a figure is a probability or a share, 0 to 1 within rounding; True if it is absent."""
     return value is None or -ROUNDING <= value <= 1 + ROUNDING
 
 
@@ -110,30 +110,30 @@ class Product:
 
 
 def treasure_map_file(name: str, suffix: str, content_type: str, *, plot: bool = False) -> FileSpec:
-    """A file that the GWTM site reads: `{graceid}-{Type}{n}` and a suffix."""
+    """A file that the Treasure Map (GWTM) reads: `{graceid}-{Type}{n}` and a suffix."""
     return FileSpec(name, lambda record: treasure_map_key(record.stem, suffix), content_type, plot)
 
 
 def own_file(name: str, filename: str, content_type: str, *, plot: bool = False) -> FileSpec:
-    """A further file of a version."""
+    """Another file of a version."""
     return FileSpec(name, lambda record: version_key(record.version, filename), content_type, plot)
 
 
 def schema_check(name: str, description: str) -> CheckSpec:
-    """A check of the figure `schema_drift`: what a sender changed, which only warns."""
+    """A check of `schema_drift`: changes of the sender's schema, which only warn."""
     return CheckSpec(
         name,
-        f"{description}; drift is shown here and stops nothing.",
+        f"{description}; drift is shown here and blocks nothing.",
         lambda statistics: not statistics["schema_drift"],
         shows=("schema_drift",),
     )
 
 
 def degraded_check(name: str) -> CheckSpec:
-    """A check of the figure `degraded`: parts of the notice that are absent because they are wrong, which only warns."""
+    """A check of `degraded`: parts of the notice that are absent because they are wrong, which only warn."""
     return CheckSpec(
         name,
-        "Every part of the notice could be used; what could not is named here and stops nothing.",
+        "Every part of the notice could be used; those that could not are named here and block nothing.",
         lambda statistics: not statistics.get("degraded"),
         shows=("degraded",),
         severity=Severity.WARN,

@@ -57,9 +57,9 @@ def read(message: StreamMessage, parse: Parser) -> Versions | str:
     except NoticeError as error:
         return presentable(str(error))
     except Exception:  # noqa: BLE001 - one message that nobody foresaw must not stop the stream behind it
-        _log.exception("%s: the parser failed in an unforeseen way", message.coordinates)
+        _log.exception("%s: the parser failed unexpectedly", message.coordinates)
         where = f"see the log, {message.coordinates}"
-        return presentable(f"the parser failed in an unforeseen way ({where}): please report this message")
+        return presentable(f"the parser failed unexpectedly ({where}): please report this message")
 
 
 def put_aside(archive: Archive, message: StreamMessage, reason: str) -> Quarantined:
@@ -94,7 +94,7 @@ def read_alert(body: bytes) -> LvkNotice:
 def parse_alert(body: bytes) -> tuple[tuple[EventVersion, Facts], ...]:
     """Versions and facts of an `igwn.gwalert` message; a map that cannot be read is left out and named.
 
-    Raises NoticeError where the message does not say what it is of.
+    Raises NoticeError if the message does not say what it is of.
     """
     notice = read_alert(body)
     return tuple((version, _facts(notice, version)) for version in lvk.versions_of(notice))
@@ -115,7 +115,7 @@ def alert_summary(notice: LvkNotice, skymap: bytes | None, degraded: tuple[str, 
 
     Args:
         notice: the notice.
-        skymap: its map as sent; None where it has none that can be used, so that no product of a map is expected.
+        skymap: its map as sent; None if it has none that can be used, so that no product of a map is expected.
         degraded: what is wrong with parts that are left out, one line each; the key is absent where nothing is.
     """
     event, external = notice.event, notice.external

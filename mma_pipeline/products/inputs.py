@@ -22,7 +22,7 @@ class ProductInput:
     """One version of one event, read lazily: a product pays only for what it looks at."""
 
     def __init__(self, archive: Archive, store: Store, partition_key: str) -> None:
-        """Look the version up; raises NotFoundError where it was never archived."""
+        """Look the version up; raises NotFoundError if it was never archived."""
         self.archive = archive
         self.store = store
         self.record: VersionRecord = archive.version(partition_key)
@@ -54,30 +54,30 @@ class ProductInput:
 
     @property
     def skymap_sha256(self) -> str | None:
-        """Digest of the version's map as sent; None where it has none that can be used."""
+        """Digest of the version's map as sent; None if it has none that can be used."""
         digest = self.facts.get("skymap_sha256")
         return None if digest is None else str(digest)
 
     @property
     def skymap_bytes(self) -> bytes | None:
-        """The version's map as sent, from the archived message; None where it has none that can be used."""
+        """The version's map as sent, from the archived message; None if it has none that can be used."""
         return None if self.skymap_sha256 is None else lvk.map_of(self.notice, self.record.version)
 
     @cached_property
     def skymap(self) -> SkyMap:
-        """The version's map, decoded from the `skymap` product; raises NotFoundError where that is missing."""
+        """The version's map, decoded from the `skymap` product; raises NotFoundError if that is missing."""
         return _decoded(self.store, self.product("skymap"))
 
     @cached_property
     def skymap_as_sent(self) -> SkyMap | None:
-        """The version's map, decoded from the message: for products that apply without a map too; None where absent."""
+        """The version's map, decoded from the message: for products that apply without a map too; None if absent."""
         from mma_pipeline.science.skymaps.model import decode_skymap
 
         data = self.skymap_bytes
         return None if data is None else decode_skymap(data)
 
     def product(self, name: str) -> ProductRecord:
-        """A file of this version made before; raises NotFoundError where it is missing."""
+        """A file of this version made before; raises NotFoundError if it is missing."""
         found = self.archive.product(self.record.partition_key, name)
         if found is None:
             raise NotFoundError(
@@ -86,7 +86,7 @@ class ProductInput:
         return found
 
     def statistics(self, name: str) -> Mapping[str, Any]:
-        """Figures of a product made before; raises NotFoundError where it is missing."""
+        """Figures of a product made before; raises NotFoundError if it is missing."""
         return self.product(name).statistics
 
 

@@ -45,7 +45,7 @@ def materialize(product: Product, source: ProductInput) -> MaterializedProduct:
 def _known(
     product: Product, source: ProductInput, address: str
 ) -> tuple[Mapping[str, Any], list[ProductRecord]] | None:
-    """Files of the same content made before, put where this version's files belong; None where there are none."""
+    """Files of the same content made before, put where this version's files belong; None if there are none."""
     by_version: dict[str, dict[str, ProductRecord]] = {}
     for record in source.archive.products_at(address):
         by_version.setdefault(record.partition_key, {})[record.name] = record
@@ -69,7 +69,7 @@ def _adopt(source: ProductInput, spec: FileSpec, known: ProductRecord) -> Produc
     if there is None or there.sha256 != known.sha256:
         there = source.store.copy(known.store_key, key)
         if there.sha256 != known.sha256:
-            raise NotFoundError(f"{known.store_key} is not what was written there")
+            raise NotFoundError(f"{known.store_key} differs from what was written there")
     return _record(
         source, spec, known.asset, known.code_version, known.address, known.sha256, known.size, known.statistics
     )

@@ -21,7 +21,7 @@ class PositionError(ValueError):
 def check_positions(ra: npt.ArrayLike, dec: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Right ascension and declination, deg, as 1-D float arrays of one shape (N,); RA wrapped to [0, 360).
 
-    Raises PositionError where a value is not finite, a declination lies outside ±90 or the shapes differ.
+    Raises PositionError if a value is not finite, a declination lies outside ±90 or the shapes differ.
     """
     ra_deg = np.atleast_1d(np.asarray(ra, dtype=np.float64))
     dec_deg = np.atleast_1d(np.asarray(dec, dtype=np.float64))

@@ -70,7 +70,7 @@ class TargetRule:
 def store_batch(stream: str, messages: Iterable[StreamMessage], offsets: Mapping[str, Any]) -> dict[Outcome, int]:
     """Store messages and the place in the stream after them in one transaction; returns how many of each outcome.
 
-    Raises django.db.Error where the database does not take them: then nothing was stored and nothing is lost.
+    Raises django.db.Error if the database does not take them: then nothing was stored and nothing is lost.
     """
     counts = dict.fromkeys(Outcome, 0)
     with transaction.atomic():

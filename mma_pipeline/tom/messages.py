@@ -44,7 +44,7 @@ class Position:
     credible_level: float | None = None
     """Probability of the sky map above the density at the candidate, 0 to 1."""
     magnitude: float | None = None
-    """AB magnitude of the latest detection; None where the message carries none."""
+    """AB magnitude of the latest detection; None if the message carries none."""
     magnitude_error: float | None = None
     band: str | None = None
     aliases: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Reading:
     kind: DerivedKind
     body: Mapping[str, Any]
     published: datetime | None
-    """Time of publication by the header, UTC; None where there is none."""
+    """Time of publication by the header, UTC; None if there is none."""
     event_id: str | None = None
     is_test: bool = False
     position: Position | None = None

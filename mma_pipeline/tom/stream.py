@@ -81,7 +81,7 @@ class KafkaAlertStream(AlertStream):
         return batch.offsets
 
     def stored_place(self) -> Offsets:
-        """Where the stream was left; empty where it never was read."""
+        """Where the stream was left; empty if it never was read."""
         position = StreamPosition.objects.filter(stream=self.name).first()
         stored: Mapping[str, Mapping[str, int]] = position.offsets if position else {}
         return {topic: {int(p): int(o) for p, o in parts.items()} for topic, parts in stored.items()}

@@ -50,7 +50,7 @@ def find(name: str, aliases: list[str] | None = None) -> Target | None:
 def make(alert: DerivedAlert, user: Any = None) -> tuple[Target, bool]:
     """The target of an alert and whether it is new; every further alert of the candidate finds the same one.
 
-    `user` gets the rights on a target that it made. Raises ValueError where the alert has no position.
+    `user` gets the rights on a target that it made. Raises ValueError if the alert has no position.
     """
     if alert.kind != DerivedAlert.Kind.CANDIDATE:
         raise ValueError(f"{alert} has no position: only candidates become targets")

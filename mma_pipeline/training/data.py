@@ -28,7 +28,7 @@ class RealRow:
     name: str
     source: str
     kind: str
-    """Claimed type, empty where unknown."""
+    """Claimed type, empty if unknown."""
     ebv: float | None
     """Galactic E(B-V), mag."""
     columns: dict[str, Any]
@@ -41,7 +41,7 @@ def kilonova_tables(folder: Path) -> bytes:
 
 
 def real_transients(folder: Path) -> list[RealRow]:
-    """All real transients of the folder, by source and name; raises NotFoundError where there are none.
+    """All real transients of the folder, by source and name; raises NotFoundError if there are none.
 
     AT2017gfo is refused by name: it never enters training.
     """

@@ -39,7 +39,7 @@ class RealTransient:
     source: str
     """Collection it comes from, such as `ztf-bts`."""
     kind: str
-    """Claimed type, empty where unknown."""
+    """Claimed type, empty if unknown."""
     curve: LightCurve
     ebv: float | None
     """Galactic E(B-V), mag."""

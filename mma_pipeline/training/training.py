@@ -140,7 +140,7 @@ def train(settings: Settings, *, tables: kasen.Tables | None = None, real: Seque
 
     The caller leaves out of `real` what is to be held back, if anything (`negatives.held_out`).
 
-    Raises ValueError where `settings.families` asks for "kasen" without tables.
+    Raises ValueError if `settings.families` asks for "kasen" without tables.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from threadpoolctl import threadpool_limits

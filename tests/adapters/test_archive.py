@@ -219,7 +219,7 @@ def test_times_come_back_in_utc(archive: Archive) -> None:
     assert found.received == NOW
     assert found.received.tzinfo is UTC
     assert found.broker_time is None
-    with pytest.raises(sa.exc.StatementError, match="without zone"):
+    with pytest.raises(sa.exc.StatementError, match="without a time zone"):
         archive.record(message(2, received=datetime(2024, 1, 1)), [])  # noqa: DTZ001
 
 

@@ -90,7 +90,7 @@ def test_reader_in_another_thread_is_not_waited_for_for_ever(monkeypatch: pytest
     monkeypatch.setattr("mma_pipeline.adapters.kafka.reader.REQUEST_TIMEOUT_S", 0.2)
     reader = StreamReader(StreamConfig("busy", ("t",), {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}))
     try:
-        with reader._lock, pytest.raises(TransientError, match="earlier look"):
+        with reader._lock, pytest.raises(TransientError, match="earlier request"):
             reader.poll({}, max_messages=5, timeout_s=0.1)
     finally:
         reader.close()

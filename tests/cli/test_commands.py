@@ -193,8 +193,8 @@ def test_replay_of_a_superevent(home: Home) -> None:
     ("arguments", "code", "said"),
     [
         (["replay"], 2, "Missing argument"),
-        (["replay", "no/such/file"], 1, "neither a file, a folder nor a superevent id"),
-        (["show", "S240101z"], 3, "see `mma status`"),
+        (["replay", "no/such/file"], 1, "not a file, a folder or a superevent id"),
+        (["show", "S240101z"], 3, "`mma status` shows what is archived"),
         (["show", "S240101z-Initial-20240101T000000-0123456789"], 3, "no version"),
         (["simulate", "--event", "../x"], 1, "superevent_id is '../x'"),
         (["demo", "--workspace", "no/such.yaml"], 2, "is missing"),

@@ -31,10 +31,10 @@ def written(tmp_path, rows):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([("X", 57983.5, 18.0, 0.05, "bessellr"), ("X", 57984.5, 18.5, 0.05, "o")], "no point is in a band"),
-        ([("X", 57983.5, 22.0, 0.5, "r"), ("X", 57984.5, 22.0, 0.6, "r")], "signal to noise of 3"),
+        ([("X", 57983.5, 18.0, 0.05, "bessellr"), ("X", 57984.5, 18.5, 0.05, "o")], "no measurement is in a band"),
+        ([("X", 57983.5, 22.0, 0.5, "r"), ("X", 57984.5, 22.0, 0.6, "r")], "signal-to-noise ratio of 3"),
         ([("X", 57900.5, 18.0, 0.05, "r")], "after the merger"),
-        ([("X", 57983.5, 18.0, 0.05, "r"), ("X", 57983.6, 18.5, 0.05, "bessellr")], "one detection"),
+        ([("X", 57983.5, 18.0, 0.05, "r"), ("X", 57983.6, 18.5, 0.05, "bessellr")], "needs two detections"),
     ],
 )
 def test_nothing_to_score_is_said_in_words(tmp_path, rows, words):

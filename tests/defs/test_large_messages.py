@@ -143,7 +143,7 @@ def test_message_that_is_gone(hopskotch: Hopskotch) -> None:
         told = hopskotch.large_tick()
     assert [event.asset_key for event in told.asset_events] == [dg.AssetKey("quarantine")]
     (reason,) = hopskotch.reasons()
-    assert "cannot be had" in reason
+    assert "cannot be fetched" in reason
     assert isinstance(hopskotch.large_tick(), dg.SkipReason)
 
 

@@ -122,7 +122,7 @@ def test_topic_created_anew(streaming: Streaming, caplog: pytest.LogCaptureFixtu
             while not keys:
                 keys = keys_of([anew.tick()])
     assert keys[0].startswith("MS240301c")
-    assert "the topic was created anew" in caplog.text
+    assert "the topic was created again" in caplog.text
 
 
 @pytest.mark.usefixtures("_short_waits")

@@ -297,5 +297,5 @@ def test_observing_runs_by_name() -> None:
     assert start <= datetime(2017, 8, 17, 12, 41, tzinfo=UTC) < end
     assert observing_run("O4") == (observing_run("O4a")[0], observing_run("O4c")[1])
     assert datetime(2023, 5, 18, tzinfo=UTC) < observing_run("O4a")[0]
-    with pytest.raises(Exception, match="no observing run"):
+    with pytest.raises(Exception, match="not an observing run"):
         observing_run("O9")

@@ -42,7 +42,7 @@ def well(**changes: object) -> Health:
     [
         ({"daemons": {}}, "no Dagster daemon"),
         ({"daemons": {"SENSOR": 400.0}}, "SENSOR was last alive 400 s ago"),
-        ({"streams": (StreamHealth("gcn-gwalert", 5.0, 500.0, 1, 0),)}, "gcn-gwalert was last looked at 500 s ago"),
+        ({"streams": (StreamHealth("gcn-gwalert", 5.0, 500.0, 1, 0),)}, "gcn-gwalert was last read 500 s ago"),
         ({"streams": (StreamHealth("a", 5.0, 5.0, 1, 0, lag=501),)}, "a is 501 messages behind"),
         ({"streams": (StreamHealth("a", 5.0, 5.0, 1, 0, credential_age_s=60.0),)}, "credential of a has never worked"),
         ({"streams": (StreamHealth("a", 5.0, 5.0, 1, 0, 0, 9e6, 86_400.0 * 21),)}, "last worked 21.0 days ago"),

@@ -356,7 +356,9 @@ def test_mock_and_solved_messages_are_no_problem(pipeline: Pipeline) -> None:
     assert pipeline.of_kind(Kind.QUARANTINE) == []
     first, *_ = [pipeline.receive(b'{"superevent": "S%d"}' % n) for n in range(3)]
     (problem,) = pipeline.of_kind(Kind.QUARANTINE)
-    assert problem.text.startswith("3 messages of gcn-gwalert cannot be used, nor the event be told: superevent_id")
+    assert problem.text.startswith(
+        "3 messages of gcn-gwalert cannot be used, and their event is unknown: superevent_id"
+    )
     assert (problem.event, f"message {first}," in problem.text) == (None, True)
     pipeline.look()
     pipeline.receive(b'{"superevent": "S3"}')

@@ -112,7 +112,7 @@ def test_recreated_topic_is_read_from_its_beginning(kafka: KafkaBroker, topic: s
     assert bodies(batches) == [b"new"]
     (gap,) = [gap for batch in batches for gap in batch.gaps]
     assert gap.lost is None
-    assert "created anew" in str(gap)
+    assert "created again" in str(gap)
 
 
 def test_recreated_topic_that_outgrew_the_cursor(
@@ -143,7 +143,7 @@ def test_recreated_topic_that_outgrew_the_cursor(
     assert {b"new %d" % n for n in range(5)} <= set(bodies(batches))
     (gap,) = [gap for batch in batches for gap in batch.gaps]
     assert (gap.resumed, gap.lost) == (0, None)
-    assert "created anew" in str(gap)
+    assert "created again" in str(gap)
     assert decode_topic_ids(again)[topic] != decode_topic_ids(cursor)[topic]
 
 

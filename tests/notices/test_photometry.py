@@ -148,11 +148,11 @@ def test_hermes_fluxes_and_sexagesimal_positions():
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "empty"), (b"{", "not JSON"), (b"[1]", "list"), (b"\xff\xfe", "UTF-8"), (b'{"a": 1}', "no photometry"),
+        (b"", "empty"), (b"{", "not JSON"), (b"[1]", "list"), (b"\xff\xfe", "UTF-8"), (b'{"a": 1}', "not photometry"),
         (body(time=None), "time"), (body(time=2457983.5), "MJD"), (body(time="soon"), "time"), (body(time=True), "time"),
         (body(magnitude="bright"), "magnitude"), (body(band=None), "band"), (body(band=""), "band"), (body(band=7), "band"),
         (body(candidate="../../etc/passwd"), "candidate"), (body(candidate="a..b"), "candidate"), (body(candidate=""), "candidate"),
-        (body(candidate=None, magnitude=1), "no photometry"), (body(ra=None), "ra"), (body(ra=400), "ra"), (body(dec=-91), "dec"),
+        (body(candidate=None, magnitude=1), "not photometry"), (body(ra=None), "ra"), (body(ra=400), "ra"), (body(dec=-91), "dec"),
         (body(dec="abc"), "dec"), (body(candidate="x" * 65), "candidate"), (body(candidate="a\nb"), "candidate"),
         (b'{"time":1,"candidate":"a","magnitude":NaN}', "NaN"), (b'{"schema":"mma.photometry/1.0"}', "candidate"),
         (b'{"schema":"mma.photometry/1.0","candidate":{"name":"a","ra":1,"dec":1},"measurements":[]}', "no measurement"),

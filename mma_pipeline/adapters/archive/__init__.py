@@ -1,4 +1,4 @@
-"""The archive: every message as received, the versions it brought, the products made from them, what is published.
+"""The archive: every message as received, its versions, their products, and publications.
 
 All tables (`schema`) and all SQL are in this package.
 """

@@ -1,7 +1,7 @@
 """Record and find messages, versions and products.
 
-Recording is one transaction and idempotent: the same message recorded twice changes nothing and gives the same
-answer, so that a process may die at any moment and simply be asked again.
+Recording is one transaction and idempotent: recording a message twice changes nothing and gives the same result, so that
+a process that dies at any moment can simply repeat it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices.key import EventVersion, FileStem
 
-#: How a message in quarantine is marked whose stream brought it again, to code that can read it.
+#: Solution of a message in quarantine that its stream delivered again, to code that could read it.
 RECEIVED_AGAIN = "received again"
 
 
@@ -34,7 +34,7 @@ class VersionRecord:
     """Number of the GWTM file stem among the event's versions of this label, from zero."""
     message_id: int
     facts: Mapping[str, Any]
-    """What the notice says, without maps (see `products.ingest.alert_summary`)."""
+    """Content of the notice without maps (see `products.ingest.alert_summary`)."""
 
     @property
     def partition_key(self) -> str:
@@ -43,23 +43,23 @@ class VersionRecord:
 
     @property
     def has_map(self) -> bool:
-        """Whether the notice brought a sky map that can be used."""
+        """Whether the notice has a usable sky map."""
         return bool(self.facts.get("skymap_sha256"))
 
     @property
     def stem(self) -> FileStem:
-        """File stem that the GWTM site reads."""
+        """File stem that the Treasure Map (GWTM) reads."""
         return FileStem(self.version.event_id, self.version.label, self.number)
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What recording a message led to."""
+    """Result of recording a message."""
 
     message_id: int
     versions: tuple[VersionRecord, ...]
     owned: tuple[VersionRecord, ...]
-    """The versions that this very message was the first to bring: those that it must start runs for."""
+    """Versions that came first with this message: it must start their runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +80,19 @@ class ProductRecord:
     written: datetime
 
 
+def _product_record(row: sa.Row[Any]) -> ProductRecord:
+    """A row of the table of products; read by column, for a result is keyed by the columns' names in the database."""
+    return ProductRecord(**{column.key: row._mapping[column] for column in schema.product.columns})
+
+
 class Archive:
     """The archive behind one database URL; safe to share between threads."""
 
     def __init__(self, url: str, *, create: bool = False) -> None:
         """Open the archive.
 
-        `create` makes the tables of a database that has none yet. A database with an older schema is left as it is:
-        code that is running still needs it so. It raises PermanentError that says what to run.
+        `create` makes the tables of a database that has none yet. A database with an older schema stays as it is, because
+        running code still needs it; it raises PermanentError with the command to run.
         """
         self.engine = open_engine(url)
         if create and current_revision(self.engine) is None:
@@ -96,10 +101,10 @@ class Archive:
             require_current(self.engine)
 
     def record(self, message: StreamMessage, versions: Sequence[tuple[EventVersion, Mapping[str, Any]]]) -> Recorded:
-        """Archive a message and the versions it brings, in one transaction.
+        """Archive a message and its versions, in one transaction.
 
-        Each version comes with its facts (JSON values). The number of the file stem is given here, to a version seen
-        for the first time, and never changes.
+        Each version comes with its facts (JSON values). A version that is new gets the number of its file stem here,
+        which never changes.
         """
         event_id = versions[0][0].event_id if versions else None
         with writing(self.engine) as connection:
@@ -117,14 +122,14 @@ class Archive:
         Args:
             message: as received.
             reason: for people.
-            event_id: superevent that it speaks of, where that can be told.
-            rehearsal: whether it is recognisably a mock or a test.
+            event_id: its superevent, if known.
+            rehearsal: whether it is known to be a mock or a test.
         """
         with writing(self.engine) as connection:
             return _insert_message(connection, message, event_id=event_id, reason=reason, rehearsal=rehearsal)
 
     def version(self, partition_key: str) -> VersionRecord:
-        """The version of a partition; raises NotFoundError where it was never archived."""
+        """The version of a partition; raises NotFoundError if it was never archived."""
         with reading(self.engine) as connection:
             row = connection.execute(
                 sa.select(schema.version).where(schema.version.c.partition_key == partition_key)
@@ -148,7 +153,7 @@ class Archive:
             return [version_record(row) for row in connection.execute(query.limit(limit))]
 
     def versions_named(self, text: str) -> list[VersionRecord]:
-        """Versions of an event, newest creation time first, or the one of a partition key; empty where there is none."""
+        """Versions of an event, newest creation time first, or the version of a partition key; empty if there is none."""
         table = schema.version
         query = sa.select(table).where(sa.or_(table.c.event_id == text, table.c.partition_key == text))
         with reading(self.engine) as connection:
@@ -178,7 +183,7 @@ class Archive:
         return found
 
     def brought_after(self, message_id: int) -> list[VersionRecord]:
-        """Versions that messages archived after one have brought, in the order in which they came."""
+        """Versions of messages archived after the given one, in order of arrival."""
         table = schema.version
         query = sa.select(table).where(table.c.message_id > message_id)
         with reading(self.engine) as connection:
@@ -186,7 +191,7 @@ class Archive:
             return [version_record(row) for row in rows]
 
     def message(self, message_id: int) -> StreamMessage:
-        """A message as received; raises NotFoundError where there is none."""
+        """A message as received; raises NotFoundError if there is none."""
         query = sa.select(schema.message, schema.body.c.data).join(schema.body).where(schema.message.c.id == message_id)
         with reading(self.engine) as connection:
             row = connection.execute(query).one_or_none()
@@ -195,7 +200,7 @@ class Archive:
         return message_of(row)
 
     def origin(self, message_id: int) -> StreamMessage:
-        """A message without its body, for lineage; raises NotFoundError where there is none."""
+        """A message without its body, for lineage; raises NotFoundError if there is none."""
         query = sa.select(schema.message).where(schema.message.c.id == message_id)
         with reading(self.engine) as connection:
             row = connection.execute(query).one_or_none()
@@ -227,7 +232,7 @@ class Archive:
             return [(row.id, message_of(row), row.quarantine_reason) for row in connection.execute(query)]
 
     def counts(self) -> dict[str, int]:
-        """How many messages, unsolved messages in quarantine, versions and products there are."""
+        """Numbers of messages, unsolved messages in quarantine, versions and products."""
         with reading(self.engine) as connection:
             count = {
                 name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
@@ -252,7 +257,7 @@ class Archive:
             .order_by(schema.product.c.name)
         )
         with reading(self.engine) as connection:
-            return [ProductRecord(**row._mapping) for row in connection.execute(query)]
+            return [_product_record(row) for row in connection.execute(query)]
 
     def products_of(self, partition_keys: Iterable[str]) -> dict[str, list[ProductRecord]]:
         """Files written for several versions, by name; versions without files have an empty list."""
@@ -262,29 +267,29 @@ class Archive:
             for some in batched(keys):
                 query = sa.select(table).where(table.c.partition_key.in_(some)).order_by(table.c.name)
                 for row in connection.execute(query):
-                    found[row.partition_key].append(ProductRecord(**row._mapping))
+                    found[row.partition_key].append(_product_record(row))
         return found
 
     def product(self, partition_key: str, name: str) -> ProductRecord | None:
-        """One file of a version; None where it was not written."""
+        """One file of a version; None if it was not written."""
         table = schema.product
         query = sa.select(table).where(table.c.partition_key == partition_key, table.c.name == name)
         with reading(self.engine) as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else ProductRecord(**row._mapping)
+        return None if row is None else _product_record(row)
 
     def products_at(self, address: str) -> list[ProductRecord]:
-        """Files of any version made from the same content by the same code, those of one version first to last."""
+        """Files of any version made from the same content by the same code, in order of writing."""
         query = (
             sa.select(schema.product)
             .where(schema.product.c.address == address)
             .order_by(schema.product.c.written, schema.product.c.partition_key, schema.product.c.name)
         )
         with reading(self.engine) as connection:
-            return [ProductRecord(**row._mapping) for row in connection.execute(query)]
+            return [_product_record(row) for row in connection.execute(query)]
 
     def record_product(self, product: ProductRecord) -> None:
-        """Note a written file, in place of an earlier note for the same version and name."""
+        """Record a written file, replacing an earlier record for the same version and name."""
         values = {field: getattr(product, field) for field in ProductRecord.__slots__}
         table = schema.product
         with writing(self.engine) as connection:
@@ -350,7 +355,7 @@ def mark_solved(
 def insert_versions(
     connection: sa.Connection, versions: Sequence[tuple[EventVersion, Mapping[str, Any]]], message_id: int
 ) -> tuple[VersionRecord, ...]:
-    """Record the versions that a message brings, in the caller's transaction."""
+    """Record the versions of a message, in the caller's transaction."""
     if versions:
         lock_event(connection, versions[0][0].event_id)
     return tuple(_insert_version(connection, version, facts, message_id) for version, facts in versions)
@@ -385,7 +390,7 @@ def _insert_version(
 
 
 def _insert_for(connection: sa.Connection) -> Any:
-    """The dialect's INSERT, which alone knows ON CONFLICT."""
+    """The dialect's INSERT, which supports ON CONFLICT."""
     if connection.dialect.name == "postgresql":
         from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
@@ -402,7 +407,7 @@ def version_record(row: sa.Row[Any]) -> VersionRecord:
 
 
 def message_of(row: sa.Row[Any]) -> StreamMessage:
-    """The message of a row of the table `message`, with its body where the row brings the column `data`."""
+    """The message of a row of the table `message`, with its body if the row has the column `data`."""
     return StreamMessage(
         stream=row.stream,
         topic=row.topic,

@@ -1,4 +1,4 @@
-"""Versions that a check keeps from being published, and those that a person let pass, with the reason."""
+"""Versions that a check keeps from being published, and releases of them by a person, with the reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mma_pipeline.adapters.errors import PermanentError
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What keeps a version from being published, or kept it until somebody let it pass."""
+    """What keeps a version from being published, or kept it until a person released it."""
 
     partition_key: str
     event_id: str
@@ -23,7 +23,7 @@ class Block:
     """Each with `check`, `about` and `values`, as JSON values."""
     since: datetime
     released: datetime | None
-    """When a person let the version pass, UTC; None while it is held back."""
+    """When a person released the version, UTC; None while it is blocked."""
     reason: str | None
     """That person's reason."""
 
@@ -31,7 +31,7 @@ class Block:
 def note_block(
     connection: sa.Connection, partition_key: str, event_id: str, findings: Sequence[Mapping[str, Any]], now: datetime
 ) -> None:
-    """Note what holds a version back; a release and the time since when it is held stay as they are."""
+    """Record why a version is blocked; an earlier release and beginning stay as they are."""
     plain = [dict(finding) for finding in findings]
     changed = connection.execute(_of(partition_key).values(findings=plain))
     if changed.rowcount == 0:
@@ -40,14 +40,14 @@ def note_block(
 
 
 def clear_block(connection: sa.Connection, partition_key: str) -> None:
-    """Nothing holds the version back any more; a release stays on record."""
+    """Remove the block of a version; a release stays on record."""
     connection.execute(sa.delete(block).where(block.c.partition_key == partition_key, block.c.released.is_(None)))
 
 
 def release(connection: sa.Connection, partition_key: str, event_id: str, reason: str, now: datetime) -> None:
-    """Let a version pass, whatever its checks say. Raises PermanentError without a reason."""
+    """Release a version despite its checks. Raises PermanentError without a reason."""
     if not reason.strip():
-        raise PermanentError("say why the version is to be published: the reason is recorded")
+        raise PermanentError("a release needs a reason, which is recorded: say why the version should be published")
     values = {"released": now, "reason": reason.strip()}
     if connection.execute(_of(partition_key).values(values)).rowcount == 0:
         row = {"partition_key": partition_key, "event_id": event_id, "findings": [], "since": now, **values}
@@ -57,7 +57,7 @@ def release(connection: sa.Connection, partition_key: str, event_id: str, reason
 def blocks(
     connection: sa.Connection, *, event_id: str | None = None, partition_key: str | None = None, held: bool = False
 ) -> list[Block]:
-    """Blocks, oldest first, chosen by what is given; `held` leaves out what was let pass."""
+    """Blocks, oldest first, filtered by the arguments; `held` leaves out released ones."""
     query = sa.select(block).order_by(block.c.since, block.c.partition_key)
     if event_id is not None:
         query = query.where(block.c.event_id == event_id)

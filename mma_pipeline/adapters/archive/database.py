@@ -1,4 +1,4 @@
-"""Open the archive's database, SQLite or PostgreSQL, with the settings that make it safe for several processes."""
+"""Opens the archive's database, SQLite or PostgreSQL, with settings that are safe for several processes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mma_pipeline.adapters.errors import PermanentError, TransientError
 __all__ = ["Connection", "Engine", "batched", "lock_event", "open_engine", "reading", "writing"]
 
 _T = TypeVar("_T")
-#: Seconds that a locked SQLite file may take.
+#: Seconds to wait for a locked SQLite file.
 TIMEOUT_S = 30
-#: How long a PostgreSQL server may leave a connection attempt, or what was sent to it, without an answer of its
-#: machine: a tick of a sensor, which has 60 s, must survive both.
+#: How long the machine of a PostgreSQL server may leave a connection attempt, or sent data, unacknowledged: a sensor's
+#: tick, which has 60 s, must survive both.
 _SILENCE = {
     "connect_timeout": 5,  # seconds
     "tcp_user_timeout": 6000,  # ms
@@ -35,7 +35,7 @@ def open_engine(url: str) -> sa.Engine:
     """Engine for a database URL, one per process and URL.
 
     A bare `postgresql://` means psycopg2, the driver that dagster-postgres brings. Raises PermanentError for a URL
-    that is none; its text never repeats the URL, which may hold a password.
+    that is invalid; its text never repeats the URL, which may contain a password.
     """
     try:
         parsed = sa.make_url(url)
@@ -61,7 +61,7 @@ IN_LIST = 500
 
 
 def batched(values: Iterable[_T]) -> Iterator[list[_T]]:
-    """Values in lists that a statement can hold."""
+    """Values in lists short enough for one statement."""
     rest = list(values)
     for start in range(0, len(rest), IN_LIST):
         yield rest[start : start + IN_LIST]
@@ -69,14 +69,14 @@ def batched(values: Iterable[_T]) -> Iterator[list[_T]]:
 
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Connection for reads; database trouble leaves as TransientError."""
+    """Connection for reads; failures of the database raise TransientError."""
     with _translated(), engine.connect() as connection:
         yield connection
 
 
 @contextmanager
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """One transaction that holds the write lock from its start; database trouble leaves as TransientError."""
+    """One transaction that holds the write lock from its start; failures of the database raise TransientError."""
     with _translated(), engine.connect().execution_options(mma_write=True) as connection, connection.begin():
         yield connection
 
@@ -109,7 +109,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
-        # The driver must leave BEGIN to us: it starts transactions late, and two late writers deadlock.
+        # The driver must not issue BEGIN: it starts transactions late, and two late writers deadlock.
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")

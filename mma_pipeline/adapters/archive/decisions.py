@@ -1,6 +1,6 @@
-"""What was decided about publishing versions, what is still to be decided, what went out without its map's values.
+"""Decisions about publishing versions, versions still to decide on, and those that went out without their map's values.
 
-Not here: the deciding itself (`adapters.publishing.decision`), and what is sent because of it (`outbox`).
+Not here: making decisions (`adapters.publishing.decision`), and publications that follow from them (`outbox`).
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from mma_pipeline.adapters.archive.schema import (
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """A version that may have to be decided upon."""
+    """A version that may need a decision."""
 
     partition_key: str
     received: datetime
     """When it could first be used, UTC."""
     made: Mapping[str, bool]
-    """Destinations that have a decision on it; True where the version was bare then."""
+    """Destinations with a decision on it; True if the version was bare then."""
     released: datetime | None
-    """When a person let it pass, UTC; None where nobody did."""
+    """When a person released it, UTC; None if nobody did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,9 @@ def record_decision(
     now: datetime,
     bare: bool = False,
 ) -> None:
-    """Note a decision in the caller's transaction, in place of an earlier one for the same version.
+    """Record a decision in the caller's transaction, replacing an earlier one for the same version.
 
-    `bare`: the products that carry the map's values lacked.
+    `bare`: whether the products with the map's values were missing.
     """
     where = sa.and_(decision.c.destination == destination, decision.c.partition_key == partition_key)
     connection.execute(sa.delete(decision).where(where))
@@ -87,13 +87,13 @@ def decisions(connection: sa.Connection, event_id: str) -> list[sa.Row[Any]]:
 
 
 def is_decided(connection: sa.Connection, destination: str, partition_key: str) -> bool:
-    """Whether a version was decided upon for a destination."""
+    """Whether a destination has a decision on a version."""
     where = sa.and_(decision.c.destination == destination, decision.c.partition_key == partition_key)
     return connection.execute(sa.select(sa.literal(1)).select_from(decision).where(where)).first() is not None
 
 
 def decided(connection: sa.Connection, partition_keys: Iterable[str]) -> dict[str, dict[str, bool]]:
-    """Destinations that have a decision on some versions, True where it was bare then; versions without are absent."""
+    """Destinations with a decision on some versions, True if the version was bare then; versions without one are absent."""
     found: dict[str, dict[str, bool]] = {}
     columns = (decision.c.partition_key, decision.c.destination, decision.c.bare)
     for some in batched(partition_keys):
@@ -105,10 +105,10 @@ def decided(connection: sa.Connection, partition_keys: Iterable[str]) -> dict[st
 def undecided(
     connection: sa.Connection, destinations: Collection[str], now: datetime, *, offered: timedelta, late: timedelta
 ) -> list[Undecided]:
-    """Versions of which some destination has no decision, or one on a bare version; earliest received first.
+    """Versions for which some destination has no decision, or one on the bare version; earliest received first.
 
-    Those that came within `offered`; within `late` where no destination has a decision; and, however old, those that a
-    person let pass, that went out bare, and for which a later version waits.
+    Versions received within `offered`; within `late` if no destination has a decision; and of any age those that a person
+    released, that went out bare, and for which a later version waits.
     """
     ours = decision.c.destination.in_(destinations)
     released = {b.partition_key: b.released for b in blocks(connection) if b.released is not None}

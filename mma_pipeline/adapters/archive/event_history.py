@@ -1,11 +1,10 @@
-"""The order of an event's versions, by what the alerts say of themselves and never by arrival.
+"""The order of an event's versions, by the times in the alerts and never by arrival.
 
-Own versions follow one another by creation time; notices created in the same second by kind, in the order in which
-kinds are sent, then by digest. Combined maps of an external coincidence are a line of their own that begins at the
-notice which brought the first of them. A notice of neutrinos is in no line.
+Own versions are ordered by creation time; those created in the same second by kind, in the order in which kinds are sent,
+then by digest. Combined maps of an external coincidence form a separate line that begins at the notice with the first of
+them. Neutrino notices are in no line.
 
-Two rules that everybody shares: which map is an event's newest (`newest_map`), and whether an event is retracted
-(`retraction_of`).
+Two rules for all users: which map is an event's newest (`newest_map`), and whether an event is retracted (`retraction_of`).
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ def chronological(records: Sequence[VersionRecord]) -> list[VersionRecord]:
 
 
 def retraction_of(records: Sequence[VersionRecord]) -> VersionRecord | None:
-    """The retraction among an event's versions, the earliest of several; None where the event stands.
+    """The retraction among an event's versions, the earliest of several; None if the event was not retracted.
 
-    It holds for every version of the event, those too that were created after it: nothing takes a retraction back.
+    It holds for every version of the event, including those created after it: a retraction is final.
     """
     return next((r for r in chronological(records) if r.version.is_retraction), None)
 
 
 def newest_map(records: Iterable[VersionRecord], *, combined: bool) -> VersionRecord | None:
-    """The version with the newest usable map of one event; None where no version has one.
+    """The version with the newest usable map of one event; None if no version has one.
 
-    The newest is the last created of the event's own maps. A combined map of an external coincidence holds only if the
-    two sources are one, so it never takes the place of an own map; with `combined` it is taken where there is no own map
-    at all. A version whose map is missing or unusable is passed over: the map before it holds. A retraction carries no
-    map and hides none: ask `retraction_of`.
+    The newest is the last created of the event's own maps. A combined map of an external coincidence is only valid if the
+    two sources are one, so it never replaces an own map; with `combined` it is used if there is no own map at all. A version
+    whose map is missing or unusable is skipped, so the map before it is the newest. A retraction has no map and changes
+    nothing here: see `retraction_of`.
     """
     mapped = chronological([r for r in records if r.has_map])
     own = [r for r in mapped if not r.version.is_external]
@@ -46,12 +45,12 @@ def newest_map(records: Iterable[VersionRecord], *, combined: bool) -> VersionRe
 
 
 def withdrawn_by(archive: Archive, record: VersionRecord) -> VersionRecord | None:
-    """The retraction of the event of a version, from the archive; None where it stands."""
+    """The retraction of a version's event, from the archive; None if it was not retracted."""
     return retraction_of(archive.versions(record.version.event_id))
 
 
 def version_before(records: Sequence[VersionRecord], record: VersionRecord) -> VersionRecord | None:
-    """The version that one is compared with; None for the first of its event.
+    """The version that a version is compared with; None for the first of its event.
 
     For a combined map the combined map before it; for the first of them the own version of the same notice.
     """
@@ -61,7 +60,7 @@ def version_before(records: Sequence[VersionRecord], record: VersionRecord) -> V
 
 
 def later_in_line(records: Sequence[VersionRecord], record: VersionRecord) -> list[VersionRecord]:
-    """What came after a version and replaces it: its own line, notices of neutrinos among themselves, the retraction."""
+    """Later versions that replace a version: its own line, neutrino notices among themselves, the retraction."""
     own, external = record.version.alert_type is not None, record.version.is_external
     line = [r for r in records if (r.version.alert_type is not None, r.version.is_external) == (own, external)]
     retraction = retraction_of(records)
@@ -77,7 +76,7 @@ def map_before(records: Sequence[VersionRecord], record: VersionRecord) -> Versi
 
 
 def _line(records: Sequence[VersionRecord], record: VersionRecord) -> list[VersionRecord]:
-    """What a version can be compared with, earliest first."""
+    """Versions that a version can be compared with, earliest first."""
     own = [r for r in records if r.version.alert_type is not None]
     line = [r for r in own if r.version.is_external == record.version.is_external]
     if record.version.is_external and not any(_key(r) < _key(record) for r in line):

@@ -1,4 +1,4 @@
-"""Bring the archive database to the schema of this code, and say so where it is not."""
+"""Migrates the archive database to this code's schema, and checks that it is there."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 _SCRIPTS = Path(__file__).parent / "migrations"
-#: Not alembic's own default, so that the archive may share a database with Dagster, which uses that one.
+#: Not alembic's default, which Dagster uses, so that the archive can share a database with Dagster.
 VERSION_TABLE = "mma_alembic_version"
-#: Any constant does: it names the lock under which one process at a time migrates a PostgreSQL archive.
+#: Any constant will do: it names the lock under which one process at a time migrates a PostgreSQL archive.
 _LOCK = 7_203_811
 
 
@@ -26,7 +26,7 @@ def head_revision() -> str:
 
 
 def current_revision(engine: sa.Engine) -> str | None:
-    """Revision of the database; None for an empty one. Raises TransientError where it does not answer."""
+    """Revision of the database; None for an empty one. Raises TransientError if it does not answer."""
     with reading(engine) as connection:
         if not sa.inspect(connection).has_table(VERSION_TABLE):
             return None
@@ -34,9 +34,9 @@ def current_revision(engine: sa.Engine) -> str | None:
 
 
 def migrate(engine: sa.Engine) -> None:
-    """Upgrade the database to this code's schema; harmless where it is there already.
+    """Upgrade the database to this code's schema; does nothing if it is up to date.
 
-    Raises PermanentError where newer code has been there.
+    Raises PermanentError if newer code has migrated it.
     """
     found = current_revision(engine)
     _refuse_newer(found)
@@ -52,7 +52,7 @@ def migrate(engine: sa.Engine) -> None:
 
 
 def require_current(engine: sa.Engine) -> None:
-    """Raise NotFoundError where the database has no tables yet, PermanentError where it is not at this code's schema."""
+    """Raise NotFoundError if the database has no tables yet, PermanentError if it is not at this code's schema."""
     found, wanted = current_revision(engine), head_revision()
     _refuse_newer(found)
     if found is None:

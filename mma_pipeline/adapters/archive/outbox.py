@@ -1,9 +1,9 @@
-"""The outbox: what is to be published, written with the decision, and what became of it.
+"""The outbox: publications, written together with the decision, and their state.
 
 Claims are safe for several publishers on SQLite (one write lock) and PostgreSQL (row locks, SKIP LOCKED). Publications
-of one destination and event that share a `sequence` leave in the order in which they were enqueued, and one may name
-another that goes first; everything else passes freely. A failed one holds up nothing. Not here: decisions (`decisions`)
-and the sending (`adapters.publishing`).
+of one destination and event that share a `sequence` are sent in the order in which they were enqueued, and one may name
+another that goes first; all others are independent. A failed one delays nothing. Not here: decisions (`decisions`) and
+sending (`adapters.publishing`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mma_pipeline.adapters.archive.schema import publication
 from mma_pipeline.adapters.errors import NotFoundError, PermanentError, TransientError
 
 _OPEN = (State.PENDING, State.SENDING)
-#: In `progress`: how often a publication only looked and had to wait.
+#: Key in `progress`: how often a publication was checked and had to wait.
 WAITS = "waits"
 
 
@@ -29,10 +29,10 @@ class LostClaimError(PermanentError):
 
 
 def enqueue(connection: sa.Connection, draft: Draft, now: datetime) -> bool:
-    """Add a draft, in the caller's transaction; True where it is new.
+    """Add a draft, in the caller's transaction; True if it is new.
 
-    A draft that is there already changes nothing, except that the full payload takes the place of a provisional one, or
-    of a bare one that has not been tried. Raises TransientError where a publisher has taken that one just now.
+    A draft that exists changes nothing, except that the full payload replaces a provisional one, or a bare one that has not
+    been attempted. Raises TransientError if a publisher is sending that one right now.
     """
     table = publication
     where = sa.and_(table.c.destination == draft.destination, table.c.dedupe_key == draft.dedupe_key)
@@ -44,7 +44,7 @@ def enqueue(connection: sa.Connection, draft: Draft, now: datetime) -> bool:
             values = {"payload": dict(draft.payload), "provisional": draft.provisional, "next_attempt": now}
             untried = sa.and_(where, table.c.state == State.PENDING, table.c.attempts == 0)
             if connection.execute(sa.update(table).where(untried).values(values)).rowcount != 1:
-                raise TransientError(f"publication {known.id} is being sent just now: decide again")
+                raise TransientError(f"publication {known.id} is being sent right now: decide again")
         return False
     connection.execute(
         sa.insert(table).values(
@@ -69,7 +69,7 @@ def enqueue(connection: sa.Connection, draft: Draft, now: datetime) -> bool:
 
 
 def is_untried(row: sa.Row[Any] | Publication) -> bool:
-    """Whether nobody has begun to send a publication."""
+    """Whether no attempt to send a publication has begun."""
     return bool(row.state == State.PENDING and row.attempts == 0)
 
 
@@ -82,10 +82,10 @@ def claim(
     settle_s: float = 0.0,
     event_id: str | None = None,
 ) -> tuple[Publication, str] | None:
-    """Take the next publication whose time and turn have come, with the token that finishing it needs.
+    """Claim the next due publication, with the token that is needed to finish it.
 
-    The lease (seconds) must be longer than one attempt can last; after it another publisher takes over, once the
-    settling time (seconds) has passed too, so that a receiver that was slow has stored it by then.
+    The lease (seconds) must be longer than one attempt can last. After the lease and the settling time (seconds), in which
+    even a slow receiver has stored the publication, another publisher takes over.
     """
     table = publication
     query = (
@@ -111,7 +111,7 @@ def claim(
 
 
 def _its_turn(now: datetime) -> sa.ColumnElement[bool]:
-    """Whether a publication's time has come and nothing that goes before it is open."""
+    """Whether a publication is due and nothing that must go before it is open."""
     table, other = publication, publication.alias("other")
     held = sa.exists().where(
         other.c.destination == table.c.destination,
@@ -126,12 +126,12 @@ def _its_turn(now: datetime) -> sa.ColumnElement[bool]:
 
 
 def note_progress(connection: sa.Connection, item: Publication, token: str, progress: Mapping[str, Any]) -> None:
-    """Keep what a later attempt needs to find out whether this one got through."""
+    """Store what a later attempt needs to find out whether this one succeeded."""
     _update(connection, item, token, {"progress": dict(progress)})
 
 
 def finish(connection: sa.Connection, item: Publication, token: str, answer: Answer, now: datetime) -> None:
-    """The receiver has it; what waited for it is due."""
+    """Mark a publication as received; those that waited for it are due."""
     kept = {"reference": answer.reference, "already_there": answer.already_there, **answer.details}
     if answer.warning:
         kept["warning"] = answer.warning
@@ -145,14 +145,14 @@ def finish(connection: sa.Connection, item: Publication, token: str, answer: Ans
 
 
 def fail(connection: sa.Connection, item: Publication, token: str, error: str, now: datetime) -> None:
-    """Give up; a person has to look."""
+    """Mark a publication as failed for good; it needs a person's attention."""
     _update(connection, item, token, {"state": State.FAILED, "error": error, "finished": now, "claim": None})
 
 
 def postpone(
     connection: sa.Connection, item: Publication, token: str, error: str | None, until: datetime, *, counts: bool = True
 ) -> None:
-    """Put it back until a time; `counts` is False where the attempt was not one, because it only looked and waits."""
+    """Postpone a publication; `counts` is False if this was no attempt, because something else must go first."""
     values = {"state": State.PENDING, "next_attempt": until, "error": error, "claim": None}
     if not counts:
         progress = connection.execute(sa.select(publication.c.progress).where(publication.c.id == item.id)).scalar_one()
@@ -163,20 +163,20 @@ def postpone(
 def supersede(
     connection: sa.Connection, destination: str, kind: str, partition_keys: Sequence[str], now: datetime, *, by: str
 ) -> None:
-    """Close what waits for some versions, in the caller's transaction: what `by` (a key) brings takes its place."""
+    """Close the pending publications of some versions, in the caller's transaction: those of `by` (a key) replace them."""
     where = (
         publication.c.destination == destination,
         publication.c.kind == kind,
         publication.c.partition_key.in_(partition_keys),
         publication.c.state == State.PENDING,
     )
-    answer = {"reference": f"not needed: {by} took its place"}
+    answer = {"reference": f"not needed: replaced by {by}"}
     values = {"state": State.DONE, "answer": answer, "finished": now, "error": None}
     connection.execute(sa.update(publication).where(*where).values(values))
 
 
 def retry(connection: sa.Connection, publication_id: int, now: datetime) -> None:
-    """Send a failed publication again, at a person's word; raises NotFoundError or PermanentError."""
+    """Queue a failed publication again, on a person's request; raises NotFoundError or PermanentError."""
     row = connection.execute(sa.select(publication).where(publication.c.id == publication_id)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no publication {publication_id}")
@@ -188,7 +188,7 @@ def retry(connection: sa.Connection, publication_id: int, now: datetime) -> None
 def retry_failed(
     connection: sa.Connection, now: datetime, *, destination: str | None = None, since: datetime | None = None
 ) -> list[int]:
-    """Send every failed publication again that a destination has, or that failed since a time; returns their ids."""
+    """Queue failed publications of a destination, or since a time, again; returns their ids."""
     failed = publications(connection, destination=destination, state=State.FAILED)
     chosen = [row.id for row in failed if since is None or (row.finished is not None and row.finished >= since)]
     _put_back(connection, chosen, now)
@@ -196,7 +196,7 @@ def retry_failed(
 
 
 def _put_back(connection: sa.Connection, ids: Sequence[int], now: datetime) -> None:
-    # What earlier attempts kept stays: the next one looks whether one of them got through.
+    # Data of earlier attempts stays, so that the next one finds out whether one of them succeeded.
     values = {"state": State.PENDING, "attempts": 0, "next_attempt": now, "error": None, "finished": None}
     connection.execute(sa.update(publication).where(publication.c.id.in_(ids)).values(values))
 
@@ -211,7 +211,7 @@ def publications(
     state: State | None = None,
     limit: int | None = None,
 ) -> list[Publication]:
-    """Publications in the order in which they were enqueued, chosen by what is given."""
+    """Publications in the order in which they were enqueued, filtered by the arguments."""
     query = sa.select(publication).order_by(publication.c.id).limit(limit)
     chosen = {"event_id": event_id, "destination": destination, "partition_key": partition_key, "state": state}
     for column, value in chosen.items():
@@ -223,14 +223,14 @@ def publications(
 
 
 def keyed(connection: sa.Connection, destination: str, dedupe_key: str) -> Publication | None:
-    """The publication of a destination with this key; None where there is none."""
+    """The publication of a destination with this key; None if there is none."""
     where = (publication.c.destination == destination, publication.c.dedupe_key == dedupe_key)
     row = connection.execute(sa.select(publication).where(*where)).one_or_none()
     return None if row is None else _publication(row)
 
 
 def finished_since(connection: sa.Connection, destination: str, since: datetime) -> int:
-    """How many publications a destination has taken since a time."""
+    """Number of publications that a destination has received since a time."""
     where = (
         publication.c.destination == destination,
         publication.c.state == State.DONE,
@@ -240,13 +240,13 @@ def finished_since(connection: sa.Connection, destination: str, since: datetime)
 
 
 def count(connection: sa.Connection, state: State) -> int:
-    """How many publications are in a state."""
+    """Number of publications in a state."""
     query = sa.select(sa.func.count()).select_from(publication).where(publication.c.state == state)
     return int(connection.execute(query).scalar_one())
 
 
 def closed_events(connection: sa.Connection, destination: str, kind: str, before: datetime) -> list[tuple[str, int]]:
-    """Events of which a destination has publications of a kind, the last taken before a time, and nothing is open.
+    """Events with publications of a kind at a destination, the last received before a time, and no open ones.
 
     With the id of that publication, in its order.
     """
@@ -266,13 +266,13 @@ def closed_events(connection: sa.Connection, destination: str, kind: str, before
 
 
 def keys(connection: sa.Connection, destination: str, kind: str) -> set[str]:
-    """Keys of all publications of a kind that a destination has or is to get."""
+    """Keys of all publications of a kind for a destination, sent or not."""
     where = (publication.c.destination == destination, publication.c.kind == kind)
     return set(connection.execute(sa.select(publication.c.dedupe_key).where(*where)).scalars())
 
 
 def due(connection: sa.Connection, now: datetime | None = None) -> list[Publication]:
-    """Publications whose time and turn have come."""
+    """Publications that are due."""
     query = sa.select(publication).where(_its_turn(now or datetime.now(UTC))).order_by(publication.c.id)
     return [_publication(row) for row in connection.execute(query)]
 

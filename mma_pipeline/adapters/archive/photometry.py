@@ -1,7 +1,7 @@
 """Candidates, their measurements and their scores.
 
-Recording is idempotent: a measurement is identified by candidate, time, band, value and kind, whatever message brings
-it again. Times are 64-bit MJD, as sent.
+Recording is idempotent: a measurement is identified by candidate, time, band, value and kind, whichever message it comes
+with. Times are 64-bit MJD, as sent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mma_pipeline.notices.photometry.survey_points import one_per_exposure, same
 
 @dataclass(frozen=True, slots=True)
 class ArchivedMeasurement:
-    """A measurement with the message that brought it."""
+    """A measurement with the message that it came with."""
 
     id: int
     measurement: Measurement
@@ -42,23 +42,23 @@ class ArchivedCandidate:
     slug: str
     simulated: bool
     first_detection: float | None
-    """MJD of the first one of a signal to noise of 3 or more, days; None where there is none."""
+    """MJD of the first one with a signal-to-noise ratio of 3 or more; None if there is none."""
     last: float
-    """MJD of the latest measurement, days."""
+    """MJD of the latest measurement."""
 
 
 class PhotometryArchive:
     """The photometry in an archive; safe to share between threads."""
 
     def __init__(self, archive: Archive) -> None:
-        """Look at the photometry of an open archive."""
+        """Access the photometry of an open archive."""
         self.engine = archive.engine
 
     def record(self, message: StreamMessage, notice: PhotometryNotice) -> list[ArchivedMeasurement]:
         """Archive a message and its measurements in one transaction.
 
-        Returns all its measurements that this very message was the first to bring, also when it is recorded again,
-        so that a crash between this and what follows loses nothing.
+        Returns the measurements that came first with this message, also if it is recorded again, so that a crash after
+        this step loses nothing.
         """
         with writing(self.engine) as connection:
             message_id = _insert_message(connection, message, event_id=notice.event_id, reason=None)
@@ -69,7 +69,7 @@ class PhotometryArchive:
                 connection.execute(
                     insert(candidate).values(**head, simulated=notice.simulated).on_conflict_do_nothing()
                 )
-                # A later message may know the extinction or the redshift that the first one left out.
+                # A later message may have the extinction or redshift that the first one lacks.
                 for name, value in known.items():
                     if value is not None:
                         unknown = sa.and_(candidate.c.name == one.name, candidate.c[name].is_(None))
@@ -116,20 +116,20 @@ class PhotometryArchive:
         return {name: one_per_exposure(some, _value) for name, some in found.items()}
 
     def read_again(self, since: datetime) -> list[ArchivedMeasurement]:
-        """Measurements of messages that came out of quarantine since a moment, by time."""
+        """Measurements of messages that left quarantine since a time, by time."""
         solved = sa.select(schema.message.c.id).where(schema.message.c.solved >= since)
         with reading(self.engine) as connection:
             return _select(connection, measurement.c.message_id.in_(solved))
 
     def events_since(self, created: datetime) -> list[str]:
-        """Ids of events with a version created since a moment, in order."""
+        """Ids of events with a version created since a time, in order."""
         version = schema.version
         query = sa.select(version.c.event_id).where(version.c.created >= created).distinct()
         with reading(self.engine) as connection:
             return [str(event_id) for event_id in connection.execute(query.order_by(version.c.event_id)).scalars()]
 
     def record_score(self, partition_key: str, event_id: str, name: str, night: int, result: Mapping[str, Any]) -> None:
-        """Note the score of a candidate night, in place of an earlier one."""
+        """Record the score of a candidate night, replacing an earlier one."""
         row = {"event_id": event_id, "candidate": name, "night": night, "result": dict(result)}
         with writing(self.engine) as connection:
             connection.execute(sa.delete(candidate_score).where(candidate_score.c.partition_key == partition_key))
@@ -164,7 +164,7 @@ class PhotometryArchive:
             }
 
     def score(self, partition_key: str) -> Mapping[str, Any] | None:
-        """The score of a candidate night, None where it has none yet."""
+        """The score of a candidate night; None if it has none yet."""
         query = sa.select(candidate_score.c.result).where(candidate_score.c.partition_key == partition_key)
         with reading(self.engine) as connection:
             row = connection.execute(query).one_or_none()
@@ -173,7 +173,7 @@ class PhotometryArchive:
     def latest_scores(self, event_id: str) -> list[Mapping[str, Any]]:
         """The result of the latest night of each candidate of an event, most probable first, excluded ones last.
 
-        A candidate that one night excludes is excluded, whatever later ones say that were scored before.
+        A candidate excluded in one night is excluded, even if later nights were scored before and did not exclude it.
         """
         return self.latest_scores_of([event_id]).get(event_id, [])
 

@@ -1,4 +1,4 @@
-"""What the outbox holds: drafts, publications, the answers to them."""
+"""Content of the outbox: drafts, publications, and answers to them."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from typing import Any
 
 
 class State(StrEnum):
-    """Where a publication stands."""
+    """State of a publication."""
 
     PENDING = "pending"
-    """To be sent when its time and its turn come."""
+    """Will be sent when it is due."""
     SENDING = "sending"
     """Claimed by a publisher; taken over by another when the lease runs out."""
     DONE = "done"
     """The receiver has it."""
     FAILED = "failed"
-    """Given up; a person has to look."""
+    """Failed for good; needs a person's attention."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Something that is to be published, before it is in the outbox."""
+    """A publication before it is in the outbox."""
 
     destination: str
     kind: str
     dedupe_key: str
-    """Unique per destination: what has this key is published once."""
+    """Unique per destination: each key is published once."""
     event_id: str
     payload: Mapping[str, Any]
     """JSON values; everything that sending needs."""
     partition_key: str | None = None
     provisional: bool = False
-    """Only keeps a place in its sequence: it is sent once its own decision has brought the full payload."""
+    """Whether it only keeps a place in its sequence: it is sent once its own decision has given it the full payload."""
     sequence: str | None = None
-    """Publications of one event with this name leave one after the other; None keeps no order."""
+    """Publications of one event with this name are sent in order; None for no order."""
     after: str | None = None
     """Key of a publication of the same event and destination that goes first, as long as it is open."""
 
@@ -60,7 +60,7 @@ class Publication:
     finished: datetime | None
     provisional: bool
     progress: Mapping[str, Any]
-    """What an earlier attempt left behind to find out whether it got through."""
+    """Data that an earlier attempt stored to find out whether it succeeded."""
     answer: Mapping[str, Any]
     """The receiver's answer."""
     error: str | None
@@ -70,12 +70,12 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the receiver said to a publication that it has."""
+    """The receiver's answer to a publication that it has."""
 
     reference: str
     """The receiver's name for it: row id, list id, topic/partition/offset, HTTP status."""
     details: Mapping[str, Any] = field(default_factory=dict)
     already_there: bool = False
-    """An earlier attempt had got through."""
+    """Whether an earlier attempt had succeeded."""
     warning: str | None = None
-    """What people must look at although the receiver has it."""
+    """What needs a person's attention although the receiver has it."""

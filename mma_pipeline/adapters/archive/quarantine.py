@@ -1,7 +1,7 @@
-"""Messages that could not be used: which there are, what became of them.
+"""Messages that could not be used, and their solutions.
 
-A message in quarantine stays there until it is solved: read again with success, or dismissed by a person with a reason.
-A solved one keeps its reason and is listed only when asked for.
+A message stays in quarantine until it is solved: retried with success, or dismissed by a person with a reason. A solved
+one keeps its reason and is listed only on request.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from mma_pipeline.adapters.archive.database import reading, writing
 from mma_pipeline.adapters.archive.waiting import WAITING
 from mma_pipeline.notices.key import EventVersion
 
-#: How a message that was read again with success is marked.
+#: Solution of a message that was retried with success.
 RETRIED = "retried"
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedMessage:
-    """A message that was put aside, without its body."""
+    """A quarantined message, without its body."""
 
     id: int
     stream: str
@@ -34,21 +34,21 @@ class QuarantinedMessage:
     received: datetime
     reason: str
     event_id: str | None
-    """Superevent that it speaks of; None where that cannot be told."""
+    """Its superevent; None if unknown."""
     rehearsal: bool
-    """Whether it is recognisably a mock or a test."""
+    """Whether it is known to be a mock or a test."""
     size: int
     """Bytes."""
     sha256: str
     solved: datetime | None
-    """When it was read again or dismissed; None while a person should look."""
+    """When it was retried or dismissed; None while it needs a person's attention."""
     solution: str | None
     """`retried`, `received again`, or `dismissed: ` and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which messages in quarantine are meant; by default all that are unsolved."""
+    """A selection of messages in quarantine; by default all unsolved ones."""
 
     ids: Sequence[int] | None = None
     event_ids: Sequence[str] | None = None
@@ -57,9 +57,9 @@ class Choice:
     before: datetime | None = None
     """Received before."""
     solved: bool = False
-    """Also those that are solved."""
+    """Whether to include solved ones."""
     rehearsals: bool = True
-    """Also those that are recognisably mock or test."""
+    """Whether to include those known to be mock or test."""
 
 
 def quarantined(archive: Archive, choice: Choice = Choice(), *, limit: int | None = None) -> list[QuarantinedMessage]:
@@ -79,9 +79,9 @@ def quarantined(archive: Archive, choice: Choice = Choice(), *, limit: int | Non
 def accept(
     archive: Archive, message_id: int, versions: Sequence[tuple[EventVersion, Mapping[str, Any]]], now: datetime
 ) -> Recorded:
-    """Record the versions that a message in quarantine turned out to bring, and mark it as solved, in one transaction.
+    """Record the versions of a message in quarantine, and mark it as solved, in one transaction.
 
-    The versions count as received now: what watches over the archive then asks for their runs and publications.
+    The versions count as received now, so that sensors then request their runs and publications.
     """
     event_id = versions[0][0].event_id if versions else None
     with writing(archive.engine) as connection:
@@ -91,14 +91,14 @@ def accept(
 
 
 def refuse_again(archive: Archive, message_id: int, reason: str) -> None:
-    """Note why a message still cannot be used."""
+    """Record why a message still cannot be used."""
     table = schema.message
     with writing(archive.engine) as connection:
         connection.execute(sa.update(table).where(table.c.id == message_id).values(quarantine_reason=reason))
 
 
 def dismiss(archive: Archive, ids: Sequence[int], reason: str, now: datetime) -> None:
-    """Mark messages as looked at by a person who says why nothing is to be done; solved ones stay as they are."""
+    """Mark messages as dismissed by a person, with the reason; solved ones stay as they are."""
     with writing(archive.engine) as connection:
         for message_id in ids:
             mark_solved(connection, message_id, f"dismissed: {reason}", now)
@@ -106,7 +106,7 @@ def dismiss(archive: Archive, ids: Sequence[int], reason: str, now: datetime) ->
 
 def _conditions(choice: Choice) -> list[sa.ColumnElement[bool]]:
     c = schema.message.c
-    # What waits for its content is tried again by itself, and comes here when that is given up.
+    # A message that waits for its content is retried automatically, and appears here only if that fails for good.
     found: list[sa.ColumnElement[bool]] = [
         c.quarantine_reason.is_not(None),
         sa.not_(c.quarantine_reason.startswith(WAITING)),

@@ -1,4 +1,4 @@
-"""What watches over the archive asks for: versions of the last days with the names of their files, figures of streams."""
+"""Queries of sensors and health: versions of the last days with the names of their files, statistics of streams."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mma_pipeline.adapters.archive.quarantine import RETRIED
 
 @dataclass(frozen=True, slots=True)
 class RecentVersion:
-    """A version and what is there of it."""
+    """A version and its files."""
 
     record: VersionRecord
     received: datetime
-    """When its message was received or, out of quarantine, read again with success, UTC."""
+    """When its message was received or, from quarantine, retried with success, UTC."""
     stream: str
-    """By which stream."""
+    """Stream that its message came from."""
     files: frozenset[str]
     """Names of the files written."""
     retried: bool = False
-    """Whether its message came out of quarantine by a person's word: no stream's sensor asks for its run."""
+    """Whether a person retried its message from quarantine, so that no stream's sensor requests its run."""
 
 
 def recent_versions(archive: Archive, since: datetime, before: datetime) -> list[RecentVersion]:
@@ -59,7 +59,7 @@ def recent_versions(archive: Archive, since: datetime, before: datetime) -> list
 
 @dataclass(frozen=True, slots=True)
 class StreamStatistics:
-    """What the archive holds of a stream."""
+    """What the archive has from a stream."""
 
     newest: datetime
     """When its last message was received, UTC."""
@@ -69,7 +69,7 @@ class StreamStatistics:
 
 
 def stream_statistics(archive: Archive) -> dict[str, StreamStatistics]:
-    """Figures of every stream that brought a message, by name."""
+    """Statistics of every stream with a message, by name."""
     c = schema.message.c
     bad = sa.func.count(sa.case((c.solved.is_(None), c.quarantine_reason)))
     query = sa.select(c.stream, sa.func.max(c.received), sa.func.count(), bad).group_by(c.stream)

@@ -1,8 +1,8 @@
-"""Forget mock and test events after a while; real ones stay for ever. What is safe to forget is decided here alone.
+"""Removes old mock and test events; real ones are kept. Only this module decides what may be removed.
 
-With the last version of an event goes what was made or invented for it: its candidates' scores, its publications, and
-the simulated photometry that names it. Measured photometry stays with its messages, whatever event they name, and so
-does simulated photometry that names no event: nothing says with which event it should go.
+The last version of an event is removed together with its candidates' scores, its publications, and the simulated photometry
+that names it. Measured photometry stays with its messages, whatever event they name, and so does simulated photometry that
+names no event.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def scored_nights(engine: sa.Engine, events: Sequence[str]) -> list[str]:
 
 
 def forget(engine: sa.Engine, keys: Sequence[str]) -> None:
-    """Remove the rows of mock and test versions, with the messages and contents that nothing else needs.
+    """Remove the rows of mock and test versions, with messages and contents that nothing else needs.
 
-    With an event's last version go its scores, publications and simulated photometry, too. Raises PermanentError for a
-    key of a real event: nothing is removed then.
+    An event's last version takes its scores, publications and simulated photometry with it. Raises PermanentError for a key
+    of a real event, and removes nothing then.
     """
     version = schema.version
     with writing(engine) as connection:
@@ -82,7 +82,7 @@ def forget(engine: sa.Engine, keys: Sequence[str]) -> None:
 def forget_quarantine(engine: sa.Engine, before: datetime) -> int:
     """Remove quarantined mock and test messages received before a time, of events without versions; returns how many.
 
-    What is not recognisably mock or test stays for ever, solved or not.
+    Messages not known to be mock or test are kept, solved or not.
     """
     message, version = schema.message, schema.version
     useless = sa.and_(
@@ -101,13 +101,13 @@ def forget_quarantine(engine: sa.Engine, before: datetime) -> int:
 def _forget_photometry(connection: sa.Connection, gone: Sequence[str]) -> None:
     """Remove the scores of events without versions and the simulated photometry that names them.
 
-    A simulated candidate goes with its last measurement and its last score.
+    A simulated candidate is removed with its last measurement and its last score.
     """
     name, score = candidate.c.name, candidate_score.c
     named = sa.select(schema.message.c.id).where(schema.message.c.event_id.in_(gone))
     scored = sa.select(score.candidate).where(score.event_id.in_(gone))
     measured = sa.select(measurement.c.candidate).where(measurement.c.message_id.in_(named))
-    # The lock holds off photometry that arrives just now: else a candidate could get a measurement while it goes.
+    # The lock delays new photometry, so that no candidate gets a measurement while it is removed.
     affected = (
         sa.select(name)
         .where(candidate.c.simulated, sa.or_(name.in_(scored), name.in_(measured)))

@@ -24,26 +24,26 @@ metadata = sa.MetaData(
 
 
 class UTCDateTime(sa.TypeDecorator[datetime]):
-    """A time that is always UTC: SQLite keeps no zone, so it is removed on the way in and put back on the way out."""
+    """A time that is always UTC: SQLite stores no time zone, so it is removed when writing and restored when reading."""
 
     impl = sa.DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Refuse a time without zone, which would be read as UTC by accident."""
+        """Refuse a time without a time zone, which would be read as UTC by accident."""
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a time without zone cannot be archived")
+            raise ValueError("a time without a time zone cannot be archived")
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Give the zone back."""
+        """Restore the time zone."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 class CleanString(sa.TypeDecorator[str]):
-    """Text from outside, cleaned on the way in, and on the way out for rows that are older than this rule."""
+    """Text from outside, cleaned when writing, and when reading for rows older than this rule."""
 
     impl = sa.String
     cache_ok = True
@@ -124,7 +124,7 @@ usable_since = sa.func.coalesce(message.c.solved, message.c.received, type_=UTCD
 
 
 def usable_from(since: datetime) -> sa.ColumnElement[bool]:
-    """Messages whose versions could first be used from a time on; the indices serve it, which `usable_since` alone prevents."""
+    """Messages whose versions could first be used from a time on, in a form that can use the indices, unlike `usable_since`."""
     return sa.and_(sa.or_(message.c.received >= since, message.c.solved >= since), usable_since >= since)
 
 
@@ -160,7 +160,7 @@ product = sa.Table(
     sa.Column("written", UTCDateTime, nullable=False),
 )
 
-#: The outbox: what is to be published, and what became of it.
+#: The outbox: publications and their state.
 publication = sa.Table(
     "publication",
     metadata,
@@ -188,7 +188,7 @@ publication = sa.Table(
     sa.Index("ix_publication_event_id_destination", "event_id", "destination"),
 )
 
-#: Why a version was or was not to be sent, per destination; the latest decision counts.
+#: Why a version was accepted or not, per destination; the latest decision counts.
 decision = sa.Table(
     "publication_decision",
     metadata,
@@ -198,11 +198,11 @@ decision = sa.Table(
     sa.Column("accepted", sa.Boolean, nullable=False),
     sa.Column("reasons", CleanJSON, nullable=False),
     sa.Column("decided", UTCDateTime, nullable=False),
-    # The products that carry the map's values lacked: decided upon again when they come.
+    # The products with the map's values were missing: decided again when they are made.
     sa.Column("bare", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
-#: Versions that a check keeps from being published, and those that a person let pass.
+#: Versions that a check keeps from being published, and releases by a person.
 block = sa.Table(
     "publication_block",
     metadata,
@@ -214,7 +214,7 @@ block = sa.Table(
     sa.Column("reason", sa.Text),
 )
 
-#: A transient of which photometry came.
+#: A transient with photometry.
 candidate = sa.Table(
     "candidate",
     metadata,
@@ -227,7 +227,7 @@ candidate = sa.Table(
     sa.Column("simulated", sa.Boolean, nullable=False),
 )
 
-#: `message_id` is the message that first brought the measurement.
+#: `message_id` is the first message with the measurement.
 measurement = sa.Table(
     "measurement",
     metadata,

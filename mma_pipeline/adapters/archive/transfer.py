@@ -1,4 +1,4 @@
-"""Move an archive: every row of every table to a file and back, between SQLite and PostgreSQL.
+"""Moves an archive: every row of every table to a file and back, between SQLite and PostgreSQL.
 
 The file is gzipped JSON Lines: a header, then one row per line, tables in the order of their references. Nothing in it
 depends on when or where it was written, so equal archives give equal files.
@@ -40,7 +40,7 @@ def export_archive(engine: sa.Engine, path: Path) -> dict[str, int]:
                 order = [*table.primary_key.columns]
                 rows = connection.execution_options(yield_per=ROWS).execute(sa.select(table).order_by(*order))
                 for row in rows:
-                    out.write(_line({"table": table.name, "row": _encode(table, row._asdict())}))
+                    out.write(_line({"table": table.name, "row": _encode(table, row)}))
                     counts[table.name] += 1
     partial.replace(path)
     return dict(counts)
@@ -49,8 +49,8 @@ def export_archive(engine: sa.Engine, path: Path) -> dict[str, int]:
 def import_archive(engine: sa.Engine, path: Path) -> dict[str, int]:
     """Fill an empty archive from `path` in one transaction; returns rows by table.
 
-    Raises PermanentError where the archive holds something already, or the file is none, is cut short or comes from
-    another schema: nothing is written then.
+    Raises PermanentError if the archive is not empty, or if the file is no archive, is cut short or has another schema;
+    then nothing is written.
     """
     migrate(engine)
     counts: Counter[str] = Counter()
@@ -73,7 +73,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         with gzip.open(path, "rb") as lines:
             header = json.loads(next(lines, b"null"))
             if not isinstance(header, dict) or header.get("format") != FORMAT:
-                raise PermanentError(f"{path} is no exported archive")
+                raise PermanentError(f"{path} is not an exported archive")
             if header.get("schema") != head_revision():
                 raise PermanentError(
                     f"{path} has schema {header.get('schema')}, this code {head_revision()}: import it with the code "
@@ -101,10 +101,10 @@ def _batches(lines: Iterator[tuple[str, dict[str, Any]]]) -> Iterator[tuple[sa.T
         yield table, rows
 
 
-def _encode(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
+def _encode(table: sa.Table, row: sa.Row[Any]) -> dict[str, Any]:
     encoded: dict[str, Any] = {}
     for column in table.columns:
-        value = row[column.name]
+        value = row._mapping[column]
         if isinstance(value, bytes):
             value = base64.b64encode(value).decode()
         elif isinstance(value, datetime):
@@ -121,12 +121,12 @@ def _decode(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
             value = base64.b64decode(value, validate=True)
         elif value is not None and isinstance(column.type, UTCDateTime):
             value = datetime.fromisoformat(value)
-        decoded[column.name] = value
+        decoded[column.key] = value
     return decoded
 
 
 def _restart_counters(connection: sa.Connection) -> None:
-    """Rows came with their numbers: the counters must go on behind them."""
+    """Let counters continue after the imported rows, which keep their numbers."""
     for table in metadata.sorted_tables:
         column = table.autoincrement_column
         if column is None:

@@ -1,7 +1,7 @@
-"""Messages whose content lies elsewhere and could not be fetched yet: archived as the address that came, until it is there.
+"""Messages whose content lies elsewhere and could not be fetched yet, archived as their address until it can.
 
-A waiting message stands in quarantine with a reason that begins with `WAITING`. Its content, once fetched, is a message
-of its own at the same place of the stream; the address then leaves the quarantine.
+A waiting message is in quarantine with a reason that begins with `WAITING`. Its content, once fetched, is a message of its
+own at the same position of the stream; the address then leaves the quarantine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mma_pipeline.adapters.archive.alerts import Archive, message_of
 from mma_pipeline.adapters.archive.database import reading, writing
 from mma_pipeline.adapters.kafka.message import StreamMessage
 
-#: How the reason of a waiting message begins.
+#: Beginning of a waiting message's reason.
 WAITING = "waiting: "
 
 
@@ -34,7 +34,7 @@ def held(archive: Archive, since: datetime) -> list[tuple[int, StreamMessage]]:
 
 
 def settle(archive: Archive, message_id: int, reason: str | None) -> None:
-    """End the waiting of a message: None where its content is archived, else why it never will be."""
+    """End the waiting of a message; `reason` says why its content never arrived, None means that it is archived."""
     table = schema.message
     with writing(archive.engine) as connection:
         connection.execute(sa.update(table).where(table.c.id == message_id).values(quarantine_reason=reason))

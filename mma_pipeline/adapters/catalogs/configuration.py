@@ -15,7 +15,7 @@ _NUMBERS = ("credzone", "ngalaxies", "sensitivity", "maxl", "minl", "mindistfact
 
 @dataclass(frozen=True)
 class GwtmGalaxySettings:
-    """What the old listener's `gal_catalog_config.ini` says, in this project's units; None where it says nothing."""
+    """What the old listener's `gal_catalog_config.ini` says, in this project's units; None if it says nothing."""
 
     catalog_path: str | None = None
     level: float | None = None

@@ -197,7 +197,7 @@ def _names(values: npt.NDArray[Any]) -> npt.NDArray[np.bytes_]:
 def download(url: str, path: Path) -> Path:
     """Fetch a catalog to `path`, which appears only once all of it is there; three attempts, timeouts on each.
 
-    Raises TransientError where the server does not answer or breaks off, PermanentError where it refuses or what it
+    Raises TransientError if the server does not answer or breaks off, PermanentError if it refuses or what it
     sends is a web page instead of a catalog.
     """
     partial = path.with_name(f".{path.name}.part")

@@ -48,7 +48,7 @@ class CatalogIndex:
     def open(cls, folder: Path | str) -> CatalogIndex:
         """Open an index.
 
-        Raises NotFoundError where the folder holds none, PermanentError where it is damaged or of another format.
+        Raises NotFoundError if the folder holds none, PermanentError if it is damaged or of another format.
         """
         folder = Path(folder)
         try:
@@ -102,7 +102,7 @@ class CatalogIndex:
         return self._column("name")
 
     def weight(self, kind: str) -> npt.NDArray[np.float32] | None:
-        """Column `mass` (M☉) or `luminosity` (L☉), None where the catalog has none."""
+        """Column `mass` (M☉) or `luminosity` (L☉), None if the catalog has none."""
         return self._column(kind) if kind in self.manifest["columns"] else None
 
     def _column(self, name: str) -> npt.NDArray[Any]:
@@ -157,7 +157,7 @@ def build_index(
 def _write(folder: Path, table: Mapping[str, npt.NDArray[Any]], manifest: Mapping[str, Any]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
-        raise ConfigurationError(f"{folder} holds other files: name a folder for the index alone")
+        raise ConfigurationError(f"{folder} holds other files: name an empty folder for the index")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         new = Path(scratch) / "new"
         new.mkdir()

@@ -37,7 +37,7 @@ class DerivedAlertModel(models.MessageModel):  # type: ignore[misc]  # hop-clien
 
     @classmethod
     def deserialize(cls, data: bytes) -> DerivedAlertModel:
-        """Decode a received message; raises ValueError where it is no JSON object."""
+        """Decode a received message; raises ValueError if it is no JSON object."""
         content = json.loads(data)
         if not isinstance(content, dict):
             raise ValueError("a derived alert is a JSON object")  # noqa: TRY004 - what hop-client expects

@@ -46,9 +46,9 @@ class HopBroker:
 
 
 def hop_stream(broker: HopBroker, name: str, *topics: str) -> StreamConfig | None:
-    """How to read topics of Hopskotch; None where there is no credential.
+    """How to read topics of Hopskotch; None if there is no credential.
 
-    A `protocol` of PLAINTEXT or SSL means a broker of one's own that asks for none. Raises ConfigurationError where half of
+    A `protocol` of PLAINTEXT or SSL means a broker of one's own that asks for none. Raises ConfigurationError if half of
     the credential is set or auth.toml cannot be used.
     """
     client = hop_client(broker, name)
@@ -61,7 +61,7 @@ def hop_client(broker: HopBroker, name: str) -> dict[str, Any] | None:
     if broker.protocol in _WITHOUT_CREDENTIAL:
         if broker.bootstrap == HOPSKOTCH:
             raise ConfigurationError(
-                f"MMA_HOP_PROTOCOL={broker.protocol} needs MMA_HOP_BOOTSTRAP: Hopskotch itself wants a credential"
+                f"MMA_HOP_PROTOCOL={broker.protocol} needs MMA_HOP_BOOTSTRAP: Hopskotch itself requires a credential"
             )
         return {"security.protocol": broker.protocol, "bootstrap.servers": broker.bootstrap, "group.id": group}
     user, password = broker.username, broker.password
@@ -101,7 +101,7 @@ def fetch_offloaded(message: StreamMessage) -> StreamMessage:
     """The message itself where it is only the address of one; else the message unchanged.
 
     Fetched without credentials, so private topics' offloaded messages stay addresses and end in quarantine. One attempt
-    of `FETCH_S` seconds at most (less within `deadline.within`): raises TransientError where the server does not give
+    of `FETCH_S` seconds at most (less within `deadline.within`): raises TransientError if the server does not give
     the message in that time; an address that is gone leaves the message as it is.
     """
     url = address_of(message)
@@ -110,7 +110,7 @@ def fetch_offloaded(message: StreamMessage) -> StreamMessage:
     try:
         fetched = download(url, most_bytes=MAX_BYTES, seconds=FETCH_S)
     except PermanentError as error:
-        _log.error("%s: the large message cannot be had, it is left as its address: %s", message.coordinates, error)
+        _log.error("%s: the large message cannot be fetched, only its address is kept: %s", message.coordinates, error)
         return message
     return _unpacked(message, fetched)
 

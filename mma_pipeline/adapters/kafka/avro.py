@@ -31,7 +31,7 @@ DAMAGE = (
 
 
 def decode_avro(data: bytes) -> dict[str, Any]:
-    """The one record of an Avro container file; raises NoticeError where it is damaged or holds another number."""
+    """The one record of an Avro container file; raises NoticeError if it is damaged or holds another number."""
     import fastavro
 
     try:

@@ -19,7 +19,7 @@ class EmbeddedKafka:
     """A mock broker on a free loopback port, reachable from other processes while this object lives."""
 
     def __init__(self) -> None:
-        """Start the broker; raises TransientError where it does not answer."""
+        """Start the broker; raises TransientError if it does not answer."""
         self._cluster = Producer({"bootstrap.servers": "embedded", "test.mock.num.brokers": 1})
         brokers = self._cluster.list_topics(timeout=START_TIMEOUT_S).brokers.values()
         if not brokers:

@@ -26,9 +26,9 @@ class GcnBroker:
 
 
 def gcn_stream(broker: GcnBroker, name: str, topic: str) -> StreamConfig | None:
-    """How to read a topic; None where neither credentials nor a broker are set.
+    """How to read a topic; None if neither credentials nor a broker are set.
 
-    Raises ConfigurationError where only one half of the credentials is set.
+    Raises ConfigurationError if only one half of the credentials is set.
     """
     client: dict[str, Any] = {"group.id": broker.group_id} if broker.group_id else {}
     if broker.bootstrap:

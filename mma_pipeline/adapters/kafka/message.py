@@ -21,7 +21,7 @@ class StreamMessage:
     key: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     broker_time: datetime | None
-    """Time stamp of the broker or producer, UTC; None where it gives none."""
+    """Time stamp of the broker or producer, UTC; None if it gives none."""
     received: datetime
     """When this process took the message from the broker, UTC."""
 

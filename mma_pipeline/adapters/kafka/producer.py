@@ -22,7 +22,7 @@ class ConfirmedProducer:
     def __init__(self, client: Mapping[str, Any]) -> None:
         """`client` is librdkafka configuration; it may hold credentials and is never shown.
 
-        Raises PermanentError where librdkafka refuses it.
+        Raises PermanentError if librdkafka refuses it.
         """
         settings = {
             "enable.idempotence": True,
@@ -52,7 +52,7 @@ class ConfirmedProducer:
     ) -> tuple[int, int, datetime]:
         """Send one message; returns its partition, its offset and the time it was handed over (UTC).
 
-        Raises TransientError where the broker does not confirm it in time.
+        Raises TransientError if the broker does not confirm it in time.
         """
         outcome: list[tuple[KafkaError | None, Message]] = []
         handed_over = datetime.now().astimezone()

@@ -8,7 +8,7 @@ from mma_pipeline.adapters.errors import MissingTopicError, TransientError
 
 
 def partitions_of(consumer: Consumer, stream: str, topic: str, timeout_s: float) -> list[int]:
-    """The topic's partitions; raises MissingTopicError where there is no such topic, TransientError else."""
+    """The topic's partitions; raises MissingTopicError if there is no such topic, TransientError else."""
     try:
         found = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
     except KafkaException as error:
@@ -26,7 +26,7 @@ def offsets_kept(consumer: Consumer, stream: str, topic: str, partition: int, ti
     except KafkaException as error:
         raise TransientError(f"stream {stream}: no broker answers: {reason(error)}") from error
     if answer is None:
-        raise TransientError(f"stream {stream}: no broker tells the offsets of {topic}/{partition}")
+        raise TransientError(f"stream {stream}: no broker reports the offsets of {topic}/{partition}")
     return int(answer[0]), int(answer[1])
 
 

@@ -55,7 +55,7 @@ class StreamReader:
     def __init__(self, config: StreamConfig) -> None:
         """Create the client; brokers are contacted on the first poll.
 
-        Raises PermanentError where librdkafka refuses the configuration.
+        Raises PermanentError if librdkafka refuses the configuration.
         """
         self.config = config
         self._lock = threading.Lock()
@@ -93,7 +93,7 @@ class StreamReader:
 
         `topic_ids` are those that came with the offsets: a topic that has another by now is read from its beginning.
 
-        Returns as soon as a burst ends or `max_messages` are there. Raises TransientError where no broker answers
+        Returns as soon as a burst ends or `max_messages` are there. Raises TransientError if no broker answers
         the first requests, which together take `REQUEST_TIMEOUT_S` or `timeout_s`; later silence gives an empty batch
         with the broker's complaints.
         """
@@ -147,9 +147,9 @@ class StreamReader:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """One thread at a time; raises TransientError where another has the consumer for longer than a poll may take."""
+        """One thread at a time; raises TransientError if another has the consumer for longer than a poll may take."""
         if not self._lock.acquire(timeout=left(REQUEST_TIMEOUT_S)):
-            raise TransientError(f"stream {self.config.name}: an earlier look at the broker has not ended yet")
+            raise TransientError(f"stream {self.config.name}: an earlier request to the broker has not ended yet")
         try:
             yield
         finally:

@@ -22,23 +22,25 @@ class Gap:
     wanted: int
     """Offset that should have come next."""
     resumed: int
-    """Offset at which reading goes on."""
+    """Offset at which reading continues."""
     another_topic: bool = False
     """Whether the broker says that the topic is not the one that was read."""
 
     @property
     def lost(self) -> int | None:
-        """How many messages were dropped unseen; None where the topic was created anew and nobody can know."""
+        """How many messages were dropped unseen; None if the topic was created again, so that it is unknown."""
         return None if self.another_topic or self.resumed <= self.wanted else self.resumed - self.wanted
 
     def __str__(self) -> str:
         where = f"{self.topic}/{self.partition}"
         if self.lost is None:
-            why = "is another topic's" if self.another_topic else "does not exist"
-            return f"{where}: offset {self.wanted} {why}, the topic was created anew; reading goes on at {self.resumed}"
+            why = "belongs to an earlier topic of this name" if self.another_topic else "does not exist"
+            return (
+                f"{where}: offset {self.wanted} {why}, the topic was created again; reading continues at {self.resumed}"
+            )
         return (
             f"{where}: {self.lost} messages from offset {self.wanted} were dropped by the broker before they were "
-            f"read; reading goes on at {self.resumed}"
+            f"read; reading continues at {self.resumed}"
         )
 
 

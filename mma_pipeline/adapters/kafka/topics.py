@@ -36,7 +36,7 @@ class TopicDirectory:
         self._asked: dict[str, Any] = {}
 
     def id_of(self, topic: str) -> str | None:
-        """The topic's identity; None where the broker does not tell, or not yet."""
+        """The topic's identity; None if the broker does not tell, or not yet."""
         try:
             if self._admin is None:
                 settings: dict[str, Any] = {**self._settings, "log_level": 0, "error_cb": _ignore}
@@ -48,7 +48,7 @@ class TopicDirectory:
         except FutureTimeoutError:
             return None
         except KafkaException as error:
-            _log.info("stream %s: the broker does not tell the identity of %s: %s", self._stream, topic, error)
+            _log.info("stream %s: the broker does not report the identity of %s: %s", self._stream, topic, error)
             described = None
         self._asked.pop(topic, None)
         bits = None if described is None else described.topic_id

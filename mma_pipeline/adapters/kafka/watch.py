@@ -29,7 +29,7 @@ _SECRETS = ("sasl.oauthbearer.client.secret", "sasl.password")
 
 
 def fingerprint(config: StreamConfig) -> str | None:
-    """Twelve digits that change with a stream's credential and do not give it away; None where it has none."""
+    """Twelve digits that change with a stream's credential and do not give it away; None if it has none."""
     identity = next((str(config.client[name]) for name in _IDENTITY if config.client.get(name)), None)
     secret = next((str(config.client[name]) for name in _SECRETS if config.client.get(name)), None)
     if identity is None or secret is None:
@@ -41,7 +41,7 @@ class BrokerWatch:
     """One resident consumer that only looks."""
 
     def __init__(self, config: StreamConfig) -> None:
-        """Create the client; raises PermanentError where librdkafka refuses the configuration."""
+        """Create the client; raises PermanentError if librdkafka refuses the configuration."""
         self.config = config
         self._lock = threading.Lock()
         settings = {
@@ -61,7 +61,7 @@ class BrokerWatch:
     def lag(self, offsets: Offsets) -> int:
         """Messages of the stream's topics at or after the offsets; all of a partition that they do not name.
 
-        Raises MissingTopicError where the broker has not the topic, TransientError where it does not answer in time.
+        Raises MissingTopicError if the broker has not the topic, TransientError if it does not answer in time.
         """
         with self._look():
             waiting = 0
@@ -72,7 +72,7 @@ class BrokerWatch:
             return waiting
 
     def newest(self) -> datetime | None:
-        """The broker's time of the newest message, UTC; None where there is none. Raises as `lag` does."""
+        """The broker's time of the newest message, UTC; None if there is none. Raises as `lag` does."""
         with self._look():
             times = [
                 self._time_of(topic, partition, high - 1)
@@ -118,7 +118,7 @@ class BrokerWatch:
     def _look(self) -> Iterator[None]:
         with within(LOOK_S):
             if not self._lock.acquire(timeout=left(LOOK_S)):
-                raise TransientError(f"stream {self.config.name}: an earlier look at the broker has not ended yet")
+                raise TransientError(f"stream {self.config.name}: an earlier request to the broker has not ended yet")
             try:
                 yield
             finally:

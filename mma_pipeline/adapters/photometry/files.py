@@ -60,8 +60,8 @@ def read_photometry(
 ) -> PhotometryFile:
     """Read a file by its content: JSON (Open Astronomy Catalog or a message of ours) or a table.
 
-    `mapping` goes from our field (a key of COLUMNS) to the column's name. Raises NoticeError where the file cannot
-    be read, a needed column is missing or the default redshift is none, NoPhotometryError where no row can be used.
+    `mapping` goes from our field (a key of COLUMNS) to the column's name. Raises NoticeError if the file cannot
+    be read, a needed column is missing or the default redshift is none, NoPhotometryError if no row can be used.
     """
     try:
         data = path.read_bytes()
@@ -96,7 +96,7 @@ def _json(data: bytes, defaults: Defaults) -> tuple[list[Measurement], tuple[str
     for name, entry in record.items():
         if not isinstance(entry, Mapping) or not isinstance(entry.get("photometry"), list):
             raise NoticeError(
-                "the JSON is neither a message of ours nor the Open Astronomy Catalog's: no photometry list"
+                "the JSON is neither a photometry message nor from the Open Astronomy Catalog: it has no photometry list"
             )
         candidate = _catalog_candidate(name, entry, defaults)
         for number, row in enumerate(entry["photometry"]):
@@ -144,9 +144,9 @@ def _catalog_redshift(entry: Mapping[str, Any]) -> float | None:
 
 def _catalog_row(candidate: Candidate, row: Any) -> Measurement:
     if not isinstance(row, Mapping):
-        raise NoticeError("it is no object")
+        raise NoticeError("it is not an object")
     if row.get("model") or row.get("realization"):
-        raise NoticeError("it is of a model, not measured")
+        raise NoticeError("it comes from a model, not from a measurement")
     value = optional(row.get("magnitude"), "magnitude")
     if value is None:
         raise NoticeError("it has no magnitude (a flux, a count rate or an X-ray point)")

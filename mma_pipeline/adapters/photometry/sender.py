@@ -50,7 +50,7 @@ class _Hopskotch:
 def open_sender(topic: str, bootstrap: str | None) -> Iterator[Sender]:
     """A sender to `topic`: a name on the broker `bootstrap`, or a Hopskotch address kafka://host/topic.
 
-    Raises TransientError where the broker is away, CredentialsError where Hopskotch refuses, PermanentError for a
+    Raises TransientError if the broker is away, CredentialsError if Hopskotch refuses, PermanentError for a
     topic without a broker.
     """
     if not topic.startswith("kafka://"):

@@ -16,7 +16,7 @@ DEFAULT_TOPIC = "mma.photometry"
 def photometry_stream(
     topics: Sequence[str], hop: HopBroker, local: GcnBroker, start: str | None = None
 ) -> StreamConfig | None:
-    """How to read photometry; None where there is nothing to read from.
+    """How to read photometry; None if there is nothing to read from.
 
     Named topics are Hopskotch's where there is a credential (which serves publication too, so nothing else is read with
     it); else they, or by default `mma.photometry`, are those of a broker without authentication.
@@ -27,7 +27,7 @@ def photometry_stream(
         local: the broker that stands in GCN's place; only its `bootstrap` counts.
         start: where a new group begins; by default as for alerts.
 
-    Raises ConfigurationError where half of the credential is set.
+    Raises ConfigurationError if half of the credential is set.
     """
     config = hop_stream(replace(hop, start=start or hop.start), STREAM, *topics)
     if config is not None and topics:

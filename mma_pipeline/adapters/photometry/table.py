@@ -96,7 +96,7 @@ def read_table(
 ) -> tuple[list[Measurement], list[tuple[str, str]]]:
     """Measurements of a table (UTF-8), and each row left out as (place, reason).
 
-    `stem` names the candidate where nothing else does. Raises NoticeError where the text is no table, or a column that
+    `stem` names the candidate where nothing else does. Raises NoticeError if the text is no table, or a column that
     is needed is missing.
     """
     try:
@@ -163,7 +163,7 @@ def _limit(value: float | None, otherwise: str) -> Brightness:
 
 
 def _flux(cell: Mapping[str, str]) -> Brightness | None:
-    """The brightness of the row's flux, None where it has none."""
+    """The brightness of the row's flux, None if it has none."""
     error = optional(cell.get("flux_error"), "flux error")
     for field, unit in _UNITS.items():
         value = optional(cell.get(field), "flux")

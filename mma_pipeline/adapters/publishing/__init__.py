@@ -1,1 +1,1 @@
-"""Publication: what is sent where, exactly once. See docs/publication.md."""
+"""Publication: decides what is sent where, and sends it once. See docs/publication.md."""

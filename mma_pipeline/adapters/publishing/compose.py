@@ -1,13 +1,14 @@
-"""From what the archive knows of a version to the alert that we publish about it.
+"""Builds the alert that we publish about a version from the archive.
 
-Facts come from the notice, places and areas from the figures of products, links from the product ledger. A version
-whose products are missing still makes an alert: it says less.
+Facts come from the notice, positions and areas from the products' statistics, links from the archived products. A version
+without products still gives an alert, with less in it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from mma_pipeline.notices.derived import (
     DerivedAlert,
     DerivedKind,
     EventSummary,
+    ForecastSummary,
     Localisation,
     ProductLink,
     VersionRef,
@@ -24,15 +26,17 @@ from mma_pipeline.notices.derived import (
 from mma_pipeline.notices.icecube_summary import NeutrinoSearch
 from mma_pipeline.notices.key import ICECUBE_LABEL
 
-#: Name of the product that the GWTM site reads as the flat map.
+#: Name of the product that the Treasure Map (GWTM) reads as the flat map.
 FLAT_MAP = "flat_skymap"
 #: Name of the product with the ranked host galaxies.
 GALAXIES = "galaxies"
-#: Name of the picture that a message may show.
+#: Name of the plot that a message may show.
 PLOT = "picture"
 #: Name of the product that compares a neutrino notice with a map.
 COINCIDENCE = "coincidence"
-#: Our field to the figure that states it.
+#: Name of the product that says how bright a kilonova would be, and the hours after the merger of its short figures.
+FORECAST, FORECAST_HOURS = "forecast", 24
+#: Our field name to the name of the statistic.
 _FIGURES = {
     "ra": "peak_ra_deg",
     "dec": "peak_dec_deg",
@@ -56,8 +60,7 @@ def compose(
     Args:
         record: the version as archived.
         products: files written for it.
-        url: public address of a storage key; a product without one is left out, because a link that leads nowhere
-            helps nobody.
+        url: public address of a storage key; a product without one is left out, because its link would lead nowhere.
         versions: the event's versions, from which a neutrino notice takes what it does not say itself.
     """
     by_name = {product.name: product for product in products}
@@ -69,6 +72,7 @@ def compose(
         event=_event(_facts(record, by_name, versions)),
         localisation=_localisation(by_name.values()),
         external=_external(record.facts) if version.is_external else None,
+        forecast=_forecast(by_name),
         neutrinos=_neutrinos(record, by_name) if version.label == ICECUBE_LABEL else None,
         products=tuple(
             ProductLink(p.name, address, p.sha256, p.size, p.content_type)
@@ -86,7 +90,7 @@ def version_ref(record: VersionRecord) -> VersionRef:
 
 
 def is_bare(record: VersionRecord, products: Mapping[str, ProductRecord]) -> bool:
-    """Whether what carries a version's values is missing: its map's places and areas, a neutrino notice's comparison."""
+    """Whether the products with a version's values are missing: its map's statistics, or a neutrino notice's comparison."""
     if record.version.label == ICECUBE_LABEL:
         return COINCIDENCE not in products
     if not record.has_map:
@@ -96,7 +100,7 @@ def is_bare(record: VersionRecord, products: Mapping[str, ProductRecord]) -> boo
 
 
 def plot_url(products: Mapping[str, ProductRecord], url: Callable[[str], str | None]) -> str | None:
-    """Address of the picture to show; None where there is none that a chat server could fetch."""
+    """Address of the plot to show; None if there is none that a chat server could fetch."""
     return url(products[PLOT].store_key) if PLOT in products else None
 
 
@@ -152,11 +156,27 @@ def _localisation(products: Iterable[ProductRecord]) -> Localisation | None:
         statistics |= {k: float(v) for k, v in numbers.items()}
     found = {field: statistics.get(name) for field, name in _FIGURES.items()}
     layers = [statistics.get(name) for name in _FROM_LAYERS]
-    # A pair from one source: a mean of one beside a deviation of the other would belong to no distribution.
+    # Take both from one source: the mean of one and the deviation of the other belong to no distribution.
     stated = [statistics.get(name) for name in _STATED] if _STATED[0] in statistics else layers
     found |= dict(zip(("distance_mean", "distance_std"), stated, strict=True))
     found |= dict(zip(("distance_mean_layers", "distance_std_layers"), layers, strict=True))
     return None if all(value is None for value in found.values()) else Localisation(**found)
+
+
+def _forecast(products: Mapping[str, ProductRecord]) -> ForecastSummary | None:
+    if FORECAST not in products:
+        return None
+    found = products[FORECAST].statistics
+    summary = ForecastSummary(bool(found["applies"]), str(found["words"]), found.get("p_kilonova"))
+    if not summary.applies:
+        return summary
+
+    def at(figure: str, seen: float | None) -> dict[str, float]:
+        (row,) = (r for r in found[figure] if r["hours"] == FORECAST_HOURS and r.get("seen") == seen)
+        return {band: mag for band, mag in row.items() if band not in ("hours", "seen")}
+
+    median, depth = at("median_mag", None), at("depth_mag", 0.9)
+    return replace(summary, masses=found["masses"], hours=FORECAST_HOURS, median=median, depth_90=depth)
 
 
 def _external(facts: Mapping[str, Any]) -> CoincidenceSummary | None:

@@ -1,4 +1,4 @@
-"""Which destinations there are and what each wants: a TOML file, or the environment alone.
+"""Destinations and their rules, from a TOML file or from the environment alone.
 
 `MMA_PUBLICATION_CONFIG` names the file. Without it there is a destination for each of `API_BASE` (GWTM), `MMA_HOP_URL`
 (Hopskotch) and `MMA_WEBHOOK_URL` that is set, with the rules below. Secrets come from the environment only.
@@ -28,8 +28,8 @@ _SETTINGS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "per_minute": int, "settle_s": (int, float), "timeout_s": (int, float),
     },
 }  # fmt: skip
-#: What each kind of destination wants where nothing is configured. The GWTM site shows mock events in a place of
-#: their own, so it gets them too; people get what is real and significant.
+#: Default rule of each kind of destination. The Treasure Map (GWTM) shows mock events apart from real ones, so it gets them
+#: too; people get real, significant events.
 _DEFAULT_RULES = {
     GWTM: Rule(roles=("observation", "test")),
     HOPSKOTCH: Rule(roles=("observation", "test")),
@@ -48,44 +48,44 @@ class DestinationConfig:
 
     @property
     def wants_failures(self) -> bool:
-        """Whether it is told of publications that were given up."""
+        """Whether it gets messages about publications that failed for good."""
         return bool(self.settings.get("failures", self.kind == WEBHOOK))
 
     @property
     def takes_bare(self) -> bool:
-        """Whether a version may go there without its map's values where its products failed for good.
+        """Whether a version may go there without its map's values if its products failed for good.
 
-        The GWTM site keeps a row as it was posted, so it takes none unless the setting `bare_rows` says so.
+        The Treasure Map keeps a row as first posted, so it gets none unless `bare_rows` is set.
         """
         return bool(self.settings.get("bare_rows", self.kind != GWTM))
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where we may publish, and as whom. Secrets are in no repr."""
+    """Addresses to publish to, and credentials. No repr shows secrets."""
 
     api_base: str | None = None
     """The Treasure Map's API."""
     api_token: str | None = field(default=None, repr=False)
     observing_run: str = "O4"
-    """Named in its rows."""
+    """Observing run in its rows."""
     bare_rows: bool = False
-    """Whether it gets rows without their map's values where products failed for good."""
+    """Whether it gets rows without their map's values if products failed for good."""
     hop_url: str | None = None
     """Topic for derived alerts."""
     hop_username: str | None = None
     hop_password: str | None = field(default=None, repr=False)
     webhook_url: str | None = field(default=None, repr=False)
     file: Path | None = None
-    """TOML file in place of the addresses above."""
+    """TOML file that replaces the addresses above."""
     dry_run: bool = False
-    """Nothing is published and nothing called."""
+    """If set, nothing is published and no server called."""
     named: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Values by variable name, for addresses that the file refers to (`url_env`)."""
 
 
 def load(access: Access) -> tuple[DestinationConfig, ...]:
-    """The destinations; raises ConfigurationError that says what to change."""
+    """The destinations; raises ConfigurationError with advice."""
     bare_rows = {"bare_rows": True} if access.bare_rows else {}
     if access.file is not None:
         read = _from_file(access.file)
@@ -101,7 +101,7 @@ def load(access: Access) -> tuple[DestinationConfig, ...]:
 
 
 def open_destination(config: DestinationConfig, access: Access) -> Destination:
-    """Build a destination with its secrets; nothing is called yet."""
+    """Build a destination with its secrets; sends no request yet."""
     settings = dict(config.settings)
     if config.kind == GWTM:
         from mma_pipeline.adapters.publishing.gwtm import GwtmDestination
@@ -117,7 +117,7 @@ def open_destination(config: DestinationConfig, access: Access) -> Destination:
         from mma_pipeline.adapters.publishing.hopskotch import HopskotchDestination
 
         settings.pop("formats", None)
-        # A broker without credentials must not be shown those of Hopskotch.
+        # A broker without credentials must not receive those of Hopskotch.
         auth = None if settings.get("anonymous") else _hop_auth(access)
         return HopskotchDestination(name=config.name, auth=auth, **settings)
     from mma_pipeline.adapters.publishing.webhook import WebhookDestination
@@ -170,7 +170,7 @@ def _check_hopskotch(settings: Mapping[str, Any], where: str) -> None:
 
 
 def _hop_auth(access: Access) -> Any:
-    """The SCRAM credential; None leaves it to hop-client's auth.toml."""
+    """The SCRAM credential; None means that hop-client's auth.toml is used."""
     user, password = access.hop_username, access.hop_password
     if not user and not password:
         return None

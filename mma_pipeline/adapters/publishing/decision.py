@@ -1,19 +1,19 @@
-"""Deciding what of an event goes where, and writing it to the outbox in the same transaction.
+"""Decides which versions of an event go to which destination, and writes them to the outbox in the same transaction.
 
 Beyond the rules of a destination:
-- A retraction goes wherever something of the event went, as a withdrawal of each message; the GWTM site, which shows
-  an event's whole history, takes it in any case.
-- A version that arrives after its event was retracted is sent nowhere but to GWTM, whose numbering needs it.
-- GWTM keeps a galaxy list until it is removed. So where a list of ours went out, a later version that ranks no galaxy,
-  and a retraction, send an empty one, which stands for the removal.
-- A neutrino notice goes to GWTM by its role, to Hopskotch by the rule applied to the event that it was compared with, and
-  to nobody else. The site keeps the first notice of a reference, so a second one is not sent.
-- GWTM numbers rows by counting them. So with a version go all of the same kind with lower numbers, and with the
-  combined map of a coincidence its main version. One of those that is not fit to be published yet (its products are not
-  there, a check blocks it) keeps its place and is sent with its own decision; what is behind it waits.
-- A version whose products failed for good is bare: it lacks its map's values. The GWTM site keeps a row as it was
-  posted, so none is posted (unless the setting `bare_rows` says so); the others take it, and when the products come they
-  get the whole as a second message.
+- A retraction goes to every destination that got something of the event, as a withdrawal of each message. The Treasure Map
+  (GWTM), which shows an event's whole history, gets it in any case.
+- A version that arrives after its event was retracted is only sent to GWTM, whose numbering needs it.
+- GWTM keeps a galaxy list until it is removed. So if a list of ours was posted, a later version that ranks no galaxy, or a
+  retraction, sends an empty list, which means removal.
+- A neutrino notice goes to GWTM according to its role, to Hopskotch if the event that it was compared with meets the rule,
+  and nowhere else. GWTM keeps the first notice of a reference, so a second one is not sent.
+- GWTM numbers rows by counting them. So all versions of the same kind with lower numbers go before a version, and the main
+  version before the combined map of a coincidence. One of these that may not be published yet (its products are missing, or
+  a check blocks it) keeps its place and is sent after its own decision; those behind it wait.
+- A version whose products failed for good is bare: it lacks its map's values. GWTM keeps a row as first posted, so it gets
+  none (unless `bare_rows` is set). The other destinations get the bare version, and a second, complete message when the
+  products are made.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ from mma_pipeline.notices.derived import retraction_of as withdrawal_of
 from mma_pipeline.notices.fields import decode_notice
 from mma_pipeline.notices.key import EXTERNAL_SUFFIX, ICECUBE_LABEL
 
-#: Whether a version may be published as it is now: its products are there, and nothing blocks it.
+#: Whether a version may be published in its present state: its products exist, and nothing blocks it.
 Fit = Callable[[VersionRecord], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided about one version for one destination."""
+    """The decision about one version for one destination."""
 
     destination: str
     accepted: bool
     reasons: tuple[Reason, ...]
     drafts: tuple[Draft, ...]
-    """What is sent because of it, in order."""
+    """Publications that follow from it, in order."""
     bare: bool = False
     """Whether the version lacked its map's values."""
     deferred: bool = False
@@ -68,11 +68,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a version brings beyond its alert."""
+    """Content of a version beyond its alert."""
 
     galaxies: Sequence[Mapping[str, Any]] | None = None
-    """Ranked host galaxies, best first: name, ra and dec [deg], score, info. Empty where the version ranks none, None
-    where nothing is known of its ranking."""
+    """Ranked host galaxies, best first: name, ra and dec [deg], score, info. Empty if the version ranks none, None
+    if its ranking is unknown."""
 
 
 @dataclass(slots=True)
@@ -81,9 +81,9 @@ class Decider:
 
     Args:
         archive: versions and products.
-        url: public address of a storage key, for links; None where it has none.
+        url: public address of a storage key, for links; None if it has none.
         destinations: as configured.
-        fit: whether an earlier version may be published as it is now; by default, whether its map's values are there.
+        fit: whether an earlier version may be published in its present state; by default, whether its map's values exist.
     """
 
     archive: Archive
@@ -95,7 +95,7 @@ class Decider:
     _notice: Mapping[str, Any] | None = None
 
     def decide(self, record: VersionRecord, now: datetime, extras: Extras | None = None) -> list[Decision]:
-        """Decide and enqueue, in one transaction; asked again it changes nothing."""
+        """Decide and enqueue in one transaction; idempotent."""
         versions = self._versions_of(record)
         with writing(self.archive.engine) as connection:
             lock_event(connection, record.version.event_id)
@@ -116,19 +116,19 @@ class Decider:
                 for draft in decision.drafts:
                     is_new = outbox.enqueue(connection, draft, now)
                     if is_new and draft.kind == gwtm.GALAXIES and not draft.payload["galaxies"]:
-                        # An older list that still waits would hold the removal up, and is not wanted any more.
+                        # An older list that still waits is obsolete and would delay the removal.
                         older = [v.partition_key for v in versions if _rank(v) < _rank(record)]
                         outbox.supersede(connection, draft.destination, draft.kind, older, now, by=draft.dedupe_key)
         return made
 
     def preview(self, record: VersionRecord, now: datetime, extras: Extras | None = None) -> list[Decision]:
-        """What would be decided; nothing is written."""
+        """The decisions that would be made; nothing is written."""
         versions = self._versions_of(record)
         with reading(self.archive.engine) as connection:
             return [self._judge(connection, c, record, versions, now, extras or Extras()) for c in self.destinations]
 
     def _versions_of(self, record: VersionRecord) -> list[VersionRecord]:
-        """All versions of the event; their alerts are made before the transaction, which is to be short."""
+        """All versions of the event; their alerts are built before the transaction, which should be short."""
         self._cache.clear()
         versions = self.archive.versions(record.version.event_id)
         products = self.archive.products_of(one.partition_key for one in versions)
@@ -139,7 +139,7 @@ class Decider:
         self._notice = None
         if record.version.label == ICECUBE_LABEL:
             sent = decode_notice(self.archive.message(record.message_id).body)
-            # The parser found the event, which a notice of the old schema names in its reference only.
+            # The parser found the event: a notice of the old schema names it only in its reference.
             self._notice = icecube_body({**sent, "ref_ID": record.version.event_id})
         return versions
 
@@ -158,7 +158,9 @@ class Decider:
         accepted = all(reason.passed for reason in reasons)
         held = bare and not config.takes_bare and record.version.label != ICECUBE_LABEL
         if held and accepted:
-            reasons += (Reason("its products are there", False, "not yet: the site keeps a row as it was posted"),)
+            reasons += (
+                Reason("its products exist", False, "not yet: the Treasure Map keeps a row as it was first posted"),
+            )
             return Decision(config.name, accepted, reasons, (), bare=True, deferred=True)
         if config.kind == GWTM:
             drafts = [] if held else self._gwtm(connection, config, record, versions, extras, accepted=accepted)
@@ -191,7 +193,7 @@ class Decider:
                 return (role, self._first_of_its_reference(connection, config, record))
             if config.kind == GWTM:
                 return (role,)
-            return (Reason("something of the event was sent there", bool(sent), f"{len(sent)} publications"),)
+            return (Reason("an earlier version was sent there", bool(sent), f"{len(sent)} publications"),)
         reasons = config.rule.judge(alert)
         retraction = retraction_of(versions)
         if retraction is not None and config.kind != GWTM:
@@ -202,7 +204,7 @@ class Decider:
     def _first_of_its_reference(
         self, connection: Connection, config: DestinationConfig, record: VersionRecord
     ) -> Reason:
-        """The site answers a reference that it knows with 200, and stores nothing."""
+        """Whether the notice is the first of its reference: GWTM answers further ones with 200, and stores nothing."""
         key = self._notice_key()
         known = outbox.keyed(connection, config.name, key)
         other = known is not None and known.partition_key != record.partition_key
@@ -228,7 +230,7 @@ class Decider:
             return [self._draft(config, record, gwtm.ICECUBE, self._notice_key(), {"body": self._notice})]
         own = self._gwtm_alert(config, record, provisional=False, versions=versions)
         if not accepted:
-            # A later version may already have needed this row for the numbering: then it gets its full content.
+            # A later version may already have needed this row for the numbering: then the row gets its full content now.
             known = outbox.publications(connection, destination=config.name, partition_key=record.partition_key)
             return [own] if any(p.dedupe_key == own.dedupe_key and p.provisional for p in known) else []
         before = [
@@ -250,10 +252,10 @@ class Decider:
         extras: Extras,
         row: Draft,
     ) -> list[Draft]:
-        """The list of a version, empty for the removal of an earlier one; none where there is nothing to change.
+        """The galaxy list of a version, empty for the removal of an earlier one; no draft if nothing changes.
 
-        Lists of one event keep their order, and a retraction's removal passes them: what still waits then is not posted
-        any more. A list with galaxies needs the row of its version on the site.
+        Lists of one event keep their order. A retraction's removal overtakes them, and lists that still wait are no longer
+        posted. A list with galaxies needs the row of its version on GWTM.
         """
         galaxies = () if record.version.is_retraction else extras.galaxies
         if galaxies is None:
@@ -268,23 +270,23 @@ class Decider:
                 before += lists
             elif _rank(version) > own:
                 after += lists
-        # A notice that arrives late must not put the old list back, nor take a newer one away.
+        # A notice that arrives late must neither restore an old list nor remove a newer one.
         if any(p.state is not State.FAILED for p in after):
             return []
         if galaxies and any(_rank(v) > own and self._has_none(connection, config, v) for v in versions):
             return []
-        # One that was given up may be on the site all the same: it is removed, too.
+        # A list whose publication failed may still be on GWTM: it is removed, too.
         if not galaxies and not any(p.payload["galaxies"] for p in before):
             return []
         payload: dict[str, Any] = {"alert": row.payload["alert"], "galaxies": [dict(g) for g in galaxies]}
         key, retracted = f"galaxies:{record.partition_key}", record.version.is_retraction
         order = None if retracted else "galaxies"
-        # Behind the retraction's row no list is posted any more, so what is there then is all that there is to remove.
+        # No list is posted after the retraction's row, so the removal finds all of them.
         first = row.dedupe_key if galaxies or retracted else None
         return [self._draft(config, record, gwtm.GALAXIES, key, payload, sequence=order, after=first)]
 
     def _has_none(self, connection: Connection, config: DestinationConfig, record: VersionRecord) -> bool:
-        """Whether a version was decided upon that takes the event's list away, or would if there were one."""
+        """Whether a version has been decided on that removes the event's list, or would if there were one."""
         product = self._cache[record.partition_key][1].get(GALAXIES)
         ranks_none = product is not None and product.statistics.get("galaxies_listed") == 0
         decided = decisions.is_decided(connection, config.name, record.partition_key)
@@ -321,8 +323,8 @@ class Decider:
         published = now.isoformat()
         if not record.version.is_retraction:
             if "v2" not in config.settings.get("formats", ["v2"]):
-                return []  # v1 speaks of candidates only
-            # By version, not by content: products that come later make no second message, except behind a bare one.
+                return []  # v1 is for candidates only
+            # By version, not by content: products that are made later cause no second message, except after a bare one.
             key = f"version:{record.partition_key}"
             earlier = outbox.keyed(connection, config.name, key)
             if self._completes(earlier, record):
@@ -341,7 +343,7 @@ class Decider:
             withdrawal = withdrawal_of(message, record.version.event_id, version=version_ref(record), reason=reason)
             payload = {"alert": withdrawal.to_json(), "published": published}
             key = f"retract:{message}"
-            # A withdrawal waits for its own message alone: read before it, it would withdraw nothing.
+            # A withdrawal waits only for the message that it withdraws.
             drafts.append(self._draft(config, record, hopskotch.RETRACTION, key, payload, after=item.dedupe_key))
         return drafts
 
@@ -358,7 +360,7 @@ class Decider:
         return {"bare": True} if is_bare(record, self._cache[record.partition_key][1]) else {}
 
     def _completes(self, earlier: Publication | None, record: VersionRecord) -> bool:
-        """Whether a message went out without the map's values that are there now."""
+        """Whether a message went out without the map's values, which exist now."""
         if earlier is None or not earlier.payload.get("bare") or self._bare(record):
             return False
         return not outbox.is_untried(earlier)
@@ -382,13 +384,13 @@ class Decider:
 def enqueue_candidate(
     archive: Archive, destinations: Iterable[DestinationConfig], alert: DerivedAlert, now: datetime
 ) -> list[str]:
-    """Write a scored candidate to the outbox of every Hopskotch topic whose rule it meets, as v1 and v2 as configured.
+    """Write a scored candidate to the outbox of every Hopskotch topic whose rule it meets, in the configured formats.
 
-    Returns the ids of the messages (UUID text). Asked again with the same score it changes nothing.
+    Returns the ids of the messages (UUID text). Idempotent for the same score.
     """
     candidate, made = alert.candidate, []
     if candidate is None:
-        raise ValueError("the alert holds no candidate")
+        raise ValueError("the alert has no candidate")
     old = BrokerAlertV1(
         candidate.name,
         candidate.ra,
@@ -407,7 +409,7 @@ def enqueue_candidate(
             for form in config.settings.get("formats", ["v2"]):
                 key, body = str(message_id(bodies[form])), bodies[form].to_json()
                 payload = {"alert": body, "published": now.isoformat(), "test": alert.is_test}
-                # The nights of one candidate stay in order; a name of any length makes a sequence of few characters.
+                # The nights of one candidate stay in order; the digest keeps the name of the sequence short.
                 named = f"{form} {uuid5(ID_NAMESPACE, candidate.name)}"
                 draft = Draft(config.name, form, key, alert.event_id, payload, partition, sequence=named)
                 outbox.enqueue(connection, draft, now)
@@ -416,7 +418,7 @@ def enqueue_candidate(
 
 
 def _prerequisites(record: VersionRecord, versions: Sequence[VersionRecord]) -> list[VersionRecord]:
-    """Versions whose rows the site must have before this one's, in the order in which they go."""
+    """Versions whose rows GWTM must have before this one's, in order."""
     found = []
     for one in _main_of(record, versions):
         found += [*_prerequisites(one, versions), one]
@@ -438,5 +440,5 @@ def _alert_key(record: VersionRecord) -> str:
 
 
 def _rank(record: VersionRecord) -> tuple[datetime, bool, str]:
-    """Order of versions for what an event has one of: by creation, the combined map behind the main one."""
+    """Sort key of an event's versions: by creation, the combined map after the main one."""
     return record.version.created, record.version.is_external, record.partition_key

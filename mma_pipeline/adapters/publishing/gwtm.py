@@ -1,11 +1,11 @@
-"""Publishing on the GWTM site: look what is there, compare, send only what is missing.
+"""Publishes to the Treasure Map (GWTM): query what it has, compare, send only what is missing.
 
-The server inserts every row it is sent and names the files of a row by counting the event's rows of its kind in the
-order of `datecreated`. So row k of a kind must be our version with number k, for ever: a version is posted only when
-the site holds exactly the rows before it, and a row that is there already is never posted again.
+The server inserts every row that it receives, and names the files of a row by counting the event's rows of its kind in the
+order of `datecreated`. So row k of a kind must always be our version with number k: a version is posted only if GWTM has
+exactly the rows before it, and an existing row is never posted again.
 
-A server that is locked stores what it was sent when the lock goes, minutes after we stopped waiting. So each post is
-noted before it leaves, and while the server may still be at work the site is only looked at.
+A locked server stores a posted row when the lock is released, minutes after we stopped waiting. So each post is recorded
+before it is sent, and while the server may still be working, it is only queried.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from mma_pipeline.notices.model import Role, role_of
 
 Stored = TypeVar("Stored")
 ALERT, GALAXIES, ICECUBE = "alert", "galaxies", "icecube"
-#: In a publication's progress: when its row was posted without a usable answer.
+#: Key in a publication's progress: when its row was posted without a usable answer.
 _POSTED = "posted"
 #: Removal of what we posted of a mock event.
 MOCK_REMOVAL = "mock_removal"
@@ -43,13 +43,13 @@ REFERENCE = "https://ui.adsabs.harvard.edu/abs/2017ApJ...848L..33A/abstract"
 
 @dataclass(slots=True)
 class GwtmDestination:
-    """The site as a destination.
+    """The Treasure Map as a destination.
 
     Payloads: `alert` {alert, number, skymap_key, bare}, `galaxies` {alert, galaxies}, `icecube` {body}, `mock_removal` {},
-    where alert is the JSON of a `DerivedAlert`. Galaxies without an entry stand for the removal of our group's lists.
+    where alert is the JSON of a `DerivedAlert`. An empty list of galaxies means the removal of our group's lists.
 
     Args:
-        repeat_s: seconds after a post without answer in which it is not posted again, longer than the server can take.
+        repeat_s: seconds before a post without an answer is repeated, longer than the server can take.
     """
 
     client: GwtmClient
@@ -60,12 +60,12 @@ class GwtmDestination:
     repeat_s: float = 900.0
     per_minute: int | None = None
 
-    def prepare(self, item: Publication) -> Mapping[str, Any]:  # noqa: ARG002 - the site itself is looked at
-        """Nothing: the site shows what it has."""
+    def prepare(self, item: Publication) -> Mapping[str, Any]:  # noqa: ARG002 - the site itself is queried
+        """Nothing, because the site can be queried."""
         return {}
 
     def preview(self, item: Draft) -> Mapping[str, Any]:
-        """The endpoint and the body; nothing is called."""
+        """The endpoint and the body; sends no request."""
         if item.kind == ALERT:
             row = self._row(item.payload)
             return {"endpoint": "post_alert", "body": dict(row.fields), "notes": list(row.notes)}
@@ -87,7 +87,7 @@ class GwtmDestination:
         if item.kind == GALAXIES:
             return self._send_galaxies(item, note)
         if item.kind == ICECUBE:
-            # The site itself ignores a notice that it has; while it is at work, two would both be new to it.
+            # The site ignores a notice that it has, but while it is working it could store two.
             answer = self._post_once(item, note, lambda: self.client.post_icecube(item.payload["body"]))
             stored = answer["icecube_notice"]
             known = "id" not in stored
@@ -95,7 +95,7 @@ class GwtmDestination:
             return Answer(f"icecube_notice {stored.get('id', 'known')}", {"events": events}, already_there=known)
         if item.kind == MOCK_REMOVAL:
             return self._remove_mock(item)
-        raise PermanentError(f"GWTM takes no {item.kind}")
+        raise PermanentError(f"GWTM does not accept {item.kind}")
 
     def _row(self, payload: Mapping[str, Any]) -> AlertRow:
         alert = DerivedAlert.from_json(payload["alert"])
@@ -117,16 +117,16 @@ class GwtmDestination:
             return Answer(f"gw_alert {found['id']}", details, already_there=True, warning=copies)
         what = f"{fields['graceid']} {fields['alert_type']}"
         if copies is not None:
-            raise PermanentError(f"{copies} Until then number {number} of {what} would get files of another name")
+            raise PermanentError(f"{copies} Until then number {number} of {what} would have the wrong file names")
         if len(same_kind) > number:
             found = same_kind[number]
             raise PermanentError(
                 f"GWTM has another alert (id {found.get('id')}, timesent {found.get('timesent')}) as number {number}"
-                f" of {what}: ours would get files of another name"
+                f" of {what}: ours would have the wrong file names"
             )
         if len(same_kind) < number:
             raise WaitingError(
-                f"GWTM has {len(same_kind)} rows of {what}, this is number {number}: the ones before it go first"
+                f"GWTM has {len(same_kind)} rows of {what}, this is number {number}: earlier ones must be posted first"
             )
         moment = _moment_before_retraction(rows, fields)
         body = fields | ({} if moment is None else {"datecreated": moment})
@@ -135,17 +135,17 @@ class GwtmDestination:
         return Answer(f"gw_alert {stored['id']}", details)
 
     def _post_once(self, item: Publication, note: Note, post: Callable[[], Stored]) -> Stored:
-        """Post what the site was just seen not to have; the post is noted before it leaves.
+        """Post what the site was just found to lack; the post is recorded before it is sent.
 
-        Raises WaitingError while the server may still be at work on an earlier one. What surely did not get through, or
-        what the server itself has answered, is struck out again.
+        Raises WaitingError while the server may still be working on an earlier post. The record is deleted if the post
+        certainly failed, or if the server itself answered.
         """
         posted = item.progress.get(_POSTED)
         age = 0.0 if posted is None else (datetime.now(UTC) - _time(posted)).total_seconds()
         if posted is not None and age < self.repeat_s:
             raise WaitingError(
-                f"posted {age:.0f} s ago without an answer, and not on the site yet: it may still come, so it is looked "
-                f"at again, and posted again after {self.repeat_s:.0f} s"
+                f"posted {age:.0f} s ago without an answer, and not on the site yet: it may still appear, so the site is "
+                f"queried again, and the post is repeated after {self.repeat_s:.0f} s"
             )
         note({_POSTED: datetime.now(UTC).isoformat()})
         try:
@@ -165,7 +165,7 @@ class GwtmDestination:
         lists = self.client.galaxies(body["graceid"], self.groupname)
         ours = next((listid for listid, entries in lists.items() if _same_list(entries, body["galaxies"])), None)
         posted = self._post_once(item, note, lambda: self.client.post_galaxies(body)) if ours is None else ours
-        # The previous list goes only after the new one is there, so that observers always see one.
+        # The previous list is removed only after the new one is posted, so that observers always see one.
         details = self._remove_lists(listid for listid in lists if listid != posted)
         return Answer(f"list {posted}", {"galaxies": len(body["galaxies"]), **details}, already_there=ours is not None)
 
@@ -183,16 +183,16 @@ class GwtmDestination:
     def _remove_mock(self, item: Publication) -> Answer:
         """Remove our lists of a mock event, then its rows.
 
-        The lists first: the site removes a mock's rows and leaves its lists, which nobody would find again.
+        The lists go first: the site removes a mock's rows but not its lists, which nobody would find again.
         """
         if role_of(item.event_id) is not Role.TEST:
-            raise PermanentError(f"{item.event_id} is no mock event: nothing of it is ever removed")
+            raise PermanentError(f"{item.event_id} is not a mock event, and only mock events are removed")
         details = self._remove_lists(self.client.galaxies(item.event_id, self.groupname))
         rows = self.client.alerts(item.event_id)
         real = [row.get("id") for row in rows if row.get("role") != str(Role.TEST)]
         if real:
             raise PermanentError(
-                f"GWTM has rows of {item.event_id} that are no tests (ids {real}): they are left alone"
+                f"GWTM has rows of {item.event_id} that are not tests (ids {real}): nothing is removed"
             )
         if rows:
             self.client.delete_test_alerts()
@@ -204,7 +204,7 @@ class GwtmDestination:
 
 
 def copies_among(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """What to say of rows of one kind that are copies of one version, and what mends it; None where there are none."""
+    """Warning about rows of one kind that are copies of one version, with the remedy; None if there are none."""
     by_version: dict[Any, list[Any]] = {}
     for row in rows:
         if row.get("timesent"):
@@ -219,13 +219,13 @@ def copies_among(rows: Sequence[Mapping[str, Any]]) -> str | None:
         said.append(
             f"rows {first}, {named} ({group[0].get('graceid')} {group[0].get('alert_type')}, timesent "
             f"{group[0]['timesent']}) are copies of one version: an administrator of the site must delete {named} from its "
-            f"table gw_alert, for the API cannot"
+            f"table gw_alert, because the API cannot"
         )
     return f"GWTM counts copies as versions: {'; '.join(said)}; then run mma publication retry --destination NAME."
 
 
 def _same_version(stored: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
-    """Whether a row is this version: created in the same second. Figures may differ by the code that made them."""
+    """Whether a row is this version: created in the same second. Statistics may differ with the code that made them."""
     try:
         seconds = (_time(stored["timesent"]) - _time(fields["timesent"])).total_seconds()
     except (KeyError, TypeError, ValueError):
@@ -236,8 +236,8 @@ def _same_version(stored: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
 def _moment_before_retraction(rows: Sequence[Mapping[str, Any]], fields: Mapping[str, Any]) -> str | None:
     """`datecreated` for a version that arrives after a later retraction; None in all other cases.
 
-    The site shows the row with the latest `datecreated`. Without this, a late preliminary would make a retracted
-    event look alive. It is put between the retraction and the row before it, so the order of its own kind stays.
+    The site shows the row with the latest `datecreated`, so a late preliminary would make a retracted
+    event look valid. The time lies between the retraction and the row before it, so the order of its own kind stays.
     """
     later = _later_retractions(rows, fields["timesent"])
     if not later or fields["alert_type"] == "Retraction":
@@ -249,7 +249,7 @@ def _moment_before_retraction(rows: Sequence[Mapping[str, Any]], fields: Mapping
 
 
 def _later_retractions(rows: Sequence[Mapping[str, Any]], timesent: str) -> list[int]:
-    """Places of an event's retractions that were created after a version."""
+    """Positions of an event's retractions that were created after a version."""
     return [
         index
         for index, row in enumerate(rows)
@@ -272,7 +272,7 @@ def _same_list(entries: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[st
 
 
 def _details(stored: Mapping[str, Any], row: AlertRow, number: int) -> dict[str, Any]:
-    """What is worth keeping of a stored row, and where it differs from what we would send today."""
+    """Details of a stored row to keep, and its differences from what we would send now."""
     differs = [
         name
         for name, value in row.fields.items()

@@ -1,7 +1,7 @@
-"""HTTP client of the GWTM v1 API: one method per endpoint that we use, nothing decided here.
+"""HTTP client of the GWTM v1 API: one method per endpoint that we use, without decisions.
 
 Contract: recorded steps of the real server (TheTreasureMap/gwtm). The token goes into the header `api_token` and
-nowhere else. Every request has a timeout; none is repeated here, because repeating a post without looking first
+nowhere else. Every request has a timeout; none is repeated here, because repeating a post without a query first
 doubles rows. Raises `CredentialsError`, `ConfigurationError`, `PermanentError`, `TransientError` or `UncertainError`.
 """
 
@@ -32,8 +32,8 @@ class GwtmClient:
     Args:
         base: address that ends in `/api/v1/`.
         token: an administrator's API token.
-        timeout_s: seconds that the server may take to answer a look; connecting gets a third of it, at most 10 s.
-        post_timeout_s: seconds that it may take to answer what changes something, twice `timeout_s` by default.
+        timeout_s: seconds that the server may take to answer a query; connecting gets a third of it, at most 10 s.
+        post_timeout_s: seconds that it may take to answer a request that changes something; by default twice `timeout_s`.
         transport: for tests.
     """
 
@@ -68,40 +68,42 @@ class GwtmClient:
         """All rows of an event, oldest first: the order in which the site numbers them."""
         rows = self._request("GET", "query_alerts", params={"graceid": graceid})
         if not isinstance(rows, list) or not all(isinstance(r, dict) and r.get("graceid") == graceid for r in rows):
-            raise PermanentError(f"{_WHO} answered query_alerts with something else than rows of {graceid}")
+            raise PermanentError(f"{_WHO} answered query_alerts with something other than rows of {graceid}")
         return sorted(rows, key=lambda row: (str(row.get("datecreated")), int(row.get("id") or 0)))
 
     def post_alert(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Insert a row, always; returns it as stored, with its `id`."""
+        """Insert a row, even if it exists; returns it as stored, with its `id`."""
         row = self._request("POST", "post_alert", json=dict(fields))
         if not isinstance(row, dict) or not isinstance(row.get("id"), int):
             raise UncertainError(f"{_WHO} answered post_alert without the stored row", settled=True)
         return row
 
     def may_post(self) -> bool:
-        """Whether the token is an administrator's; nothing is stored, because the body lacks all that is required.
+        """Whether the token is an administrator's; nothing is stored, because the body lacks all required values.
 
-        The site looks at the rights first (403), then at the body (400): recorded steps 008 and 026. Raises
+        The site checks the rights first (403), then the body (400): recorded steps 008 and 026. Raises
         CredentialsError for a token that it does not know.
         """
         answer = self._answer("POST", "post_alert", json={})
         if answer.status_code in {400, 403}:
             return answer.status_code == 400
         failure = refusal(answer, f"{_WHO} post_alert", (self._token,), changes=True)
-        raise failure or PermanentError(f"{_WHO} took a post_alert without a single value: is API_BASE its address?")
+        raise failure or PermanentError(
+            f"{_WHO} accepted a post_alert that contains no value: is API_BASE its address?"
+        )
 
     def galaxies(self, graceid: str, groupname: str) -> dict[int, list[dict[str, Any]]]:
-        """Entries of each list of a group for an event, by list id; empty lists are invisible here."""
+        """Entries of each list of a group for an event, by list id; the API does not show empty lists."""
         entries = self._request("GET", "event_galaxies", params={"graceid": graceid, "groupname": groupname})
         if not isinstance(entries, list):
-            raise PermanentError(f"{_WHO} answered event_galaxies with something else than a list")
+            raise PermanentError(f"{_WHO} answered event_galaxies with something other than a list")
         lists: dict[int, list[dict[str, Any]]] = {}
         for entry in entries:
             lists.setdefault(int(entry["listid"]), []).append(entry)
         return lists
 
     def post_galaxies(self, body: Mapping[str, Any]) -> int:
-        """Add a list; returns its id, which the server tells only in the text of its message."""
+        """Add a list; returns its id, which the server gives only in the text of its message."""
         answer = self._request("POST", "event_galaxies", json=dict(body))
         found = _LIST_ID.search(str(answer.get("message"))) if isinstance(answer, dict) else None
         if found is None:
@@ -109,7 +111,7 @@ class GwtmClient:
         return int(found[1])
 
     def remove_galaxies(self, listid: int) -> bool:
-        """Remove a list of ours; False where it is gone already."""
+        """Remove a list of ours; False if it no longer exists."""
         try:
             self._request("DELETE", "remove_event_galaxies", params={"listid": str(listid)})
         except NotFoundError:
@@ -117,14 +119,14 @@ class GwtmClient:
         return True
 
     def post_icecube(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Store a neutrino notice; the server itself ignores a reference that it knows."""
+        """Store a neutrino notice; the server ignores a reference that it knows."""
         answer = self._request("POST", "post_icecube_notice", json=dict(body))
         if not isinstance(answer, dict) or not isinstance(answer.get("icecube_notice"), dict):
             raise UncertainError(f"{_WHO} answered post_icecube_notice without a notice")
         return answer
 
     def delete_test_alerts(self) -> str:
-        """Remove the site's test alerts and their files, everybody's. Returns the server's words.
+        """Remove the site's test alerts and their files, whoever posted them. Returns the server's answer.
 
         It keeps MS181101ab, and mocks whose id has the date of its yesterday, today or tomorrow. Galaxy lists stay.
         """
@@ -154,5 +156,5 @@ class GwtmClient:
         try:
             return answer.json()
         except ValueError as error:
-            text = f"{_WHO} {path} answered {answer.status_code} with something that is no JSON"
+            text = f"{_WHO} {path} answered {answer.status_code} with something that is not JSON"
             raise (TransientError(text) if method == "GET" else UncertainError(text, settled=True)) from error

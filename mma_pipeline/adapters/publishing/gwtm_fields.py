@@ -1,7 +1,7 @@
 """Bodies that the GWTM v1 server accepts, built from our values and checked before anything is sent.
 
 Limits are those of the server's table `gw_alert` and of its request models (TheTreasureMap/gwtm,
-server/db/models/gw_alert.py and openapi.json): what breaks them is answered with a 400, or with a 500 that lasts.
+server/db/models/gw_alert.py and openapi.json): the server answers values beyond them with a 400, or a permanent 500.
 An optional value that does not fit is left out and named in `notes`; a required one raises PermanentError.
 Not here: sending (`gwtm_client`) and comparing with what the site has (`gwtm`).
 """
@@ -18,7 +18,7 @@ from mma_pipeline.adapters.errors import PermanentError
 from mma_pipeline.notices.derived import DerivedAlert
 from mma_pipeline.notices.key import EXTERNAL_SUFFIX
 
-#: GCN's packet type of each kind of notice. Early warning is 163; the listeners before sent 153 for it.
+#: GCN's packet type of each kind of notice. Early warning is 163; earlier listeners sent 153 for it.
 PACKET_TYPES = {"EarlyWarning": 163, "Preliminary": 150, "Initial": 151, "Update": 152, "Retraction": 164}
 EXTERNAL_PACKET_TYPE = 666
 TEXT_LENGTHS = {
@@ -46,12 +46,12 @@ _RANGES = {
     "avgdec": (-90.0, 90.0),
     **dict.fromkeys(("area_50", "area_90", "far", "distance", "distance_error"), (0.0, math.inf)),
 }
-#: A probability may exceed its bound by rounding; more than this and it is left out.
+#: A probability may exceed its bound by rounding; beyond this it is left out.
 _ROUNDING = 1e-6
 _CLASSES = {"prob_bns": "BNS", "prob_nsbh": "NSBH", "prob_bbh": "BBH", "prob_terrestrial": "Terrestrial"}
 _PROPERTIES = {"prob_hasns": "HasNS", "prob_hasremenant": "HasRemnant", "prob_gap": "HasMassGap"}
 _MAX_INT32 = 2**31 - 1
-#: The site takes seconds for 10,000 galaxies and shows a hundred.
+#: Greatest number of galaxies: the site needs seconds for 10,000 and shows a hundred.
 MAX_GALAXIES = 1_000
 
 
@@ -68,9 +68,9 @@ def alert_row(alert: DerivedAlert, *, observing_run: str, skymap_key: str | None
     """Body of post_alert for one version.
 
     Args:
-        alert: the version; `timesent` is its notice's creation time, which tells versions with one map apart.
+        alert: the version; `timesent` is its notice's creation time, which distinguishes versions with the same map.
         observing_run: such as `O4`.
-        skymap_key: storage key of our flat map, read by the site itself; None where the version has no map.
+        skymap_key: storage key of our flat map, which the site reads; None if the version has no map.
 
     Raises:
         PermanentError: the alert has no version, or a required value does not fit.
@@ -90,7 +90,7 @@ def alert_row(alert: DerivedAlert, *, observing_run: str, skymap_key: str | None
         "skymap_fits_url": skymap_key,
     }
     if values["packet_type"] is None:
-        raise PermanentError(f"{alert.event_id}: {label} is no kind of alert that GWTM knows")
+        raise PermanentError(f"{alert.event_id}: {label} is not a kind of alert that GWTM knows")
     values |= _event_values(alert) | _place_values(alert) | _external_values(alert)
     return _checked(values)
 
@@ -135,7 +135,7 @@ def galaxies_body(
         "timesent_stamp": naive_utc(alert.version.created),
         "groupname": groupname,
         "reference": reference,
-        "request_doi": False,  # the server would mint an invented DOI
+        "request_doi": False,  # the server would mint a meaningless DOI
         "galaxies": entries,
     }
 
@@ -175,7 +175,7 @@ def icecube_body(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def naive_utc(moment: datetime) -> str:
-    """ISO 8601 without zone, as the site stores times (UTC)."""
+    """ISO 8601 without a time zone, as the site stores times (UTC)."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
@@ -245,7 +245,7 @@ def _checked(values: Mapping[str, Any]) -> AlertRow:
 
 
 def _problem(name: str, value: Any) -> str | None:
-    """Why the site cannot hold a value; None where it can."""
+    """Why the site cannot hold a value; None if it can."""
     if name in TEXT_LENGTHS:
         longest = TEXT_LENGTHS[name]
         return None if len(value) <= longest else f"{len(value)} characters, the site holds {longest}"
@@ -289,7 +289,7 @@ def _finite(value: Any) -> float | None:
 
 
 def _share(value: Any) -> float | None:
-    """A probability; None for what is none, as the parser of notices leaves it out."""
+    """A probability; None for any other value, as in the parser of notices."""
     number = _finite(value)
     return number if number is not None and 0 <= number <= 1 else None
 
@@ -305,7 +305,7 @@ def _pair(value: Any) -> tuple[float | None, float | None]:
 
 
 def _time(value: Any) -> str | None:
-    """A time as the site reads it; None where the notice has none that can be read."""
+    """A time as the site reads it; None if the notice has none that can be read."""
     if not isinstance(value, str):
         return None
     try:

@@ -1,8 +1,8 @@
-"""Publishing on Hopskotch with hop-client: idempotent producer, checked delivery, and a look before a second try.
+"""Publishes to Hopskotch with hop-client: idempotent producer, checked delivery, and a search before a second attempt.
 
-The message id is a digest of the content, so consumers can drop repeats. Where the credential may read the topic, an
-attempt after a crash or a lost answer first looks whether the message is there already: the offsets at which the topic
-ended before the first attempt are kept with the publication, and only what came after them is read.
+The message id is a digest of the content, so consumers can drop repeats. If the credential may read the topic, an attempt
+after a crash or a lost answer first searches for the message: the publication keeps the offsets at which the topic ended
+before the first attempt, and only messages after them are read.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class HopskotchDestination:
     Args:
         name: name of the destination.
         url: `kafka://[user@]host[:port]/topic`, one topic.
-        anonymous: connect without credentials, whatever `auth` is: a broker inside an institute, a test's.
+        anonymous: connect without credentials, whatever `auth` is, for example to an institute's own broker.
         auth: a `hop.auth.Auth`; by default hop-client's own auth.toml is read.
-        verify: look on the topic before a second try; needs the right to read it.
+        verify: search the topic before a second attempt; needs permission to read it.
         timeout_s: seconds that a delivery may take.
     """
 
@@ -72,17 +72,17 @@ class HopskotchDestination:
         return urlparse(self.url).path.lstrip("/")
 
     def preview(self, item: Draft) -> Mapping[str, Any]:
-        """Headers and message; nothing is called."""
+        """Headers and message; sends no request."""
         alert, headers, test = _message(item.kind, item.payload)
         shown = {**headers, "_id": derived.message_id(alert).hex, **({"_test": "true"} if test else {})}
         return {"topic": self.topic, "headers": shown, "body": alert.to_json()}
 
     def prepare(self, item: Publication) -> Mapping[str, Any]:  # noqa: ARG002 - the topic alone matters
-        """Offsets at which each partition ends now."""
+        """Offset at which each partition ends now."""
         return {"ends": self.ends()} if self.verify else {}
 
     def send(self, item: Publication, note: Note | None = None) -> Answer:  # noqa: ARG002 - the ends say it all
-        """Publish one message; raises UncertainError where it may or may not have been written."""
+        """Publish one message; raises UncertainError if it is unknown whether it was written."""
         alert, headers, test = _message(item.kind, item.payload)
         message = derived.message_id(alert)
         if item.progress.get("ends"):  # of an earlier attempt
@@ -115,7 +115,7 @@ class HopskotchDestination:
             ("_id", message),
             *sender,
             *([("_test", b"true")] if test else []),
-            # A name of our own would reach consumers without our plugin as raw bytes.
+            # With a format name of our own, consumers without our plugin would get raw bytes.
             ("_format", b"json"),
         ]
         delivered: list[tuple[Any, Any]] = []
@@ -124,7 +124,7 @@ class HopskotchDestination:
         )
         producer.flush(timedelta(seconds=self.timeout_s + 5))
         if not delivered or delivered[0][0] is not None:
-            # A producer that failed may still hold the message: it must not send it behind our back later.
+            # A failed producer may still hold the message and must not send it later.
             self._producer = None
             raise self._delivery_error(delivered[0][0] if delivered else None)
         return delivered[0][1].partition(), delivered[0][1].offset()
@@ -133,7 +133,7 @@ class HopskotchDestination:
         from confluent_kafka import KafkaError as Kafka
 
         if error is None:
-            return UncertainError(f"{self.name}: no word on the delivery within {self.timeout_s:g} s")
+            return UncertainError(f"{self.name}: no delivery report within {self.timeout_s:g} s")
         text = f"{self.name}: not delivered: {redact(error.str())}"
         refused = {
             Kafka.TOPIC_AUTHORIZATION_FAILED,
@@ -157,7 +157,7 @@ class HopskotchDestination:
                     "w",
                     produce_timeout=timedelta(seconds=self.timeout_s),
                     use_idempotence=True,
-                    automatic_offload=False,  # our messages hold links, nothing large
+                    automatic_offload=False,  # our messages contain links but no large data
                 )
             except (FileNotFoundError, RuntimeError, ValueError) as error:
                 raise ConfigurationError(
@@ -204,7 +204,7 @@ class HopskotchDestination:
         return ends
 
     def _find(self, message: bytes, since: Mapping[str, int]) -> tuple[int, int] | None:
-        """Partition and offset of a message written after the given offsets; None where there is none."""
+        """Partition and offset of a message written after the given offsets; None if there is none."""
         from confluent_kafka import TopicPartition
 
         ends = self.ends()
@@ -234,7 +234,7 @@ class HopskotchDestination:
 
 
 def id_of(kind: str, payload: Mapping[str, Any]) -> uuid.UUID:
-    """Id of the message that a payload makes."""
+    """Id of a payload's message."""
     return derived.message_id(_message(kind, payload)[0])
 
 

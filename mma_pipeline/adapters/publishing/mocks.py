@@ -1,8 +1,8 @@
-"""Mocks on the GWTM site: which of them we posted are old enough to go, written to the outbox as removals.
+"""Finds our mock events on the Treasure Map (GWTM) that are due for removal, and writes removals to the outbox.
 
-The site promises that mocks go after 48 hours and leaves it to whoever posts them. Its `del_test_alerts` removes the rows
-with role test of everybody, except MS181101ab and mocks of its yesterday, today and tomorrow; lists of galaxies stay, so
-that ours are removed one by one (`gwtm`). Not here: the schedule (`defs.mock_removal`).
+The site promises that mocks are removed after 48 hours, and leaves this to whoever posts them. Its `del_test_alerts`
+removes everybody's rows with role test, except MS181101ab and mocks of its yesterday, today and tomorrow. It leaves galaxy
+lists, so ours are removed one by one (`gwtm`). The schedule is in `defs.publication.mock_removal`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from mma_pipeline.adapters.archive.publications import Draft
 from mma_pipeline.adapters.publishing.gwtm import ALERT, MOCK_REMOVAL
 from mma_pipeline.notices.model import Role, role_of
 
-#: The sample of LIGO/Virgo/KAGRA's user guide, which the site keeps.
+#: The sample event of LIGO/Virgo/KAGRA's user guide, which the site keeps.
 _KEPT = "MS181101ab"
-#: After so long from the beginning of the day in a mock's id, that day is before yesterday in every time zone.
+#: After this time from the beginning of the day in a mock's id, that day is before yesterday in every time zone.
 _DAYS_OVER = timedelta(hours=60)
 _DAY = re.compile(r"MS(\d{6})")
 
 
 def due(engine: Engine, destination: str, now: datetime, hours: float) -> list[Draft]:
-    """Removals of mock events whose last row went out so many hours ago and that were not asked for yet.
+    """Removals that are due because the event's last row went out `hours` ago, and that were not requested yet.
 
-    An event that has something open waits. One that got another row after its removal is removed again.
+    An event with open publications waits. One that got another row after its removal is removed again.
     """
     with reading(engine) as connection:
         known = outbox.keys(connection, destination, MOCK_REMOVAL)

@@ -1,4 +1,4 @@
-"""What a destination does with what the outbox holds."""
+"""The interface of a destination: how publications from the outbox are sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive.publications import Answer, Draft, Publication
 
-#: Keeps, at once, what a later attempt needs to find out whether this one got through.
+#: Stores at once what a later attempt needs to find out whether this one succeeded.
 Note = Callable[[Mapping[str, Any]], None]
 
 
@@ -17,20 +17,20 @@ class Destination(Protocol):
 
     name: str
     settle_s: float
-    """Seconds to wait after an attempt without answer, until a slow receiver has surely stored it or not."""
+    """Seconds to wait after an attempt without an answer, until even a slow receiver has finished."""
     per_minute: int | None
-    """At most so many publications in a minute; None for no limit."""
+    """Greatest number of publications in a minute; None for no limit."""
 
     def prepare(self, item: Publication) -> Mapping[str, Any]:
-        """What to remember before the first attempt, so that a later one can look whether it got through."""
+        """What to store before the first attempt, so that a later one can find out whether it succeeded."""
 
     def send(self, item: Publication, note: Note) -> Answer:
-        """Send, after looking whether it is there already.
+        """Send, unless the receiver has it already.
 
-        `note` replaces what is kept of the attempt, and is durable when it returns.
+        `note` replaces what is stored about the attempt; it is durable when it returns.
 
         Raises PermanentError, TransientError, UncertainError or WaitingError.
         """
 
     def preview(self, item: Draft) -> Mapping[str, Any]:
-        """What would be sent, without calling anything."""
+        """What would be sent; sends no request."""

@@ -1,4 +1,4 @@
-"""Whether a destination can be reached with our credentials, found out without publishing anything."""
+"""Tests whether a destination can be reached with our credentials, without publishing anything."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from mma_pipeline.adapters.publishing.model import Destination
 
 #: An event whose galaxy list may be asked for; the site keeps it for tests.
 _ASKED = "MS181101ab"
-#: Seconds that a topic may take to answer somebody who waits at a terminal.
+#: Seconds that a topic may take to answer a user at a terminal.
 TIMEOUT_S = 10.0
 
 
 def probe(destination: Destination) -> str:
-    """What was found, in words; raises AdapterError where the destination does not work."""
+    """The result as text; raises AdapterError if the destination does not work."""
     if isinstance(destination, GwtmDestination):
-        # Alerts are shown to anybody; galaxy lists only to those with a token.
+        # Anybody can read alerts; galaxy lists need a token.
         destination.client.galaxies(_ASKED, destination.groupname)
         rows = destination.client.alerts(_ASKED)
         if not destination.client.may_post():
             raise CredentialsError(
-                "the site knows our token, but it is no administrator's: alerts and neutrino notices cannot be posted, "
+                "the site accepts our token, but it is not an administrator's: alerts and neutrino notices cannot be posted, "
                 "mocks cannot be removed; ask the site for administrator rights"
             )
         return f"the site answers, and our token is an administrator's ({len(rows)} rows of {_ASKED})"
@@ -33,7 +33,5 @@ def probe(destination: Destination) -> str:
             ends = topic.ends()
         finally:
             topic.close()
-        return (
-            f"topic {topic.topic}: {len(ends)} partitions, {sum(ends.values())} messages; writing shows with a message"
-        )
-    return "configured; a webhook can only be tried by a message"
+        return f"topic {topic.topic}: {len(ends)} partitions, {sum(ends.values())} messages; only a message can test writing"
+    return "configured; only a message can test a webhook"

@@ -1,7 +1,7 @@
 """Takes publications from the outbox and sends them; any number of publishers may run at once.
 
-One step is: claim (committed), prepare (committed), send, note the answer (committed). A publisher that dies between
-any two of them leaves a claim that another takes over, and every destination looks before it sends a second time.
+Each publication goes through these steps: claim (committed), prepare (committed), send, record the answer (committed). A
+publisher that dies in between leaves a claim that another takes over, and every destination checks before it sends again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mma_pipeline.notices.errors import NoticeError
 
 _log = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
-#: Longer than any attempt can last: the slowest has a look, a post and a few removals at 30 s each.
+#: Longer than any attempt can last: the slowest has a query, a post and a few removals of 30 s each.
 LEASE_S = 300.0
 
 
@@ -36,18 +36,18 @@ class Backoff:
     attempts: int = 12
     """Attempts before giving up: with the defaults about four hours."""
     waiting_s: float = 5.0
-    """First pause where something else has to be published first, doubled from look to look."""
+    """First pause if something else must be published first, doubled each time."""
     waiting_longest_s: float = 600.0
-    """Longest such pause; what it waits for ends it, too."""
+    """Longest such pause; it also ends when the other publication is sent."""
     waiting_limit_s: float = 86_400.0
-    """Give up waiting for what has to be published first after so many seconds."""
+    """Seconds after which to give up waiting for another publication."""
 
     def pause(self, attempts: int) -> timedelta:
-        """Pause after so many attempts."""
+        """Pause after this number of attempts."""
         return timedelta(seconds=min(self.first_s * 2.0 ** max(attempts - 1, 0), self.longest_s))
 
     def waiting(self, waits: int) -> timedelta:
-        """Pause after so many looks that found that it is not its turn."""
+        """Pause after this number of checks that found that something else must go first."""
         return timedelta(seconds=min(self.waiting_s * 2.0 ** min(waits, 16), self.waiting_longest_s))
 
 
@@ -57,7 +57,7 @@ class Publisher:
     Args:
         engine: the archive's database.
         destinations: by name.
-        told_of_failures: destinations (webhooks) that get a message when a publication is given up.
+        told_of_failures: destinations (webhooks) that get a message when a publication fails for good.
         clock: now, UTC.
     """
 
@@ -83,7 +83,7 @@ class Publisher:
     ) -> list[Publication]:
         """Send what is due at one destination, at most `limit` publications and about `seconds` long.
 
-        Returns those that were tried, as they stand afterwards. Receivers' failures are noted, not raised.
+        Returns the attempted ones in their new state. Receivers' failures are recorded, not raised.
         """
         tried: list[Publication] = []
         end = time.monotonic() + seconds
@@ -165,7 +165,7 @@ class Publisher:
 
     def _notify(self, connection: Connection, item: Publication, text: str, now: datetime) -> None:
         if item.kind == FAILURE or item.destination in self._told:
-            return  # a webhook that fails cannot tell of it
+            return  # a webhook that fails cannot report it
         failure = {"destination": item.destination, "event_id": item.event_id, "kind": item.kind, "error": text}
         for name in self._told:
             key = f"failure-{item.destination}-{item.id}"

@@ -1,7 +1,7 @@
-"""Which versions of which events a destination wants: criteria, each with its answer in words.
+"""Rules that select the versions for a destination: criteria, each with its result as text.
 
-A rule is a set of limits; a version passes if it meets every one that is set. What a notice does not say does not
-meet a limit on it: nothing is guessed. Retractions and already retracted events are judged apart (`decision`).
+A rule is a set of limits; a version passes if it meets every one that is set. A value that the notice does not give does
+not meet its limit. Retractions and retracted events are decided elsewhere (`decision`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Reason:
     criterion: str
     passed: bool
     found: str
-    """What the version has, in words."""
+    """The version's value, as text."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON values for the archive."""
@@ -47,9 +47,9 @@ class Rule:
     distance_max: float | None = None
     """Largest mean luminosity distance, Mpc."""
     classes_min: Mapping[str, float] = field(default_factory=dict)
-    """Class or source property to least probability; one of them is enough."""
+    """Smallest probability by class or source property; one of them suffices."""
     kilonova_min: float | None = None
-    """Least kilonova probability of a candidate."""
+    """Smallest kilonova probability of a candidate."""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str) -> Rule:
@@ -64,7 +64,7 @@ class Rule:
         return cls(**read)
 
     def judge(self, alert: DerivedAlert) -> tuple[Reason, ...]:
-        """Every criterion that is set, with its answer; accepted if all passed."""
+        """Every criterion that is set, with its result; the version is accepted if all passed."""
         return tuple(self._judge(alert))
 
     def _judge(self, alert: DerivedAlert) -> Iterator[Reason]:
@@ -109,7 +109,7 @@ def _said(value: object, unit: str = "") -> str:
 
 
 def _read(kind: str, value: Any, where: str) -> Any:
-    """A configured value as the field wants it; raises ConfigurationError."""
+    """A configured value in the field's type; raises ConfigurationError."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind.startswith("tuple") and isinstance(value, list) and all(isinstance(v, str) for v in value):
         return tuple(value)
@@ -118,5 +118,5 @@ def _read(kind: str, value: Any, where: str) -> Any:
             return {str(k): float(v) for k, v in value.items()}
     elif (kind.startswith("bool") and isinstance(value, bool)) or (kind.startswith("float") and is_number):
         return float(value) if is_number else value
-    wanted = {"t": "a list of texts", "M": "a table of numbers", "b": "true or false", "f": "a number"}[kind[0]]
+    wanted = {"t": "a list of strings", "M": "a table of numbers", "b": "true or false", "f": "a number"}[kind[0]]
     raise ConfigurationError(f"{where} must be {wanted}, not {value!r:.60}")

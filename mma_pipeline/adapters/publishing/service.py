@@ -1,4 +1,4 @@
-"""Decider, destinations and publisher put together, for the graph and the command line."""
+"""Combines decider, destinations and publisher for the Dagster definitions and the command line."""
 
 from __future__ import annotations
 
@@ -31,41 +31,41 @@ from mma_pipeline.adapters.publishing.publisher import Publisher
 from mma_pipeline.adapters.publishing.webhook import FAILURE
 from mma_pipeline.adapters.redact import redact
 
-#: A version is offered for publication by itself only so long after its message was received: what is older was
-#: replayed or belongs to a destination that is new, and goes out on a person's word alone.
+#: How long after its message was received a version is published automatically. An older one was replayed, or belongs to a
+#: new destination, and is published only if a person asks for it.
 OFFERED_H = 24.0
-#: Those of which nothing was decided anywhere are waited for as long as their products are asked for.
+#: The same for versions without any decision: as long as their products are requested.
 LATE_H = 72.0
 
 
 class Standing(StrEnum):
-    """How far the products of a version are."""
+    """Whether the products of a version are ready for publication."""
 
     WAITING = "waiting"
-    """Some lack, and a run that makes them is under way or still to come."""
+    """Some are missing, and a run that makes them is in progress or still to come."""
     READY = "ready"
-    """All that apply are there."""
+    """All applicable ones exist."""
     GIVEN_UP = "given up"
-    """Some lack and will not come by themselves: they failed for good."""
+    """Some are missing because they failed for good."""
 
 
-#: How far a version is, from its products by name.
+#: Gives the readiness of a version from its products by name.
 StandingOf = Callable[[VersionRecord, Mapping[str, ProductRecord]], Standing]
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A version that is to be decided upon for some destinations."""
+    """A version to decide on for some destinations."""
 
     record: VersionRecord
     bare: bool
-    """Whether it goes out without its map's values, because its products failed for good."""
+    """Whether it is published without its map's values, because its products failed for good."""
     changed: datetime
-    """When it, a product of it, or a person's word on it came last, UTC."""
+    """When it, one of its products, or its release last changed, UTC."""
 
 
 class _Destinations(Mapping[str, Destination]):
-    """Destinations by name, opened one by one, so that a wrong setting of one keeps no other from working."""
+    """Destinations by name, opened one by one, so that a wrong setting of one does not affect the others."""
 
     def __init__(self, configs: Sequence[DestinationConfig], access: Access) -> None:
         self._configs = {c.name: c for c in configs}
@@ -90,8 +90,8 @@ class Publications:
 
     Args:
         archive: versions, products and outbox.
-        url: public address of a storage key, for links; None where it has none.
-        access: where we may publish, and as whom.
+        url: public address of a storage key, for links; None if it has none.
+        access: addresses to publish to, and credentials.
     """
 
     archive: Archive
@@ -105,7 +105,7 @@ class Publications:
 
     @property
     def dry_run(self) -> bool:
-        """Whether nothing is published and nothing called."""
+        """Whether DRY_RUN is set: nothing is published, no server called."""
         return self.access.dry_run
 
     def of_kind(self, kind: str) -> tuple[DestinationConfig, ...]:
@@ -114,12 +114,12 @@ class Publications:
 
     @cached_property
     def destinations(self) -> Mapping[str, Destination]:
-        """The destinations by name, each opened when it is first asked for; that raises ConfigurationError."""
+        """The destinations by name, each opened on first use, which may raise ConfigurationError."""
         return _Destinations(self.configs, self.access)
 
     @property
     def publisher(self) -> Publisher:
-        """The publisher for all configured destinations; one that cannot be opened stops no other."""
+        """The publisher for all configured destinations; one that cannot be opened does not stop the others."""
         told = [c for c in self.configs if c.kind == config.WEBHOOK and c.wants_failures]
         return Publisher(self.archive.engine, self.destinations, told_of_failures=told)
 
@@ -130,17 +130,17 @@ class Publications:
         extras: Extras | None = None,
         fit: Fit | None = None,
     ) -> list[Decision]:
-        """Decide about a version and write down what is to be sent; with DRY_RUN only say what would be."""
+        """Decide about a version and enqueue its publications; with DRY_RUN only return the decisions."""
         decider = Decider(self.archive, self.url, configs, fit)
         now = datetime.now(UTC)
         return decider.preview(record, now, extras) if self.dry_run else decider.decide(record, now, extras)
 
     def explain(self, record: VersionRecord, fit: Fit | None = None) -> list[Decision]:
-        """What would be decided about a version now; nothing is written or called."""
+        """The decisions about a version as of now; writes nothing and calls no server."""
         return Decider(self.archive, self.url, self.configs, fit).preview(record, datetime.now(UTC))
 
     def preview(self, draft: Draft) -> Mapping[str, object]:
-        """What a draft would send, without calling anything."""
+        """What a draft would send; calls no server."""
         return self.destinations[draft.destination].preview(draft)
 
     def of_version(self, partition_key: str, names: Sequence[str]) -> list[Publication]:
@@ -150,14 +150,14 @@ class Publications:
         return [item for item in found if item.destination in names]
 
     def due(self) -> list[Publication]:
-        """Publications of configured destinations whose time and turn have come."""
+        """Publications of configured destinations that are due."""
         names = {c.name for c in self.configs}
         with reading(self.archive.engine) as connection:
             return [item for item in outbox.due(connection) if item.destination in names]
 
     @property
     def told_of_failures(self) -> tuple[str, ...]:
-        """The webhooks that want to hear of failures, by name; none with DRY_RUN."""
+        """The webhooks with failures = true, by name; none with DRY_RUN."""
         if self.dry_run:
             return ()
         return tuple(c.name for c in self.configs if c.kind == config.WEBHOOK and c.wants_failures)
@@ -165,15 +165,15 @@ class Publications:
     def tell_failure(
         self, key: str, what: str, event_id: str, text: str, partition_key: str | None, *, kind: str = "run"
     ) -> int:
-        """Write a message about a failure to the outbox of each webhook that wants it; returns how many are new.
+        """Write a message about a failure to the outbox of each such webhook; returns how many are new.
 
         Args:
             key: unique for the failure.
             what: what failed, for people.
-            event_id: event that it is about.
-            text: the reason; secrets of the environment are taken out.
-            partition_key: version that it is about, if any.
-            kind: `run` for a run that failed, `problem` for what the watch over the pipeline found.
+            event_id: event concerned.
+            text: the reason; secrets of the environment are removed.
+            partition_key: version concerned, if any.
+            kind: `run` for a failed run, `problem` for a problem that the health sensor found.
         """
         failure = {"destination": what, "event_id": event_id, "kind": kind, "error": redact(text)[:500]}
         told = self.told_of_failures
@@ -184,21 +184,21 @@ class Publications:
             return sum(outbox.enqueue(connection, draft, datetime.now(UTC)) for draft in drafts)
 
     def failed(self) -> list[Publication]:
-        """Publications that were given up."""
+        """Publications that failed for good."""
         with reading(self.archive.engine) as connection:
             return outbox.publications(connection, state=State.FAILED)
 
     def block(self, partition_key: str) -> Block | None:
-        """What keeps a version from being published, or kept it until a person let it pass; None where nothing does."""
+        """The block of a version, including one that a person released; None if there is none."""
         with reading(self.archive.engine) as connection:
             return next(iter(blocks.blocks(connection, partition_key=partition_key)), None)
 
     def undecided(self, standing: StandingOf, *, limit: int = 50) -> list[Offer]:
-        """Versions to be decided upon, earliest received first.
+        """Versions to decide on, earliest received first.
 
-        Those that came lately, that a person let pass, that went out bare, or for which a later version waits, as long
-        as some destination has no decision; once their products are there, or have failed for good. A decision about a
-        bare version is made again when its products come.
+        These are recent versions, versions that a person released, bare ones, and those for which a later version waits, as
+        long as some destination has no decision, and once their products exist or have failed for good. A decision about a
+        bare version is made again when its products are made.
         """
         names = {c.name for c in self.configs}
         with reading(self.archive.engine) as connection:
@@ -224,7 +224,7 @@ class Publications:
     def _offer(
         self, one: Undecided, record: VersionRecord, written: Sequence[ProductRecord], standing: StandingOf
     ) -> Offer | None:
-        """The offer of a version that may have to be decided upon; None where nothing is to be decided now."""
+        """The offer of a version that may need a decision; None if none can be made now."""
         wanting = {c.name for c in self.configs if one.made.get(c.name, True)}  # none yet, or a bare one
         if not wanting:
             return None

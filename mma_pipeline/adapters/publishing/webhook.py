@@ -1,6 +1,6 @@
-"""Telling people: an HTTP POST of JSON made by a template, as Slack and most chat servers take it.
+"""Notifies people: an HTTP POST of JSON made by a template, as Slack and most chat servers accept it.
 
-The address is a secret (whoever has it can post) and is shown nowhere. A receiver that knows `Idempotency-Key` drops
+The address is a secret (whoever has it can post) and is never shown. A receiver that knows `Idempotency-Key` drops
 repeats; others may show a message twice after a lost answer, which is better than not at all.
 """
 
@@ -59,9 +59,9 @@ class WebhookDestination:
         name: name of the destination.
         url: http or https address; secret.
         template: `generic` or `slack`.
-        template_file: a Jinja template of your own in place of it; it sees alert, failure, summary, picture and must
+        template_file: a Jinja template to use instead; it gets alert, failure, summary, picture and must
             render to JSON.
-        per_minute: at most so many messages in a minute.
+        per_minute: greatest number of messages in a minute.
     """
 
     name: str
@@ -80,11 +80,11 @@ class WebhookDestination:
             raise ConfigurationError(f"{self.name}: template is one of {', '.join(TEMPLATES)}, or set template_file")
 
     def prepare(self, item: Publication) -> Mapping[str, Any]:  # noqa: ARG002 - nothing can be looked at
-        """Nothing: a webhook cannot be asked what it has."""
+        """Nothing, because a webhook cannot be queried."""
         return {}
 
     def preview(self, item: Draft) -> Mapping[str, Any]:
-        """The message; nothing is called."""
+        """The message; sends no request."""
         return {"body": self.render(item.payload)}
 
     def send(self, item: Publication, note: Note | None = None) -> Answer:  # noqa: ARG002 - nothing can be looked at
@@ -104,14 +104,14 @@ class WebhookDestination:
         return Answer(f"HTTP {answer.status_code}")
 
     def _secrets(self) -> list[str]:
-        """The address and its parts, the longest first: an error page may repeat any of them."""
+        """The address and its parts, longest first, because an error page may repeat any of them."""
         parsed = urlparse(self.url)
         parts = [*parsed.path.split("/"), *parsed.query.replace("&", "=").split("=")]
         found = {self.url, parsed.path, parsed.query, *parts}
         return sorted((part for part in found if len(part) >= 6), key=len, reverse=True)
 
     def render(self, payload: Mapping[str, Any]) -> Any:
-        """The message as JSON values; raises ConfigurationError where the template does not make JSON."""
+        """The message as JSON values; raises ConfigurationError if the template does not make JSON."""
         import jinja2
         from jinja2.sandbox import SandboxedEnvironment
 

@@ -38,7 +38,7 @@ class TwoLineElements:
 def parse_tle(text: str, norad_id: int | None = None) -> list[TwoLineElements]:
     """Every intact element set in a text, of one object or of all; titles, blank lines and any line ends are skipped.
 
-    Sets with a wrong length, number or checksum are left out. Raises PermanentError where not one set is intact.
+    Sets with a wrong length, number or checksum are left out. Raises PermanentError if not one set is intact.
     """
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line]
@@ -88,7 +88,7 @@ class TleArchive:
         self._sources = tuple(sources)
 
     def nearest(self, norad_id: int, time: datetime) -> TwoLineElements | None:
-        """The kept element set whose epoch is nearest to a time (timezone-aware); None where none is kept."""
+        """The kept element set whose epoch is nearest to a time (timezone-aware); None if none is kept."""
         keys = [entry.key for entry in self._store.ls(_prefix(norad_id))]
         names = [key for key in keys if key.endswith(".tle")]
         if not names:
@@ -107,7 +107,7 @@ class TleArchive:
     def refresh(self, norad_id: int) -> int:
         """Ask every source and keep what is new; returns how many sets were new.
 
-        A source that fails does not stop the others. Raises NotFoundError where no source is configured, and the last
+        A source that fails does not stop the others. Raises NotFoundError if no source is configured, and the last
         source's error where all of them failed.
         """
         if not self._sources:

@@ -85,7 +85,7 @@ def met_to_unix(met: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def read_ft2(data: bytes, name: str) -> PointingTable:
-    """Read an FT2 file. Raises PermanentError where it is not one or holds no sample."""
+    """Read an FT2 file. Raises PermanentError if it is not one or holds no sample."""
     from astropy.io import fits
 
     try:
@@ -126,8 +126,8 @@ class FermiPointing:
     def at(self, time: datetime) -> PointingTable | None:
         """The best file that covers a time (timezone-aware): final before preliminary, newest version first.
 
-        Asks the source only where no final file is kept. None where nobody has a file. Raises TransientError or
-        PermanentError where the source fails and nothing is kept either.
+        Asks the source only where no final file is kept. None if nobody has a file. Raises TransientError or
+        PermanentError if the source fails and nothing is kept either.
         """
         kept = [Path(entry.key).name for entry in self._store.ls(_KEPT)]
         best = _best(kept, time)

@@ -74,13 +74,13 @@ def _by_status(status: int, code: str, what: str, said: str) -> AdapterError:
     if status == 507 or status == 413 or code in _FULL_CODES:
         return StoreFullError(f"{what}: no space left, or over the quota; free some and run again ({said})")
     if code in _DAMAGED_CODES:
-        return TransientError(f"{what}: the transfer was disturbed ({said})")
+        return TransientError(f"{what}: the transfer was interrupted ({said})")
     if status in (401, 403) or code in _REFUSED_CODES:
-        return CredentialsError(f"{what}: refused; check the store's credentials and rights ({said})")
+        return CredentialsError(f"{what}: refused; check the store's credentials and permissions ({said})")
     if status == 404:
         return NotFoundError(f"{what}: there is no such object or container")
     if status >= 500 or status in _TRANSIENT_STATUS:
-        return TransientError(f"{what}: the store is in trouble, HTTP {status} ({said})")
+        return TransientError(f"{what}: the store failed with HTTP {status} ({said})")
     return PermanentError(f"{what}: refused with HTTP {status} ({said})")
 
 
@@ -97,7 +97,7 @@ def _by_class(exc: BaseException, what: str, said: str) -> AdapterError:
     if number in _FULL:
         return StoreFullError(f"{what}: no space left in the store; free some and run again ({said})")
     if isinstance(exc, PermissionError) or number in _REFUSED:
-        return CredentialsError(f"{what}: refused; check the store's credentials and rights ({said})")
+        return CredentialsError(f"{what}: refused; check the store's credentials and permissions ({said})")
     if number in _WRONG:
         return PermanentError(f"{what}: the path cannot be used, a file may be in the way of a folder ({said})")
     if isinstance(exc, OSError | TimeoutError | EOFError) or names & _CONNECTION_CLASSES:

@@ -33,7 +33,7 @@ class StoreLook:
             self._asking.start()
 
     def answer(self, limit_s: float) -> str | None:
-        """Why the store cannot be used, for people and without secrets; None where it answers. Only after `ask`."""
+        """Why the store cannot be used, for people and without secrets; None if it answers. Only after `ask`."""
         self._asking.join(limit_s)
         if self._asking.is_alive():
             return f"{self.url} does not answer within {limit_s:.0f} s"

@@ -205,7 +205,7 @@ def compare(one: Store, other: Store, prefix: str = "", workers: int = WORKERS) 
         if mine is None or theirs is None:
             return Outcome(entry.key, entry.size, error=f"only in {(one if theirs is None else other).url()}")
         if not _equal(mine, theirs):
-            return Outcome(entry.key, entry.size, error="the contents differ, or no digest tells that they agree")
+            return Outcome(entry.key, entry.size, error="the contents differ, or no digest confirms that they agree")
         return Outcome(entry.key, entry.size)
 
     yield from in_parallel(look, work.todo, workers)
@@ -249,7 +249,7 @@ def _move(source: Store, dest: Store, entry: StoredObject, missing: bool) -> Out
                     entry.key, path, content_type=found.content_type, metadata=notes_that_fit(found), look=not missing
                 )
         if found.sha256 != put.sha256:
-            return Outcome(entry.key, entry.size, error="what was written is not what was read")
+            return Outcome(entry.key, entry.size, error="the written bytes differ from those that were read")
     except NotFoundError:
         return Outcome(entry.key, entry.size, error="it vanished from the source during the move")
     except AdapterError as error:

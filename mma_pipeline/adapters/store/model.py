@@ -26,8 +26,8 @@ class StoredObject:
         key: relative POSIX path.
         size: bytes.
         sha256: hex digest; None only where another program wrote the object and the store keeps no SHA-256.
-        md5: hex digest as the server keeps it; None where it keeps none (multipart uploads, local folders).
-        content_type: media type, None where a listing does not tell it.
+        md5: hex digest as the server keeps it; None if it keeps none (multipart uploads, local folders).
+        content_type: media type, None if a listing does not tell it.
         metadata: names and values given to `put`.
         written: True if this call wrote it, False if it was there already (or was only looked up).
     """

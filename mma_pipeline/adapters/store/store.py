@@ -109,7 +109,7 @@ class Store:
             data: bytes, or the path of a file that is not to be held in memory.
             content_type: media type; by default from the key's ending.
             metadata: names (a-z, 0-9, ``_``) and values (printable ASCII, at most 256), never secrets.
-            look: False where the caller has just seen that the object is missing, and saves the request.
+            look: False if the caller has just seen that the object is missing, and saves the request.
 
         Returns:
             The object with its digest; ``written`` is False if nothing had to be done.

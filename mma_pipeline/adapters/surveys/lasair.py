@@ -11,6 +11,7 @@ from typing import Any
 
 from mma_pipeline.adapters.surveys import lsst, ztf
 from mma_pipeline.adapters.surveys.values import (
+    JD_OF_MJD_ZERO,
     by_time,
     details_of,
     frozen,
@@ -44,7 +45,7 @@ def head(record: Record) -> AlertHead:
     dia_object = section(inner, "diaObject")
     ztf_name = record.get("objectId")
     if isinstance(ztf_name, str) and not ztf_name.isdigit():
-        newest = _newest(rows(inner.get("candidates")), "jd")
+        newest = _newest(_candidates(inner), "jd")
         places: tuple[Record, ...] = (newest, record)
         jd = _first(places, ("jd", "jdmax"))
         mjd = _first(places, ("mjd", "mjdmax")) if jd is None else mjd_of_jd(jd)
@@ -69,7 +70,7 @@ def alert(record: Record, schema: str, broker: str) -> SurveyAlert:
     found = head(record)
     inner = section(record, "alert")
     if found.survey == "ztf":
-        points = by_time(_ztf_points(rows(inner.get("candidates")), found))
+        points = by_time(_ztf_points(_candidates(inner), found))
     else:
         points = by_time(_lsst_points(inner, found))
     dia_object = section(inner, "diaObject")
@@ -125,11 +126,17 @@ def _lsst_points(inner: Record, found: AlertHead) -> Iterable[FluxPoint]:
             yield point
 
 
+def _candidates(inner: Record) -> list[Record]:
+    """ZTF's candidates; where Lasair writes an MJD, the packet's JD beside it."""
+    return [
+        row if "jd" in row else {**row, "jd": (number(row.get("mjd")) or 0.0) + JD_OF_MJD_ZERO}
+        for row in rows(inner.get("candidates"))
+    ]
+
+
 def _ztf_points(candidates: list[Record], found: AlertHead) -> Iterable[FluxPoint]:
     for row in candidates:
-        # Lasair writes MJD where the packet has JD.
-        timed = row if "jd" in row else {**row, "jd": (number(row.get("mjd")) or 0.0) + 2400000.5}
-        point = ztf.point_of(timed, "previous")
+        point = ztf.point_of(row, "previous")
         if point is not None:
             yield _triggered(point, found)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mma_pipeline.adapters.surveys.values import (
+    JD_OF_MJD_ZERO,
     by_time,
     details_of,
     flux_of_magnitude,
@@ -82,7 +83,7 @@ def facts_of(candidate: Mapping[str, Any], points: tuple[FluxPoint, ...]) -> Pac
         star_distance_arcsec=known(candidate.get("distpsnr1")),
         solar_system=_solar_system(candidate),
         is_negative=is_negative(candidate.get("isdiffpos")),
-        first_mjd=first_detection(points) if started is None else started - 2400000.5,
+        first_mjd=first_detection(points) if started is None else started - JD_OF_MJD_ZERO,
         details=frozen(details_of(candidate, DETAILS)),
     )
 

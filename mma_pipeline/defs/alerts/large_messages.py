@@ -1,8 +1,8 @@
-"""Fetches large messages whose content could not be had when their address came, until it is there.
+"""Fetches large messages whose content could not be fetched when their address arrived, until it succeeds.
 
-The sensor of a stream tries once, for some seconds, so that a server which does not answer holds up nothing behind the
-message. What it does not get waits in the archive. This sensor fetches it with pauses that grow, and asks for the runs that the
-stream's sensor would have asked for.
+The sensor of a stream tries once, for some seconds, so that a server that does not answer cannot delay the messages behind
+it. A message that it cannot fetch waits in the archive. This sensor tries again at growing intervals, and requests the runs
+that the stream's sensor would have requested.
 """
 
 import json
@@ -27,7 +27,7 @@ from mma_pipeline.products.ingest import Quarantined, ingest, presentable, reque
 #: Seconds that all fetches of one tick of this sensor may take together, and one of them.
 TICK_S = 45.0
 EACH_S = 22.0
-#: How long a message may wait before it is given up.
+#: How long a message may wait before the pipeline gives up on it.
 GIVE_UP = timedelta(days=3)
 #: Pause after the first failure, doubled by each further one, and the longest; seconds.
 FIRST_PAUSE_S = 10.0
@@ -36,14 +36,14 @@ LONGEST_PAUSE_S = 1800.0
 
 @dataclass(frozen=True)
 class FetchAttempts:
-    """What was tried for a message that waits."""
+    """Attempts to fetch a message that waits."""
 
     attempts: int = 0
     next: float = 0.0
     """When to try again, Unix seconds."""
 
     def failed(self, now: float) -> "FetchAttempts":
-        """After one more failure."""
+        """The same after one more failure."""
         pause = min(FIRST_PAUSE_S * 2**self.attempts, LONGEST_PAUSE_S)
         return FetchAttempts(self.attempts + 1, now + pause)
 
@@ -58,10 +58,10 @@ class FetchAttempts:
 def large_messages_sensor(
     context: dg.SensorEvaluationContext, archive: ArchiveResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """One tick: what is due is tried once, the longest due first."""
+    """One tick: try each due message once, the longest due first."""
     opened, now = archive.open(), datetime.now(UTC)
     kept = json.loads(context.cursor) if context.cursor else {"tried": {}, "fetched": []}
-    # The runs of the last tick are durable with the cursor that names its messages: now they wait no longer.
+    # The runs of the last tick became durable together with the cursor that names its messages: these no longer wait.
     for message_id in kept["fetched"]:
         settle(opened, message_id, None)
     tried = {int(message_id): FetchAttempts(**entry) for message_id, entry in kept["tried"].items()}
@@ -79,7 +79,7 @@ def large_messages_sensor(
                 with within(EACH_S):
                     full = fetch_offloaded(message)
             except OutOfTimeError:
-                break  # the rest is as due at the next tick
+                break  # the rest stays due for the next tick
             except TransientError as error:
                 context.log.warning(f"{message.coordinates}: {error}")
                 tried[message_id] = tried[message_id].failed(datetime.now(UTC).timestamp())
@@ -107,10 +107,10 @@ def large_messages_sensor(
 def _ingested(
     archive: Archive, message_id: int, message: StreamMessage, full: StreamMessage
 ) -> dict[str, dg.RunRequest] | Quarantined:
-    """Archive a fetched message as its stream's sensor does; the runs that it asks for, by partition."""
+    """Archive a fetched message as its stream's sensor does; returns the runs to request, by partition."""
     stream = next((stream for stream in STREAMS if stream.name == message.stream), None)
     if full is message or stream is None:
-        reason = "the content of this large message cannot be had (see the log): its address is all there is"
+        reason = "the content of this large message cannot be fetched (see the log): only its address is archived"
         settle(archive, message_id, reason)
         return Quarantined(message_id, message, reason)
     outcome = ingest(archive, full, stream.parse)

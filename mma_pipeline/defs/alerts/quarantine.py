@@ -1,7 +1,7 @@
-"""Reads messages in quarantine again with today's parsers, after an upgrade or a repair.
+"""Parses messages in quarantine again with the current code, after an upgrade or a repair.
 
-What can be used now becomes versions as if it had just come: it counts as received at this moment, so that
-`unfinished_versions_sensor` asks for the runs and the publication follows; photometry is picked up by its own sensor.
+A message that can be used now becomes versions as if it had just arrived: it counts as received at this moment, so that
+`unfinished_versions_sensor` requests the runs and publication follows. Photometry is picked up by its own sensor.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from mma_pipeline.products.ingest import Parser, Versions, presentable, read
 
 @dataclass(frozen=True, slots=True)
 class ReadAgain:
-    """What became of one message."""
+    """Outcome for one message."""
 
     message: QuarantinedMessage
     partitions: tuple[str, ...] = ()
-    """Versions that it brought; none for photometry."""
+    """Its versions; none for photometry."""
     reason: str | None = None
-    """Why it still cannot be used; None where it can."""
+    """Why it still cannot be used; None if it can."""
 
 
 def read_again(archive: Archive, chosen: Sequence[QuarantinedMessage], now: datetime) -> list[ReadAgain]:
-    """Read messages with the present parsers and record what they bring, in order of creation.
+    """Parse messages with the current parsers and record their versions, in order of creation.
 
-    Raises TransientError where the archive does not answer; what was recorded until then stays.
+    Raises TransientError if the archive does not answer; what was recorded before stays.
     """
     outcomes: list[ReadAgain] = []
     readable: list[tuple[QuarantinedMessage, Versions]] = []
@@ -49,7 +49,7 @@ def read_again(archive: Archive, chosen: Sequence[QuarantinedMessage], now: date
             outcomes.append(_refused(archive, entry, found))
         else:
             readable.append((entry, found))
-    # File numbers are given in the order of recording.
+    # Files are numbered in the order of recording.
     for entry, versions in sorted(readable, key=lambda one: (min(v.created for v, _ in one[1]), one[0].id)):
         recorded = accept(archive, entry.id, versions, now)
         outcomes.append(ReadAgain(entry, tuple(record.partition_key for record in recorded.versions)))
@@ -57,7 +57,7 @@ def read_again(archive: Archive, chosen: Sequence[QuarantinedMessage], now: date
 
 
 def _parser(message: StreamMessage) -> Parser:
-    """The parser of a message's stream; by what it holds where it came by no stream that is read today."""
+    """The parser of a message's stream; chosen by content if that stream is no longer read."""
     return next((stream.parse for stream in STREAMS if stream.name == message.stream), stream_of(message.body).parse)
 
 

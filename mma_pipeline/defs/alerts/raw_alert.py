@@ -1,8 +1,8 @@
 """The alert as it was sent: the JSON of `igwn.gwalert`, byte for byte.
 
-An alert that came as Avro (from SCiMMA) is written as the JSON that GCN would have sent; its own bytes stay in the
-archive, as those of every message do. Checked against the published schema (igwn-gwalert-schema): drift is
-reported here and never stops an alert. Parts that are wrong are left out of all that is made from the alert, and named.
+An alert in Avro (from SCiMMA) is written as the JSON that GCN would have sent; the archive keeps its own bytes, as it does
+for every message. The notice is checked against the published schema (igwn-gwalert-schema): drift is reported here and
+never stops an alert. Parts that are wrong are named, and no product uses them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Moves the sensor of a stream to another place in it, also while the daemon runs, and says where each stands."""
+"""Moves the sensor of a stream to another position, also while the daemon runs, and shows the position of each."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mma_pipeline.defs.candidates.sensors import decode_cursor, encode_cursor, p
 from mma_pipeline.defs.resources import photometry_config
 from mma_pipeline.settings import Settings
 
-#: Seconds after a cursor was set in which a tick may still be about to write down that it began, with the old cursor.
+#: Seconds after a cursor was set in which a tick that began with the old cursor may not have recorded its start yet.
 SETTLE_S = 2.0
-#: Seconds that a tick under way may take to end: Dagster gives it 60.
+#: Seconds that a running tick may take to end: Dagster allows 60.
 TICK_S = 75.0
-#: How often a cursor is set that a tick under way overwrote.
+#: How often a cursor is set again after a running tick overwrote it.
 TRIES = 5
 
 
@@ -36,17 +36,17 @@ class Readable:
     """None for photometry, whose cursor also counts versions."""
 
     def config(self, settings: Settings) -> StreamConfig | None:
-        """How to read it; None where it is not connected. Raises ConfigurationError."""
+        """How to read it; None if it is not connected. Raises ConfigurationError."""
         if self.alerts is None:
             return photometry_config(settings)
         return stream_config(settings, self.alerts, f"seek-{self.name}")
 
     def offsets(self, cursor: str | None) -> Offsets:
-        """Next offsets to read by a cursor; raises PermanentError for a text that is no cursor."""
+        """Next offsets to read according to a cursor; raises PermanentError for text that is not a cursor."""
         return decode_offsets(cursor) if self.alerts is not None else decode_cursor(cursor)[0]
 
     def moved(self, cursor: str | None, offsets: Offsets) -> str:
-        """The cursor with other offsets; the topics' identities are left out, so that today's are taken."""
+        """The cursor with other offsets; without the topics' identities, so that the current ones are taken."""
         return encode_offsets(offsets) if self.alerts is not None else encode_cursor(offsets, decode_cursor(cursor)[1])
 
 
@@ -58,15 +58,15 @@ def readable(settings: Settings) -> dict[str, Readable]:
 
 
 def cursor_of(instance: dg.DagsterInstance, sensor: str) -> str | None:
-    """A sensor's cursor; None for none. Raises NotFoundError where Dagster does not know the sensor yet."""
+    """A sensor's cursor, None if it has none. Raises NotFoundError if Dagster does not know the sensor yet."""
     return next(iter(_states(instance, sensor))).instigator_data.cursor  # type: ignore[no-any-return]
 
 
 def set_cursor(instance: dg.DagsterInstance, sensor: str, cursor: str) -> None:
     """Set a sensor's cursor for good, whether the daemon runs or not.
 
-    A tick under way ends with the cursor that it began with, which is then set once more. Raises NotFoundError where
-    Dagster does not know the sensor yet, TransientError where a tick under way does not end.
+    A running tick restores the cursor that it began with, so the new one is then set once more. Raises NotFoundError if
+    Dagster does not know the sensor yet, TransientError if a running tick does not end.
     """
     for _ in range(TRIES):
         for state in _states(instance, sensor):
@@ -74,15 +74,15 @@ def set_cursor(instance: dg.DagsterInstance, sensor: str, cursor: str) -> None:
         if _kept(instance, sensor, cursor, time.time()):
             return
     raise TransientError(
-        f"the cursor of {sensor} was set back by its ticks {TRIES} times: stop the sensor, seek, start it"
+        f"ticks of {sensor} restored its old cursor {TRIES} times: stop the sensor, seek, and start it again"
     )
 
 
 def _kept(instance: dg.DagsterInstance, sensor: str, cursor: str, set_s: float) -> bool:
-    """Wait until no tick can set a cursor back that was set at a time; False where one did.
+    """Wait until no tick can restore the cursor of before `set_s`; False if one did.
 
-    Read from the sensor's state, which a tick writes in one piece with the cursor: its beginning when it begins, its end
-    when it ends. The list of ticks calls one ended before it has written its cursor.
+    Reads the sensor's state, which a tick writes together with the cursor when it begins and when it ends. The list of
+    ticks is no use here: it shows a tick as ended before its cursor is written.
     """
     deadline = time.monotonic() + TICK_S
     while time.monotonic() < deadline:
@@ -94,13 +94,13 @@ def _kept(instance: dg.DagsterInstance, sensor: str, cursor: str, set_s: float) 
             return True
         time.sleep(0.1)
     raise TransientError(
-        f"the cursor of {sensor} is set, but a tick that was under way has not ended and may set it back: "
-        "see `mma stream`, and seek again if it did"
+        f"the cursor of {sensor} is set, but a tick that was running has not ended and may restore the old one: "
+        "see `mma stream`, and seek again if it does"
     )
 
 
 def _states(instance: dg.DagsterInstance, sensor: str) -> list[Any]:
-    """What Dagster keeps of a sensor, the one that runs first: a renamed code location leaves the old one's behind."""
+    """Dagster's states of a sensor, the running one first: a renamed code location leaves an old state behind."""
     found = [
         s for s in instance.all_instigator_state() if s.instigator_name == sensor and s.instigator_data is not None
     ]

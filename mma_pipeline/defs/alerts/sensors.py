@@ -1,7 +1,7 @@
 """One sensor per stream: it polls the resident consumer, archives the messages, and requests one run per new version.
 
-The cursor is the Kafka offsets and moves only with a tick that succeeded, so a crash anywhere repeats messages and
-loses none. A repeated message changes nothing in the archive, and its run key keeps its run single.
+The cursor holds the Kafka offsets and advances only when a tick succeeds, so a crash repeats messages but loses none. A
+repeated message changes nothing in the archive, and its run key prevents a second run.
 """
 
 import dagster as dg
@@ -23,17 +23,16 @@ from mma_pipeline.notices.model import Role
 from mma_pipeline.products.ingest import Quarantined, ingest, presentable, requests_of
 from mma_pipeline.settings import current
 
-#: Seconds that a tick waits for a first message. The daemon looks for due sensors every 5 s, so a tick that ends just
-#: before such a look leaves the stream unwatched for a moment only; Dagster allows a tick 60 s, and what a first message
-#: brings needs its share of them.
+#: Seconds that a tick waits for a first message. The daemon starts due sensors every 5 s, so this tick ends shortly before
+#: the next one can start. Dagster allows a tick 60 s, some of which the first message needs.
 POLL_S = 44.3
 #: Seconds that all network waits of a tick may take together.
 TICK_S = 54.0
-#: Seconds of those for fetching large messages from where they lie, and for one of them: what takes longer waits in the
-#: archive, and holds no message behind it.
+#: Seconds of those for fetching all large messages, and for one of them. A message that takes longer waits in the archive,
+#: and does not delay those behind it.
 FETCH_S = 6.0
 FETCH_EACH_S = 3.0
-#: Most messages taken in one tick: a map is decoded in some 20 ms, so a tick stays in seconds.
+#: Greatest number of messages in one tick: decoding a map takes some 20 ms, so a tick takes seconds.
 MAX_MESSAGES = 50
 
 
@@ -81,9 +80,9 @@ def _tick(
     except MissingTopicError as error:
         if offsets or not (kafka.bootstrap or current().kafka.bootstrap):
             raise
-        # A broker of one's own need not have every stream.
+        # A private broker need not have every stream.
         return dg.SkipReason(f"nothing to read: {error}")
-    # What the cursor said before is durable: the group may know it, now that a broker is there to be told.
+    # The cursor of the last tick is durable: commit it to the group, now that a broker answers.
     reader.commit(offsets)
     for gap in batch.gaps:
         context.log.error(f"messages lost: {gap}")
@@ -118,9 +117,9 @@ def _reader(stream: Stream, kafka: KafkaResource) -> StreamReader | None:
 
 
 def _wanted(context: dg.SensorEvaluationContext, stream: Stream, batch: Batch, archive: Archive) -> list[StreamMessage]:
-    """The messages of a batch; on Hopskotch without those marked as tests, and large ones fetched from where they lie.
+    """The messages of a batch; on Hopskotch without those marked as tests, and with large ones fetched.
 
-    A large one that cannot be had now waits in the archive, for `large_messages_sensor`.
+    A large one that cannot be fetched now waits in the archive for `large_messages_sensor`.
     """
     if stream.broker is not Broker.HOPSKOTCH:
         return list(batch.messages)
@@ -134,7 +133,7 @@ def _wanted(context: dg.SensorEvaluationContext, stream: Stream, batch: Batch, a
                 with within(FETCH_EACH_S):
                     wanted.append(fetch_offloaded(message))
             except TransientError as error:
-                context.log.warning(f"{message.coordinates} is large and waits for its content: {error}")
+                context.log.warning(f"{message.coordinates} is a large message and waits for its content: {error}")
                 hold(archive, message, presentable(str(error)))
     return wanted
 
@@ -146,7 +145,7 @@ def tick_result(
     requested: list[tuple[VersionRecord, StreamMessage]],
     quarantined: list[Quarantined],
 ) -> dg.SensorResult | dg.SkipReason:
-    """What a tick asks Dagster for: partitions, runs, quarantine reports and the cursor, in one answer."""
+    """Result of a tick: partitions, run requests, quarantine reports and the cursor."""
     if batch.offsets == before and not batch.gaps:
         complaint = f" ({'; '.join(batch.problems)})" if batch.problems else ""
         return dg.SkipReason(f"nothing new on {stream.topic}{complaint}")
@@ -160,7 +159,7 @@ def tick_result(
 
 
 def quarantine_event(entry: Quarantined) -> dg.AssetMaterialization:
-    """The report of a message put aside, seen on the `quarantine` asset."""
+    """The report of a quarantined message on the `quarantine` asset."""
     message = entry.message
     return dg.AssetMaterialization(
         asset_key="quarantine",
@@ -181,7 +180,7 @@ def quarantine_event(entry: Quarantined) -> dg.AssetMaterialization:
 
 
 def run_request(record: VersionRecord, message: StreamMessage) -> dg.RunRequest:
-    """The run that makes the products of a version, for the message that brought it."""
+    """Request for the run that makes the products of a version, with the message that it came from."""
     real = record.version.role is Role.OBSERVATION
     return dg.RunRequest(
         run_key=record.partition_key,

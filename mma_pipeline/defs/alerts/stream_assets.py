@@ -6,7 +6,7 @@ import dagster as dg
 
 from mma_pipeline.defs.product_asset import OWNERS
 
-#: A stream is reported every five minutes while its sensor looks at it (`pipeline_health_sensor`).
+#: `pipeline_health_sensor` reports a stream every five minutes while its sensor reads it.
 READ_LATELY = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=20), warn_window=timedelta(minutes=11))
 
 gwalert_stream = dg.AssetSpec(
@@ -29,7 +29,7 @@ icecube_stream = dg.AssetSpec(
     owners=OWNERS,
     description=(
         "The topic `gcn.notices.icecube.lvk_nu_track_search`: IceCube's search for neutrinos from each gravitational-wave "
-        "event. Every message is archived as received; a notice is a partition of its own."
+        "event. Every message is archived as received; each notice has its own partition."
     ),
 )
 
@@ -40,7 +40,7 @@ quarantine = dg.AssetSpec(
     owners=OWNERS,
     deps=[gwalert_stream, icecube_stream],
     description=(
-        "Messages that cannot become an alert, each with the reason. They stay in the archive, stop nothing behind "
-        "them, and can be looked at with `mma quarantine`."
+        "Messages that could not be used, each with the reason. They stay in the archive and do not stop the messages "
+        "behind them. `mma quarantine` lists them."
     ),
 )

@@ -1,4 +1,4 @@
-"""The streams: for each, its topic and the parser of its messages. To add one, write a parser and add a line here."""
+"""The alert streams, each with its topic and parser. To add one, write a parser and add an entry here."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Stream:
     about: str
     broker: Broker = Broker.GCN
     wait_s: float | None = None
-    """Seconds that a tick waits for a first message; None: as long as a tick may, for streams where seconds count."""
+    """Seconds that a tick waits for a first message; None, for streams where seconds count, means as long as possible."""
     interval_s: int = 1
     """Least seconds between two ticks."""
 
@@ -66,7 +66,7 @@ STREAMS = (
         "gcn.notices.icecube.lvk_nu_track_search",
         parse_neutrinos,
         "IceCube's searches for neutrinos from gravitational-wave events, JSON, from NASA GCN Kafka.",
-        # The search itself takes IceCube many minutes; a tick that waits holds a thread of the code server.
+        # IceCube's search takes many minutes, and a waiting tick occupies a thread of the code server.
         wait_s=2.0,
         interval_s=15,
     ),
@@ -74,7 +74,7 @@ STREAMS = (
 
 
 def stream_config(settings: Settings, stream: Stream, name: str | None = None) -> StreamConfig | None:
-    """How to read a stream, under its own name or another; None where it is not configured. Raises ConfigurationError."""
+    """How to read a stream, under its own name or another; None if it is not configured. Raises ConfigurationError."""
     if stream.broker is Broker.HOPSKOTCH:
         return hop_stream(settings.hop_broker, name or stream.name, stream.topic)
     return gcn_stream(settings.gcn_broker, name or stream.name, stream.topic)
@@ -82,7 +82,7 @@ def stream_config(settings: Settings, stream: Stream, name: str | None = None) -
 
 @dataclass(frozen=True, slots=True)
 class MessageSubject:
-    """What a message says of itself."""
+    """What a message says about itself."""
 
     event_id: str
     created: datetime
@@ -90,7 +90,7 @@ class MessageSubject:
 
 
 def subject_of(body: bytes) -> MessageSubject | None:
-    """Event and creation time of an alert (JSON, Avro) or neutrino notice; None where they cannot be read."""
+    """Event and creation time of an alert (JSON, Avro) or neutrino notice; None if they cannot be read."""
     try:
         if not body.startswith(MAGIC) and is_icecube(record := decode_notice(body)):
             notice = from_record(record)
@@ -102,7 +102,7 @@ def subject_of(body: bytes) -> MessageSubject | None:
 
 
 def stream_of(body: bytes) -> Stream:
-    """The stream that a message without an address belongs to, by what it holds; alerts are the rest."""
+    """The stream that a message belongs to according to its content; that of alerts unless it is a neutrino notice."""
     try:
         neutrinos = is_icecube(decode_notice(body))
     except NoticeError:

@@ -1,8 +1,8 @@
 """Requests another run for a version that is archived but lacks products.
 
-The sensors and Dagster's own retries finish nearly all; what slips through (retries used up in a long outage, a cursor
-that was moved by hand, a Dagster database restored from a backup) is found here from the archive alone. Nothing is asked
-for that they are still about to start: a run key guards the runs of one sensor, not those of two.
+The sensors and Dagster's own retries finish nearly all versions. This sensor finds the others from the archive alone:
+retries used up in a long outage, a cursor moved by hand, a Dagster database restored from a backup. It requests no run
+that the others are still about to start, because run keys prevent duplicates of one sensor only.
 """
 
 from collections import Counter
@@ -22,20 +22,20 @@ from mma_pipeline.defs.resources import ArchiveResource
 from mma_pipeline.notices.model import Role
 from mma_pipeline.settings import current
 
-#: How far back to look: what is older needs a person (`mma status` shows it).
+#: How far back to look: older versions need a person (`mma status` shows them).
 LOOK_BACK = timedelta(days=3)
-#: Runs that a version may have had; more would not help either.
+#: Greatest number of runs for a version; more would not help.
 MOST_RUNS = 30
-#: Runs that ended with a failure which repeating does not mend, after which a version's products count as failed for
-#: good: the second was asked for when the first had had its time.
+#: Number of runs with a permanent failure after which a version's products count as failed for good. The second run is
+#: requested after the time allowed for the first.
 HOPELESS_RUNS = 2
-#: Failed runs looked at to find versions that may have been given up.
+#: Greatest number of failed runs searched for versions that failed for good.
 MOST_FAILED = 2000
-#: How long a failed run is left to Dagster, which has said that it will retry it.
+#: How long a failed run is left to Dagster after Dagster announced a retry.
 RETRY_S = 3600.0
-#: Ticks of a stream's sensor among which a good one is looked for.
+#: Number of a stream sensor's last ticks searched for a successful one.
 TICKS = 20
-#: Runs asked for in one tick.
+#: Greatest number of runs requested in one tick.
 MOST_REQUESTS = 50
 
 
@@ -45,7 +45,7 @@ def patience() -> timedelta:
 
 
 def lacking(found: RecentVersion) -> set[str]:
-    """Names of the files that a version should have and has not."""
+    """Names of the files that a version should have but does not have."""
     return expected_files(found.record) - found.files
 
 
@@ -54,12 +54,12 @@ def lacking(found: RecentVersion) -> set[str]:
     job=alert_products,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts another run for a version that is archived but lacks products and has no run under way.",
+    description="Starts another run for an archived version that lacks products and has no run in progress.",
 )
 def unfinished_versions_sensor(
     context: dg.SensorEvaluationContext, archive: ArchiveResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Ask for what is missing."""
+    """Request runs for what is missing."""
     now = datetime.now(UTC)
     wait = patience()
     looked = last_looks(context.instance)
@@ -73,28 +73,28 @@ def unfinished_versions_sensor(
         request = request_for(context.instance, found, missing, now - wait)
         if request is not None:
             context.log.error(
-                f"{found.record.partition_key} lacks {', '.join(sorted(missing))}: asking for another run"
+                f"{found.record.partition_key} lacks {', '.join(sorted(missing))}: requesting another run"
             )
             requests.append(request)
         if len(requests) == MOST_REQUESTS:
             break
     if not requests:
-        return dg.SkipReason("every version has its products or a run under way")
+        return dg.SkipReason("every version has its products or a run in progress")
     keys = [str(request.partition_key) for request in requests]
     return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[alert_versions.build_add_request(keys)])
 
 
 @dataclass(frozen=True, slots=True)
 class SensorTick:
-    """What is known of a stream's sensor."""
+    """State of a stream's sensor."""
 
     running: bool
     began: float | None
-    """Unix time at which its last tick began that ended well; None where none did."""
+    """Unix time at which its last successful tick began; None if none succeeded."""
 
 
 def last_looks(instance: dg.DagsterInstance) -> dict[str, SensorTick]:
-    """Stream name to its sensor's last good tick; streams whose sensor never ran are absent."""
+    """The last successful tick of each stream's sensor, by stream; streams whose sensor never ran are absent."""
     names = {stream.sensor_name: stream.name for stream in STREAMS}
     found: dict[str, SensorTick] = {}
     for state in instance.all_instigator_state():
@@ -103,16 +103,16 @@ def last_looks(instance: dg.DagsterInstance) -> dict[str, SensorTick]:
             good = (tick.timestamp for tick in ticks if tick.status.value in {"SUCCESS", "SKIPPED"})
             look = SensorTick(state.is_running, next(good, None))
             name = names[state.instigator_name]
-            # A code location that was renamed leaves the old one's state behind.
+            # A renamed code location leaves the old sensor's state behind.
             found[name] = max(found.get(name, look), look, key=lambda one: (one.running, one.began or 0.0))
     return found
 
 
 def was_requested(found: RecentVersion, looked: Mapping[str, SensorTick]) -> bool:
-    """Whether the sensor of the version's stream has asked for what it ever will.
+    """Whether the sensor of the version's stream will request no more runs for it.
 
-    A tick that died repeats its messages or submits the rest of its runs, however late: only a tick that began after
-    the message came, and ended well, leaves nothing behind. What came out of quarantine by a person's word is no sensor's.
+    A tick that died repeats its messages or submits the rest of its runs, however late. Only a tick that began after the
+    message arrived, and succeeded, leaves nothing behind. No sensor handles messages that a person took from quarantine.
     """
     if found.retried:
         return True
@@ -123,7 +123,7 @@ def was_requested(found: RecentVersion, looked: Mapping[str, SensorTick]) -> boo
 
 
 def failing(instance: dg.DagsterInstance, now: datetime) -> frozenset[str]:
-    """Partition keys of which more than one run failed or was ended of late: only of those may `given_up` be true."""
+    """Partition keys with more than one recently failed or canceled run: `given_up` can be true only for these."""
     wanted = dg.RunsFilter(
         job_name=alert_products.name,
         statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED],
@@ -134,10 +134,10 @@ def failing(instance: dg.DagsterInstance, now: datetime) -> frozenset[str]:
 
 
 def given_up(instance: dg.DagsterInstance, partition_key: str, now: datetime) -> bool:
-    """Whether a version's products have failed for good, so that only a person or new code will make them.
+    """Whether a version's products have failed for good, so that only a person or new code can make them.
 
-    True where all runs that it may have were used, or two failed in a way that repeating does not mend; False as long
-    as a run is under way or announced, and where none has run yet.
+    True if all allowed runs were used, or if two failed permanently. False while a run is in progress or announced, and
+    if none has run yet.
     """
     records = instance.get_run_records(
         dg.RunsFilter(job_name=alert_products.name, tags={"dagster/partition": partition_key})
@@ -150,7 +150,7 @@ def given_up(instance: dg.DagsterInstance, partition_key: str, now: datetime) ->
 
 
 def will_be_retried(record: dg.RunRecord, now: datetime) -> bool:
-    """Whether Dagster has said that it will start a failed run again, and has not done so yet."""
+    """Whether Dagster has announced a retry of a failed run and has not started it yet."""
     tags = record.dagster_run.tags
     announced = tags.get("dagster/will_retry") == "true" and "dagster/auto_retry_run_id" not in tags
     return announced and record.end_time is not None and now.timestamp() - record.end_time < RETRY_S
@@ -159,7 +159,7 @@ def will_be_retried(record: dg.RunRecord, now: datetime) -> bool:
 def request_for(
     instance: dg.DagsterInstance, found: RecentVersion, missing: set[str], idle_since: datetime
 ) -> dg.RunRequest | None:
-    """A run for the version, unless one is under way, has just ended, or too many had no success."""
+    """A run for the version, unless one is in progress or has just ended, or too many have failed."""
     key = found.record.partition_key
     records = instance.get_run_records(dg.RunsFilter(job_name=alert_products.name, tags={"dagster/partition": key}))
     if len(records) >= MOST_RUNS or any(not record.dagster_run.is_finished for record in records):

@@ -1,7 +1,7 @@
-"""One night of one candidate: light curve, kilonova probability, ranking among the event's candidates, derived alert.
+"""Assets of one night of one candidate: light curve, kilonova probability, ranking of the event's candidates, derived alert.
 
-Partitioned by event, candidate and night (whole days of the MJD). Each materialisation names the messages that its
-measurements came in.
+Partitioned by event, candidate and night (integer MJD). Each materialisation names the messages that its measurements came
+from.
 """
 
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
@@ -26,7 +26,7 @@ from mma_pipeline.notices.derived import CandidateScore, DerivedAlert, DerivedKi
 
 GROUP = "candidate"
 CODE_VERSION = "3"
-#: Points that the ranking shows of an excluded candidate.
+#: Greatest number of measurements that the ranking shows of an excluded candidate.
 _SHOWN = 3
 
 photometry_stream_asset = dg.AssetSpec(
@@ -45,7 +45,7 @@ def _asset_of_a_night(
     *,
     optional: bool = False,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """What the assets of a candidate's night have in common; an `optional` one may find nothing to say."""
+    """Common settings of the assets of a candidate's night; an `optional` one may produce nothing."""
     return dg.asset(
         group_name=GROUP,
         kinds={kind},
@@ -74,7 +74,7 @@ def _lineage(source: CandidateSource) -> dict[str, Any]:
 
 @_asset_of_a_night(
     "python",
-    # Which map a night uses is known only when it runs: the edge leads to all, and `version` in the metadata names the one.
+    # The run decides which map a night uses: the edge leads to all maps, and `version` in the metadata names the one used.
     [photometry_stream_asset, dg.AssetDep(skymap.name, partition_mapping=dg.AllPartitionMapping())],
     "Probability of a kilonova: from the light curve alone, the sky factor, the prior and the posterior.",
     optional=True,
@@ -86,12 +86,12 @@ def kilonova_probability(
     started = time.perf_counter()
     source, target = CandidateSource(archive.open(), context.partition_key), store.open()
     if source.withdrawn:
-        # A run that was queued before the retraction: nothing is wrong, there is nothing to score any more.
-        context.log.info(f"{context.partition_key}: {source.key.event_id} has no map any more, nothing is scored")
+        # A run that was queued before the retraction: this is no error, but there is nothing left to score.
+        context.log.info(f"{context.partition_key}: {source.key.event_id} no longer has a map, so nothing is scored")
         return
     result = source.assess()
     if result is None:
-        context.log.info(f"{context.partition_key}: nothing was detected in griz after the merger yet")
+        context.log.info(f"{context.partition_key}: nothing has been detected in griz after the merger yet")
         return
     source.photometry.record_score(context.partition_key, source.key.event_id, source.name, source.key.night, result)
     data = json.dumps(result, sort_keys=True, indent=1).encode()
@@ -116,7 +116,7 @@ def kilonova_probability(
 @_asset_of_a_night(
     "matplotlib",
     [kilonova_probability],
-    "Light curve by band, limits, the band in which kilonovae are expected, and the probability by night.",
+    "Light curve by band with upper limits, the range expected of kilonovae, and the probability by night.",
 )
 def light_curve_plot(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
@@ -140,7 +140,7 @@ def light_curve_plot(
 @_asset_of_a_night(
     "python",
     [kilonova_probability],
-    "All candidates of the event, the most probable first: a table here and `candidates.json` in the store.",
+    "All candidates of the event, the most probable first: as a table here, and as `candidates.json` in the store.",
 )
 def ranked_candidates(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
@@ -186,21 +186,21 @@ def _table(ranked: list[Mapping[str, Any]]) -> str:
 @_asset_of_a_night(
     "kafka",
     [kilonova_probability],
-    "The derived alert of the score, handed to the outbox of publication; nothing while data are insufficient.",
+    "The derived alert of the score, written to the outbox of publication. None while the data are insufficient.",
     optional=True,
 )
 def kilonova_alert(
     context: dg.AssetExecutionContext, archive: ArchiveResource, publication: PublicationResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """Write the archived score to the outbox of every destination that wants it."""
+    """Write the archived score to the outbox of every destination whose rule accepts it."""
     source = ScoredNight(archive.open(), context.partition_key)
     if source.withdrawn:
-        context.log.info(f"{context.partition_key}: {source.key.event_id} has no map any more, nothing is announced")
+        context.log.info(f"{context.partition_key}: {source.key.event_id} no longer has a map, so nothing is published")
         return
     result = source.score
     if result is None or result["status"] != "scored":
         status = "insufficient_data" if result is None else result["status"]
-        context.log.info(f"{context.partition_key}: {status}, nothing is announced")
+        context.log.info(f"{context.partition_key}: {status}, so nothing is published")
         return
     alert = derived_alert(source, result)
     ids = enqueue_candidate(source.archive, publication.destinations(), alert, datetime.now(UTC))

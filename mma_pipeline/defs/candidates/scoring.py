@@ -1,4 +1,4 @@
-"""Candidates in the graph: which events admit them, and what one night of one candidate is made from."""
+"""Which events a candidate is compatible with, and the input of one night of one candidate."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from mma_pipeline.science.kilonova.lightcurve import Event
     from mma_pipeline.science.skymaps.model import SkyMap
 
-#: Days after which an event takes no new nights: the classifier looks at 30.
+#: Days after the merger up to which an event gets new nights: the classifier uses 30.
 WATCHED_DAYS = 30.0
 _KEPT_MAPS = 8
 _maps: dict[str, SkyMap] = {}
 
 
 def current_version(archive: Archive, event_id: str) -> VersionRecord | None:
-    """The version with the newest map and a time of the merger; None where there is none, or the event was retracted."""
+    """The version with the newest map and a merger time; None if there is none, or if the event was retracted."""
     return current_versions(archive, [event_id]).get(event_id)
 
 
 def current_versions(archive: Archive, event_ids: Iterable[str]) -> dict[str, VersionRecord]:
-    """The same of several events; those without are absent."""
+    """The same for several events; those without one are absent."""
     found = {}
     for event_id, versions in archive.versions_of(event_ids).items():
         record = newest_map((v for v in versions if v.facts.get("time")), combined=True)
@@ -45,12 +45,12 @@ def current_versions(archive: Archive, event_ids: Iterable[str]) -> dict[str, Ve
 
 
 def merger_mjd(record: VersionRecord) -> float:
-    """Time of the merger that a version states, MJD in days."""
+    """Merger time of a version, MJD."""
     return mjd_of_datetime(datetime.fromisoformat(str(record.facts["time"])))
 
 
 def skymap_of(archive: Archive, record: VersionRecord) -> SkyMap:
-    """The map of a version, decoded from the archived message; a few are kept."""
+    """The map of a version, decoded from the archived message; the last few are cached."""
     digest = str(record.facts["skymap_sha256"])
     if digest not in _maps:
         from mma_pipeline.science.skymaps.model import decode_skymap
@@ -66,7 +66,7 @@ def skymap_of(archive: Archive, record: VersionRecord) -> SkyMap:
 
 def watched_events(archive: Archive, first_mjd: float, last_mjd: float) -> list[VersionRecord]:
     """Current versions of events that merged up to WATCHED_DAYS before a span of measurements (MJD)."""
-    # A version is created after its merger, so older ones cannot be meant.
+    # A version is created after its merger, so older versions are excluded.
     events = PhotometryArchive(archive).events_since(datetime_of_mjd(first_mjd - WATCHED_DAYS))
     return [r for r in current_versions(archive, events).values() if _is_watched(r, first_mjd, last_mjd)]
 
@@ -77,12 +77,12 @@ def _is_watched(record: VersionRecord, first_mjd: float, last_mjd: float) -> boo
 
 @dataclass(frozen=True, slots=True)
 class AdmittedNight:
-    """A night of a candidate that an event admits."""
+    """A night of a candidate that is compatible with an event."""
 
     night: CandidateNight
     candidate: ArchivedCandidate
     version: VersionRecord
-    """The event's current one."""
+    """The event's current version."""
 
 
 def nights_of(
@@ -90,10 +90,10 @@ def nights_of(
     events: Iterable[VersionRecord],
     measured: Iterable[tuple[ArchivedCandidate, Sequence[ArchivedMeasurement]]],
 ) -> list[AdmittedNight]:
-    """The nights of some candidates' measurements that these events' maps and times admit.
+    """The nights of some candidates' measurements that are compatible with these events' maps and times.
 
-    Of a candidate that was there before the merger one night, that of its first detection in griz after it: there it is
-    listed as excluded. Each map is read once, whatever the number of candidates.
+    A candidate that was detected before the merger has one night, that of its first detection in griz after it, in which it
+    is listed as excluded. Each map is read once, whatever the number of candidates.
     """
     events = list(events)
     usable = [(found, some) for found, some in measured if some and found.first_detection is not None]
@@ -115,7 +115,7 @@ def nights_of(
 def _days(
     archive: Archive, record: VersionRecord, here: Candidate, times: Sequence[float], everything: Sequence[Measurement]
 ) -> list[int]:
-    """The nights (whole MJD) at these times (MJD) of a candidate that an event admits."""
+    """The nights (integer MJD) of a candidate with measurements at these times (MJD), compatible with an event."""
     from mma_pipeline.science.kilonova.assess import admits, locate
     from mma_pipeline.science.kilonova.bands import band_index
     from mma_pipeline.science.kilonova.measured import earlier_detections
@@ -134,7 +134,7 @@ class CandidateSource:
     """One night of one candidate of one event, read lazily."""
 
     def __init__(self, archive: Archive, partition_key: str) -> None:
-        """Look the candidate up; raises NoticeError for a foreign key and NotFoundError for an unknown candidate."""
+        """Look the candidate up; raises NoticeError for a malformed key and NotFoundError for an unknown candidate."""
         self.archive = archive
         self.photometry = PhotometryArchive(archive)
         self.key = CandidateNight.from_partition_key(partition_key)
@@ -152,7 +152,7 @@ class CandidateSource:
 
     @cached_property
     def version(self) -> VersionRecord:
-        """The event's current version; raises NotFoundError where it was retracted or has no map."""
+        """The event's current version; raises NotFoundError if the event was retracted or has no map."""
         record = current_version(self.archive, self.key.event_id)
         if record is None:
             raise NotFoundError(f"{self.key.event_id} has no map (any more): its candidates are not scored")
@@ -170,7 +170,7 @@ class CandidateSource:
 
     @cached_property
     def event(self) -> Event:
-        """What the classifier is told of the event."""
+        """The event's properties that the classifier uses."""
         from mma_pipeline.science.kilonova.lightcurve import Event
         from mma_pipeline.science.skymaps.statistics import map_distance
 
@@ -178,9 +178,9 @@ class CandidateSource:
         return Event(merger_mjd(self.version), distance, deviation, self.record.candidate.ebv)
 
     def assess(self) -> Mapping[str, Any] | None:
-        """The published numbers of this night; None where nothing was detected yet.
+        """The score of this night as published; None if nothing has been detected yet.
 
-        Of a candidate that was there before the merger the status is `excluded`, and `excluded_by` lists the points.
+        The status of a candidate that was detected before the merger is `excluded`, and `excluded_by` lists these detections.
         """
         from mma_pipeline.science.kilonova.assess import assess
         from mma_pipeline.science.kilonova.measured import light_curve
@@ -262,17 +262,17 @@ def published(
 
 
 class ScoredNight(CandidateSource):
-    """One night as it was scored: the archived numbers and the version that they name, whatever came since."""
+    """One night as it was scored: the archived score and the version that it names, regardless of later data."""
 
     @cached_property
     def score(self) -> Mapping[str, Any] | None:
-        """The archived numbers of this night; None where nothing was scored."""
+        """The archived score of this night; None if nothing was scored."""
         return self.photometry.score(self.key.partition_key)
 
     @cached_property
     def version(self) -> VersionRecord:
-        """The version whose map the score used; the current one where nothing was scored.
+        """The version whose map the score used; the current one if nothing was scored.
 
-        Raises NotFoundError where it was removed, or where nothing was scored and the event has no map.
+        Raises NotFoundError if it was removed, or if nothing was scored and the event has no map.
         """
         return super().version if self.score is None else self.archive.version(str(self.score["version"]))

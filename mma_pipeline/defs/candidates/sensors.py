@@ -1,8 +1,8 @@
-"""Photometry in the graph: the sensor that archives it and asks for a run per candidate night.
+"""The sensor that archives photometry and requests a run for each candidate and night.
 
-The cursor is the Kafka offsets, as for alerts. A message is archived before a run is asked for; asked again after a
-crash, the same message leads to the same run keys. A run key names the night, the newest measurement and the event's
-version, so a new measurement or a new map is scored again and a repetition is not.
+The cursor holds the Kafka offsets, as for alerts. A message is archived before a run is requested, and a message that is
+read again after a crash leads to the same run keys. A run key names the night, the newest measurement and the event's
+version, so a new measurement or a new map causes a new score, and a repetition does not.
 """
 
 # No postponed annotations here: Dagster reads the real types of the sensor's parameters.
@@ -43,7 +43,7 @@ from mma_pipeline.settings import current
 #: Every night of every candidate of every event.
 candidate_nights = dg.DynamicPartitionsDefinition(name="candidate_night")
 
-#: How long measurements out of quarantine are looked at by each tick: longer than any restart of the sensor.
+#: How long each tick considers measurements taken from quarantine: longer than any restart of the sensor.
 READ_AGAIN = timedelta(hours=1)
 
 candidate_products = dg.define_asset_job(
@@ -56,17 +56,17 @@ candidate_products = dg.define_asset_job(
 
 @dataclass(frozen=True)
 class NightRequest:
-    """A candidate night that is to be scored."""
+    """A candidate night to score."""
 
     partition_key: str
     event_id: str
     candidate: str
     reason: str
-    """Newest measurement and version; with the partition it makes the run key."""
+    """Newest measurement and version; the run key consists of this and the partition."""
 
 
 def ingest_photometry(archive: Archive, message: StreamMessage) -> list[ArchivedMeasurement] | Quarantined:
-    """Archive one photometry message, or put it aside with the reason; idempotent."""
+    """Archive one photometry message, or quarantine it with the reason; idempotent."""
     try:
         notice = read_photometry_message(message.body, dict(message.headers))
     except NoticeError as error:
@@ -75,7 +75,7 @@ def ingest_photometry(archive: Archive, message: StreamMessage) -> list[Archived
 
 
 def wanted_nights(archive: Archive, brought: Iterable[ArchivedMeasurement]) -> list[NightRequest]:
-    """Nights to score because of new measurements, by key; each candidate's own measurements decide."""
+    """Nights to score because of new measurements, by key."""
     photometry = PhotometryArchive(archive)
     by_name: dict[str, list[ArchivedMeasurement]] = {}
     for one in brought:
@@ -90,7 +90,7 @@ def wanted_nights(archive: Archive, brought: Iterable[ArchivedMeasurement]) -> l
 
 
 def nights_for_new_maps(archive: Archive, events: Sequence[str], now_mjd: float) -> list[NightRequest]:
-    """The latest night of every recently measured candidate that these events' new maps admit."""
+    """The latest night of every recently measured candidate that is compatible with these events' new maps."""
     versions = current_versions(archive, events).values()
     if not versions:
         return []
@@ -105,7 +105,7 @@ def nights_for_new_maps(archive: Archive, events: Sequence[str], now_mjd: float)
 
 
 def _requests(nights: Iterable[AdmittedNight], newest: Mapping[str, int]) -> list[NightRequest]:
-    """Requests for nights, with each candidate's newest measurement by its name."""
+    """Requests for nights; `newest` gives each candidate's newest measurement by name."""
     return [
         NightRequest(
             found.night.partition_key,
@@ -132,7 +132,7 @@ def run_request(wanted: NightRequest) -> dg.RunRequest:
 
 
 def tick_result(wanted: Sequence[NightRequest], quarantined: Sequence[Quarantined], cursor: str) -> dg.SensorResult:
-    """Partitions, runs, quarantine reports and the cursor in one answer."""
+    """Result of a tick: partitions, run requests, quarantine reports and the cursor."""
     keys = sorted({w.partition_key for w in wanted})
     latest = {w.partition_key: w for w in wanted}
     return dg.SensorResult(
@@ -144,15 +144,15 @@ def tick_result(wanted: Sequence[NightRequest], quarantined: Sequence[Quarantine
 
 
 def encode_cursor(offsets: Offsets, last_message: int) -> str:
-    """Cursor text: offsets, and the newest message whose versions were looked at."""
+    """Cursor text: offsets, and the newest message whose versions were considered."""
     return json.dumps({"offsets": json.loads(encode_offsets(offsets)), "message": last_message}, sort_keys=True)
 
 
 def decode_cursor(text: str | None) -> tuple[Offsets, int]:
-    """Offsets and newest message of a cursor text; nothing and 0 for none.
+    """Offsets and newest message of a cursor text; no offsets and 0 for None.
 
-    A cursor of an earlier release counted versions instead: every version is looked at once more, and the keys of runs
-    that were asked for already keep them single.
+    A cursor of an earlier release counted versions instead: then every version is considered once more, and run keys
+    prevent duplicate runs.
     """
     if not text:
         return {}, 0
@@ -165,12 +165,12 @@ def decode_cursor(text: str | None) -> tuple[Offsets, int]:
     job=candidate_products,
     minimum_interval_seconds=2,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Photometry of transients: the SCiMMA source messages, ours, and Hermes messages.",
+    description="Photometry of transients: SCiMMA source messages, messages in this project's format, and Hermes messages.",
 )
 def photometry_sensor(
     context: dg.SensorEvaluationContext, archive: ArchiveResource, photometry: PhotometryResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Archive new photometry and ask for a run per candidate night."""
+    """Archive new photometry and request a run for each candidate night."""
     with within(TICK_S):
         try:
             reader = photometry.reader()
@@ -207,7 +207,7 @@ def _tick(
     for entry in quarantined:
         context.log.warning(f"{entry.message.coordinates} put in quarantine: {entry.reason}")
     measured = [m for entry in outcomes if not isinstance(entry, Quarantined) for m in entry]
-    # What a person had read again is asked for as if it had just come; run keys keep the runs single.
+    # Messages that a person retried count as if they had just arrived; run keys prevent duplicate runs.
     measured += PhotometryArchive(opened).read_again(datetime.now(UTC) - READ_AGAIN)
     wanted = wanted_nights(opened, measured)
     brought = opened.brought_after(last_message)

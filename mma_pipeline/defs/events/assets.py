@@ -1,8 +1,9 @@
 """The page of the event: one static HTML file with all its versions, `mma/{event}/index.html` in the store.
 
-Sky maps, areas, classification, differences between versions, fields of view, galaxies, neutrinos, kilonova candidates,
-links to every product; the same as Markdown here. Written anew at the end of each version's run from the archive's whole
-state, and whenever `event_page_sensor` finds that it shows another. A retraction is said first, and on every product.
+It shows sky maps, areas, classification, differences between versions, fields of view, galaxies, neutrinos and kilonova
+candidates, with links to every product; the same is shown here as Markdown. Each version's run rewrites it at its end from
+the whole archive, and `event_page_sensor` requests it when it is out of date. A retraction is shown at the top of the page
+and on every product.
 """
 
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
@@ -30,10 +31,10 @@ from mma_pipeline.products.inputs import ProductInput
     kinds={"html"},
     owners=OWNERS,
     partitions_def=alert_versions,
-    # It shows all products, but must be made for a retraction and for neutrinos too: behind a product that a version has
-    # not, it would be skipped.
+    # The page shows all products, but has no dependency on them: a retraction or neutrino notice lacks some products, and
+    # Dagster skips assets behind a skipped one.
     deps=["gwalert_stream", "icecube_stream"],
-    # The step with the least priority comes when no other is left: what the run made is on the page.
+    # The lowest priority makes this the last step, so that the page shows all that the run made.
     op_tags={"dagster/priority": "-100"},
     retry_policy=RETRY,
     backfill_policy=dg.BackfillPolicy.multi_run(BATCH),
@@ -43,7 +44,7 @@ from mma_pipeline.products.inputs import ProductInput
 def event_page(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """Bring what belongs to the whole event up to date, and write its page."""
+    """Update what depends on other versions of the event, and write its page."""
     opened, target = archive.open(), store.open()
     started, written = time.perf_counter(), None
     by_event: dict[str, list[str]] = {}
@@ -51,7 +52,7 @@ def event_page(
         by_event.setdefault(EventVersion.from_partition_key(key).event_id, []).append(key)
     for event_id, keys in by_event.items():
         for key, metadata in overtaken_differences(opened, target, event_id):
-            context.log.info(f"{key} is compared with another version than before: an earlier notice came late")
+            context.log.info(f"{key} is compared with a different version now, because an earlier notice arrived late")
             context.log_event(dg.AssetMaterialization(version_difference.name, partition=key, metadata=metadata))
         for event in withdrawals(opened, event_id, keys):
             context.log_event(event)
@@ -63,10 +64,10 @@ def event_page(
 
 
 def overtaken_differences(archive: Archive, store: Store, event_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Make differences again that compare with another version than the archive's order says now.
+    """Make differences again that no longer compare with the previous version.
 
-    Yields the partition key and the metadata of each. The run of the notice that came late does this for its
-    successor; a successor whose run is still under way does it for itself, as it comes here last.
+    Yields the partition key and the metadata of each. The run of the notice that arrived late does this for its successor.
+    A successor whose run is still in progress does it for itself, because this step comes last.
     """
     records = archive.versions(event_id)
     name = version_difference.files[0].name
@@ -87,7 +88,7 @@ def overtaken_differences(archive: Archive, store: Store, event_id: str) -> Iter
 
 
 def withdrawals(archive: Archive, event_id: str, keys: list[str]) -> Iterator[dg.AssetObservation]:
-    """Say of every product of a retracted event that it is: of all versions with the retraction, else of `keys`."""
+    """Mark products of a retracted event as retracted: those of all versions with the retraction, else those of `keys`."""
     records = archive.versions(event_id)
     retraction = retraction_of(records)
     if retraction is None:

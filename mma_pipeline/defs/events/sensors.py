@@ -1,6 +1,6 @@
-"""Keeps pages up to date with what no version's run brings: nights of candidates, regions filled in, repairs by hand.
+"""Keeps pages up to date after changes outside a version's run: nights of candidates, added regions, repairs by hand.
 
-From the archive alone: a page whose state is not the archive's, and has not changed since the last look, gets a run.
+It reads the archive alone. A page that is out of date gets a run once the event's state has not changed since the last tick.
 """
 
 import json
@@ -31,7 +31,7 @@ event_pages = dg.define_asset_job(
     "event_pages",
     selection=dg.AssetSelection.assets(event_page),
     executor_def=dg.in_process_executor,
-    description="The page of one event, again.",
+    description="Writes the page of one event again.",
 )
 
 
@@ -40,32 +40,32 @@ event_pages = dg.define_asset_job(
     job=event_pages,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Writes the page of an event anew when it no longer shows what the archive has.",
+    description="Requests the page of an event when it no longer shows what the archive has.",
 )
 def event_page_sensor(
     context: dg.SensorEvaluationContext, archive: ArchiveResource, store: StoreResource
 ) -> dg.SensorResult:
-    """Compare states with those of the last look; ask for the pages of those that rest and are not shown."""
+    """Compare states with those of the last tick; request out-of-date pages of events that have not changed since."""
     until = time.monotonic() + STORE_S
     now, opened, target = datetime.now(UTC), archive.open(), store.open()
     newest: dict[str, VersionRecord] = {}
     for found in recent_versions(opened, now - LOOK_BACK, now):
         newest.pop(found.record.version.event_id, None)
         newest[found.record.version.event_id] = found.record
-    # Per event: its state at the last look, and whether the page was seen to show it. A quiet event costs no request.
+    # Per event: its state at the last tick, and whether its page showed it. An event without changes costs no request.
     known = json.loads(context.cursor) if context.cursor else {}
     cursor: dict[str, tuple[str, bool]] = {}
     requests = []
     for event_id, state in event_states(opened, list(newest)[-MOST_EVENTS:]).items():
         digest = state.digest
         before, shown = known.get(event_id) or ("", False)
-        # What changed since the last look has a run under way, as a rule, which writes the page at its end.
+        # An event that changed since the last tick usually has a run in progress, which writes the page at its end.
         rests = before == digest
         try:
             with within(until - time.monotonic()):
                 cursor[event_id] = (digest, rests and (shown or shows(target, event_id, digest)))
         except OutOfTimeError:
-            # What was seen is kept, so that the next tick comes further.
+            # Progress is kept, so that the next tick gets further.
             cursor[event_id] = (before, shown)
             continue
         if rests and not cursor[event_id][1]:
@@ -75,14 +75,14 @@ def event_page_sensor(
         run_requests=requests,
         dynamic_partitions_requests=[alert_versions.build_add_request(keys)] if keys else [],
         cursor=json.dumps(cursor),
-        skip_reason=None if requests else dg.SkipReason(f"{len(cursor)} pages show what is archived, or will soon"),
+        skip_reason=None if requests else dg.SkipReason(f"{len(cursor)} pages are up to date, or will be soon"),
     )
 
 
 def _request(record: VersionRecord, digest: str, now: datetime) -> dg.RunRequest:
     event_id = record.version.event_id
     return dg.RunRequest(
-        # A run that fails is asked for again an hour later.
+        # A failed run is requested again an hour later.
         run_key=f"page:{event_id}:{digest[:16]}:{int(now.timestamp() // 3600)}",
         partition_key=record.partition_key,
         tags={**lane_tags(Lane.BACKFILL), "mma/event": event_id},

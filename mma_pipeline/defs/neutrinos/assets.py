@@ -1,13 +1,13 @@
 """IceCube's search for neutrinos from an event: the notice, and each neutrino against the newest map of the event.
 
-`neutrino_notice`: the notice byte for byte as sent (`notice.json`), and the same in one layout whatever the schema
-(`neutrinos.json`, units in the names). Checked against what the published schema leads us to expect; drift is reported
-and stops nothing. A notice without coincident events is a result, an upper limit.
+`neutrino_notice`: the notice byte for byte as sent (`notice.json`), and its content in one layout whatever the schema
+(`neutrinos.json`, units in the names). It is checked against the published schema; drift is reported and blocks nothing.
+A notice without coincident events is a result: an upper limit.
 
 `neutrino_coincidence`: for every track the probability of the map inside its error circle, the credible level of its
-best fit, 4π∫p_GW p_ν dΩ (Ashton et al. 2018, ApJ 860 6) and a space-time p-value (Fisher's method), with a picture. The
-map is the newest one of the event's own that is archived, named in the figures; without one the file says so. When a
-newer map comes, or a retraction, `neutrino_coincidence_sensor` asks for it again.
+best fit, 4π∫p_GW p_ν dΩ (Ashton et al. 2018, ApJ 860 6) and a space-time p-value (Fisher's method), with a plot. The
+map is the event's newest own map in the archive, named in the statistics; without one the file says so. When a newer
+map or a retraction arrives, `neutrino_coincidence_sensor` requests the product again.
 """
 
 from __future__ import annotations
@@ -114,11 +114,11 @@ neutrino_notice = Product(
     make=_make_notice,
     need=NEEDS_NEUTRINO_NOTICE,
     checks=(
-        schema_check("notice_follows_schema", "The notice is as the published schema leads us to expect"),
+        schema_check("notice_follows_schema", "The notice follows the published schema"),
         degraded_check("notice_is_whole"),
         CheckSpec(
             "no_neutrino_lost",
-            "As many neutrinos were read as the notice says it lists.",
+            "The number of neutrinos read is the number that the notice states.",
             _count_agrees,
             shows=("counted_by_sender", "neutrinos"),
         ),
@@ -178,12 +178,12 @@ def _make_coincidence(source: ProductInput) -> ProductFiles:
 
 
 def _overlap(one: Overlap) -> dict[str, Any]:
-    """What the comparison adds to a track."""
+    """Results of the comparison for a track."""
     return {_TRACK_UNITS.get(name, name): value for name, value in asdict(one).items()}
 
 
 def _best(compared: Sequence[Overlap]) -> dict[str, Any]:
-    """The track with the least space-time p-value, counted from one as in the picture."""
+    """The track with the smallest space-time p-value, counted from one as in the plot."""
     ranked = [(one.p_spacetime, number, one) for number, one in enumerate(compared, 1) if one.p_spacetime is not None]
     if not ranked:
         return {}

@@ -1,4 +1,4 @@
-"""Neutrino notices in the graph: from a message to a version, and the map of the event that a notice is compared with."""
+"""From a neutrino notice's message to a version, and the map of the event that the notice is compared with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def parse_neutrinos(body: bytes) -> tuple[tuple[EventVersion, Mapping[str, Any]]
 
 
 def alert_summary(notice: IceCubeNotice) -> dict[str, Any]:
-    """What a notice says in short, as JSON values: what lists, rules and pages need."""
+    """Summary of a notice as JSON values, for lists, rules and pages."""
     times = {
         "time_created": notice.alert_time,
         "trigger_time": notice.trigger_time,
@@ -43,27 +43,27 @@ def alert_summary(notice: IceCubeNotice) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class ComparedEvent:
-    """What the archive has of the event that a neutrino notice speaks of."""
+    """The archived event of a neutrino notice."""
 
     map_version: VersionRecord | None
-    """The version with the newest map of the event's own, not combined with another messenger's; None where none came."""
+    """The version with the event's newest own map, not combined with another messenger's; None if there is none."""
     retracted_by: str | None
-    """Partition key of the event's retraction."""
+    """Partition key of the event's retraction; None if it was not retracted."""
 
     @property
     def identity(self) -> tuple[str, str]:
-        """Both as text: while it stays the same, so does everything that is made from them."""
+        """Both as text: products made from them change only when this does."""
         key = None if self.map_version is None else self.map_version.partition_key
         return (key or "no map", self.retracted_by or "not retracted")
 
 
 def compared_event(archive: Archive, event_id: str) -> ComparedEvent:
-    """Look an event up. Depends on what was archived alone, not on the order in which it came."""
+    """Look an event up. The result depends on the archived messages, not on their order of arrival."""
     return compared_event_among(archive.versions(event_id))
 
 
 def compared_event_among(versions: Sequence[VersionRecord]) -> ComparedEvent:
-    """The same from an event's versions, in any order."""
+    """The same, from an event's versions in any order."""
     retraction = retraction_of(versions)
-    # A map that another messenger helped to make would count its evidence twice.
+    # With a map that another messenger contributed to, that evidence would count twice.
     return ComparedEvent(newest_map(versions, combined=False), None if retraction is None else retraction.partition_key)

@@ -1,8 +1,7 @@
 """Compares neutrino notices again when the event has a newer map, has one at last, or was retracted.
 
-The asset takes the newest map that is archived when it runs. This sensor looks which notices were compared with
-something else and asks for exactly those; in the end every notice stands against its event's newest map, in whatever
-order the messages came.
+The asset uses the newest map in the archive when it runs. This sensor finds the notices that were compared with another map
+and requests those. In the end every notice is compared with its event's newest map, in whatever order the messages arrived.
 """
 
 from collections.abc import Iterator
@@ -19,15 +18,15 @@ from mma_pipeline.defs.resources import ArchiveResource
 from mma_pipeline.notices.key import ICECUBE_LABEL
 from mma_pipeline.notices.model import Role
 
-#: Maps of an event may come for months; older notices are compared again by hand.
+#: New maps of an event may arrive for months; older notices are compared again by hand.
 LOOK_BACK = timedelta(days=180)
-#: Notices looked at in one tick, newest first: IceCube sends one or two per event.
+#: Greatest number of notices checked in one tick, newest first: IceCube sends one or two per event.
 RECENT = 500
-#: Notices asked for in one tick.
+#: Greatest number of notices requested in one tick.
 MOST = 20
-#: Run tag that says what the notice is to be compared with.
+#: Run tag that names the map and retraction to compare with.
 WANTED_TAG = "mma/compare-with"
-#: Runs that one comparison may take, and the pause between them.
+#: Greatest number of runs for one comparison, and the pause between them.
 MOST_RUNS = 10
 PAUSE = timedelta(minutes=5)
 
@@ -35,7 +34,7 @@ neutrino_products = dg.define_asset_job(
     "neutrino_products",
     selection=dg.AssetSelection.assets(neutrino_coincidence.name),
     executor_def=dg.in_process_executor,
-    description="The comparison of one neutrino notice with the newest map of its event, again.",
+    description="Compares one neutrino notice with the newest map of its event again.",
 )
 
 
@@ -49,23 +48,23 @@ neutrino_products = dg.define_asset_job(
 def neutrino_coincidence_sensor(
     context: dg.SensorEvaluationContext, archive: ArchiveResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """One tick: ask for the notices that were compared with another map than the newest."""
+    """One tick: request the notices that were compared with a map other than the newest."""
     requests: list[dg.RunRequest] = []
     for record, found in outdated(archive.open(), datetime.now(UTC)):
         request = _request(context.instance, record, found)
         if request is not None:
-            context.log.info(f"{record.partition_key} is to be compared with {' and '.join(found.identity)}")
+            context.log.info(f"{record.partition_key} will be compared with {' and '.join(found.identity)}")
             requests.append(request)
         if len(requests) == MOST:
             break
     if not requests:
-        return dg.SkipReason("every neutrino notice was compared with the newest map of its event")
+        return dg.SkipReason("every neutrino notice has been compared with the newest map of its event")
     keys = [str(request.partition_key) for request in requests]
     return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[alert_versions.build_add_request(keys)])
 
 
 def outdated(archive: Archive, now: datetime) -> Iterator[tuple[VersionRecord, ComparedEvent]]:
-    """Notices whose comparison is there but would now be another, with what it would be made from."""
+    """Notices whose comparison exists but is out of date, with what it would be made from now."""
     notices = archive.versions(label=ICECUBE_LABEL, limit=RECENT)
     records = [record for record in notices if now - record.version.created <= LOOK_BACK]
     products = archive.products_of(record.partition_key for record in records)
@@ -74,14 +73,14 @@ def outdated(archive: Archive, now: datetime) -> Iterator[tuple[VersionRecord, C
         name = neutrino_coincidence.files[0].name
         made = next((product for product in products[record.partition_key] if product.name == name), None)
         if made is None:
-            continue  # its own run is under way, or `unfinished_versions_sensor` asks for another
+            continue  # its own run is in progress, or `unfinished_versions_sensor` requests another
         found = compared_event_among(events[record.version.event_id])
         if tuple(made.statistics.get("counterpart", ())) != found.identity:
             yield record, found
 
 
 def _request(instance: dg.DagsterInstance, record: VersionRecord, found: ComparedEvent) -> dg.RunRequest | None:
-    """A run for the notice, unless one is under way, has just failed, or too many have."""
+    """A run for the notice, unless one is in progress or has just failed, or too many have failed."""
     key, wanted = record.partition_key, "/".join(found.identity)
     before = instance.get_run_records(
         dg.RunsFilter(job_name=neutrino_products.name, tags={"dagster/partition": key, WANTED_TAG: wanted})

@@ -1,6 +1,6 @@
 """The configured galaxy catalog and ranking, the instruments in orbit, and the sources of their data.
 
-Each is opened once per process and setting. A wrong setting is reported by the product that needs it.
+Each is opened once per process and setting. The product that needs a wrong setting reports it.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from mma_pipeline.adapters.catalogs.index import CatalogIndex
     from mma_pipeline.science.galaxies.ranking import Choice
 
-#: Galaxies of a version that are offered to the GWTM site.
+#: Greatest number of galaxies of a version that are posted to the Treasure Map.
 PUBLISHED_GALAXIES = 1000
 
 
 @dataclass(frozen=True)
 class GalaxySettings:
-    """How galaxies are ranked here."""
+    """How galaxies are ranked."""
 
     choice: Choice
     published: int
-    """Longest list offered to other services."""
+    """Greatest length of a list that is published."""
 
     def identity(self, catalog: CatalogIndex) -> str:
-        """Everything that a list depends on beside the map, as text."""
+        """Everything besides the map that a list depends on, as text."""
         return json.dumps([catalog.digest, len(catalog), asdict(self.choice), self.published], sort_keys=True)
 
 
@@ -50,9 +50,9 @@ def catalog_folder(settings: Settings) -> Path:
 
 
 def galaxy_catalog() -> CatalogIndex | None:
-    """The catalog index; None where none was imported and none is named.
+    """The catalog index; None if none was imported and no setting names one.
 
-    Raises NotFoundError where one is named that is not there, PermanentError where it is damaged.
+    Raises NotFoundError if the named one does not exist, PermanentError if it is damaged.
     """
     from mma_pipeline.adapters.catalogs.index import MANIFEST, CatalogIndex
 
@@ -75,7 +75,7 @@ def _opened(folder: Path, changed: int, inode: int, kind: type[CatalogIndex]) ->
 
 
 def has_catalog() -> bool:
-    """Whether a catalog is configured or imported; a named one that is missing counts, so that its absence is said."""
+    """Whether a catalog is configured or imported; one that is configured but missing counts, so that this is reported."""
     settings = current()
     return settings.galaxies.catalog is not None or (catalog_folder(settings) / "manifest.json").is_file()
 
@@ -111,14 +111,14 @@ def galaxy_settings() -> GalaxySettings:
 
 
 def _first(*values: float | None) -> float:
-    """The first value that is set; the last always is."""
+    """The first value that is set; the last one always is."""
     return next(value for value in values if value is not None)
 
 
 def instruments() -> tuple[Instrument, ...]:
     """Instruments in orbit: the JSON file that `MMA_INSTRUMENTS` names, else Fermi GBM and LAT.
 
-    Raises ConfigurationError where the file cannot be used.
+    Raises ConfigurationError if the file cannot be used.
     """
     path = current().observing.instruments
     if path is None:
@@ -130,7 +130,7 @@ def instruments() -> tuple[Instrument, ...]:
 
 
 def usable_ranking() -> tuple[CatalogIndex, GalaxySettings] | None:
-    """Catalog and ranking; None without a catalog, or where a setting is wrong, which the asset `galaxies` says."""
+    """Catalog and ranking; None without a catalog, or if a setting is wrong, which the asset `galaxies` reports."""
     try:
         catalog = galaxy_catalog()
         return None if catalog is None else (catalog, galaxy_settings())
@@ -139,7 +139,7 @@ def usable_ranking() -> tuple[CatalogIndex, GalaxySettings] | None:
 
 
 def wrong_instruments() -> str | None:
-    """Why the configured instruments cannot be used; None where they can, or where none are configured."""
+    """Why the configured instruments cannot be used; None if they can, or if none are configured."""
     try:
         instruments()
     except ConfigurationError as error:
@@ -148,7 +148,7 @@ def wrong_instruments() -> str | None:
 
 
 def wrong_ranking() -> str | None:
-    """Why the configured ranking of galaxies cannot be used; None where it can."""
+    """Why the configured ranking of galaxies cannot be used; None if it can."""
     try:
         galaxy_settings()
     except AdapterError as error:
@@ -157,18 +157,18 @@ def wrong_ranking() -> str | None:
 
 
 def tle_archive(store: Store) -> TleArchive:
-    """Orbital elements: kept ones, and those of `MMA_TLE_SOURCE` (files or addresses, comma-separated; empty: none)."""
+    """Orbital elements: stored ones, and those of `MMA_TLE_SOURCE` (files or addresses, comma-separated; empty: none)."""
     return TleArchive(store, list(current().observing.tle_source))
 
 
 def pointing_source(store: Store, name: str | None, *, fetch: bool) -> FermiPointing | None:
-    """Where an instrument's boresight comes from; None for an instrument without one.
+    """Source of an instrument's boresight; None for an instrument without one.
 
     `fetch` allows asking `MMA_FT2_SOURCE` (address or folder; empty: none). Raises ConfigurationError for an unknown name.
     """
     if name is None:
         return None
     if name != "fermi-ft2":
-        raise ConfigurationError(f"there is no pointing source {name!r}: fermi-ft2 is the one that is known")
+        raise ConfigurationError(f"there is no pointing source {name!r}: the only known one is fermi-ft2")
     sources = current().observing.ft2_source
     return FermiPointing(store, sources[0] if fetch and sources else None)

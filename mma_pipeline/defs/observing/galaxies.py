@@ -1,7 +1,7 @@
 """Galaxies that may host the source, best first, after Arcavi et al. 2017 (ApJL 848 L33).
 
 Score = position × distance × stellar mass (or luminosity) × detectability, from the map's own rows and distance
-layers, for the galaxies inside the credible volume; the scores of all of them sum to one. A map without distance ranks
+layers, for the galaxies inside the credible volume; their scores sum to one. Without distance layers, galaxies are ranked
 by position. Needs a catalog: `mma catalog import FILE` or `mma catalog download`; without one the asset says so.
 """
 
@@ -45,7 +45,7 @@ def _make(source: ProductInput) -> ProductFiles:
 
     catalog, wanted = galaxy_catalog(), galaxy_settings()
     if catalog is None:
-        raise ValueError("the galaxy catalog vanished while the list was made: import it again")
+        raise ValueError("the galaxy catalog disappeared while the list was made: import it again")
     found = rank_galaxies(source.skymap, catalog, wanted.choice)
     entries = galaxy_entries(found, wanted.published)
     about = {"catalog": catalog.label, "level": wanted.choice.level, "method": "Arcavi et al. 2017, ApJL 848 L33"}
@@ -84,7 +84,7 @@ galaxies = Product(
     checks=(
         CheckSpec(
             "scores_are_shares",
-            "The scores of the list sum to at most one, and to one where every galaxy considered is listed.",
+            "The scores of the list sum to at most one, and to one if every galaxy considered is listed.",
             lambda statistics: (
                 is_share(statistics["score_listed"])
                 and (

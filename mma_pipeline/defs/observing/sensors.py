@@ -1,7 +1,7 @@
-"""Fills in fields of view that were unknown: fetches orbital elements and pointing files, then asks again.
+"""Fills in fields of view that were unknown: fetches orbital elements and pointing files, then requests the product again.
 
-The asset itself asks no server, so an alert never waits for one. This sensor does, twice an hour, and requests a run
-only for versions whose answer would now be another.
+The asset itself queries no server, so an alert never waits for one. This sensor does so twice an hour, and requests a run
+only for versions whose result would now differ.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from mma_pipeline.defs.resources import ArchiveResource, ObservingResource, Stor
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.science.observing.visibility import Instrument
 
-#: Kept elements older than this are asked for anew.
+#: Stored elements older than this are fetched again.
 ELEMENTS_FRESH = timedelta(hours=8)
-#: Final pointing files come within weeks; older events are filled in by hand.
+#: Final pointing files are released within weeks; older events are filled in by hand.
 LOOK_BACK = timedelta(days=60)
-#: Versions looked at in one tick, newest first.
+#: Greatest number of versions checked in one tick, newest first.
 RECENT = 500
-#: Versions asked for in one tick.
+#: Greatest number of versions requested in one tick.
 MOST = 20
 #: Seconds that all requests for one instrument may take together in a tick, which has 60 s.
 INSTRUMENT_S = 20.0
@@ -35,7 +35,7 @@ visibility_products = dg.define_asset_job(
     "visibility_products",
     selection=dg.AssetSelection.assets(visibility.name),
     executor_def=dg.in_process_executor,
-    description="The fields of view of one version, again.",
+    description="Makes the fields of view of one version again.",
 )
 
 
@@ -44,12 +44,12 @@ visibility_products = dg.define_asset_job(
     job=visibility_products,
     minimum_interval_seconds=1800,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Fetches orbital elements and pointing files; makes fields of view that were unknown.",
+    description="Fetches orbital elements and pointing files, and requests fields of view that were unknown.",
 )
 def visibility_sensor(
     context: dg.SensorEvaluationContext, archive: ArchiveResource, store: StoreResource, observing: ObservingResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """One tick: fetch what is missing, ask for the versions that it completes."""
+    """One tick: fetch what is missing, and request the versions that can then be completed."""
     now = datetime.now(UTC)
     try:
         instruments = observing.instruments()
@@ -83,7 +83,7 @@ def visibility_sensor(
 
 
 def fetch_missing(observing: ObservingResource, store: Store, waiting: list[VersionRecord], now: datetime) -> list[str]:
-    """Ask the sources for elements and pointing of the waiting events; returns what went wrong, in sentences."""
+    """Fetch elements and pointing of the waiting events from the sources; returns what went wrong, as sentences."""
     problems = []
     elements = observing.elements(store)
     for instrument in observing.instruments():
@@ -102,7 +102,7 @@ def fetch_missing(observing: ObservingResource, store: Store, waiting: list[Vers
 
 
 def _states(archive: Archive, records: Sequence[VersionRecord], instruments: Sequence[Instrument]) -> dict[str, str]:
-    """What each version's fields of view were found to be, by partition key; versions without the product are absent."""
+    """Statistics of each version's fields of view, by partition key; versions without the product are absent."""
     name = visibility.files[0].name
     products = archive.products_of(record.partition_key for record in records)
     return {

@@ -1,8 +1,8 @@
-"""What instruments in orbit saw of the sky at the time of the event: Fermi GBM and LAT, or those configured.
+"""The sky that instruments in orbit saw at the time of the event: Fermi GBM and LAT, or those configured.
 
 For each instrument the region as MOC JSON (`{event}-Fermi.json`, `{event}-LAT.json`, as the GWTM site reads them) and
-the probability of the map inside it. From the orbital elements nearest in time and the spacecraft's pointing file.
-What is unknown is said as unknown and has no region file; the sensor `visibility_sensor` fills it in later.
+the probability of the map inside it, from the orbital elements nearest in time and the spacecraft's pointing file. An
+unknown field of view is reported as unknown and has no region file; `visibility_sensor` fills it in later.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _time(source: ProductInput) -> datetime:
 
 
 def fields_of_view(source: ProductInput) -> list[FieldOfView]:
-    """The field of view of every instrument at the event's time, from what is kept; asks no server."""
+    """The field of view of every instrument at the event's time, from stored data; queries no server."""
     from mma_pipeline.science.observing.orbit import ElementSet
     from mma_pipeline.science.observing.visibility import Pointing, field_of_view, unknown
 
@@ -109,7 +109,7 @@ visibility = Product(
     code_version="1",
     group="observing",
     kinds=frozenset({"astropy", "json"}),
-    # Not of the map: an alert without one was seen by somebody all the same.
+    # Does not depend on the map: an alert without one has fields of view too.
     deps=("raw_alert",),
     need=Need("the time of the event", _has_time),
     files=(
@@ -124,7 +124,7 @@ visibility = Product(
     make=_make,
     checks=(
         CheckSpec(
-            "probabilities_are_shares", "Every probability inside a field of view is from 0 to 1.", _probabilities
+            "probabilities_are_shares", "Every probability inside a field of view lies between 0 and 1.", _probabilities
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Compares our events with GraceDB's public list, and reports what was never received (`mma backfill --from-gracedb`
+"""Compares the archive with GraceDB's public list, and reports events that were never received (`mma backfill --from-gracedb`
 fetches it).
 
 Source of the list: GraceDB's superevent search (`category: Production`, `public`), by the time a superevent was created.
@@ -20,11 +20,11 @@ from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import ICECUBE_LABEL, check_event_id
 from mma_pipeline.products.ingest import Quarantined, ingest, parse_alert
 
-#: Stream name of what was fetched: the origin that every product's metadata then shows.
+#: Stream name of fetched notices: every product's metadata then shows this origin.
 STREAM = "gracedb"
-#: Days that one look covers: a gap is seen many times before it leaves the window.
+#: Days that one comparison covers: a gap is reported many times before it leaves the window.
 DAYS = 14
-#: A superevent younger than this may still be on its way to us.
+#: A superevent younger than this may still be on its way.
 YOUNG = timedelta(hours=1)
 
 
@@ -36,11 +36,11 @@ def public_superevents(service: GraceDB, start: datetime, end: datetime) -> list
 
 
 def unknown_superevents(archive: Archive, service: GraceDB, start: datetime, end: datetime) -> Iterator[str]:
-    """Public superevents of a time of which no version is archived; raises TransientError."""
+    """Public superevents of a time range without an archived version; raises TransientError."""
     ids = [name for name in public_superevents(service, start, end) if _is_event_id(name)]
     known = archive.versions_of(ids)
     for superevent_id in ids:
-        # A neutrino notice speaks of an event whose own alert may be missing all the same.
+        # A neutrino notice names an event whose own alert may still be missing.
         if all(record.version.label == ICECUBE_LABEL for record in known.get(superevent_id, ())):
             yield superevent_id
 
@@ -54,7 +54,7 @@ def _is_event_id(name: str) -> bool:
 
 
 def archive_superevent(archive: Archive, service: GraceDB, superevent_id: str) -> tuple[Sequence[str], str | None]:
-    """Archive every notice that GraceDB has of a superevent; returns partition keys and what was in the way."""
+    """Archive every notice that GraceDB has of a superevent; returns partition keys and what went wrong."""
     try:
         files = service.alert_files(superevent_id)
     except NotFoundError as error:
@@ -62,9 +62,9 @@ def archive_superevent(archive: Archive, service: GraceDB, superevent_id: str) -
     keys: dict[str, None] = {}
     problem = None
     fetched = [(number, file, service.download(file)) for number, file in enumerate(files)]
-    # As they were sent: the number in a version's file names is given in the order of archiving.
+    # In the order in which they were sent: files are numbered in the order of archiving.
     for number, file, body in sorted(fetched, key=lambda one: _created(one[2])):
-        # Its place is its name in GraceDB, so that fetching it twice is the same message again.
+        # A notice is identified by its name in GraceDB, so that fetching it twice gives the same message.
         message = StreamMessage(STREAM, file.name, 0, number, body, None, (), None, datetime.now(UTC))
         result = ingest(archive, message, parse_alert)
         if isinstance(result, Quarantined):
@@ -91,7 +91,7 @@ def _created(body: bytes) -> datetime:
 def gracedb_completeness(
     context: dg.AssetExecutionContext, archive: ArchiveResource, gracedb: GraceDBResource
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads a parameter as a tuple of outputs
-    """Public superevents of the last two weeks beside the archive; `mma backfill --from-gracedb` fetches the missing."""
+    """Compares public superevents of the last two weeks with the archive; `mma backfill --from-gracedb` fetches missing ones."""
     end = datetime.now(UTC) - YOUNG
     start = end - timedelta(days=DAYS)
     service, opened = gracedb.open(), archive.open()

@@ -1,4 +1,4 @@
-"""Tells people of failed runs of every job, once per job, event and cause in an hour."""
+"""Notifies people of failed runs of every job, once an hour for each job, event and cause."""
 
 # No postponed annotations here: Dagster reads the real types of the sensor's parameters.
 import hashlib
@@ -23,18 +23,18 @@ QUIET_S = 3600
 @dg.run_failure_sensor(
     name="failed_runs_sensor",
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells people, by the webhooks that want failures, when a run of any job failed and is not tried again.",
+    description="Notifies people through the webhooks with failures = true when a run of any job has failed for good.",
 )
 def failed_runs_sensor(context: dg.RunFailureSensorContext, archive: ArchiveResource) -> dg.SkipReason | None:
     """Write one message per job, event and cause to the outbox; mock events count as one."""
     run = context.dagster_run
     if run.tags.get("dagster/will_retry") == "true":
-        return dg.SkipReason("it is tried again: the last attempt will be told")
+        return dg.SkipReason("Dagster retries the run: only the last attempt is reported")
     if TOLD.items() <= run.tags.items():
-        return dg.SkipReason("people are told what it found")
+        return dg.SkipReason("the run's finding is reported separately")
     published = Publications(archive.open(), str, current().access)
     if not published.told_of_failures:
-        return dg.SkipReason("no webhook wants failures")
+        return dg.SkipReason("no webhook is configured for failures")
     record = context.instance.get_run_record_by_id(run.run_id)
     ended = 0.0 if record is None or record.end_time is None else record.end_time
     event_id, cause = event_of(run.tags), cause_of(context)
@@ -42,7 +42,7 @@ def failed_runs_sensor(context: dg.RunFailureSensorContext, archive: ArchiveReso
     key = f"run-{run.job_name}-{who(event_id)}-{digest}-{ended // QUIET_S:.0f}"
     text = f"{cause} (run {run.run_id[:8]})"
     told = published.tell_failure(key, run.job_name, event_id or NO_EVENT, text, _version(run.tags))
-    return None if told else dg.SkipReason("the same was told within the hour")
+    return None if told else dg.SkipReason("the same was reported within the last hour")
 
 
 def cause_of(context: dg.RunFailureSensorContext) -> str:
@@ -58,13 +58,13 @@ def cause_of(context: dg.RunFailureSensorContext) -> str:
 def _root(error: SerializableErrorInfo) -> str:
     while error.cause is not None:
         error = error.cause
-    # The class comes first, with its module, which says nothing to people.
+    # Drop the class name with its module, which tells people nothing.
     head, colon, rest = error.message.strip().partition(": ")
     return rest if colon and "." in head and " " not in head else error.message.strip()
 
 
 def _version(tags: Mapping[str, str]) -> str | None:
-    """The partition of a run where it is a version's."""
+    """The partition of a run if it is that of a version."""
     key = tags.get("dagster/partition")
     try:
         return None if key is None else EventVersion.from_partition_key(key).partition_key

@@ -1,4 +1,4 @@
-"""Who finds problems: one function per kind of trouble, from Dagster's instance and the archive alone."""
+"""Finders of problems: one function per kind, from Dagster's instance and the archive alone."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from mma_pipeline.defs.operations.watch import BrokerState
 from mma_pipeline.defs.publication.problems import bare_messages, blocked_publications, late_publications
 from mma_pipeline.notices.model import Role, role_of
 
-#: How long a run that failed is a problem.
+#: How long a failed run counts as a problem.
 FAILED_RUNS = timedelta(days=1)
-#: Failed runs looked at.
+#: Greatest number of failed runs considered.
 RUNS = 500
-#: Jobs and partitions among them that are looked at for a later run.
+#: Greatest number of jobs and partitions among them for which a later run is searched.
 MOST_FAILED = 100
-#: Unsolved messages in quarantine that are looked at, the newest first.
+#: Greatest number of unsolved messages in quarantine considered, newest first.
 MOST_QUARANTINED = 500
-#: Seconds after which what the health sensor saw says nothing of the store any more.
+#: Seconds after which the health sensor's observation of the store is too old to use.
 OLD_S = 600.0
-#: What all mock and test events are called together.
+#: Name for all mock and test events together.
 MOCK_EVENTS = "mock events"
-#: Tags that tell two runs of a job apart.
+#: Tags that distinguish two runs of a job.
 _PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
 
 
 @dataclass(frozen=True)
 class Situation:
-    """Everything that a finder may look at."""
+    """Everything that a finder may use."""
 
     instance: dg.DagsterInstance
     archive: Archive
     now: datetime
     watched: BrokerState | None
-    """What the health sensor saw last; None where it never looked."""
+    """What the health sensor saw last; None if it never ran."""
 
     @cached_property
     def recent(self) -> Sequence[RecentVersion]:
@@ -54,7 +54,7 @@ class Situation:
 
     @cached_property
     def overdue(self) -> Sequence[RecentVersion]:
-        """Those among them that lack products although they had their time."""
+        """Those among them that lack products after the time allowed."""
         limit = self.now - patience()
         return [found for found in self.recent if found.received < limit and lacking(found)]
 
@@ -85,13 +85,13 @@ def unfinished_versions(look: Situation) -> Iterator[Problem]:
         grouped.setdefault(who(found.record.version.event_id), []).append(found)
     for name, together in grouped.items():
         names = ", ".join(sorted({name for one in together for name in lacking(one)})[:8])
-        text = f"{_count(together, 'version')} of {name} had their time and lack {names}: see mma status"
+        text = f"{_count(together, 'version')} of {name} still lack {names} after the time allowed: see mma status"
         since = min(one.received for one in together) + patience()
         yield Problem(Kind.VERSIONS_UNFINISHED, text, name, _real(name), since)
 
 
 def messages_in_quarantine(look: Situation) -> Iterator[Problem]:
-    """Unsolved messages that are not recognisably mock: each of a known event, else those of one stream and cause."""
+    """Unsolved messages not known to be mock: one problem for each with a known event, else for each stream and cause."""
     unknown: dict[str, list[QuarantinedMessage]] = {}
     for found in quarantined(look.archive, Choice(rehearsals=False), limit=MOST_QUARANTINED):
         if found.event_id is None:
@@ -103,14 +103,14 @@ def messages_in_quarantine(look: Situation) -> Iterator[Problem]:
     for subject, together in unknown.items():
         first = together[-1]
         text = (
-            f"{_count(together, 'message')} of {first.stream} cannot be used, nor the event be told: {first.reason}; "
+            f"{_count(together, 'message')} of {first.stream} cannot be used, and their event is unknown: {first.reason}; "
             f"message {first.id}, see mma quarantine"
         )
         yield Problem(Kind.QUARANTINE, text, subject, since=first.received)
 
 
 def degraded_versions(look: Situation) -> Iterator[Problem]:
-    """Real events' versions of the last three days whose alert was bad in parts, until a newer sound one follows."""
+    """Real events' versions of the last three days with wrong parts in their alert, until a newer sound one follows."""
     bad = [found for found in look.recent if found.record.version.role is not Role.TEST and _degraded(found.record)]
     versions = look.archive.versions_of({found.record.version.event_id for found in bad})
     for found in bad:
@@ -119,12 +119,12 @@ def degraded_versions(look: Situation) -> Iterator[Problem]:
         if not all(map(_degraded, later_in_line(versions[event], record))):
             continue
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        text = f"{record.stem} was made without what is wrong in its alert: {wrong[0]}{more}; see mma show {event}"
+        text = f"{record.stem} was made without the wrong parts of its alert: {wrong[0]}{more}; see mma show {event}"
         yield Problem(Kind.DEGRADED, text, record.partition_key, event, found.received)
 
 
 def failed_runs(look: Situation) -> Iterator[Problem]:
-    """Runs that failed without another to come: a problem for each job and real event, one for a job's mock events."""
+    """Failed runs that no other run follows: a problem for each job and real event, one for a job's mock events."""
     latest: dict[tuple[str, str | None], dg.RunRecord] = {}
     for record in look.failed_runs:
         latest.setdefault((record.dagster_run.job_name, _partition(record.dagster_run.tags)), record)
@@ -141,17 +141,17 @@ def failed_runs(look: Situation) -> Iterator[Problem]:
 
 
 def event_of(tags: Mapping[str, str]) -> str | None:
-    """The event that a run is about, from its tags; None for a run that is about none."""
+    """The event that a run belongs to, from its tags; None for a run without an event."""
     return tags.get("mma/event") or (_partition(tags) or "").partition("-")[0] or None
 
 
 def _partition(tags: Mapping[str, str]) -> str | None:
-    """The partition of a run, the first of several; None for a run without."""
+    """The partition of a run, the first of several; None for a run without a partition."""
     return next((tags[name] for name in _PARTITION_TAGS if name in tags), None)
 
 
 def _is_last_word(look: Situation, record: dg.RunRecord) -> bool:
-    """Whether nothing came after a failed run for its job and partition, nor will."""
+    """Whether no run follows, or will follow, a failed run of its job and partition."""
     run = record.dagster_run
     same = {name: run.tags[name] for name in _PARTITION_TAGS if name in run.tags}
     (newest,) = look.instance.get_run_records(dg.RunsFilter(job_name=run.job_name, tags=same), limit=1) or [record]
@@ -159,7 +159,7 @@ def _is_last_word(look: Situation, record: dg.RunRecord) -> bool:
 
 
 def who(event_id: str | None) -> str:
-    """A real event's id, one name for all others, nothing for no event."""
+    """The id of a real event, one name for all other events, an empty text for None."""
     if event_id is None:
         return ""
     return event_id if role_of(event_id) is Role.OBSERVATION else MOCK_EVENTS
@@ -191,5 +191,5 @@ FINDERS: tuple[Finder, ...] = (
 
 
 def find(look: Situation) -> tuple[Problem, ...]:
-    """All problems that the finders see; raises TransientError where the archive does not answer."""
+    """All problems that the finders see; raises TransientError if the archive does not answer."""
     return tuple(problem for finder in FINDERS for problem in finder(look))

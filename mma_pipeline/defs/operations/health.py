@@ -1,7 +1,7 @@
-"""How the pipeline does: one set of figures for the UI's asset, `mma doctor`, `mma alive` and Prometheus.
+"""The pipeline's health: one set of values for the UI's asset, `mma doctor`, `mma alive` and Prometheus.
 
-Everything here is read from Dagster's instance and the archive, so that any process may ask, also one that has no
-access to the streams. What only a process with access can see, the sensor looks at once a minute (`watch.py`).
+Everything here is read from Dagster's instance and the archive, so that any process may ask, also one without access to
+the streams. The sensor, which has access, checks brokers and store once a minute (`watch.py`).
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from mma_pipeline.settings import current
 
 _log = logging.getLogger(__name__)
 
-#: Seconds without heartbeat after which a daemon counts as dead: Dagster beats every 30 s.
+#: Seconds without a heartbeat after which a daemon counts as dead: Dagster sends one every 30 s.
 DAEMON_S = 180.0
 #: Seconds without a completed tick after which a stream counts as unread; a tick waits up to 45 s.
 TICK_S = 180.0
@@ -43,15 +43,19 @@ STREAM_ASSETS = {
     "hop-gwalert": "gwalert_stream",
     "gcn-icecube": "icecube_stream",
 }
-#: Seconds without GCN's heartbeat, which beats every second and is looked at every minute.
+#: Seconds without GCN's heartbeat after which it counts as silent; it comes every second and is checked every minute.
 HEARTBEAT_S = 300.0
-#: Seconds without an answer to a credential that are worth a word: brokers have shorter outages.
+#: Seconds without an answer to a credential that are reported: outages of brokers are shorter.
 CREDENTIAL_S = 86_400.0
 #: Messages that a stream may be behind: ten ticks of the sensor.
 LAG = 500
+<<<<<<< HEAD
 #: Messages that the readers of a survey's stream may be behind: a minute or two of their work.
 SURVEY_LAG = 100_000
 #: Seconds between two reports where nothing changes.
+=======
+#: Seconds between two reports if nothing changes.
+>>>>>>> s-filter
 REPORT_S = 300.0
 
 
@@ -61,17 +65,18 @@ class StreamHealth:
 
     name: str
     message_age_s: float | None
-    """Seconds since a message was last received; None where there was none."""
+    """Seconds since a message was last received; None if there was none."""
     tick_age_s: float | None
-    """Seconds since the last look at the broker began that ended well; None where there was none."""
+    """Seconds since the last successful tick of its sensor began; None if there was none."""
     messages: int
     quarantined: int
     """Unsolved ones."""
     lag: int | None = None
-    """Messages that waited at the broker when it was last watched; None where that is not known."""
+    """Messages that waited at the broker when it was last checked; None if unknown."""
     credential_age_s: float | None = None
-    """Seconds since the credential was first used here; None where there is none."""
+    """Seconds since the credential was first used here; None if there is none."""
     credential_idle_s: float | None = None
+<<<<<<< HEAD
     """Seconds since the credential last worked; None where there is none, or it never did."""
     rate: float | None = None
     """Messages per second lately; None but for a survey's stream."""
@@ -82,35 +87,38 @@ class StreamHealth:
     def reader(self) -> str:
         """Where to look when it is not read."""
         return "the log of mma survey read" if self.resident else "its sensor's ticks"
+=======
+    """Seconds since the credential last worked; None if there is none, or if it never did."""
+>>>>>>> s-filter
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The figures of one moment."""
+    """The pipeline's state at one moment."""
 
     at: datetime
     daemons: dict[str, float]
     """Seconds since the last heartbeat, by daemon."""
     streams: tuple[StreamHealth, ...]
     unfinished: int
-    """Versions older than the patience for products that lack some."""
+    """Versions that lack products after the time allowed."""
     queued: int
-    """Runs that wait."""
+    """Queued runs."""
     running: int
     failed_day: Mapping[str, int]
-    """By job, runs of the last 24 hours that failed, those that a retry made good included (500 are looked at)."""
+    """Failed runs of the last 24 hours by job, including those whose retry succeeded (at most 500 are read)."""
     publications_failed: int
     heartbeat_age_s: float | None = None
-    """Seconds since GCN's last heartbeat; None where GCN is not read."""
+    """Seconds since GCN's last heartbeat; None if GCN is not read."""
 
     found: tuple[Problem, ...] = ()
-    """What the finders saw."""
+    """Problems that the finders found."""
     lasting: Mapping[str, Lasting] = field(default_factory=dict)
-    """What the health sensor remembers of problems, by key."""
+    """Problems that the health sensor remembers, by key."""
 
     @property
     def problems(self) -> list[Problem]:
-        """What a person must look at, each with the time since when, where that is known; empty where all is well."""
+        """Everything that needs a person's attention, with its beginning if known; empty if all is well."""
         return [self._dated(problem) for problem in (*_of_statistics(self), *self.found)]
 
     def _dated(self, problem: Problem) -> Problem:
@@ -121,7 +129,7 @@ class Health:
 
 
 def _of_statistics(found: Health) -> Iterator[Problem]:
-    """Problems that are figures beyond their limits."""
+    """Problems that are values beyond their limits."""
     if not found.daemons:
         yield Problem(Kind.NO_DAEMON, "no Dagster daemon has ever run here: start dagster-daemon")
     for name, age in found.daemons.items():
@@ -132,7 +140,9 @@ def _of_statistics(found: Health) -> Iterator[Problem]:
         yield from _of_stream(stream)
     age_s = found.heartbeat_age_s
     if age_s is not None and age_s > HEARTBEAT_S:
-        yield Problem(Kind.GCN_SILENT, f"GCN's last heartbeat is {age_s:.0f} s old: GCN or the way to it is down")
+        yield Problem(
+            Kind.GCN_SILENT, f"GCN's last heartbeat is {age_s:.0f} s old: GCN or the connection to it is down"
+        )
     if found.publications_failed:
         text = f"{found.publications_failed} publications failed for good: see mma publication"
         yield Problem(Kind.PUBLICATIONS_FAILED, text)
@@ -140,14 +150,18 @@ def _of_statistics(found: Health) -> Iterator[Problem]:
 
 def _of_stream(stream: StreamHealth) -> Iterator[Problem]:
     if stream.tick_age_s is not None and stream.tick_age_s > TICK_S:
+<<<<<<< HEAD
         text = f"stream {stream.name} was last looked at {stream.tick_age_s:.0f} s ago: see {stream.reader}"
+=======
+        text = f"stream {stream.name} was last read {stream.tick_age_s:.0f} s ago: see its sensor's ticks"
+>>>>>>> s-filter
         yield Problem(Kind.STREAM_UNREAD, text, stream.name)
     if stream.credential_age_s is not None and stream.credential_idle_s is None:
         yield Problem(Kind.CREDENTIAL, f"the credential of {stream.name} has never worked: check it", stream.name)
     elif stream.credential_idle_s is not None and stream.credential_idle_s > CREDENTIAL_S:
         text = (
             f"the credential of {stream.name} last worked {stream.credential_idle_s / 86400:.1f} days ago: "
-            "check it; GCN disables for good what is unused for 30 days"
+            "check it; GCN permanently disables credentials unused for 30 days"
         )
         yield Problem(Kind.CREDENTIAL, text, stream.name)
     if stream.lag is not None and stream.lag > (SURVEY_LAG if stream.resident else LAG):
@@ -156,9 +170,9 @@ def _of_stream(stream: StreamHealth) -> Iterator[Problem]:
 
 
 def health(instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: BrokerState | None = None) -> Health:
-    """Read all figures; raises TransientError where the archive does not answer.
+    """Read all values; raises TransientError if the archive does not answer.
 
-    `watched`: the brokers as just seen; by default as the sensor saw them last.
+    `watched`: the brokers as just checked; by default as the sensor saw them last.
     """
     beats = instance.get_daemon_heartbeats()
     waiting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
@@ -244,16 +258,16 @@ pipeline_health_asset = dg.AssetSpec(
     kinds={"dagster"},
     owners=OWNERS,
     description=(
-        "How the pipeline does: age of heartbeats, of each stream's last look and last message, messages in quarantine, "
-        "versions that lack products, runs that wait or failed, what waits at the brokers, GCN's heartbeat, age of the "
-        "credentials. Reported every five minutes by `pipeline_health_sensor`."
+        "The pipeline's health: age of heartbeats, of each stream's last tick and last message, messages in quarantine, "
+        "versions that lack products, queued and failed runs, messages that wait at the brokers, GCN's heartbeat, age of "
+        "the credentials. `pipeline_health_sensor` reports it every five minutes."
     ),
 )
 
 
-@dg.asset_check(asset="pipeline_health", name="nothing_wrong", description="Nothing that a person must look at.")
+@dg.asset_check(asset="pipeline_health", name="nothing_wrong", description="Nothing needs a person's attention.")
 def nothing_wrong(context: dg.AssetCheckExecutionContext, archive: ArchiveResource) -> dg.AssetCheckResult:
-    """Look now, by hand; the sensor reports the same check by itself."""
+    """Check now, by hand; the sensor reports the same check by itself."""
     found = health(context.instance, archive.open(), datetime.now(UTC))
     return dg.AssetCheckResult(passed=not found.problems, metadata={"problems": _listed(found)})
 
@@ -262,11 +276,11 @@ def nothing_wrong(context: dg.AssetCheckExecutionContext, archive: ArchiveResour
     name=SENSOR,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Watches brokers and store every minute, tells people what begins and what is over, and reports the "
-    "health of the pipeline every five, without a run.",
+    description="Checks brokers and store every minute, notifies people when a problem begins and when it is over, and "
+    "reports the pipeline's health every five minutes, without a run.",
 )
 def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult:
-    """Look, and tell; report the figures and the check every five minutes, and at once when trouble changes."""
+    """Check and notify; report values and check every five minutes, and at once when the problems change."""
     now = datetime.now(UTC)
     before = from_json(context.cursor)
     watched = watch(context.instance, current(), before, now)
@@ -293,7 +307,7 @@ def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: Archive
 
 
 def stream_reports(found: Health, watched: BrokerState) -> Iterator[dg.AssetMaterialization]:
-    """One materialisation per connected stream that was looked at lately: without one its asset grows stale in the UI."""
+    """One materialisation per connected stream with a recent tick: without it, the UI shows the asset as stale."""
     by_asset: dict[str, dict[str, float | int | str]] = {}
     for stream in found.streams:
         asset = STREAM_ASSETS.get(stream.name)
@@ -302,18 +316,18 @@ def stream_reports(found: Health, watched: BrokerState) -> Iterator[dg.AssetMate
         if stream.tick_age_s is not None and stream.tick_age_s <= TICK_S:
             by_asset.setdefault(asset, {}).update(_stream_statistics(stream))
     for asset, shown in by_asset.items():
-        # Always the same data version: a look at a stream makes nothing out of date that was made from its messages.
+        # Always the same data version, so that this report does not mark products of the stream's messages as out of date.
         yield dg.AssetMaterialization(asset_key=asset, metadata=shown, tags={"dagster/data_version": "read"})
 
 
 def _notify(archive: Archive, key: str, what: str, event: str | None, text: str) -> bool:
-    """Write a message to people into the outbox; returns whether a webhook wants it."""
+    """Write a message to people into the outbox; returns whether a webhook accepts it."""
     published = Publications(archive, str, current().access)
     try:
         if not published.told_of_failures:
             return False
     except ConfigurationError as error:
-        _log.error("people cannot be told: %s", error)
+        _log.error("people cannot be notified: %s", error)
         return False
     published.tell_failure(key, what, event or NO_EVENT, text, None, kind="problem")
     return True
@@ -324,11 +338,11 @@ def _listed(found: Health) -> str:
 
 
 def statistics(found: Health) -> dict[str, float | int | str]:
-    """The figures as the UI shows them; what is not known is absent."""
+    """The values as the UI shows them; unknown ones are absent."""
     shown: dict[str, float | int | str | None] = {
         "versions lacking products": found.unfinished,
-        "runs waiting": found.queued,
-        "runs under way": found.running,
+        "runs queued": found.queued,
+        "runs in progress": found.running,
         "runs failed in 24 h": sum(found.failed_day.values()),
         "publications failed": found.publications_failed,
         "GCN: last heartbeat (s ago)": _rounded(found.heartbeat_age_s),
@@ -343,14 +357,18 @@ def statistics(found: Health) -> dict[str, float | int | str]:
 
 
 def _stream_statistics(stream: StreamHealth) -> dict[str, float | int | str]:
-    """The figures of one stream, what is not known left out."""
+    """The values of one stream; unknown ones are absent."""
     shown = {
         f"{stream.name}: messages": stream.messages,
         f"{stream.name}: in quarantine": stream.quarantined,
         f"{stream.name}: waiting at the broker": stream.lag,
         f"{stream.name}: last message (s ago)": _rounded(stream.message_age_s),
+<<<<<<< HEAD
         f"{stream.name}: last look (s ago)": _rounded(stream.tick_age_s),
         f"{stream.name}: messages per second": None if stream.rate is None else round(stream.rate, 1),
+=======
+        f"{stream.name}: last tick (s ago)": _rounded(stream.tick_age_s),
+>>>>>>> s-filter
         f"{stream.name}: credential first used (days ago)": _rounded(stream.credential_age_s, 86_400),
         f"{stream.name}: credential last worked (s ago)": _rounded(stream.credential_idle_s),
     }

@@ -1,4 +1,4 @@
-"""Problems that a person must look at, as typed values, for health, doctor, metrics, messages and the UI.
+"""Problems that need a person's attention, as typed values, for health, doctor, metrics, messages and the UI.
 
 A new kind of problem is a member of `Kind`, a finder (`finders.FINDERS`), a row in docs/reliability.md and a situation in
 `tests/delivery/test_problems.py`, which fails until all four are there.
@@ -14,43 +14,43 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """Kinds of problems; the values are labels of metrics and part of messages' keys, and do not change."""
+    """Kinds of problems. The values are labels of metrics and parts of messages' keys, so they must not change."""
 
     NO_DAEMON = "no_daemon"
     """No Dagster daemon has ever run."""
     DAEMON_SILENT = "daemon_silent"
-    """A daemon has no young heartbeat."""
+    """A daemon has no recent heartbeat."""
     STREAM_UNREAD = "stream_unread"
-    """A stream's sensor does not look at its broker."""
+    """A stream's sensor does not read its broker."""
     STREAM_BEHIND = "stream_behind"
-    """More messages wait at the broker than a few ticks can take."""
+    """More messages wait at the broker than a few ticks can read."""
     CREDENTIAL = "credential"
     """A credential never worked, or no longer does."""
     GCN_SILENT = "gcn_silent"
     """GCN's heartbeat is old."""
     VERSIONS_UNFINISHED = "versions_unfinished"
-    """Versions lack products although they had their time."""
+    """Versions lack products after the time allowed."""
     PUBLICATIONS_FAILED = "publications_failed"
-    """Publications were given up."""
+    """Publications failed for good."""
     STORE_AWAY = "store_away"
-    """The store does not answer, or refuses."""
+    """The store does not answer, or refuses access."""
     QUARANTINE = "quarantine"
-    """A message of a real event, or of one that cannot be told, could not be used."""
+    """A message of a real or unknown event could not be used."""
     DEGRADED = "degraded"
-    """A real event's version was made without what is wrong in its alert."""
+    """A real event's version was made without the wrong parts of its alert."""
     RUN_FAILED = "run_failed"
     """A run failed for good."""
     PUBLICATION_BLOCKED = "publication_blocked"
     """A check keeps a real event's version from being published."""
     PUBLICATION_LATE = "publication_late"
-    """A real event's version, or a row or message of it, waits for longer than it should."""
+    """A real event's version, or a row or message of it, waits longer than it should."""
     PUBLISHED_BARE = "published_bare"
     """A real event's version went out without its map's values, because its products failed for good."""
 
 
-#: Kinds of which people are told, case by case, where they arise; the watch does not tell them a second time.
+#: Kinds that are reported to people where they arise, case by case; the health sensor does not report them again.
 TOLD_WHERE_THEY_ARISE = frozenset({Kind.PUBLICATIONS_FAILED, Kind.RUN_FAILED})
-#: Kinds that may pass by themselves within a minute: people are told when they are seen a second time.
+#: Kinds that may pass by themselves within a minute: they are reported when seen a second time.
 PASSING = frozenset(
     {
         Kind.NO_DAEMON,
@@ -66,25 +66,25 @@ PASSING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that a person must look at."""
+    """One thing that needs a person's attention."""
 
     kind: Kind
     text: str
     """One sentence: what is wrong, and what to do."""
     subject: str = ""
-    """What tells it from others of its kind and stays the same while it lasts: a stream, a version, a message."""
+    """What distinguishes it from others of its kind and stays the same while it lasts: a stream, a version, a message."""
     event: str | None = None
     """Superevent that it is about, if it is about one."""
     since: datetime | None = None
-    """When it began, UTC; None where only the one who watches knows."""
+    """When it began, UTC; None if only the health sensor knows."""
 
     @property
     def key(self) -> str:
-        """Identity: the same problem seen again has the same key, whatever its numbers say by then."""
+        """Identity: the same problem seen again has the same key, even if its numbers differ."""
         return f"{self.kind}:{self.subject}"
 
     def dated(self) -> str:
-        """The text with the time since when, to the minute."""
+        """The text with its beginning, to the minute."""
         return self.text if self.since is None else f"{self.text} (since {self.since:%Y-%m-%d %H:%M} UTC)"
 
     def __str__(self) -> str:
@@ -92,6 +92,6 @@ class Problem:
 
 
 def counted(problems: Iterable[Problem]) -> dict[Kind, int]:
-    """How many problems there are of each kind, those with none included."""
+    """Number of problems of each kind, including kinds without any."""
     found = Counter(problem.kind for problem in problems)
     return {kind: found[kind] for kind in Kind}

@@ -1,7 +1,7 @@
-"""The retention job: mock and test versions go after a while, with files, rows, runs and partition; real ones stay.
+"""The retention job: removes old mock and test versions with files, rows, runs and partitions; real ones stay.
 
-Each version is removed in an order that a crash anywhere leaves repeatable: files, runs, partition, and last the rows
-by which the next pass finds it. The nights of an event's candidates go with its last version, in the same order.
+Each version is removed in an order that can be repeated after a crash: files, runs, partition, and last the rows by which
+the next pass finds it. The nights of an event's candidates are removed with its last version, in the same order.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,12 +30,12 @@ from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.settings import current
 
-#: Versions removed together: bounds memory and the length of a transaction.
+#: Number of versions removed together: bounds memory and the length of a transaction.
 BATCH = 200
 
 
 def remove_expired(instance: dg.DagsterInstance, archive: Archive, store: Store, before: datetime) -> tuple[int, int]:
-    """Remove mock and test versions that were received before a time; returns how many versions and files went."""
+    """Remove mock and test versions that were received before a time; returns the number of versions and of files."""
     versions = files = 0
     while keys := expired(archive.engine, before, limit=BATCH):
         events = sorted({EventVersion.from_partition_key(key).event_id for key in keys})
@@ -64,7 +64,7 @@ def _nights_of(instance: dg.DagsterInstance, archive: Archive, events: Sequence[
     for key in {*instance.get_dynamic_partitions(candidate_nights.name or ""), *scored_nights(archive.engine, events)}:
         try:
             night = CandidateNight.from_partition_key(key)
-        except NoticeError:  # added by hand: no asset can be made of it
+        except NoticeError:  # added by hand: no asset can be made for it
             continue
         if night.event_id in events:
             found.add(night)
@@ -72,7 +72,7 @@ def _nights_of(instance: dg.DagsterInstance, archive: Archive, events: Sequence[
 
 
 def _remove_files(store: Store, names: Iterable[str]) -> int:
-    """Remove files; returns how many were there, for a pass that was cut short may have removed some."""
+    """Remove files; returns how many existed, because an interrupted pass may have removed some."""
     removed = 0
     for name in names:
         try:
@@ -94,7 +94,7 @@ def _remove_partitions(
 
 @dg.op(description="Removes mock and test versions older than MMA_MOCK_DAYS days.")
 def remove_mock_versions(context: dg.OpExecutionContext, archive: ArchiveResource, store: StoreResource) -> None:
-    """Remove what is too old and say how much it was."""
+    """Remove versions that are too old, and report how many."""
     days = current().archive.mock_days
     before = datetime.now(UTC) - timedelta(days=days)
     versions, files = remove_expired(context.instance, archive.open(), store.open(), before)
@@ -104,7 +104,7 @@ def remove_mock_versions(context: dg.OpExecutionContext, archive: ArchiveResourc
 @dg.job(
     tags=lane_tags(Lane.BACKFILL, priority=-10),
     executor_def=dg.in_process_executor,
-    description="Mock and test versions are removed after MMA_MOCK_DAYS days; real ones stay for ever.",
+    description="Mock and test versions are removed after MMA_MOCK_DAYS days; real ones are kept.",
 )
 def retention() -> None:
     """Keep the number of partitions bounded."""

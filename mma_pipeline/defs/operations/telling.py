@@ -1,7 +1,7 @@
-"""Tells people once when a problem begins and once when it is over, by comparing with what the last tick saw.
+"""Notifies people once when a problem begins and once when it is over, by comparison with the last tick.
 
-What lasts is remembered in the health sensor's cursor. Messages go through the outbox under keys that a repeated tick
-makes again, so that a crash between outbox and cursor tells nobody twice.
+The health sensor's cursor remembers problems that last. Messages go through the outbox under keys that a repeated tick
+generates again, so that a crash between outbox and cursor notifies nobody twice.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from itertools import groupby
 from mma_pipeline.defs.operations.problems import PASSING, TOLD_WHERE_THEY_ARISE, Problem
 from mma_pipeline.defs.operations.watch import Lasting
 
-#: Seconds without a problem after which it is over: one that comes and goes is one problem.
+#: Seconds without a problem after which it counts as over, so that one that comes and goes is one problem.
 QUIET_S = 300.0
-#: Problems of a kind that begin or end at the same look and are told one by one; more are one message.
+#: Greatest number of problems of a kind that are reported one by one if they begin or end in one tick; more share a message.
 MOST_SINGLE = 5
 
-#: Takes a key, BEGAN or OVER, an event or None, and a text; returns whether there is anybody to be told.
+#: Takes a key, BEGAN or OVER, an event or None, and a text; returns whether anybody can be notified.
 Tell = Callable[[str, str, str | None, str], bool]
 BEGAN, OVER = "problem", "over"
-#: What a message to people that is about no event names in its place.
+#: Takes the place of the event in a message to people without one.
 NO_EVENT = "no event"
 
 
 def follow(before: Mapping[str, Lasting], problems: Iterable[Problem], now: datetime, tell: Tell) -> dict[str, Lasting]:
-    """Tell what began and what is over; returns what lasts, by key.
+    """Report problems that began and that are over; returns those that last, by key.
 
-    What may pass by itself is told when it is seen a second time; nothing is remembered of what is gone by then.
+    Kinds that may pass by themselves are reported when seen a second time, and forgotten if they are gone by then.
     """
     stamp = now.timestamp()
     seen = {problem.key: problem for problem in problems if problem.kind not in TOLD_WHERE_THEY_ARISE}
@@ -62,7 +62,7 @@ def follow(before: Mapping[str, Lasting], problems: Iterable[Problem], now: date
 
 
 def _by_kind(keys: Iterable[str], known: Mapping[str, Lasting]) -> Iterable[list[str]]:
-    """Keys that share a message: single ones, and all of a kind where they are many."""
+    """Groups of keys that share a message: single ones, or all of a kind if there are many."""
     for _, group in groupby(sorted(keys, key=lambda key: (known[key].kind, key)), lambda key: known[key].kind):
         together = list(group)
         if len(together) > MOST_SINGLE:

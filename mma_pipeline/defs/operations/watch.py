@@ -1,7 +1,7 @@
-"""What needs access to brokers and store: lag, GCN's heartbeat, whether credentials work, whether the store answers.
+"""Checks that need access to brokers and store: lag, GCN's heartbeat, credentials, and whether the store answers.
 
-The health sensor looks once a minute and keeps what it saw in its cursor, where `mma doctor`, `mma metrics` and the UI
-read it: they need no credentials. A credential's age counts from when it was first used here.
+The health sensor checks once a minute and keeps the result in its cursor. `mma doctor`, `mma metrics` and the UI read it
+there, so they need no credentials. A credential's age counts from its first use here.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ STORE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """One stream's broker; times in Unix seconds, None where it was not to be seen."""
+    """State of one stream's broker; times in Unix seconds, None if unknown."""
 
     lag: int | None = None
     """Messages that wait to be read."""
     credential: str | None = None
-    """Fingerprint of the credential; None where none is used."""
+    """Fingerprint of the credential; None if none is used."""
     since: float | None = None
-    """When this credential was first seen."""
+    """When this credential was first used."""
     worked: float | None = None
-    """When it last got an answer."""
+    """When the broker last accepted it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """A problem that lasts, as the health sensor remembers it from look to look."""
+    """A problem that lasts, as the health sensor remembers it from tick to tick."""
 
     kind: str
     text: str
@@ -59,25 +59,25 @@ class Lasting:
     seen: float
     """When it was last seen, Unix seconds."""
     told: bool
-    """Whether people were told of it."""
+    """Whether people were notified."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerState:
-    """Brokers, store and problems at one moment."""
+    """State of brokers, store and problems at one moment."""
 
     at: float
     streams: Mapping[str, StreamState] = field(default_factory=dict)
     heartbeat: float | None = None
-    """Broker's time of GCN's newest heartbeat, Unix seconds; None where GCN is not read or sent none."""
+    """Broker's time of GCN's newest heartbeat, Unix seconds; None if GCN is not read or sent none."""
     trouble: str = ""
-    """Digest of the kinds of trouble when health was last reported."""
+    """Digest of the kinds of problems when health was last reported."""
     reported: float = 0.0
     """When that was, Unix seconds."""
     store: str | None = None
-    """Why the store cannot be used; None where it answers."""
+    """Why the store cannot be used; None if it answers."""
     store_since: float | None = None
-    """Since when it cannot, Unix seconds."""
+    """Since when it cannot be used, Unix seconds."""
     lasting: Mapping[str, Lasting] = field(default_factory=dict)
     """Problems by key."""
 
@@ -87,7 +87,7 @@ class BrokerState:
 
 
 def from_json(text: str | None) -> BrokerState | None:
-    """What was kept in a cursor; None for none, and for one that another version of the code wrote."""
+    """The state in a cursor; None if there is none, or if another version of the code wrote it."""
     if not text:
         return None
     try:
@@ -100,7 +100,7 @@ def from_json(text: str | None) -> BrokerState | None:
 
 
 def last_watched(instance: dg.DagsterInstance) -> BrokerState | None:
-    """What the health sensor saw last; None where it never looked."""
+    """What the health sensor saw last; None if it never ran."""
     return max(
         (seen for text in _cursors(instance, SENSOR) if (seen := from_json(text)) is not None),
         key=lambda seen: seen.at,
@@ -109,7 +109,7 @@ def last_watched(instance: dg.DagsterInstance) -> BrokerState | None:
 
 
 def watch(instance: dg.DagsterInstance, settings: Settings, before: BrokerState | None, now: datetime) -> BrokerState:
-    """Look at the store and at every stream that is configured; trouble leaves out what could not be seen."""
+    """Check the store and every configured stream; values that could not be read are left out."""
     stamp = now.timestamp()
     store = _asked_store(settings)
     known = {} if before is None else before.streams
@@ -134,7 +134,7 @@ def watch(instance: dg.DagsterInstance, settings: Settings, before: BrokerState 
 
 
 def _asked_store(settings: Settings) -> StoreLook | str:
-    """The store, asked while the brokers are looked at; or why its address cannot be used."""
+    """The store's answer, requested while the brokers are checked; or why its address cannot be used."""
     try:
         url, credentials = settings.store_url, settings.store.credentials
     except ConfigurationError as error:
@@ -149,14 +149,14 @@ def _config(settings: Settings, stream: Stream) -> StreamConfig | None:
     try:
         return stream_config(settings, stream, f"watch-{stream.name}")
     except ConfigurationError:
-        return None  # the stream's own sensor says what is wrong
+        return None  # the stream's own sensor reports what is wrong
 
 
 def _seen(config: StreamConfig, cursor: str | None, before: StreamState, now: float) -> StreamState:
     try:
         lag = _resident(config).lag(decode_offsets(cursor))
     except MissingTopicError:
-        lag = None  # a broker of one's own need not have every topic
+        lag = None  # a private broker need not have every topic
     except AdapterError as error:
         _log.warning("%s", error)
         lag = None
@@ -184,7 +184,7 @@ def _heartbeat(settings: Settings, before: BrokerState | None) -> float | None:
 
 
 def _cursors(instance: dg.DagsterInstance, sensor: str) -> list[str | None]:
-    """Cursors kept for a sensor, the one that runs first."""
+    """Cursors kept for a sensor, that of the running one first."""
     states = [state for state in instance.all_instigator_state() if state.instigator_name == sensor]
     states.sort(key=lambda state: not state.is_running)
     return [getattr(state.instigator_data, "cursor", None) for state in states]
@@ -196,7 +196,7 @@ _lock = threading.Lock()
 
 
 def _resident(config: StreamConfig) -> BrokerWatch:
-    """The process's one watch of a stream; a changed setting replaces it."""
+    """The process's only watch of a stream; a changed setting replaces it."""
     with _lock:
         known = _watches.get(config.name)
         if known is not None and known.config == config:

@@ -1,8 +1,8 @@
 """Publication of a version: first what may be published at all, then one asset per kind of destination.
 
 Nothing is sent before `publishable` has passed: its checks are blocking. The publishing assets decide by the rules of each
-destination, write what is to be sent to the outbox in the same transaction, send it, and show the
-receiver's answer. What could not be sent yet waits in the outbox; `publish_outbox` reports it here when it is through.
+destination, write publications to the outbox in the same transaction, send them, and show the receiver's answer. Those that
+could not be sent yet wait in the outbox; `publish_outbox` reports them here once they are sent.
 """
 
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
@@ -32,9 +32,9 @@ from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, St
 from mma_pipeline.products.inputs import ProductInput
 
 _ABOUT = {
-    GWTM: "The Treasure Map site: alert rows, galaxy lists, neutrino notices; numbered as our files are.",
-    HOPSKOTCH: "Derived alerts on Hopskotch topics, and their withdrawal when the event is retracted.",
-    WEBHOOK: "Messages to people: new versions and publications that failed.",
+    GWTM: "Alert rows, galaxy lists and neutrino notices for the Gravitational Wave Treasure Map (GWTM).",
+    HOPSKOTCH: "Derived alerts on Hopskotch topics, and retractions of them when the event is retracted.",
+    WEBHOOK: "Messages to people about new versions and failed publications.",
 }
 
 
@@ -45,32 +45,32 @@ _ABOUT = {
     owners=OWNERS,
     partitions_def=alert_versions,
     deps=[product.name for product in PRODUCTS],
-    description="Whether a version may leave the house: its files are in the store as written, its checks passed.",
+    description="Whether a version may be published: its files are in the store as written, and its checks passed.",
     check_specs=[
         dg.AssetCheckSpec(
             "product_checks_passed",
             asset=PUBLISHABLE,
             blocking=True,
-            description="No product of the version fails a check that blocks publication; others are shown.",
+            description="No product of the version fails a check that blocks publication; other failed checks are shown.",
         ),
         dg.AssetCheckSpec(
             FILES,
             asset=PUBLISHABLE,
             blocking=True,
-            description="Every file noted for the version is in the store with its digest.",
+            description="Every file recorded for the version is in the store with its digest.",
         ),
         dg.AssetCheckSpec(
             THERE,
             asset=PUBLISHABLE,
             blocking=True,
-            description="The products with the map's values are there, or have failed for good.",
+            description="The products with the map's values exist, or have failed for good.",
         ),
     ],
 )
 def publishable(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, publication: PublicationResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """Look at a version's products before anything of it is published; what blocks it is noted, for people to be told."""
+    """Check a version's products before it is published; what blocks it is recorded, and reported to people."""
     published = publication.open(archive.open(), store.open())
     source = ProductInput(archive.open(), store.open(), context.partition_key)
     record = source.record
@@ -89,7 +89,7 @@ def publishable(
             blocks.clear_block(connection, record.partition_key)
     released = release_metadata(published.block(record.partition_key))
     if (blocking or lacking) and not released:
-        # Looking again at once would find the same, and the watch tells people what is found.
+        # An immediate retry would find the same, and the health sensor reports it to people.
         context.instance.add_run_tags(context.run_id, {**PERMANENT, **TOLD})
     severity = dg.AssetCheckSeverity.WARN if released else dg.AssetCheckSeverity.ERROR
 
@@ -112,7 +112,7 @@ def publishable(
 
 
 def _lacking(instance: dg.DagsterInstance, source: ProductInput) -> list[str]:
-    """Products still to come without which the version would go out bare; none where they have failed for good."""
+    """Products not made yet without which the version would go out bare; none if they have failed for good."""
     there = {product.name: product for product in source.archive.products(source.record.partition_key)}
     if not is_bare(source.record, there):
         return []
@@ -122,7 +122,7 @@ def _lacking(instance: dg.DagsterInstance, source: ProductInput) -> list[str]:
 
 
 def _publication(kind: str) -> dg.AssetsDefinition:
-    # A multi-asset of one: only there may an asset yield nothing, as it must where nothing was published.
+    # A multi-asset of one, because only there an asset may yield nothing, as it must if nothing was published.
     @dg.multi_asset(
         name=ASSETS[kind],
         specs=[

@@ -1,7 +1,7 @@
-"""Mocks leave the GWTM site after a while: a schedule that asks, and a job that removes through the outbox.
+"""Removes old mock events from the Treasure Map (GWTM): a schedule, and a job that removes through the outbox.
 
-What is removed and what never is: `adapters.publishing.mocks`. A removal that fails is repeated and told of as every
-publication is.
+`adapters.publishing.mocks` decides what is removed. A failed removal is repeated and reported like every other
+publication.
 """
 
 # No postponed annotations here: Dagster reads the real types of an op function's parameters.
@@ -21,7 +21,7 @@ from mma_pipeline.settings import PublicationSettings
 
 
 def _due(published: Publications, wanted: PublicationSettings) -> dict[str, list[Draft]]:
-    """Removals to be asked for, by destination; none where removing is switched off."""
+    """Removals to request, by destination; none if removal is switched off."""
     if published.dry_run or not wanted.gwtm_remove_mocks:
         return {}
     now, engine = datetime.now(UTC), published.archive.engine
@@ -29,11 +29,11 @@ def _due(published: Publications, wanted: PublicationSettings) -> dict[str, list
     return {name: drafts for name, drafts in found.items() if drafts}
 
 
-@dg.op(description="Removes mock events from the GWTM site, with our galaxy lists of them.")
+@dg.op(description="Removes mock events and our galaxy lists of them from the Treasure Map (GWTM).")
 def remove_mocks(
     context: dg.OpExecutionContext, archive: ArchiveResource, store: StoreResource, publication: PublicationResource
 ) -> None:
-    """Ask for what is due and send it; raises dg.Failure where a site refuses."""
+    """Request due removals and send them; raises dg.Failure if a site refuses."""
     published, wrong = publication.open(archive.open(), store.open()), []
     for name, drafts in _due(published, publication.settings()).items():
         try:
@@ -55,7 +55,7 @@ def remove_mocks(
 @dg.job(
     tags={LANE_TAG: Lane.MOCK.value, "dagster/priority": "-10"},
     executor_def=dg.in_process_executor,
-    description="Mock events leave the GWTM site MMA_GWTM_MOCK_HOURS hours after their last row; real ones never.",
+    description="Removes mock events from the Treasure Map (GWTM) MMA_GWTM_MOCK_HOURS hours after their last row; real events are kept.",
 )
 def gwtm_mock_removal() -> None:
     """The job of `remove_mocks`."""
@@ -66,7 +66,7 @@ def gwtm_mock_removal() -> None:
     job=gwtm_mock_removal,
     cron_schedule="41 */6 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Looks four times a day for mock events whose time on the GWTM site is over.",
+    description="Checks four times a day for mock events that are due for removal from the Treasure Map (GWTM).",
 )
 def gwtm_mock_schedule(
     context: dg.ScheduleEvaluationContext,
@@ -74,11 +74,11 @@ def gwtm_mock_schedule(
     store: StoreResource,
     publication: PublicationResource,
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a run only where there is something to remove."""
+    """Request a run only if there is something to remove."""
     try:
         found = _due(publication.open(archive.open(), store.open()), publication.settings())
     except AdapterError as error:
         return dg.SkipReason(str(error))
     if not found:
-        return dg.SkipReason("no mock event is to be removed")
+        return dg.SkipReason("no mock event is due for removal")
     return dg.RunRequest(run_key=f"mocks:{context.scheduled_execution_time.isoformat()}")

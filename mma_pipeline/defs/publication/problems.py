@@ -1,4 +1,4 @@
-"""Finders of what is wrong with publication: versions held back by a check, late ones, and those that went out bare."""
+"""Finders of problems with publication: versions that a check blocks, late ones, and those that went out bare."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from mma_pipeline.settings import current
 if TYPE_CHECKING:
     from mma_pipeline.defs.operations.finders import Situation
 
-#: How long a version, or what is to be sent of it, may wait before it is late: products that make two attempts, and a
-#: receiver that is away for a few minutes, are not.
+#: How long a version, or a publication of it, may wait before it counts as late: two attempts at its products, or a
+#: receiver's outage of a few minutes, take less.
 LATE = timedelta(minutes=15)
 
 
 def blocked_publications(look: Situation) -> Iterator[Problem]:
-    """Real versions that a check keeps from being published, until it passes or a person lets them pass."""
+    """Real versions that a check keeps from being published, until it passes or a person releases them."""
     with reading(look.archive.engine) as connection:
         held = blocks.blocks(connection, held=True)
         made = decisions.decided(connection, [block.partition_key for block in held])
@@ -38,29 +38,29 @@ def blocked_publications(look: Situation) -> Iterator[Problem]:
         key = block.partition_key
         text = (
             f"{key} is not published, because it does not pass {'; '.join(map(said, block.findings))}. "
-            f"To publish it all the same: mma publication release {key} --reason WHY"
+            f"To publish it anyway: mma publication release {key} --reason WHY"
         )
         yield Problem(Kind.PUBLICATION_BLOCKED, text, key, block.event_id, block.since)
 
 
 def late_publications(look: Situation) -> Iterator[Problem]:
-    """Real versions without a decision, and what waits in the outbox: a problem for each event and destination."""
+    """Real versions without a decision, and waiting publications: a problem for each event and destination."""
     late: dict[tuple[str, str], list[tuple[datetime, str]]] = {}
     for destination, event_id, since, text in (*_undecided(look), *_unsent(look)):
         late.setdefault((event_id, destination), []).append((since, text))
     for (event_id, destination), found in sorted(late.items()):
         since, first = min(found)
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        text = f"{event_id} is not all at {destination}: {first}{more}; see mma explain {event_id}"
+        text = f"{event_id} is not completely published to {destination}: {first}{more}; see mma explain {event_id}"
         yield Problem(Kind.PUBLICATION_LATE, text, f"{event_id}:{destination}", event_id, since + LATE)
 
 
 def _undecided(look: Situation) -> Iterator[tuple[str, str, datetime, str]]:
-    """Destination, event, time since when, and what is the matter, of versions of which nothing was decided yet."""
+    """Destination, event, beginning and cause for versions without a decision."""
     try:
         names = [destination.name for destination in config.load(current().access)]
     except ConfigurationError:
-        return  # said by the publication sensor and by doctor
+        return  # reported by the publication sensor and by doctor
     recent = [found for found in look.recent if found.received < look.now - LATE]
     keys = [found.record.partition_key for found in recent if found.record.version.role is Role.OBSERVATION]
     if not names or not keys:
@@ -80,7 +80,7 @@ def _undecided(look: Situation) -> Iterator[tuple[str, str, datetime, str]]:
 
 
 def _unsent(look: Situation) -> Iterator[tuple[str, str, datetime, str]]:
-    """The same of rows and messages that were written down and have not got through."""
+    """The same for rows and messages that were enqueued but not delivered."""
     with reading(look.archive.engine) as connection:
         waiting: list[Publication] = [
             item
@@ -94,7 +94,7 @@ def _unsent(look: Situation) -> Iterator[tuple[str, str, datetime, str]]:
 
 
 def bare_messages(look: Situation) -> Iterator[Problem]:
-    """Real versions that went out without their map's values, until they are completed."""
+    """Real versions that were published without their map's values, until they are completed."""
     with reading(look.archive.engine) as connection:
         sent = decisions.sent_bare(connection)
     for (key, event_id), group in groupby(sent, key=lambda one: (one.partition_key, one.event_id)):

@@ -1,7 +1,7 @@
-"""Publication in the graph: what may be published, the publishing assets, the sensor that starts them.
+"""The sensor and jobs of publication, and what its assets share: decide, send, report.
 
-A version is published by a run of its own, once its products are there: a retraction has no map, and an asset that
-depends on a product that was skipped would be skipped as well.
+Each version is published by its own run, once its products exist: a retraction has no map, and Dagster skips an asset that
+depends on a skipped product.
 """
 
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
@@ -36,9 +36,9 @@ ASSETS = {GWTM: "gwtm_publication", HOPSKOTCH: "hopskotch_publication", WEBHOOK:
 
 
 def extras_of(source: ProductInput, findings: Sequence[Finding] = ()) -> Extras:
-    """What a version brings beyond its alert: ranked galaxies, unless the list fails its own check.
+    """What a version has beyond its alert: ranked galaxies, unless the list fails its own check.
 
-    A version without map says nothing about galaxies.
+    A version without a map says nothing about galaxies.
     """
     found = source.archive.product(source.record.partition_key, GALAXIES)
     if found is None or not found.content_type.endswith("json"):
@@ -78,9 +78,9 @@ def reasons_markdown(decisions: Sequence[Decision]) -> dg.MarkdownMetadataValue:
 def publish_version(
     context: dg.AssetExecutionContext, published: Publications, source: ProductInput, kind: str
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetObservation]:
-    """Decide, write to the outbox, send, and report what the receivers said.
+    """Decide, write to the outbox, send, and report the receivers' answers.
 
-    Raises dg.Failure with the receiver's words where a publication was given up.
+    Raises dg.Failure with the receiver's answer if a publication failed for good.
     """
     configs, key, asset = published.of_kind(kind), source.record.partition_key, ASSETS[kind]
     if not configs:
@@ -124,18 +124,18 @@ def publish_version(
 
 
 def release_metadata(block: Block | None) -> dict[str, Any]:
-    """Who let a version pass whatever its checks say, for the UI: when and why."""
+    """When and why a person released a version despite its checks, for the UI."""
     if block is None or block.released is None:
         return {}
     return {"released": f"{block.released.isoformat(timespec='seconds')}: {block.reason}"}
 
 
 def _bare(source: ProductInput, names: Sequence[str]) -> str:
-    """What is said of a version that goes out without its map's values."""
+    """Text about a version that is published without its map's values."""
     key = source.record.partition_key
     lacking = expected_files(source.record) - {product.name for product in source.archive.products(key)}
     where = f"sent to {', '.join(names)} without its map's values" if names else "not sent"
-    return f"{where}: {', '.join(sorted(lacking))} failed for good; completed when they come (mma backfill {key})"
+    return f"{where}: {', '.join(sorted(lacking))} failed for good; completed when they are made (mma backfill {key})"
 
 
 def _json(item: Publication) -> dict[str, Any]:
@@ -148,11 +148,11 @@ publication_job = dg.define_asset_job(
     "publish_version",
     selection=dg.AssetSelection.groups(GROUP),
     executor_def=dg.in_process_executor,
-    description="Checks one version and publishes it wherever it is wanted.",
+    description="Checks one version and publishes it to every destination whose rule accepts it.",
 )
 
 
-@dg.op(description="Sends what waits in the outbox: retries, and what a crashed run left.")
+@dg.op(description="Sends publications that wait in the outbox: retries, and those of crashed runs.")
 def send_outbox(
     context: dg.OpExecutionContext, archive: ArchiveResource, store: StoreResource, publication: PublicationResource
 ) -> None:
@@ -186,7 +186,7 @@ def _report(context: dg.OpExecutionContext, item: Publication, asset: str) -> No
     context.log_event(event(asset, partition=item.partition_key, metadata=answer_metadata(item)))
 
 
-@dg.job(executor_def=dg.in_process_executor, description="Sends what waits in the outbox.")
+@dg.job(executor_def=dg.in_process_executor, description="Sends publications that wait in the outbox.")
 def publish_outbox() -> None:
     """The job of `send_outbox`."""
     send_outbox()
@@ -197,7 +197,7 @@ PAUSE_S = 60.0
 
 
 def _publish_request(instance: dg.DagsterInstance, offer: Offer, now: datetime) -> dg.RunRequest | None:
-    """A run that publishes a version; None while one is under way, or one has just ended and nothing is new since."""
+    """A run that publishes a version; None while one is in progress, or if one has just ended and nothing is new since."""
     key, real = offer.record.partition_key, offer.record.version.role is Role.OBSERVATION
     records = instance.get_run_records(dg.RunsFilter(job_name=publication_job.name, tags={"dagster/partition": key}))
     if any(not record.dagster_run.is_finished for record in records):
@@ -209,7 +209,7 @@ def _publish_request(instance: dg.DagsterInstance, offer: Offer, now: datetime) 
         if idle < PAUSE_S * 2.0 ** (len(records) - 1) and offer.changed <= last.create_timestamp:
             return None
     return dg.RunRequest(
-        # A key is used once: a run that died before it decided is asked for again under the next.
+        # Each key is used once: if a run died before it decided, the next key requests another.
         run_key=f"publish:{key}:{len(records)}",
         job_name=publication_job.name,
         partition_key=key,
@@ -220,18 +220,18 @@ def _publish_request(instance: dg.DagsterInstance, offer: Offer, now: datetime) 
 def _tags(*, real: bool, bare: bool = False) -> dict[str, str]:
     """Lane and priority of a publication.
 
-    What is made goes out before more is made (products have 10, of mock events 0), and what would go out bare after it;
-    mock waits for all that is real.
+    Publications go before the making of products (priority 10, for mock events 0), bare ones after it; mock events wait for
+    all real ones.
     """
     priority = (8 if bare else 12) if real else (-1 if bare else 1)
     return lane_tags(Lane.LIVE if real else Lane.MOCK, priority=priority, most_s=PUBLICATION_S)
 
 
 def _outbox_request(instance: dg.DagsterInstance, due: Sequence[Publication], now_s: float) -> dg.RunRequest | None:
-    """A run that empties the outbox; None while one waits for its start, which will find everything that is due.
+    """A run that empties the outbox; None while one is queued, which will find everything that is due.
 
-    The key is new when something else is due or the same is due once more, and every ten minutes where nothing could be
-    claimed (a destination whose settings are wrong must not be the end of it).
+    The key changes when something else is due or the same is due again. It also changes every ten minutes in case nothing
+    could be claimed, so that wrong settings of a destination do not stop retries.
     """
     waiting = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
     if instance.get_runs_count(dg.RunsFilter(job_name=publish_outbox.name, statuses=waiting)):
@@ -246,7 +246,7 @@ def _outbox_request(instance: dg.DagsterInstance, due: Sequence[Publication], no
     jobs=[publication_job, publish_outbox],
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Publishes versions whose products are there, and sends again what waits in the outbox.",
+    description="Publishes versions whose products exist, and sends again publications that wait in the outbox.",
 )
 def publication_sensor(
     context: dg.SensorEvaluationContext,
@@ -254,7 +254,7 @@ def publication_sensor(
     store: StoreResource,
     publication: PublicationResource,
 ) -> dg.SensorResult | dg.SkipReason:
-    """Ask for a run per version that is to be decided upon, and for one that empties the outbox."""
+    """Request a run for each version to decide on, and one that empties the outbox."""
     instance, now = context.instance, datetime.now(UTC)
     try:
         published = publication.open(archive.open(), store.open())

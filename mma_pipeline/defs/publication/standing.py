@@ -1,6 +1,6 @@
-"""How a version stands before publication: are its products there, will they come, does a check block it.
+"""Whether a version is ready for publication: whether its products exist or will be made, and whether a check blocks it.
 
-Read from the archive and from Dagster's runs; nothing here decides or sends anything.
+Reads the archive and Dagster's runs; nothing here decides or sends anything.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mma_pipeline.defs.alerts.unfinished import given_up
 from mma_pipeline.defs.all_products import PRODUCTS, expected_files
 from mma_pipeline.products.declaration import CheckSpec, Severity
 
-#: A neutrino notice waits so long for a map of its event, from when it was first compared with none.
+#: How long a neutrino notice waits for a map of its event, from its first comparison without one.
 MAP_WAIT = timedelta(minutes=10)
 FILES, THERE = "files_are_in_the_store", "products_are_there"
 
@@ -65,9 +65,9 @@ def standing(
     now: datetime,
     doubtful: Container[str] | None = None,
 ) -> Standing:
-    """How far a version is, from its products by name; a neutrino notice also waits a while for its event's map.
+    """Whether a version is ready, from its products by name; a neutrino notice also waits a while for its event's map.
 
-    `doubtful`: partition keys of which runs failed (`unfinished.failing`), for who asks of many versions.
+    `doubtful`: partition keys with failed runs (`unfinished.failing`), for callers that ask about many versions.
     """
     key = record.partition_key
     if expected_files(record) - products.keys():
@@ -82,7 +82,7 @@ def _awaits_a_map(products: Mapping[str, ProductRecord], now: datetime) -> bool:
 
 
 def failed_checks(written: Iterable[ProductRecord]) -> list[Finding]:
-    """Checks of a version's products that its archived figures do not pass, those that only warn included."""
+    """Checks that a version's archived statistics do not pass, including those that only warn."""
     written = list(written)
     failed = []
     for product in PRODUCTS:
@@ -101,12 +101,12 @@ def failed_checks(written: Iterable[ProductRecord]) -> list[Finding]:
 def _fails(check: CheckSpec, statistics: Mapping[str, Any]) -> bool:
     try:
         return check.test(statistics) is False
-    except KeyError:  # made by code of before the check, which did not note what it looks at
+    except KeyError:  # made by code older than the check, without the statistic that the check uses
         return False
 
 
 def missing_files(archive: Archive, store: Store, record: VersionRecord) -> list[str]:
-    """Files noted for a version that the store does not hold with the noted digest."""
+    """Files recorded for a version that the store does not have with the recorded digest."""
     missing = []
     for product in archive.products(record.partition_key):
         found = store.stat(product.store_key)
@@ -116,7 +116,7 @@ def missing_files(archive: Archive, store: Store, record: VersionRecord) -> list
 
 
 def fitness(published: Publications, instance: dg.DagsterInstance, now: datetime) -> Callable[[VersionRecord], bool]:
-    """Whether a version may be published as it is now: for those that must go before another one."""
+    """Whether a version may be published in its present state, for versions that must precede another one."""
 
     def fit(record: VersionRecord) -> bool:
         block = published.block(record.partition_key)

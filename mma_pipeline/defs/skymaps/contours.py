@@ -1,4 +1,4 @@
-"""Outlines of the 50 and 90 % regions as GeoJSON, the file that the GWTM site draws.
+"""Outlines of the 50 and 90 % regions as GeoJSON, the file that the Treasure Map (GWTM) draws.
 
 A FeatureCollection of two features with `credible_level` 50 and 90, each a MultiLineString of closed lines in degrees. A
 region encloses its credible level of the probability within 0.5 %, and its area is within 3 % of the smallest such

@@ -1,6 +1,6 @@
-"""The sky map as a flat HEALPix file, for readers that know no multi-order maps.
+"""The sky map as a flat HEALPix file, for readers that do not support multi-order maps.
 
-The file that the GWTM site reads as `{graceid}-{Type}{n}.fits.gz`, made from the version's own map. Layout of GraceDB's
+The file that the Treasure Map (GWTM) reads as `{graceid}-{Type}{n}.fits.gz`, made from the version's own map. Layout of GraceDB's
 flat maps: PROB and, where the event has a distance, DISTMU, DISTSIGMA (Mpc), DISTNORM (Mpc⁻²), NESTED. NSIDE is that of
 the map's finest rows between 128 and 1024, because the site's coverage calculator counts whole pixels; a region that is
 too small for that gets up to 2048 (4096 without distance).

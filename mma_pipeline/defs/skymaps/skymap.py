@@ -1,6 +1,6 @@
 """The alert's own multi-order sky map, validated and gzipped, otherwise as sent.
 
-The file that the GWTM site reads as `{graceid}-{Type}{n}_moc.fits.gz`. Its columns are UNIQ, PROBDENSITY (sr⁻¹) and,
+The file that the Treasure Map (GWTM) reads as `{graceid}-{Type}{n}_moc.fits.gz`. Its columns are UNIQ, PROBDENSITY (sr⁻¹) and,
 where the event has a distance, DISTMU, DISTSIGMA (Mpc), DISTNORM (Mpc⁻²). A version with the identical map costs a
 copy.
 """
@@ -17,14 +17,14 @@ from mma_pipeline.products.inputs import ProductInput
 
 #: DATE-OBS of a map and the event time of the notice may differ by this much: pipelines round to their own grid.
 TIME_TOLERANCE_S = 10.0
-#: Further off than this, the map is another event's. Less is a wrong clock or scale (GPS seconds are 18 s ahead of UTC).
+#: A larger difference means another event's map, a smaller one a wrong clock or scale (GPS is 18 s ahead of UTC).
 OTHER_EVENT_S = 60.0
-#: What a map may be off the whole before it is taken for part of one, or for densities in another unit.
+#: Greatest deviation of a map's integral from one; beyond it, the map counts as incomplete or in a wrong unit.
 WHOLE_TOLERANCE = 0.1
 
 
 def _inputs(source: ProductInput) -> Sequence[str]:
-    # The figures compare the map with the notice, so the event time belongs to what they depend on.
+    # The statistics compare the map with the notice, so they depend on the event time too.
     return [*of_the_map(source), str(source.facts.get("time")), source.record.version.event_id]
 
 
@@ -53,7 +53,7 @@ def _make(source: ProductInput) -> ProductFiles:
 
 
 def _time_offset(meta: Mapping[str, Any], event_time: str | None) -> float | None:
-    """DATE-OBS minus the event time, s; None where either is missing or unreadable."""
+    """DATE-OBS minus the event time, s; None if either is missing or unreadable."""
     if event_time is None or not isinstance(meta.get("DATE-OBS"), str):
         return None
     try:
@@ -87,7 +87,7 @@ skymap = Product(
         ),
         CheckSpec(
             "map_is_whole",
-            f"The map as sent integrates to one within {100 * WHOLE_TOLERANCE:.0f} %: it is neither part of one nor scaled.",
+            f"The map as sent integrates to one within {100 * WHOLE_TOLERANCE:.0f} %: it is neither incomplete nor scaled.",
             lambda statistics: abs(statistics["probability_sum"] - 1) <= WHOLE_TOLERANCE,
             shows=("probability_sum",),
             severity=Severity.ERROR,
@@ -100,7 +100,7 @@ skymap = Product(
         ),
         CheckSpec(
             "map_is_of_this_event",
-            f"The map's DATE-OBS is within {OTHER_EVENT_S:.0f} s of the event time: further off, it is another event's.",
+            f"The map's DATE-OBS is within {OTHER_EVENT_S:.0f} s of the event time; otherwise it is another event's map.",
             partial(_times_agree, tolerance_s=OTHER_EVENT_S),
             shows=("date_obs", "time_offset_s"),
             severity=Severity.ERROR,

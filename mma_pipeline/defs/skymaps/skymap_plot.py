@@ -1,4 +1,4 @@
-"""The sky map as a picture: the whole sky, and the region close by with contours and peak.
+"""Plot of the sky map: the whole sky, and a close-up of the region with contours and peak.
 
 Left: Mollweide projection, right ascension to the left, 12 h in the middle. Right: azimuthal equal-area projection about
 the region. Colours follow the square root of the probability density.
@@ -14,7 +14,7 @@ from mma_pipeline.products.inputs import ProductInput
 
 
 def _inputs(source: ProductInput) -> Sequence[str]:
-    # The picture is titled with the event, not the version: the second preliminary's is then a copy of the first's.
+    # The title names the event, not the version, so that the second preliminary's plot is a copy of the first's.
     return [*of_the_map(source), source.product("contours").sha256, source.record.version.event_id]
 
 

@@ -1,7 +1,8 @@
-"""Figures of the sky map: areas of the 50 and 90 % regions, peak, distance, volumes, information, where it lies.
+"""Statistics of the sky map: areas of the 50 and 90 % regions, peak, distance, volumes, information,
+and the probability in the northern sky and near the Galactic plane.
 
 Areas by interpolation of the cumulative probability (as ligo.skymap's crossmatch), distances from the map's own
-layers (Singer et al. 2016, ApJL 829 L15). Units stand in the names.
+layers (Singer et al. 2016, ApJL 829 L15). Units are part of the names.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def _make(source: ProductInput) -> ProductFiles:
 
 
 def _regions_are_nested(statistics: Mapping[str, Any]) -> bool:
-    # Interpolated within one pixel, both regions of a very small map may be the same area but for rounding.
+    # Interpolated within one pixel, both regions of a very small map may have the same area except for rounding.
     small, large = float(statistics["area_50_deg2"]), float(statistics["area_90_deg2"])
     return 0 <= small <= large * (1 + ROUNDING) <= _SKY_DEG2
 

@@ -1,8 +1,8 @@
-"""What this version changed, beside the one before it: regions, peak, distance, classification, significance, galaxies.
+"""Changes since the previous version: regions, peak, distance, classification, significance, galaxies.
 
-The one before is found by creation times, from the archive: it depends on no run. Maps are those of the alerts; lists
-of galaxies are both ranked with today's catalog, so that they differ by the map alone. A first version says that there
-is none before it. When an earlier notice arrives late, its own run makes the difference of its successor again.
+The previous version is found in the archive by creation time, independent of any run. Maps are those of the alerts. Both
+galaxy lists are ranked with the current catalog, so that they differ only by the map. A first version says that there is no
+previous one. When an earlier notice arrives late, its own run makes the difference of its successor again.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from mma_pipeline.products.inputs import ProductInput
 if TYPE_CHECKING:
     from mma_pipeline.science.skymaps.model import SkyMap
 
-#: Galaxies that came or went that are named.
+#: Greatest number of added or removed galaxies that are named.
 NAMED = 20
 #: Facts that are compared as they are.
 _PLAIN = ("far_hz", "significant", "group", "search", "pipeline", "instruments", "time")
 
 
 def earlier(source: ProductInput) -> tuple[VersionRecord | None, VersionRecord | None]:
-    """The version before this one, and the newest before it that has a map."""
+    """The previous version, and the newest earlier version that has a map."""
     records = source.archive.versions(source.record.version.event_id)
     return version_before(records, source.record), map_before(records, source.record)
 
 
 def compared_with(source: ProductInput) -> str:
-    """What the difference depends on beside this version and the settings, as text."""
+    """What the difference depends on besides this version and the settings, as text."""
     before, mapped = earlier(source)
     return json.dumps([None if r is None else [r.partition_key, r.facts] for r in (before, mapped)], sort_keys=True)
 
@@ -152,7 +152,7 @@ version_difference = Product(
     code_version="2",
     group="event",
     kinds=frozenset({"numpy", "json"}),
-    # Not of the map: a retraction differs from what it retracts.
+    # Does not depend on the map: a retraction has a difference too.
     deps=("raw_alert",),
     need=NEEDS_ALERT,
     files=(own_file("difference", "difference.json", "application/json"),),

@@ -35,14 +35,14 @@ class Brightness(NamedTuple):
 
 
 def is_weak(error: float | None, snr: float = DETECTION_SNR) -> bool:
-    """Whether a magnitude with this error (mag, None where unknown) stays below a signal to noise."""
+    """Whether a magnitude with this error (mag, None if unknown) stays below a signal to noise."""
     return error is not None and error * snr > SNR_MAG
 
 
 def of_flux(value: float, error: float | None, zero_point: float) -> Brightness:
     """Brightness of a flux with its standard deviation; `zero_point` is the AB magnitude of flux 1.
 
-    A flux below DETECTION_SNR, a negative one too, becomes a limit. Raises NoticeError where that needs an error and
+    A flux below DETECTION_SNR, a negative one too, becomes a limit. Raises NoticeError if that needs an error and
     there is none.
     """
     sigma = error if error is not None and error > 0 else None

@@ -26,7 +26,7 @@ from mma_pipeline.notices.times import mjd_of
 
 
 def parse_hermes(record: Mapping[str, Any]) -> PhotometryNotice:
-    """Measurements of a decoded Hermes message; raises NoticeError where nothing in it can be used."""
+    """Measurements of a decoded Hermes message; raises NoticeError if nothing in it can be used."""
     data = record["data"]
     targets: dict[str, Mapping[str, Any]] = {}
     redshifts: dict[str, float | None] = {}

@@ -30,9 +30,9 @@ class Candidate:
     dec: float
     """Declination ICRS, deg."""
     ebv: float | None = None
-    """Galactic E(B-V), mag; None where the source does not say."""
+    """Galactic E(B-V), mag; None if the source does not say."""
     redshift: float | None = None
-    """Heliocentric redshift of the candidate or its host; None where the source does not say."""
+    """Heliocentric redshift of the candidate or its host; None if the source does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def check_name(value: object) -> str:
 def complete(
     found: Sequence[Measurement], skipped: Sequence[str], schema: str, event_id: str | None, *, simulated: bool = False
 ) -> PhotometryNotice:
-    """The notice of the measurements found; raises NoticeError where there is none."""
+    """The notice of the measurements found; raises NoticeError if there is none."""
     if not found:
         reason = skipped[0] if skipped else "it lists no measurement"
         raise NoticeError(f"the message holds no photometry that can be used: {reason}")
@@ -109,7 +109,7 @@ def candidate_of(
 
 
 def ebv_of(head: Mapping[str, Any]) -> float | None:
-    """E(B-V) in mag at the key `ebv`, None where absent; raises NoticeError."""
+    """E(B-V) in mag at the key `ebv`, None if absent; raises NoticeError."""
     value = None if head.get("ebv") is None else finite(head["ebv"], "candidate.ebv")
     if value is not None and not 0 <= value <= 20:
         raise NoticeError(f"candidate.ebv is {value:g}, not a colour excess in mag")
@@ -117,7 +117,7 @@ def ebv_of(head: Mapping[str, Any]) -> float | None:
 
 
 def redshift_of(head: Mapping[str, Any]) -> float | None:
-    """Redshift at the key `redshift`, None where absent; raises NoticeError."""
+    """Redshift at the key `redshift`, None if absent; raises NoticeError."""
     return None if head.get("redshift") is None else checked_redshift(head["redshift"], "candidate.redshift")
 
 
@@ -132,7 +132,7 @@ def checked_redshift(value: object, name: str) -> float:
 def foreign_redshift(value: object, name: str) -> float | None:
     """A redshift as other sources write it, also as text; raises NoticeError for text that is no number, or above 10.
 
-    None where absent, and for zero and below: sources write that for "unknown", or for an object of the Milky Way or
+    None if absent, and for zero and below: sources write that for "unknown", or for an object of the Milky Way or
     the Local Group, and no distance follows from it.
     """
     if value in (None, ""):
@@ -167,7 +167,7 @@ def number_of(value: object, name: str) -> float:
 
 
 def error_of(value: object, name: str) -> float | None:
-    """An error in mag; None where absent, zero or negative, which sources write for "unknown"."""
+    """An error in mag; None if absent, zero or negative, which sources write for "unknown"."""
     if value in (None, ""):
         return None
     number = number_of(value, name)

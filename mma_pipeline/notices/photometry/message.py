@@ -44,7 +44,7 @@ SENDER_PHOTOMETRY = "mma_pipeline"
 def parse(data: bytes, headers: Mapping[str, bytes] | None = None) -> PhotometryNotice:
     """Parse a photometry message of any known format; the format shows in the content, headers only confirm it.
 
-    Raises NoticeError with the reason where it is none of them, or nothing in it can be used.
+    Raises NoticeError with the reason if it is none of them, or if nothing in it can be used.
     """
     record = decode_json(data)
     schema = record.get("schema")
@@ -57,7 +57,7 @@ def parse(data: bytes, headers: Mapping[str, bytes] | None = None) -> Photometry
     said = (headers or {}).get("schema", b"").decode("utf-8", "replace")
     hint = f" (its header says {said[:60]!r})" if said else ""
     known = f"{SCHEMA_SOURCE_V1}, {SCHEMA_PHOTOMETRY} or Hermes"
-    raise NoticeError(f"the message is no photometry that is known here{hint}: {known}")
+    raise NoticeError(f"the message is not photometry in a known format{hint}: {known}")
 
 
 def _source_v1(record: Mapping[str, Any]) -> PhotometryNotice:

@@ -42,7 +42,7 @@ TIME_ROUNDING_S = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """One neutrino against one map; None where the notice lacks what is needed."""
+    """One neutrino against one map; None if the notice lacks what is needed."""
 
     ra: float | None
     """Best fit, deg."""

@@ -62,7 +62,7 @@ class Catalog(Protocol):
         """Name, UTF-8."""
 
     def weight(self, kind: str) -> npt.NDArray[np.floating] | None:
-        """Column `mass` (M☉) or `luminosity` (L☉); None where the catalog has none."""
+        """Column `mass` (M☉) or `luminosity` (L☉); None if the catalog has none."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class GalaxyList:
 def rank_galaxies(m: SkyMap | Ranking, catalog: Catalog, choice: Choice | None = None) -> GalaxyList:
     """Rank the galaxies of a catalog for a map; an empty list where none lies in the volume.
 
-    Raises GalaxyError where the catalog lacks the weight asked for.
+    Raises GalaxyError if the catalog lacks the weight asked for.
     """
     choice = choice or Choice()
     ranking = m if isinstance(m, Ranking) else Ranking(m)

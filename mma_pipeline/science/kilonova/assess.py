@@ -90,7 +90,7 @@ def assess(
     """The published numbers, as JSON values; None before the first detection in griz after the merger.
 
     p_phot, p_afterglow, p_other, p_all_points, sufficient, nights, days, time_obs_mjd, slope_err_mag_per_day, sky_factor,
-    sky_factor_dimensions, host_distance_mpc and redshift (None where unknown), prior, posterior (None where no prior
+    sky_factor_dimensions, host_distance_mpc and redshift (None if unknown), prior, posterior (None if no prior
     can be stated), source_probability, contaminants_per_deg2, area_90_deg2, credible_level and the history night by
     night. `position` is (ra, dec), ICRS, degrees; `redshift` the candidate's or its host's, on which p_phot does not
     depend.

@@ -85,7 +85,7 @@ def counterpart_of(
 ) -> list[Measurement]:
     """`simulate_counterpart` in the last map of an event's notices, the combined one of a coincidence where it has one.
 
-    Raises ValueError where no notice has a map.
+    Raises ValueError if no notice has a map.
     """
     merger, data = None, None
     for notice in notices:

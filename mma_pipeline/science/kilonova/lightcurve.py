@@ -55,7 +55,7 @@ class Event:
     merger_mjd: float
     """Time of the merger, MJD in days (UTC)."""
     distance_mpc: float | None = None
-    """Luminosity distance, Mpc; None where the map has none."""
+    """Luminosity distance, Mpc; None if the map has none."""
     distance_sigma_mpc: float | None = None
     """Its standard deviation, Mpc."""
     ebv: float | None = None
@@ -152,7 +152,7 @@ def distance_modulus(distance_mpc: float | None, sigma_mpc: float | None) -> tup
 def prepare(curves: Sequence[LightCurve], events: Sequence[Event]) -> Points:
     """Clean S candidates' light curves, each with its event; what is no detection becomes a limit.
 
-    Raises ValueError where array lengths differ.
+    Raises ValueError if array lengths differ.
     """
     sizes = [len(c.mjd) for c in curves]
     if len(curves) != len(events):

@@ -46,5 +46,5 @@ def earlier_detections(
 
 
 def as_values(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
-    """Time (MJD, days), band, magnitude and error (mag, None where unknown) of each, JSON types only."""
+    """Time (MJD, days), band, magnitude and error (mag, None if unknown) of each, JSON types only."""
     return [{"mjd": m.mjd, "band": m.band, "magnitude": m.magnitude, "error": m.error} for m in measurements]

@@ -46,7 +46,7 @@ class Scores:
     """Probability of a kilonova with every point taken at its word, shape (S,): above the first column of
     `probability` where that would stand on a single point."""
     sufficient: BoolArray
-    """False where nothing can be known yet: the probability is provisional. Shape (S,)."""
+    """False if nothing can be known yet: the probability is provisional. Shape (S,)."""
     nights: IntArray
     """Nights with a detection in griz, shape (S,)."""
     slope_err: FloatArray
@@ -76,7 +76,7 @@ class Model:
         return less_sure(self.calibration.apply(self.trees.probabilities(f.matrix), f.nights), f), f
 
     def score(self, curves: Sequence[LightCurve], events: Sequence[Event]) -> Scores:
-        """Score S candidates, each against its event; raises ValueError where column lengths differ."""
+        """Score S candidates, each against its event; raises ValueError if column lengths differ."""
         return self.score_points(prepare(curves, events))
 
 

@@ -100,7 +100,7 @@ def host_distance(redshift: float) -> tuple[float, float]:
 
 
 def distance_at(skymap: SkyMap, row: int) -> tuple[float, float, float] | None:
-    """distmu, distsigma (Mpc) and distnorm (Mpc⁻²) of a row; None where the map has no distance there."""
+    """distmu, distsigma (Mpc) and distnorm (Mpc⁻²) of a row; None if the map has no distance there."""
     if skymap.distmu is None or skymap.distsigma is None or skymap.distnorm is None:
         return None
     mu, sigma, norm = (float(column[row]) for column in (skymap.distmu, skymap.distsigma, skymap.distnorm))
@@ -163,7 +163,7 @@ def prior(
 
     source / (source + contaminants · area), source = (1 - terrestrial) · has_remnant · detectable. `contaminants` is
     per deg² (default `contaminants_per_deg2()`), `detectable` the share of kilonovae bright enough for the search.
-    None where the notice states no HasRemnant (a burst): then no prior can be stated.
+    None if the notice states no HasRemnant (a burst): then no prior can be stated.
     """
     if has_remnant is None:
         return None

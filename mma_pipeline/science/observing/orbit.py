@@ -67,7 +67,7 @@ class SatellitePosition:
 
 
 def propagate(elements: ElementSet, time: datetime) -> SatellitePosition:
-    """Position at a time (timezone-aware). Raises OrbitError where SGP4 refuses the elements or the orbit decayed."""
+    """Position at a time (timezone-aware). Raises OrbitError if SGP4 refuses the elements or the orbit decayed."""
     import erfa
     from sgp4.api import SGP4_ERRORS, Satrec, jday
 

@@ -63,7 +63,7 @@ class Instrument:
     """Elements farther in time than so many days are not used."""
 
     def __post_init__(self) -> None:
-        """Raises InstrumentError where the fields contradict each other."""
+        """Raises InstrumentError if the fields contradict each other."""
         if self.view not in {"unocculted", "cap"}:
             raise InstrumentError(f"{self.name}: view {self.view!r} is neither 'unocculted' nor 'cap'")
         if self.view == "cap" and not (self.radius and 0 < self.radius < 180 and self.pointing):
@@ -114,12 +114,12 @@ class Pointing:
     dec: FloatArray
     """Declination of the boresight at `start`, deg."""
     in_saa: np.ndarray[Any, np.dtype[np.bool_]] | None
-    """Whether the spacecraft was in the South Atlantic Anomaly, None where the file does not say."""
+    """Whether the spacecraft was in the South Atlantic Anomaly, None if the file does not say."""
     source: str
     """Name of the file."""
 
     def at(self, time: datetime) -> tuple[float, float, bool | None] | None:
-        """Boresight (deg) and SAA flag at a time, on the great circle between samples; None where not covered."""
+        """Boresight (deg) and SAA flag at a time, on the great circle between samples; None if not covered."""
         t = time.timestamp()
         i = int(np.searchsorted(self.start, t, side="right")) - 1
         if i < 0 or t > self.stop[i]:

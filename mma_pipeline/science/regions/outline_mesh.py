@@ -74,7 +74,7 @@ class Surface:
 
 
 def triangulate(skymap: SkyMap, levels: Sequence[float]) -> Mesh | None:
-    """Delaunay triangulation of the row centres; None where the map has too many rows that matter or degenerate ones."""
+    """Delaunay triangulation of the row centres; None if the map has too many rows that matter or degenerate ones."""
     from scipy.spatial import ConvexHull, QhullError
 
     order, ipix = skymap.order, skymap.ipix

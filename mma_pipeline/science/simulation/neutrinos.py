@@ -24,7 +24,7 @@ _CONTAINMENT = 0.9
 def neutrino_notice_of(notices: Sequence[LvkNotice], *, seed: int) -> dict[str, Any]:
     """`simulate_neutrino_notice` in the last map of an event's own; it refers to the newest alert with a map of its time.
 
-    Times are UTC; `seed` is a whole number. Raises ValueError where no notice has a map.
+    Times are UTC; `seed` is a whole number. Raises ValueError if no notice has a map.
     """
     data, reference = None, ""
     for number, notice in enumerate(notices, 1):

@@ -44,7 +44,7 @@ class MapDifference:
 
     @property
     def distance_shift(self) -> float | None:
-        """Later mean distance less the earlier one, Mpc; None where one of them has none."""
+        """Later mean distance less the earlier one, Mpc; None if one of them has none."""
         earlier, later = self.distance
         return None if earlier is None or later is None else later[0] - earlier[0]
 
@@ -69,7 +69,7 @@ def compare_maps(earlier: SkyMap, later: SkyMap) -> MapDifference:
 def compare_shares(
     earlier: Mapping[str, float], later: Mapping[str, float]
 ) -> dict[str, tuple[float | None, float | None]]:
-    """Probabilities by class, earlier and later, of every class where they differ; None where a notice names it not."""
+    """Probabilities by class, earlier and later, of every class where they differ; None if a notice names it not."""
     pairs = {name: (earlier.get(name), later.get(name)) for name in sorted({*earlier, *later})}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 

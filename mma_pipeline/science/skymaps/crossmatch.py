@@ -23,7 +23,7 @@ _SHELLS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Crossmatch:
-    """What a map says of N positions; arrays of shape (N,), None where neither map nor caller gave a distance."""
+    """What a map says of N positions; arrays of shape (N,), None if neither map nor caller gave a distance."""
 
     searched_prob: FloatArray
     """2-D credible level: probability of all that is denser than the position's pixel, that pixel included."""

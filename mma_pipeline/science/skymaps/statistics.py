@@ -1,4 +1,4 @@
-"""Figures of a sky map that observers use: credible areas and volumes, peak, distance, information, where it lies.
+"""Statistics of a sky map that observers use: credible areas and volumes, peak, distance, information, position.
 
 Not here: regions as outlines or coverage maps (`science.regions`).
 """
@@ -24,7 +24,7 @@ PLANE_LATITUDE_DEG = 10.0
 class SkyStatistics:
     """Figures of one map. Areas in deg², angles in degrees (ICRS), distances in Mpc, volumes in Mpc³.
 
-    None where the map says nothing: distances and volumes of a map without distance layers.
+    None if the map says nothing: distances and volumes of a map without distance layers.
     """
 
     area50: float
@@ -66,7 +66,7 @@ class SkyStatistics:
 
 
 def describe(skymap: SkyMap) -> SkyStatistics:
-    """All figures of a map."""
+    """All statistics of a map."""
     area50, area90 = credible_areas(skymap, (0.5, 0.9))
     peak_ra, peak_dec = peak(skymap)
     mean, std = distance_moments(skymap) or (None, None)
@@ -152,7 +152,7 @@ def map_distance(skymap: SkyMap) -> tuple[float, float] | None:
 
 
 def credible_volumes(skymap: SkyMap, levels: Sequence[float]) -> list[float] | None:
-    """Volumes (Mpc³) of the smallest regions in space that hold each level (0 to 1); None where distances cannot."""
+    """Volumes (Mpc³) of the smallest regions in space that hold each level (0 to 1); None if distances cannot."""
     try:
         volume = credible_volume(skymap)
     except NoDistanceError:

@@ -39,7 +39,7 @@ class RowValues:
     def __init__(self, columns: Mapping[str, npt.NDArray[Any]], units: Mapping[str, str]) -> None:
         """Look at names and units.
 
-        Raises SkyMapError where there is no density, or not all of the distance columns.
+        Raises SkyMapError if there is no density, or not all of the distance columns.
         """
         names = [name for name in DENSITY_COLUMNS if name in columns]
         if not names:
@@ -69,7 +69,7 @@ class RowValues:
         return [self._density(columns, uniq), *self._distances(columns, len(uniq))]
 
     def finish(self) -> tuple[str, ...]:
-        """What was left out, in sentences; raises SkyMapError where rows have no usable density."""
+        """What was left out, in sentences; raises SkyMapError if rows have no usable density."""
         for kind, count in self._counts.items():
             if count:
                 reason = " (NaN)" if kind == "no finite" else ""
@@ -128,7 +128,7 @@ class RowValues:
 
 
 def _scale(text: str | None, power: int) -> float | None:
-    """What a column in a unit is multiplied with for Mpc to a power; None where the unit is of another kind."""
+    """What a column in a unit is multiplied with for Mpc to a power; None if the unit is of another kind."""
     plain = "" if text is None else "".join(text.lower().split())
     if not plain or plain in (_LENGTHS if power == 1 else _INVERSE_SQUARES):
         return 1.0  # LVK's own

@@ -200,7 +200,7 @@ _FEW = 40
 def credible_volume(m: SkyMap) -> CredibleVolume:
     """The credible volumes of a map with distance layers.
 
-    Raises NoDistanceError where the map has none (burst searches) or no row of it is usable.
+    Raises NoDistanceError if the map has none (burst searches) or no row of it is usable.
     """
     if m.distmu is None or m.distsigma is None or m.distnorm is None:
         raise NoDistanceError("the map has no distance layers (a burst map): no volume can be given")

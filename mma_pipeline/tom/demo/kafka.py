@@ -37,7 +37,7 @@ class EmbeddedKafka:
 def publish(producer: Producer, topic: str, messages: Iterable[Sent]) -> None:
     """Publish messages in their order, in one partition, and wait for the broker.
 
-    Raises TimeoutError where it does not take them within ten seconds.
+    Raises TimeoutError if it does not take them within ten seconds.
     """
     for message in messages:
         headers: list[tuple[str, str | bytes | None]] = [*message.headers.items()]

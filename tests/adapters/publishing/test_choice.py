@@ -273,7 +273,7 @@ def test_preview_explains_and_writes_nothing(tmp_path: Path) -> None:
     early, narrow = decider(archive, GWTM, picky).preview(record, datetime.now(UTC))
     assert early.deferred
     assert early.drafts == ()
-    assert [r.criterion for r in early.reasons if not r.passed] == ["its products are there"]
+    assert [r.criterion for r in early.reasons if not r.passed] == ["its products exist"]
     assert not narrow.accepted
     assert [(r.criterion, r.found) for r in narrow.reasons if not r.passed] == [
         ("90 % area at most 10 deg²", "not stated")

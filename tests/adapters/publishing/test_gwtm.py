@@ -165,7 +165,7 @@ def test_a_failed_row_can_be_sent_again(tmp_path: Path) -> None:
         assert failed.state is State.FAILED
         assert "Only admins can access this endpoint" in (failed.error or "")
         assert waiting.state is State.PENDING
-        assert "the ones before it go first" in (waiting.error or "")
+        assert "earlier ones must be posted first" in (waiting.error or "")
         assert server.alerts == []
         with writing(archive.engine) as connection:
             outbox.retry(connection, failed.id, failed.created)

@@ -76,7 +76,7 @@ def test_a_required_value_that_does_not_fit_is_an_error() -> None:
     """Without its id a row would be somebody else's: refused here, not at the site."""
     with pytest.raises(PermanentError, match="alert_type"):
         row(replace(FULL, version=replace(VERSION, label="Update" + "x" * 60 + "-ExtCoinc")))
-    with pytest.raises(PermanentError, match="no kind of alert"):
+    with pytest.raises(PermanentError, match="not a kind of alert"):
         row(replace(FULL, version=replace(VERSION, label="IceCube")))
 
 

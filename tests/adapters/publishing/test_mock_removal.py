@@ -139,7 +139,7 @@ def test_settings() -> None:
 def test_the_probe_tells_an_administrator_from_others(server: GwtmStandIn) -> None:
     """An ordinary token and an unknown one are each named for what they are, and nothing is stored."""
     assert "administrator" in probe(gwtm(server))
-    with pytest.raises(CredentialsError, match="no administrator's"):
+    with pytest.raises(CredentialsError, match="not an administrator's"):
         probe(gwtm(server, token=USER))
     with pytest.raises(CredentialsError, match="401"):
         probe(gwtm(server, token="nobody"))

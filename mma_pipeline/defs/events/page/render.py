@@ -1,8 +1,8 @@
-"""Renders an event's state as HTML and as Markdown. Everything that comes from an alert is escaped.
+"""Renders an event's state as HTML and as Markdown. All text from alerts is escaped.
 
-The HTML is one file. Pictures and products are linked relative to it, so that it works from a folder, a bucket and a
-web server alike. Aladin Lite comes from a pinned address with its digest where there is a network; without one, or
-where the digest is another, the page shows the picture that was made from the same map.
+The HTML is one file. Links to plots and products are relative, so that it works in a folder, a bucket and on a web server.
+Aladin Lite is loaded from a pinned address with its digest. Without a network, or if the digest differs, the page shows the
+plot of the same map.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _UNITS = {"deg2": "deg²", "mpc": "Mpc", "mpc3": "Mpc³", "hz": "Hz"}
 
 @dataclass(frozen=True)
 class Attachments:
-    """What is read from the store for a page: parts of files that the state names with their digests."""
+    """Content read from the store for a page: parts of files that the state names with their digests."""
 
     galaxies: Sequence[Mapping[str, Any]] = ()
     """Best galaxies of the newest list, as in `galaxies.json`."""
@@ -72,7 +72,7 @@ def _render(template: str, state: EventState, key: str, attached: Attachments) -
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mma_pipeline.defs.events.page"),
-        # For Markdown too: the UI reads entities in it, and raw HTML as well.
+        # Escape for Markdown too: the UI interprets entities and raw HTML in it.
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -93,12 +93,12 @@ def _environment() -> jinja2.Environment:
 
 
 def words(name: Any) -> str:
-    """The name of a figure for people: `area_90_deg2` is `area 90 deg²`."""
+    """The name of a statistic for people: `area_90_deg2` is `area 90 deg²`."""
     return " ".join(_UNITS.get(part, part) for part in str(name).split("_"))
 
 
 def figure(value: Any) -> str:
-    """A figure for people: four significant digits, nothing for what is absent."""
+    """A value for people: four significant digits, an empty text for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -121,7 +121,7 @@ def false_alarms(rate_hz: float | None) -> str:
 
 
 def web_address(text: Any) -> str | None:
-    """An address of the web; None for anything else, as `javascript:` would run in the page."""
+    """A web address; None for anything else, because `javascript:` would run in the page."""
     try:
         parts = urlsplit(str(text))
     except ValueError:
@@ -136,7 +136,7 @@ def markdown_cell(value: Any) -> str:
 
 
 def rows(value: Any) -> list[Mapping[str, Any]]:
-    """A figure that is a table, or nothing: a list of objects, or a Markdown table as products show in the UI."""
+    """The rows of a value that is a list of objects or a Markdown table; empty for other values."""
     if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
         return value
     lines = value.splitlines() if isinstance(value, str) else []
@@ -147,12 +147,12 @@ def rows(value: Any) -> list[Mapping[str, Any]]:
 
 
 def _regions(state: EventState, attached: Attachments) -> Mapping[str, Any] | None:
-    """What Aladin Lite draws; None where there is no region."""
+    """What Aladin Lite draws; None if there is no region."""
     newest = state.localisation
     if newest is None or not attached.lines:
         return None
     statistics = newest["statistics"]["skymap_statistics"]
-    # A view that holds the region if it were round, and some sky around it.
+    # A field of view that would hold a round region of this area, with some sky around it.
     view = min(180.0, 4.0 * (statistics["area_90_deg2"] / 3.14159) ** 0.5 + 1.0)
     return {
         "ra": statistics["peak_ra_deg"],

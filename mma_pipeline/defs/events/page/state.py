@@ -1,7 +1,7 @@
-"""The state that the page of an event shows, read from the archive alone and without a clock: equal states give equal pages.
+"""The state that the page of an event shows, read from the archive alone, without a clock: equal states give equal pages.
 
-Left out on purpose: when a message arrived, when a product was written, how often. They differ between two archives
-of the same alerts, and would make pages differ that say the same.
+It deliberately leaves out when a message arrived, and when and how often a product was written. These differ between two
+archives of the same alerts, and would make equal pages differ.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage,
 from mma_pipeline.notices.model import AlertType, Role
 from mma_pipeline.notices.photometry.candidate_key import slug_of
 
-#: Changes with what the page shows or how: pages of another layout are written anew.
-LAYOUT = "3"
+#: To be changed when the page's content or layout changes: then all pages are written again.
+LAYOUT = "4"
 
 
 @dataclass(frozen=True)
 class EventState:
-    """Everything that is archived of an event, as JSON values; versions newest first."""
+    """Everything that the archive has of an event, as JSON values; newest version first."""
 
     event_id: str
     versions: tuple[Mapping[str, Any], ...]
@@ -37,23 +37,23 @@ class EventState:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all of it and the layout: equal for equal pages."""
+        """SHA-256 of the state and the layout: equal for equal pages."""
         whole = [LAYOUT, self.event_id, self.versions, self.candidates, self.quarantine]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
     @property
     def retraction(self) -> Mapping[str, Any] | None:
-        """The retraction, the earliest of several; None where the event stands."""
+        """The first retraction; None if the event was not retracted."""
         found = [v for v in self.versions if v["label"] == AlertType.RETRACTION]
         return found[-1] if found else None
 
     @property
     def localisation(self) -> Mapping[str, Any] | None:
-        """The version `map_version`; None where there is none yet."""
+        """The version `map_version`; None if there is none yet."""
         return next((v for v in self.versions if v["partition"] == self.map_version), None)
 
     def product(self, name: str) -> Mapping[str, Any] | None:
-        """The newest own version's file of a name, as in `files`; None where no version has it."""
+        """The file of this name of the newest own version that has it, as in `files`; None if none has it."""
         found = (f for v in self.versions if v["own"] for f in v["files"] if f["name"] == name)
         return next(found, None)
 
@@ -64,7 +64,7 @@ def event_state(archive: Archive, event_id: str) -> EventState:
 
 
 def event_states(archive: Archive, event_ids: Sequence[str]) -> dict[str, EventState]:
-    """The states of several events, in as many statements as one takes."""
+    """The states of several events, with as many statements as for one."""
     versions = archive.versions_of(event_ids)
     products = archive.products_of(record.partition_key for found in versions.values() for record in found)
     scores = PhotometryArchive(archive).latest_scores_of(event_ids)
@@ -88,7 +88,7 @@ def _state(
 ) -> EventState:
     records = chronological(found)
     retracted = retraction_of(records) is not None
-    # The same bytes from two brokers are one message here.
+    # The same bytes from two brokers count as one message.
     aside = {entry.sha256: entry.reason for entry in quarantine}
     described = [r for r in records if any(p.asset == "skymap_statistics" for p in products[r.partition_key])]
     mapped = newest_map(described, combined=False)

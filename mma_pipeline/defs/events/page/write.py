@@ -1,8 +1,8 @@
 """Writes the page of an event, and makes sure that the last page written is up to date.
 
-Runs of several versions of an event end together. Each writes the page from the archive's whole state and then reads
-the state again; where it changed meanwhile, it writes again. So the last write is followed by a look that found
-nothing newer, and whatever changes afterwards is followed by a write of its own.
+Runs of several versions of an event may end together. Each writes the page from the whole state in the archive, then reads
+the state again, and writes again if it changed. So the last write is followed by a read that found nothing newer, and each
+later change is followed by its own write.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from mma_pipeline.defs.events.page.state import EventState, event_state
 
 _log = logging.getLogger(__name__)
 PAGE = "index.html"
-#: Writes of one call; an event that changes faster than this has runs under way that will write after it.
+#: Greatest number of writes in one call; an event that changes faster has runs in progress that write later.
 MOST_WRITES = 6
 
 
 @dataclass(frozen=True)
 class WrittenPage:
-    """A page as it lies in the store."""
+    """A page as stored."""
 
     key: str
     state: EventState
@@ -38,16 +38,16 @@ class WrittenPage:
     markdown: str
     """The same for the UI."""
     writes: int
-    """How often it was written until nothing had changed; zero where the same page was there."""
+    """How often it was written until nothing had changed; zero if the same page was already stored."""
 
 
 def page_key(event_id: str) -> str:
-    """Where the page of an event lies."""
+    """Store key of the page of an event."""
     return event_key(event_id, PAGE)
 
 
 def write_event_page(archive: Archive, store: Store, event_id: str) -> WrittenPage:
-    """Write the page of an event from what is archived now; errors are those of archive and store."""
+    """Write the page of an event from the current archive; raises errors of archive and store."""
     key, writes = page_key(event_id), 0
     state = event_state(archive, event_id)
     for _ in range(MOST_WRITES):
@@ -60,13 +60,15 @@ def write_event_page(archive: Archive, store: Store, event_id: str) -> WrittenPa
             break
         state = now
     else:
-        _log.warning("%s changed %d times while its page was written: its own runs write it next", event_id, writes)
+        _log.warning(
+            "%s changed %d times while its page was written: the runs that changed it write it next", event_id, writes
+        )
     digest = hashlib.sha256(body).hexdigest()
     return WrittenPage(key, state, len(body), digest, page_markdown(state, key, attached), writes)
 
 
 def shows(store: Store, event_id: str, digest: str) -> bool:
-    """Whether the page of an event is there and shows the state of a digest."""
+    """Whether the page of an event exists and shows the state with this digest."""
     found = store.stat(page_key(event_id))
     return found is not None and found.metadata.get("state") == digest
 
@@ -84,7 +86,7 @@ def _attachments(store: Store, state: EventState) -> Attachments:
 
 
 def _json(store: Store, file: Any) -> Any:
-    """Content of a file of the state; None where it is not there, or no longer the one that the state names."""
+    """Content of a file of the state; None if it is missing or differs from the one that the state names."""
     if file is None:
         return None
     try:

@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--retract", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Publish and wait for the broker; raises CommandError where there is none."""
+        """Publish and wait for the broker; raises CommandError if there is none."""
         left_by_demo = Path(settings.DATA_DIR) / KAFKA_FILE
         bootstrap = kafka_bootstrap() or (left_by_demo.read_text() if left_by_demo.is_file() else "")
         if not bootstrap:
