@@ -76,7 +76,10 @@ def main() -> None:
                 "plain_per_s": round(full), "ratio": round(ours / full, 1),
             }  # fmt: skip
             if what == "head":
-                line |= {"goal": f"{GOALS[survey]} a second, 5 times the plain way", "met": ours >= GOALS[survey] and ours >= 5 * full}
+                line |= {
+                    "goal": f"{GOALS[survey]} a second, 5 times the plain way",
+                    "met": ours >= GOALS[survey] and ours >= 5 * full,
+                }
             print(json.dumps(line), flush=True)
 
 
