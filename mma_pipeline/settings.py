@@ -286,7 +286,7 @@ class GalaxySettings(Group):
 
 
 class ObservingSettings(Group):
-    """Instruments in orbit, and where their positions come from."""
+    """Instruments in orbit and where their positions come from; observatories on the ground."""
 
     instruments: Path | None = _setting(
         None, "MMA_INSTRUMENTS", about="JSON file of instruments in orbit, in place of Fermi GBM and LAT."
@@ -302,6 +302,38 @@ class ObservingSettings(Group):
         "MMA_FT2_SOURCE",
         about="Address or folder of Fermi's pointing files; empty: none.",
         empty_counts=True,
+    )
+
+    sites: Path | None = _setting(
+        None, "MMA_SITES", about="JSON file of observatories on the ground, in place of the shipped list."
+    )
+    airmass_max: float = Field(
+        2.5,
+        gt=1,
+        le=40,
+        validation_alias=AliasChoices("MMA_AIRMASS_MAX"),
+        description="Largest airmass at which a site observes.",
+    )
+    moon_min_deg: float = Field(
+        20.0,
+        ge=0,
+        lt=180,
+        validation_alias=AliasChoices("MMA_MOON_MIN_DEG"),
+        description="Least angle to the Moon while it is up, deg.",
+    )
+    sun_max_deg: float = Field(
+        -18.0,
+        ge=-90,
+        le=0,
+        validation_alias=AliasChoices("MMA_SUN_MAX_DEG"),
+        description="Altitude of the Sun below which it is dark, deg.",
+    )
+    windows_days: int = Field(
+        7,
+        ge=0,
+        le=365,
+        validation_alias=AliasChoices("MMA_WINDOWS_DAYS"),
+        description="Days after a notice in which its windows are made again each day.",
     )
 
 

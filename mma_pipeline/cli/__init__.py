@@ -22,6 +22,7 @@ from mma_pipeline.cli.status import show, status
 from mma_pipeline.cli.storage import storage
 from mma_pipeline.cli.stream import stream
 from mma_pipeline.cli.survey import survey
+from mma_pipeline.cli.windows import windows
 from mma_pipeline.cli.worker import worker
 
 app.command()(demo)
@@ -43,6 +44,7 @@ app.add_typer(archive, name="archive")
 app.add_typer(catalog, name="catalog")
 app.command()(crossmatch)
 app.command()(forecast)
+app.command()(windows)
 app.command()(backfill)
 app.command()(worker)
 app.command()(alive)
