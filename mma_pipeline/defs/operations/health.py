@@ -49,13 +49,9 @@ HEARTBEAT_S = 300.0
 CREDENTIAL_S = 86_400.0
 #: Messages that a stream may be behind: ten ticks of the sensor.
 LAG = 500
-<<<<<<< HEAD
 #: Messages that the readers of a survey's stream may be behind: a minute or two of their work.
 SURVEY_LAG = 100_000
-#: Seconds between two reports where nothing changes.
-=======
 #: Seconds between two reports if nothing changes.
->>>>>>> s-filter
 REPORT_S = 300.0
 
 
@@ -76,8 +72,7 @@ class StreamHealth:
     credential_age_s: float | None = None
     """Seconds since the credential was first used here; None if there is none."""
     credential_idle_s: float | None = None
-<<<<<<< HEAD
-    """Seconds since the credential last worked; None where there is none, or it never did."""
+    """Seconds since the credential last worked; None if there is none, or if it never did."""
     rate: float | None = None
     """Messages per second lately; None but for a survey's stream."""
     resident: bool = False
@@ -87,9 +82,6 @@ class StreamHealth:
     def reader(self) -> str:
         """Where to look when it is not read."""
         return "the log of mma survey read" if self.resident else "its sensor's ticks"
-=======
-    """Seconds since the credential last worked; None if there is none, or if it never did."""
->>>>>>> s-filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +142,7 @@ def _of_statistics(found: Health) -> Iterator[Problem]:
 
 def _of_stream(stream: StreamHealth) -> Iterator[Problem]:
     if stream.tick_age_s is not None and stream.tick_age_s > TICK_S:
-<<<<<<< HEAD
-        text = f"stream {stream.name} was last looked at {stream.tick_age_s:.0f} s ago: see {stream.reader}"
-=======
-        text = f"stream {stream.name} was last read {stream.tick_age_s:.0f} s ago: see its sensor's ticks"
->>>>>>> s-filter
+        text = f"stream {stream.name} was last read {stream.tick_age_s:.0f} s ago: see {stream.reader}"
         yield Problem(Kind.STREAM_UNREAD, text, stream.name)
     if stream.credential_age_s is not None and stream.credential_idle_s is None:
         yield Problem(Kind.CREDENTIAL, f"the credential of {stream.name} has never worked: check it", stream.name)
@@ -363,12 +351,8 @@ def _stream_statistics(stream: StreamHealth) -> dict[str, float | int | str]:
         f"{stream.name}: in quarantine": stream.quarantined,
         f"{stream.name}: waiting at the broker": stream.lag,
         f"{stream.name}: last message (s ago)": _rounded(stream.message_age_s),
-<<<<<<< HEAD
-        f"{stream.name}: last look (s ago)": _rounded(stream.tick_age_s),
-        f"{stream.name}: messages per second": None if stream.rate is None else round(stream.rate, 1),
-=======
         f"{stream.name}: last tick (s ago)": _rounded(stream.tick_age_s),
->>>>>>> s-filter
+        f"{stream.name}: messages per second": None if stream.rate is None else round(stream.rate, 1),
         f"{stream.name}: credential first used (days ago)": _rounded(stream.credential_age_s, 86_400),
         f"{stream.name}: credential last worked (s ago)": _rounded(stream.credential_idle_s),
     }
