@@ -337,6 +337,39 @@ class ObservingSettings(Group):
     )
 
 
+class CoverageSettings(Group):
+    """Pointings of telescopes, and what they cover of a sky map."""
+
+    pointings_url: str | None = _setting(
+        None,
+        "MMA_POINTINGS_URL",
+        about="The Treasure Map's API whose pointings are read, an address that ends in `/api/v1/`; by default `API_BASE`, "
+        "empty: none.",
+        empty_counts=True,
+    )
+    minutes: float = Field(
+        10.0,
+        ge=1,
+        le=1440,
+        validation_alias=AliasChoices("MMA_POINTINGS_MINUTES"),
+        description="Minutes between two looks at the pointings of an event of the last day; older ones are looked at less.",
+    )
+    days: float = Field(
+        14.0,
+        gt=0,
+        le=365,
+        validation_alias=AliasChoices("MMA_POINTINGS_DAYS"),
+        description="Days after an event's last notice in which its pointings are looked at.",
+    )
+    absolute_magnitude: float = Field(
+        -16.0,
+        ge=-30,
+        le=0,
+        validation_alias=AliasChoices("MMA_COVERAGE_ABSOLUTE_MAGNITUDE"),
+        description="Absolute magnitude of the source whose reach weights coverage.",
+    )
+
+
 class KilonovaSettings(Group):
     """Photometry of candidates."""
 
@@ -540,6 +573,7 @@ GROUPS: Mapping[str, type[Group]] = MappingProxyType(
         "publication": PublicationSettings,
         "galaxies": GalaxySettings,
         "observing": ObservingSettings,
+        "coverage": CoverageSettings,
         "kilonova": KilonovaSettings,
         "surveys": SurveySettings,
         "survey_stream": SurveyStreamSettings,
@@ -599,6 +633,17 @@ class Settings:
     def observing(self) -> ObservingSettings:
         """Instruments in orbit."""
         return self._read(ObservingSettings)
+
+    @cached_property
+    def coverage(self) -> CoverageSettings:
+        """Pointings and coverage."""
+        return self._read(CoverageSettings)
+
+    @property
+    def pointings_url(self) -> str | None:
+        """Where pointings are read; None for nowhere."""
+        named = self.coverage.pointings_url
+        return self.publication.api_base if named is None else named or None
 
     @cached_property
     def kilonova(self) -> KilonovaSettings:

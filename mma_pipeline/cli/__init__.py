@@ -13,6 +13,7 @@ from mma_pipeline.cli.forecast import forecast
 from mma_pipeline.cli.health import alive, metrics
 from mma_pipeline.cli.kilonova import kilonova
 from mma_pipeline.cli.photometry import publish_photometry
+from mma_pipeline.cli.pointings import pointings
 from mma_pipeline.cli.publication import explain, publication
 from mma_pipeline.cli.quarantine import quarantine
 from mma_pipeline.cli.replay import replay
@@ -39,6 +40,7 @@ app.command()(doctor)
 app.command()(settings)
 app.add_typer(storage, name="storage")
 app.command()(publish_photometry)
+app.add_typer(pointings, name="pointings")
 app.add_typer(kilonova, name="kilonova")
 app.add_typer(archive, name="archive")
 app.add_typer(catalog, name="catalog")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.defs.alerts.raw_alert import raw_alert
 from mma_pipeline.defs.neutrinos.assets import neutrino_coincidence, neutrino_notice
+from mma_pipeline.defs.observing.coverage_ledger import coverage_ledger
 from mma_pipeline.defs.observing.forecast import kilonova_forecast
 from mma_pipeline.defs.observing.galaxies import galaxies
 from mma_pipeline.defs.observing.observability import observability
@@ -30,6 +31,7 @@ PRODUCTS: tuple[Product, ...] = (
     visibility,
     kilonova_forecast,
     observability,
+    coverage_ledger,
     neutrino_notice,
     neutrino_coincidence,
     version_difference,
