@@ -83,6 +83,9 @@ bench-delivery: setup services ## latency of both lanes, cost of 50,000 partitio
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/scale.py
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/backfill.py --versions $(or $(VERSIONS),1000)
 
+bench-surveys: setup ## survey alerts against live events beside the plain way, one JSON line each
+	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/surveys.py
+
 bench-kilonova: setup ## the kilonova model's figures beside their goals, one JSON line each
 	$(BIN)/python benchmarks/kilonova.py
 
