@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UV_SYSTEM_CERTS ?= true
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
-.PHONY: demo dev check pythons docs soak test test-k8s services lint bench bench-delivery bench-events bench-observing bench-storage setup constraints clean help
+.PHONY: demo dev check pythons docs soak test test-k8s services lint bench bench-delivery bench-events bench-observing bench-storage bench-surveys setup constraints clean help
 
 VENV_TOM := .venv-tom
 BIN_TOM := $(VENV_TOM)/bin
@@ -80,6 +80,9 @@ bench-observing: setup ## what pointings cover beside the method of the Treasure
 
 bench-storage: setup ## rate of a move between stores beside a plain sequential copy
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/storage.py
+
+bench-surveys: setup ## survey packets a second beside fastavro's full decode, one JSON line each
+	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/survey_packets.py
 
 bench-delivery: setup services ## latency of both lanes, cost of 50,000 partitions, a backfill of 1,000: an hour on an idle machine
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/latency.py --alerts $(or $(ALERTS),50)

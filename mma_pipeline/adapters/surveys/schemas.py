@@ -22,9 +22,9 @@ Schema = dict[str, Any]
 #: Rubin's own registry, open to everybody.
 RUBIN_SCHEMAS = "https://rubin-alert-schemas.slac.stanford.edu/schema-registry"
 _MOST_BYTES = 5_000_000
-_ATTEMPTS, _ATTEMPT_S = 2, 10.0
+_ATTEMPTS, _ATTEMPT_S = 2, 5.0
 #: Seconds for which a registry that was away, or did not know a number, is not asked again: packets come by the thousand.
-_PAUSE_S = 30.0
+_PAUSE_S = 60.0
 #: Rubin's numbers are 100 times the major version and the minor one.
 _MINOR = 100
 

@@ -17,6 +17,7 @@ import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import ArchivedMeasurement, PhotometryArchive
+from mma_pipeline.adapters.archive.surveys import SurveyArchive
 from mma_pipeline.adapters.deadline import within
 from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError
 from mma_pipeline.adapters.kafka.cursor import Offsets, decode_offsets, encode_offsets
@@ -94,7 +95,9 @@ def nights_for_new_maps(archive: Archive, events: Sequence[str], now_mjd: float)
     if not versions:
         return []
     photometry = PhotometryArchive(archive)
-    recent = photometry.candidates(since_mjd=now_mjd - WATCHED_DAYS)
+    # What surveys brought is scored by event and night (`defs.surveys`), thousands at a time.
+    of_surveys = SurveyArchive(archive).known()
+    recent = [f for f in photometry.candidates(since_mjd=now_mjd - WATCHED_DAYS) if f.candidate.name not in of_surveys]
     everything = photometry.measurements_of(found.candidate.name for found in recent)
     last = {name: measured[-1] for name, measured in everything.items()}
     nights = nights_of(archive, versions, [(found, [last[found.candidate.name]]) for found in recent])

@@ -23,7 +23,7 @@ from mma_pipeline.notices.photometry.measurement import (
     foreign_redshift,
     grouped,
 )
-from mma_pipeline.notices.surveys import FluxPoint, SurveyAlert
+from mma_pipeline.notices.surveys import SIMULATED, FluxPoint, SurveyAlert
 
 #: AB magnitude of 1 nJy.
 NJY_ZERO_POINT = 31.4
@@ -51,7 +51,8 @@ def measurements(alert: SurveyAlert) -> PhotometryNotice:
             found.append(_measurement(candidate, point))
         except NoticeError as problem:
             skipped.append((f"point {number}", str(problem)))
-    return complete(found, grouped(skipped), alert.schema, None)
+    simulated = alert.facts.details.get(SIMULATED) is True
+    return complete(found, grouped(skipped), alert.schema, None, simulated=simulated)
 
 
 def _measurement(candidate: Candidate, point: FluxPoint) -> Measurement:
