@@ -81,8 +81,9 @@ bench-observing: setup ## what pointings cover beside the method of the Treasure
 bench-storage: setup ## rate of a move between stores beside a plain sequential copy
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/storage.py
 
-bench-surveys: setup ## survey packets a second beside fastavro's full decode, one JSON line each
+bench-surveys: setup ## survey packets, decisions and a new map against kept rows, beside the plain way, one JSON line each
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/survey_packets.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/surveys.py
 
 bench-delivery: setup services ## latency of both lanes, cost of 50,000 partitions, a backfill of 1,000: an hour on an idle machine
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/latency.py --alerts $(or $(ALERTS),50)
