@@ -19,9 +19,9 @@ def decode_avro(data: bytes) -> dict[str, Any]:
     import fastavro
 
     try:
-        # Two tell one from many; a damaged count could promise records without end.
+        # Reading two records suffices to tell one from many; a damaged count could promise an endless number.
         records = list(islice(fastavro.reader(io.BytesIO(data)), 2))
-    # fastavro lets whatever its decoder stumbles over escape: the message is damaged in every such case.
+    # fastavro's decoder raises errors of many types; each means that the message is damaged.
     except (
         ValueError,
         EOFError,
