@@ -51,6 +51,8 @@ from mma_pipeline.defs.resources import (
     PublicationResource,
     StoreResource,
 )
+from mma_pipeline.defs.surveys.assets import survey_candidates, survey_stream
+from mma_pipeline.defs.surveys.sensors import survey_nights, survey_nights_schedule, survey_scoring, survey_sensor
 
 #: What the graph reads and writes through, by the name under which assets and sensors ask for it.
 RESOURCES: Mapping[str, Any] = {
@@ -85,6 +87,8 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             light_curve_plot,
             ranked_candidates,
             kilonova_alert,
+            survey_stream,
+            survey_candidates,
             gracedb_completeness,
             pipeline_health_asset,
         ]
@@ -103,6 +107,8 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             visibility_products,
             neutrino_products,
             event_pages,
+            survey_scoring,
+            survey_nights,
         ],
         sensors=[
             *(stream_sensor(stream) for stream in STREAMS),
@@ -116,8 +122,9 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             visibility_sensor,
             neutrino_coincidence_sensor,
             event_page_sensor,
+            survey_sensor,
         ],
-        schedules=[retention_schedule, gwtm_mock_schedule, completeness_schedule],
+        schedules=[retention_schedule, gwtm_mock_schedule, completeness_schedule, survey_nights_schedule],
         resources={**RESOURCES, **(overrides or {})},
     )
 

@@ -28,6 +28,9 @@ from mma_pipeline.adapters.redact import hide, secret_values
 from mma_pipeline.adapters.spacecraft.orbits import CELESTRAK
 from mma_pipeline.adapters.spacecraft.pointing import FSSC
 from mma_pipeline.adapters.store.environment import url_of_source
+from mma_pipeline.adapters.surveys.schemas import RUBIN_SCHEMAS, Schemas
+from mma_pipeline.adapters.surveys.stream import SurveyBroker
+from mma_pipeline.science.surveys.vetting import Thresholds
 
 #: Variables with our prefix that other programs read: the TOM's own settings, and the tests' servers.
 FOREIGN_PREFIXES = ("MMA_TOM_", "MMA_SERVICES_")
@@ -324,6 +327,144 @@ class KilonovaSettings(Group):
     )
 
 
+class SurveySettings(Group):
+    """Alerts of surveys: which are candidates of a live event, and how long all of them are kept."""
+
+    days: float = Field(
+        14.0,
+        gt=0,
+        le=365,
+        validation_alias=AliasChoices("MMA_SURVEY_DAYS"),
+        description="Days after an event in which its region takes candidates.",
+    )
+    level: float = Field(
+        0.99,
+        gt=0,
+        le=1,
+        validation_alias=AliasChoices("MMA_SURVEY_LEVEL"),
+        description="Credible level of the region.",
+    )
+    mocks: bool = _setting(False, "MMA_SURVEY_MOCKS", about="Take candidates of mock and test events too.")
+    nights: int = Field(
+        3,
+        ge=1,
+        le=60,
+        validation_alias=AliasChoices("MMA_SURVEY_NIGHTS"),
+        description="Nights of which all alerts are kept, so that a new map finds what came before it.",
+    )
+    ztf_real_bogus: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("MMA_SURVEY_ZTF_REAL_BOGUS"),
+        description="Lowest score of ZTF (`drb`, else `rb`) that is taken for real.",
+    )
+    lsst_reliability: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("MMA_SURVEY_LSST_RELIABILITY"),
+        description="Lowest `reliability` of Rubin that is taken for real.",
+    )
+    star_score: float = Field(
+        0.76,
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("MMA_SURVEY_STAR_SCORE"),
+        description="Score above which the nearest catalog source is a star, 0 (galaxy) to 1 (star).",
+    )
+    star_arcsec: float = Field(
+        1.5,
+        ge=0,
+        le=60,
+        validation_alias=AliasChoices("MMA_SURVEY_STAR_ARCSEC"),
+        description="Largest separation of that star, arcsec.",
+    )
+    solar_system_arcsec: float = Field(
+        5.0,
+        ge=0,
+        le=60,
+        validation_alias=AliasChoices("MMA_SURVEY_SOLAR_SYSTEM_ARCSEC"),
+        description="Largest separation of a known object of the solar system, arcsec.",
+    )
+    earlier_snr: float = Field(
+        5.0,
+        gt=0,
+        le=100,
+        validation_alias=AliasChoices("MMA_SURVEY_EARLIER_SNR"),
+        description="Signal to noise from which a point before the event keeps an object out.",
+    )
+    margin_days: float = Field(
+        0.01,
+        ge=0,
+        le=10,
+        validation_alias=AliasChoices("MMA_SURVEY_MARGIN_DAYS"),
+        description="Days before the event that still belong to it.",
+    )
+    look_back_days: float | None = Field(
+        None,
+        gt=0,
+        validation_alias=AliasChoices("MMA_SURVEY_LOOK_BACK_DAYS"),
+        description="Days before the event in which detections count; by default all that the packet knows of.",
+    )
+
+    schema_registry: str | None = _setting(
+        RUBIN_SCHEMAS,
+        "MMA_SURVEY_SCHEMA_REGISTRY",
+        about="Schema registry for packets that do not carry their schema (Rubin's); empty for none.",
+        empty_counts=True,
+    )
+    schema_folder: Path | None = _setting(
+        None,
+        "MMA_SURVEY_SCHEMA_FOLDER",
+        about=(
+            "Folder of Avro schemas, `1000.avsc` for number 1000 or Rubin's own tree, asked before the registry; what the "
+            "registry gave is kept there. By default `survey_schemas` in `DAGSTER_HOME`."
+        ),
+    )
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What keeps an alert out."""
+        return Thresholds(
+            real_bogus={"ztf": self.ztf_real_bogus, "lsst": self.lsst_reliability},
+            star_score=self.star_score,
+            star_arcsec=self.star_arcsec,
+            solar_system_arcsec=self.solar_system_arcsec,
+            earlier_snr=self.earlier_snr,
+            margin_days=self.margin_days,
+            look_back_days=self.look_back_days,
+        )
+
+
+class SurveyStreamSettings(Group):
+    """Where survey alerts are read: one broker per reader (`mma survey read`)."""
+
+    topics: Words = _setting(
+        (),
+        "MMA_SURVEY_TOPICS",
+        about="Topics of survey alerts, commas between; a name that begins with `^` is a pattern.",
+    )
+    name: str = _setting(
+        "survey", "MMA_SURVEY_STREAM", about="Name of the stream, for several readers of several brokers."
+    )
+    broker: str | None = _setting(
+        None, "MMA_SURVEY_BROKER", about="Broker, `host:port`; by default Hopskotch with its credential."
+    )
+    username: str | None = _setting(None, "MMA_SURVEY_USERNAME", about="Credential there: the user name.")
+    password: SecretStr | None = _setting(None, "MMA_SURVEY_PASSWORD", about="Credential there: the password.")
+    protocol: Literal["SASL_SSL", "SASL_PLAINTEXT", "SSL", "PLAINTEXT"] | None = _setting(
+        None, "MMA_SURVEY_PROTOCOL", about="By default `SASL_SSL` with a user and `PLAINTEXT` without."
+    )
+    mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = _setting(
+        "SCRAM-SHA-512", "MMA_SURVEY_MECHANISM", about="How the password is proven."
+    )
+    group: str = _setting(
+        "mma-survey", "MMA_SURVEY_GROUP", about="Consumer group, which the readers of a stream share."
+    )
+    offset_reset: Start = _setting("latest", "MMA_SURVEY_OFFSET_RESET", about="Where a new group begins.")
+
+
 class LaneSettings(Group):
     """Runs: the warm lane's queue, and how long a version may take."""
 
@@ -368,6 +509,8 @@ GROUPS: Mapping[str, type[Group]] = MappingProxyType(
         "galaxies": GalaxySettings,
         "observing": ObservingSettings,
         "kilonova": KilonovaSettings,
+        "surveys": SurveySettings,
+        "survey_stream": SurveyStreamSettings,
         "lanes": LaneSettings,
     }
 )
@@ -431,9 +574,24 @@ class Settings:
         return self._read(KilonovaSettings)
 
     @cached_property
+    def surveys(self) -> SurveySettings:
+        """Alerts of surveys."""
+        return self._read(SurveySettings)
+
+    @cached_property
+    def survey_stream(self) -> SurveyStreamSettings:
+        """Where survey alerts are read."""
+        return self._read(SurveyStreamSettings)
+
+    @cached_property
     def lanes(self) -> LaneSettings:
         """Runs and their queue."""
         return self._read(LaneSettings)
+
+    @property
+    def survey_schemas(self) -> Schemas:
+        """Where the schemas of survey packets are found; a reader keeps one, which remembers them."""
+        return Schemas(self.surveys.schema_registry or None, self.surveys.schema_folder or self.home / "survey_schemas")
 
     @property
     def gcn_broker(self) -> GcnBroker:
@@ -460,6 +618,21 @@ class Settings:
             hop.protocol,
             hop.group,
             self.kafka.offset_reset,
+        )
+
+    @property
+    def survey_broker(self) -> SurveyBroker:
+        """Where survey alerts are read, and as whom."""
+        stream = self.survey_stream
+        return SurveyBroker(
+            stream.broker,
+            stream.username,
+            _secret(stream.password),
+            stream.protocol,
+            stream.mechanism,
+            stream.group,
+            stream.offset_reset,
+            self.kafka.bootstrap,
         )
 
     @property

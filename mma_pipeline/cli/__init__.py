@@ -9,6 +9,7 @@ from mma_pipeline.cli.catalog import catalog
 from mma_pipeline.cli.crossmatch import crossmatch
 from mma_pipeline.cli.demo import demo
 from mma_pipeline.cli.doctor import doctor
+from mma_pipeline.cli.forecast import forecast
 from mma_pipeline.cli.health import alive, metrics
 from mma_pipeline.cli.kilonova import kilonova
 from mma_pipeline.cli.photometry import publish_photometry
@@ -20,6 +21,7 @@ from mma_pipeline.cli.simulate import simulate
 from mma_pipeline.cli.status import show, status
 from mma_pipeline.cli.storage import storage
 from mma_pipeline.cli.stream import stream
+from mma_pipeline.cli.survey import survey
 from mma_pipeline.cli.worker import worker
 
 app.command()(demo)
@@ -30,6 +32,7 @@ app.command()(show)
 app.add_typer(quarantine, name="quarantine")
 app.command()(explain)
 app.add_typer(stream, name="stream")
+app.add_typer(survey, name="survey")
 app.add_typer(publication, name="publication")
 app.command()(doctor)
 app.command()(settings)
@@ -39,6 +42,7 @@ app.add_typer(kilonova, name="kilonova")
 app.add_typer(archive, name="archive")
 app.add_typer(catalog, name="catalog")
 app.command()(crossmatch)
+app.command()(forecast)
 app.command()(backfill)
 app.command()(worker)
 app.command()(alive)

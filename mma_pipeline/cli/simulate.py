@@ -6,11 +6,17 @@ import json
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mma_pipeline.cli.app import JsonOption, clear_errors, console, print_json
+from mma_pipeline.cli.app import JsonOption, clear_errors, console, open_archive, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mma_pipeline.cli.survey_night import Region
+    from mma_pipeline.notices.model import LvkNotice
 
 
 class Shape(StrEnum):
@@ -45,14 +51,30 @@ def simulate(
             "--neutrino", help="Also write an IceCube notice about the event, with a neutrino and background."
         ),
     ] = False,
-    nights: Annotated[int, typer.Option(help="Number of nights of photometry, with --kilonova.", min=1, max=20)] = 6,
+    nights: Annotated[int, typer.Option(help="Nights of that photometry.", min=1, max=20)] = 6,
+    survey_night: Annotated[
+        int, typer.Option(help="Also a night of so many survey alerts, the event's kilonova hidden among them.", min=0)
+    ] = 0,
+    nights_after: Annotated[
+        int, typer.Option(help="Which night: so many after that of the merger (MJD).", min=0, max=60)
+    ] = 1,
+    in_region_of: Annotated[
+        str | None, typer.Option(help="Hide it in the newest map of this archived event; no alerts are written.")
+    ] = None,
+    images: Annotated[bool, typer.Option(help="Packets with images: 70 kB each instead of 20.")] = True,
+    bootstrap: Annotated[
+        str | None, typer.Option(help="Send the night to this broker, host:port, instead of writing a file.")
+    ] = None,
+    topic: Annotated[str, typer.Option(help="Topic for that.")] = "ztf_simulated",
+    rate: Annotated[float, typer.Option(help="Alerts per second for that; 0: as fast as it can.", min=0)] = 0.0,
     as_json: JsonOption = False,
 ) -> None:
     """Write the alerts of a simulated merger, from early warning to update, with an external coincidence.
 
-    Every file is an igwn.gwalert message that follows the published schema, with a multi-order map with distance layers.
-    Send the alerts and the notice of --neutrino with `mma replay FOLDER/*.json`, and the photometry of --kilonova with
-    `mma publish-photometry`.
+    Every file is an igwn.gwalert message by the published schema, with a multi-order map that has distance layers.
+    Send them, and the notice of --neutrino, with `mma replay FOLDER/*.json`, and the photometry of --kilonova with
+    `mma publish-photometry`. The night of --survey-night is a tar file of ZTF packets, which `mma survey replay` reads,
+    or goes to Kafka; the same seed, event and time give the same packets.
     """
     from mma_pipeline.notices import lvk
     from mma_pipeline.notices.photometry.message import encode
@@ -61,6 +83,13 @@ def simulate(
     from mma_pipeline.science.simulation.alerts import simulate_event, simulate_retracted
     from mma_pipeline.science.simulation.neutrinos import neutrino_notice_of
 
+    if in_region_of is not None:
+        with clear_errors():
+            region = _archived(in_region_of)
+            folder.mkdir(parents=True, exist_ok=True)
+            answer = _night(region, folder, survey_night or 1000, nights_after, seed, images, bootstrap, topic, rate)
+        _say({"event": region.event, "files": [], "night": answer}, as_json)
+        return
     merger = (time or datetime.now(UTC)).replace(tzinfo=UTC, microsecond=0)
     name = event or f"MS{merger:%y%m%d}{'zz' if retracted else 'aa'}"
     with clear_errors():
@@ -95,8 +124,64 @@ def simulate(
             rows = counterpart_of(notices, name=f"{name}-kn", seed=seed, nights=nights, distance_mpc=distance)
             photometry.write_bytes(encode(rows, event_id=name, simulated=True))
             written.append(str(photometry))
+        night = None
+        if survey_night and not retracted:
+            region = _simulated(name, notices, distance)
+            night = _night(region, folder, survey_night, nights_after, seed, images, bootstrap, topic, rate)
+    found: dict[str, Any] = {"event": name, "files": written}
+    _say(found if night is None else {**found, "night": night}, as_json)
+
+
+def _say(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print_json({"event": name, "files": written})
-    else:
-        for path_text in written:
-            console.print(path_text)
+        print_json(found)
+        return
+    for path_text in found["files"]:
+        console.print(path_text)
+    for name, value in found.get("night", {}).items():
+        console.print(f"{name}: {value}", highlight=False)
+
+
+def _night(
+    region: Region,
+    folder: Path,
+    alerts: int,
+    after: int,
+    seed: int,
+    images: bool,
+    bootstrap: str | None,
+    topic: str,
+    rate: float,
+) -> dict[str, Any]:
+    """Draw a night and send or write it; says what is hidden where."""
+    from mma_pipeline.cli.survey_night import hidden_name, packets, to_file, to_kafka
+
+    found = packets(region, nights_after=after, alerts=alerts, seed=seed, images=images)
+    night = int(region.merger_mjd) + after
+    hidden = {"event": region.event, "night": night, "hidden": hidden_name(region, seed)}
+    if bootstrap:
+        return {**hidden, **to_kafka(found, bootstrap, topic, rate)}
+    return {**hidden, **to_file(found, folder / f"ztf_{region.event}_MJD{night}.tar")}
+
+
+def _simulated(name: str, notices: Sequence[LvkNotice], distance: float) -> Region:
+    from mma_pipeline.cli.survey_night import Region
+    from mma_pipeline.notices.times import mjd_of_datetime
+    from mma_pipeline.science.skymaps.model import decode_skymap
+
+    events = [notice.event for notice in notices if notice.event is not None]
+    skymap = [event.skymap for event in events if event.skymap is not None][-1]
+    merger = [event.time for event in events if event.time is not None][-1]
+    return Region(name, mjd_of_datetime(merger), decode_skymap(skymap), distance)
+
+
+def _archived(event: str) -> Region:
+    from mma_pipeline.adapters.errors import NotFoundError
+    from mma_pipeline.cli.survey_night import Region
+    from mma_pipeline.defs.candidates.scoring import current_version, merger_mjd, skymap_of
+
+    archive = open_archive()
+    record = current_version(archive, event)
+    if record is None:
+        raise NotFoundError(f"no map of {event} is archived: replay its alerts first")
+    return Region(event, merger_mjd(record), skymap_of(archive, record), None)

@@ -152,6 +152,7 @@ def show(
         for line in entry["degraded"]:
             grid.add_row(Text("left out", style="yellow"), Text(line))
         statistics = {**entry["statistics"].get("skymap_statistics", {}), **_compared(entry)}
+        statistics |= _expected(entry)
         for name, value in {**facts, **statistics}.items():
             if value is not None:
                 grid.add_row(name, Text(str(value)))
@@ -175,6 +176,20 @@ def _compared(entry: dict[str, Any]) -> dict[str, Any]:
         "best_p_trials",
     )
     return {name: found.get(name) for name in names}
+
+
+def _expected(entry: dict[str, Any]) -> dict[str, Any]:
+    """The forecast in three lines: what is expected, and a day after the merger the medians and the depths."""
+    found = entry["statistics"].get("kilonova_forecast", {})
+    lines = {"forecast": found.get("words")}
+    for name, figure, share in (
+        ("kilonova, 24 h, mag", "median_mag", None),
+        ("90 % seen, 24 h, mag", "depth_mag", 0.9),
+    ):
+        for row in found.get(figure, ()):
+            if row["hours"] == 24 and row.get("seen") == share:
+                lines[name] = ", ".join(f"{k} {v:.1f}" for k, v in row.items() if k not in ("hours", "seen"))
+    return lines
 
 
 def _state(entry: Mapping[str, Any]) -> str:

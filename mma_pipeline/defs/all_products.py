@@ -5,6 +5,7 @@ from __future__ import annotations
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.defs.alerts.raw_alert import raw_alert
 from mma_pipeline.defs.neutrinos.assets import neutrino_coincidence, neutrino_notice
+from mma_pipeline.defs.observing.forecast import kilonova_forecast
 from mma_pipeline.defs.observing.galaxies import galaxies
 from mma_pipeline.defs.observing.visibility import visibility
 from mma_pipeline.defs.skymaps.contours import contours
@@ -26,6 +27,7 @@ PRODUCTS: tuple[Product, ...] = (
     skymap_plot,
     galaxies,
     visibility,
+    kilonova_forecast,
     neutrino_notice,
     neutrino_coincidence,
     version_difference,

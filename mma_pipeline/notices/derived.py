@@ -27,7 +27,7 @@ from mma_pipeline.notices.model import Role, role_of
 SCHEMA_V1 = "scimma.alert-integration-demo/broker/v1"
 SENDER_V1 = "alert-integration-demo"
 SCHEMA_V2 = "mma.derived-alert/2.0"
-#: A message names the least version that has all of its keys: `completes` came with this one.
+#: A message names the least version that has all of its keys: `completes` and `forecast` came with this one.
 SCHEMA_V2_1 = "mma.derived-alert/2.1"
 SENDER_V2 = "mma_pipeline"
 #: Hopskotch `_format` of v2 messages before it became `json`; the hop plugin still reads it.
@@ -146,6 +146,25 @@ class CoincidenceSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class ForecastSummary:
+    """How bright a kilonova of the event would be; the product `forecast` has all of it."""
+
+    applies: bool
+    """Whether there is a forecast; `words` say why not."""
+    words: str
+    p_kilonova: float | None = None
+    """(1 - P(terrestrial)) × HasRemnant; None where the notice lacks either."""
+    masses: str | None = None
+    """Where the masses of the ejecta come from: `notice` or `families`."""
+    hours: float | None = None
+    """Time after the merger of what follows."""
+    median: Mapping[str, float] = field(default_factory=dict)
+    """Band to median AB magnitude of the models, without Galactic dust."""
+    depth_90: Mapping[str, float] = field(default_factory=dict)
+    """Band to the depth (AB mag) that shows 90 % of the models."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProductLink:
     """A product by reference: messages carry no large content."""
 
@@ -199,6 +218,7 @@ class DerivedAlert:
     external: CoincidenceSummary | None = None
     neutrinos: NeutrinoSearch | None = None
     """Only where the version is a neutrino notice."""
+    forecast: ForecastSummary | None = None
     candidate: CandidateScore | None = None
     products: tuple[ProductLink, ...] = ()
     retracts: str | None = None
@@ -211,7 +231,7 @@ class DerivedAlert:
     @property
     def schema(self) -> str:
         """Name of the message's schema."""
-        return SCHEMA_V2_1 if self.completes else SCHEMA_V2
+        return SCHEMA_V2_1 if self.completes or self.forecast else SCHEMA_V2
 
     @property
     def role(self) -> Role:
@@ -246,6 +266,7 @@ class DerivedAlert:
                 localisation=_nested(Localisation, record.get("localisation")),
                 external=_nested(CoincidenceSummary, record.get("external")),
                 neutrinos=None if (found := record.get("neutrinos")) is None else NeutrinoSearch.from_json(found),
+                forecast=_nested(ForecastSummary, record.get("forecast")),
                 candidate=_nested(CandidateScore, record.get("candidate")),
                 products=tuple(ProductLink(**_known(ProductLink, p)) for p in record.get("products", ())),
                 retracts=record.get("retracts"),

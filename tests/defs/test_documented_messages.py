@@ -47,7 +47,7 @@ def test_the_example_is_a_message() -> None:
 def update(home: Home) -> VersionRecord:
     """S230518h's Update with its statistics."""
     (record,) = home.receive(next(ALERTS.glob("S230518h-UPDATE*.json")).read_bytes())
-    assert home.make(record, ["raw_alert", "skymap", "skymap_statistics"]).success
+    assert home.make(record, ["raw_alert", "skymap", "skymap_statistics", "kilonova_forecast"]).success
     return record
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 from pathlib import Path
 
 import dagster as dg
+import fastavro
 import pytest
 from typer.testing import CliRunner
 
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.archive.quarantine import quarantined
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
+from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.photometry.stream import photometry_stream
 from mma_pipeline.cli import app
@@ -20,6 +25,7 @@ from mma_pipeline.defs.candidates.sensors import photometry_sensor
 from mma_pipeline.defs.resources import ArchiveResource, PhotometryResource
 from mma_pipeline.settings import Settings
 
+REPORT = Path(__file__).resolve().parents[3] / "shared" / "data" / "surveys" / "ampel_report.avro"
 TABLE = """time,magnitude,e_magnitude,band,upperlimit
 57983.003059500006,17.480130787100002,0.025,i,0
 57983.9770265,17.593,0.022,z,0
@@ -75,6 +81,27 @@ def test_file_to_archive(wired: Path):
     found = photometry.candidate("AT2017gfo")
     assert found.simulated
     assert (found.candidate.ebv, found.candidate.redshift) == (0.105, 0.0098)
+
+
+@pytest.mark.skipif(not REPORT.exists(), reason=f"no real report: {REPORT} is not there")
+def test_ampel_report_through_the_stream(wired: Path):
+    """AMPEL's Avro report is archived by the sensor with every point; a damaged one goes to quarantine beside it."""
+    body = REPORT.read_bytes()
+    with ConfirmedProducer({"bootstrap.servers": os.environ["MMA_KAFKA_BOOTSTRAP"]}) as producer:
+        for sent in (body[:-100], body):
+            producer.send("mma.photometry", sent, headers={"_format": b"avro"})
+    archive = Archive(f"sqlite:///{wired / 'archive.db'}", create=True)
+    cursor, found = None, []
+    for _ in range(10):
+        answer = tick(cursor)
+        if isinstance(answer, dg.SensorResult):
+            cursor = answer.cursor
+        found = PhotometryArchive(archive).measurements("170472689154654242")
+        if found:
+            break
+    (report,) = fastavro.reader(io.BytesIO(body))
+    assert sorted(one.measurement.flux_njy for one in found) == sorted(row["flux"] for row in report["photometry"])
+    assert [entry.reason for entry in quarantined(archive)] == ["the packet is damaged or cut short"]
 
 
 def test_score_of_a_file(tmp_path: Path):

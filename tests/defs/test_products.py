@@ -30,6 +30,8 @@ NEEDS_CATALOG = {"galaxies"}
 OF_NEUTRINOS = {"neutrino_notice", "neutrino_coincidence"}
 #: Of the event's other versions as well as of the map.
 OF_THE_EVENT = {"version_difference"}
+#: Files of the forecast that a version without a forecast does not have.
+FORECAST = {"forecast_table", "forecast_votable", "forecast_plot"}
 MAP_PRODUCTS = {product.name for product in PRODUCTS} - {"raw_alert"} - NEEDS_CATALOG - OF_NEUTRINOS - OF_THE_EVENT
 PAGE = "mma/{}/index.html"
 
@@ -55,7 +57,7 @@ def test_files_under_the_names_of_the_site(home: Home) -> None:
     assert files["fit/S240301a-Initial_alert.json"] == data
     assert gzip.decompress(files["fit/S240301a-Initial_moc.fits.gz"]) == fits_map()
     names = {product.name: product.store_key for product in home.archive.products(record.partition_key)}
-    assert set(names) == expected_files(record)
+    assert set(names) == expected_files(record) | FORECAST
     assert {*names.values(), PAGE.format("S240301a")} == set(files)
     assert all(
         key.startswith(("fit/S240301a-Initial", f"mma/S240301a/{record.partition_key}/")) for key in names.values()

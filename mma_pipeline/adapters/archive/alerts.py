@@ -80,6 +80,11 @@ class ProductRecord:
     written: datetime
 
 
+def _product_record(row: sa.Row[Any]) -> ProductRecord:
+    """A row of the table of products; read by column, for a result is keyed by the columns' names in the database."""
+    return ProductRecord(**{column.key: row._mapping[column] for column in schema.product.columns})
+
+
 class Archive:
     """The archive behind one database URL; safe to share between threads."""
 
@@ -252,7 +257,7 @@ class Archive:
             .order_by(schema.product.c.name)
         )
         with reading(self.engine) as connection:
-            return [_product(row) for row in connection.execute(query)]
+            return [_product_record(row) for row in connection.execute(query)]
 
     def products_of(self, partition_keys: Iterable[str]) -> dict[str, list[ProductRecord]]:
         """Files written for several versions, by name; versions without files have an empty list."""
@@ -262,7 +267,7 @@ class Archive:
             for some in batched(keys):
                 query = sa.select(table).where(table.c.partition_key.in_(some)).order_by(table.c.name)
                 for row in connection.execute(query):
-                    found[row.partition_key].append(_product(row))
+                    found[row.partition_key].append(_product_record(row))
         return found
 
     def product(self, partition_key: str, name: str) -> ProductRecord | None:
@@ -271,7 +276,7 @@ class Archive:
         query = sa.select(table).where(table.c.partition_key == partition_key, table.c.name == name)
         with reading(self.engine) as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else _product(row)
+        return None if row is None else _product_record(row)
 
     def products_at(self, address: str) -> list[ProductRecord]:
         """Files of any version made from the same content by the same code, in order of writing."""
@@ -281,7 +286,7 @@ class Archive:
             .order_by(schema.product.c.written, schema.product.c.partition_key, schema.product.c.name)
         )
         with reading(self.engine) as connection:
-            return [_product(row) for row in connection.execute(query)]
+            return [_product_record(row) for row in connection.execute(query)]
 
     def record_product(self, product: ProductRecord) -> None:
         """Record a written file, replacing an earlier record for the same version and name."""
@@ -399,11 +404,6 @@ def version_record(row: sa.Row[Any]) -> VersionRecord:
     """The version of a row of the table `version`."""
     version = EventVersion.from_partition_key(row.partition_key)
     return VersionRecord(version, row.number, row.message_id, row.facts)
-
-
-def _product(row: sa.Row[Any]) -> ProductRecord:
-    """The product of a row of the table `product`, whose column `figures` holds the statistics."""
-    return ProductRecord(**{column.key: row._mapping[column] for column in schema.product.columns})
 
 
 def message_of(row: sa.Row[Any]) -> StreamMessage:

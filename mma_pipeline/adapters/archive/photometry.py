@@ -22,6 +22,7 @@ from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices.photometry.brightness import DETECTION_SNR, SNR_MAG
 from mma_pipeline.notices.photometry.candidate_key import slug_of
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement, PhotometryNotice
+from mma_pipeline.notices.photometry.survey_points import one_per_exposure, same_point
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +74,9 @@ class PhotometryArchive:
                     if value is not None:
                         unknown = sa.and_(candidate.c.name == one.name, candidate.c[name].is_(None))
                         connection.execute(sa.update(candidate).where(unknown).values({name: value}))
-            rows = [
-                {
-                    "candidate": m.candidate.name, "mjd": m.mjd, "band": m.band, "magnitude": m.magnitude,
-                    "error": m.error, "upper_limit": m.upper_limit, "telescope": m.telescope,
-                    "instrument": m.instrument, "message_id": message_id,
-                }
-                for m in notice.measurements
-            ]  # fmt: skip
-            for row in rows:
-                connection.execute(insert(measurement).values(row).on_conflict_do_nothing())
+            rows = [measurement_row(m, message_id) for m in unknown_points(connection, notice.measurements)]
+            if rows:
+                connection.execute(insert(measurement).on_conflict_do_nothing(), rows)
             return _select(connection, measurement.c.message_id == message_id)
 
     def candidate(self, name: str) -> ArchivedCandidate:
@@ -108,18 +102,18 @@ class PhotometryArchive:
         return [found for found in self._candidates(sa.true()) if found.last >= since_mjd]
 
     def measurements(self, name: str) -> list[ArchivedMeasurement]:
-        """All measurements of a candidate by time."""
+        """All measurements of a candidate by time, of a survey's exposure the best."""
         with reading(self.engine) as connection:
-            return _select(connection, measurement.c.candidate == name)
+            return one_per_exposure(_select(connection, measurement.c.candidate == name), _value)
 
     def measurements_of(self, names: Iterable[str]) -> dict[str, list[ArchivedMeasurement]]:
-        """All measurements of several candidates, each by time; candidates without any are absent."""
+        """The same of several candidates; candidates without any are absent."""
         found: dict[str, list[ArchivedMeasurement]] = {}
         with reading(self.engine) as connection:
             for some in batched(names):
                 for one in _select(connection, measurement.c.candidate.in_(some)):
                     found.setdefault(one.measurement.candidate.name, []).append(one)
-        return found
+        return {name: one_per_exposure(some, _value) for name, some in found.items()}
 
     def read_again(self, since: datetime) -> list[ArchivedMeasurement]:
         """Measurements of messages that left quarantine since a time, by time."""
@@ -140,6 +134,34 @@ class PhotometryArchive:
         with writing(self.engine) as connection:
             connection.execute(sa.delete(candidate_score).where(candidate_score.c.partition_key == partition_key))
             connection.execute(sa.insert(candidate_score).values(partition_key=partition_key, **row))
+
+    def record_scores(self, scores: Mapping[str, Mapping[str, Any]]) -> None:
+        """Note the scores of several candidate nights by partition key, in one transaction; a result names event, candidate and night."""
+        rows = [
+            {
+                "partition_key": key,
+                "event_id": result["event_id"],
+                "candidate": result["candidate"],
+                "night": result["night"],
+                "result": dict(result),
+            }
+            for key, result in sorted(scores.items())
+        ]
+        with writing(self.engine) as connection:
+            for some in batched(scores):
+                connection.execute(sa.delete(candidate_score).where(candidate_score.c.partition_key.in_(some)))
+            if rows:
+                connection.execute(sa.insert(candidate_score), rows)
+
+    def scores_at(self, partition_keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """The scores of several candidate nights, by partition key; those without are absent."""
+        table = candidate_score
+        with reading(self.engine) as connection:
+            return {
+                row.partition_key: row.result
+                for some in batched(partition_keys)
+                for row in connection.execute(sa.select(table).where(table.c.partition_key.in_(some)))
+            }
 
     def score(self, partition_key: str) -> Mapping[str, Any] | None:
         """The score of a candidate night; None if it has none yet."""
@@ -168,7 +190,7 @@ class PhotometryArchive:
                     if row.result.get("status") == "excluded":
                         excluded.setdefault(row.event_id, {})[row.candidate] = row.result
         return {
-            event_id: sorted((latest | excluded.get(event_id, {})).values(), key=_rank)
+            event_id: sorted((latest | excluded.get(event_id, {})).values(), key=rank_of)
             for event_id, latest in found.items()
         }
 
@@ -196,7 +218,7 @@ class PhotometryArchive:
             ]
 
 
-def _rank(result: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:
+def rank_of(result: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:
     """What is not excluded first, of that what can be known, then by posterior (where a prior could be stated), then by the light curve."""
     posterior = result.get("posterior")
     probability = result["p_phot"]
@@ -207,6 +229,37 @@ def _rank(result: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:
         -probability,
         str(result["candidate"]),
     )
+
+
+def _value(archived: ArchivedMeasurement) -> Measurement:
+    return archived.measurement
+
+
+def measurement_row(m: Measurement, message_id: int) -> dict[str, Any]:
+    """The row of a measurement that a message brings."""
+    return {
+        "candidate": m.candidate.name, "mjd": m.mjd, "band": m.band, "magnitude": m.magnitude, "error": m.error,
+        "upper_limit": m.upper_limit, "telescope": m.telescope, "instrument": m.instrument, "flux_njy": m.flux_njy,
+        "flux_error_njy": m.flux_error_njy, "origin": m.origin, "message_id": message_id,
+    }  # fmt: skip
+
+
+def unknown_points(connection: sa.Connection, measured: Sequence[Measurement]) -> list[Measurement]:
+    """Those that no other way has brought: two brokers give a survey's point with times and values that differ by rounding."""
+    names = sorted({m.candidate.name for m in measured if m.origin is not None})
+    known: dict[tuple[str, str], list[Measurement]] = {}
+    for some in batched(names):
+        for one in _select(connection, sa.and_(measurement.c.candidate.in_(some), measurement.c.origin.is_not(None))):
+            known.setdefault((one.measurement.candidate.name, one.measurement.band), []).append(one.measurement)
+    found = []
+    for m in measured:
+        if m.origin is not None:
+            before = known.setdefault((m.candidate.name, m.band), [])
+            if any(same_point(m, other) for other in before):
+                continue
+            before.append(m)
+        found.append(m)
+    return found
 
 
 def _select(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[ArchivedMeasurement]:
@@ -230,6 +283,9 @@ def _select(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[Ar
                 bool(r.upper_limit),
                 r.telescope,
                 r.instrument,
+                r.flux_njy,
+                r.flux_error_njy,
+                r.origin,
             ),
             r.message_id,
         )

@@ -16,10 +16,10 @@ from mma_pipeline.adapters.archive import schema
 from mma_pipeline.adapters.archive.database import reading, writing
 from mma_pipeline.adapters.archive.schema import block, candidate, candidate_score, decision, measurement, publication
 from mma_pipeline.adapters.errors import PermanentError
+from mma_pipeline.adapters.photometry.messages import read_photometry_message
 from mma_pipeline.adapters.photometry.stream import STREAM
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.model import Role
-from mma_pipeline.notices.photometry.message import parse
 
 
 def expired(engine: sa.Engine, before: datetime, *, limit: int) -> list[str]:
@@ -149,8 +149,8 @@ def _is_of_real_candidate(connection: sa.Connection, digest: str) -> bool:
     """Whether photometry that only repeats what is known is that of a real candidate, which keeps all its messages."""
     data = connection.execute(sa.select(schema.body.c.data).where(schema.body.c.sha256 == digest)).scalar_one()
     try:
-        names = {m.candidate.name for m in parse(data).measurements}
-    except NoticeError:  # an earlier release could read it and this code cannot: unknown
+        names = {m.candidate.name for m in read_photometry_message(data).measurements}
+    except NoticeError:  # readable when it came, not to this code: nobody can tell
         return True
     real = sa.select(candidate.c.name).where(candidate.c.name.in_(names), sa.not_(candidate.c.simulated))
     return connection.execute(real.limit(1)).first() is not None

@@ -240,6 +240,9 @@ measurement = sa.Table(
     sa.Column("upper_limit", sa.Boolean, nullable=False),
     sa.Column("telescope", CleanString(100)),
     sa.Column("instrument", CleanString(100)),
+    sa.Column("flux_njy", sa.Double),
+    sa.Column("flux_error_njy", sa.Double),
+    sa.Column("origin", CleanString(10)),
     sa.Column("message_id", RowId, sa.ForeignKey("message.id"), nullable=False, index=True),
     sa.UniqueConstraint("candidate", "mjd", "band", "magnitude", "upper_limit"),
 )
@@ -253,4 +256,37 @@ candidate_score = sa.Table(
     sa.Column("candidate", sa.String(64), sa.ForeignKey("candidate.name"), nullable=False),
     sa.Column("night", sa.Integer, nullable=False),
     sa.Column("result", CleanJSON, nullable=False),
+)
+
+#: How far each partition of a survey's stream is durable, and what became of its alerts. The counts belong to exactly
+#: the messages before `next_offset`.
+survey_partition = sa.Table(
+    "survey_partition",
+    metadata,
+    sa.Column("stream", sa.String(100), primary_key=True),
+    sa.Column("topic", sa.String(255), primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("next_offset", sa.BigInteger, nullable=False),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+    sa.Column("inside", sa.BigInteger, nullable=False),
+    sa.Column("kept", sa.BigInteger, nullable=False),
+    sa.Column("quarantined", sa.BigInteger, nullable=False),
+    sa.Column("dropped", sa.JSON, nullable=False),
+    sa.Column("lag", sa.BigInteger),
+    sa.Column("rate", sa.Double),
+    # Which process reads it, and when that last said so.
+    sa.Column("member", sa.String(100), nullable=False),
+    sa.Column("alive", UTCDateTime, nullable=False),
+)
+
+#: Candidates that surveys' alerts brought to an event, by night. `message_id` is the newest message that changed one;
+#: `scored` says what it was last scored with, and differs from what there is where it is to be scored.
+survey_candidate = sa.Table(
+    "survey_candidate",
+    metadata,
+    sa.Column("event_id", sa.String(32), primary_key=True),
+    sa.Column("candidate", sa.String(64), sa.ForeignKey("candidate.name"), primary_key=True, index=True),
+    sa.Column("night", sa.Integer, primary_key=True),
+    sa.Column("message_id", RowId, sa.ForeignKey("message.id"), nullable=False, index=True),
+    sa.Column("scored", sa.String(160)),
 )

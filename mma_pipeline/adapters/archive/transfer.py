@@ -40,7 +40,7 @@ def export_archive(engine: sa.Engine, path: Path) -> dict[str, int]:
                 order = [*table.primary_key.columns]
                 rows = connection.execution_options(yield_per=ROWS).execute(sa.select(table).order_by(*order))
                 for row in rows:
-                    out.write(_line({"table": table.name, "row": _encode(table, row._asdict())}))
+                    out.write(_line({"table": table.name, "row": _encode(table, row)}))
                     counts[table.name] += 1
     partial.replace(path)
     return dict(counts)
@@ -101,10 +101,10 @@ def _batches(lines: Iterator[tuple[str, dict[str, Any]]]) -> Iterator[tuple[sa.T
         yield table, rows
 
 
-def _encode(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
+def _encode(table: sa.Table, row: sa.Row[Any]) -> dict[str, Any]:
     encoded: dict[str, Any] = {}
     for column in table.columns:
-        value = row[column.name]
+        value = row._mapping[column]
         if isinstance(value, bytes):
             value = base64.b64encode(value).decode()
         elif isinstance(value, datetime):

@@ -12,6 +12,22 @@ from typing import Any
 from mma_pipeline.notices.errors import NoticeError
 
 MAGIC = b"Obj\x01"
+#: What fastavro lets escape where its decoder stumbles: the message is damaged in every such case.
+DAMAGE = (
+    ValueError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    OverflowError,
+    AttributeError,
+    StopIteration,
+    RecursionError,
+    MemoryError,
+    zlib.error,
+    struct.error,
+    lzma.LZMAError,
+)
 
 
 def decode_avro(data: bytes) -> dict[str, Any]:
@@ -21,22 +37,7 @@ def decode_avro(data: bytes) -> dict[str, Any]:
     try:
         # Reading two records suffices to tell one from many; a damaged count could promise an endless number.
         records = list(islice(fastavro.reader(io.BytesIO(data)), 2))
-    # fastavro's decoder raises errors of many types; each means that the message is damaged.
-    except (
-        ValueError,
-        EOFError,
-        KeyError,
-        IndexError,
-        TypeError,
-        OverflowError,
-        AttributeError,
-        StopIteration,
-        RecursionError,
-        MemoryError,
-        zlib.error,
-        struct.error,
-        lzma.LZMAError,
-    ) as error:
+    except DAMAGE as error:
         raise NoticeError("the message is not a readable Avro file: it is damaged or cut short") from error
     if len(records) != 1 or not isinstance(records[0], dict):
         raise NoticeError("the Avro file does not hold exactly one alert")

@@ -17,7 +17,7 @@ MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 
 
 class ConfirmedProducer:
-    """A producer whose `send` returns only when the broker has the message."""
+    """A producer that says when the broker has a message: `send` for one, `hand_over` and `confirm` for many."""
 
     def __init__(self, client: Mapping[str, Any]) -> None:
         """`client` is librdkafka configuration; it may hold credentials and is never shown.
@@ -37,6 +37,7 @@ class ConfirmedProducer:
             refusal = error.args[0] if error.args else error
             said = refusal.str() if isinstance(refusal, KafkaError) else str(refusal)
             raise PermanentError(f"Kafka refuses the settings of the producer: {said}") from error
+        self._refused: KafkaError | None = None
 
     def __enter__(self) -> ConfirmedProducer:
         return self
@@ -74,3 +75,37 @@ class ConfirmedProducer:
         if refusal is not None:
             raise TransientError(f"topic {topic}: the message was not delivered: {refusal.str()}")
         return message.partition() or 0, message.offset() or 0, handed_over
+
+    def hand_over(self, topic: str, body: bytes, *, key: str | None = None) -> None:
+        """Hand one of many messages over without waiting for the broker's word; `confirm` waits for all.
+
+        Raises TransientError where the broker takes nothing for as long as a delivery may take, or refused an earlier one.
+        """
+        deadline = time.monotonic() + DELIVERY_TIMEOUT_S
+        while True:
+            try:
+                self._producer.produce(topic, body, key=key, on_delivery=self._noted)
+            except BufferError as error:
+                if time.monotonic() > deadline:
+                    raise TransientError(f"topic {topic}: no broker takes messages") from error
+                self._producer.poll(0.1)
+            except KafkaException as error:
+                raise TransientError(f"topic {topic}: the message was not taken: {error}") from error
+            else:
+                break
+        self._producer.poll(0)
+        self._look()
+
+    def confirm(self) -> None:
+        """Wait until the broker has all that was handed over; raises TransientError where it has not."""
+        left = self._producer.flush(DELIVERY_TIMEOUT_S)
+        self._look()
+        if left:
+            raise TransientError(f"{left} messages were not confirmed within {DELIVERY_TIMEOUT_S:.0f} s")
+
+    def _noted(self, error: KafkaError | None, _: Message) -> None:
+        self._refused = self._refused or error
+
+    def _look(self) -> None:
+        if self._refused is not None:
+            raise TransientError(f"a message was not delivered: {self._refused.str()}")

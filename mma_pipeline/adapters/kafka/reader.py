@@ -254,7 +254,7 @@ class StreamReader:
             offset=offset,
             body=_bytes(message.value()),
             key=None if key is None else _bytes(key),
-            headers=_headers(message.headers()),
+            headers=headers_of(message.headers()),
             broker_time=None if kind == TIMESTAMP_NOT_AVAILABLE else datetime.fromtimestamp(stamp / 1000, UTC),
             received=datetime.now(UTC),
         )
@@ -270,7 +270,7 @@ def _copy(offsets: Offsets) -> Offsets:
     return {topic: dict(parts) for topic, parts in offsets.items()}
 
 
-def _headers(headers: Any) -> tuple[tuple[str, bytes], ...]:
+def headers_of(headers: Any) -> tuple[tuple[str, bytes], ...]:
     """Headers as librdkafka gives them: a list of pairs, or None."""
     return tuple((str(name), _bytes(value)) for name, value in headers or ())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from mma_pipeline.notices.derived import (
     DerivedAlert,
     DerivedKind,
     EventSummary,
+    ForecastSummary,
     Localisation,
     ProductLink,
     VersionRef,
@@ -32,6 +34,8 @@ GALAXIES = "galaxies"
 PLOT = "picture"
 #: Name of the product that compares a neutrino notice with a map.
 COINCIDENCE = "coincidence"
+#: Name of the product that says how bright a kilonova would be, and the hours after the merger of its short figures.
+FORECAST, FORECAST_HOURS = "forecast", 24
 #: Our field name to the name of the statistic.
 _FIGURES = {
     "ra": "peak_ra_deg",
@@ -68,6 +72,7 @@ def compose(
         event=_event(_facts(record, by_name, versions)),
         localisation=_localisation(by_name.values()),
         external=_external(record.facts) if version.is_external else None,
+        forecast=_forecast(by_name),
         neutrinos=_neutrinos(record, by_name) if version.label == ICECUBE_LABEL else None,
         products=tuple(
             ProductLink(p.name, address, p.sha256, p.size, p.content_type)
@@ -156,6 +161,22 @@ def _localisation(products: Iterable[ProductRecord]) -> Localisation | None:
     found |= dict(zip(("distance_mean", "distance_std"), stated, strict=True))
     found |= dict(zip(("distance_mean_layers", "distance_std_layers"), layers, strict=True))
     return None if all(value is None for value in found.values()) else Localisation(**found)
+
+
+def _forecast(products: Mapping[str, ProductRecord]) -> ForecastSummary | None:
+    if FORECAST not in products:
+        return None
+    found = products[FORECAST].statistics
+    summary = ForecastSummary(bool(found["applies"]), str(found["words"]), found.get("p_kilonova"))
+    if not summary.applies:
+        return summary
+
+    def at(figure: str, seen: float | None) -> dict[str, float]:
+        (row,) = (r for r in found[figure] if r["hours"] == FORECAST_HOURS and r.get("seen") == seen)
+        return {band: mag for band, mag in row.items() if band not in ("hours", "seen")}
+
+    median, depth = at("median_mag", None), at("depth_mag", 0.9)
+    return replace(summary, masses=found["masses"], hours=FORECAST_HOURS, median=median, depth_90=depth)
 
 
 def _external(facts: Mapping[str, Any]) -> CoincidenceSummary | None:

@@ -3,7 +3,8 @@
 Files that the GWTM site reads are `fit/{graceid}-{Type}{n}{suffix}` for real events and `test/…` for mock and test
 ones, names unchanged from the listeners that wrote them before. All further files lie under `mma/`, which the site
 never looks at: `mma/{event}/{partition key}/{name}` for a version, `mma/{event}/{name}` for an event and
-`mma/{event}/candidates/{slug}/{night}/{name}` for a night of a candidate.
+`mma/{event}/candidates/{slug}/{night}/{name}` for a night of a candidate, `mma/{event}/nights/{night}/{name}` for a night
+of all candidates that surveys brought.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from mma_pipeline.notices.key import EventVersion, FileStem
 from mma_pipeline.notices.model import Role, role_of
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
+from mma_pipeline.notices.photometry.event_night import EventNight
 
 _FOLDERS = {Role.OBSERVATION: "fit", Role.TEST: "test"}
 SCORE = "score.json"
@@ -57,3 +59,8 @@ def night_keys(night: CandidateNight) -> set[str]:
     """Keys of all files that the assets of a night write, those that the event's nights share included."""
     own = {night_key(night, name) for name in (SCORE, LIGHT_CURVE)}
     return own | {latest_light_curve_key(night), ranking_key(night.event_id)}
+
+
+def event_night_key(night: EventNight, name: str) -> str:
+    """Key of a file of one night of an event's candidates."""
+    return event_key(night.event_id, f"nights/{night.night}/{name}")

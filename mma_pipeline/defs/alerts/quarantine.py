@@ -14,10 +14,10 @@ from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.quarantine import QuarantinedMessage, accept, refuse_again
 from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.adapters.photometry.messages import read_photometry_message
 from mma_pipeline.adapters.photometry.stream import STREAM as PHOTOMETRY
 from mma_pipeline.defs.alerts.streams import STREAMS, stream_of
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.photometry.message import parse as parse_photometry
 from mma_pipeline.products.ingest import Parser, Versions, presentable, read
 
 
@@ -63,7 +63,7 @@ def _parser(message: StreamMessage) -> Parser:
 
 def _photometry(archive: Archive, entry: QuarantinedMessage, message: StreamMessage, now: datetime) -> ReadAgain:
     try:
-        notice = parse_photometry(message.body, dict(message.headers))
+        notice = read_photometry_message(message.body, dict(message.headers))
     except NoticeError as error:
         return _refused(archive, entry, presentable(str(error)))
     PhotometryArchive(archive).record(replace(message, received=now), notice)

@@ -183,8 +183,7 @@ class CandidateSource:
         The status of a candidate that was detected before the merger is `excluded`, and `excluded_by` lists these detections.
         """
         from mma_pipeline.science.kilonova.assess import assess
-        from mma_pipeline.science.kilonova.bands import unused_bands
-        from mma_pipeline.science.kilonova.measured import as_values, earlier_detections, light_curve
+        from mma_pipeline.science.kilonova.measured import light_curve
         from mma_pipeline.science.kilonova.model import digest, packaged
 
         facts, here = self.version.facts, self.record.candidate
@@ -202,26 +201,64 @@ class CandidateSource:
         )
         if numbers is None:
             return None
-        # Measurements that arrived later count too: a candidate detected before the merger is excluded in every night.
-        earlier = earlier_detections(measured, self.event.merger_mjd, current().kilonova.look_back_days)
-        if earlier:
-            numbers = {**numbers, "status": "excluded", "excluded_by": as_values(earlier)}
-        unused = unused_bands(m.measurement.band for m in self.measurements)
-        return {
-            "candidate": here.name,
-            "event_id": self.key.event_id,
-            "night": self.key.night,
-            "version": self.version.partition_key,
-            "ra": here.ra,
-            "dec": here.dec,
-            "ebv": here.ebv,
-            "simulated": self.record.simulated,
-            "distance_mpc": self.event.distance_mpc,
-            "distance_sigma_mpc": self.event.distance_sigma_mpc,
-            "model": digest(model)[:16],
-            "unused_bands": unused,
-            **numbers,
-        }
+        return published(
+            numbers,
+            self.key,
+            self.record,
+            self.version,
+            self.event,
+            measured,
+            model=digest(model)[:16],
+            look_back_days=current().kilonova.look_back_days,
+        )
+
+
+def published(
+    numbers: Mapping[str, Any],
+    key: CandidateNight,
+    record: ArchivedCandidate,
+    version: VersionRecord,
+    event: Event,
+    measured: Sequence[Measurement],
+    *,
+    model: str,
+    look_back_days: float,
+) -> Mapping[str, Any]:
+    """What is archived and published of a night of a candidate.
+
+    Args:
+        numbers: the assessment.
+        key: which night.
+        record: the candidate.
+        version: whose map was used.
+        event: what the classifier was told of the event.
+        measured: all measurements of the candidate, of later nights too.
+        model: digits that name the model.
+        look_back_days: days before the merger in which detections exclude it.
+    """
+    from mma_pipeline.science.kilonova.bands import unused_bands
+    from mma_pipeline.science.kilonova.measured import as_values, earlier_detections
+
+    # Points that came later count too: what was there before the merger is excluded in every night.
+    earlier = earlier_detections(measured, event.merger_mjd, look_back_days)
+    if earlier:
+        numbers = {**numbers, "status": "excluded", "excluded_by": as_values(earlier)}
+    here = record.candidate
+    return {
+        "candidate": here.name,
+        "event_id": key.event_id,
+        "night": key.night,
+        "version": version.partition_key,
+        "ra": here.ra,
+        "dec": here.dec,
+        "ebv": here.ebv,
+        "simulated": record.simulated,
+        "distance_mpc": event.distance_mpc,
+        "distance_sigma_mpc": event.distance_sigma_mpc,
+        "model": model,
+        "unused_bands": unused_bands(m.band for m in measured if m.mjd < key.night + 1),
+        **numbers,
+    }
 
 
 class ScoredNight(CandidateSource):

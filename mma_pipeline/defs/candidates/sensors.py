@@ -22,6 +22,7 @@ from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError
 from mma_pipeline.adapters.kafka.cursor import Offsets, decode_offsets, encode_offsets
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.reader import StreamReader
+from mma_pipeline.adapters.photometry.messages import read_photometry_message
 from mma_pipeline.defs.alerts.sensors import MAX_MESSAGES, POLL_S, TICK_S, quarantine_event
 from mma_pipeline.defs.candidates.scoring import (
     WATCHED_DAYS,
@@ -34,7 +35,6 @@ from mma_pipeline.defs.jobs import MOST_S, Lane, lane_tags
 from mma_pipeline.defs.resources import ArchiveResource, PhotometryResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.model import Role, role_of
-from mma_pipeline.notices.photometry.message import parse
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.products.ingest import Quarantined, put_aside
 from mma_pipeline.settings import current
@@ -67,7 +67,7 @@ class NightRequest:
 def ingest_photometry(archive: Archive, message: StreamMessage) -> list[ArchivedMeasurement] | Quarantined:
     """Archive one photometry message, or quarantine it with the reason; idempotent."""
     try:
-        notice = parse(message.body, dict(message.headers))
+        notice = read_photometry_message(message.body, dict(message.headers))
     except NoticeError as error:
         return put_aside(archive, message, str(error))
     return PhotometryArchive(archive).record(message, notice)

@@ -37,7 +37,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One magnitude or upper limit."""
+    """One magnitude or upper limit, and the flux behind it where the source measured one."""
 
     candidate: Candidate
     mjd: float
@@ -50,6 +50,12 @@ class Measurement:
     upper_limit: bool = False
     telescope: str | None = None
     instrument: str | None = None
+    flux_njy: float | None = None
+    """Difference flux as sent, nJy, negative below the reference; None where the source gives a magnitude alone."""
+    flux_error_njy: float | None = None
+    """One standard deviation, nJy."""
+    origin: str | None = None
+    """Of a survey's point: `alert`, `previous` (both detections), `forced` or `limit`; None for other sources."""
 
     @property
     def detected(self) -> bool:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.fields import decode_json, finite, kind_of, text_at
+from mma_pipeline.notices.fields import amount_at, decode_json, finite, kind_of, number_at, text_at
 from mma_pipeline.notices.key import check_event_id
 from mma_pipeline.notices.photometry.brightness import check_system
 from mma_pipeline.notices.photometry.hermes import parse_hermes
@@ -33,6 +33,7 @@ from mma_pipeline.notices.photometry.measurement import (
     redshift_of,
     rows_of,
 )
+from mma_pipeline.notices.surveys import Origin
 
 SCHEMA_SOURCE_V1 = "scimma.alert-integration-demo/source/v1"
 SENDER_SOURCE_V1 = "alert-integration-demo"
@@ -96,7 +97,17 @@ def _our_row(candidate: Candidate, row: Mapping[str, Any]) -> Measurement:
         upper_limit=limit is not None,
         telescope=text_at(row, "telescope"),
         instrument=text_at(row, "instrument"),
+        flux_njy=number_at(row, "flux_njy", "flux_njy"),
+        flux_error_njy=amount_at(row, "flux_error_njy", "flux_error_njy"),
+        origin=_origin(row),
     )
+
+
+def _origin(row: Mapping[str, Any]) -> str | None:
+    origin = text_at(row, "origin")
+    if origin not in (None, *get_args(Origin)):
+        raise NoticeError(f"origin is {origin!r:.30}: {', '.join(get_args(Origin))} are known")
+    return origin
 
 
 def encode_source_v1(m: Measurement) -> bytes:
@@ -119,7 +130,8 @@ def encode(measurements: Sequence[Measurement], *, event_id: str | None = None, 
     rows = [
         {
             "mjd": m.mjd, "band": m.band, "limit" if m.upper_limit else "magnitude": m.magnitude, "error": m.error,
-            "telescope": m.telescope, "instrument": m.instrument,
+            "telescope": m.telescope, "instrument": m.instrument, "flux_njy": m.flux_njy,
+            "flux_error_njy": m.flux_error_njy, "origin": m.origin,
         }
         for m in measurements
     ]  # fmt: skip

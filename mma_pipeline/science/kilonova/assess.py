@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from mma_pipeline.science.kilonova.by_night import nightly_scores
+from mma_pipeline.science.kilonova.by_night import nightly_scores_of
 from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve
 from mma_pipeline.science.kilonova.model import Model
 from mma_pipeline.science.kilonova.posterior import (
+    Prior,
     SkyFactor,
     contaminants_per_deg2,
     distance_at,
@@ -94,14 +95,56 @@ def assess(
     night. `position` is (ra, dec), ICRS, degrees; `redshift` the candidate's or its host's, on which p_phot does not
     depend.
     """
-    history = nightly_scores(model, curve, event)
-    if not history:
-        return None
+    candidate = CandidateCurve(curve, event.ebv, position, redshift)
+    found = assess_many(model, [candidate], event, skymap, has_remnant=has_remnant, terrestrial=terrestrial)
+    return found[0]
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateCurve:
+    """One of several candidates of an event."""
+
+    curve: LightCurve
+    ebv: float | None
+    """Galactic E(B-V), mag."""
+    position: tuple[float, float]
+    """Right ascension and declination, ICRS, deg."""
+    redshift: float | None = None
+
+
+def assess_many(
+    model: Model,
+    candidates: Sequence[CandidateCurve],
+    event: Event,
+    skymap: SkyMap,
+    *,
+    has_remnant: float | None,
+    terrestrial: float | None,
+) -> list[Mapping[str, Any] | None]:
+    """`assess` of several candidates of one event, in their order; the event's own extinction is not used."""
+    ranking = Ranking(skymap)
+    area = credible_areas(ranking, [0.9])[0]
+    events = [replace(event, ebv=one.ebv) for one in candidates]
+    histories = nightly_scores_of(model, [one.curve for one in candidates], events)
+    stated = prior(has_remnant=has_remnant, terrestrial=terrestrial, area_deg2=area)
+    return [
+        None if not history else _numbers(history, one, skymap, ranking, area, stated)
+        for one, history in zip(candidates, histories, strict=True)
+    ]
+
+
+def _numbers(
+    history: list[dict[str, Any]],
+    one: CandidateCurve,
+    skymap: SkyMap,
+    ranking: Ranking,
+    area: float,
+    stated: Prior | None,
+) -> Mapping[str, Any]:
     last = history[-1]
-    place = locate(skymap, *position)
-    factor, distance = sky_factor_of(skymap, position, place.area_90_deg2, redshift)
+    level = float(ranking.searched_prob[row_at(skymap, *one.position)])
+    factor, distance = sky_factor_of(skymap, one.position, area, one.redshift)
     density = contaminants_per_deg2()
-    stated = prior(has_remnant=has_remnant, terrestrial=terrestrial, area_deg2=place.area_90_deg2)
     after = None if stated is None else posterior(last["p_phot"], factor.value, stated.value)
     return {
         "p_phot": last["p_phot"],
@@ -116,13 +159,13 @@ def assess(
         "slope_err_mag_per_day": last["slope_err"],
         "sky_factor": factor.value,
         "sky_factor_dimensions": factor.dimensions,
-        "redshift": redshift,
+        "redshift": one.redshift,
         "host_distance_mpc": distance,
         "prior": None if stated is None else stated.value,
         "posterior": None if after is None else after.posterior,
         "source_probability": None if stated is None else stated.source,
         "contaminants_per_deg2": density,
-        "area_90_deg2": place.area_90_deg2,
-        "credible_level": place.credible_level,
+        "area_90_deg2": area,
+        "credible_level": level,
         "history": history,
     }

@@ -9,14 +9,14 @@ from types import MappingProxyType
 import numpy as np
 
 from mma_pipeline.science.arrays import FloatArray, IntArray
-from mma_pipeline.science.kilonova.simulation import villar
+from mma_pipeline.science.kilonova.simulation import shells, villar
 from mma_pipeline.science.kilonova.simulation.radiation import (
     lnu_to_absolute,
     luminosity_distance,
     modulus,
     redshift_at,
 )
-from mma_pipeline.training.simulation import kasen, shells, variables
+from mma_pipeline.training.simulation import kasen, variables
 from mma_pipeline.training.simulation.afterglow import afterglow
 from mma_pipeline.training.simulation.survey import Reported, Visits, observe, schedule
 from mma_pipeline.training.simulation.transients import FAST_IBC, FBOT, IBC, IIN, SLSN, tde, type_ii, type_iib

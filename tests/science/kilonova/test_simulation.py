@@ -9,9 +9,9 @@ from astropy.cosmology import FlatLambdaCDM
 from scipy.integrate import quad
 
 from mma_pipeline.science.kilonova.bands import BANDS, EXTINCTION, WAVELENGTH_UM, band_index, unused_bands
-from mma_pipeline.science.kilonova.simulation import heating, radiation, villar
+from mma_pipeline.science.kilonova.simulation import heating, radiation, shells, villar
 from mma_pipeline.training.data import at2017gfo, kilonova_tables
-from mma_pipeline.training.simulation import kasen, population, shells, type_ia
+from mma_pipeline.training.simulation import kasen, population, type_ia
 from mma_pipeline.training.simulation.survey import schedule
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "photometry"

@@ -1,0 +1,291 @@
+"""What survey streams bring: candidates of events by night, and how far each partition of a stream is durable.
+
+One transaction takes a batch of messages. What it counts belongs to exactly the messages before `next_offset`, so that a
+message that comes again, to this reader or another, is neither counted nor recorded twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from mma_pipeline.adapters.archive.alerts import Archive, _insert_for, _insert_message
+from mma_pipeline.adapters.archive.database import batched, reading, writing
+from mma_pipeline.adapters.archive.photometry import measurement_row, unknown_points
+from mma_pipeline.adapters.archive.schema import candidate, measurement, survey_candidate, survey_partition
+from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.notices.photometry.candidate_key import slug_of
+from mma_pipeline.notices.photometry.measurement import Candidate, PhotometryNotice
+
+Place = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A message whose object is a candidate of some events."""
+
+    message: StreamMessage
+    notice: PhotometryNotice
+    """Of one object."""
+    nights: tuple[tuple[str, int], ...]
+    """Events, each with the night (whole days of the MJD) to which the alert belongs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one message."""
+
+    place: Place
+    offset: int
+    inside: bool = False
+    """Whether it lies in the region of a live event."""
+    kept: bool = False
+    quarantined: bool = False
+    dropped: tuple[str, ...] = ()
+    """Reasons for which it is no candidate of events in whose region it lies, one for each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a reader says of itself."""
+
+    member: str
+    at: datetime
+    lag: Mapping[Place, int] = field(default_factory=dict)
+    """Messages that wait, by partition."""
+    rate: float | None = None
+    """Messages per second lately, all partitions together."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionCounts:
+    """How far a partition was read, and what became of its alerts."""
+
+    stream: str
+    topic: str
+    partition: int
+    next_offset: int
+    seen: int
+    inside: int
+    kept: int
+    quarantined: int
+    dropped: Mapping[str, int]
+    lag: int | None
+    rate: float | None
+    """Of the reader, messages per second."""
+    member: str
+    alive: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyNightCandidate:
+    """A candidate that a survey brought to an event in a night."""
+
+    event_id: str
+    candidate: str
+    night: int
+    message_id: int
+    """Newest message that changed it."""
+    scored: str | None
+    """What it was last scored with; None where it never was."""
+
+
+class SurveyArchive:
+    """The surveys' part of an archive; safe to share between threads."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.engine = archive.engine
+
+    def record(
+        self,
+        stream: str,
+        kept: Sequence[Kept],
+        unusable: Sequence[tuple[StreamMessage, str]],
+        outcomes: Sequence[Outcome],
+        beat: Beat,
+    ) -> int:
+        """Make a batch durable in one transaction; returns how many measurements are new. The same batch again changes nothing.
+
+        Args:
+            stream: name of the stream.
+            kept: messages with candidates.
+            unusable: messages for the quarantine, each with the reason.
+            outcomes: what became of every message of the batch, those above included.
+            beat: the reader's sign of life.
+        """
+        with writing(self.engine) as connection:
+            for message, reason in unusable:
+                _insert_message(connection, message, event_id=None, reason=reason, rehearsal=False)
+            new = _record_kept(connection, kept)
+            _count(connection, stream, outcomes, beat)
+        return new
+
+    def beat(self, stream: str, places: Iterable[Place], beat: Beat) -> None:
+        """Say that these partitions are being read; those that were never read before begin at zero."""
+        with writing(self.engine) as connection:
+            for place in sorted(places):
+                _touch(connection, stream, place, beat)
+
+    def restart(self, stream: str, place: Place) -> None:
+        """A topic was created anew: its offsets begin again. What was counted stays."""
+        with writing(self.engine) as connection:
+            connection.execute(sa.update(survey_partition).where(*_at(stream, place)).values(next_offset=0))
+
+    def partitions(self, stream: str | None = None) -> list[PartitionCounts]:
+        """Every partition that was ever read, of one stream or of all."""
+        t = survey_partition
+        query = sa.select(t).order_by(t.c.stream, t.c.topic, t.c.partition)
+        if stream is not None:
+            query = query.where(t.c.stream == stream)
+        with reading(self.engine) as connection:
+            return [PartitionCounts(**row._mapping) for row in connection.execute(query)]
+
+    def candidates(
+        self, *, event_id: str | None = None, night: int | None = None, name: str | None = None
+    ) -> list[SurveyNightCandidate]:
+        """Candidates by event, night and name, chosen by what is given."""
+        t = survey_candidate
+        query = sa.select(t).order_by(t.c.event_id, t.c.night, t.c.candidate)
+        for column, value in ((t.c.event_id, event_id), (t.c.night, night), (t.c.candidate, name)):
+            if value is not None:
+                query = query.where(column == value)
+        with reading(self.engine) as connection:
+            return [SurveyNightCandidate(**row._mapping) for row in connection.execute(query)]
+
+    def to_score(self, versions: Mapping[str, str]) -> dict[tuple[str, int], tuple[int, int]]:
+        """By event and night with candidates to be scored: the newest message of these, and how many they are.
+
+        `versions`: the current version (partition key) of each event; candidates that were scored with their newest
+        message and that version are left out.
+        """
+        t = survey_candidate
+        found: dict[tuple[str, int], tuple[int, int]] = {}
+        with reading(self.engine) as connection:
+            for event_id, version in sorted(versions.items()):
+                done = t.c.scored == sa.cast(t.c.message_id, sa.String) + f":{version}"
+                query = (
+                    sa.select(t.c.night, sa.func.max(t.c.message_id), sa.func.count())
+                    .where(t.c.event_id == event_id, sa.or_(t.c.scored.is_(None), sa.not_(done)))
+                    .group_by(t.c.night)
+                )
+                for night, newest, number in connection.execute(query):
+                    found[event_id, night] = (int(newest), int(number))
+        return found
+
+    def mark_scored(self, candidates: Iterable[SurveyNightCandidate], version: str) -> None:
+        """Note with which messages and version candidates were scored; one that changed meanwhile stays to be scored."""
+        t = survey_candidate
+        with writing(self.engine) as connection:
+            for one in candidates:
+                same = (t.c.event_id == one.event_id, t.c.candidate == one.candidate, t.c.night == one.night)
+                connection.execute(
+                    sa.update(t)
+                    .where(*same, t.c.message_id == one.message_id)
+                    .values(scored=scored_with(one.message_id, version))
+                )
+
+    def known(self, names: Iterable[str]) -> set[str]:
+        """Those of some candidates that surveys brought, to whichever event."""
+        t = survey_candidate
+        found: set[str] = set()
+        with reading(self.engine) as connection:
+            for some in batched(names):
+                found |= set(connection.execute(sa.select(t.c.candidate).where(t.c.candidate.in_(some))).scalars())
+        return found
+
+
+def scored_with(message_id: int, version: str) -> str:
+    """What a candidate was scored with, as one text."""
+    return f"{message_id}:{version}"
+
+
+def _record_kept(connection: sa.Connection, kept: Sequence[Kept]) -> int:
+    insert = _insert_for(connection)
+    objects: dict[str, Candidate] = {}
+    for one in kept:
+        objects.setdefault(_name(one), one.notice.measurements[0].candidate)
+    for found in objects.values():
+        known = {"ebv": found.ebv, "redshift": found.redshift}
+        head = {"name": found.name, "slug": slug_of(found.name), "ra": found.ra, "dec": found.dec, **known}
+        row = insert(candidate).values(**head, simulated=False)
+        connection.execute(row.on_conflict_do_nothing())
+    fresh = {id(m) for m in unknown_points(connection, [m for one in kept for m in one.notice.measurements])}
+    new = 0
+    for one in kept:
+        name = _name(one)
+        message_id = _insert_message(connection, one.message, event_id=None, reason=None)
+        rows = [measurement_row(m, message_id) for m in one.notice.measurements if id(m) in fresh]
+        if rows:
+            connection.execute(insert(measurement).on_conflict_do_nothing(), rows)
+        new += len(rows)
+        for event_id, night in one.nights:
+            _note(connection, event_id, name, night, message_id, changed=bool(rows))
+    return new
+
+
+def _name(one: Kept) -> str:
+    return one.notice.measurements[0].candidate.name
+
+
+def _note(connection: sa.Connection, event_id: str, name: str, night: int, message_id: int, *, changed: bool) -> None:
+    t = survey_candidate
+    row = {"event_id": event_id, "candidate": name, "night": night, "message_id": message_id}
+    insert = _insert_for(connection)(t).values(row)
+    if changed:
+        newer = insert.excluded.message_id > t.c.message_id
+        statement = insert.on_conflict_do_update(
+            index_elements=[t.c.event_id, t.c.candidate, t.c.night],
+            set_={"message_id": insert.excluded.message_id},
+            where=newer,
+        )
+    else:
+        statement = insert.on_conflict_do_nothing()
+    connection.execute(statement)
+
+
+def _at(stream: str, place: Place) -> tuple[sa.ColumnElement[bool], ...]:
+    c = survey_partition.c
+    return c.stream == stream, c.topic == place[0], c.partition == place[1]
+
+
+def _touch(connection: sa.Connection, stream: str, place: Place, beat: Beat) -> int:
+    """Note the sign of life, and lock the row; returns the first offset that was not counted yet."""
+    t = survey_partition
+    values = {"lag": beat.lag.get(place), "rate": beat.rate, "member": beat.member, "alive": beat.at}
+    empty = {"next_offset": 0, "seen": 0, "inside": 0, "kept": 0, "quarantined": 0, "dropped": {}}
+    row = {"stream": stream, "topic": place[0], "partition": place[1], **empty, **values}
+    insert = _insert_for(connection)(t).values(row)
+    statement = insert.on_conflict_do_update(index_elements=[t.c.stream, t.c.topic, t.c.partition], set_=values)
+    connection.execute(statement)
+    return int(connection.execute(sa.select(t.c.next_offset).where(*_at(stream, place))).scalar_one())
+
+
+def _count(connection: sa.Connection, stream: str, outcomes: Sequence[Outcome], beat: Beat) -> None:
+    by_place: dict[Place, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        by_place[outcome.place].append(outcome)
+    t = survey_partition
+    for place, some in sorted(by_place.items()):
+        first = _touch(connection, stream, place, beat)
+        fresh = [outcome for outcome in some if outcome.offset >= first]
+        if not fresh:
+            continue
+        known = connection.execute(sa.select(t).where(*_at(stream, place))).one()
+        dropped = Counter(known.dropped)
+        dropped.update(reason for outcome in fresh for reason in outcome.dropped)
+        connection.execute(
+            sa.update(t)
+            .where(*_at(stream, place))
+            .values(
+                next_offset=max(outcome.offset for outcome in fresh) + 1,
+                seen=known.seen + len(fresh),
+                inside=known.inside + sum(outcome.inside for outcome in fresh),
+                kept=known.kept + sum(outcome.kept for outcome in fresh),
+                quarantined=known.quarantined + sum(outcome.quarantined for outcome in fresh),
+                dropped=dict(dropped),
+            )
+        )

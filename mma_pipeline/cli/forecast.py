@@ -1,0 +1,109 @@
+"""`mma forecast`: how bright a kilonova of an event would be, and how deep one must go to see it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mma_pipeline.adapters.archive import ProductRecord
+
+#: Hours of the table, days where they are whole.
+_HOURS = (1, 6, 12, 24, 48, 72, 120, 168, 240)
+
+
+def forecast(
+    event: Annotated[
+        str, typer.Argument(help="Superevent id (newest version with a map) or partition key of a version.")
+    ],
+    ebv: Annotated[
+        float, typer.Option(min=0, help="Galactic E(B-V) on the line of sight, mag: added to what is shown.")
+    ] = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Magnitudes of kilonovae by band and hour after the merger, and the depths that show 50 and 90 % of them."""
+    with clear_errors():
+        record = _product(event)
+        body: dict[str, Any] = json.loads(open_store().get(record.store_key))
+    if as_json:
+        typer.echo(json.dumps({"version": record.partition_key, **body}))
+        return
+    console.print(record.partition_key, highlight=False)
+    console.print(body["words"], highlight=False)
+    if not body["applies"]:
+        return
+    if body["p_kilonova"] is not None:
+        console.print(f"probability of a kilonova: {body['p_kilonova']:.2%}", highlight=False)
+    distance = body["distance_mpc"]
+    console.print(
+        f"distance: {distance['50']:.0f} Mpc (90 %: {distance['05']:.0f} to {distance['95']:.0f})", highlight=False
+    )
+    console.print(f"masses of the ejecta: {_masses(body['masses'])}", highlight=False)
+    dust = {band: ebv * about["extinction_per_ebv"] for band, about in body["bands"].items()}
+    for source in ("kilonova", "afterglow"):
+        if source in body:
+            _magnitudes(source, body["hours"], body[source], dust)
+    _depths(body["depths"], dust)
+    said = f"with E(B-V) = {ebv:g} mag" if ebv else "without Galactic dust (see --ebv)"
+    console.print(f"AB magnitudes, {said}. Sources and limits: docs/forecast.md", highlight=False)
+
+
+def _product(event: str) -> ProductRecord:
+    from mma_pipeline.adapters.archive.event_history import newest_map
+
+    archive = open_archive()
+    found = newest_map(archive.versions_named(event), combined=True)
+    if found is None:
+        raise fail(f"{event} has no version with a map in the archive", Exit.NOTHING)
+    record = archive.product(found.partition_key, "forecast")
+    if record is None:
+        raise fail(
+            f"{found.partition_key} has no forecast yet: materialise the asset kilonova_forecast for it", Exit.NOTHING
+        )
+    return record
+
+
+def _masses(masses: Mapping[str, Any]) -> str:
+    if masses["from"] == "families":
+        return "the light-curve families' own ranges (the notice gives no chirp mass, or none that the fits cover)"
+    thrown, blown = (
+        f"{m['50']:.3f} ({m['05']:.3f} to {m['95']:.3f})" for m in (masses["dynamical_msun"], masses["wind_msun"])
+    )
+    return f"from the notice's chirp mass; dynamical {thrown}, wind {blown} solar masses"
+
+
+def _magnitudes(
+    source: str, hours: Sequence[float], bands: Mapping[str, Mapping[str, Sequence[float]]], dust: Mapping[str, float]
+) -> None:
+    from rich.table import Table
+
+    shown = Table(title=f"{source}: median magnitude (90 % of the models)")
+    shown.add_column("hours", justify="right")
+    for band in bands:
+        shown.add_column(band)
+    for hour in _HOURS:
+        k = hours.index(hour)
+        cells = (
+            "{:.1f} ({:.1f}-{:.1f})".format(*(q[name][k] + dust[band] for name in ("mag_50", "mag_05", "mag_95")))
+            for band, q in bands.items()
+        )
+        shown.add_row(str(hour), *cells)
+    console.print(shown)
+
+
+def _depths(depths: Sequence[Mapping[str, float]], dust: Mapping[str, float]) -> None:
+    from rich.table import Table
+
+    shown = Table(title="depth (mag) that shows a share of the kilonovae")
+    for head in ("hours", "seen", *dust):
+        shown.add_column(head, justify="right")
+    for entry in depths:
+        mags = (f"{entry[band] + extra:.1f}" for band, extra in dust.items())
+        shown.add_row(f"{entry['hours']:g}", f"{entry['seen']:.0%}", *mags)
+    console.print(shown)

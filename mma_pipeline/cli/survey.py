@@ -1,0 +1,223 @@
+"""`mma survey`: alerts of surveys against the regions of live events."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import tarfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mma_pipeline.adapters.archive import Archive
+    from mma_pipeline.adapters.archive.surveys import PartitionCounts
+    from mma_pipeline.adapters.kafka.message import StreamMessage
+    from mma_pipeline.science.surveys.regions import RegionIndex
+
+survey = typer.Typer(
+    help="Alerts of surveys (ZTF, Rubin, brokers) against the regions of live events.", no_args_is_help=True
+)
+
+#: Messages that a replay takes at a time.
+_BATCH = 500
+
+
+@survey.command()
+def read(
+    until_idle: Annotated[
+        float | None, typer.Option(help="Stop after so many seconds without a message; by default never.", min=1)
+    ] = None,
+) -> None:
+    """Read the configured topics as a member of their consumer group, until asked to end (SIGTERM).
+
+    Start as many as the topic has partitions at most; each takes its share of them.
+    """
+    from mma_pipeline.adapters.archive.surveys import SurveyArchive
+    from mma_pipeline.adapters.errors import TransientError
+    from mma_pipeline.adapters.kafka.group import GroupReader
+    from mma_pipeline.adapters.surveys.nights import RecentNights
+    from mma_pipeline.adapters.surveys.packets import Formats
+    from mma_pipeline.adapters.surveys.stream import survey_stream
+    from mma_pipeline.products.surveys.reading import SurveyReader
+    from mma_pipeline.settings import current
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = current()
+    wanted = settings.survey_stream
+    with clear_errors():
+        config = survey_stream(settings.survey_broker, settings.hop_broker, wanted.name, wanted.topics)
+        if config is None:
+            raise fail(
+                "nothing to read: set MMA_SURVEY_TOPICS, and MMA_SURVEY_BROKER or a Hopskotch credential", Exit.USAGE
+            )
+        archive = open_archive(create=True)
+        reader = SurveyReader(
+            GroupReader(config),
+            SurveyArchive(archive),
+            RecentNights(open_store()),
+            _regions(archive),
+            formats=Formats(settings.survey_schemas),
+            limits=settings.surveys.thresholds,
+            member=f"{socket.gethostname()}:{os.getpid()}",
+        )
+        ended = _asked_to_end()
+        try:
+            _until(reader, ended, until_idle)
+        except TransientError as error:
+            raise fail(f"{error}: ending, so that whoever started this starts it anew") from error
+        finally:
+            reader.close()
+
+
+def _regions(archive: Archive) -> Callable[[], RegionIndex]:
+    """What gives the live events' regions of the moment."""
+    from mma_pipeline.notices.times import mjd_of_datetime
+    from mma_pipeline.products.survey_regions import LiveRegions
+    from mma_pipeline.settings import current
+
+    wanted = current().surveys
+    live = LiveRegions(archive, days=wanted.days, level=wanted.level, mocks=wanted.mocks)
+    return lambda: live.index(mjd_of_datetime(datetime.now(UTC)))
+
+
+def _asked_to_end() -> list[int]:
+    """A list that is no longer empty once the process was asked to end."""
+    asked: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: asked.append(number))
+    return asked
+
+
+def _until(reader: Any, ended: list[int], idle_s: float | None) -> None:
+    last = datetime.now(UTC)
+    while not ended:
+        step = reader.step()
+        if step.messages:
+            last = datetime.now(UTC)
+        elif idle_s is not None and (datetime.now(UTC) - last).total_seconds() > idle_s:
+            break
+
+
+@survey.command()
+def replay(
+    where: Annotated[
+        Path, typer.Argument(help="Folder of packets (.avro, .json), or a tar file as ZTF keeps its nights.")
+    ],
+    topic: Annotated[str, typer.Option(help="Topic that the messages are taken to come from.")] = "replay",
+    as_json: JsonOption = False,
+) -> None:
+    """Take packets of files through the filter, as the reader takes those of Kafka; the same files again change nothing."""
+    from mma_pipeline.adapters.archive.surveys import Beat, SurveyArchive
+    from mma_pipeline.adapters.surveys.nights import RecentNights
+    from mma_pipeline.adapters.surveys.packets import Formats
+    from mma_pipeline.products.surveys.judging import judge
+    from mma_pipeline.settings import current
+
+    settings = current()
+    total = {"seen": 0, "inside": 0, "kept": 0, "quarantined": 0}
+    with clear_errors():
+        archive = open_archive(create=True)
+        photometry, nights = SurveyArchive(archive), RecentNights(open_store())
+        live = _regions(archive)
+        formats = Formats(settings.survey_schemas)
+        for batch in _batches(_messages(where, settings.survey_stream.name, topic)):
+            judged = judge(batch, formats, live(), settings.surveys.thresholds)
+            beat = Beat("replay", datetime.now(UTC))
+            photometry.record(settings.survey_stream.name, judged.kept, judged.unusable, judged.outcomes, beat)
+            nights.write(judged.rows)
+            total["seen"] += len(judged.outcomes)
+            total["inside"] += sum(outcome.inside for outcome in judged.outcomes)
+            total["kept"] += len(judged.kept)
+            total["quarantined"] += len(judged.unusable)
+    if not total["seen"]:
+        raise fail(f"{where} holds no packets", Exit.NOTHING)
+    if as_json:
+        print_json(total)
+    else:
+        console.print(", ".join(f"{number} {name}" for name, number in total.items()), highlight=False)
+
+
+def _messages(where: Path, stream: str, topic: str) -> Iterator[StreamMessage]:
+    """Packets as messages, in the order of their names; the offset is the place in that order."""
+    from mma_pipeline.adapters.kafka.message import StreamMessage
+
+    now = datetime.now(UTC)
+    for offset, body in enumerate(_bodies(where)):
+        yield StreamMessage(stream, f"{topic}:{where.name}"[:250], 0, offset, body, None, (), None, now)
+
+
+def _bodies(where: Path) -> Iterator[bytes]:
+    if where.is_dir():
+        for path in sorted(p for p in where.iterdir() if p.suffix in {".avro", ".json"}):
+            yield path.read_bytes()
+        return
+    try:
+        with tarfile.open(where) as packed:
+            for member in packed:
+                found = packed.extractfile(member)
+                if found is not None:
+                    yield found.read()
+    except tarfile.ReadError as error:
+        raise fail(f"{where} is no folder and no tar file of packets", Exit.USAGE) from error
+
+
+def _batches(messages: Iterator[StreamMessage]) -> Iterator[list[StreamMessage]]:
+    from itertools import islice
+
+    while batch := list(islice(messages, _BATCH)):
+        yield batch
+
+
+@survey.command()
+def stats(as_json: JsonOption = False) -> None:
+    """How far each partition was read, and what became of its alerts."""
+    from mma_pipeline.adapters.archive.surveys import SurveyArchive
+
+    with clear_errors():
+        found = SurveyArchive(open_archive()).partitions()
+    if not found:
+        raise fail("no survey's alerts were read yet: see mma survey read", Exit.NOTHING)
+    now = datetime.now(UTC)
+    if as_json:
+        print_json([_shown(one, now) for one in found])
+        return
+    table = Table()
+    rows = [_shown(one, now) for one in found]
+    for column in rows[0]:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(_text(value) for value in row.values()))
+    console.print(table)
+
+
+def _shown(one: PartitionCounts, now: datetime) -> dict[str, Any]:
+    return {
+        "stream": one.stream,
+        "place": f"{one.topic}/{one.partition}",
+        "next": one.next_offset,
+        "seen": one.seen,
+        "inside": one.inside,
+        "kept": one.kept,
+        "dropped": dict(one.dropped),
+        "quarantined": one.quarantined,
+        "lag": one.lag,
+        "per second": None if one.rate is None else round(one.rate, 1),
+        "alive (s ago)": round((now - one.alive).total_seconds()),
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number}" for name, number in sorted(value.items()))
+    return "" if value is None else str(value)

@@ -1,0 +1,132 @@
+"""What a survey message is to the live events: outside of all regions, kept for some, dropped for a reason, or unusable.
+
+Position and time come first; the rest of a packet is read only where it lies inside a region. Not here: where the
+messages come from and what becomes durable (`reading`), who counts as live (`defs.surveys.live`).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mma_pipeline.adapters.archive.surveys import Kept, Outcome
+from mma_pipeline.adapters.errors import TransientError
+from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.adapters.surveys.kept_rows import KeptAlert
+from mma_pipeline.adapters.surveys.packets import Format, Formats
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.photometry.survey_points import measurements
+from mma_pipeline.notices.surveys import AlertHead, FluxPoint, PacketFacts, SurveyAlert
+from mma_pipeline.products.ingest import presentable
+from mma_pipeline.science.sphere import index29
+from mma_pipeline.science.surveys.regions import LiveRegion, RegionIndex
+from mma_pipeline.science.surveys.vetting import Thresholds, vet
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A batch of messages, judged."""
+
+    outcomes: tuple[Outcome, ...]
+    """Of every message, in order."""
+    kept: tuple[Kept, ...]
+    unusable: tuple[tuple[StreamMessage, str], ...]
+    """Messages for the quarantine, each with the reason."""
+    rows: tuple[KeptAlert, ...]
+    """Every alert that could be read, for the kept nights."""
+
+
+def judge(messages: Sequence[StreamMessage], formats: Formats, regions: RegionIndex, limits: Thresholds) -> Judged:
+    """Judge messages; nothing is raised, whatever they hold."""
+    heads: list[tuple[StreamMessage, Format, AlertHead]] = []
+    unusable: dict[int, str] = {}
+    for number, message in enumerate(messages):
+        found = _head(message, formats)
+        if isinstance(found, str):
+            unusable[number] = found
+        else:
+            heads.append((message, *found))
+    pixels = index29(
+        np.array([head.ra for *_, head in heads], dtype=float), np.array([head.dec for *_, head in heads], dtype=float)
+    )
+    times = np.array([head.mjd for *_, head in heads], dtype=float)
+    inside: dict[int, list[LiveRegion]] = {}
+    for row, event in zip(*regions.matches(pixels, times), strict=True):
+        inside.setdefault(int(row), []).append(regions.regions[int(event)])
+    outcomes: dict[tuple[str, int, int], Outcome] = {}
+    kept: list[Kept] = []
+    rows: list[KeptAlert] = []
+    aside = [(messages[number], reason) for number, reason in unusable.items()]
+    for row, (message, kind, head) in enumerate(heads):
+        place = message.topic, message.partition
+        events = inside.get(row, [])
+        alert = _whole(message, kind) if events else None
+        if isinstance(alert, str):
+            aside.append((message, alert))
+            continue
+        point, facts = (_trigger(alert), alert.facts) if alert is not None else (None, PacketFacts())
+        rows.append(KeptAlert(head, int(pixels[row]), point, facts, message.topic, message.partition, message.offset))
+        if alert is None:
+            outcomes[*place, message.offset] = Outcome(place, message.offset)
+            continue
+        wanted, reasons = chosen(alert, events, limits)
+        if wanted:
+            try:
+                kept.append(
+                    Kept(message, measurements(alert), tuple((event, math.floor(head.mjd)) for event in wanted))
+                )
+            except NoticeError as error:
+                aside.append((message, presentable(str(error))))
+                continue
+        outcomes[*place, message.offset] = Outcome(
+            place, message.offset, inside=True, kept=bool(wanted), dropped=tuple(reasons)
+        )
+    for message, _ in aside:
+        place = message.topic, message.partition
+        outcomes[*place, message.offset] = Outcome(place, message.offset, quarantined=True)
+    ordered = tuple(outcomes[m.topic, m.partition, m.offset] for m in messages)
+    return Judged(ordered, tuple(kept), tuple(aside), tuple(rows))
+
+
+def chosen(alert: SurveyAlert, events: Sequence[LiveRegion], limits: Thresholds) -> tuple[list[str], list[str]]:
+    """Events of which an alert in their regions is a candidate, and for each of the others the reason why not."""
+    wanted, reasons = [], []
+    for region in events:
+        reason = vet(alert.head.survey, alert.facts, alert.points, region.t0_mjd, limits)
+        if reason is None:
+            wanted.append(region.event_id)
+        else:
+            reasons.append(reason.value)
+    return wanted, reasons
+
+
+def _head(message: StreamMessage, formats: Formats) -> tuple[Format, AlertHead] | str:
+    try:
+        kind = formats.format_of(message.body, key=message.key)
+        head = kind.head(message.body)
+    except (NoticeError, TransientError) as error:
+        return presentable(str(error))
+    except Exception:  # noqa: BLE001 - one packet that nobody foresaw must not stop the stream behind it
+        _log.exception("%s: the packet's reader failed in an unforeseen way", message.coordinates)
+        return presentable(f"the packet's reader failed in an unforeseen way (see the log, {message.coordinates})")
+    return kind, head
+
+
+def _whole(message: StreamMessage, kind: Format) -> SurveyAlert | str:
+    try:
+        return kind.alert(message.body)
+    except NoticeError as error:
+        return presentable(str(error))
+    except Exception:  # noqa: BLE001 - as above
+        _log.exception("%s: the packet's reader failed in an unforeseen way", message.coordinates)
+        return presentable(f"the packet's reader failed in an unforeseen way (see the log, {message.coordinates})")
+
+
+def _trigger(alert: SurveyAlert) -> FluxPoint | None:
+    return next((point for point in alert.points if point.origin == "alert"), None)
