@@ -96,7 +96,7 @@ def refusal(answer: httpx.Response, who: str, secrets: Iterable[str], *, changes
     kind = error_type(status, changes=changes)
     if kind is None:
         return None
-    words = server_words(answer, secrets)
+    words = server_message(answer, secrets)
     if kind is ConfigurationError:
         return ConfigurationError(f"{who} redirects ({status}): check its address, which must be the final one")
     if kind is UncertainError:
@@ -121,7 +121,7 @@ def transport_error(error: httpx.TransportError, who: str, *, changes: bool) -> 
     return kind(f"{who} did not answer in time or broke the connection ({type(error).__name__})")
 
 
-def server_words(answer: httpx.Response, secrets: Iterable[str]) -> str:
+def server_message(answer: httpx.Response, secrets: Iterable[str]) -> str:
     """What the server said, for people: its message and errors, or an error page without its markup."""
     text = answer.text
     try:
@@ -161,10 +161,14 @@ def download(url: str, *, most_bytes: int, seconds: float) -> bytes:
     is none; TransientError if it does not answer in time or says that it cannot now.
     """
     body = bytearray()
-    status = receive(url, body.extend, shown(url), most_bytes=most_bytes, seconds=seconds)
+    status = receive(url, body.extend, without_secrets(url), most_bytes=most_bytes, seconds=seconds)
     kind = error_type(status, changes=False)
     if kind is not None:
-        raise kind(f"{shown(url)} is not there" if kind is NotFoundError else f"{shown(url)} answered {status}")
+        raise kind(
+            f"{without_secrets(url)} is not there"
+            if kind is NotFoundError
+            else f"{without_secrets(url)} answered {status}"
+        )
     return bytes(body)
 
 
@@ -214,6 +218,6 @@ async def _receive(
         raise TransientError(f"{who} does not answer ({type(error).__name__})") from error
 
 
-def shown(url: str) -> str:
+def without_secrets(url: str) -> str:
     """The address without what may be secret in it."""
     return url.split("?")[0].split("@")[-1]

@@ -47,7 +47,7 @@ class Quarantined:
 def ingest(archive: Archive, message: StreamMessage, parse: Parser) -> Recorded | Quarantined:
     """Archive one message; idempotent. Only trouble with the archive itself is raised (TransientError)."""
     found = read(message, parse)
-    return put_aside(archive, message, found) if isinstance(found, str) else archive.record(message, found)
+    return quarantine_message(archive, message, found) if isinstance(found, str) else archive.record(message, found)
 
 
 def read(message: StreamMessage, parse: Parser) -> Versions | str:
@@ -62,7 +62,7 @@ def read(message: StreamMessage, parse: Parser) -> Versions | str:
         return presentable(f"the parser failed unexpectedly ({where}): please report this message")
 
 
-def put_aside(archive: Archive, message: StreamMessage, reason: str) -> Quarantined:
+def quarantine_message(archive: Archive, message: StreamMessage, reason: str) -> Quarantined:
     """Archive a message in quarantine, with the event that it speaks of where that can still be told."""
     reason = presentable(reason)
     event_id = _event_named(message.body)

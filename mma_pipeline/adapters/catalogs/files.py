@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
-from mma_pipeline.adapters.http import error_type, receive, shown
+from mma_pipeline.adapters.http import error_type, receive, without_secrets
 from mma_pipeline.adapters.retry import attempts
 
 NED_LVS_URL = "https://ned.ipac.caltech.edu/NED::LVS/fits/Current/"
@@ -220,12 +220,16 @@ def _fetch(url: str, partial: Path) -> None:
                     begin.extend(block[:256])
                 out.write(block)
 
-            status = receive(url, write, f"the server of {shown(url)}", most_bytes=_MOST_BYTES, seconds=_ATTEMPT_S)
+            status = receive(
+                url, write, f"the server of {without_secrets(url)}", most_bytes=_MOST_BYTES, seconds=_ATTEMPT_S
+            )
     except OSError as error:
         raise PermanentError(f"the catalog could not be written to {partial.parent}: {error}") from error
     kind = error_type(status, changes=False)
     if kind is not None:
         hint = "try again later" if issubclass(kind, TransientError) else "check the address"
-        raise kind(f"the catalog server answered {status} for {shown(url)}: {hint}")
+        raise kind(f"the catalog server answered {status} for {without_secrets(url)}: {hint}")
     if not begin or begin.lstrip()[:1] == b"<":
-        raise PermanentError(f"{shown(url)} sent a web page or nothing instead of a catalog: check the address")
+        raise PermanentError(
+            f"{without_secrets(url)} sent a web page or nothing instead of a catalog: check the address"
+        )

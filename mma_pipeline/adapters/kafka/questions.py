@@ -19,7 +19,7 @@ def partitions_of(consumer: Consumer, stream: str, topic: str, timeout_s: float)
     return sorted(found.partitions)
 
 
-def offsets_kept(consumer: Consumer, stream: str, topic: str, partition: int, timeout_s: float) -> tuple[int, int]:
+def offset_range(consumer: Consumer, stream: str, topic: str, partition: int, timeout_s: float) -> tuple[int, int]:
     """Offset of the first message that the broker keeps, and that of the next new one; raises TransientError."""
     try:
         answer = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s, cached=False)

@@ -33,7 +33,7 @@ from mma_pipeline.adapters.deadline import left, within
 from mma_pipeline.adapters.errors import PermanentError, TransientError
 from mma_pipeline.adapters.kafka.cursor import Offsets, TopicIds
 from mma_pipeline.adapters.kafka.message import StreamMessage
-from mma_pipeline.adapters.kafka.questions import offsets_kept, partitions_of, reason
+from mma_pipeline.adapters.kafka.questions import offset_range, partitions_of, reason
 from mma_pipeline.adapters.kafka.stream import Batch, Gap, StreamConfig
 from mma_pipeline.adapters.kafka.topics import TopicDirectory
 
@@ -212,7 +212,7 @@ class StreamReader:
         return low if self.config.start == "earliest" else high
 
     def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
-        return offsets_kept(self._consumer, self.config.name, topic, partition, left(REQUEST_TIMEOUT_S))
+        return offset_range(self._consumer, self.config.name, topic, partition, left(REQUEST_TIMEOUT_S))
 
     def _gap(self, topic: str, partition: int, position: int) -> Gap | None:
         low, high = self._watermarks(topic, partition)

@@ -17,7 +17,7 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaException, T
 from mma_pipeline.adapters.deadline import left, within
 from mma_pipeline.adapters.errors import PermanentError, TransientError
 from mma_pipeline.adapters.kafka.cursor import Offsets
-from mma_pipeline.adapters.kafka.questions import offsets_kept, partitions_of, reason
+from mma_pipeline.adapters.kafka.questions import offset_range, partitions_of, reason
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 
 #: Seconds that one request may take: a tick of the health sensor makes three or four per stream.
@@ -63,7 +63,7 @@ class BrokerWatch:
 
         Raises MissingTopicError if the broker does not have the topic, TransientError if it does not answer in time.
         """
-        with self._look():
+        with self._exclusive():
             waiting = 0
             for topic in self.config.topics:
                 for partition in self._partitions(topic):
@@ -73,7 +73,7 @@ class BrokerWatch:
 
     def newest(self) -> datetime | None:
         """The broker's time of the newest message, UTC; None if there is none. Raises as `lag` does."""
-        with self._look():
+        with self._exclusive():
             times = [
                 self._time_of(topic, partition, high - 1)
                 for topic in self.config.topics
@@ -85,7 +85,7 @@ class BrokerWatch:
 
     def ends(self) -> dict[str, dict[int, tuple[int, int]]]:
         """By topic and partition: offset of the first message kept, and of the next new one. Raises as `lag` does."""
-        with self._look():
+        with self._exclusive():
             return {
                 topic: {partition: self._ends(topic, partition) for partition in self._partitions(topic)}
                 for topic in self.config.topics
@@ -93,7 +93,7 @@ class BrokerWatch:
 
     def at_time(self, when: datetime) -> Offsets:
         """Offsets of the first messages at or after a time, or the end if there is none. Raises as `lag` does."""
-        with self._look():
+        with self._exclusive():
             stamp = int(when.timestamp() * 1000)
             asked = [TopicPartition(t, p, stamp) for t in self.config.topics for p in self._partitions(t)]
             try:
@@ -115,7 +115,7 @@ class BrokerWatch:
             self._consumer.close()
 
     @contextmanager
-    def _look(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         with within(LOOK_S):
             if not self._lock.acquire(timeout=left(LOOK_S)):
                 raise TransientError(f"stream {self.config.name}: an earlier request to the broker has not ended yet")
@@ -128,7 +128,7 @@ class BrokerWatch:
         return partitions_of(self._consumer, self.config.name, topic, left(TIMEOUT_S))
 
     def _ends(self, topic: str, partition: int) -> tuple[int, int]:
-        return offsets_kept(self._consumer, self.config.name, topic, partition, left(TIMEOUT_S))
+        return offset_range(self._consumer, self.config.name, topic, partition, left(TIMEOUT_S))
 
     def _time_of(self, topic: str, partition: int, offset: int) -> datetime | None:
         self._consumer.assign([TopicPartition(topic, partition, offset)])

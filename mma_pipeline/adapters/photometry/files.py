@@ -25,8 +25,8 @@ from mma_pipeline.notices.photometry.measurement import (
     Candidate,
     Measurement,
     checked_redshift,
-    foreign_redshift,
     grouped,
+    lenient_redshift,
 )
 from mma_pipeline.notices.photometry.message import parse
 from mma_pipeline.notices.times import mjd_of
@@ -133,7 +133,7 @@ def _catalog_redshift(entry: Mapping[str, Any]) -> float | None:
             continue
         kind = str(one.get("kind", "")).lower()
         try:
-            redshift = foreign_redshift(one.get("value"), "redshift")
+            redshift = lenient_redshift(one.get("value"), "redshift")
         except NoticeError:
             # The catalog contains whatever was published; the next value may be usable.
             continue

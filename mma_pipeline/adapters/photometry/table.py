@@ -25,7 +25,7 @@ from mma_pipeline.notices.photometry.measurement import (
     Measurement,
     check_name,
     checked_mjd,
-    foreign_redshift,
+    lenient_redshift,
 )
 from mma_pipeline.notices.positions import angle
 from mma_pipeline.notices.times import mjd_of, mjd_of_tai
@@ -123,7 +123,7 @@ def _row(cell: Mapping[str, str], defaults: Defaults, stem: str) -> Measurement:
     quality = cell.get("quality", "").lower()
     if quality == "badquality":
         raise NoticeError("its source calls it badquality")
-    redshift = foreign_redshift(optional(cell.get("redshift"), "redshift"), "redshift")
+    redshift = lenient_redshift(optional(cell.get("redshift"), "redshift"), "redshift")
     name = cell.get("candidate") or defaults.candidate or stem
     candidate = candidate_at(name, cell.get("ra"), cell.get("dec"), cell.get("ebv"), redshift, defaults)
     mjd = mjd_of(cell["time"]) if "time" in cell else mjd_of_tai(cell.get("time_tai"))

@@ -18,7 +18,7 @@ from mma_pipeline.notices.photometry.measurement import (
     complete,
     each,
     error_of,
-    foreign_redshift,
+    lenient_redshift,
     number_of,
     rows_of,
 )
@@ -53,8 +53,8 @@ def parse_hermes(record: Mapping[str, Any]) -> PhotometryNotice:
 
 def _redshift(target: Mapping[str, Any]) -> float | None:
     """The target's redshift, else its host's; raises NoticeError for an invalid one."""
-    own = foreign_redshift(target.get("redshift"), "redshift")
-    return foreign_redshift(target.get("host_redshift"), "host_redshift") if own is None else own
+    own = lenient_redshift(target.get("redshift"), "redshift")
+    return lenient_redshift(target.get("host_redshift"), "host_redshift") if own is None else own
 
 
 def _row(

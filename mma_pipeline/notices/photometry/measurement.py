@@ -129,7 +129,7 @@ def checked_redshift(value: object, name: str) -> float:
     return redshift
 
 
-def foreign_redshift(value: object, name: str) -> float | None:
+def lenient_redshift(value: object, name: str) -> float | None:
     """A redshift as other sources write it, also as text; raises NoticeError for text that is not a number, or above 10.
 
     None if absent, zero or negative: sources use this for "unknown", or for an object in the Milky Way or the Local Group,
