@@ -34,7 +34,7 @@ GALAXIES = "galaxies"
 PLOT = "picture"
 #: Name of the product that compares a neutrino notice with a map.
 COINCIDENCE = "coincidence"
-#: Name of the product that says how bright a kilonova would be, and the hours after the merger of its short figures.
+#: Name of the product with the brightness of a kilonova, and the hours after the merger of its summary.
 FORECAST, FORECAST_HOURS = "forecast", 24
 #: Our field name to the name of the statistic.
 _FIGURES = {
