@@ -1,4 +1,4 @@
-"""Every setting of the pipeline. Only this module reads the environment; everybody else is handed values.
+"""All settings of the pipeline. Only this module reads the environment; other modules get values.
 
 Add a setting here: a field with its variable's name, a description and a default. `docs/settings.md` and `mma settings`
 follow by themselves. Names of the GWTM listeners and of the SCiMMA demonstration work beside ours (`MMA_…`).

@@ -1,8 +1,8 @@
-"""HTTP, once for all: the client and its limits, fetching with a limit on the whole, and what an answer means.
+"""HTTP for all adapters: the client and its limits, downloads with a total time limit, and the meaning of answers.
 
-Reading follows redirects and is repeated where that can help. What changes something goes through `client`, which
-follows none, because a redirect would carry a token or a message elsewhere, and is repeated by nobody here: the
-publisher looks first. No text shows the query or the credentials of an address.
+Reading follows redirects and is repeated if that can help. Requests that change something go through `client`. It follows no
+redirects, because they would carry a token or a message elsewhere, and repeats nothing: the publisher queries first. No text
+shows the query or the credentials of an address.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _ATTEMPTS = 3
 #: Seconds that one attempt of `fetch` may take from beginning to end; less where `deadline.within` leaves less.
 _ATTEMPT_S = 120.0
 _LARGEST = 200_000_000
-#: Characters of a server's answer that are worth keeping.
+#: Greatest number of characters of a server's answer that are kept.
 _WORDS = 500
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _LATER = frozenset((408, 425, 429))
-#: Answers of something in front of the server, which may still be at work.
+#: Answers of a gateway in front of the server, which may still be working.
 _GATEWAY = frozenset((502, 503, 504))
 
 
@@ -70,10 +70,10 @@ def timeouts(seconds: float) -> httpx.Timeout:
 
 
 def error_type(status: int, *, changes: bool) -> type[AdapterError] | None:
-    """What a status means; None for success.
+    """The error that a status means; None for success.
 
-    `changes`: whether the request may have changed something. Then an answer of the 5xx kind is uncertain, because
-    servers answer so after they have stored something, too.
+    `changes`: whether the request may have changed something. Then a 5xx answer is uncertain, because servers also send it
+    after they have stored something.
     """
     if 200 <= status < 300:
         return None
@@ -112,7 +112,7 @@ def refusal(answer: httpx.Response, who: str, secrets: Iterable[str], *, changes
 
 
 def transport_error(error: httpx.TransportError, who: str, *, changes: bool) -> TransientError:
-    """The error for a request without an answer: uncertain where it may have left and may have changed something."""
+    """The error for a request without an answer; uncertain if it may have been sent and changed something."""
     import httpx
 
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
@@ -122,7 +122,7 @@ def transport_error(error: httpx.TransportError, who: str, *, changes: bool) -> 
 
 
 def server_message(answer: httpx.Response, secrets: Iterable[str]) -> str:
-    """What the server said, for people: its message and errors, or an error page without its markup."""
+    """The server's message for people: its message and errors, or an error page without its markup."""
     text = answer.text
     try:
         body = json.loads(text)
@@ -183,8 +183,8 @@ def receive(
 ) -> int:
     """Read an address and pass a successful answer's body to `write`, block by block; returns the status.
 
-    The timeouts of an HTTP client count from one byte to the next, so a server that trickles would hold it for ever.
-    Here the clock on the wall ends the request after `seconds` (less within `deadline.within`), whatever the server does.
+    The timeouts of an HTTP client count from one byte to the next, so a slow server could block it forever. Here the request
+    ends after `seconds` of wall-clock time (less within `deadline.within`), whatever the server does.
     `who` names the server in errors: TransientError if it does not answer in time, PermanentError if it sends more
     than `most_bytes` or the address is none, OutOfTimeError if no time is left.
     """
@@ -219,5 +219,5 @@ async def _receive(
 
 
 def without_secrets(url: str) -> str:
-    """The address without what may be secret in it."""
+    """The address without query and user, which may contain secrets."""
     return url.split("?")[0].split("@")[-1]
