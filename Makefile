@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UV_SYSTEM_CERTS ?= true
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
-.PHONY: demo dev check pythons docs soak test test-k8s services lint bench bench-delivery bench-events bench-storage setup constraints clean help
+.PHONY: demo dev check pythons docs soak test test-k8s services lint bench bench-delivery bench-events bench-observing bench-storage setup constraints clean help
 
 VENV_TOM := .venv-tom
 BIN_TOM := $(VENV_TOM)/bin
@@ -74,6 +74,9 @@ bench: setup ## compare cost and accuracy with what a user would run instead, on
 
 bench-events: setup ## compare galaxies, cross-match, whole alerts and large maps with what a user would run, one JSON line each
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/events.py
+
+bench-observing: setup ## compare the coverage of pointings with the method of the Treasure Map's client, one JSON line each
+	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/observing.py
 
 bench-storage: setup ## compare the rate of a move between stores with a plain sequential copy
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/storage.py

@@ -27,6 +27,8 @@ from mma_pipeline.defs.events.assets import event_page
 from mma_pipeline.defs.events.sensors import event_page_sensor, event_pages
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.neutrinos.sensors import neutrino_coincidence_sensor, neutrino_products
+from mma_pipeline.defs.observing.new_days import observability_products, observability_sensor
+from mma_pipeline.defs.observing.pointings_sensor import coverage_products, pointings_sensor
 from mma_pipeline.defs.observing.sensors import visibility_products, visibility_sensor
 from mma_pipeline.defs.operations.completeness import completeness_job, completeness_schedule, gracedb_completeness
 from mma_pipeline.defs.operations.failed_runs import failed_runs_sensor
@@ -105,6 +107,8 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             gwtm_mock_removal,
             completeness_job,
             visibility_products,
+            observability_products,
+            coverage_products,
             neutrino_products,
             event_pages,
             survey_scoring,
@@ -120,6 +124,8 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             unfinished_versions_sensor,
             pipeline_health_sensor,
             visibility_sensor,
+            observability_sensor,
+            pointings_sensor,
             neutrino_coincidence_sensor,
             event_page_sensor,
             survey_sensor,

@@ -286,7 +286,7 @@ class GalaxySettings(Group):
 
 
 class ObservingSettings(Group):
-    """Instruments in orbit, and where their positions come from."""
+    """Instruments in orbit and where their positions come from; observatories on the ground."""
 
     instruments: Path | None = _setting(
         None, "MMA_INSTRUMENTS", about="JSON file of instruments in orbit, in place of Fermi GBM and LAT."
@@ -302,6 +302,71 @@ class ObservingSettings(Group):
         "MMA_FT2_SOURCE",
         about="Address or folder of Fermi's pointing files; empty: none.",
         empty_counts=True,
+    )
+
+    sites: Path | None = _setting(
+        None, "MMA_SITES", about="JSON file of observatories on the ground, in place of the shipped list."
+    )
+    airmass_max: float = Field(
+        2.5,
+        gt=1,
+        le=40,
+        validation_alias=AliasChoices("MMA_AIRMASS_MAX"),
+        description="Largest airmass at which a site observes.",
+    )
+    moon_min_deg: float = Field(
+        20.0,
+        ge=0,
+        lt=180,
+        validation_alias=AliasChoices("MMA_MOON_MIN_DEG"),
+        description="Least angle to the Moon while it is up, deg.",
+    )
+    sun_max_deg: float = Field(
+        -18.0,
+        ge=-90,
+        le=0,
+        validation_alias=AliasChoices("MMA_SUN_MAX_DEG"),
+        description="Altitude of the Sun below which it is dark, deg.",
+    )
+    windows_days: int = Field(
+        7,
+        ge=0,
+        le=365,
+        validation_alias=AliasChoices("MMA_WINDOWS_DAYS"),
+        description="Days after a notice in which its windows are made again each day.",
+    )
+
+
+class CoverageSettings(Group):
+    """Pointings of telescopes, and what they cover of a sky map."""
+
+    pointings_url: str | None = _setting(
+        None,
+        "MMA_POINTINGS_URL",
+        about="The Treasure Map's API whose pointings are read, an address that ends in `/api/v1/`; by default `API_BASE`, "
+        "empty: none.",
+        empty_counts=True,
+    )
+    minutes: float = Field(
+        10.0,
+        ge=1,
+        le=1440,
+        validation_alias=AliasChoices("MMA_POINTINGS_MINUTES"),
+        description="Minutes between two looks at the pointings of an event of the last day; older ones are looked at less.",
+    )
+    days: float = Field(
+        14.0,
+        gt=0,
+        le=365,
+        validation_alias=AliasChoices("MMA_POINTINGS_DAYS"),
+        description="Days after an event's last notice in which its pointings are looked at.",
+    )
+    absolute_magnitude: float = Field(
+        -16.0,
+        ge=-30,
+        le=0,
+        validation_alias=AliasChoices("MMA_COVERAGE_ABSOLUTE_MAGNITUDE"),
+        description="Absolute magnitude of the source whose reach weights coverage.",
     )
 
 
@@ -508,6 +573,7 @@ GROUPS: Mapping[str, type[Group]] = MappingProxyType(
         "publication": PublicationSettings,
         "galaxies": GalaxySettings,
         "observing": ObservingSettings,
+        "coverage": CoverageSettings,
         "kilonova": KilonovaSettings,
         "surveys": SurveySettings,
         "survey_stream": SurveyStreamSettings,
@@ -567,6 +633,17 @@ class Settings:
     def observing(self) -> ObservingSettings:
         """Instruments in orbit."""
         return self._read(ObservingSettings)
+
+    @cached_property
+    def coverage(self) -> CoverageSettings:
+        """Pointings and coverage."""
+        return self._read(CoverageSettings)
+
+    @property
+    def pointings_url(self) -> str | None:
+        """Where pointings are read; None for nowhere."""
+        named = self.coverage.pointings_url
+        return self.publication.api_base if named is None else named or None
 
     @cached_property
     def kilonova(self) -> KilonovaSettings:

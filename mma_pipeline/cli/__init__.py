@@ -13,6 +13,7 @@ from mma_pipeline.cli.forecast import forecast
 from mma_pipeline.cli.health import alive, metrics
 from mma_pipeline.cli.kilonova import kilonova
 from mma_pipeline.cli.photometry import publish_photometry
+from mma_pipeline.cli.pointings import pointings
 from mma_pipeline.cli.publication import explain, publication
 from mma_pipeline.cli.quarantine import quarantine
 from mma_pipeline.cli.replay import replay
@@ -22,6 +23,7 @@ from mma_pipeline.cli.status import show, status
 from mma_pipeline.cli.storage import storage
 from mma_pipeline.cli.stream import stream
 from mma_pipeline.cli.survey import survey
+from mma_pipeline.cli.windows import windows
 from mma_pipeline.cli.worker import worker
 
 app.command()(demo)
@@ -38,11 +40,13 @@ app.command()(doctor)
 app.command()(settings)
 app.add_typer(storage, name="storage")
 app.command()(publish_photometry)
+app.add_typer(pointings, name="pointings")
 app.add_typer(kilonova, name="kilonova")
 app.add_typer(archive, name="archive")
 app.add_typer(catalog, name="catalog")
 app.command()(crossmatch)
 app.command()(forecast)
+app.command()(windows)
 app.command()(backfill)
 app.command()(worker)
 app.command()(alive)

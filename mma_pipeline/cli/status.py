@@ -42,6 +42,7 @@ def _described(
 ) -> dict[str, Any]:
     from mma_pipeline.defs.all_products import expected_files
     from mma_pipeline.defs.events.page.write import page_key
+    from mma_pipeline.notices.source_words import source_words
 
     names = {product.name for product in products}
     statistics: dict[str, Any] = {}
@@ -57,6 +58,7 @@ def _described(
         "retracted_by": None if retraction is None else retraction.partition_key,
         "page": page_key(record.version.event_id),
         "facts": dict(record.facts),
+        "source": list(source_words(record.facts)),
         "degraded": list(record.facts.get("degraded", ())),
         "message": {
             "stream": origin.stream,
@@ -147,12 +149,18 @@ def show(
     console.print(f"page: {found[0]['page']}", highlight=False)
     for entry in reversed(found):
         console.rule(f"{entry['stem']}  ({entry['partition']})")
-        facts = {k: v for k, v in entry["facts"].items() if v is not None and k != "degraded"}
+        # What the notice says of the source stands in words.
+        worded = {"degraded", "classification", "properties", "chirp_mass"}
+        facts = {k: v for k, v in entry["facts"].items() if v is not None and k not in worded}
         grid = Table.grid(padding=(0, 2))
         for line in entry["degraded"]:
             grid.add_row(Text("left out", style="yellow"), Text(line))
+        for line in _windows(entry):
+            grid.add_row("window", Text(line))
         statistics = {**entry["statistics"].get("skymap_statistics", {}), **_compared(entry)}
         statistics |= _expected(entry)
+        for line in entry["source"]:
+            grid.add_row("source", Text(line))
         for name, value in {**facts, **statistics}.items():
             if value is not None:
                 grid.add_row(name, Text(str(value)))
@@ -161,6 +169,15 @@ def show(
         if entry["missing"]:
             grid.add_row("missing", ", ".join(entry["missing"]))
         console.print(grid)
+
+
+def _windows(entry: Mapping[str, Any]) -> list[str]:
+    """From where the map can be observed, a line for each observatory; `mma windows` says it for any night."""
+    found = entry["statistics"].get("observability", {})
+    return [
+        f"{site['site']}: {site['probability']:.1%} of the map, {site['begins'][:16]} to {site['ends'][:16]} UTC"
+        for site in found.get("sites", ())
+    ]
 
 
 def _compared(entry: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.defs.alerts.raw_alert import raw_alert
 from mma_pipeline.defs.neutrinos.assets import neutrino_coincidence, neutrino_notice
+from mma_pipeline.defs.observing.coverage_ledger import coverage_ledger
 from mma_pipeline.defs.observing.forecast import kilonova_forecast
 from mma_pipeline.defs.observing.galaxies import galaxies
+from mma_pipeline.defs.observing.observability import observability
 from mma_pipeline.defs.observing.visibility import visibility
 from mma_pipeline.defs.skymaps.contours import contours
 from mma_pipeline.defs.skymaps.coverage import coverage
@@ -28,6 +30,8 @@ PRODUCTS: tuple[Product, ...] = (
     galaxies,
     visibility,
     kilonova_forecast,
+    observability,
+    coverage_ledger,
     neutrino_notice,
     neutrino_coincidence,
     version_difference,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import resources
@@ -27,7 +27,8 @@ from mma_pipeline.notices.model import Role, role_of
 SCHEMA_V1 = "scimma.alert-integration-demo/broker/v1"
 SENDER_V1 = "alert-integration-demo"
 SCHEMA_V2 = "mma.derived-alert/2.0"
-#: A message names the lowest version that has all of its keys: this one added `completes` and `forecast`.
+#: A message names the lowest version that has all of its keys: this one added `completes`, `chirp_mass`, `observability` and
+#: `forecast`.
 SCHEMA_V2_1 = "mma.derived-alert/2.1"
 SENDER_V2 = "mma_pipeline"
 #: Hopskotch `_format` of v2 messages before it became `json`; the hop plugin still reads it.
@@ -106,6 +107,48 @@ class Localisation:
 
 
 @dataclass(frozen=True, slots=True)
+class ChirpMassSummary:
+    """Histogram of the source-frame chirp mass, as the notice states it."""
+
+    bin_edges: tuple[float, ...]
+    """Edges in solar masses, shape (K + 1,)."""
+    probabilities: tuple[float, ...]
+    """Probability of each bin, shape (K,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteWindow:
+    """When one observatory can observe the map."""
+
+    site: str
+    probability: float
+    """Probability of the map that is above the site's limits in darkness at some time of the 24 h, 0 to 1."""
+    begins: datetime
+    """Begin of the spell in which at least a tenth of the best probability is within the limits, UTC."""
+    ends: datetime
+    """End of that spell, UTC."""
+    best: datetime
+    """Time at which most probability is above the limits at once, UTC."""
+    best_probability: float
+    """That probability, 0 to 1."""
+    moon_separation: float | None = None
+    """Angle between the Moon and the most probable pixel at that time, deg."""
+    moon_illumination: float | None = None
+    """Share of the Moon's disk that is lit, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observability:
+    """From where the map can be observed in 24 h: the observatories with the most probability first."""
+
+    begins: datetime
+    """Begin of the 24 h, UTC."""
+    sites: tuple[SiteWindow, ...] = ()
+    probability: float | None = None
+    """Probability of the map that at least one of all configured observatories can observe, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class EventSummary:
     """Properties of the source according to the notice."""
 
@@ -126,6 +169,7 @@ class EventSummary:
     """Burst duration, s."""
     central_frequency: float | None = None
     """Burst central frequency, Hz."""
+    chirp_mass: ChirpMassSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +271,13 @@ class DerivedAlert:
     """Why it was withdrawn, for people."""
     completes: str | None = None
     """Id of an earlier message on the same version (UUID text) without the map's values, which this one replaces."""
+    observability: Observability | None = None
 
     @property
     def schema(self) -> str:
         """Name of the message's schema."""
-        return SCHEMA_V2_1 if self.completes or self.forecast else SCHEMA_V2
+        later = self.completes, self.observability, self.forecast, self.event and self.event.chirp_mass
+        return SCHEMA_V2_1 if any(value is not None for value in later) else SCHEMA_V2
 
     @property
     def role(self) -> Role:
@@ -262,7 +308,7 @@ class DerivedAlert:
                 kind=DerivedKind(record["kind"]),
                 event_id=check_event_id(record["event_id"]),
                 version=_nested(VersionRef, record.get("version"), times=("created",)),
-                event=_nested(EventSummary, record.get("event"), times=("time",)),
+                event=_event(record.get("event")),
                 localisation=_nested(Localisation, record.get("localisation")),
                 external=_nested(CoincidenceSummary, record.get("external")),
                 neutrinos=None if (found := record.get("neutrinos")) is None else NeutrinoSearch.from_json(found),
@@ -272,6 +318,7 @@ class DerivedAlert:
                 retracts=record.get("retracts"),
                 reason=record.get("reason"),
                 completes=record.get("completes"),
+                observability=_observability(record.get("observability")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NoticeError(f"the derived alert is incomplete or wrong: {error}") from error
@@ -352,6 +399,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(v) for v in value]
     return value
+
+
+def _event(record: Mapping[str, Any] | None) -> EventSummary | None:
+    if record is None:
+        return None
+    found: EventSummary = _nested(EventSummary, {k: v for k, v in record.items() if k != "chirp_mass"}, times=("time",))
+    return replace(found, chirp_mass=_nested(ChirpMassSummary, record.get("chirp_mass")))
+
+
+def _observability(record: Mapping[str, Any] | None) -> Observability | None:
+    if record is None:
+        return None
+    found: Observability = _nested(Observability, {**record, "sites": None}, times=("begins",))
+    times = ("begins", "ends", "best")
+    return replace(found, sites=tuple(_nested(SiteWindow, site, times=times) for site in record.get("sites", ())))
 
 
 def _known(kind: type[Any], record: Mapping[str, Any]) -> dict[str, Any]:

@@ -139,6 +139,11 @@ def alert_summary(notice: LvkNotice, skymap: bytes | None, degraded: tuple[str, 
             "duration_s": event.duration,
             "central_frequency_hz": event.central_frequency,
         }
+        if event.chirp_mass is not None:
+            facts["chirp_mass"] = {
+                "bin_edges_msun": list(event.chirp_mass.bin_edges),
+                "probabilities": list(event.chirp_mass.probabilities),
+            }
     if external is not None:
         facts["external"] = {
             "gcn_notice_id": external.gcn_notice_id,

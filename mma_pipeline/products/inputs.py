@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
 class ProductInput:
     """One version of one event, read lazily: a product pays only for what it uses."""
 
-    def __init__(self, archive: Archive, store: Store, partition_key: str) -> None:
-        """Look the version up; raises NotFoundError if it was never archived."""
+    def __init__(self, archive: Archive, store: Store, partition_key: str, *, now: datetime | None = None) -> None:
+        """Look the version up; raises NotFoundError if it was never archived.
+
+        `now` (timezone-aware) is the time for which a product of the day is made; by default that of the clock.
+        """
         self.archive = archive
         self.store = store
+        self.now = now or datetime.now(UTC)
         self.record: VersionRecord = archive.version(partition_key)
 
     @property

@@ -81,6 +81,13 @@ def test_same_map_same_bytes():
     assert b"DATE" not in first
 
 
+def test_the_file_opens_in_mocpy(tmp_path):
+    """mocpy reads the file as the region that it was written from."""
+    found = credible_coverage(_gaussian(), 0.9)
+    (tmp_path / "region.fits").write_bytes(moc_fits(found))
+    assert MOC.from_fits(tmp_path / "region.fits") == found.moc()
+
+
 @pytest.mark.parametrize("level", [0.0, -0.1, 1.1])
 def test_level_outside_the_unit_interval_is_refused(level):
     """A credible level that is none gives one clear error."""

@@ -1,7 +1,7 @@
 """Removes old mock and test events; real ones are kept. Only this module decides what may be removed.
 
-The last version of an event is removed together with its candidates' scores, its publications, and the simulated photometry
-that names it. Measured photometry stays with its messages, whatever event they name, and so does simulated photometry that
+The last version of an event is removed together with its candidates' scores, its publications, its pointings,
+and the simulated photometry that names it. Measured photometry stays with its messages, whatever event they name, and so does simulated photometry that
 names no event.
 """
 
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import schema
 from mma_pipeline.adapters.archive.database import reading, writing
+from mma_pipeline.adapters.archive.pointings import forget_pointings
 from mma_pipeline.adapters.archive.schema import block, candidate, candidate_score, decision, measurement, publication
 from mma_pipeline.adapters.errors import PermanentError
 from mma_pipeline.adapters.photometry.messages import read_photometry_message
@@ -75,6 +76,7 @@ def forget(engine: sa.Engine, keys: Sequence[str]) -> None:
         if gone:
             for outgoing in (publication, decision):
                 connection.execute(sa.delete(outgoing).where(outgoing.c.event_id.in_(gone)))
+            forget_pointings(connection, gone)
             _forget_photometry(connection, gone)
             _forget_messages(connection, gone)
 

@@ -290,3 +290,55 @@ survey_candidate = sa.Table(
     sa.Column("message_id", RowId, sa.ForeignKey("message.id"), nullable=False, index=True),
     sa.Column("scored", sa.String(160)),
 )
+
+#: Footprints of instruments, each once.
+footprint = sa.Table(
+    "footprint",
+    metadata,
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("shape", sa.JSON, nullable=False),
+)
+
+#: Instruments of a source with the footprint that it gives now.
+instrument = sa.Table(
+    "instrument",
+    metadata,
+    sa.Column("source", sa.String(32), primary_key=True),
+    sa.Column("source_id", CleanString(100), primary_key=True),
+    sa.Column("name", CleanString(100), nullable=False),
+    sa.Column("footprint", sa.String(64), sa.ForeignKey("footprint.sha256")),
+    sa.Column("fetched", UTCDateTime, nullable=False),
+)
+
+#: Pointings for an event as they are now.
+pointing = sa.Table(
+    "pointing",
+    metadata,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("event_id", sa.String(32), nullable=False),
+    sa.Column("source", sa.String(32), nullable=False),
+    sa.Column("source_id", CleanString(100), nullable=False),
+    sa.Column("instrument", CleanString(100), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("time", UTCDateTime),
+    sa.Column("ra", sa.Double, nullable=False),
+    sa.Column("dec", sa.Double, nullable=False),
+    sa.Column("pos_angle", sa.Double, nullable=False),
+    sa.Column("band", CleanString(100)),
+    sa.Column("depth", sa.Double),
+    sa.Column("depth_unit", CleanString(16)),
+    sa.Column("footprint", sa.String(64), sa.ForeignKey("footprint.sha256")),
+    sa.Column("noticed", UTCDateTime, nullable=False),
+    sa.UniqueConstraint("event_id", "source", "source_id"),
+)
+
+#: Every change of a pointing in the order in which we noticed it; `was` holds what changed as it was, nothing for the first.
+pointing_change = sa.Table(
+    "pointing_change",
+    metadata,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("pointing_id", RowId, sa.ForeignKey("pointing.id"), nullable=False, index=True),
+    sa.Column("event_id", sa.String(32), nullable=False, index=True),
+    sa.Column("noticed", UTCDateTime, nullable=False),
+    sa.Column("was", CleanJSON),
+)

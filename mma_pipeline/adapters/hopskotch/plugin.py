@@ -15,6 +15,7 @@ from typing import IO, Any
 from hop import models, plugins
 
 from mma_pipeline.notices import derived
+from mma_pipeline.notices.source_words import chirp_mass_words, property_words
 from mma_pipeline.notices.text import plain_number
 
 
@@ -74,6 +75,7 @@ def summary(content: Mapping[str, Any]) -> str:
         )
     if external := content.get("external"):
         lines.append(f"  with {external['observatory']} {external.get('gcn_notice_id', '')}".rstrip())
+    lines += _window_lines(content.get("observability") or {})
     lines += _neutrino_lines(content.get("neutrinos") or {})
     lines += [f"  {p['name']}: {p['url']} ({p['size']} bytes)" for p in content.get("products") or ()]
     lines.append(f"  id {content.get('id')}")
@@ -111,4 +113,18 @@ def _event_lines(event: Mapping[str, Any]) -> list[str]:
     if classes := event.get("classification"):
         shown = sorted(classes.items(), key=lambda item: -item[1])
         lines.append("  " + ", ".join(f"{name} {p:.1%}" for name, p in shown))
+    if properties := event.get("properties"):
+        lines.append(f"  {property_words(properties)}")
+    if mass := event.get("chirp_mass"):
+        words = chirp_mass_words({**mass, "bin_edges_msun": mass.get("bin_edges")})
+        lines += [f"  {words}"] if words else []
     return lines
+
+
+def _window_lines(windows: Mapping[str, Any]) -> list[str]:
+    if not windows:
+        return []
+    lines = [f"  observable in the 24 h from {windows.get('begins')}:"]
+    for site in windows.get("sites") or ():
+        lines.append(f"    {site['site']}: {site['probability']:.0%} from {site['begins']} to {site['ends']}")
+    return lines if len(lines) > 1 else [f"{lines[0]} from no configured observatory"]

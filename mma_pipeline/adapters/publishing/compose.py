@@ -14,13 +14,16 @@ from typing import Any
 
 from mma_pipeline.adapters.archive import ProductRecord, VersionRecord
 from mma_pipeline.notices.derived import (
+    ChirpMassSummary,
     CoincidenceSummary,
     DerivedAlert,
     DerivedKind,
     EventSummary,
     ForecastSummary,
     Localisation,
+    Observability,
     ProductLink,
+    SiteWindow,
     VersionRef,
 )
 from mma_pipeline.notices.icecube_summary import NeutrinoSearch
@@ -34,6 +37,12 @@ GALAXIES = "galaxies"
 PLOT = "picture"
 #: Name of the product that compares a neutrino notice with a map.
 COINCIDENCE = "coincidence"
+#: Name of the product that says from where the map can be observed.
+OBSERVABILITY = "observability"
+#: Assets whose files are made anew each day: a link with a digest would soon name other bytes, so that none goes out.
+CHANGING = frozenset({OBSERVABILITY})
+#: Observatories named in a message.
+SITES = 5
 #: Name of the product with the brightness of a kilonova, and the hours after the merger of its summary.
 FORECAST, FORECAST_HOURS = "forecast", 24
 #: Our field name to the name of the statistic.
@@ -77,8 +86,9 @@ def compose(
         products=tuple(
             ProductLink(p.name, address, p.sha256, p.size, p.content_type)
             for p in sorted(by_name.values(), key=lambda p: p.name)
-            if (address := url(p.store_key)) is not None
+            if p.asset not in CHANGING and (address := url(p.store_key)) is not None
         ),
+        observability=_observability(by_name),
     )
     return alert, by_name
 
@@ -146,6 +156,36 @@ def _event(facts: Mapping[str, Any]) -> EventSummary | None:
         properties=dict(facts.get("properties") or {}),
         duration=facts.get("duration_s"),
         central_frequency=facts.get("central_frequency_hz"),
+        chirp_mass=_chirp_mass(facts.get("chirp_mass")),
+    )
+
+
+def _chirp_mass(histogram: Mapping[str, Any] | None) -> ChirpMassSummary | None:
+    if not histogram:
+        return None
+    return ChirpMassSummary(tuple(histogram["bin_edges_msun"]), tuple(histogram["probabilities"]))
+
+
+def _observability(products: Mapping[str, ProductRecord]) -> Observability | None:
+    if OBSERVABILITY not in products:
+        return None
+    found = products[OBSERVABILITY].statistics
+    return Observability(
+        begins=datetime.fromisoformat(found["begins"]),
+        probability=found["probability_any_site"],
+        sites=tuple(
+            SiteWindow(
+                site=site["site"],
+                probability=site["probability"],
+                begins=datetime.fromisoformat(site["begins"]),
+                ends=datetime.fromisoformat(site["ends"]),
+                best=datetime.fromisoformat(site["best"]),
+                best_probability=site["best_probability"],
+                moon_separation=site["moon_separation_deg"],
+                moon_illumination=site["moon_illumination"],
+            )
+            for site in found["sites"][:SITES]
+        ),
     )
 
 

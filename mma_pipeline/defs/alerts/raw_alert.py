@@ -14,6 +14,7 @@ from mma_pipeline.adapters.kafka.avro import MAGIC
 from mma_pipeline.adapters.notice_schemas import LVK, schema_drift
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.fields import decode_notice
+from mma_pipeline.notices.source_words import source_words
 from mma_pipeline.products.declaration import (
     NEEDS_ALERT,
     Product,
@@ -30,6 +31,7 @@ def _make(source: ProductInput) -> ProductFiles:
     if body.startswith(MAGIC):
         body = json.dumps(lvk.to_record(source.notice), sort_keys=True, separators=(",", ":")).encode()
     statistics: dict[str, Any] = {name: value for name, value in source.facts.items() if name != "urls"}
+    statistics["source"] = "; ".join(source_words(source.facts)) or None
     statistics["gracedb"] = source.facts.get("urls", {}).get("gracedb")
     statistics["schema_drift"] = schema_drift(decode_notice(body), LVK)
     return ProductFiles({"alert": body}, statistics)
@@ -38,7 +40,7 @@ def _make(source: ProductInput) -> ProductFiles:
 raw_alert = Product(
     name="raw_alert",
     about=__doc__ or "",
-    code_version="1",
+    code_version="2",
     group="alert",
     kinds=frozenset({"kafka", "json"}),
     deps=("gwalert_stream",),

@@ -15,6 +15,7 @@ from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
+from mma_pipeline.notices.source_words import no_source_words
 from mma_pipeline.notices.times import datetime_of_mjd, mjd_of_datetime
 from mma_pipeline.products.ingest import read_alert
 from mma_pipeline.settings import current
@@ -257,6 +258,8 @@ def published(
         "distance_sigma_mpc": event.distance_sigma_mpc,
         "model": model,
         "unused_bands": unused_bands(m.band for m in measured if m.mjd < key.night + 1),
+        # Why there is no posterior, if the notice does not say what a prior needs.
+        "no_prior": (no_source_words(version.facts) or None) if numbers["prior"] is None else None,
         **numbers,
     }
 

@@ -15,6 +15,7 @@ from mma_pipeline.adapters.errors import AdapterError, ConfigurationError, NotFo
 from mma_pipeline.adapters.spacecraft.orbits import TleArchive
 from mma_pipeline.adapters.spacecraft.pointing import FermiPointing
 from mma_pipeline.adapters.store import Store
+from mma_pipeline.science.observing.sites import Limits, Site, SiteError, shipped_sites, sites_from_json
 from mma_pipeline.science.observing.visibility import (
     DEFAULT_INSTRUMENTS,
     Instrument,
@@ -127,6 +128,34 @@ def instruments() -> tuple[Instrument, ...]:
         return instruments_from_json(path.read_text())
     except (OSError, InstrumentError) as error:
         raise ConfigurationError(f"MMA_INSTRUMENTS: {error}") from error
+
+
+def sites() -> tuple[Site, ...]:
+    """Observatories on the ground: the JSON file that `MMA_SITES` names, else the shipped list.
+
+    Raises ConfigurationError where the file cannot be used.
+    """
+    path = current().observing.sites
+    try:
+        return shipped_sites() if path is None else sites_from_json(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"MMA_SITES: {error}") from error
+
+
+def limits() -> Limits:
+    """What counts as observable where a site does not say otherwise; raises ConfigurationError."""
+    wanted = current().observing
+    return Limits(wanted.airmass_max, wanted.moon_min_deg, wanted.sun_max_deg)
+
+
+def wrong_sites() -> str | None:
+    """Why the configured sites or limits cannot be used; None where they can."""
+    try:
+        for site in sites():
+            site.limits(limits())
+    except (ConfigurationError, SiteError) as error:
+        return str(error)
+    return None
 
 
 def usable_ranking() -> tuple[CatalogIndex, GalaxySettings] | None:

@@ -30,7 +30,7 @@ def _make(source: ProductInput) -> ProductFiles:
 coverage = Product(
     name="coverage",
     about=__doc__ or "",
-    code_version="1",
+    code_version="2",
     kinds=frozenset({"moc", "fits"}),
     deps=("skymap",),
     files=tuple(

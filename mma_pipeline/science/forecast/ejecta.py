@@ -71,19 +71,19 @@ def last_stable_orbit(spin: FloatArray) -> FloatArray:
 
 
 def baryonic(mass: FloatArray, compact: FloatArray) -> FloatArray:
-    """Baryonic mass of a neutron star (Lattimer & Prakash 2001, ApJ 550 426)."""
+    """Baryonic mass of a neutron star, solar masses (Lattimer & Prakash 2001, ApJ 550 426)."""
     return np.asarray(mass * (1 + 0.6 * compact / (1 - 0.5 * compact)))
 
 
 def outside_of_hole(hole: FloatArray, star: FloatArray, compact: FloatArray, spin: FloatArray) -> FloatArray:
-    """Mass that a black hole leaves outside after it met a neutron star (Foucart et al. 2018, eq. 4)."""
+    """Mass, solar masses, that a black hole leaves outside after it met a neutron star (Foucart et al. 2018, eq. 4)."""
     eta = hole * star / (hole + star) ** 2
     base = 0.40642158 * (1 - 2 * compact) / np.cbrt(eta) - 0.13885773 * last_stable_orbit(spin) * compact / eta
     return np.asarray(baryonic(star, compact) * np.maximum(base + 0.25512517, 0.0) ** 1.761250847)
 
 
 def dynamical_of_hole(hole: FloatArray, star: FloatArray, compact: FloatArray, spin: FloatArray) -> FloatArray:
-    """Mass thrown out where a black hole tears a neutron star apart (Krüger & Foucart, eq. 9)."""
+    """Mass, solar masses, thrown out where a black hole tears a neutron star apart (Krüger & Foucart, eq. 9)."""
     q = hole / star
     share = (
         0.00711595154 * q**0.863604211 * (1 - 2 * compact) / compact

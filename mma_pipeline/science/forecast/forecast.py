@@ -90,5 +90,5 @@ def forecast(
 
 
 def even_shares() -> FloatArray:
-    """Shares of a distance posterior at which `forecast` wants its distances: one for each model."""
+    """Shares (0 to 1, a fraction) of a distance posterior at which `forecast` wants its distances: one for each model."""
     return np.asarray((np.arange(MODELS) + 0.5) / MODELS)

@@ -38,7 +38,7 @@ class Outlook:
 
 
 def outlook(classification: Mapping[str, float], properties: Mapping[str, float]) -> Outlook:
-    """Judge a notice by its classes (p_astro) and its properties (HasNS, HasRemnant)."""
+    """Judge a notice by the probabilities of its classes (p_astro) and properties (HasNS, HasRemnant)."""
     stars, remnant = properties.get("HasNS"), properties.get("HasRemnant")
     with_star = {name: classification[name] for name in ("BNS", "NSBH") if classification.get(name)}
     total = sum(with_star.values())

@@ -63,8 +63,9 @@ def moc_fits(coverage: Coverage) -> bytes:
     """The MOC as a FITS file (MOC 2.0, section 4.4); the same region gives the same bytes."""
     hdus = coverage.moc().serialize("fits")
     for hdu in hdus:
-        # What the library writes about itself and the day would make equal regions differ.
-        for card in ("DATE", "MOCTOOL", "MOCVERS"):
+        # What the library writes about itself and the day would make equal regions differ. MOCVERS stays: without it readers
+        # take the file for one of version 1.
+        for card in ("DATE", "MOCTOOL"):
             hdu.header.remove(card, ignore_missing=True)
     buffer = io.BytesIO()
     hdus.writeto(buffer)
@@ -88,9 +89,14 @@ def probability_within(skymap: SkyMap, moc: MOC) -> float:
     ranges = np.asarray(moc.to_depth29_ranges).astype(np.int64)
     if not len(ranges):
         return 0.0
-    before = np.concatenate([[0.0], np.cumsum(skymap.prob)])
-    inside = np.sum(_up_to(skymap, before, ranges[:, 1]) - _up_to(skymap, before, ranges[:, 0]))
+    inside = np.sum(probability_of_ranges(skymap, ranges[:, 0], ranges[:, 1]))
     return float(np.clip(inside, 0.0, 1.0))  # differences of long sums leave the range by rounding
+
+
+def probability_of_ranges(skymap: SkyMap, begin: IntArray, end: IntArray) -> FloatArray:
+    """Probability of the map in each half-open range of order-29 NESTED indices, shape of the input; exact."""
+    before = np.concatenate([[0.0], np.cumsum(skymap.prob)])
+    return np.maximum(_up_to(skymap, before, end) - _up_to(skymap, before, begin), 0.0)
 
 
 def _up_to(skymap: SkyMap, before: FloatArray, index29: IntArray) -> FloatArray:

@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 import jinja2
 
 from mma_pipeline.defs.events.page.state import EventState
+from mma_pipeline.notices.source_words import source_words
 from mma_pipeline.notices.text import plain_number
 
 ALADIN = "https://cdn.jsdelivr.net/npm/aladin-lite@3.8.2/dist/aladin.js"
@@ -81,8 +82,10 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "figure": figure,
+        "source": source_words,
         "percent": lambda value: "" if value is None else f"{value:.1%}",
         "when": lambda text: f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}",
+        "minute": lambda text: "" if text is None else f"{datetime.fromisoformat(text):%m-%d %H:%M}",
         "years": false_alarms,
         "web": web_address,
         "words": words,

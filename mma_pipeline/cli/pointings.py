@@ -1,0 +1,170 @@
+"""`mma pointings`: pointings of telescopes for an event, from files and from the Treasure Map, and what they cover."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
+
+if TYPE_CHECKING:
+    from mma_pipeline.adapters.archive import Archive, VersionRecord
+    from mma_pipeline.notices.pointings import Pointing
+    from mma_pipeline.science.skymaps.model import SkyMap
+
+pointings = typer.Typer(help="Pointings of telescopes, and what they cover of the map.", no_args_is_help=True)
+
+EventArgument = Annotated[str, typer.Argument(help="Superevent id such as S230518h.")]
+
+
+@pointings.command(name="import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(help="CSV or ECSV: ra, dec, and time, band, depth, instrument, pos_angle, status.")
+    ],
+    event: Annotated[str, typer.Option(help="Superevent that was pointed for.")],
+    instrument: Annotated[str | None, typer.Option(help="Name of the instrument, where the file has none.")] = None,
+    footprint: Annotated[
+        str | None,
+        typer.Option(help="'circle RADIUS', 'box WIDTH HEIGHT' (degrees), WKT, or a file with WKT or DS9 polygons."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Archive the pointings of a file; the same file again changes nothing, another status or depth is an update."""
+    from mma_pipeline.adapters.archive.pointings import PointingArchive
+    from mma_pipeline.adapters.pointings.files import OWN, read_pointings
+    from mma_pipeline.notices.footprints import parse_footprint
+
+    with clear_errors():
+        archive = open_archive()
+        if not archive.versions(event, limit=1):
+            raise fail(f"no version of {event} is archived: see `mma status` for what is", Exit.NOTHING)
+        kept = PointingArchive(archive)
+        given = None if footprint is None else parse_footprint(_text_of(footprint))
+        known = {i.name.lower(): i.footprint for i in kept.instruments() if i.footprint is not None}
+        held = read_pointings(file, footprints=known, instrument=instrument, footprint=given)
+        now = datetime.now(UTC)
+        recorded = kept.record(event, held.pointings, now)
+        if given is not None:
+            names = {p.instrument for p in held.pointings if p.footprint == given}
+            kept.record_instruments(OWN, [(name, name, given) for name in sorted(names)], now)
+    if as_json:
+        counts = {"new": recorded.new, "changed": recorded.changed, "same": recorded.same}
+        print_json({"event": event, **counts, "skipped": list(held.skipped)})
+        return
+    console.print(
+        f"{event}: {recorded.new} pointings new, {recorded.changed} changed, {recorded.same} known", highlight=False
+    )
+    for reason in held.skipped:
+        console.print(f"[yellow]left out[/yellow] {escape(reason)}", highlight=False)
+
+
+def _text_of(footprint: str) -> str:
+    """The text of a footprint, or that of the file that is named."""
+    path = Path(footprint)
+    return path.read_text() if len(footprint) < 500 and path.is_file() else footprint
+
+
+@pointings.command(name="list")
+def list_(
+    event: EventArgument,
+    limit: Annotated[int, typer.Option(help="Show at most this many, by time.", min=1)] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Pointings that are archived of an event."""
+    with clear_errors():
+        found = _pointings(open_archive(), event)
+    if as_json:
+        print_json([_plain(p) for p in found])
+        return
+    counts = Counter(p.status.value for p in found)
+    table = Table(title=f"{event}: " + ", ".join(f"{n} {status}" for status, n in sorted(counts.items())))
+    for column in ("time (UTC)", "status", "instrument", "RA, deg", "Dec, deg", "band", "depth", "source"):
+        table.add_column(column)
+    for p in found[:limit]:
+        table.add_row(
+            "" if p.time is None else f"{p.time:%Y-%m-%d %H:%M:%S}",
+            p.status.value,
+            escape(p.instrument) + ("" if p.footprint is not None else " (no footprint)"),
+            f"{p.ra:.4f}",
+            f"{p.dec:+.4f}",
+            escape(p.band or ""),
+            "" if p.depth is None else f"{p.depth:.2f} {p.depth_unit or ''}",
+            f"{p.source} {escape(p.source_id)}",
+        )
+    console.print(table)
+    if len(found) > limit:
+        console.print(f"and {len(found) - limit} more: --limit, or --json for all", highlight=False)
+
+
+@pointings.command()
+def coverage(event: EventArgument, as_json: JsonOption = False) -> None:
+    """What the archived pointings cover of an event's newest map, computed now."""
+    from dataclasses import asdict
+
+    from mma_pipeline.adapters.archive.event_history import newest_map
+    from mma_pipeline.defs.observing.coverage_ledger import ledger_of
+
+    with clear_errors():
+        archive = open_archive()
+        record = newest_map(archive.versions(event), combined=True)
+        if record is None:
+            raise fail(f"no version of {event} with a map is archived: see `mma status` for what is", Exit.NOTHING)
+        found, _, figures = ledger_of(_map_of(archive, record), _pointings(archive, event), record.facts)
+    if as_json:
+        curve = [{"hours": h, "probability": p, "area_deg2": a} for h, p, a in found.curve]
+        rows = [asdict(row) for row in found.rows]
+        print_json({"event": event, "partition": record.partition_key, **figures, "rows": rows, "curve": curve})
+        return
+    table = Table(title=f"{record.stem}: {figures['probability_covered']:.1%} covered")
+    for column in ("of", "", "visits", "probability", "area, deg²", "within reach"):
+        table.add_column(column, justify="left" if column in {"of", ""} else "right")
+    for row in found.rows:
+        reached = "" if row.reached is None else f"{row.reached:.1%}"
+        cells = (str(row.visits), f"{row.probability:.1%}", f"{row.area_deg2:.1f}", reached)
+        table.add_row(row.by, escape(row.value), *cells)
+    console.print(table)
+    console.print(
+        f"left of the 90 % region: {figures['probability_left_in_90']:.1%} on {figures['area_left_in_90_deg2']:.0f} deg²",
+        highlight=False,
+    )
+    if figures["pointings_without_footprint"]:
+        console.print(
+            f"[yellow]{figures['pointings_without_footprint']} pointings have no footprint and count nowhere[/yellow]"
+        )
+
+
+def _map_of(archive: Archive, record: VersionRecord) -> SkyMap:
+    """The version's map from its message, so that no product needs to be there."""
+    from mma_pipeline.notices import lvk
+    from mma_pipeline.products.ingest import read_alert
+    from mma_pipeline.science.skymaps.model import decode_skymap
+
+    data = lvk.map_of(read_alert(archive.message(record.message_id).body), record.version)
+    if data is None:
+        raise fail(f"the map of {record.partition_key} is missing in its message", Exit.NOTHING)
+    return decode_skymap(data)
+
+
+def _pointings(archive: Archive, event: str) -> list[Pointing]:
+    from mma_pipeline.adapters.archive.pointings import PointingArchive
+
+    found = PointingArchive(archive).pointings(event)
+    if not found:
+        raise fail(f"no pointings for {event} are archived: `mma pointings import FILE --event {event}`", Exit.NOTHING)
+    return found
+
+
+def _plain(pointing: Pointing) -> dict[str, Any]:
+    names = ("source", "source_id", "instrument", "ra", "dec", "pos_angle", "band", "depth", "depth_unit")
+    return {name: getattr(pointing, name) for name in names} | {
+        "status": pointing.status.value,
+        "time": None if pointing.time is None else pointing.time.isoformat(),
+        "footprint_sha256": None if pointing.footprint is None else pointing.footprint.sha256,
+    }
