@@ -136,6 +136,8 @@ def _watched(stream: StreamHealth) -> list[str]:
     words = []
     if stream.lag is not None:
         words.append(f"{stream.lag} messages wait at the broker")
+    if stream.resident and stream.tick_age_s is not None:
+        words.append(f"its readers last gave a sign of life {stream.tick_age_s:.0f} s ago")
     if stream.credential_age_s is not None:
         words.append(f"credential first used {stream.credential_age_s / 86400:.1f} days ago")
     if stream.credential_idle_s is not None:

@@ -87,9 +87,15 @@ def fill(registry: CollectorRegistry, found: Health) -> None:
     bad = gauge("stream_quarantined", "Unsolved messages in quarantine.", "stream")
     lag = gauge("stream_lag_messages", "Messages that wait to be read at the broker.", "stream")
     first = gauge("credential_age_seconds", "Seconds since a stream's credential was first used here.", "stream")
+    rate = gauge("stream_messages_per_second", "Messages that a survey's readers take per second.", "stream")
     idle = gauge("credential_idle_seconds", "Seconds since a stream's credential last worked.", "stream")
     for stream in found.streams:
-        known = ((lag, stream.lag), (first, stream.credential_age_s), (idle, stream.credential_idle_s))
+        known = (
+            (lag, stream.lag),
+            (rate, stream.rate),
+            (first, stream.credential_age_s),
+            (idle, stream.credential_idle_s),
+        )
         for metric, value in known:
             if value is not None:
                 metric.labels(stream.name).set(value)

@@ -388,13 +388,13 @@ def test_quarantine_is_read_again_saved_and_dismissed(home: Home, tmp_path: Path
     from datetime import UTC, datetime
 
     from mma_pipeline.adapters.kafka.message import StreamMessage
-    from mma_pipeline.products.ingest import put_aside
+    from mma_pipeline.products.ingest import quarantine_message
 
     bad, sound = with_top(superevent_id="S240301c", time_created=None), good("S240301b")
     numbers = []
     for offset, data in enumerate((bad, sound)):
         message = StreamMessage("gcn-gwalert", "igwn.gwalert", 0, offset, data, None, (), None, datetime.now(UTC))
-        numbers.append(put_aside(home.archive, message, "[/bold] no parser").message_id)
+        numbers.append(quarantine_message(home.archive, message, "[/bold] no parser").message_id)
     listed = mma_json("quarantine")
     assert [(entry["message"], entry["event"]) for entry in listed] == [
         (numbers[1], "S240301b"),

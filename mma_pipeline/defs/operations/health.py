@@ -16,17 +16,19 @@ import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive, outbox, reading
 from mma_pipeline.adapters.archive.publications import State
-from mma_pipeline.adapters.archive.recent import stream_statistics
+from mma_pipeline.adapters.archive.recent import StreamStatistics, stream_statistics
+from mma_pipeline.adapters.archive.surveys import SurveyArchive
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.defs.alerts.stream_assets import READ_LATELY
 from mma_pipeline.defs.alerts.streams import STREAMS
-from mma_pipeline.defs.alerts.unfinished import last_looks
+from mma_pipeline.defs.alerts.unfinished import last_good_ticks
 from mma_pipeline.defs.operations.finders import Situation, find
+from mma_pipeline.defs.operations.notifying import NO_EVENT, follow
 from mma_pipeline.defs.operations.problems import Kind, Problem
-from mma_pipeline.defs.operations.telling import NO_EVENT, follow
 from mma_pipeline.defs.operations.watch import SENSOR, BrokerState, Lasting, StreamState, from_json, last_watched, watch
 from mma_pipeline.defs.product_asset import OWNERS
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, PublicationResource
+from mma_pipeline.settings import current
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ HEARTBEAT_S = 300.0
 CREDENTIAL_S = 86_400.0
 #: Messages that a stream may be behind: ten ticks of the sensor.
 LAG = 500
+#: Messages that the readers of a survey's stream may be behind: a minute or two of their work.
+SURVEY_LAG = 100_000
 #: Seconds between two reports if nothing changes.
 REPORT_S = 300.0
 
@@ -68,6 +72,15 @@ class StreamHealth:
     """Seconds since the credential was first used here; None if there is none."""
     credential_idle_s: float | None = None
     """Seconds since the credential last worked; None if there is none, or if it never did."""
+    rate: float | None = None
+    """Messages per second lately; None but for a survey's stream."""
+    resident: bool = False
+    """Whether processes of its own read it (`mma survey read`), and no sensor."""
+
+    @property
+    def reader(self) -> str:
+        """Where to look when it is not read."""
+        return "the log of mma survey read" if self.resident else "its sensor's ticks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +141,7 @@ def _of_statistics(found: Health) -> Iterator[Problem]:
 
 def _of_stream(stream: StreamHealth) -> Iterator[Problem]:
     if stream.tick_age_s is not None and stream.tick_age_s > TICK_S:
-        text = f"stream {stream.name} was last read {stream.tick_age_s:.0f} s ago: see its sensor's ticks"
+        text = f"stream {stream.name} was last read {stream.tick_age_s:.0f} s ago: see {stream.reader}"
         yield Problem(Kind.STREAM_UNREAD, text, stream.name)
     if stream.credential_age_s is not None and stream.credential_idle_s is None:
         yield Problem(Kind.CREDENTIAL, f"the credential of {stream.name} has never worked: check it", stream.name)
@@ -138,8 +151,8 @@ def _of_stream(stream: StreamHealth) -> Iterator[Problem]:
             "check it; GCN permanently disables credentials unused for 30 days"
         )
         yield Problem(Kind.CREDENTIAL, text, stream.name)
-    if stream.lag is not None and stream.lag > LAG:
-        text = f"stream {stream.name} is {stream.lag} messages behind: see its sensor's ticks"
+    if stream.lag is not None and stream.lag > (SURVEY_LAG if stream.resident else LAG):
+        text = f"stream {stream.name} is {stream.lag} messages behind: see {stream.reader}"
         yield Problem(Kind.STREAM_BEHIND, text, stream.name)
 
 
@@ -187,9 +200,12 @@ def _age(now: datetime, stamp: float | None) -> float | None:
 def _streams(
     instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: BrokerState | None
 ) -> Iterator[StreamHealth]:
-    looked = last_looks(instance)
+    looked = last_good_ticks(instance)
     known = stream_statistics(archive)
-    for name in sorted({stream.name for stream in STREAMS} | set(known)):
+    surveys = survey_health(archive, now, known)
+    yield from surveys
+    names = {stream.name for stream in STREAMS} | set(known)
+    for name in sorted(names - {stream.name for stream in surveys}):
         stamp = looked[name].began if name in looked else None
         row = known.get(name)
         seen = StreamState() if watched is None else watched.streams.get(name, StreamState())
@@ -203,6 +219,30 @@ def _streams(
             credential_age_s=_age(now, seen.since),
             credential_idle_s=_age(now, seen.worked),
         )
+
+
+def survey_health(archive: Archive, now: datetime, known: Mapping[str, StreamStatistics]) -> list[StreamHealth]:
+    """The survey's stream that this installation reads; empty where none is configured, or no reader ever began."""
+    wanted = current().survey_stream
+    counts = SurveyArchive(archive).partitions(wanted.name) if wanted.topics else []
+    if not counts:
+        return []
+    row = known.get(wanted.name)
+    lags = [one.lag for one in counts if one.lag is not None]
+    rates = {one.member: one.rate for one in counts if one.rate is not None}
+    return [
+        StreamHealth(
+            name=wanted.name,
+            message_age_s=None if row is None else (now - row.newest).total_seconds(),
+            # One partition that nobody reads is as bad as all of them.
+            tick_age_s=max((now - one.alive).total_seconds() for one in counts),
+            messages=sum(one.seen for one in counts),
+            quarantined=0 if row is None else row.quarantined,
+            lag=sum(lags) if lags else None,
+            rate=sum(rates.values()) if rates else None,
+            resident=True,
+        )
+    ]
 
 
 def _failed_publications(archive: Archive) -> int:
@@ -292,12 +332,12 @@ def _notify(
     """Write a message to people into the outbox; returns whether a webhook accepts it."""
     try:
         published = publication.telling(archive)
-        if not published.told_of_failures:
+        if not published.failure_webhooks:
             return False
     except ConfigurationError as error:
         _log.error("people cannot be notified: %s", error)
         return False
-    published.tell_failure(key, what, event or NO_EVENT, text, None, kind="problem")
+    published.notify_failure(key, what, event or NO_EVENT, text, None, kind="problem")
     return True
 
 
@@ -332,6 +372,7 @@ def _stream_statistics(stream: StreamHealth) -> dict[str, float | int | str]:
         f"{stream.name}: waiting at the broker": stream.lag,
         f"{stream.name}: last message (s ago)": _rounded(stream.message_age_s),
         f"{stream.name}: last tick (s ago)": _rounded(stream.tick_age_s),
+        f"{stream.name}: messages per second": None if stream.rate is None else round(stream.rate, 1),
         f"{stream.name}: credential first used (days ago)": _rounded(stream.credential_age_s, 86_400),
         f"{stream.name}: credential last worked (s ago)": _rounded(stream.credential_idle_s),
     }
