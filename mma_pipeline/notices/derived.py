@@ -27,8 +27,8 @@ from mma_pipeline.notices.model import Role, role_of
 SCHEMA_V1 = "scimma.alert-integration-demo/broker/v1"
 SENDER_V1 = "alert-integration-demo"
 SCHEMA_V2 = "mma.derived-alert/2.0"
-#: A message names the lowest version that has all of its keys: this one added `completes`, `chirp_mass`, `observability` and
-#: `forecast`.
+#: A message names the lowest version that has all of its keys: this one added `completes`, `chirp_mass`, `observability`,
+#: `forecast` and `coverage`.
 SCHEMA_V2_1 = "mma.derived-alert/2.1"
 SENDER_V2 = "mma_pipeline"
 #: Hopskotch `_format` of v2 messages before it became `json`; the hop plugin still reads it.
@@ -146,6 +146,28 @@ class Observability:
     sites: tuple[SiteWindow, ...] = ()
     probability: float | None = None
     """Probability of the map that at least one of all configured observatories can observe, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageSummary:
+    """What telescopes have covered of the map when the message was written; the product `coverage_ledger` has all of it."""
+
+    completed: int
+    """Completed pointings."""
+    planned: int
+    """Planned pointings, which count in nothing below."""
+    probability: float
+    """Probability of the map that completed pointings cover, 0 to 1."""
+    area: float
+    """Area that they cover, deg²."""
+    left_90: float
+    """Probability of what they leave of the 90 % region, 0 to 1."""
+    left_area_90: float
+    """Area of that, deg²."""
+    reached: float | None = None
+    """Probability covered, weighted by the share of the distance posterior within reach; None without distances."""
+    absolute_magnitude: float | None = None
+    """Of the source that `reached` assumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,11 +294,13 @@ class DerivedAlert:
     completes: str | None = None
     """Id of an earlier message on the same version (UUID text) without the map's values, which this one replaces."""
     observability: Observability | None = None
+    coverage: CoverageSummary | None = None
 
     @property
     def schema(self) -> str:
         """Name of the message's schema."""
-        later = self.completes, self.observability, self.forecast, self.event and self.event.chirp_mass
+        mass = self.event and self.event.chirp_mass
+        later = self.completes, self.observability, self.forecast, self.coverage, mass
         return SCHEMA_V2_1 if any(value is not None for value in later) else SCHEMA_V2
 
     @property
@@ -319,6 +343,7 @@ class DerivedAlert:
                 reason=record.get("reason"),
                 completes=record.get("completes"),
                 observability=_observability(record.get("observability")),
+                coverage=_nested(CoverageSummary, record.get("coverage")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NoticeError(f"the derived alert is incomplete or wrong: {error}") from error
