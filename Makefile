@@ -75,8 +75,10 @@ bench: setup ## compare cost and accuracy with what a user would run instead, on
 bench-events: setup ## compare galaxies, cross-match, whole alerts and large maps with what a user would run, one JSON line each
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/events.py
 
-bench-observing: setup ## compare the coverage of pointings with the method of the Treasure Map's client, one JSON line each
+bench-observing: setup ## compare coverage, windows and forecast with what a user would run, one JSON line each
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/observing.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/windows.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/forecast.py
 
 bench-storage: setup ## compare the rate of a move between stores with a plain sequential copy
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/storage.py
