@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from mma_pipeline.adapters.kafka.message import StreamMessage
 
 
+#: From here on six digits would hide units: a time in GPS seconds.
+_LARGE = 1e6
+
+
 def _open() -> Archive:
     return open_archive()
 
@@ -162,13 +166,26 @@ def show(
         for line in entry["source"]:
             grid.add_row("source", Text(line))
         for name, value in {**facts, **statistics}.items():
-            if value is not None:
-                grid.add_row(name, Text(str(value)))
+            if value not in (None, "", {}, []):
+                grid.add_row(name, Text(readable(value)))
         for product in entry["products"]:
             grid.add_row(product["name"], f"{product['key']}  {product['size_bytes']} bytes")
         if entry["missing"]:
             grid.add_row("missing", ", ".join(entry["missing"]))
         console.print(grid)
+
+
+def readable(value: Any) -> str:
+    """A value of an alert or a product as one line for people: no braces, six digits, nothing for None."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}" if abs(value) < _LARGE else f"{value:.10g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {readable(one)}" for name, one in value.items() if one not in (None, "", {}, []))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(readable, value))
+    return "" if value is None else str(value)
 
 
 def _windows(entry: Mapping[str, Any]) -> list[str]:

@@ -76,4 +76,4 @@ def test_crossmatch_of_an_event(place: Path) -> None:
     assert run.invoke(app, ["crossmatch", "S230518h", "--table", str(table)]).exit_code == 0
     assert run.invoke(app, ["crossmatch", "S230518h"]).exit_code == 2
     assert run.invoke(app, ["crossmatch", "S999999z", "--ra", "1", "--dec", "2"]).exit_code == 3
-    assert run.invoke(app, ["crossmatch", "S230518h", "--ra", "1", "--dec", "95"]).exit_code == 1
+    assert run.invoke(app, ["crossmatch", "S230518h", "--ra", "1", "--dec", "95"]).exit_code == 2

@@ -115,7 +115,7 @@ class PhotometryArchive:
                     found.setdefault(one.measurement.candidate.name, []).append(one)
         return {name: one_per_exposure(some, _value) for name, some in found.items()}
 
-    def read_again(self, since: datetime) -> list[ArchivedMeasurement]:
+    def measured_since_retry(self, since: datetime) -> list[ArchivedMeasurement]:
         """Measurements of messages that left quarantine since a time, by time."""
         solved = sa.select(schema.message.c.id).where(schema.message.c.solved >= since)
         with reading(self.engine) as connection:
@@ -190,7 +190,7 @@ class PhotometryArchive:
                     if row.result.get("status") == "excluded":
                         excluded.setdefault(row.event_id, {})[row.candidate] = row.result
         return {
-            event_id: sorted((latest | excluded.get(event_id, {})).values(), key=rank_of)
+            event_id: sorted((latest | excluded.get(event_id, {})).values(), key=_rank)
             for event_id, latest in found.items()
         }
 
@@ -218,7 +218,7 @@ class PhotometryArchive:
             ]
 
 
-def rank_of(result: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:
+def _rank(result: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:
     """What is not excluded first, of that what can be known, then by posterior (where a prior could be stated), then by the light curve."""
     posterior = result.get("posterior")
     probability = result["p_phot"]

@@ -43,7 +43,7 @@ OBSERVABILITY = "observability"
 CHANGING = frozenset({OBSERVABILITY})
 #: Observatories named in a message.
 SITES = 5
-#: Name of the product that says how bright a kilonova would be, and the hours after the merger of its short figures.
+#: Name of the product with the brightness of a kilonova, and the hours after the merger of its summary.
 FORECAST, FORECAST_HOURS = "forecast", 24
 #: Our field name to the name of the statistic.
 _FIGURES = {
