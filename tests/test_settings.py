@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.cli import app
 from mma_pipeline.cli.settings import page
+from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -95,3 +96,19 @@ def test_unknown_name_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMA_KAFKA_BOOTSTRAPP", "x:9")
     answer = CliRunner().invoke(app, ["settings"])
     assert "MMA_KAFKA_BOOTSTRAPP" in answer.stderr
+
+
+def test_schemas_of_surveys(tmp_path):
+    """The folder of schemas is in the home folder unless named; an empty registry is none; the default is Rubin's own."""
+    home = {"DAGSTER_HOME": str(tmp_path)}
+    (tmp_path / "survey_schemas").mkdir()
+    (tmp_path / "survey_schemas" / "7.avsc").write_text('{"type": "record", "name": "seven", "fields": []}')
+    none = Settings(home | {"MMA_SURVEY_SCHEMA_REGISTRY": ""})
+    assert none.surveys.schema_registry == ""
+    assert none.survey_schemas.by_id(7)["name"] == "seven"
+    with pytest.raises(NoticeError, match="8"):
+        none.survey_schemas.by_id(8)
+    named = Settings(home | {"MMA_SURVEY_SCHEMA_FOLDER": str(tmp_path / "other"), "MMA_SURVEY_SCHEMA_REGISTRY": ""})
+    with pytest.raises(NoticeError, match="7"):
+        named.survey_schemas.by_id(7)
+    assert "rubin" in str(Settings(home).surveys.schema_registry)

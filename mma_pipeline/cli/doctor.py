@@ -100,13 +100,14 @@ def _pipeline() -> list[Finding]:
     from mma_pipeline.adapters.errors import NotFoundError
     from mma_pipeline.defs.operations.health import health
     from mma_pipeline.defs.operations.problems import Kind
+    from mma_pipeline.defs.resources import destination_names
 
     try:
         archive = open_archive()
     except NotFoundError:
         return []  # the check of the database reports it
     with dg.DagsterInstance.get() as instance:
-        found = health(instance, archive, datetime.now(UTC))
+        found = health(instance, archive, datetime.now(UTC), destinations=destination_names(current()))
     quarantined = sum(stream.quarantined for stream in found.streams)
     by_job = ", ".join(f"{job} {number}" for job, number in sorted(found.failed_day.items()))
     detail = (
@@ -135,6 +136,8 @@ def _watched(stream: StreamHealth) -> list[str]:
     words = []
     if stream.lag is not None:
         words.append(f"{stream.lag} messages wait at the broker")
+    if stream.resident and stream.tick_age_s is not None:
+        words.append(f"its readers last gave a sign of life {stream.tick_age_s:.0f} s ago")
     if stream.credential_age_s is not None:
         words.append(f"credential first used {stream.credential_age_s / 86400:.1f} days ago")
     if stream.credential_idle_s is not None:

@@ -125,16 +125,18 @@ def replay(
     from mma_pipeline.settings import current
 
     settings = current()
+    # Not the reader's stream: its partitions are not alive, and nobody waits for them.
+    stream = f"{settings.survey_stream.name}-replay"
     total = {"seen": 0, "inside": 0, "kept": 0, "quarantined": 0}
     with clear_errors():
         archive = open_archive(create=True)
         photometry, nights = SurveyArchive(archive), RecentNights(open_store())
         live = _regions(archive)
         formats = Formats(settings.survey_schemas)
-        for batch in _batches(_messages(where, settings.survey_stream.name, topic)):
+        for batch in _batches(_messages(where, stream, topic)):
             judged = judge(batch, formats, live(), settings.surveys.thresholds)
             beat = Beat("replay", datetime.now(UTC))
-            photometry.record(settings.survey_stream.name, judged.kept, judged.unusable, judged.outcomes, beat)
+            photometry.record(stream, judged.kept, judged.unusable, judged.outcomes, beat)
             nights.write(judged.rows)
             total["seen"] += len(judged.outcomes)
             total["inside"] += sum(outcome.inside for outcome in judged.outcomes)
@@ -221,3 +223,41 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {number}" for name, number in sorted(value.items()))
     return "" if value is None else str(value)
+
+
+@survey.command()
+def explain(
+    name: Annotated[str, typer.Argument(metavar="OBJECT", help="The survey's name of the object.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Why an object is, or is not, a candidate of the live events."""
+    from dataclasses import asdict
+
+    from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+    from mma_pipeline.adapters.archive.surveys import SurveyArchive
+    from mma_pipeline.adapters.surveys.nights import RecentNights
+    from mma_pipeline.products.surveys.explaining import explain as explained
+    from mma_pipeline.settings import current
+
+    with clear_errors():
+        archive = open_archive()
+        found = explained(
+            name,
+            RecentNights(open_store()),
+            SurveyArchive(archive),
+            PhotometryArchive(archive),
+            _regions(archive)(),
+            current().surveys.thresholds,
+        )
+    if not found:
+        raise fail(f"{name} is neither in the kept nights nor a candidate of an event", Exit.NOTHING)
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    table = Table()
+    for column in ("event", "MJD", "alert", "", "why"):
+        table.add_column(column)
+    for one in found:
+        when = "" if one.mjd is None else f"{one.mjd:.4f}"
+        table.add_row(one.event_id or "", when, one.alert_id or "", one.verdict, one.why)
+    console.print(table)

@@ -17,6 +17,9 @@ Survey = Literal["ztf", "lsst"]
 #: position, or a limit without a detection.
 Origin = Literal["alert", "previous", "forced", "limit"]
 
+#: Name under which `PacketFacts.details` says that a packet is invented.
+SIMULATED = "simulated"
+
 
 class AlertHead(NamedTuple):
     """What the first look at a packet needs: which object, where and when."""

@@ -14,7 +14,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive.alerts import Archive, _insert_for, _insert_message
-from mma_pipeline.adapters.archive.database import batched, reading, writing
+from mma_pipeline.adapters.archive.database import reading, writing
 from mma_pipeline.adapters.archive.photometry import measurement_row, unknown_points
 from mma_pipeline.adapters.archive.schema import candidate, measurement, survey_candidate, survey_partition
 from mma_pipeline.adapters.kafka.message import StreamMessage
@@ -188,14 +188,10 @@ class SurveyArchive:
                     .values(scored=scored_with(one.message_id, version))
                 )
 
-    def known(self, names: Iterable[str]) -> set[str]:
-        """Those of some candidates that surveys brought, to whichever event."""
-        t = survey_candidate
-        found: set[str] = set()
+    def known(self) -> set[str]:
+        """Names of all candidates that surveys brought, to whichever event."""
         with reading(self.engine) as connection:
-            for some in batched(names):
-                found |= set(connection.execute(sa.select(t.c.candidate).where(t.c.candidate.in_(some))).scalars())
-        return found
+            return set(connection.execute(sa.select(survey_candidate.c.candidate).distinct()).scalars())
 
 
 def scored_with(message_id: int, version: str) -> str:

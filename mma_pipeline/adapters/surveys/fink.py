@@ -39,6 +39,7 @@ _ZTF_CATALOGS = {
     "cdsxmatch": "SIMBAD type", "tns": "TNS type", "DR3Name": "Gaia DR3", "vsx": "VSX type", "gcvs": "GCVS type",
     "x3hsp": "3HSP", "x4lac": "4LAC", "spicy_class": "SPICY class",
 }  # fmt: skip
+_MANGROVE = {"HyperLEDA_name": "HyperLEDA", "2MASS_name": "2MASS"}
 _LSST_CATALOGS = {
     "simbad_otype": "SIMBAD type", "tns_type": "TNS type", "gaiadr3_DR3Name": "Gaia DR3", "vsx_Type": "VSX type",
     "gcvs_type": "GCVS type", "x3hsp_type": "3HSP", "x4lac_type": "4LAC", "spicy_class": "SPICY class",
@@ -53,7 +54,7 @@ def ztf_alert(record: Mapping[str, Any], schema: str, broker: str) -> SurveyAler
     if solar_system is None and record.get("roid") == _KNOWN_ASTEROID:
         solar_system = SolarSystemMatch(None, None)
     details = {**found.facts.details, **details_of(record, _ZTF_SCORES)}
-    matches = _matches(record, _ZTF_CATALOGS)
+    matches = _matches(record, _ZTF_CATALOGS) + _matches(section(record, "mangrove"), _MANGROVE)
     return replace(
         found, facts=replace(found.facts, solar_system=solar_system, matches=matches, details=frozen(details))
     )

@@ -1,7 +1,8 @@
 """Which format a packet is in, told by its content, and how to read it.
 
-    format_of(body, key=…).head(body)    position and time, the rest is not touched
-    format_of(body, key=…).alert(body)   everything
+    format_of(body, key=…).head(body)        position and time, the rest is not touched
+    format_of(body, key=…).detection(body)   the detection and its facts, without the light curve where that lies behind
+    format_of(body, key=…).alert(body)       everything
 
 A format is kept for all packets of its schema. NoticeError: the packet is wrong and will stay so. TransientError: the
 schema registry is away, and the same packet may be read later.
@@ -74,6 +75,13 @@ class Format(ABC):
         """The whole packet; raises NoticeError."""
         return alert_of(self.record(body), self.form)
 
+    def detection(self, body: bytes) -> SurveyAlert:
+        """The detection with the facts that stand beside it, as far as they can be had without the light curve; raises NoticeError.
+
+        The whole packet where a format has no such part. A fact that comes behind the light curve may be unknown here.
+        """
+        return self.alert(body)
+
 
 class _Avro(Format):
     """A record behind a frame of fixed length (none for a bare record) or in a container file."""
@@ -81,17 +89,29 @@ class _Avro(Format):
     def __init__(self, schema: Schema, *, container: Container | None = None, start: int = 0) -> None:
         self.form = form_of_schema(schema)
         self._reader = Reader(schema, self.form.leading or ())
+        # The record that holds the position is read to its end: the survey's facts of the detection are in it.
+        self._facts = None if self.form.leading is None else Reader(schema, _records(self.form.leading))
         self._container, self._start = container, start
 
     def head(self, body: bytes) -> AlertHead:
         if self.form.leading is None or (self._container is not None and not self._container.plain):
             return head_of(self.record(body), self.form)
-        start = self._start if self._container is None else self._container.span(body)[0]
         try:
-            return head_of(self._reader.lead(body, start), self.form)
+            return head_of(self._reader.lead(body, self._begin(body)), self.form)
         except NoticeError:
             # Either the packet is wrong, which the whole says too, or what names its object comes later.
             return head_of(self.record(body), self.form)
+
+    def detection(self, body: bytes) -> SurveyAlert:
+        if self._facts is None or (self._container is not None and not self._container.plain):
+            return self.alert(body)
+        try:
+            return alert_of(self._facts.lead(body, self._begin(body)), self.form)
+        except NoticeError:  # as for the head
+            return self.alert(body)
+
+    def _begin(self, body: bytes) -> int:
+        return self._start if self._container is None else self._container.span(body)[0]
 
     def record(self, body: bytes) -> Record:
         container = self._container
@@ -260,6 +280,11 @@ def _passed_on(
     if "fink_broker_version" in fields or "finkBrokerVersion" in fields:
         return Form(f"fink {schema}", "fink", leading, head, finks)
     return Form(schema, survey, leading, head, own)
+
+
+def _records(paths: Sequence[str]) -> tuple[str, ...]:
+    """The records that hold the fields of dotted paths, whole."""
+    return tuple(dict.fromkeys(path.split(".")[0] for path in paths))
 
 
 def _lsst_version(name: str) -> str:

@@ -8,6 +8,7 @@ arXiv:2305.16279). Times are the start of the exposure, JD in UTC.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mma_pipeline.adapters.surveys.values import (
@@ -29,7 +30,15 @@ from mma_pipeline.adapters.surveys.values import (
     section,
 )
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.surveys import AlertHead, FluxPoint, Origin, PacketFacts, SolarSystemMatch, SurveyAlert
+from mma_pipeline.notices.surveys import (
+    SIMULATED,
+    AlertHead,
+    FluxPoint,
+    Origin,
+    PacketFacts,
+    SolarSystemMatch,
+    SurveyAlert,
+)
 
 #: Numbers of the filters in every schema.
 BANDS = {1: "ztfg", 2: "ztfr", 3: "ztfi"}
@@ -67,7 +76,10 @@ def alert(record: Mapping[str, Any], schema: str, broker: str) -> SurveyAlert:
     earlier = [p for p in map(_previous, rows(record.get("prv_candidates"))) if p is not None]
     points = by_time([detection, *earlier, *_forced(rows(record.get("fp_hists")))])
     name = f"ztf {version}" if broker == "ztf" and isinstance(version, str) else schema
-    return SurveyAlert(found, points, facts_of(candidate, points), name, broker)
+    facts = facts_of(candidate, points)
+    if "simulated" in str(record.get("publisher")).lower():
+        facts = replace(facts, details=frozen({**facts.details, SIMULATED: True}))
+    return SurveyAlert(found, points, facts, name, broker)
 
 
 def facts_of(candidate: Mapping[str, Any], points: tuple[FluxPoint, ...]) -> PacketFacts:

@@ -7,7 +7,7 @@ the streams. The sensor, which has access, checks brokers and store once a minut
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,18 +16,18 @@ import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive, outbox, reading
 from mma_pipeline.adapters.archive.publications import State
-from mma_pipeline.adapters.archive.recent import stream_statistics
+from mma_pipeline.adapters.archive.recent import StreamStatistics, stream_statistics
+from mma_pipeline.adapters.archive.surveys import SurveyArchive
 from mma_pipeline.adapters.errors import ConfigurationError
-from mma_pipeline.adapters.publishing.service import Publications
 from mma_pipeline.defs.alerts.stream_assets import READ_LATELY
 from mma_pipeline.defs.alerts.streams import STREAMS
-from mma_pipeline.defs.alerts.unfinished import last_looks
+from mma_pipeline.defs.alerts.unfinished import last_good_ticks
 from mma_pipeline.defs.operations.finders import Situation, find
+from mma_pipeline.defs.operations.notifying import NO_EVENT, follow
 from mma_pipeline.defs.operations.problems import Kind, Problem
-from mma_pipeline.defs.operations.telling import NO_EVENT, follow
 from mma_pipeline.defs.operations.watch import SENSOR, BrokerState, Lasting, StreamState, from_json, last_watched, watch
 from mma_pipeline.defs.product_asset import OWNERS
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, PublicationResource
 from mma_pipeline.settings import current
 
 _log = logging.getLogger(__name__)
@@ -48,6 +48,8 @@ HEARTBEAT_S = 300.0
 CREDENTIAL_S = 86_400.0
 #: Messages that a stream may be behind: ten ticks of the sensor.
 LAG = 500
+#: Messages that the readers of a survey's stream may be behind: a minute or two of their work.
+SURVEY_LAG = 100_000
 #: Seconds between two reports if nothing changes.
 REPORT_S = 300.0
 
@@ -70,6 +72,15 @@ class StreamHealth:
     """Seconds since the credential was first used here; None if there is none."""
     credential_idle_s: float | None = None
     """Seconds since the credential last worked; None if there is none, or if it never did."""
+    rate: float | None = None
+    """Messages per second lately; None but for a survey's stream."""
+    resident: bool = False
+    """Whether processes of its own read it (`mma survey read`), and no sensor."""
+
+    @property
+    def reader(self) -> str:
+        """Where to look when it is not read."""
+        return "the log of mma survey read" if self.resident else "its sensor's ticks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +141,7 @@ def _of_statistics(found: Health) -> Iterator[Problem]:
 
 def _of_stream(stream: StreamHealth) -> Iterator[Problem]:
     if stream.tick_age_s is not None and stream.tick_age_s > TICK_S:
-        text = f"stream {stream.name} was last read {stream.tick_age_s:.0f} s ago: see its sensor's ticks"
+        text = f"stream {stream.name} was last read {stream.tick_age_s:.0f} s ago: see {stream.reader}"
         yield Problem(Kind.STREAM_UNREAD, text, stream.name)
     if stream.credential_age_s is not None and stream.credential_idle_s is None:
         yield Problem(Kind.CREDENTIAL, f"the credential of {stream.name} has never worked: check it", stream.name)
@@ -140,21 +151,33 @@ def _of_stream(stream: StreamHealth) -> Iterator[Problem]:
             "check it; GCN permanently disables credentials unused for 30 days"
         )
         yield Problem(Kind.CREDENTIAL, text, stream.name)
-    if stream.lag is not None and stream.lag > LAG:
-        text = f"stream {stream.name} is {stream.lag} messages behind: see its sensor's ticks"
+    if stream.lag is not None and stream.lag > (SURVEY_LAG if stream.resident else LAG):
+        text = f"stream {stream.name} is {stream.lag} messages behind: see {stream.reader}"
         yield Problem(Kind.STREAM_BEHIND, text, stream.name)
 
 
-def health(instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: BrokerState | None = None) -> Health:
+def health(
+    instance: dg.DagsterInstance,
+    archive: Archive,
+    now: datetime,
+    watched: BrokerState | None = None,
+    *,
+    destinations: Sequence[str],
+) -> Health:
     """Read all values; raises TransientError if the archive does not answer.
 
-    `watched`: the brokers as just checked; by default as the sensor saw them last.
+    Args:
+        instance: heartbeats, runs, cursors.
+        archive: messages, versions, publications.
+        now: time of the check, UTC.
+        watched: the brokers as just checked; by default as the sensor saw them last.
+        destinations: names of the configured destinations.
     """
     beats = instance.get_daemon_heartbeats()
     waiting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
     active = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     watched = watched or last_watched(instance)
-    look = Situation(instance, archive, now, watched)
+    look = Situation(instance, archive, now, watched, destinations)
     return Health(
         at=now,
         daemons={name: max(0.0, now.timestamp() - beat.timestamp) for name, beat in sorted(beats.items())},
@@ -177,9 +200,12 @@ def _age(now: datetime, stamp: float | None) -> float | None:
 def _streams(
     instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: BrokerState | None
 ) -> Iterator[StreamHealth]:
-    looked = last_looks(instance)
+    looked = last_good_ticks(instance)
     known = stream_statistics(archive)
-    for name in sorted({stream.name for stream in STREAMS} | set(known)):
+    surveys = survey_health(archive, now, known)
+    yield from surveys
+    names = {stream.name for stream in STREAMS} | set(known)
+    for name in sorted(names - {stream.name for stream in surveys}):
         stamp = looked[name].began if name in looked else None
         row = known.get(name)
         seen = StreamState() if watched is None else watched.streams.get(name, StreamState())
@@ -193,6 +219,30 @@ def _streams(
             credential_age_s=_age(now, seen.since),
             credential_idle_s=_age(now, seen.worked),
         )
+
+
+def survey_health(archive: Archive, now: datetime, known: Mapping[str, StreamStatistics]) -> list[StreamHealth]:
+    """The survey's stream that this installation reads; empty where none is configured, or no reader ever began."""
+    wanted = current().survey_stream
+    counts = SurveyArchive(archive).partitions(wanted.name) if wanted.topics else []
+    if not counts:
+        return []
+    row = known.get(wanted.name)
+    lags = [one.lag for one in counts if one.lag is not None]
+    rates = {one.member: one.rate for one in counts if one.rate is not None}
+    return [
+        StreamHealth(
+            name=wanted.name,
+            message_age_s=None if row is None else (now - row.newest).total_seconds(),
+            # One partition that nobody reads is as bad as all of them.
+            tick_age_s=max((now - one.alive).total_seconds() for one in counts),
+            messages=sum(one.seen for one in counts),
+            quarantined=0 if row is None else row.quarantined,
+            lag=sum(lags) if lags else None,
+            rate=sum(rates.values()) if rates else None,
+            resident=True,
+        )
+    ]
 
 
 def _failed_publications(archive: Archive) -> int:
@@ -215,9 +265,11 @@ pipeline_health_asset = dg.AssetSpec(
 
 
 @dg.asset_check(asset="pipeline_health", name="nothing_wrong", description="Nothing needs a person's attention.")
-def nothing_wrong(context: dg.AssetCheckExecutionContext, archive: ArchiveResource) -> dg.AssetCheckResult:
+def nothing_wrong(
+    context: dg.AssetCheckExecutionContext, archive: ArchiveResource, publication: PublicationResource
+) -> dg.AssetCheckResult:
     """Check now, by hand; the sensor reports the same check by itself."""
-    found = health(context.instance, archive.open(), datetime.now(UTC))
+    found = health(context.instance, archive.open(), datetime.now(UTC), destinations=publication.names())
     return dg.AssetCheckResult(passed=not found.problems, metadata={"problems": _listed(found)})
 
 
@@ -228,17 +280,22 @@ def nothing_wrong(context: dg.AssetCheckExecutionContext, archive: ArchiveResour
     description="Checks brokers and store every minute, notifies people when a problem begins and when it is over, and "
     "reports the pipeline's health every five minutes, without a run.",
 )
-def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult:
+def pipeline_health_sensor(
+    context: dg.SensorEvaluationContext,
+    archive: ArchiveResource,
+    kafka: KafkaResource,
+    publication: PublicationResource,
+) -> dg.SensorResult:
     """Check and notify; report values and check every five minutes, and at once when the problems change."""
     now = datetime.now(UTC)
     before = from_json(context.cursor)
-    watched = watch(context.instance, current(), before, now)
+    watched = watch(context.instance, kafka.settings(), before, now)
     opened = archive.open()
-    found = health(context.instance, opened, now, watched)
+    found = health(context.instance, opened, now, watched, destinations=publication.names())
     problems = found.problems
     keys = sorted(problem.key for problem in problems)
     trouble = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:8]
-    watched = replace(watched, lasting=follow(watched.lasting, problems, now, partial(_notify, opened)))
+    watched = replace(watched, lasting=follow(watched.lasting, problems, now, partial(_notify, publication, opened)))
     if before is not None and before.trouble == trouble and now.timestamp() - before.reported < REPORT_S:
         return dg.SensorResult(cursor=replace(watched, trouble=trouble, reported=before.reported).to_json())
     for problem in problems:
@@ -269,16 +326,18 @@ def stream_reports(found: Health, watched: BrokerState) -> Iterator[dg.AssetMate
         yield dg.AssetMaterialization(asset_key=asset, metadata=shown, tags={"dagster/data_version": "read"})
 
 
-def _notify(archive: Archive, key: str, what: str, event: str | None, text: str) -> bool:
+def _notify(
+    publication: PublicationResource, archive: Archive, key: str, what: str, event: str | None, text: str
+) -> bool:
     """Write a message to people into the outbox; returns whether a webhook accepts it."""
-    published = Publications(archive, str, current().access)
     try:
-        if not published.told_of_failures:
+        published = publication.telling(archive)
+        if not published.failure_webhooks:
             return False
     except ConfigurationError as error:
         _log.error("people cannot be notified: %s", error)
         return False
-    published.tell_failure(key, what, event or NO_EVENT, text, None, kind="problem")
+    published.notify_failure(key, what, event or NO_EVENT, text, None, kind="problem")
     return True
 
 
@@ -313,6 +372,7 @@ def _stream_statistics(stream: StreamHealth) -> dict[str, float | int | str]:
         f"{stream.name}: waiting at the broker": stream.lag,
         f"{stream.name}: last message (s ago)": _rounded(stream.message_age_s),
         f"{stream.name}: last tick (s ago)": _rounded(stream.tick_age_s),
+        f"{stream.name}: messages per second": None if stream.rate is None else round(stream.rate, 1),
         f"{stream.name}: credential first used (days ago)": _rounded(stream.credential_age_s, 86_400),
         f"{stream.name}: credential last worked (s ago)": _rounded(stream.credential_idle_s),
     }

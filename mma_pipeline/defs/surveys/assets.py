@@ -107,14 +107,14 @@ def _ranking(source: EventNightSource, target: Store) -> Any:
 
 
 def _plots(source: EventNightSource, found: ScoredEventNight, target: Store) -> dict[str, Any]:
-    """Light curves of the best that are no worse than possible."""
+    """Light curves of the best."""
     from mma_pipeline.defs.candidates.scoring import merger_mjd, skymap_of
     from mma_pipeline.science.kilonova.lightcurve import Event
     from mma_pipeline.science.kilonova.measured import light_curve
     from mma_pipeline.science.kilonova.plot import light_curve_png
     from mma_pipeline.science.skymaps.statistics import map_distance
 
-    best = [row for row in found.rows if row["status"] == "scored"][:PLOTTED]
+    best = [row for row in found.rows if row["status"] != "excluded"][:PLOTTED]
     version = source.version
     if not best or version is None:
         return {}

@@ -160,11 +160,9 @@ class EventNightSource:
         }
 
     def _rows(self, results: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        from mma_pipeline.adapters.archive.photometry import rank_of
-
         ids = {m.message_id for name in results for m in self.until_night(name)}
         origins = self.archive.origins(ids)
-        ranked = sorted(results.values(), key=rank_of)
+        ranked = sorted(results.values(), key=_rank)
         rows: list[Mapping[str, Any]] = []
         for place, result in enumerate(ranked, start=1):
             name = str(result["candidate"])
@@ -185,6 +183,20 @@ class EventNightSource:
                 }
             )
         return rows
+
+
+def _rank(result: Mapping[str, Any]) -> tuple[bool, float, float, str]:
+    """The most probable first, what was there before the event last.
+
+    Few points are no reason to stand behind others, as they are in what is published: a night's table says what to look at.
+    """
+    after, alone = result.get("posterior"), float(result["p_phot"])
+    return (
+        result.get("status") == "excluded",
+        -(alone if after is None else float(after)),
+        -alone,
+        str(result["candidate"]),
+    )
 
 
 def as_parquet(rows: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> bytes:

@@ -1,7 +1,7 @@
 """What a survey message is to the live events: outside of all regions, kept for some, dropped for a reason, or unusable.
 
-Position and time come first; the rest of a packet is read only where it lies inside a region. Not here: where the
-messages come from and what becomes durable (`reading`), who counts as live (`defs.surveys.live`).
+Position, time and the facts of the detection come first, which the kept nights need of every alert; the light curve is
+read only where the alert lies inside a region and its facts do not speak against it. Not here: where the messages come from and what becomes durable (`reading`), who counts as live (`defs.surveys.live`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mma_pipeline.adapters.surveys.kept_rows import KeptAlert
 from mma_pipeline.adapters.surveys.packets import Format, Formats
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.photometry.survey_points import measurements
-from mma_pipeline.notices.surveys import AlertHead, FluxPoint, PacketFacts, SurveyAlert
+from mma_pipeline.notices.surveys import FluxPoint, PacketFacts, SurveyAlert
 from mma_pipeline.products.ingest import presentable
 from mma_pipeline.science.sphere import index29
 from mma_pipeline.science.surveys.regions import LiveRegion, RegionIndex
@@ -44,18 +44,17 @@ class Judged:
 
 def judge(messages: Sequence[StreamMessage], formats: Formats, regions: RegionIndex, limits: Thresholds) -> Judged:
     """Judge messages; nothing is raised, whatever they hold."""
-    heads: list[tuple[StreamMessage, Format, AlertHead]] = []
+    heads: list[tuple[StreamMessage, Format, SurveyAlert]] = []
     unusable: dict[int, str] = {}
     for number, message in enumerate(messages):
-        found = _head(message, formats)
+        found = _detection(message, formats)
         if isinstance(found, str):
             unusable[number] = found
         else:
             heads.append((message, *found))
-    pixels = index29(
-        np.array([head.ra for *_, head in heads], dtype=float), np.array([head.dec for *_, head in heads], dtype=float)
-    )
-    times = np.array([head.mjd for *_, head in heads], dtype=float)
+    places = [seen.head for *_, seen in heads]
+    pixels = index29([head.ra for head in places], [head.dec for head in places])
+    times = np.array([head.mjd for head in places], dtype=float)
     inside: dict[int, list[LiveRegion]] = {}
     for row, event in zip(*regions.matches(pixels, times), strict=True):
         inside.setdefault(int(row), []).append(regions.regions[int(event)])
@@ -63,29 +62,27 @@ def judge(messages: Sequence[StreamMessage], formats: Formats, regions: RegionIn
     kept: list[Kept] = []
     rows: list[KeptAlert] = []
     aside = [(messages[number], reason) for number, reason in unusable.items()]
-    for row, (message, kind, head) in enumerate(heads):
+    for row, (message, kind, seen) in enumerate(heads):
         place = message.topic, message.partition
         events = inside.get(row, [])
-        alert = _whole(message, kind) if events else None
-        if isinstance(alert, str):
-            aside.append((message, alert))
-            continue
-        point, facts = (_trigger(alert), alert.facts) if alert is not None else (None, PacketFacts())
-        rows.append(KeptAlert(head, int(pixels[row]), point, facts, message.topic, message.partition, message.offset))
-        if alert is None:
-            outcomes[*place, message.offset] = Outcome(place, message.offset)
-            continue
-        wanted, reasons = chosen(alert, events, limits)
+        wanted, reasons = chosen(seen, events, limits)
+        if events and (wanted or not _settled(seen)):
+            alert = _whole(message, kind)
+            if isinstance(alert, str):
+                aside.append((message, alert))
+                continue
+            seen = alert
+            wanted, reasons = chosen(seen, events, limits)
+        rows.append(KeptAlert(seen.head, int(pixels[row]), _trigger(seen), seen.facts, *place, message.offset))
         if wanted:
             try:
-                kept.append(
-                    Kept(message, measurements(alert), tuple((event, math.floor(head.mjd)) for event in wanted))
-                )
+                nights = tuple((event, math.floor(seen.head.mjd)) for event in wanted)
+                kept.append(Kept(message, measurements(seen), nights))
             except NoticeError as error:
                 aside.append((message, presentable(str(error))))
                 continue
         outcomes[*place, message.offset] = Outcome(
-            place, message.offset, inside=True, kept=bool(wanted), dropped=tuple(reasons)
+            place, message.offset, inside=bool(events), kept=bool(wanted), dropped=tuple(reasons)
         )
     for message, _ in aside:
         place = message.topic, message.partition
@@ -106,16 +103,24 @@ def chosen(alert: SurveyAlert, events: Sequence[LiveRegion], limits: Thresholds)
     return wanted, reasons
 
 
-def _head(message: StreamMessage, formats: Formats) -> tuple[Format, AlertHead] | str:
+def _settled(seen: SurveyAlert) -> bool:
+    """Whether the light curve's part of the packet adds no fact: Rubin's distance from a known object stands behind it."""
+    return seen.facts.solar_system is None or seen.facts.solar_system.distance_arcsec is not None
+
+
+def _detection(message: StreamMessage, formats: Formats) -> tuple[Format, SurveyAlert] | str:
     try:
         kind = formats.format_of(message.body, key=message.key)
-        head = kind.head(message.body)
+        try:
+            return kind, kind.detection(message.body)
+        except NoticeError:
+            # A detection of which only place and time can be read is one; whether more is wrong counts inside a region.
+            return kind, SurveyAlert(kind.head(message.body), (), PacketFacts(), kind.name, kind.broker)
     except (NoticeError, TransientError) as error:
         return presentable(str(error))
     except Exception:  # noqa: BLE001 - one packet that nobody foresaw must not stop the stream behind it
-        _log.exception("%s: the packet's reader failed in an unforeseen way", message.coordinates)
-        return presentable(f"the packet's reader failed in an unforeseen way (see the log, {message.coordinates})")
-    return kind, head
+        _log.exception("%s: the packet's reader failed unexpectedly", message.coordinates)
+        return presentable(f"the packet's reader failed unexpectedly (see the log, {message.coordinates})")
 
 
 def _whole(message: StreamMessage, kind: Format) -> SurveyAlert | str:
@@ -124,8 +129,8 @@ def _whole(message: StreamMessage, kind: Format) -> SurveyAlert | str:
     except NoticeError as error:
         return presentable(str(error))
     except Exception:  # noqa: BLE001 - as above
-        _log.exception("%s: the packet's reader failed in an unforeseen way", message.coordinates)
-        return presentable(f"the packet's reader failed in an unforeseen way (see the log, {message.coordinates})")
+        _log.exception("%s: the packet's reader failed unexpectedly", message.coordinates)
+        return presentable(f"the packet's reader failed unexpectedly (see the log, {message.coordinates})")
 
 
 def _trigger(alert: SurveyAlert) -> FluxPoint | None:

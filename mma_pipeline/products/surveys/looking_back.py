@@ -70,8 +70,9 @@ def look_back(
         some = rows[start : start + _TOGETHER]
         wanted: dict[tuple[str, int], list[int]] = defaultdict(list)
         for row in some:
-            wanted[row["topic"], row["partition"]].append(row["offset"])
-        packets = fetch(wanted)
+            if ":" not in row["topic"]:  # no topic of Kafka's: a replay's
+                wanted[row["topic"], row["partition"]].append(row["offset"])
+        packets = fetch(wanted) if wanted else {}
         judged = judge(list(packets.values()), formats, RegionIndex([region]), limits)
         rest = [row for row in some if (row["topic"], row["partition"], row["offset"]) not in packets]
         recorded = [*judged.kept, *(one for row in rest if (one := _of_row(row, stream, region.event_id)) is not None)]

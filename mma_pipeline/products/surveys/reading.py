@@ -36,7 +36,7 @@ BATCH = 500
 LINGER_S = 0.5
 #: Rows, or seconds, after which the rows of the kept nights are written and offsets committed.
 FLUSH_ROWS, FLUSH_S = 20_000, 15.0
-#: Seconds between two signs of life where nothing comes.
+#: Seconds between two signs of life.
 BEAT_S = 15.0
 #: How often archive and store are asked again, with pauses up to 10 s: together less than the group allows (`group.MOST_S`).
 #: Then the process gives up, and whoever started it starts it anew.
@@ -91,7 +91,6 @@ class SurveyReader:
             self._insist(
                 lambda: self._archive.record(self._stream, judged.kept, judged.unusable, judged.outcomes, beat)
             )
-            self._beaten = time.monotonic()
             kept, quarantined = len(judged.kept), len(judged.unusable)
             for message, reason in judged.unusable:
                 _log.warning("%s put in quarantine: %s", message.coordinates, reason)
@@ -99,7 +98,8 @@ class SurveyReader:
             for message in taken.messages:
                 place = message.topic, message.partition
                 self._pending[place] = max(self._pending.get(place, 0), message.offset + 1)
-        elif time.monotonic() - self._beaten > BEAT_S:
+        if time.monotonic() - self._beaten > BEAT_S:
+            # Of all partitions: messages may come in one of them only.
             self._note_rate(0)
             beat, places = self._beat(), self._source.places
             self._insist(lambda: self._archive.beat(self._stream, places, beat))

@@ -128,7 +128,7 @@ def test_registry_away(registry):
     with pytest.raises(TransientError):
         known.format_of(body)  # too soon to ask again
     assert len(asked) == before
-    now[0] = 31.0
+    now[0] = 61.0
     assert known.format_of(body).head(body).survey == "lsst"
 
 

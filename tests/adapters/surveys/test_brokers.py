@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import permutations
+from itertools import count, permutations
 
 import pytest
 
@@ -84,12 +84,21 @@ def message(number, body=b"x"):
     return StreamMessage("photometry", "t", 0, number, body + bytes([number]), None, (), None, when)
 
 
-def test_archive_keeps_one_light_curve(tmp_path):
+@pytest.fixture(params=["sqlite", "postgresql"])
+def urls(request, tmp_path):
+    """Gives the address of an empty database whenever it is asked."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres").create_database
+    numbers = count()
+    return lambda: f"sqlite:///{tmp_path / f'{next(numbers)}.db'}"
+
+
+def test_archive_keeps_one_light_curve(urls):
     """Whatever order brokers' messages come in, the archive gives the light curve of one of them; repetition adds nothing."""
     alerts = ztf_ways(ZTF[0])
     expected = light_curve(alerts["ztf"])
-    for number, order in enumerate(list(permutations(alerts))[::7]):
-        archive = Archive(f"sqlite:///{tmp_path / f'{number}.db'}", create=True)
+    for order in list(permutations(alerts))[::7]:
+        archive = Archive(urls(), create=True)
         photometry = PhotometryArchive(archive)
         brought = [photometry.record(message(i), measurements(alerts[way])) for i, way in enumerate(order)]
         assert [len(some) for some in brought[1:]] == [0, 0, 0]

@@ -11,6 +11,7 @@ import pytest
 
 from mma_pipeline.adapters.surveys.packets import Formats, alert_of, form_of_record
 from mma_pipeline.adapters.surveys.schemas import Schemas
+from mma_pipeline.notices.photometry.survey_points import measurements
 from mma_pipeline.notices.surveys import SolarSystemMatch
 from tests.adapters.surveys.oracle import (
     SHARED,
@@ -60,6 +61,18 @@ def test_ztf(name):
     assert facts.solar_system is None  # ssdistnr is -999
     assert alert.broker == "ztf"
     assert alert.schema == f"ztf {record.get('schemavsn', '1.8')}"
+
+
+def test_simulated_packet():
+    """A packet whose publisher says that it is simulated brings simulated photometry."""
+    original = packet(f"ztf/{ZTF[0]}.avro")
+    for publisher, simulated in (("ZTF (simulated)", True), ("ZTF (www.ztf.caltech.edu)", False)):
+        stream = io.BytesIO()
+        fastavro.writer(
+            stream, fastavro.parse_schema(schema_of(original)), [{**decoded(original), "publisher": publisher}]
+        )
+        alert = read(stream.getvalue())[1]
+        assert measurements(alert).simulated is simulated
 
 
 def test_lsst_from_the_registrys_frame(tmp_path):
@@ -232,6 +245,7 @@ def test_fink_ztf():
         elif row["roid"] != 3:
             assert alert.facts.solar_system is None
         assert alert_of(row, form_of_record(row)).points == alert.points
+        assert not measurements(alert).simulated
 
 
 def test_fink_lsst():

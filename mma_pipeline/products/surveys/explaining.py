@@ -1,0 +1,116 @@
+"""Why an object of a survey is, or is not, a candidate of the live events: from the kept nights and the archive."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.archive.surveys import SurveyArchive
+from mma_pipeline.adapters.surveys.nights import RecentNights
+from mma_pipeline.notices.photometry.candidate_key import CandidateNight, slug_of
+from mma_pipeline.notices.surveys import PacketFacts, SolarSystemMatch
+from mma_pipeline.science.healpix import MAX_ORDER
+from mma_pipeline.science.surveys.regions import RegionIndex
+from mma_pipeline.science.surveys.vetting import Thresholds, vet
+
+_SKY = 12 << (2 * MAX_ORDER)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What is said of one alert, or of one night as it was recorded, and one event."""
+
+    event_id: str | None
+    """None: no live event's region holds the alert."""
+    mjd: float | None
+    """Time of the alert, MJD in days (UTC)."""
+    alert_id: str | None
+    verdict: str
+    """`candidate`, `outside`, `dropped` or the status of its score."""
+    why: str
+
+
+def explain(
+    name: str,
+    nights: RecentNights,
+    surveys: SurveyArchive,
+    photometry: PhotometryArchive,
+    regions: RegionIndex,
+    limits: Thresholds,
+) -> list[Explained]:
+    """Everything that is known of an object, by time; empty where it is neither kept nor archived."""
+    found = []
+    for row in _rows(name, nights):
+        found += _of_row(row, regions, limits)
+    for one in surveys.candidates(name=name):
+        score = photometry.score(CandidateNight(one.event_id, slug_of(name), one.night).partition_key)
+        if score is None:
+            said = (
+                "not scored yet" if one.scored is None else "scored, but nothing was detected in griz after the event"
+            )
+            found.append(Explained(one.event_id, float(one.night), None, "candidate", f"night {one.night}: {said}"))
+            continue
+        text = f"night {one.night}: P (light curve) {score['p_phot']:.3f}, credible level {score['credible_level']:.3f}"
+        if score.get("excluded_by"):
+            text += f", {len(score['excluded_by'])} detections before the event"
+        found.append(Explained(one.event_id, float(one.night), None, str(score["status"]), text))
+    return found
+
+
+def _rows(name: str, nights: RecentNights) -> list[Mapping[str, Any]]:
+    """Rows of an object in the kept nights. Names are looked through first: all columns of all rows are too much."""
+    import pyarrow.compute as pc
+
+    sky = np.array([0], dtype=np.int64), np.array([_SKY], dtype=np.int64)
+    seen = []
+    for kept in nights.nights():
+        span = (float(kept.night), math.nextafter(kept.night + 1, 0.0))
+        brief = nights.read(*sky, *span, ["index29", "object_id"])
+        places = np.unique(brief.filter(pc.equal(brief["object_id"], name))["index29"].to_numpy())
+        if len(places):
+            whole = nights.read(places, places + 1, *span)
+            seen += whole.filter(pc.equal(whole["object_id"], name)).to_pylist()
+    return sorted(seen, key=lambda row: row["mjd"])
+
+
+def _of_row(row: Mapping[str, Any], regions: RegionIndex, limits: Thresholds) -> list[Explained]:
+    inside = regions.at(row["ra"], row["dec"], row["mjd"])
+    if not inside:
+        others = [r.event_id for r in regions.regions if r.holds(np.array([row["index29"]]))[0]]
+        why = f"in the region of {', '.join(others)}, but not in its days" if others else "in no live event's region"
+        return [Explained(None, row["mjd"], row["alert_id"], "outside", why)]
+    near = SolarSystemMatch(None, row["solar_system_arcsec"]) if row["solar_system"] else None
+    facts = PacketFacts(
+        real_bogus=row["real_bogus"],
+        star_score=row["star_score"],
+        star_distance_arcsec=row["star_distance_arcsec"],
+        solar_system=near,
+        is_negative=bool(row["is_negative"]),
+        first_mjd=row["first_mjd"],
+        redshift=row["redshift"],
+    )
+    found = []
+    for region in inside:
+        reason = vet(row["survey"], facts, (), region.t0_mjd, limits)
+        verdict = "candidate" if reason is None else "dropped"
+        why = "nothing speaks against it" if reason is None else _said(reason.value, facts, region.t0_mjd)
+        found.append(Explained(region.event_id, row["mjd"], row["alert_id"], verdict, why))
+    return found
+
+
+def _said(reason: str, facts: PacketFacts, t0_mjd: float) -> str:
+    """A reason with the number behind it."""
+    if reason == "star":
+        return f"star: score {facts.star_score:.2f} at {facts.star_distance_arcsec or 0:.1f} arcsec"
+    if reason == "bogus":
+        return f"bogus: score {facts.real_bogus:.2f}"
+    if reason == "solar_system" and facts.solar_system is not None and facts.solar_system.distance_arcsec is not None:
+        return f"solar system: a known object at {facts.solar_system.distance_arcsec:.1f} arcsec"
+    if reason == "earlier" and facts.first_mjd is not None:
+        return f"earlier: first detected {t0_mjd - facts.first_mjd:.2f} days before the event"
+    return reason
