@@ -164,7 +164,7 @@ def measure(count: int, folder: Path) -> dict[str, float]:
             "tick of the unfinished-versions sensor": timed(lambda: tick(unfinished_versions_sensor)),
             "tick of the page sensor": timed(lambda: tick(event_page_sensor, pages)),
             "tick of the publication sensor": timed(lambda: tick(publication_sensor)),
-            "health": timed(lambda: health(instance, archive, NOW)),
+            "health": timed(lambda: health(instance, archive, NOW, destinations=(DESTINATION,))),
             "the 50 newest versions, as `mma status` shows": timed(
                 lambda: describe(archive, archive.versions(limit=50))
             ),

@@ -37,9 +37,11 @@ class Exit(IntEnum):
     """Exit codes that scripts can rely on."""
 
     OK = 0
+    """Everything is done."""
     FAILED = 1
-    """Something could not be done; the message says what."""
+    """Something could not be done, even if only a part; the message says what."""
     USAGE = 2
+    """The command line is wrong: an option, a value, or an input file that does not exist. Nothing was done."""
     NOTHING = 3
     """Nothing matched the request."""
 
@@ -98,6 +100,15 @@ def open_store() -> Store:
 
     settings = current()
     return Store.open(settings.store_url, environ=settings.store.credentials)
+
+
+@contextmanager
+def wrong_usage(*kinds: type[Exception]) -> Iterator[None]:
+    """Report errors of these kinds, raised while the command line is read, as wrong usage."""
+    try:
+        yield
+    except kinds as error:
+        raise fail(str(error), Exit.USAGE) from error
 
 
 @contextmanager

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json, wrong_usage
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.observing_runs import observing_run
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
@@ -39,6 +41,11 @@ def backfill(
 
     The same message and code give the same bytes. Example: mma backfill --run O4a --missing
     """
+    ways = (bool(events), between is not None, run is not None, everything, from_gracedb is not None)
+    if sum(ways) != 1:
+        raise fail("choose exactly one of: events, --between, --run, --all, --from-gracedb", Exit.USAGE)
+    with wrong_usage(NoticeError):
+        times = parse_range(between) if between is not None else None if run is None else observing_run(run)
     with clear_errors():
         archive = _open()
         fetched: list[Entry] = []
@@ -46,7 +53,7 @@ def backfill(
             fetched = _fetch(archive, from_gracedb, gracedb, dry_run=dry_run)
             records = [archive.version(key) for entry in fetched for key in entry.get("partitions", ())]
         else:
-            records = _chosen(archive, events or [], between, run, everything=everything)
+            records = _chosen(archive, events or [], times)
         if missing:
             records = _incomplete(archive, records)
         if not records and not fetched:
@@ -55,8 +62,10 @@ def backfill(
         entries = fetched + made
     if as_json:
         print_json(entries)
-    if any(entry["outcome"] == "failed" for entry in entries):
-        raise typer.Exit(Exit.FAILED)
+    bad = [entry for entry in entries if entry["outcome"] in {"failed", "nothing usable"} or "reason" in entry]
+    if bad:
+        names = ", ".join(entry.get("partition") or entry["event"] for entry in bad)
+        raise fail(f"failed: {names}")
 
 
 def parse_range(text: str) -> tuple[datetime, datetime]:
@@ -76,19 +85,14 @@ def _open() -> Archive:
     return open_archive(create=True)
 
 
-def _chosen(
-    archive: Archive, events: list[str], between: str | None, run: str | None, *, everything: bool
-) -> list[VersionRecord]:
-    from mma_pipeline.notices.observing_runs import observing_run
-
-    if sum((bool(events), between is not None, run is not None, everything)) != 1:
-        raise fail("choose exactly one of: events, --between, --run, --all, --from-gracedb", Exit.USAGE)
+def _chosen(archive: Archive, events: list[str], times: tuple[datetime, datetime | None] | None) -> list[VersionRecord]:
+    """Versions of some events, or of a span of time, or all; in order of creation."""
     if events:
         found = [r for e in events for r in ([archive.version(e)] if e.count("-") >= 3 else archive.versions(e))]
     else:
         found = archive.versions()
-        if not everything:
-            start, end = parse_range(between) if between is not None else observing_run(run or "")
+        if times is not None:
+            start, end = times
             found = [r for r in found if start <= r.version.created and (end is None or r.version.created < end)]
     return sorted(found, key=lambda record: (record.version.created, record.partition_key))
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mma_pipeline.cli.app import Exit, JsonOption, console, errors
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, wrong_usage
 from mma_pipeline.settings import current
 
 catalog = typer.Typer(help="Import or download a galaxy catalog, and show the one in use.", no_args_is_help=True)
@@ -16,7 +16,7 @@ catalog = typer.Typer(help="Import or download a galaxy catalog, and show the on
 
 @catalog.command("import")
 def import_catalog(
-    file: Annotated[Path, typer.Argument(help="FITS, ECSV, CSV, Parquet or GLADE+ text.")],
+    file: Annotated[Path, typer.Argument(help="FITS, ECSV, CSV, Parquet or GLADE+ text.", exists=True, dir_okay=False)],
     label: Annotated[str | None, typer.Option(help="Name of the catalog in tables and files.")] = None,
     ra: Annotated[
         str | None, typer.Option(help="Column of the right ascension, deg (with --dec and --distance).")
@@ -36,15 +36,11 @@ def import_catalog(
     is complete.
     """
     from mma_pipeline.adapters.catalogs.files import Columns
-    from mma_pipeline.adapters.errors import AdapterError
+    from mma_pipeline.adapters.errors import ConfigurationError
 
-    given = [ra, dec, distance]
-    if any(given) and not all(given):
-        errors.print("give --ra, --dec and --distance together")
-        raise typer.Exit(Exit.USAGE)
-    try:
-        columns = None
-        if ra and dec and distance:
+    columns = None
+    if ra and dec and distance:
+        with wrong_usage(ConfigurationError):
             columns = Columns(
                 ra,
                 dec,
@@ -56,10 +52,10 @@ def import_catalog(
                 luminosity_scale=luminosity_scale,
                 label=label,
             )
+    elif any((ra, dec, distance, name, mass, luminosity)):
+        raise fail("columns are named together: --ra, --dec and --distance, and others beside them", Exit.USAGE)
+    with clear_errors():
         _build(file, columns, label, as_json)
-    except AdapterError as error:
-        errors.print(str(error), markup=False)
-        raise typer.Exit(Exit.FAILED) from error
 
 
 @catalog.command()
@@ -73,30 +69,20 @@ def download(
 
     from mma_pipeline.adapters.catalogs.files import NED_LVS_URL
     from mma_pipeline.adapters.catalogs.files import download as fetch
-    from mma_pipeline.adapters.errors import AdapterError
 
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            _build(fetch(url or NED_LVS_URL, keep or Path(scratch) / "NEDLVS.fits"), None, None, as_json)
-    except AdapterError as error:
-        errors.print(str(error), markup=False)
-        raise typer.Exit(Exit.FAILED) from error
+    with clear_errors(), tempfile.TemporaryDirectory() as scratch:
+        _build(fetch(url or NED_LVS_URL, keep or Path(scratch) / "NEDLVS.fits"), None, None, as_json)
 
 
 @catalog.command()
 def show(as_json: JsonOption = False) -> None:
     """Show the catalog that galaxy rankings use."""
-    from mma_pipeline.adapters.errors import AdapterError
     from mma_pipeline.defs.observing.configuration import galaxy_catalog
 
-    try:
+    with clear_errors():
         index = galaxy_catalog()
-    except AdapterError as error:
-        errors.print(str(error), markup=False)
-        raise typer.Exit(Exit.FAILED) from error
     if index is None:
-        errors.print("no galaxy catalog: `mma catalog import FILE` or `mma catalog download`")
-        raise typer.Exit(Exit.NOTHING)
+        raise fail("no galaxy catalog: `mma catalog import FILE` or `mma catalog download`", Exit.NOTHING)
     _print_manifest({"folder": str(index.folder), **index.manifest}, as_json)
 
 

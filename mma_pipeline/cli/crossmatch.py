@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mma_pipeline.cli.app import Exit, JsonOption, console, errors, fail, open_archive, open_store
+from mma_pipeline.cli.app import Exit, JsonOption, console, fail, open_archive, open_store
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive
@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 def crossmatch(
     event: Annotated[str, typer.Argument(help="Superevent id (newest map) or partition key of a version.")],
     ra: Annotated[float | None, typer.Option(help="Right ascension, deg.")] = None,
-    dec: Annotated[float | None, typer.Option(help="Declination, deg.")] = None,
+    dec: Annotated[float | None, typer.Option(help="Declination, deg.", min=-90, max=90)] = None,
     distance: Annotated[float | None, typer.Option(help="Luminosity distance, Mpc.")] = None,
     table: Annotated[
-        Path | None, typer.Option(help="CSV or ECSV with columns ra, dec, optionally distance (Mpc) and name.")
+        Path | None,
+        typer.Option(
+            help="CSV or ECSV with columns ra, dec, optionally distance (Mpc) and name.", exists=True, dir_okay=False
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show searched probability and area, 2-D and 3-D credible level, and offset of one position or a table of them."""
-    if (table is None) == (ra is None or dec is None):
-        errors.print("give --ra and --dec, or --table FILE")
-        raise typer.Exit(Exit.USAGE)
+    given = (ra, dec, distance)
+    if (ra is None or dec is None) if table is None else any(value is not None for value in given):
+        raise fail("give --ra and --dec, or only --table FILE", Exit.USAGE)
     from mma_pipeline.adapters.errors import AdapterError, NotFoundError
     from mma_pipeline.products.inputs import ProductInput
     from mma_pipeline.science.skymaps.crossmatch import crossmatch as match
@@ -38,15 +41,16 @@ def crossmatch(
         archive, store = open_archive(), open_store()
         key = _newest(archive, event)
         if key is None:
-            errors.print(f"{event} has no version with a map in the archive", markup=False)
-            raise typer.Exit(Exit.NOTHING)
+            raise fail(f"{event} has no version with a map in the archive", Exit.NOTHING)
         names, ras, decs, distances = ([None], [ra], [dec], [distance]) if table is None else _read(table)
         known = [math.nan if d is None else d for d in distances]
         skymap = ProductInput(archive, store, key).skymap
         found = match(skymap, ras, decs, known if any(d == d for d in known) else None)  # type: ignore[arg-type]
     except OSError as error:
         raise fail(f"{table} cannot be read: {error.strerror or error}") from error
-    except (AdapterError, PositionError) as error:
+    except PositionError as error:
+        raise fail(str(error), Exit.USAGE if table is None else Exit.FAILED) from error
+    except AdapterError as error:
         raise fail(str(error), Exit.NOTHING if isinstance(error, NotFoundError) else Exit.FAILED) from error
     except ValueError as error:
         raise fail(f"{table} cannot be read as a table of positions: {error}") from error
@@ -78,7 +82,12 @@ def _newest(archive: Archive, event: str) -> str | None:
 def _read(path: Path) -> tuple[list[str | None], list[float], list[float], list[float | None]]:
     import pandas as pd
 
-    frame = pd.read_csv(path, comment="#", sep=r"\s+" if path.suffix == ".ecsv" else ",")
+    if path.suffix == ".ecsv":
+        from astropy.table import Table
+
+        frame = Table.read(path, format="ascii.ecsv").to_pandas()
+    else:
+        frame = pd.read_csv(path, comment="#")
     missing = {"ra", "dec"} - set(frame.columns)
     if missing:
         raise ValueError(f"{path} has no column {', '.join(sorted(missing))}")

@@ -100,13 +100,14 @@ def _pipeline() -> list[Finding]:
     from mma_pipeline.adapters.errors import NotFoundError
     from mma_pipeline.defs.operations.health import health
     from mma_pipeline.defs.operations.problems import Kind
+    from mma_pipeline.defs.resources import destination_names
 
     try:
         archive = open_archive()
     except NotFoundError:
         return []  # the check of the database reports it
     with dg.DagsterInstance.get() as instance:
-        found = health(instance, archive, datetime.now(UTC))
+        found = health(instance, archive, datetime.now(UTC), destinations=destination_names(current()))
     quarantined = sum(stream.quarantined for stream in found.streams)
     by_job = ", ".join(f"{job} {number}" for job, number in sorted(found.failed_day.items()))
     detail = (

@@ -45,7 +45,9 @@ def forecast(
         f"distance: {distance['50']:.0f} Mpc (90 %: {distance['05']:.0f} to {distance['95']:.0f})", highlight=False
     )
     console.print(f"masses of the ejecta: {_masses(body['masses'])}", highlight=False)
-    dust = {band: ebv * about["extinction_per_ebv"] for band, about in body["bands"].items()}
+    # The document's keys are sorted; an observer thinks of bands by wavelength.
+    bands = sorted(body["bands"], key=lambda band: float(body["bands"][band]["wavelength_um"]))
+    dust = {band: ebv * body["bands"][band]["extinction_per_ebv"] for band in bands}
     for source in ("kilonova", "afterglow"):
         if source in body:
             _magnitudes(source, body["hours"], body[source], dust)
@@ -85,13 +87,13 @@ def _magnitudes(
 
     shown = Table(title=f"{source}: median magnitude (90 % of the models)")
     shown.add_column("hours", justify="right")
-    for band in bands:
+    for band in dust:
         shown.add_column(band)
     for hour in _HOURS:
         k = hours.index(hour)
         cells = (
             "{:.1f} ({:.1f}-{:.1f})".format(*(q[name][k] + dust[band] for name in ("mag_50", "mag_05", "mag_95")))
-            for band, q in bands.items()
+            for band, q in ((band, bands[band]) for band in dust)
         )
         shown.add_row(str(hour), *cells)
     console.print(shown)

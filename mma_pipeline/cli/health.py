@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mma_pipeline.cli.app import clear_errors, console, fail, open_archive
+from mma_pipeline.cli.app import Exit, clear_errors, console, fail, open_archive
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -49,20 +49,23 @@ def metrics(
     address: Annotated[str, typer.Option(help="Address to serve on.")] = "0.0.0.0",  # noqa: S104 - a pod's own address
 ) -> None:
     """Print or serve the pipeline's health as Prometheus metrics."""
+    if port is not None and textfile is not None:
+        raise fail("give --port or --textfile, not both", Exit.USAGE)
     from prometheus_client import CollectorRegistry, generate_latest, start_http_server, write_to_textfile
 
     if port is not None:
         registry = CollectorRegistry()
         registry.register(_Live())  # type: ignore[arg-type]
-        _, thread = start_http_server(port, address, registry)
+        with clear_errors():
+            _, thread = start_http_server(port, address, registry)
         thread.join()
         return
     registry = CollectorRegistry()
     with clear_errors():
         fill(registry, _read_health())
-    if textfile is not None:
-        write_to_textfile(str(textfile), registry)
-    else:
+        if textfile is not None:
+            write_to_textfile(str(textfile), registry)
+    if textfile is None:
         typer.echo(generate_latest(registry).decode(), nl=False)
 
 
@@ -139,7 +142,9 @@ def _read_health() -> Health:
     import dagster as dg
 
     from mma_pipeline.defs.operations.health import health
+    from mma_pipeline.defs.resources import destination_names
+    from mma_pipeline.settings import current
 
     with dg.DagsterInstance.get() as instance:
         archive = open_archive(create=True)
-        return health(instance, archive, datetime.now(UTC))
+        return health(instance, archive, datetime.now(UTC), destinations=destination_names(current()))

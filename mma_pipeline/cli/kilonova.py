@@ -29,11 +29,15 @@ def train(
     out: Annotated[Path, typer.Argument(help="Model file to write.")] = Path("kilonova-model.npz"),
     seed: Annotated[int, typer.Option(help="The same seed gives the same model, on any number of cores.")] = 170817,
     objects: Annotated[
-        int | None, typer.Option(help="Number of simulated objects; by default that of the shipped model.")
+        int | None, typer.Option(help="Number of simulated objects; by default that of the shipped model.", min=1)
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of public photometry: adds a kilonova family and real negatives to the training."),
+        typer.Option(
+            help="Folder of public photometry: adds a kilonova family and real negatives to the training.",
+            exists=True,
+            file_okay=False,
+        ),
     ] = None,
     hold_out: Annotated[
         bool, typer.Option(help="With --data: hold out two fifths of the real transients, chosen by name.")
@@ -58,6 +62,8 @@ def train(
         require_extra()
     except MissingExtraError as error:
         raise fail(str(error)) from error
+    if hold_out and data is None:
+        raise fail("--hold-out needs --data: there is nothing else to hold out", Exit.USAGE)
     started = time.perf_counter()
     settings = Settings(seed=seed) if objects is None else Settings(seed=seed, objects=objects)
     extra: dict[str, Any] = {}
@@ -69,8 +75,9 @@ def train(
         except TableError as error:
             raise fail(str(error)) from error
     model = train(settings, **extra)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(encode(model))
+    with clear_errors():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(encode(model))
     result: dict[str, Any] = {
         "file": str(out),
         "digest": digest(model),
@@ -84,14 +91,11 @@ def train(
 
 def _extra(data: Path, *, hold_out: bool) -> dict[str, Any]:
     """Training input from a folder of public photometry; raises NotFoundError if the folder holds none."""
-    from mma_pipeline.adapters.errors import NotFoundError
     from mma_pipeline.science.kilonova.lightcurve import LightCurve
     from mma_pipeline.training.data import kilonova_tables, real_transients
     from mma_pipeline.training.negatives import RealTransient, held_out
     from mma_pipeline.training.simulation.kasen import read
 
-    if not data.is_dir():
-        raise NotFoundError(f"{data} is not a folder")
     rows = [row for row in real_transients(data) if not (hold_out and held_out(row.name))]
     real = [RealTransient(r.name, r.source, r.kind, LightCurve(**r.columns), r.ebv) for r in rows]
     return {"tables": read(kilonova_tables(data)), "real": real}
@@ -99,7 +103,12 @@ def _extra(data: Path, *, hold_out: bool) -> dict[str, Any]:
 
 @kilonova.command()
 def score(
-    file: Annotated[Path, typer.Argument(help="Photometry: Open Astronomy Catalog JSON, a table, or a message.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Photometry: Open Astronomy Catalog JSON, a table, or a message.", exists=True, dir_okay=False
+        ),
+    ],
     merger: Annotated[float, typer.Option(help="Time of the merger, MJD.", min=15_020, max=100_000)],
     distance: Annotated[float | None, typer.Option(help="Luminosity distance, Mpc; omit if unknown.", min=0.01)] = None,
     distance_error: Annotated[
@@ -234,6 +243,6 @@ def mapping_of(columns: list[str] | None) -> dict[str, str]:
     for entry in columns or []:
         field, sign, name = entry.partition("=")
         if not sign or not field or not name:
-            raise fail(f"--column {entry!r} is not FIELD=NAME")
+            raise fail(f"--column {entry!r} is not FIELD=NAME", Exit.USAGE)
         mapping[field] = name
     return mapping

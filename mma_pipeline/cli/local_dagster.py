@@ -14,7 +14,7 @@ from types import TracebackType
 
 import httpx
 
-from mma_pipeline.cli.app import fail
+from mma_pipeline.cli.app import Exit, fail
 from mma_pipeline.settings import environment_of_child
 
 START_TIMEOUT_S = 180.0
@@ -105,7 +105,10 @@ def fresh_home(parent: Path) -> Path:
     """An empty DAGSTER_HOME in `parent`/demo with `parent`'s dagster.yaml; files of an earlier demo are removed."""
     settings = parent / "dagster.yaml"
     if not settings.is_file():
-        raise fail(f"{settings} is missing: run this in the project's folder, or set DAGSTER_HOME to its dagster_home")
+        raise fail(
+            f"{settings} is missing: run this in the project's folder, or set DAGSTER_HOME to its dagster_home",
+            Exit.USAGE,
+        )
     home = parent / "demo"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json, wrong_usage
 from mma_pipeline.cli.kilonova import mapping_of
 
 
@@ -25,7 +25,12 @@ class MessageFormat(StrEnum):
 
 def publish_photometry(
     file: Annotated[
-        Path, typer.Argument(help="Open Astronomy Catalog JSON, a table (CSV or blank-separated), or a message.")
+        Path,
+        typer.Argument(
+            help="Open Astronomy Catalog JSON, a table (CSV or blank-separated), or a message.",
+            exists=True,
+            dir_okay=False,
+        ),
     ],
     topic: Annotated[
         str, typer.Option(help="Topic name, or a Hopskotch address kafka://host/topic (credentials of `hop auth`).")
@@ -42,7 +47,9 @@ def publish_photometry(
     column: Annotated[list[str] | None, typer.Option(help="Column mapping FIELD=NAME, such as time=obs_mjd.")] = None,
     candidate: Annotated[str | None, typer.Option(help="Name of the candidate, used if the file has none.")] = None,
     ra: Annotated[float | None, typer.Option(help="Right ascension, deg, used if the file has none.")] = None,
-    dec: Annotated[float | None, typer.Option(help="Declination, deg, used if the file has none.")] = None,
+    dec: Annotated[
+        float | None, typer.Option(help="Declination, deg, used if the file has none.", min=-90, max=90)
+    ] = None,
     ebv: Annotated[float | None, typer.Option(help="Galactic E(B-V), mag, used if the file has none.")] = None,
     redshift: Annotated[
         float | None, typer.Option(help="Redshift of the candidate or its host, used if the file has none.")
@@ -53,6 +60,8 @@ def publish_photometry(
     """Send photometry as source messages, one per exposure, in the order and at the pace of the observations."""
     from mma_pipeline.adapters.photometry.files import Defaults, read_photometry
     from mma_pipeline.adapters.photometry.sender import open_sender
+    from mma_pipeline.notices.errors import NoticeError
+    from mma_pipeline.notices.photometry.measurement import checked_redshift
     from mma_pipeline.notices.photometry.message import (
         SCHEMA_PHOTOMETRY,
         SCHEMA_SOURCE_V1,
@@ -62,9 +71,13 @@ def publish_photometry(
     )
     from mma_pipeline.science.kilonova.bands import unused_bands
 
+    mapping = mapping_of(column)
+    if redshift is not None:
+        with wrong_usage(NoticeError):
+            checked_redshift(redshift, "--redshift")
     with clear_errors():
         defaults = Defaults(candidate, ra, dec, ebv, redshift)
-        held = read_photometry(file, mapping=mapping_of(column), defaults=defaults)
+        held = read_photometry(file, mapping=mapping, defaults=defaults)
     v1 = message_format is MessageFormat.V1
     rows = sorted((m for m in held.measurements if not (v1 and m.upper_limit)), key=lambda m: m.mjd)
     if not rows:

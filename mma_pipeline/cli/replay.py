@@ -42,9 +42,13 @@ def replay(
     """Send past alerts again.
 
     Alerts are sent in order of creation, whatever their file names. A replayed alert gets the same version and file names
-    as the first time; existing products stay as they are.
+    as the first time; existing products stay as they are. The exit code is 1 if a message goes to quarantine.
     Example: mma replay S230518h --direct
     """
+    if again and not direct:
+        raise fail("--again needs --direct: through Kafka the pipeline decides what it makes", Exit.USAGE)
+    if direct and (topic is not None or speed):
+        raise fail("--topic and --speed are for a broker: leave out --direct", Exit.USAGE)
     # In the order in which they were sent first: the number in file names follows the order of arrival.
     items = in_order_of_creation(gather(targets, gracedb))
     if direct:
@@ -55,9 +59,12 @@ def replay(
         outcome = _through_kafka(items, topic, bootstrap, speed, quiet=as_json)
     if as_json:
         print_json(outcome)
-    failed = [entry for entry in outcome if entry["outcome"] == "failed"]
-    if failed:
-        raise typer.Exit(Exit.FAILED)
+    unusable = [entry["name"] for entry in outcome if entry["outcome"] == "quarantined"]
+    failed = [entry["partition"] for entry in outcome if entry["outcome"] == "failed"]
+    said = [f"{len(unusable)} of {len(items)} went to quarantine: {', '.join(unusable)}"] * bool(unusable)
+    said += [f"products of {', '.join(failed)} could not be made: see the run"] * bool(failed)
+    if said:
+        raise fail("; ".join(said))
 
 
 def _progress(quiet: bool) -> Progress:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mma_pipeline.cli.app import JsonOption, clear_errors, console, open_archive, print_json
+from mma_pipeline.cli.app import JsonOption, clear_errors, console, open_archive, print_json, wrong_usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +77,8 @@ def simulate(
     or goes to Kafka; the same seed, event and time give the same packets.
     """
     from mma_pipeline.notices import lvk
+    from mma_pipeline.notices.errors import NoticeError
+    from mma_pipeline.notices.key import check_event_id
     from mma_pipeline.notices.photometry.message import encode
     from mma_pipeline.science.kilonova.counterpart import counterpart_of
     from mma_pipeline.science.simulation.alerts import Shape as RegionShape
@@ -92,6 +94,8 @@ def simulate(
         return
     merger = (time or datetime.now(UTC)).replace(tzinfo=UTC, microsecond=0)
     name = event or f"MS{merger:%y%m%d}{'zz' if retracted else 'aa'}"
+    with wrong_usage(NoticeError):
+        check_event_id(name)
     with clear_errors():
         notices = (
             simulate_retracted(name, time=merger, seed=seed, max_order=max_order)

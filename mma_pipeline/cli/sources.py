@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import typer
-
-from mma_pipeline.cli.app import clear_errors, fail
+from mma_pipeline.cli.app import Exit, clear_errors, fail
 from mma_pipeline.notices.key import EVENT_ID
 
 
@@ -37,9 +35,9 @@ def gather(targets: Sequence[str], gracedb: str | None) -> list[Item]:
         elif EVENT_ID.fullmatch(target):
             items += _from_gracedb(target, gracedb)
         else:
-            raise fail(f"{target} is not a file, a folder or a superevent id such as S230518h")
+            raise fail(f"{target} is not a file, a folder or a superevent id such as S230518h", Exit.USAGE)
     if not items:
-        raise typer.BadParameter("there is nothing to replay")
+        raise fail("there is nothing to replay: the folder is empty", Exit.NOTHING)
     return items
 
 

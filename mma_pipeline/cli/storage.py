@@ -13,7 +13,7 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, errors, fail, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, errors, fail, print_json, wrong_usage
 from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def migrate(
         summary = Summary(same=len(work.done))
         _follow(move(origin, target, work, workers), len(work.todo), work.size, summary, verbose, quiet=as_json)
     _report(summary, "moved", as_json)
+    if not (summary.moved or summary.same):
+        raise fail(f"the source holds nothing in {container}", Exit.NOTHING)
 
 
 @storage.command()
@@ -109,6 +111,8 @@ def verify(
             size = sum(entry.size for entry in entries)
             _follow(migration.verify(place, entries, workers), len(entries), size, summary, verbose, quiet=as_json)
     _report(summary, "verified", as_json)
+    if not (summary.same or summary.unknown):
+        raise fail(f"nothing is there to be verified in {container}", Exit.NOTHING)
 
 
 @storage.command("ls")
@@ -156,23 +160,23 @@ def du(
         table.add_row("all", str(len(entries)), decimal(sum(sizes.values())), style="bold")
         console.print(table)
     if not entries:
-        raise typer.Exit(Exit.NOTHING)
+        raise fail(f"nothing starts with {prefix!r}" if prefix else "the store is empty", Exit.NOTHING)
 
 
 def _open(name: str | None, side: str = "", *, create: bool = False) -> Store:
     """Open a store by short name, URL or path, with the environment of its side of a move."""
+    from mma_pipeline.adapters.errors import AddressError
     from mma_pipeline.adapters.store import Store
     from mma_pipeline.adapters.store.environment import url_of_source
 
     settings = current().of_side(side)
     place = settings.store
-    url = (
-        settings.store_url
-        if name is None
-        else url_of_source(name, bucket=place.aws_bucket, container=place.os_container_name)
-    )
-    options = {"environ": place.credentials, "create": True if create else None} if "://" in url else {}
-    return Store.open(url, **options)
+    options = {"environ": place.credentials, "create": True if create else None}
+    if name is None:
+        return Store.open(settings.store_url, **(options if "://" in settings.store_url else {}))
+    with wrong_usage(AddressError):
+        url = url_of_source(name, bucket=place.aws_bucket, container=place.os_container_name)
+        return Store.open(url, **(options if "://" in url else {}))
 
 
 def _prefix(container: str) -> str:

@@ -6,7 +6,6 @@ Loading them uses neither network nor disk; each object is made once per process
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,9 +13,8 @@ import dagster as dg
 from pydantic import Field
 
 from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.gracedb import PUBLIC_API, GraceDB
-from mma_pipeline.adapters.hopskotch.stream import hop_stream
-from mma_pipeline.adapters.kafka.gcn import gcn_stream
 from mma_pipeline.adapters.kafka.reader import StreamReader
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.photometry.stream import photometry_stream
@@ -25,6 +23,7 @@ from mma_pipeline.adapters.publishing.service import Publications
 from mma_pipeline.adapters.spacecraft.orbits import TleArchive
 from mma_pipeline.adapters.spacecraft.pointing import FermiPointing
 from mma_pipeline.adapters.store import Store
+from mma_pipeline.defs.alerts.streams import Stream, stream_config
 from mma_pipeline.defs.observing import configuration
 from mma_pipeline.science.observing.visibility import Instrument
 from mma_pipeline.settings import PublicationSettings, Settings, current
@@ -38,6 +37,10 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
     def open(self) -> Archive:
         """The archive; one per process."""
         return _archive(self.url or current().archive_url)
+
+    def mock_days(self) -> int:
+        """Days after which mock and test versions are removed."""
+        return current().archive.mock_days
 
 
 class StoreResource(dg.ConfigurableResource["StoreResource"]):
@@ -58,12 +61,14 @@ class KafkaResource(dg.ConfigurableResource["KafkaResource"]):
         default=None, description="Broker without authentication in place of GCN; by default MMA_KAFKA_BOOTSTRAP."
     )
 
-    def reader(self, stream: str, topic: str) -> StreamReader | None:
-        """The consumer of a GCN topic; None if nothing is configured."""
-        broker = current().gcn_broker
-        if self.bootstrap:
-            broker = replace(broker, bootstrap=self.bootstrap)
-        config = gcn_stream(broker, stream, topic)
+    def settings(self) -> Settings:
+        """What is configured, with this resource's broker where it has one."""
+        found = current()
+        return found.with_(MMA_KAFKA_BOOTSTRAP=self.bootstrap) if self.bootstrap else found
+
+    def reader(self, stream: Stream) -> StreamReader | None:
+        """The consumer of a stream; None if nothing is configured. Raises ConfigurationError."""
+        config = stream_config(self.settings(), stream)
         return None if config is None else resident_reader(config)
 
 
@@ -94,6 +99,14 @@ class PublicationResource(dg.ConfigurableResource["PublicationResource"]):
             _publications[key] = Publications(archive, settings.publication.public_address, settings.access)
         return _publications[key]
 
+    def telling(self, archive: Archive) -> Publications:
+        """Publication for messages to people, which need no products: it works while the store is away."""
+        return Publications(archive, str, current().access)
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the destinations; none if their configuration is wrong, which doctor and publication say."""
+        return destination_names(current())
+
     def destinations(self) -> tuple[DestinationConfig, ...]:
         """The configured destinations; none of them is opened. Raises ConfigurationError."""
         return load(current().access)
@@ -106,9 +119,13 @@ class PublicationResource(dg.ConfigurableResource["PublicationResource"]):
 class PhotometryResource(dg.ConfigurableResource["PhotometryResource"]):
     """The stream of photometry: `MMA_PHOTOMETRY_TOPICS` of Hopskotch, or a broker without authentication."""
 
+    def settings(self) -> Settings:
+        """What is configured."""
+        return current()
+
     def reader(self) -> StreamReader | None:
         """The process's only consumer; None if nothing is configured. Raises ConfigurationError."""
-        config = photometry_config(current())
+        config = photometry_config(self.settings())
         return None if config is None else resident_reader(config)
 
 
@@ -128,16 +145,18 @@ class ObservingResource(dg.ConfigurableResource["ObservingResource"]):
         return configuration.pointing_source(store, name, fetch=True)
 
 
+def destination_names(settings: Settings) -> tuple[str, ...]:
+    """Names of the configured destinations; none if their configuration is wrong."""
+    try:
+        return tuple(destination.name for destination in load(settings.access))
+    except ConfigurationError:
+        return ()
+
+
 def photometry_config(settings: Settings) -> StreamConfig | None:
     """How to read photometry; None if it is not configured. Raises ConfigurationError."""
     wanted = settings.kilonova
     return photometry_stream(wanted.topics, settings.hop_broker, settings.gcn_broker, wanted.offset_reset)
-
-
-def hop_reader(stream: str, topic: str) -> StreamReader | None:
-    """The consumer of a Hopskotch topic; None if there is no credential. Raises ConfigurationError."""
-    config = hop_stream(current().hop_broker, stream, topic)
-    return None if config is None else resident_reader(config)
 
 
 _publications: dict[tuple[Any, ...], Publications] = {}

@@ -23,11 +23,10 @@ MASS_LEVEL = 0.9
 
 def percent(value: float) -> str:
     """A probability for people: whole per cent, and never 0 or 100 % for what is not exactly that."""
-    if 0 < value < 0.005:
+    text = f"{value:.0%}".replace("%", " %")
+    if text == "0 %" and value > 0:
         return "<1 %"
-    if 0.995 < value < 1:
-        return ">99 %"
-    return f"{value:.0%}".replace("%", " %")
+    return ">99 %" if text == "100 %" and value < 1 else text
 
 
 def class_words(classification: Mapping[str, float]) -> str:

@@ -33,9 +33,16 @@ def mma(*arguments: object, **env: str) -> Result:
 
 def mma_json(*arguments: object, **env: str) -> Any:
     """What `mma … --json` prints, parsed."""
+    code, value = mma_result(*arguments, **env)
+    assert code == 0, value
+    return value
+
+
+def mma_result(*arguments: object, **env: str) -> tuple[int, Any]:
+    """Exit code of `mma … --json`, and what it prints, parsed."""
     result = mma(*arguments, "--json", **env)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
+    assert result.stdout, result.output
+    return result.exit_code, json.loads(result.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -86,15 +93,19 @@ def test_replay_direct_twice(home: Home, tmp_path: Path) -> None:
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     paths = [tmp_path / name for name in files]
-    first = mma_json("replay", "--direct", *paths)
+    code, first = mma_result("replay", "--direct", *paths)
+    assert code == 1
     assert [entry["outcome"] for entry in first] == ["made", "made", "quarantined"]
     assert [entry.get("stem") for entry in first] == ["MS240301a-Preliminary", "MS240301a-Retraction", None]
     made, counts = home.files(), home.archive.counts()
-    second = mma_json("replay", "--direct", *paths)
+    _, second = mma_result("replay", "--direct", *paths)
     assert [entry["outcome"] for entry in second] == ["already there", "already there", "quarantined"]
     third = mma("replay", "--direct", "--again", *paths)
-    assert third.exit_code == 0
+    assert third.exit_code == 1
     assert "bad[red].json: quarantined: superevent_id" in third.output
+    assert "1 of 3 went to quarantine: bad[red].json" in third.stderr
+    assert mma("replay", "--direct", *paths[:2]).exit_code == 0
+    assert mma("replay", "--direct", paths[2]).exit_code == 1
     assert home.files() == made
     assert home.archive.counts() == counts
 
@@ -116,9 +127,11 @@ def test_replay_completes_what_is_missing(home: Home, tmp_path: Path) -> None:
 def test_status_show_and_quarantine(home: Home, tmp_path: Path) -> None:
     """Reading commands tell, as tables and as JSON, what is archived, made, missing and put aside."""
     assert mma("show", "S240101z").exit_code == 3
-    (tmp_path / "a.json").write_bytes(with_event(pipeline="[/red] <b>", search=None))
+    (tmp_path / "a.json").write_bytes(
+        with_event(pipeline="[/red] <b>", search=None, classification={"BNS": 0.95, "Terrestrial": 0.05})
+    )
     (tmp_path / "b.json").write_bytes(with_top(superevent_id="[/bold]"))
-    mma_json("replay", "--direct", tmp_path / "a.json", tmp_path / "b.json")
+    assert mma_result("replay", "--direct", tmp_path / "a.json", tmp_path / "b.json")[0] == 1
     record = home.receive(good("S240301b"))[0]
 
     status = mma_json("status")
@@ -142,7 +155,11 @@ def test_status_show_and_quarantine(home: Home, tmp_path: Path) -> None:
         table = mma(*command)
         assert table.exit_code == 0, table.output
         assert table.output.strip()
-    assert "[/red] <b>" in mma("show", whole["event"]).output
+    shown_text = mma("show", whole["event"]).output
+    assert "[/red] <b>" in shown_text
+    assert "H1, L1" in shown_text
+    assert "https://example.org/superevents/" in shown_text
+    assert not set("{}") & set(shown_text), "no Python dictionaries"
     assert "[/bold]" in mma("quarantine").output
 
 
@@ -189,14 +206,53 @@ def test_replay_of_a_superevent(home: Home) -> None:
     assert "GraceDB does not know" in missing.stderr
 
 
+def test_replay_of_an_empty_folder(home: Home, tmp_path: Path) -> None:
+    """A folder without files holds nothing to replay."""
+    assert home.archive.counts()["messages"] == 0
+    assert mma("replay", tmp_path, "--direct").exit_code == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (["replay"], 2, "Missing argument"),
-        (["replay", "no/such/file"], 1, "not a file, a folder or a superevent id"),
+        (["replay", "no/such/file"], 2, "not a file, a folder or a superevent id"),
+        (["replay", "S240101a", "--again"], 2, "--again needs --direct"),
+        (["replay", "S240101a", "--direct", "--topic", "t"], 2, "are for a broker"),
         (["show", "S240101z"], 3, "`mma status` shows what is archived"),
         (["show", "S240101z-Initial-20240101T000000-0123456789"], 3, "no version"),
-        (["simulate", "--event", "../x"], 1, "superevent_id is '../x'"),
+        (["simulate", "--event", "../x"], 2, "superevent_id is '../x'"),
+        (["backfill", "--run", "O9"], 2, "'O9' is not an observing run"),
+        (["backfill", "--between", "2023"], 2, "is not a time range"),
+        (["backfill", "--all", "--from-gracedb", "2023-05-18..2023-05-19"], 2, "choose exactly one of"),
+        (["crossmatch", "S240101a", "--ra", "1", "--dec", "95"], 2, "less than or equal to 90"),
+        (["crossmatch", "S240101a", "--ra", "1"], 2, "give --ra and --dec"),
+        (["crossmatch", "S240101a", "--table", "no/such.csv"], 2, "does not exist"),
+        (["catalog", "import", "no/such.fits"], 2, "does not exist"),
+        (["catalog", "import", __file__, "--name", "id"], 2, "--ra, --dec and --distance"),
+        (
+            ["catalog", "import", __file__, "--ra", "a", "--dec", "b", "--distance", "c", "--mass-scale", "ln"],
+            2,
+            "'ln' is unknown",
+        ),
+        (["kilonova", "score", "no/such.csv", "--merger", "57982"], 2, "does not exist"),
+        (["kilonova", "score", __file__, "--merger", "57982", "--column", "time"], 2, "is not FIELD=NAME"),
+        (["kilonova", "train", "--hold-out"], 2, "--hold-out needs --data"),
+        (["kilonova", "train", "--data", "no/such/folder"], 2, "does not exist"),
+        (["publish-photometry", "no/such.csv"], 2, "does not exist"),
+        (["publish-photometry", __file__, "--redshift", "0"], 2, "not a redshift above 0"),
+        (["storage", "migrate", "--source", "gcs", "--dest", "/tmp"], 2, "'gcs' is not known"),
+        (["storage", "ls", "--store", "ftp://host/x"], 2, "no store for ftp://"),
+        (["storage", "verify", "--container", "fitt"], 3, "nothing is there"),
+        (["storage", "du", "fitt"], 3, "nothing starts with 'fitt'"),
+        (["stream", "seek", "gcn-gwalert", "--time", "noon"], 2, "is not a time"),
+        (["publication", "retry", "--since", "noon"], 2, "is not a time"),
+        (["publication", "release", "KEY", "--reason", " "], 2, "say why"),
+        (["publication", "delete-test-alerts"], 2, "repeat with --yes"),
+        (["quarantine", "retry", "--between", "2023"], 2, "is not a time range"),
+        (["metrics", "--port", "1", "--textfile", "x"], 2, "not both"),
+        (["metrics", "--textfile", "/nonexistent/folder/a"], 1, "No such file or directory"),
+        (["archive", "import", "no/such.gz"], 2, "does not exist"),
         (["demo", "--workspace", "no/such.yaml"], 2, "is missing"),
         (["nonsense"], 2, "No such command"),
     ],
@@ -204,9 +260,11 @@ def test_replay_of_a_superevent(home: Home) -> None:
 def test_exit_codes(home: Home, arguments: list[str], code: int, said: str) -> None:
     """Wrong usage is 2, what failed 1, nothing found 3; the reason is on standard error, without a traceback."""
     assert home.archive.counts()["messages"] == 0
+    home.products.mkdir()
     result = mma(*arguments)
     assert result.exit_code == code, result.output
-    assert said in result.stderr
+    # Typer draws a box round its own messages and folds their lines.
+    assert said in " ".join(result.stderr.replace("│", " ").split())
     assert "Traceback" not in result.output
 
 
@@ -225,7 +283,7 @@ def test_an_empty_database_is_no_failure(home: Home, arguments: list[str]) -> No
         (["archive", "export", "/nonexistent/folder/a"], {}, "No such file or directory"),
         (["simulate", str(Path(__file__))], {}, "File exists"),
         (["settings"], {"MMA_GALAXY_LEVEL": "ninety"}, "MMA_GALAXY_LEVEL"),
-        (["crossmatch", "S240101z", "--table", "/nonexistent.csv"], {}, "S240101z has no version with a map"),
+        (["crossmatch", "S240101z", "--table", __file__], {}, "S240101z has no version with a map"),
     ],
 )
 def test_what_fails_is_said_in_one_line(home: Home, arguments: list[str], env: dict[str, str], said: str) -> None:
@@ -330,13 +388,13 @@ def test_quarantine_is_read_again_saved_and_dismissed(home: Home, tmp_path: Path
     from datetime import UTC, datetime
 
     from mma_pipeline.adapters.kafka.message import StreamMessage
-    from mma_pipeline.products.ingest import put_aside
+    from mma_pipeline.products.ingest import quarantine_message
 
     bad, sound = with_top(superevent_id="S240301c", time_created=None), good("S240301b")
     numbers = []
     for offset, data in enumerate((bad, sound)):
         message = StreamMessage("gcn-gwalert", "igwn.gwalert", 0, offset, data, None, (), None, datetime.now(UTC))
-        numbers.append(put_aside(home.archive, message, "[/bold] no parser").message_id)
+        numbers.append(quarantine_message(home.archive, message, "[/bold] no parser").message_id)
     listed = mma_json("quarantine")
     assert [(entry["message"], entry["event"]) for entry in listed] == [
         (numbers[1], "S240301b"),

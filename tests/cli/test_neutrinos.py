@@ -55,7 +55,7 @@ def test_simulated_notice_is_replayed_and_shown(home: Home, tmp_path: Path) -> N
 @pytest.mark.skipif(not EXAMPLES.is_dir(), reason=f"{EXAMPLES} is not there")
 def test_real_examples(home: Home) -> None:
     """Of the published files the example is made; the schema itself is no notice and goes to quarantine."""
-    outcome = {entry["name"]: entry for entry in mma_json("replay", "--direct", EXAMPLES)}
+    outcome = {entry["name"]: entry for entry in mma_json("replay", "--direct", EXAMPLES, code=1)}
     assert outcome["lvk_nu_track_search.example.json"]["stem"] == "S230914ak-IceCube"
     assert outcome["lvk_nu_track_search.schema.json"]["outcome"] == "quarantined"
 

@@ -112,7 +112,7 @@ def test_score_of_a_file(tmp_path: Path):
     assert [entry["nights"] for entry in answer["scores"]] == [1, 2]
     assert not answer["scores"][0]["sufficient"]
     wrong = CliRunner().invoke(app, ["kilonova", "score", str(path), "--merger", "57982.5", "--column", "time"])
-    assert wrong.exit_code == 1
+    assert wrong.exit_code == 2
 
 
 def test_commands_say_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -122,11 +122,11 @@ def test_commands_say_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monkey
     path.write_text(TABLE)
     assert CliRunner().invoke(app, ["publish-photometry", str(path)]).exit_code == 1
     assert CliRunner().invoke(app, ["publish-photometry", str(path), "--ra", "1", "--dec", "1"]).exit_code == 2
-    assert CliRunner().invoke(app, ["publish-photometry", str(tmp_path / "none.csv")]).exit_code == 1
+    assert CliRunner().invoke(app, ["publish-photometry", str(tmp_path / "none.csv")]).exit_code == 2
     wrong = CliRunner().invoke(app, ["publish-photometry", str(path), "--ra", "1", "--dec", "1", "--redshift", "0"])
-    assert wrong.exit_code == 1
+    assert wrong.exit_code == 2
     assert "not a redshift above 0" in wrong.output
-    assert CliRunner().invoke(app, ["kilonova", "train", "--data", str(tmp_path / "none")]).exit_code == 3
+    assert CliRunner().invoke(app, ["kilonova", "train", "--data", str(tmp_path / "none")]).exit_code == 2
 
 
 def stream_of(env: dict[str, str]) -> StreamConfig | None:

@@ -251,7 +251,7 @@ def test_people_hear_of_a_failed_run(house: PublishingHome, monkeypatch: pytest.
     tags = {"dagster/partition": record.partition_key, "mma/event": "S230518h"}
     context = failed_run(house, "alert_products", f"no space for {ADMIN}", tags)
     for _ in range(2):
-        failed_runs_sensor(context, archive=ArchiveResource())
+        failed_runs_sensor(context, archive=ArchiveResource(), publication=PublicationResource())
     (item,) = house.outbox()
     assert (item.destination, item.kind, item.event_id) == ("webhook", "failure", "S230518h")
     assert item.partition_key == record.partition_key
@@ -268,7 +268,9 @@ def test_a_storm_of_failures_floods_nobody(house: PublishingHome, monkeypatch: p
 
     def fail(job: str, error: str, **tags: str) -> None:
         named = {f"mma/{name}" if name == "event" else f"dagster/{name}": value for name, value in tags.items()}
-        failed_runs_sensor(failed_run(house, job, error, named), archive=ArchiveResource())
+        failed_runs_sensor(
+            failed_run(house, job, error, named), archive=ArchiveResource(), publication=PublicationResource()
+        )
 
     for number in range(3):
         fail("alert_products", f"S3 did not answer in {number} s", event="S230518h")
@@ -292,7 +294,7 @@ def test_every_job_is_watched(house: PublishingHome, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MMA_WEBHOOK_URL", "https://hooks.example/T0000-B0000-XXXXXXXX")
 
     def tick(cursor: str | None) -> str | None:
-        resources = {"archive": ArchiveResource()}
+        resources = {"archive": ArchiveResource(), "publication": PublicationResource()}
         with dg.build_sensor_context(instance=house.instance, cursor=cursor, resources=resources) as context:
             return failed_runs_sensor.evaluate_tick(context).cursor
 

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.cli import app
 from mma_pipeline.cli.health import fill
+from mma_pipeline.definitions import RESOURCES
 from mma_pipeline.defs.operations.health import Health, StreamHealth, health, pipeline_health_sensor, stream_reports
 from mma_pipeline.defs.operations.problems import Kind
 from mma_pipeline.defs.operations.watch import BrokerState, StreamState
-from mma_pipeline.defs.resources import ArchiveResource
 from tests.delivery.test_archive_moves import alerts, receive
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -63,7 +63,7 @@ def test_statistics_come_from_the_archive(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     receive(archive, [*alerts("S230601a"), b"not json"], received=now - timedelta(minutes=30))
     with dg.instance_for_test() as instance:
-        found = health(instance, archive, now)
+        found = health(instance, archive, now, destinations=())
     stream = {stream.name: stream for stream in found.streams}["s"]
     assert (stream.messages, stream.quarantined) == (3, 1)
     assert stream.message_age_s == pytest.approx(1800, abs=1)
@@ -91,7 +91,7 @@ def test_sensor_reports_asset_and_check_without_a_run(tmp_path: Path, monkeypatc
     """Every five minutes: one materialisation and one check, failed where something is wrong."""
     monkeypatch.setenv("MMA_ARCHIVE_URL", f"sqlite:///{tmp_path / 'archive.db'}")
     with dg.instance_for_test() as instance:
-        context = dg.build_sensor_context(instance=instance, resources={"archive": ArchiveResource()})
+        context = dg.build_sensor_context(instance=instance, resources=dict(RESOURCES))
         result = pipeline_health_sensor(context)
     assert isinstance(result, dg.SensorResult)
     assert not result.run_requests

@@ -37,15 +37,17 @@ from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
 from mma_pipeline.adapters.publishing.webhook import WebhookDestination
 from mma_pipeline.cli.health import fill
+from mma_pipeline.definitions import RESOURCES
 from mma_pipeline.defs.alerts.streams import STREAMS
 from mma_pipeline.defs.operations import watch as watching
 from mma_pipeline.defs.operations.health import LAG, Health, health, pipeline_health_sensor
+from mma_pipeline.defs.operations.notifying import QUIET_S
 from mma_pipeline.defs.operations.problems import TOLD_WHERE_THEY_ARISE, Kind, Problem
-from mma_pipeline.defs.operations.telling import QUIET_S
 from mma_pipeline.defs.operations.watch import from_json
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import destination_names
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.products.ingest import ingest
+from mma_pipeline.settings import current
 from tests.defs.malformed import good, with_top
 from tests.homes import Home
 from tests.services.proxy import Proxy
@@ -74,16 +76,15 @@ class Pipeline:
 
     def look(self) -> None:
         """One tick of the health sensor."""
-        context = dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursor, resources={"archive": ArchiveResource()}
-        )
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources=dict(RESOURCES))
         result = pipeline_health_sensor(context)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
 
     def health(self, *, after: timedelta = timedelta()) -> Health:
         """How it does, as doctor and metrics see it."""
-        return health(self.instance, self.archive, datetime.now(UTC) + after, from_json(self.cursor))
+        now, names = datetime.now(UTC) + after, destination_names(current())
+        return health(self.instance, self.archive, now, from_json(self.cursor), destinations=names)
 
     def of_kind(self, kind: Kind) -> list[Problem]:
         """The problems of a kind."""

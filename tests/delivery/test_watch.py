@@ -15,6 +15,7 @@ import pytest
 from mma_pipeline.adapters.errors import MissingTopicError, TransientError
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.kafka.watch import BrokerWatch, fingerprint
+from mma_pipeline.definitions import RESOURCES
 from mma_pipeline.defs.operations import watch as watching
 from mma_pipeline.defs.operations.health import health, pipeline_health_sensor, statistics
 from mma_pipeline.defs.operations.watch import BrokerState, StreamState, from_json, watch
@@ -137,7 +138,7 @@ def test_sensor_watches_every_minute_and_reports_every_five(
     monkeypatch.setenv("MMA_KAFKA_BOOTSTRAP", kafka.bootstrap)
 
     def tick(cursor: str | None) -> dg.SensorResult:
-        context = dg.build_sensor_context(instance=home, cursor=cursor, resources={"archive": ArchiveResource()})
+        context = dg.build_sensor_context(instance=home, cursor=cursor, resources=dict(RESOURCES))
         result = pipeline_health_sensor(context)
         assert isinstance(result, dg.SensorResult)
         return result
@@ -151,7 +152,7 @@ def test_sensor_watches_every_minute_and_reports_every_five(
     assert seen.heartbeat is not None
     assert len(tick(replace(seen, reported=seen.reported - 301).to_json()).asset_events) == 2
     archive, now = ArchiveResource().open(), datetime.fromtimestamp(seen.heartbeat, UTC)
-    well = health(home, archive, now + timedelta(seconds=20), seen)
+    well = health(home, archive, now + timedelta(seconds=20), seen, destinations=())
     assert statistics(well)["GCN: last heartbeat (s ago)"] == 20
-    dead = health(home, archive, now + timedelta(seconds=400), seen)
+    dead = health(home, archive, now + timedelta(seconds=400), seen, destinations=())
     assert [problem for problem in dead.problems if "heartbeat is 400 s old" in problem.text]

@@ -30,6 +30,9 @@ FILES = sorted(path.name for path in CHART.glob("values*.yaml"))
 SETUPS = {name: values_of(name) for name in FILES} | {
     "values.yaml": merged(values_of("values.yaml"), BASE),
     "oidc": merged(BASE, OIDC),
+    "survey": merged(
+        BASE, {"survey": {"enabled": True, "topics": "ztf_alerts", "broker": "b:9092", "authenticate": True}}
+    ),
 }
 
 
@@ -43,6 +46,19 @@ def test_every_values_file_renders_and_lints(name: str) -> None:
     report = helm_python.lint(CHART, SETUPS[name], strict=True)
     assert not report["errors"], report
     assert all(message["severity"] < 2 for message in report["messages"]), report
+
+
+def test_readers_of_a_survey_are_a_deployment_of_their_own() -> None:
+    """Only where they are switched on; with their credential from the Secret, the way out, and the settings in every pod."""
+    assert "MMA_SURVEY_TOPICS" not in environment(render(BASE))
+    manifests = render(SETUPS["survey"], {"survey": {"replicas": 3}})
+    spec = only(manifests, "Deployment", "-survey")["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    assert (spec["replicas"], container["command"]) == (3, ["mma", "survey", "read"])
+    assert {"survey-username", "survey-password"} <= set(secret_keys(container).values())
+    assert environment(manifests)["MMA_SURVEY_BROKER"] == "b:9092"
+    (world,) = (m for m in manifests if m["metadata"]["name"].endswith("-world"))
+    assert "survey" in world["spec"]["podSelector"]["matchExpressions"][0]["values"]
 
 
 @pytest.mark.parametrize("value", [True, False])

@@ -9,7 +9,7 @@ import pytest
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.photometry.message import encode, parse
-from mma_pipeline.notices.photometry.survey_points import measurements, one_per_exposure
+from mma_pipeline.notices.photometry.survey_points import SeenPoints, measurements, one_per_exposure
 from mma_pipeline.notices.surveys import AlertHead, FluxPoint, PacketFacts, SurveyAlert
 
 HEAD = AlertHead("lsst", "169298436534304771", "1", 10.5, -43.5, 61000.0)
@@ -82,3 +82,19 @@ def test_our_message_carries_flux_and_origin():
     odd = parse(body.replace(b'"origin":"previous"', b'"origin":"dream"'))
     assert len(odd.measurements) == 1
     assert "dream" in odd.skipped[0]
+
+
+def test_points_that_come_again():
+    """A point is the same to 0.4 s, wherever the time lies; another band, kind, candidate or exposure is another."""
+    for start in (61000.0, 61000.123456789, 61000.0000025, 58295.38512729993):
+        seen = SeenPoints()
+        assert seen.add("A", "ztfr", "alert", start)
+        for again in (0.0, 4e-6, -4e-6):
+            assert not seen.add("A", "ztfr", "previous", start + again)
+        others = [
+            ("A", "ztfg", "alert", 0.0),
+            ("A", "ztfr", "forced", 0.0),
+            ("B", "ztfr", "alert", 0.0),
+            ("A", "ztfr", "alert", 1e-5),
+        ]
+        assert all(seen.add(name, band, origin, start + later) for name, band, origin, later in others)

@@ -177,6 +177,8 @@ def test_masses_follow_the_notice() -> None:
     assert (holes.neutron_stars == 0).all()
     assert ejecta.draw_ejecta(rng, 500, ChirpMasses((0.1, 0.87), (1.0,)), {"BNS": 1.0}) is None
     assert ejecta.draw_ejecta(rng, 500, GW170817, {}) is None
+    for edges, weights in (((1.1, 1.0), (1.0,)), ((1.1, 1.2, 1.3), (1.5, -0.5)), ((1.1, 1.2), (0.0,))):
+        assert ejecta.draw_ejecta(rng, 500, ChirpMasses(edges, weights), {"BNS": 1.0}) is None
 
 
 @pytest.mark.parametrize(

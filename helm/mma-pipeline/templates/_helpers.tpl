@@ -116,6 +116,7 @@ capabilities: {drop: [ALL]}
 {{- if .hop.enabled }}{{ $keys = concat $keys (list "HOP_USERNAME" "hop-username" "HOP_PASSWORD" "hop-password") }}{{ end -}}
 {{- if .webhook.enabled }}{{ $keys = concat $keys (list "MMA_WEBHOOK_URL" "webhook-url") }}{{ end -}}
 {{- end -}}
+{{- if and .Values.survey.enabled .Values.survey.authenticate }}{{ $keys = concat $keys (list "MMA_SURVEY_USERNAME" "survey-username" "MMA_SURVEY_PASSWORD" "survey-password") }}{{ end -}}
 {{- include "mma.databaseEnv" . }}
 {{- include "mma.secretEnv" $keys }}
 {{- end -}}

@@ -52,6 +52,21 @@ OS_USER_DOMAIN_NAME: {{ .storage.swift.userDomainName | quote }}
 OS_PROJECT_DOMAIN_NAME: {{ .storage.swift.projectDomainName | quote }}
 OS_CONTAINER_NAME: {{ .storage.swift.containerName | quote }}
 {{- end }}
+{{- with $.Values.survey }}
+{{- if .enabled }}
+MMA_SURVEY_TOPICS: {{ required "survey.topics: name the topics to read" .topics | quote }}
+MMA_SURVEY_GROUP: {{ .group | quote }}
+MMA_SURVEY_OFFSET_RESET: {{ .offsetReset | quote }}
+MMA_SURVEY_DAYS: {{ .days | quote }}
+MMA_SURVEY_NIGHTS: {{ .nights | quote }}
+{{- with .broker }}
+MMA_SURVEY_BROKER: {{ . | quote }}
+{{- end }}
+{{- with .protocol }}
+MMA_SURVEY_PROTOCOL: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
 OBSERVING_RUN: {{ .observingRun | quote }}
 DRY_RUN: {{ .dryRun | quote }}
 WRITE_TO_STORAGE: {{ .writeToStorage | quote }}
@@ -159,7 +174,7 @@ run_launcher:
       {{ . }}: {{- include "mma.lane" (get $.Values.lanes .) | nindent 8 }}
 {{- end }}
 
-# Streams and daily assets grow stale in the UI when nobody reads or makes them.
+# The UI marks streams and daily assets as stale if they are not read or made.
 freshness:
   enabled: true
 

@@ -22,7 +22,7 @@ from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices.photometry.brightness import DETECTION_SNR, SNR_MAG
 from mma_pipeline.notices.photometry.candidate_key import slug_of
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement, PhotometryNotice
-from mma_pipeline.notices.photometry.survey_points import one_per_exposure, same_point
+from mma_pipeline.notices.photometry.survey_points import SeenPoints, one_per_exposure
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class PhotometryArchive:
                     found.setdefault(one.measurement.candidate.name, []).append(one)
         return {name: one_per_exposure(some, _value) for name, some in found.items()}
 
-    def read_again(self, since: datetime) -> list[ArchivedMeasurement]:
+    def measured_since_retry(self, since: datetime) -> list[ArchivedMeasurement]:
         """Measurements of messages that left quarantine since a time, by time."""
         solved = sa.select(schema.message.c.id).where(schema.message.c.solved >= since)
         with reading(self.engine) as connection:
@@ -247,19 +247,12 @@ def measurement_row(m: Measurement, message_id: int) -> dict[str, Any]:
 def unknown_points(connection: sa.Connection, measured: Sequence[Measurement]) -> list[Measurement]:
     """Those that no other way has brought: two brokers give a survey's point with times and values that differ by rounding."""
     names = sorted({m.candidate.name for m in measured if m.origin is not None})
-    known: dict[tuple[str, str], list[Measurement]] = {}
+    t, seen = measurement.c, SeenPoints()
     for some in batched(names):
-        for one in _select(connection, sa.and_(measurement.c.candidate.in_(some), measurement.c.origin.is_not(None))):
-            known.setdefault((one.measurement.candidate.name, one.measurement.band), []).append(one.measurement)
-    found = []
-    for m in measured:
-        if m.origin is not None:
-            before = known.setdefault((m.candidate.name, m.band), [])
-            if any(same_point(m, other) for other in before):
-                continue
-            before.append(m)
-        found.append(m)
-    return found
+        query = sa.select(t.candidate, t.band, t.origin, t.mjd).where(t.candidate.in_(some), t.origin.is_not(None))
+        for row in connection.execute(query):
+            seen.add(row.candidate, row.band, row.origin, row.mjd)
+    return [m for m in measured if m.origin is None or seen.add(m.candidate.name, m.band, m.origin, m.mjd)]
 
 
 def _select(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[ArchivedMeasurement]:

@@ -5,7 +5,7 @@ On Azure the site uses two containers, ``fit`` and ``test``: the first segment o
 
 from __future__ import annotations
 
-from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.errors import AddressError
 
 DEFAULT_BUCKET = "gwtreasuremap"
 
@@ -19,7 +19,7 @@ def url_of_source(source: str, *, bucket: str = DEFAULT_BUCKET, container: str =
         container: Swift container.
 
     Raises:
-        ConfigurationError: a bare word that is none of these.
+        AddressError: a bare word that is none of these.
     """
     if source == "s3":
         return f"s3://{bucket}"
@@ -29,4 +29,4 @@ def url_of_source(source: str, *, bucket: str = DEFAULT_BUCKET, container: str =
         return f"swift://{container}"
     if "/" in source:
         return source
-    raise ConfigurationError(f"storage {source!r:.40} is not known: s3, abfs, swift, a URL or a folder's path")
+    raise AddressError(f"storage {source!r:.40} is not known: s3, abfs, swift, a URL or a folder's path")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from mma_pipeline.adapters.errors import AdapterError, ConfigurationError
+from mma_pipeline.adapters.errors import AdapterError, AddressError, ConfigurationError
 from mma_pipeline.adapters.redact import secret_values
 from mma_pipeline.adapters.store.failures import as_adapter_error
 from mma_pipeline.adapters.store.keys import check_prefix
@@ -35,19 +35,20 @@ def backend_for(
         create: make a missing bucket or container on the first write (default: Azure and Swift yes, S3 no).
 
     Raises:
-        ConfigurationError: empty, of an unknown scheme, with credentials inside, or with settings missing.
+        AddressError: empty, of an unknown scheme, or with credentials inside.
+        ConfigurationError: settings are missing.
     """
     if "://" not in url:
         if not url.strip():
-            raise ConfigurationError(f"the store's address is empty; known: {KNOWN}")
+            raise AddressError(f"the store's address is empty; known: {KNOWN}")
         return LocalBackend(Path(url).expanduser())
     parts = urlsplit(url)
     if "@" in parts.netloc:
-        raise ConfigurationError(f"a {parts.scheme}:// address must not hold credentials: set them in the environment")
+        raise AddressError(f"a {parts.scheme}:// address must not hold credentials: set them in the environment")
     place = unquote(parts.path)
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost"):
-            raise ConfigurationError(f"file://{parts.netloc}/… names another machine: write file:///folder")
+            raise AddressError(f"file://{parts.netloc}/… names another machine: write file:///folder")
         return LocalBackend(Path(place))
     if parts.scheme == "memory":
         return MemoryBackend.named(f"{parts.netloc}{place}".strip("/"))
@@ -73,7 +74,7 @@ def _remote(
     """Build a backend that talks to a server; its library is imported only here."""
     environ = {} if environ is None else environ
     if not host and scheme in ("s3", "swift"):
-        raise ConfigurationError(f"{scheme}:// needs the name of a bucket or container: {scheme}://name")
+        raise AddressError(f"{scheme}:// needs the name of a bucket or container: {scheme}://name")
     if scheme == "s3":
         from mma_pipeline.adapters.store.s3 import S3Backend
 
@@ -88,4 +89,4 @@ def _remote(
         from mma_pipeline.adapters.store.swift import SwiftBackend
 
         return SwiftBackend(host, prefix, environ=environ, timeout_s=timeout_s, create=create is not False)
-    raise ConfigurationError(f"no store for {scheme}:// addresses; known: {KNOWN}")
+    raise AddressError(f"no store for {scheme}:// addresses; known: {KNOWN}")

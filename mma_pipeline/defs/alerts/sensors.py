@@ -18,10 +18,9 @@ from mma_pipeline.adapters.kafka.stream import Batch
 from mma_pipeline.defs.alerts.streams import Broker, Stream
 from mma_pipeline.defs.jobs import Lane, alert_products, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, hop_reader
+from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
 from mma_pipeline.notices.model import Role
 from mma_pipeline.products.ingest import Quarantined, ingest, presentable, requests_of
-from mma_pipeline.settings import current
 
 #: Seconds that a tick waits for a first message. The daemon starts due sensors every 5 s, so this tick ends shortly before
 #: the next one can start. Dagster allows a tick 60 s, some of which the first message needs.
@@ -50,7 +49,7 @@ def stream_sensor(stream: Stream) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, archive: ArchiveResource, kafka: KafkaResource
     ) -> dg.SensorResult | dg.SkipReason:
         try:
-            reader = _reader(stream, kafka)
+            reader = kafka.reader(stream)
         except ConfigurationError as error:
             return dg.SkipReason(str(error))
         if reader is None:
@@ -78,7 +77,7 @@ def _tick(
             topic_ids=decode_topic_ids(context.cursor),
         )
     except MissingTopicError as error:
-        if offsets or not (kafka.bootstrap or current().kafka.bootstrap):
+        if offsets or not kafka.settings().kafka.bootstrap:
             raise
         # A private broker need not have every stream.
         return dg.SkipReason(f"nothing to read: {error}")
@@ -89,7 +88,8 @@ def _tick(
     for problem in batch.problems:
         context.log.warning(f"broker: {problem}")
     opened = archive.open()
-    messages = _wanted(context, stream, batch, opened)
+    with_tests = kafka.settings().hopskotch.tests
+    messages = _wanted(context, stream, batch, opened, with_tests=with_tests)
     outcomes = [(message, ingest(opened, message, stream.parse)) for message in messages]
     requested = []
     quarantined = []
@@ -110,20 +110,15 @@ _NOT_CONNECTED = {
 }
 
 
-def _reader(stream: Stream, kafka: KafkaResource) -> StreamReader | None:
-    if stream.broker is Broker.HOPSKOTCH:
-        return hop_reader(stream.name, stream.topic)
-    return kafka.reader(stream.name, stream.topic)
-
-
-def _wanted(context: dg.SensorEvaluationContext, stream: Stream, batch: Batch, archive: Archive) -> list[StreamMessage]:
-    """The messages of a batch; on Hopskotch without those marked as tests, and with large ones fetched.
+def _wanted(
+    context: dg.SensorEvaluationContext, stream: Stream, batch: Batch, archive: Archive, *, with_tests: bool
+) -> list[StreamMessage]:
+    """The messages of a batch; on Hopskotch those marked as tests only `with_tests`, and large ones fetched.
 
     A large one that cannot be fetched now waits in the archive for `large_messages_sensor`.
     """
     if stream.broker is not Broker.HOPSKOTCH:
         return list(batch.messages)
-    with_tests = current().hopskotch.tests
     wanted = []
     with within(FETCH_S):
         for message in batch.messages:

@@ -21,7 +21,7 @@ from mma_pipeline.defs.candidates.sensors import candidate_nights
 from mma_pipeline.defs.metadata import plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
-from mma_pipeline.defs.skymaps.skymap import skymap
+from mma_pipeline.defs.skymaps.newest_skymap import newest_skymap
 from mma_pipeline.notices.derived import CandidateScore, DerivedAlert, DerivedKind
 
 GROUP = "candidate"
@@ -74,8 +74,7 @@ def _lineage(source: CandidateSource) -> dict[str, Any]:
 
 @_asset_of_a_night(
     "python",
-    # The run decides which map a night uses: the edge leads to all maps, and `version` in the metadata names the one used.
-    [photometry_stream_asset, dg.AssetDep(skymap.name, partition_mapping=dg.AllPartitionMapping())],
+    [photometry_stream_asset, newest_skymap],
     "Probability of a kilonova: from the light curve alone, the sky factor, the prior and the posterior.",
     optional=True,
 )

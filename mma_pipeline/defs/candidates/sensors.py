@@ -37,8 +37,7 @@ from mma_pipeline.defs.resources import ArchiveResource, PhotometryResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.model import Role, role_of
 from mma_pipeline.notices.times import mjd_of_datetime
-from mma_pipeline.products.ingest import Quarantined, put_aside
-from mma_pipeline.settings import current
+from mma_pipeline.products.ingest import Quarantined, quarantine_message
 
 #: Every night of every candidate of every event.
 candidate_nights = dg.DynamicPartitionsDefinition(name="candidate_night")
@@ -70,7 +69,7 @@ def ingest_photometry(archive: Archive, message: StreamMessage) -> list[Archived
     try:
         notice = read_photometry_message(message.body, dict(message.headers))
     except NoticeError as error:
-        return put_aside(archive, message, str(error))
+        return quarantine_message(archive, message, str(error))
     return PhotometryArchive(archive).record(message, notice)
 
 
@@ -182,18 +181,18 @@ def photometry_sensor(
                 "MMA_HOP_STREAMS=true (Hopskotch), or "
                 "MMA_KAFKA_BOOTSTRAP for a broker without authentication"
             )
-        return _tick(context, archive, reader)
+        return _tick(context, archive, reader, own_broker=bool(photometry.settings().kafka.bootstrap))
 
 
 def _tick(
-    context: dg.SensorEvaluationContext, archive: ArchiveResource, reader: StreamReader
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, reader: StreamReader, *, own_broker: bool
 ) -> dg.SensorResult | dg.SkipReason:
     """Poll, archive, answer."""
     before, last_message = decode_cursor(context.cursor)
     try:
         batch = reader.poll(before, max_messages=MAX_MESSAGES, timeout_s=POLL_S)
     except MissingTopicError as error:
-        if before or not current().kafka.bootstrap:
+        if before or not own_broker:
             raise
         return dg.SkipReason(f"nothing to read: {error}")
     reader.commit(before)
@@ -208,7 +207,7 @@ def _tick(
         context.log.warning(f"{entry.message.coordinates} put in quarantine: {entry.reason}")
     measured = [m for entry in outcomes if not isinstance(entry, Quarantined) for m in entry]
     # Messages that a person retried count as if they had just arrived; run keys prevent duplicate runs.
-    measured += PhotometryArchive(opened).read_again(datetime.now(UTC) - READ_AGAIN)
+    measured += PhotometryArchive(opened).measured_since_retry(datetime.now(UTC) - READ_AGAIN)
     wanted = wanted_nights(opened, measured)
     brought = opened.brought_after(last_message)
     if brought:

@@ -235,7 +235,7 @@ neutrino_coincidence = Product(
     code_version="2",
     group="neutrino",
     kinds=frozenset({"numpy", "matplotlib", "png"}),
-    deps=("neutrino_notice",),
+    deps=("neutrino_notice", "newest_skymap"),
     files=(
         own_file("coincidence", "coincidence.json", "application/json"),
         FileSpec(

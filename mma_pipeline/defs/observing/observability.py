@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 #: Galaxies that are put into an order, the likeliest.
 GALAXIES = 20
 _DAY = timedelta(days=1)
-_GRID_MINUTES = 5
 
 
 def begin_of(created: datetime, now: datetime, days: int) -> datetime:
     """Begin of the 24 h that a version's windows describe: the notice's creation, or so many whole days later.
 
     Days are counted from the notice to `now`, at most `days` of them: before and after those the first 24 h hold, so that
-    a replay of an old notice gives what observers were told. To five minutes, UTC.
+    a replay of an old notice gives what observers were told. To the full hour, UTC: the second preliminary notice, which
+    follows with the identical map some minutes later, mostly shares the files of the first.
     """
-    first = created.replace(minute=created.minute // _GRID_MINUTES * _GRID_MINUTES, second=0, microsecond=0)
+    first = created.replace(minute=0, second=0, microsecond=0)
     passed = (now - first) // _DAY
     return first + passed * _DAY if 0 <= passed <= days else first
 
@@ -105,7 +105,7 @@ def _make(source: ProductInput) -> ProductFiles:
     statistics = {
         "begins": stamp(begins),
         "probability_any_site": round(found.probability, 6),
-        "sites": short(found),
+        "sites": short(found, orders),
         "sites_considered": len(found.sites),
         "sites_observing": sum(one.window is not None for one in found.sites),
         "targets": len(targets),
@@ -119,7 +119,7 @@ def _make(source: ProductInput) -> ProductFiles:
             "predicted_until": str(earth.predicted_until),
         }
     }
-    title = f"{source.record.stem}: {found.probability:.0%} of the map observable in 24 h"
+    title = f"{event_id}: {found.probability:.0%} of the map observable in 24 h"
     return ProductFiles(
         {
             "observability": json.dumps(whole, sort_keys=True, separators=(",", ":"), allow_nan=False).encode(),

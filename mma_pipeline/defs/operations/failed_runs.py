@@ -7,14 +7,12 @@ from collections.abc import Mapping
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
-from mma_pipeline.adapters.publishing.service import Publications
-from mma_pipeline.defs.jobs import TOLD
+from mma_pipeline.defs.jobs import REPORTED
 from mma_pipeline.defs.operations.finders import event_of, who
-from mma_pipeline.defs.operations.telling import NO_EVENT
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.operations.notifying import NO_EVENT
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EventVersion
-from mma_pipeline.settings import current
 
 #: Seconds in which the same job fails for the same event and cause without a second message.
 QUIET_S = 3600
@@ -25,15 +23,17 @@ QUIET_S = 3600
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Notifies people through the webhooks with failures = true when a run of any job has failed for good.",
 )
-def failed_runs_sensor(context: dg.RunFailureSensorContext, archive: ArchiveResource) -> dg.SkipReason | None:
+def failed_runs_sensor(
+    context: dg.RunFailureSensorContext, archive: ArchiveResource, publication: PublicationResource
+) -> dg.SkipReason | None:
     """Write one message per job, event and cause to the outbox; mock events count as one."""
     run = context.dagster_run
     if run.tags.get("dagster/will_retry") == "true":
         return dg.SkipReason("Dagster retries the run: only the last attempt is reported")
-    if TOLD.items() <= run.tags.items():
+    if REPORTED.items() <= run.tags.items():
         return dg.SkipReason("the run's finding is reported separately")
-    published = Publications(archive.open(), str, current().access)
-    if not published.told_of_failures:
+    published = publication.telling(archive.open())
+    if not published.failure_webhooks:
         return dg.SkipReason("no webhook is configured for failures")
     record = context.instance.get_run_record_by_id(run.run_id)
     ended = 0.0 if record is None or record.end_time is None else record.end_time
@@ -41,7 +41,7 @@ def failed_runs_sensor(context: dg.RunFailureSensorContext, archive: ArchiveReso
     digest = hashlib.sha256("".join(c for c in cause if not c.isdigit()).encode()).hexdigest()[:12]
     key = f"run-{run.job_name}-{who(event_id)}-{digest}-{ended // QUIET_S:.0f}"
     text = f"{cause} (run {run.run_id[:8]})"
-    told = published.tell_failure(key, run.job_name, event_id or NO_EVENT, text, _version(run.tags))
+    told = published.notify_failure(key, run.job_name, event_id or NO_EVENT, text, _version(run.tags))
     return None if told else dg.SkipReason("the same was reported within the last hour")
 
 

@@ -7,7 +7,7 @@ the streams. The sensor, which has access, checks brokers and store once a minut
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,16 +19,15 @@ from mma_pipeline.adapters.archive.publications import State
 from mma_pipeline.adapters.archive.recent import StreamStatistics, stream_statistics
 from mma_pipeline.adapters.archive.surveys import SurveyArchive
 from mma_pipeline.adapters.errors import ConfigurationError
-from mma_pipeline.adapters.publishing.service import Publications
 from mma_pipeline.defs.alerts.stream_assets import READ_LATELY
 from mma_pipeline.defs.alerts.streams import STREAMS
-from mma_pipeline.defs.alerts.unfinished import last_looks
+from mma_pipeline.defs.alerts.unfinished import last_good_ticks
 from mma_pipeline.defs.operations.finders import Situation, find
+from mma_pipeline.defs.operations.notifying import NO_EVENT, follow
 from mma_pipeline.defs.operations.problems import Kind, Problem
-from mma_pipeline.defs.operations.telling import NO_EVENT, follow
 from mma_pipeline.defs.operations.watch import SENSOR, BrokerState, Lasting, StreamState, from_json, last_watched, watch
 from mma_pipeline.defs.product_asset import OWNERS
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, PublicationResource
 from mma_pipeline.settings import current
 
 _log = logging.getLogger(__name__)
@@ -157,16 +156,28 @@ def _of_stream(stream: StreamHealth) -> Iterator[Problem]:
         yield Problem(Kind.STREAM_BEHIND, text, stream.name)
 
 
-def health(instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: BrokerState | None = None) -> Health:
+def health(
+    instance: dg.DagsterInstance,
+    archive: Archive,
+    now: datetime,
+    watched: BrokerState | None = None,
+    *,
+    destinations: Sequence[str],
+) -> Health:
     """Read all values; raises TransientError if the archive does not answer.
 
-    `watched`: the brokers as just checked; by default as the sensor saw them last.
+    Args:
+        instance: heartbeats, runs, cursors.
+        archive: messages, versions, publications.
+        now: time of the check, UTC.
+        watched: the brokers as just checked; by default as the sensor saw them last.
+        destinations: names of the configured destinations.
     """
     beats = instance.get_daemon_heartbeats()
     waiting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
     active = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     watched = watched or last_watched(instance)
-    look = Situation(instance, archive, now, watched)
+    look = Situation(instance, archive, now, watched, destinations)
     return Health(
         at=now,
         daemons={name: max(0.0, now.timestamp() - beat.timestamp) for name, beat in sorted(beats.items())},
@@ -189,7 +200,7 @@ def _age(now: datetime, stamp: float | None) -> float | None:
 def _streams(
     instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: BrokerState | None
 ) -> Iterator[StreamHealth]:
-    looked = last_looks(instance)
+    looked = last_good_ticks(instance)
     known = stream_statistics(archive)
     surveys = survey_health(archive, now, known)
     yield from surveys
@@ -254,9 +265,11 @@ pipeline_health_asset = dg.AssetSpec(
 
 
 @dg.asset_check(asset="pipeline_health", name="nothing_wrong", description="Nothing needs a person's attention.")
-def nothing_wrong(context: dg.AssetCheckExecutionContext, archive: ArchiveResource) -> dg.AssetCheckResult:
+def nothing_wrong(
+    context: dg.AssetCheckExecutionContext, archive: ArchiveResource, publication: PublicationResource
+) -> dg.AssetCheckResult:
     """Check now, by hand; the sensor reports the same check by itself."""
-    found = health(context.instance, archive.open(), datetime.now(UTC))
+    found = health(context.instance, archive.open(), datetime.now(UTC), destinations=publication.names())
     return dg.AssetCheckResult(passed=not found.problems, metadata={"problems": _listed(found)})
 
 
@@ -267,17 +280,22 @@ def nothing_wrong(context: dg.AssetCheckExecutionContext, archive: ArchiveResour
     description="Checks brokers and store every minute, notifies people when a problem begins and when it is over, and "
     "reports the pipeline's health every five minutes, without a run.",
 )
-def pipeline_health_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult:
+def pipeline_health_sensor(
+    context: dg.SensorEvaluationContext,
+    archive: ArchiveResource,
+    kafka: KafkaResource,
+    publication: PublicationResource,
+) -> dg.SensorResult:
     """Check and notify; report values and check every five minutes, and at once when the problems change."""
     now = datetime.now(UTC)
     before = from_json(context.cursor)
-    watched = watch(context.instance, current(), before, now)
+    watched = watch(context.instance, kafka.settings(), before, now)
     opened = archive.open()
-    found = health(context.instance, opened, now, watched)
+    found = health(context.instance, opened, now, watched, destinations=publication.names())
     problems = found.problems
     keys = sorted(problem.key for problem in problems)
     trouble = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:8]
-    watched = replace(watched, lasting=follow(watched.lasting, problems, now, partial(_notify, opened)))
+    watched = replace(watched, lasting=follow(watched.lasting, problems, now, partial(_notify, publication, opened)))
     if before is not None and before.trouble == trouble and now.timestamp() - before.reported < REPORT_S:
         return dg.SensorResult(cursor=replace(watched, trouble=trouble, reported=before.reported).to_json())
     for problem in problems:
@@ -308,16 +326,18 @@ def stream_reports(found: Health, watched: BrokerState) -> Iterator[dg.AssetMate
         yield dg.AssetMaterialization(asset_key=asset, metadata=shown, tags={"dagster/data_version": "read"})
 
 
-def _notify(archive: Archive, key: str, what: str, event: str | None, text: str) -> bool:
+def _notify(
+    publication: PublicationResource, archive: Archive, key: str, what: str, event: str | None, text: str
+) -> bool:
     """Write a message to people into the outbox; returns whether a webhook accepts it."""
-    published = Publications(archive, str, current().access)
     try:
-        if not published.told_of_failures:
+        published = publication.telling(archive)
+        if not published.failure_webhooks:
             return False
     except ConfigurationError as error:
         _log.error("people cannot be notified: %s", error)
         return False
-    published.tell_failure(key, what, event or NO_EVENT, text, None, kind="problem")
+    published.notify_failure(key, what, event or NO_EVENT, text, None, kind="problem")
     return True
 
 

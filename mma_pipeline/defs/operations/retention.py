@@ -28,7 +28,6 @@ from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
-from mma_pipeline.settings import current
 
 #: Number of versions removed together: bounds memory and the length of a transaction.
 BATCH = 200
@@ -95,7 +94,7 @@ def _remove_partitions(
 @dg.op(description="Removes mock and test versions older than MMA_MOCK_DAYS days.")
 def remove_mock_versions(context: dg.OpExecutionContext, archive: ArchiveResource, store: StoreResource) -> None:
     """Remove versions that are too old, and report how many."""
-    days = current().archive.mock_days
+    days = archive.mock_days()
     before = datetime.now(UTC) - timedelta(days=days)
     versions, files = remove_expired(context.instance, archive.open(), store.open(), before)
     context.log.info(f"removed {versions} mock versions with {files} files received before {before:%Y-%m-%d %H:%M}")

@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING
 
 from mma_pipeline.adapters.archive import blocks, decisions, outbox, reading
 from mma_pipeline.adapters.archive.publications import Publication, State
-from mma_pipeline.adapters.errors import ConfigurationError
-from mma_pipeline.adapters.publishing import config
 from mma_pipeline.adapters.publishing.webhook import FAILURE
 from mma_pipeline.defs.alerts.unfinished import lacking
 from mma_pipeline.defs.operations.problems import Kind, Problem
-from mma_pipeline.defs.publication.standing import said
+from mma_pipeline.defs.publication.readiness import describe
 from mma_pipeline.notices.model import Role, role_of
-from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
     from mma_pipeline.defs.operations.finders import Situation
@@ -37,7 +34,7 @@ def blocked_publications(look: Situation) -> Iterator[Problem]:
             continue
         key = block.partition_key
         text = (
-            f"{key} is not published, because it does not pass {'; '.join(map(said, block.findings))}. "
+            f"{key} is not published, because it does not pass {'; '.join(map(describe, block.findings))}. "
             f"To publish it anyway: mma publication release {key} --reason WHY"
         )
         yield Problem(Kind.PUBLICATION_BLOCKED, text, key, block.event_id, block.since)
@@ -57,10 +54,7 @@ def late_publications(look: Situation) -> Iterator[Problem]:
 
 def _undecided(look: Situation) -> Iterator[tuple[str, str, datetime, str]]:
     """Destination, event, beginning and cause for versions without a decision."""
-    try:
-        names = [destination.name for destination in config.load(current().access)]
-    except ConfigurationError:
-        return  # reported by the publication sensor and by doctor
+    names = look.destinations
     recent = [found for found in look.recent if found.received < look.now - LATE]
     keys = [found.record.partition_key for found in recent if found.record.version.role is Role.OBSERVATION]
     if not names or not keys:

@@ -20,8 +20,8 @@ from mma_pipeline.notices.photometry.measurement import (
     checked_band,
     checked_mjd,
     complete,
-    foreign_redshift,
     grouped,
+    lenient_redshift,
 )
 from mma_pipeline.notices.surveys import SIMULATED, FluxPoint, SurveyAlert
 
@@ -40,7 +40,7 @@ def measurements(alert: SurveyAlert) -> PhotometryNotice:
     """All points of an alert as measurements, by time; raises NoticeError where none can be used or the name is none."""
     head = alert.head
     try:
-        redshift = foreign_redshift(alert.facts.redshift, "redshift")
+        redshift = lenient_redshift(alert.facts.redshift, "redshift")
     except NoticeError:
         redshift = None
     candidate = candidate_of(head.object_id, head.ra, head.dec, redshift=redshift)
@@ -111,12 +111,19 @@ def _rank(one: Measurement) -> int:
     return _RANK.get(one.origin or "", 0)
 
 
-def same_point(one: Measurement, other: Measurement) -> bool:
-    """Whether two measurements of one candidate are the same point of a survey by different ways or packets."""
-    return (
-        one.origin is not None
-        and other.origin is not None
-        and one.band == other.band
-        and _rank(one) == _rank(other)
-        and abs(one.mjd - other.mjd) <= SAME_EXPOSURE_DAYS
-    )
+class SeenPoints:
+    """Points of surveys that are there already; each is found whatever way or packet brings it again."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._times: dict[tuple[str, str, int, int], float] = {}
+
+    def add(self, candidate: str, band: str, origin: str, mjd: float) -> bool:
+        """Note a point of a candidate by its time (MJD, days); False where it is there already, to SAME_EXPOSURE_DAYS."""
+        rank, slot = _RANK.get(origin, 0), round(mjd / SAME_EXPOSURE_DAYS)
+        for near in (slot - 1, slot, slot + 1):
+            known = self._times.get((candidate, band, rank, near))
+            if known is not None and abs(known - mjd) <= SAME_EXPOSURE_DAYS:
+                return False
+        self._times[candidate, band, rank, slot] = mjd
+        return True

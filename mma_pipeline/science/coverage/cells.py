@@ -24,7 +24,7 @@ CELLS_PER_FOOTPRINT = 16_000
 #: Orders of the coarsest and the finest cells: 13.7 arcminutes and 3 arcseconds wide.
 COARSEST, FINEST = 8, 16
 #: Tests of a cell against a pointing, and cells, that a computation may take; orders are lowered until they suffice.
-_MOST_TESTS, _MOST_CELLS = 8_000_000, 4_000_000
+_MOST_TESTS, _MOST_CELLS = 4_000_000, 2_000_000
 #: Pairs of a block and a pointing that are worth while, and tests made at once.
 _MOST_PAIRS, _CHUNK = 400_000, 400_000
 Matrix = npt.NDArray[np.float32]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -61,7 +62,8 @@ def ledger_markdown(ledger: Ledger) -> str:
     words = {"time": "until {} h", "depth": "{} mag or deeper", "planned": "planned", "all": "all completed"}
     lines = ["| of | visits | probability | area, deg² | within reach |", "| --- | --- | --- | --- | --- |"]
     for row in ledger.rows:
-        name = words.get(row.by, "{}").format(row.value).replace("|", "/")
+        # Names of bands and instruments come from outside: nothing in them is markup.
+        name = words.get(row.by, "{}").format(re.sub(r"[^\w .+/:'-]", " ", row.value))
         reached = "" if row.reached is None else f"{row.reached:.1%}"
         lines.append(f"| {name} | {row.visits} | {row.probability:.1%} | {row.area_deg2:.1f} | {reached} |")
     return "\n".join(lines)

@@ -32,9 +32,10 @@ def distance_quantiles(skymap: SkyMap, shares: FloatArray) -> FloatArray | None:
         rows = rows[np.minimum(np.searchsorted(cumulative, steps), rows.size - 1)]
         weight = np.ones(_ROWS)
     mu, sigma, norm = mu[rows], sigma[rows], norm[rows]
-    by = np.argsort(mu + 6 * sigma)
+    reach = np.maximum(mu, 0.0) + 6 * sigma
+    by = np.argsort(reach)
     most = np.searchsorted(np.cumsum(weight[by]), 0.9999 * weight.sum())
-    end = float((mu + 6 * sigma)[by[min(int(most), len(by) - 1)]])
+    end = float(reach[by[min(int(most), len(by) - 1)]])
     grid = np.linspace(0.0, end, _GRID + 1)
     density = np.zeros(len(grid))
     for part in np.array_split(np.arange(len(rows)), max(1, len(rows) // 500)):

@@ -105,14 +105,15 @@ def heavier(chirp: FloatArray, lighter: FloatArray) -> FloatArray:
 def draw_ejecta(
     rng: np.random.Generator, n: int, chirp: ChirpMasses, shares: Mapping[str, float]
 ) -> EjectaMasses | None:
-    """Draw n mergers that eject something; None where masses and classes allow none.
+    """Draw n mergers that eject something; None where masses and classes allow none, or the histogram is none.
 
     Chirp masses follow the notice's histogram, flat within a bin; `shares` are the odds of BNS and NSBH. Two neutron
     stars: mass ratio flat in 0.7 to 1. With a black hole: the star's mass flat in 1.1 to 2, aligned spin flat in 0 to 0.8.
     """
     edges, weights = np.asarray(chirp.bin_edges), np.asarray(chirp.probabilities)
     total = shares.get("BNS", 0.0) + shares.get("NSBH", 0.0)
-    if total <= 0 or weights.sum() <= 0:
+    sound = (np.diff(edges) > 0).all() and edges[0] >= 0 and (weights >= 0).all() and weights.sum() > 0
+    if total <= 0 or not sound:
         return None
     size = _TRIES * n
     bins = rng.choice(len(weights), size, p=weights / weights.sum())

@@ -73,9 +73,9 @@ def best_order(w: Windows, site: SiteWindows, targets: Sequence[Target]) -> list
         return []
     inside, sine = observable(w, site, np.array([t.ra for t in targets]), np.array([t.dec for t in targets]))
     worth = np.array([t.weight for t in targets]) * np.exp2(-w.minutes / 60 / HALF_HOURS)[:, None]
-    value = np.where(inside, worth * np.maximum(sine, 0), 0.0)
-    # The end of the 24 h is the next day's begin: no step follows it.
-    times, chosen = linear_sum_assignment(value[:-1], maximize=True)
+    # A target must be observable at the begin and at the end of its step.
+    value = np.where(inside[:-1] & inside[1:], (worth * np.maximum(sine, 0))[:-1], 0.0)
+    times, chosen = linear_sum_assignment(value, maximize=True)
     visits = []
     for i, j in sorted(zip(times.tolist(), chosen.tolist(), strict=True)):
         if value[i, j] > 0:

@@ -42,13 +42,14 @@ from mma_pipeline.defs.operations.finders import FINDERS, Finder, Situation, fai
 from mma_pipeline.defs.operations.health import health
 from mma_pipeline.defs.operations.problems import Problem
 from mma_pipeline.defs.publication.sensors import publication_sensor
-from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource, destination_names
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.photometry.message import encode, parse
 from mma_pipeline.notices.times import datetime_of_mjd
 from mma_pipeline.products.ingest import Quarantined, ingest, parse_alert
 from mma_pipeline.science.observing.visibility import DEFAULT_INSTRUMENTS
+from mma_pipeline.settings import current
 from tests.alerts import body, fits_map
 
 NOW = datetime.now(UTC)
@@ -150,7 +151,9 @@ def _problems(finder: Finder) -> Callable[[Archive], list[Problem]]:
 
     def look(archive: Archive) -> list[Problem]:
         later = NOW + timedelta(hours=2)
-        found = _instance(lambda instance: list(finder(Situation(instance, archive, later, None))))
+        found = _instance(
+            lambda instance: list(finder(Situation(instance, archive, later, None, destination_names(current()))))
+        )
         assert found or finder in WITHOUT
         return found
 
@@ -171,7 +174,9 @@ LISTS: dict[str, Callable[[Archive], object]] = {
     "pages": lambda archive: event_states(archive, sorted({v.version.event_id for v in archive.versions()})),
     "neutrinos": lambda archive: list(outdated(archive, NOW)),
     "visibility": lambda archive: _states(archive, archive.versions(), DEFAULT_INSTRUMENTS),
-    "health": lambda archive: _instance(lambda instance: health(instance, archive, datetime.now(UTC))),
+    "health": lambda archive: _instance(
+        lambda instance: health(instance, archive, datetime.now(UTC), destinations=destination_names(current()))
+    ),
     "tick of the page sensor": _tick(event_page_sensor, store=StoreResource()),
     "tick of the publication sensor": _tick(
         publication_sensor, store=StoreResource(), publication=PublicationResource()

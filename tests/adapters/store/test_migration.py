@@ -245,4 +245,4 @@ def test_listing_and_counting(folder: Path) -> None:
     assert {row["folder"]: row["files"] for row in json.loads(out)} == {"fit": 10, "test": 10, "mma": 10}
     assert run({}, "ls", "none", "--store", str(folder))[0] == 3
     assert run({}, "migrate", "--source", str(folder), "--dest", str(folder))[0] == 2
-    assert run({}, "migrate", "--source", "gcs", "--dest", str(folder))[0] == 1
+    assert run({}, "migrate", "--source", "gcs", "--dest", str(folder))[0] == 2

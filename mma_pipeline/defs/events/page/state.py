@@ -20,7 +20,7 @@ from mma_pipeline.notices.model import AlertType, Role
 from mma_pipeline.notices.photometry.candidate_key import slug_of
 
 #: To be changed when the page's content or layout changes: then all pages are written again.
-LAYOUT = "4"
+LAYOUT = "5"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,173 @@
+"""The asset of windows: made for the notice's day, again for a new one, shown and published; wrong settings say so."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import jsonschema
+import pytest
+from typer.testing import CliRunner
+
+from mma_pipeline.adapters.archive import VersionRecord
+from mma_pipeline.adapters.publishing.compose import compose
+from mma_pipeline.cli import app
+from mma_pipeline.defs.events.page.write import write_event_page
+from mma_pipeline.defs.observing.new_days import observability_sensor, overtaken
+from mma_pipeline.defs.observing.observability import begin_of, observability
+from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.notices.derived import SCHEMA_V2_1, DerivedAlert, encode, json_schema_v2
+from mma_pipeline.products.inputs import ProductInput
+from mma_pipeline.products.materialize import materialize
+from tests.alerts import REAL_FOLDER
+from tests.homes import Home
+
+pytestmark = pytest.mark.skipif(not REAL_FOLDER.exists(), reason=f"no real alerts: {REAL_FOLDER} is not there")
+CREATED = datetime(2023, 5, 18, 16, 52, 32, tzinfo=UTC)
+#: The full hour at which the 24 h of the notice begin.
+FIRST = datetime(2023, 5, 18, 16, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def update(home: Home) -> VersionRecord:
+    """S230518h's Update with what its windows need."""
+    (record,) = home.receive(next(REAL_FOLDER.glob("S230518h-UPDATE*.json")).read_bytes())
+    assert home.make(record, ["raw_alert", "skymap", "skymap_statistics", "observability"]).success
+    return record
+
+
+def test_days_are_counted_from_the_notice() -> None:
+    """The first 24 h before, during and after the days that are followed; in between the day that it is."""
+    for hours, days in ((-5, 0), (0, 0), (23.9, 0), (24, 1), (24 * 7 + 1, 7), (24 * 8 + 1, 0), (24 * 3000, 0)):
+        assert begin_of(CREATED, FIRST + timedelta(hours=hours), 7) == FIRST + timedelta(days=days)
+    assert begin_of(CREATED, FIRST + timedelta(days=1), 0) == FIRST
+
+
+def test_a_replay_gives_the_first_day(home: Home, update: VersionRecord) -> None:
+    """An old alert brought in today has the windows of its own night, in its figures, JSON, ECSV and picture."""
+    made = {p.name: p for p in home.archive.products(update.partition_key)}
+    statistics = made["observability"].statistics
+    assert statistics["begins"] == "2023-05-18T16:00:00Z"
+    best = statistics["sites"][0]
+    assert best["probability"] == pytest.approx(0.75, abs=0.02)
+    assert statistics["probability_any_site"] >= best["probability"]
+    whole = json.loads(home.store.get(made["observability"].store_key))
+    assert len(whole["sites"]) == statistics["sites_considered"]
+    assert whole["earth_orientation"]["measured_until"] >= "2023-05-18"
+    decam = next(site for site in whole["sites"] if site["site"] == "DECam")
+    assert len(decam["curve"]) == len(whole["minutes"]) == 289
+    assert max(decam["curve"]) == pytest.approx(decam["best_probability"], abs=1e-5)
+    assert home.store.get(made["airmass"].store_key).startswith(b"\x89PNG")
+
+
+def test_the_same_day_costs_nothing_and_a_new_one_is_made(home: Home, update: VersionRecord) -> None:
+    """The address of the content names the day: later the same day files are copied, the next day they are others."""
+    key, archive, store = update.partition_key, home.archive, home.store
+    again = materialize(observability, ProductInput(archive, store, key, now=FIRST + timedelta(hours=9)))
+    assert again.reused
+    later = materialize(observability, ProductInput(archive, store, key, now=FIRST + timedelta(days=2, hours=1)))
+    assert not later.reused
+    assert later.statistics["begins"] == "2023-05-20T16:00:00Z"
+    back = materialize(observability, ProductInput(archive, store, key, now=FIRST))
+    assert [r.sha256 for r in back.records] == [r.sha256 for r in again.records]
+
+
+def test_a_new_day_is_asked_for(home: Home, update: VersionRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real event has its windows made again each day, the newest map alone, until the days are over or it is retracted."""
+    archive = home.archive
+    now = datetime.now(UTC)
+    assert overtaken(archive, now, 7) == []
+    # Received today and created in 2023: beyond the days that are followed, but within a thousand of them.
+    days = (now - FIRST).days + 10
+    ((record, begins),) = overtaken(archive, now, days)
+    assert record.partition_key == update.partition_key
+    assert timedelta(0) <= now - begins < timedelta(days=1)
+    with monkeypatch.context() as patch:
+        patch.setenv("MMA_WINDOWS_DAYS", "365")
+        with dg.build_sensor_context(instance=home.instance) as context:
+            outcome = observability_sensor(context, archive=ArchiveResource(url=home.env["MMA_ARCHIVE_URL"]))
+        assert isinstance(outcome, dg.SkipReason), "its year is over"
+    materialize(observability, ProductInput(archive, home.store, update.partition_key, now=FIRST + timedelta(days=3)))
+    assert [r.partition_key for r, _ in overtaken(archive, now, days)] == [update.partition_key]
+
+
+def test_messages_and_page_say_it(home: Home, update: VersionRecord) -> None:
+    """Derived alert 2.1 names the best sites and follows the schema, without links to what changes daily; the page too."""
+    products = home.archive.products(update.partition_key)
+    alert, _ = compose(update, products, lambda key: f"https://x.example/{key}", [update])
+    record = json.loads(encode(alert))
+    jsonschema.validate(record, json_schema_v2())
+    assert record["schema"] == SCHEMA_V2_1
+    assert DerivedAlert.from_json(record) == alert
+    assert record["observability"]["begins"] == "2023-05-18T16:00:00.000000Z"
+    assert len(record["observability"]["sites"]) == 5
+    assert not {"observability", "observability_table", "airmass"} & {p["name"] for p in record["products"]}
+    written = write_event_page(home.archive, home.store, "S230518h")
+    page = home.store.get(written.key).decode()
+    assert "In the 24 h from 2023-05-18 16:00:00 UTC" in page
+    assert "<td>DECam</td>" in page
+    assert "airmass.png" in page
+    assert "NSBH 86 %, Terrestrial 10 %" in page
+    assert "contains a neutron star &gt;99 %, ejecta 0 %" in page
+    assert "observatory, 24 h from 2023-05-18 16:00:00 UTC" in written.markdown
+    shown = CliRunner().invoke(app, ["show", "S230518h"]).stdout
+    assert "NSBH 86 %" in shown
+    assert "DECam: 75" in shown
+
+
+def test_chirp_mass_is_in_facts_and_message(home: Home) -> None:
+    """A notice that states chirp masses has them among its facts, in words on its lists, and in the derived alert."""
+    sent = json.loads(next(REAL_FOLDER.glob("S230518h-UPDATE*.json")).read_text())
+    sent["event"]["mchirp_source"] = {"bin_edges": [0.1, 0.87, 1.7, 5.5], "probabilities": [0.02, 0.95, 0.03]}
+    (record,) = home.receive(json.dumps(sent).encode())
+    assert record.facts["chirp_mass"]["probabilities"] == [0.02, 0.95, 0.03]
+    assert home.make(record, ["raw_alert"]).success
+    alert, _ = compose(record, home.archive.products(record.partition_key), lambda _: None, [record])
+    message = json.loads(encode(alert))
+    jsonschema.validate(message, json_schema_v2())
+    assert message["schema"] == SCHEMA_V2_1
+    assert message["event"]["chirp_mass"] == {"bin_edges": [0.1, 0.87, 1.7, 5.5], "probabilities": [0.02, 0.95, 0.03]}
+    assert DerivedAlert.from_json(message) == alert
+    (entry,) = json.loads(CliRunner().invoke(app, ["show", "S230518h", "--json"]).stdout)["versions"]
+    assert "chirp mass 0.87-1.7 solar masses: 95 %" in entry["source"]
+
+
+def test_wrong_sites_are_said(home: Home, update: VersionRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that cannot be used is named by the asset, by the sensor and by the command; nothing fails for it."""
+    wrong = home.folder / "sites.json"
+    wrong.write_text('[{"name": "here", "latitude_deg": 100, "longitude_deg": 0}]')
+    monkeypatch.setenv("MMA_SITES", str(wrong))
+    reason = observability.unconfigured()
+    assert reason is not None
+    assert "MMA_SITES" in reason
+    assert "no place on the Earth" in reason
+    with home.active():
+        monkeypatch.setenv("MMA_SITES", str(wrong))
+        answer = CliRunner().invoke(app, ["windows", "S230518h"])
+    assert answer.exit_code == 1
+    assert "no place on the Earth" in answer.output
+
+
+def test_the_command_answers_for_any_night(home: Home, update: VersionRecord) -> None:
+    """A site of one's own on a night of one's choice, as JSON; a wrong date or name is one sentence and an exit code."""
+    own = home.folder / "sites.json"
+    own.write_text('[{"name": "Backyard", "latitude_deg": -30, "longitude_deg": 20, "airmass_max": 2}]')
+    run = CliRunner()
+    answer = run.invoke(app, ["windows", "S230518h", "--date", "2023-05-18", "--site", "decam", "--json"])
+    assert answer.exit_code == 0, answer.output
+    told = json.loads(answer.stdout)
+    (site,) = told["sites"]
+    assert (site["site"], site["dusk"][:13], site["dawn"][:16]) == ("DECam", "2023-05-18T23", "2023-05-19T10:00")
+    assert told["earth_orientation"]["predicted_until"] > told["earth_orientation"]["measured_until"]
+    plain = run.invoke(app, ["windows", "S230518h", "--date", "2023-05-18T12:00"], env={"MMA_SITES": str(own)})
+    assert "Backyard" in plain.stdout
+    for options, code, words in (
+        (["--date", "tomorrow"], 2, "no date"),
+        (["--site", "Hubble"], 2, "no site"),
+        (["--date", "2023-05-18", "--plot", "x.png"], 2, "--plot"),
+    ):
+        refused = run.invoke(app, ["windows", "S230518h", *options])
+        assert refused.exit_code == code
+        assert words in " ".join(refused.output.split())
+    assert run.invoke(app, ["windows", "S999999z"]).exit_code == 3
