@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Certificates as the rest of the system trusts them, also behind an institute's own authority.
+# Trust the system's certificates, which may include an institute's own authority.
 export UV_SYSTEM_CERTS ?= true
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
@@ -19,7 +19,7 @@ TOM = DJANGO_SECRET_KEY="$$(cat .tom/secret)" TOM_DATA_DIR=$(CURDIR)/.tom TOM_TE
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
-demo: setup ## run everything on this machine with a simulated event (EXIT=1: end by itself)
+demo: setup ## run everything on this machine with a simulated event (EXIT=1: stop when done)
 	$(BIN)/mma demo $(DEMO_FLAGS)
 
 dev: setup ## Dagster on dagster_home with the streams that the environment configures
@@ -43,57 +43,59 @@ test-k8s: setup services ## chart and launcher on a real Kubernetes API server (
 soak: setup ## the kill test for an hour (MINUTES=60): real Kafka and PostgreSQL, everything dies at random moments
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.delivery.storm --minutes $(or $(MINUTES),60)
 
-# Tests that need neither a server nor another process, and take seconds: what notices, arrays, files and declarations do.
+# Tests of notices, arrays, files and declarations that need neither a server nor another process, and take seconds.
 QUICK := tests/notices tests/test_quality.py tests/test_secrets.py tests/test_settings.py tests/adapters/test_archive.py \
   tests/adapters/archive/test_statements.py tests/adapters/store/test_environment.py tests/adapters/publishing/test_gwtm_fields.py \
   tests/science/test_skymap.py tests/science/test_crossmatch.py tests/science/test_credible_level.py tests/science/test_versions.py \
   tests/science/test_galaxies.py
 
-check: setup lint ## the quick part of `make test`: lint, types, import directions, tests without servers
+check: setup lint ## run the quick part of `make test`: lint, types, import directions, tests without servers
 	$(BIN)/python -m pytest -q -n 2 -m "not server" $(QUICK)
 
-pythons: setup ## the pins installed and the quick tests passed by every supported Python that is found (PYTHONS="python3.12 …")
+pythons: setup ## install the pins and run the quick tests with every supported Python found (PYTHONS="python3.12 …")
 	@for python in $(or $(PYTHONS),python3.11 python3.12 python3.13); do \
 	  $$python -c '' 2>/dev/null || { echo "$$python is not here: not tried"; continue; }; \
 	  echo "== $$python"; name=build/$$(basename $$python); \
 	  $$python -m venv --clear $$name && $(BIN)/uv pip install -q --python $$name/bin/python --require-hashes -r constraints.txt && \
 	  PYTHONPATH=$(CURDIR) $$name/bin/python -m pytest -q -n 2 -m "not server" $(QUICK) || exit 1; done
 
-docs: setup ## the documentation as a site, into build/site
+docs: setup ## build the documentation site in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q -f .mkdocs.yml
 	@echo "build/site/index.html"
 
-lint: setup ## ruff, mypy, import-linter, docstrings
+lint: setup ## run ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/lint-imports
 
-bench: setup ## figures beside what a user would run instead, one JSON line each
+bench: setup ## compare cost and accuracy with what a user would run instead, one JSON line each
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/skymaps.py
 
-bench-events: setup ## galaxies, cross-match, whole alerts and large maps beside what a user would run, one JSON line each
+bench-events: setup ## compare galaxies, cross-match, whole alerts and large maps with what a user would run, one JSON line each
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/events.py
 
-bench-observing: setup ## what pointings cover beside the method of the Treasure Map's client, one JSON line each
+bench-observing: setup ## compare coverage, windows and forecast with what a user would run, one JSON line each
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/observing.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/windows.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/forecast.py
 
-bench-storage: setup ## rate of a move between stores beside a plain sequential copy
+bench-storage: setup ## compare the rate of a move between stores with a plain sequential copy
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/storage.py
 
 bench-surveys: setup ## survey packets, decisions and a new map against kept rows, beside the plain way, one JSON line each
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/survey_packets.py
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/surveys.py
 
-bench-delivery: setup services ## latency of both lanes, cost of 50,000 partitions, a backfill of 1,000: an hour on an idle machine
+bench-delivery: setup services ## measure latency of both lanes, 50,000 partitions, a backfill of 1,000: an hour on an idle machine
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/latency.py --alerts $(or $(ALERTS),50)
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/scale.py
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/backfill.py --versions $(or $(VERSIONS),1000)
 
-bench-kilonova: setup ## the kilonova model's figures beside their goals, one JSON line each
+bench-kilonova: setup ## compare the kilonova model's performance with its goals, one JSON line each
 	$(BIN)/python benchmarks/kilonova.py
 
-setup: $(VENV)/ready ## a virtual environment with every dependency, pinned by hash
+setup: $(VENV)/ready ## make a virtual environment with every dependency, pinned by hash
 
 $(VENV)/ready: constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (set PYTHON=…)"; exit 1; }
@@ -105,7 +107,7 @@ $(VENV)/ready: constraints.txt pyproject.toml
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-constraints: ## resolve the dependencies anew
+constraints: ## resolve the dependencies again
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra train --extra docs --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header -q -o constraints.txt
 	$(BIN)/uv pip compile pyproject.toml -c constraints.txt --universal --python-version 3.11 --generate-hashes --no-annotate \
@@ -114,23 +116,23 @@ constraints: ## resolve the dependencies anew
 	  | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --no-header -q -o constraints-tom.txt
 
-tom: setup-tom ## the TOM with a simulated event; MMA_KAFKA_BOOTSTRAP=host:port reads the alerts of a running pipeline
+tom: setup-tom ## run the TOM with a simulated event; MMA_KAFKA_BOOTSTRAP=host:port reads the alerts of a running pipeline
 	@mkdir -p .tom && { test -s .tom/secret || (umask 077; head -c 48 /dev/urandom | base64 -w0 > .tom/secret); }
 	$(TOM) mma_serve --demo
 
 tom-retract: setup-tom ## retract the simulated event of a running `make tom`
 	$(TOM) mma_demo_event --retract
 
-test-tom: setup-tom services ## all tests of the TOM, in its own environment, with browser and OpenID Connect providers
+test-tom: setup-tom services ## run all tests of the TOM, in its own environment, with browser and OpenID Connect providers
 	cd tests/tom/node && npm ci --silent --no-audit --no-fund
 	@echo "Keycloak for the tests: the first time 176 MB are fetched"
 	@PYTHONPATH=$(CURDIR) $(BIN_TOM)/python -m tests.services.installed keycloak
 	$(BIN_TOM)/python -m pytest -c tests/tom/pytest.ini tests/tom
 
-bench-tom: setup-tom ## the TOM's query over 10,000 derived alerts, one JSON line each
+bench-tom: setup-tom ## measure the TOM's query over 10,000 derived alerts, one JSON line each
 	$(BIN_TOM)/python benchmarks/tom_query.py
 
-setup-tom: $(VENV_TOM)/ready ## the TOM's virtual environment, pinned by hash: the toolkit's pins exclude ours
+setup-tom: $(VENV_TOM)/ready ## make the TOM's virtual environment, pinned by hash: the toolkit's pins exclude ours
 
 $(VENV_TOM)/ready: constraints-tom.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (set PYTHON=…)"; exit 1; }

@@ -1,7 +1,7 @@
 """Survey packets a second and core, beside fastavro's full decode, one JSON line each: part of `make bench-surveys`.
 
-`head` is what a packet costs that lies in no region, `alert` what one costs that lies in a region. The plain way decodes
-everything. Packets are real ones from ../shared/data/surveys, each copy of its own so that no cache holds them all.
+`head` is position and time, `detection` what every packet costs in the reader (the detection and its facts, without the
+light curve), `alert` what one costs that may be a candidate. The plain way decodes everything. Packets are real ones from ../shared/data/surveys, each copy of its own so that no cache holds them all.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def main() -> None:
         full = rate(plain, packets)
         for what, act in (
             ("head", lambda packet, k=known: k.format_of(packet).head(packet)),
+            ("detection", lambda packet, k=known: k.format_of(packet).detection(packet)),
             ("alert", lambda packet, k=known: k.format_of(packet).alert(packet)),
         ):
             ours = rate(act, packets)

@@ -3,7 +3,7 @@
 One JSON line per figure, each measured in a process of its own on one thread, after imports and a warm-up:
 
     index         20 live events (one of 24,000 deg²) made into one index, and asked for a position
-    decision      packet bytes to decision, a second of CPU; ZTF packets with images, and Rubin's
+    decision      packet bytes to decision, a second of CPU: ZTF's with images, Rubin's real one, and the same with 40 earlier detections
     new_map       a new map against a million kept rows: a region of 24,000 deg² and one of 30 deg²
 
 The plain way of `decision` is fastavro's decode of the whole packet, healpy's pixel of its position looked up in a flat mask of
@@ -90,8 +90,11 @@ def _lsst_schema() -> dict[str, Any]:
     return {key: value for key, value in dict(reader.writer_schema).items() if not key.startswith("__")}
 
 
-def _lsst_packets(count: int) -> list[bytes]:
-    """The real packet with positions, times, identities, scores and ages drawn anew."""
+def _lsst_packets(count: int, *, history: bool) -> list[bytes]:
+    """The real packet, which has no history, with positions, times, identities, scores and ages drawn anew.
+
+    With `history`, 40 earlier detections of each that is not new.
+    """
     import fastavro
 
     schema = fastavro.parse_schema(_lsst_schema())
@@ -112,8 +115,11 @@ def _lsst_packets(count: int) -> list[bytes]:
             "reliability": float(draw.random()),
             "isNegative": bool(draw.random() < 0.4),
         }
+        earlier = [{**record["diaSource"], **source, "midpointMjdTai": mjd - 1 - n} for n in range(40)]
+        past = {"prvDiaSources": earlier} if history and first < mjd else {}
         new = {
             **record,
+            **past,
             "diaSourceId": identity,
             "diaSource": {**record["diaSource"], **source},
             "diaObject": {**record["diaObject"], "diaObjectId": identity, "firstDiaSourceMjdTai": first},
@@ -126,7 +132,7 @@ def _lsst_packets(count: int) -> list[bytes]:
 
 
 def _bodies(survey: str, count: int) -> list[bytes]:
-    return _ztf_packets(count) if survey == "ztf" else _lsst_packets(count)
+    return _ztf_packets(count) if survey == "ztf" else _lsst_packets(count, history=survey == "lsst_history")
 
 
 def _ours(survey: str, count: int) -> Callable[[int], int]:
@@ -139,7 +145,7 @@ def _ours(survey: str, count: int) -> Callable[[int], int]:
     from mma_pipeline.science.surveys.vetting import Thresholds
 
     folder = Path(tempfile.mkdtemp())
-    if survey == "lsst":
+    if survey != "ztf":
         (folder / "900.avsc").write_text(json.dumps(_lsst_schema()))
     now = datetime.now(UTC)
     messages = [
@@ -165,7 +171,7 @@ def _plain(survey: str, count: int, *, mocpy: bool) -> Callable[[int], int]:
     bodies, regions = _bodies(survey, count), _regions(_maps())
     windows = [(region.t0_mjd, region.until_mjd) for region in regions]
     masks, mocs = ([], _mocs(regions)) if mocpy else (_masks(regions), [])
-    schema = fastavro.parse_schema(_lsst_schema()) if survey == "lsst" else None
+    schema = fastavro.parse_schema(_lsst_schema()) if survey != "ztf" else None
 
     def inside(ra: float, dec: float, mjd: float) -> list[float]:
         live = [n for n, (first, last) in enumerate(windows) if first <= mjd <= last]
@@ -387,7 +393,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--task", choices=("decision", "index", "new_map", "make_rows"))
     parser.add_argument("--way", default="ours", choices=("ours", "plain", "mocpy"))
-    parser.add_argument("--survey", default="ztf", choices=("ztf", "lsst"))
+    parser.add_argument("--survey", default="ztf", choices=("ztf", "lsst", "lsst_history"))
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--wide", action="store_true")
     options = parser.parse_args()
@@ -402,7 +408,7 @@ def main() -> None:
         return
     count = ("--packets", options.packets)
     _line("index", _child("--task", "index", *count), {"mocpy": _child("--task", "index", "--way", "mocpy", *count)})
-    for survey in ("ztf", "lsst") if LSST.is_dir() else ("ztf",):
+    for survey in ("ztf", "lsst", "lsst_history") if LSST.is_dir() else ("ztf",):
         task = ("--task", "decision", "--survey", survey, *count)
         others = {way: _child(*task, "--way", way) for way in ("plain", "mocpy")}
         _line("decision", _child(*task), others, survey=survey, events=len(AREAS), packets=options.packets)

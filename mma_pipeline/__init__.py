@@ -1,7 +1,7 @@
-"""Multi-messenger alerts in, products that observers act on out.
+"""Turns multi-messenger alerts into products for observers.
 
-The release is named here; the package's metadata take it from here (`[tool.hatch.version]`), and `tests/test_version.py`
-holds the chart, the citation and the changelog to it.
+The version number is defined here. The package's metadata read it (`[tool.hatch.version]`), and `tests/test_version.py`
+compares the chart, the citation and the changelog with it.
 """
 
 __version__ = "0.2.0"

@@ -1,7 +1,7 @@
-"""The whole graph on one page: assets, jobs, sensors, resources.
+"""All Dagster definitions on one page: assets, jobs, sensors, resources.
 
 Loading it uses no network, and no files but those that settings name. `dg` and `dagster` load `defs`; tests and other deployments
-call `build_defs` with resources of their own.
+call `build_defs` with their own resources.
 """
 
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ from mma_pipeline.defs.skymaps.newest_skymap import newest_skymap
 from mma_pipeline.defs.surveys.assets import survey_candidates, survey_stream
 from mma_pipeline.defs.surveys.sensors import survey_nights, survey_nights_schedule, survey_scoring, survey_sensor
 
-#: What the graph reads and writes through, by the name under which assets and sensors ask for it.
+#: Resources by the name under which assets and sensors request them.
 RESOURCES: Mapping[str, Any] = {
     "archive": ArchiveResource(),
     "store": StoreResource(),
@@ -70,7 +70,7 @@ RESOURCES: Mapping[str, Any] = {
 
 
 def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """The graph, with other resources in place of the usual ones.
+    """The definitions, with other resources in place of the usual ones.
 
     Args:
         overrides: resource name to resource, such as `{"archive": ArchiveResource(url="sqlite:////tmp/a.db")}`.

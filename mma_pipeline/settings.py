@@ -1,4 +1,4 @@
-"""Every setting of the pipeline. Only this module reads the environment; everybody else is handed values.
+"""All settings of the pipeline. Only this module reads the environment; other modules get values.
 
 Add a setting here: a field with its variable's name, a description and a default. `docs/settings.md` and `mma settings`
 follow by themselves. Names of the GWTM listeners and of the SCiMMA demonstration work beside ours (`MMA_…`).
@@ -106,7 +106,7 @@ class HopskotchSettings(Group):
         "MMA_HOP_PROTOCOL",
         about="`SASL_PLAINTEXT` for a broker without TLS; `PLAINTEXT` or `SSL` for one that asks for no credential.",
     )
-    group: str = _setting("mma", "MMA_HOP_GROUP", about="Part of the group id, behind the user name.")
+    group: str = _setting("mma", "MMA_HOP_GROUP", about="Part of the group id after the user name.")
 
 
 class ArchiveSettings(Group):
@@ -272,7 +272,7 @@ class GalaxySettings(Group):
         None, "PATH_TO_GALAXY_CATALOG_CONFIG", about="The GWTM listeners' `gal_catalog_config.ini`."
     )
     weight: str | None = _setting(
-        None, "MMA_GALAXY_WEIGHT", about="What weighs a galaxy: `mass`, a luminosity, or `none`."
+        None, "MMA_GALAXY_WEIGHT", about="Weight of a galaxy: `mass`, a luminosity, or `none`."
     )
     level: float | None = _setting(None, "MMA_GALAXY_LEVEL", about="Credible level of the volume searched.")
     limit: int | None = _setting(None, "MMA_GALAXY_LIMIT", about="Longest list that is kept.")
@@ -294,7 +294,7 @@ class ObservingSettings(Group):
     tle_source: Words = _setting(
         (CELESTRAK,),
         "MMA_TLE_SOURCE",
-        about="Files or addresses of orbital elements, commas between; empty: none.",
+        about="Files or addresses of orbital elements, comma-separated; empty: none.",
         empty_counts=True,
     )
     ft2_source: Words = _setting(
@@ -376,7 +376,7 @@ class KilonovaSettings(Group):
     topics: Words = _setting(
         (),
         "MMA_PHOTOMETRY_TOPICS",
-        about="Topics of photometry, commas between; with a Hopskotch credential its topics.",
+        about="Topics of photometry, comma-separated; with a Hopskotch credential its topics.",
     )
     offset_reset: Start | None = _setting(
         None,
@@ -508,7 +508,7 @@ class SurveyStreamSettings(Group):
     topics: Words = _setting(
         (),
         "MMA_SURVEY_TOPICS",
-        about="Topics of survey alerts, commas between; a name that begins with `^` is a pattern.",
+        about="Topics of survey alerts, comma-separated; a name that begins with `^` is a pattern.",
     )
     name: str = _setting(
         "survey", "MMA_SURVEY_STREAM", about="Name of the stream, for several readers of several brokers."
@@ -534,7 +534,7 @@ class LaneSettings(Group):
     """Runs: the warm lane's queue, and how long a version may take."""
 
     celery_broker: SecretStr | None = _setting(None, "MMA_CELERY_BROKER", about="Queue of the resident workers.")
-    celery_backend: SecretStr | None = _setting(None, "MMA_CELERY_BACKEND", about="Where they leave results.")
+    celery_backend: SecretStr | None = _setting(None, "MMA_CELERY_BACKEND", about="Where workers store results.")
     dagster_postgres: SecretStr | None = _setting(
         None, "DAGSTER_PG_URL", about="PostgreSQL for Dagster's own storage, named in `dagster.yaml`."
     )

@@ -1,7 +1,7 @@
-"""A time limit for all network waits of one piece of work together, such as a sensor's tick.
+"""A common time limit for all network waits of one piece of work, such as a sensor's tick.
 
-`with within(seconds):` begins the work; each wait inside asks `left(most)` how long it may take. A limit within a limit
-never lengthens it. Where no limit was set, a wait has its own. The limit holds in the thread that set it.
+`with within(seconds):` begins the work; each wait inside asks `left(most)` how long it may take. A nested limit never
+extends the outer one. Without a common limit, each wait has its own. The limit applies to the thread that set it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _until: ContextVar[float | None] = ContextVar("mma_deadline", default=None)
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Limit all waits inside, together, to some seconds."""
+    """Limit the sum of all waits inside to some seconds."""
     until, outer = time.monotonic() + seconds, _until.get()
     token = _until.set(until if outer is None else min(until, outer))
     try:
@@ -28,7 +28,7 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def left(most: float) -> float:
-    """Seconds that a wait may take: `most`, or less where the limit is nearer.
+    """Seconds that a wait may take: `most`, or less if the common limit is nearer.
 
     Raises OutOfTimeError if no time is left.
     """

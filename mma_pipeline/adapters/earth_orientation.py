@@ -1,8 +1,8 @@
 """Makes astropy use the packaged tables of the Earth's orientation and of leap seconds, whatever their age; reads them.
 
-astropy refuses times once the packaged predictions are a month old, or fetches new ones: an old installation fails, or
-an alert waits for a server. With the packaged tables UT1 is off by less than a second some years after the last one,
-which turns the sky by less than 0.005 deg. Every module that takes times or coordinates from astropy calls this first.
+astropy refuses times once the packaged predictions are a month old, or fetches new ones: an old installation would fail, or
+an alert would wait for a server. Some years after the end of the packaged tables, UT1 is wrong by less than a second, which
+rotates the sky by less than 0.005 deg. Every module that uses astropy's times or coordinates calls this first.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class EarthOrientation:
 
 
 def use_packaged_tables() -> None:
-    """Let astropy download nothing and refuse no table for its age; beyond its end the last value holds."""
+    """Make astropy download nothing, and accept tables of any age; beyond their end the last value is used."""
     from astropy.utils import iers
 
     iers.conf.auto_download = False

@@ -1,6 +1,6 @@
 """Every error that an adapter raises on purpose, and whether trying again later can help.
 
-    AdapterError                     something in the outside world did not do what was asked
+    AdapterError                     an external system did not do what was asked
     ├── PermanentError               the same request will fail again: a person or the code must change something
     │   ├── NotFoundError            the thing asked for is not there
     │   ├── CredentialsError         refused: credentials are missing, wrong, expired or lack a right
@@ -30,11 +30,11 @@ class PermanentError(AdapterError):
 
 
 class NotFoundError(PermanentError):
-    """What was asked for does not exist."""
+    """The requested object does not exist."""
 
 
 class CredentialsError(PermanentError):
-    """The remote side refused who we are or what we may do."""
+    """The remote side refused our credentials or their permissions."""
 
 
 class ConfigurationError(PermanentError):
@@ -46,7 +46,7 @@ class AddressError(ConfigurationError):
 
 
 class InvalidKeyError(PermanentError, ValueError):
-    """A key that could leave its prefix, or that some backend cannot hold."""
+    """A key that could leave its prefix, or that some backend cannot store."""
 
 
 class DigestError(PermanentError):
@@ -62,7 +62,7 @@ class StoreFullError(TransientError):
 
 
 class OutOfTimeError(TransientError):
-    """The time that all requests of a piece of work may take together is used up."""
+    """The common time limit of a piece of work's requests is used up."""
 
 
 class MissingTopicError(TransientError):
@@ -70,10 +70,9 @@ class MissingTopicError(TransientError):
 
 
 class UncertainError(TransientError):
-    """The request went out and no usable answer came back: look before sending again.
+    """The request was sent and no usable answer came back: query before sending again.
 
-    `settled`: the receiver itself has answered, so it has stored the thing by now or will not; otherwise it may still
-    be at work.
+    `settled`: the receiver itself has answered, so it has finished; otherwise it may still be working.
     """
 
     def __init__(self, text: str, *, settled: bool = False) -> None:
@@ -82,4 +81,4 @@ class UncertainError(TransientError):
 
 
 class WaitingError(TransientError):
-    """Something that belongs before this has not been published; waiting is not a failed attempt."""
+    """Something else must be published first; waiting is not a failed attempt."""

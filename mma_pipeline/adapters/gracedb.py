@@ -19,7 +19,7 @@ from mma_pipeline.adapters.retry import attempts
 from mma_pipeline.notices.key import check_event_id
 
 PUBLIC_API = "https://gracedb.ligo.org/api/"
-#: Seconds that one attempt may take from beginning to end, bytes that an answer may have, attempts.
+#: Greatest duration of an attempt, seconds; greatest size of an answer, bytes; number of attempts.
 TIMEOUT_S = 60.0
 MOST_BYTES = 200_000_000
 ATTEMPTS = 4
@@ -53,7 +53,7 @@ class GraceDB:
         listing = self._json(f"superevents/{superevent_id}/files/")
         pattern = re.compile(rf"{superevent_id}-(?:{_TYPES})\.json(?:,(\d+))?", re.ASCII)
         matches = [match for name in listing if (match := pattern.fullmatch(name))]
-        # The bare name is the newest version once more.
+        # The bare name repeats the newest version.
         versioned = [match for match in matches if match[1] is not None] or matches
         if not versioned:
             raise NotFoundError(
@@ -91,7 +91,7 @@ class GraceDB:
         return body
 
     def _once(self, path: str, params: dict[str, Any] | None) -> bytes:
-        # A link to the next page is a whole address.
+        # A link to the next page is an absolute address.
         url = urljoin(self._api, path) + (f"?{urlencode(params)}" if params else "")
         body = bytearray()
         status = receive(url, body.extend, "GraceDB", most_bytes=MOST_BYTES, seconds=TIMEOUT_S)

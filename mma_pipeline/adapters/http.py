@@ -1,8 +1,8 @@
-"""HTTP, once for all: the client and its limits, fetching with a limit on the whole, and what an answer means.
+"""HTTP for all adapters: the client and its limits, downloads with a total time limit, and the meaning of answers.
 
-Reading follows redirects and is repeated where that can help. What changes something goes through `client`, which
-follows none, because a redirect would carry a token or a message elsewhere, and is repeated by nobody here: the
-publisher looks first. No text shows the query or the credentials of an address.
+Reading follows redirects and is repeated if that can help. Requests that change something go through `client`. It follows no
+redirects, because they would carry a token or a message elsewhere, and repeats nothing: the publisher queries first. No text
+shows the query or the credentials of an address.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _ATTEMPTS = 3
 #: Seconds that one attempt of `fetch` may take from beginning to end; less where `deadline.within` leaves less.
 _ATTEMPT_S = 120.0
 _LARGEST = 200_000_000
-#: Characters of a server's answer that are worth keeping.
+#: Greatest number of characters of a server's answer that are kept.
 _WORDS = 500
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _LATER = frozenset((408, 425, 429))
-#: Answers of something in front of the server, which may still be at work.
+#: Answers of a gateway in front of the server, which may still be working.
 _GATEWAY = frozenset((502, 503, 504))
 
 
@@ -70,10 +70,10 @@ def timeouts(seconds: float) -> httpx.Timeout:
 
 
 def error_type(status: int, *, changes: bool) -> type[AdapterError] | None:
-    """What a status means; None for success.
+    """The error that a status means; None for success.
 
-    `changes`: whether the request may have changed something. Then an answer of the 5xx kind is uncertain, because
-    servers answer so after they have stored something, too.
+    `changes`: whether the request may have changed something. Then a 5xx answer is uncertain, because servers also send it
+    after they have stored something.
     """
     if 200 <= status < 300:
         return None
@@ -96,7 +96,7 @@ def refusal(answer: httpx.Response, who: str, secrets: Iterable[str], *, changes
     kind = error_type(status, changes=changes)
     if kind is None:
         return None
-    words = server_words(answer, secrets)
+    words = server_message(answer, secrets)
     if kind is ConfigurationError:
         return ConfigurationError(f"{who} redirects ({status}): check its address, which must be the final one")
     if kind is UncertainError:
@@ -112,7 +112,7 @@ def refusal(answer: httpx.Response, who: str, secrets: Iterable[str], *, changes
 
 
 def transport_error(error: httpx.TransportError, who: str, *, changes: bool) -> TransientError:
-    """The error for a request without an answer: uncertain where it may have left and may have changed something."""
+    """The error for a request without an answer; uncertain if it may have been sent and changed something."""
     import httpx
 
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
@@ -121,8 +121,8 @@ def transport_error(error: httpx.TransportError, who: str, *, changes: bool) -> 
     return kind(f"{who} did not answer in time or broke the connection ({type(error).__name__})")
 
 
-def server_words(answer: httpx.Response, secrets: Iterable[str]) -> str:
-    """What the server said, for people: its message and errors, or an error page without its markup."""
+def server_message(answer: httpx.Response, secrets: Iterable[str]) -> str:
+    """The server's message for people: its message and errors, or an error page without its markup."""
     text = answer.text
     try:
         body = json.loads(text)
@@ -161,10 +161,14 @@ def download(url: str, *, most_bytes: int, seconds: float) -> bytes:
     is none; TransientError if it does not answer in time or says that it cannot now.
     """
     body = bytearray()
-    status = receive(url, body.extend, shown(url), most_bytes=most_bytes, seconds=seconds)
+    status = receive(url, body.extend, without_secrets(url), most_bytes=most_bytes, seconds=seconds)
     kind = error_type(status, changes=False)
     if kind is not None:
-        raise kind(f"{shown(url)} is not there" if kind is NotFoundError else f"{shown(url)} answered {status}")
+        raise kind(
+            f"{without_secrets(url)} is not there"
+            if kind is NotFoundError
+            else f"{without_secrets(url)} answered {status}"
+        )
     return bytes(body)
 
 
@@ -179,8 +183,8 @@ def receive(
 ) -> int:
     """Read an address and pass a successful answer's body to `write`, block by block; returns the status.
 
-    The timeouts of an HTTP client count from one byte to the next, so a server that trickles would hold it for ever.
-    Here the clock on the wall ends the request after `seconds` (less within `deadline.within`), whatever the server does.
+    The timeouts of an HTTP client count from one byte to the next, so a slow server could block it forever. Here the request
+    ends after `seconds` of wall-clock time (less within `deadline.within`), whatever the server does.
     `who` names the server in errors: TransientError if it does not answer in time, PermanentError if it sends more
     than `most_bytes` or the address is none, OutOfTimeError if no time is left.
     """
@@ -214,6 +218,6 @@ async def _receive(
         raise TransientError(f"{who} does not answer ({type(error).__name__})") from error
 
 
-def shown(url: str) -> str:
-    """The address without what may be secret in it."""
+def without_secrets(url: str) -> str:
+    """The address without query and user, which may contain secrets."""
     return url.split("?")[0].split("@")[-1]

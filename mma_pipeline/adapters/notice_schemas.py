@@ -1,7 +1,7 @@
-"""Compares a notice with the schema of its stream, and says where they differ.
+"""Compares a notice with the schema of its stream, and describes the differences.
 
-`igwn.gwalert`: the schema that the package igwn-gwalert-schema publishes. IceCube: no package carries the published
-one, so what we expect of it is written down in `notices/schemas`.
+`igwn.gwalert`: the schema in the package igwn-gwalert-schema. IceCube: no package contains the published schema, so our own
+version of it is in `notices/schemas`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import jsonschema
 from jsonschema.protocols import Validator
 
-#: Departures listed at most; a foreign message could have thousands.
+#: Greatest number of departures listed; a message could have thousands.
 MAX_LISTED = 20
 LVK = ("igwn_gwalert_schema", "igwn.alerts.Alert.schema.json")
 ICECUBE = ("mma_pipeline.notices", "schemas/icecube-lvk-nu-track-search.schema.json")
@@ -34,7 +34,7 @@ def schema_drift(record: Mapping[str, Any], schema: tuple[str, str]) -> list[str
 
 def _brief(error: jsonschema.ValidationError) -> str:
     """The error without the instance, which may be a map of a megabyte."""
-    # A union fails as a whole; what a person wants is the reason of the branch that came nearest.
+    # A union fails as a whole; report the reason of the branch that fits best.
     nearest = jsonschema.exceptions.best_match([error])
     message = nearest.message if nearest is not None else error.message
     return message if len(message) <= 200 else f"{message[:80]} … {message[-80:]}"

@@ -1,4 +1,4 @@
-"""Takes secrets out of text that comes from libraries and servers, before it reaches a log or an exception."""
+"""Removes secrets from text of libraries and servers before it reaches a log or an exception."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _hidden: set[str] = set()
 
 
 def hide(values: Iterable[str]) -> None:
-    """Keep these values out of every text from here on in this process."""
+    """Remove these values from every text from now on in this process."""
     _hidden.update(values)
 
 
@@ -41,8 +41,8 @@ def redact(text: str, secrets: Iterable[str] | None = None) -> str:
     """Return ``text`` with secrets replaced by ``***``.
 
     Args:
-        text: what a library or a server said.
-        secrets: literal values to take out; by default those that `hide` was told of.
+        text: text of a library or a server.
+        secrets: literal values to remove; by default those passed to `hide`.
     """
     for value in sorted(_hidden, key=len, reverse=True) if secrets is None else secrets:
         text = text.replace(value, "***")

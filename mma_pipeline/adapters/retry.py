@@ -1,4 +1,4 @@
-"""One way to try again: what may pass is tried a few times, with pauses that double."""
+"""The common retry rule: errors that may pass are retried a few times, with doubling pauses."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def attempts(count: int, *, first_s: float = 0.5, longest_s: float = 10.0) -> te
 
 
 def worth_another(error: BaseException) -> bool:
-    """Whether the same request may succeed within this piece of work, and may be sent without a look before."""
+    """Whether the same request may succeed within this piece of work, and may be repeated without a query."""
     never = OutOfTimeError | StoreFullError | UncertainError
     return isinstance(error, TransientError) and not isinstance(error, never)

@@ -82,7 +82,12 @@ def _newest(archive: Archive, event: str) -> str | None:
 def _read(path: Path) -> tuple[list[str | None], list[float], list[float], list[float | None]]:
     import pandas as pd
 
-    frame = pd.read_csv(path, comment="#", sep=r"\s+" if path.suffix == ".ecsv" else ",")
+    if path.suffix == ".ecsv":
+        from astropy.table import Table
+
+        frame = Table.read(path, format="ascii.ecsv").to_pandas()
+    else:
+        frame = pd.read_csv(path, comment="#")
     missing = {"ra", "dec"} - set(frame.columns)
     if missing:
         raise ValueError(f"{path} has no column {', '.join(sorted(missing))}")

@@ -15,6 +15,7 @@ from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, 
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
+    from mma_pipeline.adapters.archive.pointings import PointingArchive
     from mma_pipeline.notices.pointings import Pointing
     from mma_pipeline.science.skymaps.model import SkyMap
 
@@ -138,6 +139,81 @@ def coverage(event: EventArgument, as_json: JsonOption = False) -> None:
         console.print(
             f"[yellow]{figures['pointings_without_footprint']} pointings have no footprint and count nowhere[/yellow]"
         )
+
+
+@pointings.command()
+def post(
+    event: EventArgument,
+    instrument_id: Annotated[
+        list[str] | None, typer.Option(help="The site's id of an instrument, NAME=ID; not for those known from there.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Post one's own pointings to the Treasure Map, each once: planned, then completed or cancelled."""
+    from mma_pipeline.adapters.archive import outbox, writing
+    from mma_pipeline.adapters.archive.pointings import PointingArchive
+    from mma_pipeline.adapters.errors import ConfigurationError
+    from mma_pipeline.adapters.pointings.files import OWN
+    from mma_pipeline.adapters.publishing import gwtm_pointings
+    from mma_pipeline.adapters.publishing.config import GWTM
+    from mma_pipeline.adapters.publishing.service import Publications
+    from mma_pipeline.notices.pointings import TREASURE_MAP
+    from mma_pipeline.settings import current
+
+    settings, told, left_out = current(), list[dict[str, Any]](), list[str]()
+    with clear_errors():
+        archive = open_archive()
+        kept = PointingArchive(archive)
+        own = [p for p in _pointings(archive, event) if p.source == OWN]
+        published = Publications(archive, settings.publication.public_address, settings.access)
+        if not published.of_kind(GWTM):
+            raise ConfigurationError("no Treasure Map is configured to publish to: set API_BASE and API_TOKEN")
+        ids = {i.name.lower(): int(i.source_id) for i in kept.instruments(TREASURE_MAP)} | _named_ids(instrument_id)
+        planned, now = _planned_for(kept, event, own), datetime.now(UTC)
+        for destination in published.of_kind(GWTM):
+            drafts, left_out = gwtm_pointings.drafts(
+                destination.name, event, own, lambda name: ids.get(name.lower()), planned
+            )
+            if published.dry_run:
+                told += [{"key": d.dedupe_key, "state": "dry run"} for d in drafts]
+                continue
+            with writing(archive.engine) as connection:
+                new = {d.dedupe_key for d in drafts if outbox.enqueue(connection, d, now)}
+            sent = published.publisher.run(destination.name, event_id=event, limit=len(drafts) + 1)
+            told += [{"key": s.dedupe_key, "state": s.state.value, "error": s.error} for s in sent]
+            told += [{"key": key, "state": "waiting"} for key in sorted(new - {s.dedupe_key for s in sent})]
+    if as_json:
+        print_json({"event": event, "publications": told, "left_out": left_out})
+        return
+    for entry in told:
+        error = f": {escape(str(entry['error']))}" if entry.get("error") else ""
+        console.print(f"{escape(str(entry['key']))}  {entry['state']}{error}", highlight=False)
+    for reason in left_out:
+        console.print(f"[yellow]left out[/yellow] {escape(reason)}", highlight=False)
+    if not told and not left_out:
+        console.print("nothing new: everything is posted")
+
+
+def _named_ids(options: list[str] | None) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for option in options or ():
+        name, _, number = option.rpartition("=")
+        if not name or not number.isdigit():
+            raise fail(f"{option!r} is not NAME=ID, such as ZTF=47", Exit.USAGE)
+        found[name.lower()] = int(number)
+    return found
+
+
+def _planned_for(kept: PointingArchive, event: str, own: list[Pointing]) -> dict[str, str]:
+    """For when pointings that are not planned any more were planned, by name: the last time before the change."""
+    times = {p.source_id: p.time for p in own}
+    found: dict[str, str] = {}
+    for entry in kept.history(event):
+        was, name = entry["was"] or {}, str(entry["source_id"])
+        time = was.get("time") or times.get(name)
+        if was.get("status") == "planned" and time is not None:
+            found[name] = time if isinstance(time, str) else time.isoformat()
+    return found
 
 
 def _map_of(archive: Archive, record: VersionRecord) -> SkyMap:

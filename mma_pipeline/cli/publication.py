@@ -45,7 +45,7 @@ def explain(
         if not published.configs:
             raise fail("no destination is configured: see docs/publication.md", Exit.NOTHING)
         found: list[dict[str, Any]] = []
-        standings = {record.partition_key: _standing(published, record) for record in records}
+        states = {record.partition_key: _readiness(published, record) for record in records}
         for record in reversed(records):
             for decision in published.explain(record):
                 sent = published.of_version(record.partition_key, [decision.destination])
@@ -54,7 +54,7 @@ def explain(
                         "partition": record.partition_key,
                         "destination": decision.destination,
                         "wanted": decision.accepted,
-                        **standings[record.partition_key],
+                        **states[record.partition_key],
                         "reasons": [reason.to_json() for reason in decision.reasons],
                         "would_send": [draft.kind for draft in decision.drafts],
                         "publications": [_plain(item) for item in sent],
@@ -71,15 +71,15 @@ def explain(
         went = "\n".join(f"{p['kind']} {p['state']} {p['reference'] or p['error'] or ''}" for p in row["publications"])
         table.add_row(row["partition"], row["destination"], "yes" if row["wanted"] else "no", why, went or "nothing")
     console.print(table)
-    for key, standing in standings.items():
-        for line in _told(key, standing):
+    for key, state in states.items():
+        for line in _reasons(key, state):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-def _standing(published: Publications, record: VersionRecord) -> dict[str, Any]:
+def _readiness(published: Publications, record: VersionRecord) -> dict[str, Any]:
     """Why a version is or was held back, as JSON values."""
     from mma_pipeline.defs.all_products import expected_files
-    from mma_pipeline.defs.publication.standing import failed_checks
+    from mma_pipeline.defs.publication.readiness import failed_checks
 
     products = published.archive.products(record.partition_key)
     checks = [finding.to_json() for finding in failed_checks(products)]
@@ -98,19 +98,19 @@ def _standing(published: Publications, record: VersionRecord) -> dict[str, Any]:
     }
 
 
-def _told(key: str, standing: Mapping[str, Any]) -> Iterator[str]:
+def _reasons(key: str, state: Mapping[str, Any]) -> Iterator[str]:
     """What keeps a version from being published, one line for each reason."""
-    from mma_pipeline.defs.publication.standing import said
+    from mma_pipeline.defs.publication.readiness import describe
 
-    for finding in standing["checks"]:
-        stops = "NOT published" if finding["blocks"] and standing["blocked"] else "does not pass"
-        yield f"{key} {stops}: {said(finding)}"
-    if standing["blocked"]:
+    for finding in state["checks"]:
+        stops = "NOT published" if finding["blocks"] and state["blocked"] else "does not pass"
+        yield f"{key} {stops}: {describe(finding)}"
+    if state["blocked"]:
         yield f"{key}: to publish it anyway, run mma publication release {key} --reason WHY"
-    if standing["released"]:
-        yield f"{key}: released at {standing['released']['time']}: {standing['released']['reason']}"
-    if standing["lacking"]:
-        yield f"{key} waits for its products: {', '.join(standing['lacking'])}"
+    if state["released"]:
+        yield f"{key}: released at {state['released']['time']}: {state['released']['reason']}"
+    if state["lacking"]:
+        yield f"{key} waits for its products: {', '.join(state['lacking'])}"
 
 
 @publication.command("list")
@@ -184,7 +184,7 @@ def _moment(text: str | None) -> datetime | None:
 def blocked(as_json: JsonOption = False) -> None:
     """List versions that a check keeps from being published, with its values."""
     from mma_pipeline.adapters.archive import blocks, reading
-    from mma_pipeline.defs.publication.standing import said
+    from mma_pipeline.defs.publication.readiness import describe
 
     with clear_errors(), reading(_open().archive.engine) as connection:
         held = blocks.blocks(connection, held=True)
@@ -197,7 +197,7 @@ def blocked(as_json: JsonOption = False) -> None:
     for column in ("version", "since", "check"):
         table.add_column(column, overflow="fold")
     for one in held:
-        table.add_row(one.partition_key, f"{one.since:%Y-%m-%d %H:%M:%S}", "\n".join(map(said, one.findings)))
+        table.add_row(one.partition_key, f"{one.since:%Y-%m-%d %H:%M:%S}", "\n".join(map(describe, one.findings)))
     console.print(table)
 
 

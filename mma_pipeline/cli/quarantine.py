@@ -103,12 +103,12 @@ def retry(
 
     The running pipeline starts the runs. Exit code 1 if some still cannot be used.
     """
-    from mma_pipeline.defs.alerts.quarantine import read_again
+    from mma_pipeline.defs.alerts.quarantine import retry_messages
 
     with clear_errors():
         archive = _open()
         chosen = _chosen(archive, _choice(ids, event, since, between, everything=everything))
-        outcomes = read_again(archive, chosen, datetime.now(UTC))
+        outcomes = retry_messages(archive, chosen, datetime.now(UTC))
     entries = [
         {
             "message": outcome.message.id,

@@ -163,6 +163,7 @@ def show(
             grid.add_row("window", Text(line))
         statistics = {**entry["statistics"].get("skymap_statistics", {}), **_compared(entry)}
         statistics |= _expected(entry)
+        statistics |= _covered(entry)
         for line in entry["source"]:
             grid.add_row("source", Text(line))
         for name, value in {**facts, **statistics}.items():
@@ -182,10 +183,15 @@ def readable(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}" if abs(value) < _LARGE else f"{value:.10g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {readable(one)}" for name, one in value.items() if one not in (None, "", {}, []))
+        return ", ".join(f"{name} {_within(one)}" for name, one in value.items() if one not in (None, "", {}, []))
     if isinstance(value, list | tuple):
-        return ", ".join(map(readable, value))
+        return ", ".join(map(_within, value))
     return "" if value is None else str(value)
+
+
+def _within(value: Any) -> str:
+    """A value inside another one."""
+    return f"({readable(value)})" if isinstance(value, Mapping | list | tuple) else readable(value)
 
 
 def _windows(entry: Mapping[str, Any]) -> list[str]:
@@ -224,6 +230,19 @@ def _expected(entry: dict[str, Any]) -> dict[str, Any]:
             if row["hours"] == 24 and row.get("seen") == share:
                 lines[name] = ", ".join(f"{k} {v:.1f}" for k, v in row.items() if k not in ("hours", "seen"))
     return lines
+
+
+def _covered(entry: dict[str, Any]) -> dict[str, Any]:
+    """What telescopes have covered, in a line; nothing where no pointing is known."""
+    found = entry["statistics"].get("coverage_ledger", {})
+    if not found.get("visits_completed") and not found.get("visits_planned"):
+        return {}
+    reached = "" if found["probability_reached"] is None else f", {found['probability_reached']:.1%} within reach"
+    return {
+        "covered": f"{found['probability_covered']:.1%} on {found['area_covered_deg2']:.0f} deg² by "
+        f"{found['visits_completed']} pointings{reached}; left of the 90 % region {found['probability_left_in_90']:.1%} on "
+        f"{found['area_left_in_90_deg2']:.0f} deg²"
+    }
 
 
 def _state(entry: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mma_pipeline.adapters.kafka.cursor import Offsets
     from mma_pipeline.adapters.kafka.watch import BrokerWatch
-    from mma_pipeline.defs.alerts.seeking import Readable
+    from mma_pipeline.defs.alerts.seeking import SeekableStream
 
 stream = typer.Typer(help="Show the position of each stream, or move it to read messages again.")
 
@@ -32,7 +32,7 @@ def streams(context: typer.Context, as_json: JsonOption = False) -> None:
         return
     import dagster as dg
 
-    from mma_pipeline.defs.alerts.seeking import readable
+    from mma_pipeline.defs.alerts.seeking import seekable_streams
     from mma_pipeline.defs.operations.watch import last_watched
 
     with clear_errors(), dg.DagsterInstance.get() as instance:
@@ -43,10 +43,10 @@ def streams(context: typer.Context, as_json: JsonOption = False) -> None:
                 "stream": name,
                 "sensor": one.sensor_name,
                 "topics": list(one.topics),
-                "next": _standing(instance, one),
+                "next": _position(instance, one),
                 "lag": seen[name].lag if name in seen else None,
             }
-            for name, one in readable(current()).items()
+            for name, one in seekable_streams(current()).items()
         ]
     if as_json:
         print_json(entries)
@@ -92,9 +92,9 @@ def seek(
     import dagster as dg
 
     from mma_pipeline.adapters.kafka.watch import BrokerWatch
-    from mma_pipeline.defs.alerts.seeking import cursor_of, readable, set_cursor
+    from mma_pipeline.defs.alerts.seeking import cursor_of, seekable_streams, set_cursor
 
-    known = readable(current())
+    known = seekable_streams(current())
     if name not in known:
         raise fail(f"there is no stream {name}: choose one of {', '.join(known)}", Exit.NOTHING)
     one = known[name]
@@ -161,7 +161,7 @@ def _target(
     return {name: dict.fromkeys(parts, offset) for name, parts in ends.items()}
 
 
-def _standing(instance: dg.DagsterInstance, one: Readable) -> Any:
+def _position(instance: dg.DagsterInstance, one: SeekableStream) -> Any:
     from mma_pipeline.adapters.errors import NotFoundError, PermanentError
     from mma_pipeline.defs.alerts.seeking import cursor_of
 

@@ -9,7 +9,7 @@ import dagster as dg
 #: Run tag by which queues and launchers assign runs.
 LANE_TAG = "mma/lane"
 #: Tag of a failed run whose cause is reported to people separately, so that the run itself is not.
-TOLD = {"mma/told": "true"}
+REPORTED = {"mma/told": "true"}
 
 
 class Lane(StrEnum):

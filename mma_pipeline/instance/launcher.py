@@ -1,4 +1,4 @@
-"""Run launcher that sends urgent lanes to resident workers and every other run to a Kubernetes Job of its own.
+"""Run launcher that sends urgent lanes to resident workers, and every other run to its own Kubernetes Job.
 
 A pod costs tens of seconds before the first line of code runs; a resident worker (`mma worker`) has the code loaded.
 A backfill should run beside the workers and within limits of its own. Dagster takes one launcher per instance,
@@ -31,15 +31,15 @@ from mma_pipeline.instance.task_queue import declare_queue
 if TYPE_CHECKING:
     from dagster_k8s import K8sRunLauncher
 
-#: Key of the run launcher without additions of a lane.
+#: Key of the launcher for lanes without additions.
 _NO_LANE = ""
 
 
 class LaneRunLauncher(CeleryRunLauncher):
-    """The dagster-celery launcher for warm lanes, dagster-k8s's for the rest.
+    """The dagster-celery launcher for warm lanes, the dagster-k8s launcher for the rest.
 
-    It is a Celery launcher, so that `mma worker` and Celery's own command find their queue in it. The Kubernetes side
-    is made when first needed: web servers of other set-ups, workers and runs never talk to the cluster.
+    It is a Celery launcher, so that `mma worker` and Celery's own command find their queue in it. The Kubernetes launcher is
+    created on first use, because workers and runs never talk to the cluster.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class LaneRunLauncher(CeleryRunLauncher):
         pod_lanes: Mapping[str, Mapping[str, Any]] | None = None,
         **celery: Any,
     ) -> None:
-        """Take the settings; nothing is connected yet."""
+        """Store the settings; connects to nothing yet."""
         self._warm_lanes = frozenset(warm_lanes)
         self._pods = dict(pods)
         self._pod_lanes = dict(pod_lanes or {})
@@ -120,13 +120,13 @@ class LaneRunLauncher(CeleryRunLauncher):
         return bool(self.pods(run).terminate(run_id))  # type: ignore[no-untyped-call]
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> Any:
-        """What Celery or Kubernetes says about the process of a run."""
+        """State of a run's process according to Celery or Kubernetes."""
         if self.is_warm(run):
             return super().check_run_worker_health(run)
         return self.pods(run).check_run_worker_health(run)
 
     def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
-        """What Celery or Kubernetes knows about a run that failed."""
+        """Information of Celery or Kubernetes about a failed run."""
         if self.is_warm(run):
             return super().get_run_worker_debug_info(run, include_container_logs)
         return self.pods(run).get_run_worker_debug_info(run, include_container_logs)

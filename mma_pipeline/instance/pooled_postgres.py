@@ -1,6 +1,6 @@
-"""Dagster's PostgreSQL storage with connections that are kept: for the warm lane.
+"""Dagster's PostgreSQL storage with pooled connections, for the warm lane.
 
-Stock storage opens a connection for each statement, because a process may hold many instances. A run of all products
+The stock storage opens a connection for each statement, because a process may have many instances. A run of all products
 makes some 500, and opening them takes most of its time. Dagster's web server keeps its connections by the same setting.
 """
 
@@ -13,11 +13,11 @@ from dagster_postgres import DagsterPostgresStorage
 
 #: Longest time that one statement may take, ms: purging old ticks is slow, an alert's events are not.
 STATEMENT_MS = 600_000
-#: A connection older than this is opened anew, seconds.
+#: A connection older than this is replaced, seconds.
 RECYCLE_S = 600
 #: Further connections that a burst may open at once, per kind of storage and process.
 OVERFLOW = 20
-#: A connection that lay idle longer is tried before it is used, seconds: the database may have been restarted.
+#: A connection that was idle longer is tested before use, seconds: the database may have been restarted.
 IDLE_S = 1.0
 _IDLE_SINCE = "mma_idle_since"
 
@@ -29,7 +29,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     def from_config_value(  # type: ignore[override]  # the stock class, too, returns itself whatever `cls` is
         cls, inst_data: Any, config_value: Any
     ) -> DagsterPostgresStorage:
-        """Build the stock storage and let it keep connections."""
+        """Build the stock storage, with pooled connections."""
         storage = DagsterPostgresStorage.from_config_value(inst_data, config_value)
         for part in (storage.event_log_storage, storage.run_storage, storage.schedule_storage):
             part.optimize_for_webserver(statement_timeout=STATEMENT_MS, pool_recycle=RECYCLE_S, max_overflow=OVERFLOW)

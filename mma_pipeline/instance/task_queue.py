@@ -1,8 +1,8 @@
-"""Creates the resident workers' queue before anybody uses it.
+"""Creates the resident workers' queue before its first use.
 
-Kombu's SQL transport makes its tables, and then the queue's row, when they are first asked for, and takes no account of
-another process that does the same at that moment: whoever is second gets the database's refusal. A worker ends over it,
-and a run that was just being handed over fails. So both come here first.
+Kombu's SQL transport creates its tables, and then the queue's row, on first use, without regard for another process that
+does the same at that moment: the second one gets an error from the database. It would end a worker, or fail a run that is
+being launched. So both call this module first.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import tenacity
 if TYPE_CHECKING:
     from celery import Celery
 
-#: Tables, then the row: each can be lost once to another process.
+#: Attempts: tables, then the row, each of which another process may create first.
 ATTEMPTS = 5
 
 
 def declare_queue(app: Celery, name: str) -> None:
-    """Make the queue `name` of the app's broker where it is missing; then no connection is open, so that one may fork.
+    """Create the queue `name` at the app's broker if it is missing; leaves no connection open, so that the caller may fork.
 
-    Raises what the broker raises where it cannot be reached, or still refuses after five attempts.
+    Raises the broker's error if it cannot be reached, or still refuses after five attempts.
     """
     for attempt in tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((sa.exc.IntegrityError, sa.exc.ProgrammingError)),
@@ -33,7 +33,7 @@ def declare_queue(app: Celery, name: str) -> None:
         with attempt, app.connection_for_write() as connection:
             channel = connection.default_channel
             app.amqp.queues[name].bind(channel).declare()
-            # The SQL transport alone has sessions. It keeps an engine per process, whose connections a fork would share.
+            # Only the SQL transport has sessions. It keeps an engine per process, whose connections a fork would share.
             session = getattr(channel, "session", None)
             if session is not None:
                 session.close()

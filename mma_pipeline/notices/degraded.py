@@ -10,7 +10,7 @@ from mma_pipeline.notices.text import one_line
 
 T = TypeVar("T")
 
-#: Lines kept; a foreign message could have thousands.
+#: Greatest number of lines; a message could have thousands.
 MAX_LINES = 20
 MAX_LENGTH = 200
 
@@ -19,15 +19,15 @@ class Degraded:
     """Collects one line for each part of a notice that could not be used."""
 
     def __init__(self) -> None:
-        """Nothing is wrong yet."""
+        """Start without entries."""
         self._lines: dict[str, None] = {}
 
     def note(self, line: str) -> None:
-        """Note what is wrong, such as `event.far is missing`."""
+        """Add what is wrong, such as `event.far is missing`."""
         self._lines.setdefault(one_line(line, MAX_LENGTH))
 
     def read(self, reader: Callable[..., T], *arguments: object) -> T | None:
-        """What a reader returns; None if it raises NoticeError, which is noted."""
+        """The reader's result; None if it raises NoticeError, whose text is added."""
         try:
             return reader(*arguments)
         except NoticeError as error:
@@ -36,7 +36,7 @@ class Degraded:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What was noted, in order, each once; a last line counts what goes beyond MAX_LINES."""
+        """All entries in order, each once; a last line counts those beyond MAX_LINES."""
         return bounded(tuple(self._lines))
 
 

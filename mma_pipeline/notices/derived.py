@@ -27,8 +27,8 @@ from mma_pipeline.notices.model import Role, role_of
 SCHEMA_V1 = "scimma.alert-integration-demo/broker/v1"
 SENDER_V1 = "alert-integration-demo"
 SCHEMA_V2 = "mma.derived-alert/2.0"
-#: A message names the least version that has all of its keys. `completes`, `chirp_mass`, `observability` and `forecast`
-#: came with this one.
+#: A message names the lowest version that has all of its keys: this one added `completes`, `chirp_mass`, `observability`,
+#: `forecast` and `coverage`.
 SCHEMA_V2_1 = "mma.derived-alert/2.1"
 SENDER_V2 = "mma_pipeline"
 #: Hopskotch `_format` of v2 messages before it became `json`; the hop plugin still reads it.
@@ -40,14 +40,14 @@ _TIME_V2 = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 class DerivedKind(StrEnum):
-    """What a v2 message reports."""
+    """Kind of a v2 message."""
 
     VERSION = "version"
     """A version of an event with its products."""
     CANDIDATE = "candidate"
     """A transient scored against an event."""
     RETRACTION = "retraction"
-    """An earlier message of ours is withdrawn."""
+    """Withdraws an earlier message of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class BrokerAlertV1:
 
 @dataclass(frozen=True, slots=True)
 class VersionRef:
-    """The version of an event that a message speaks of."""
+    """The version of an event that a message is about."""
 
     partition_key: str
     label: str
@@ -86,7 +86,7 @@ class VersionRef:
 
 @dataclass(frozen=True, slots=True)
 class Localisation:
-    """Where the source lies, from the sky map."""
+    """Localisation of the source, from the sky map."""
 
     ra: float | None = None
     """Right ascension of the most probable pixel, deg."""
@@ -97,9 +97,9 @@ class Localisation:
     area_90: float | None = None
     """90 % credible area, deg²."""
     distance_mean: float | None = None
-    """Mean luminosity distance, Mpc: as the map's header states it, else from the map's layers."""
+    """Mean luminosity distance, Mpc, from the map's header, else from the map's layers."""
     distance_std: float | None = None
-    """Standard deviation of the luminosity distance, Mpc, from where the mean is."""
+    """Standard deviation of the luminosity distance, Mpc, from the same source as the mean."""
     distance_mean_layers: float | None = None
     """Mean luminosity distance from the map's layers, Mpc."""
     distance_std_layers: float | None = None
@@ -149,11 +149,33 @@ class Observability:
 
 
 @dataclass(frozen=True, slots=True)
+class CoverageSummary:
+    """What telescopes have covered of the map when the message was written; the product `coverage_ledger` has all of it."""
+
+    completed: int
+    """Completed pointings."""
+    planned: int
+    """Planned pointings, which count in nothing below."""
+    probability: float
+    """Probability of the map that completed pointings cover, 0 to 1."""
+    area: float
+    """Area that they cover, deg²."""
+    left_90: float
+    """Probability of what they leave of the 90 % region, 0 to 1."""
+    left_area_90: float
+    """Area of that, deg²."""
+    reached: float | None = None
+    """Probability covered, weighted by the share of the distance posterior within reach; None without distances."""
+    absolute_magnitude: float | None = None
+    """Of the source that `reached` assumes."""
+
+
+@dataclass(frozen=True, slots=True)
 class EventSummary:
-    """What the notice says of the source."""
+    """Properties of the source according to the notice."""
 
     time: datetime | None = None
-    """Time of the signal, UTC; None if the notice gives none that can be used."""
+    """Time of the signal, UTC; None without a usable one."""
     far: float | None = None
     """False alarm rate, Hz."""
     significant: bool | None = None
@@ -223,7 +245,7 @@ class ProductLink:
 
 @dataclass(frozen=True, slots=True)
 class CandidateScore:
-    """A transient and what its light curve says."""
+    """A transient with the results of its light curve."""
 
     name: str
     ra: float
@@ -261,7 +283,7 @@ class DerivedAlert:
     localisation: Localisation | None = None
     external: CoincidenceSummary | None = None
     neutrinos: NeutrinoSearch | None = None
-    """Only where the version is a neutrino notice."""
+    """Only for neutrino notices."""
     forecast: ForecastSummary | None = None
     candidate: CandidateScore | None = None
     products: tuple[ProductLink, ...] = ()
@@ -270,13 +292,15 @@ class DerivedAlert:
     reason: str | None = None
     """Why it was withdrawn, for people."""
     completes: str | None = None
-    """Id of an earlier message on the same version (UUID text) that lacked what comes from the map, and stands no more."""
+    """Id of an earlier message on the same version (UUID text) without the map's values, which this one replaces."""
     observability: Observability | None = None
+    coverage: CoverageSummary | None = None
 
     @property
     def schema(self) -> str:
         """Name of the message's schema."""
-        later = self.completes, self.observability, self.forecast, self.event and self.event.chirp_mass
+        mass = self.event and self.event.chirp_mass
+        later = self.completes, self.observability, self.forecast, self.coverage, mass
         return SCHEMA_V2_1 if any(value is not None for value in later) else SCHEMA_V2
 
     @property
@@ -298,7 +322,7 @@ class DerivedAlert:
     def from_json(cls, record: Mapping[str, Any]) -> DerivedAlert:
         """Build the alert of a decoded message; unknown keys are ignored.
 
-        Raises NoticeError if it is no v2 message or a required value is missing or of another kind.
+        Raises NoticeError if it is not a v2 message, or if a required value is missing or of another kind.
         """
         schema = record.get("schema")
         if not isinstance(schema, str) or not schema.startswith("mma.derived-alert/2."):
@@ -319,6 +343,7 @@ class DerivedAlert:
                 reason=record.get("reason"),
                 completes=record.get("completes"),
                 observability=_observability(record.get("observability")),
+                coverage=_nested(CoverageSummary, record.get("coverage")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NoticeError(f"the derived alert is incomplete or wrong: {error}") from error
@@ -386,7 +411,7 @@ def _content_id(body: Mapping[str, Any]) -> uuid.UUID:
 
 
 def _plain(value: Any) -> Any:
-    """JSON values of a dataclass tree, without what is None or empty."""
+    """JSON values of a dataclass tree, without None and empty values."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime(_TIME_V2)
     if isinstance(value, StrEnum):

@@ -1,7 +1,7 @@
-"""The one error that parsing raises: what is wrong with a message, in a sentence a person understands."""
+"""The error that parsing raises: says what is wrong with a message, in a sentence for people."""
 
 from __future__ import annotations
 
 
 class NoticeError(ValueError):
-    """A message that cannot become a notice; its text is the reason kept with it in quarantine."""
+    """A message that cannot be used as a notice; the text is the reason kept with it in quarantine."""

@@ -14,15 +14,15 @@ from mma_pipeline.notices.text import clean
 
 #: A probability may exceed its bounds by this much, from rounding.
 ROUNDING = 1e-6
-#: Times of alerts lie within: ids of events count two digits of the year, and no detector of theirs is older.
+#: Plausible years of alerts: event ids have two digits of the year, and the detectors are not older.
 _YEARS = range(2000, 2100)
-#: Alerts nest three levels deep; more is left for keys that may come.
+#: Alerts nest three levels deep; the limit leaves room for future keys.
 MAX_DEPTH = 32
 
 
-#: Of an ISO 8601 time: what follows the date.
+#: The part of an ISO 8601 time after the date.
 _TIME_OF_DAY = re.compile(r"[T ]\d", re.ASCII | re.IGNORECASE)
-#: Digits beyond which an integer is no number that anybody means; Python refuses to read thousands.
+#: Greatest number of digits of a plausible integer; Python refuses to read thousands.
 _MAX_DIGITS = 400
 
 
@@ -32,10 +32,10 @@ def decode_json(data: bytes) -> dict[str, Any]:
 
 
 def decode_notice(data: bytes) -> dict[str, Any]:
-    """The same for a notice of which as much is used as is sound: one bad number or letter does not refuse the whole.
+    """The same for a notice whose sound parts are used: one bad number or letter does not refuse the whole notice.
 
-    NaN, Infinity and integers without end come as floats that are not finite, which `finite` refuses where they stand.
-    Bytes that are not UTF-8 become replacement characters. Raises NoticeError for what is no JSON object.
+    NaN, Infinity and huge integers become floats that are not finite, which `finite` refuses in their place. Bytes that are
+    not UTF-8 become replacement characters. Raises NoticeError for anything but a JSON object.
     """
     try:
         return _decoded(_text(data), parse_int=_integer)
@@ -78,7 +78,7 @@ def _decoded(text: str, **options: Callable[[str], Any]) -> dict[str, Any]:
     except NoticeError:
         raise
     except ValueError as error:
-        # The one left: Python refuses to read integers of thousands of digits.
+        # The remaining case: Python refuses to read integers of thousands of digits.
         raise NoticeError("the message holds a number with too many digits") from error
     if not isinstance(record, dict):
         raise NoticeError(f"the message is a JSON {kind_of(record)} where an object belongs")
@@ -168,7 +168,7 @@ def share(value: object, name: str) -> float:
 def time_at(record: Mapping[str, Any], key: str, name: str | None = None) -> datetime:
     """The ISO 8601 time at `key` in UTC (a time without zone is UTC).
 
-    Raises NoticeError if it is none, a date alone, or outside the years 2000 to 2099: no alert is of such a time.
+    Raises NoticeError if it is not a time, only a date, or outside the years 2000 to 2099.
     """
     value, name = record.get(key), name or key
     if not isinstance(value, str):

@@ -2,7 +2,7 @@
 
 Both the schema of today (`localization` with ra_dec_error, a number or a list) and the one before it (ra, dec and
 ra_uncertainty, a number or a list, in `localization` or beside it) are read, and position_a_error, as later core schemas
-call the radius. A notice without coincident events is a result too: an upper limit. Only what names the notice, the event
+call the radius. A notice without coincident events is a result too: an upper limit. Only the identity of the notice, the event
 and its own time, can refuse it; any other part that is wrong is absent, and named in `IceCubeNotice.degraded`.
 """
 
@@ -20,10 +20,10 @@ from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import decode_notice, finite, kind_of, not_utf8, number_at, object_at, share, time_at
 from mma_pipeline.notices.key import DIGEST_LENGTH, ICECUBE_LABEL, EventVersion, check_event_id
 
-#: What tells a notice of this stream from one of `igwn.gwalert`.
+#: Keys that distinguish a notice of this stream from one of `igwn.gwalert`.
 _OWN_KEYS = frozenset({"ref_ID", "reference", "n_events_coincident", "coincident_events"})
 _REFERENCE = "gcn.notices.LVK.alert"
-#: A window of two weeks holds a few tens of tracks in coincidence; a list beyond this is damage.
+#: A window of two weeks has a few tens of coincident tracks; a longer list is damaged.
 MAX_NEUTRINOS = 1000
 
 
@@ -83,7 +83,7 @@ class IceCubeNotice:
     energy_range: tuple[float, float] | None
     """GeV."""
     degraded: tuple[str, ...] = ()
-    """What is wrong with parts that are absent for it, one line each; part of no identity."""
+    """Why parts are absent, one line each; not part of the identity."""
 
     @property
     def window_s(self) -> float | None:
@@ -103,7 +103,7 @@ class IceCubeNotice:
 
 
 def parse_json(data: bytes) -> IceCubeNotice:
-    """Parse one notice as sent by GCN; raises NoticeError if it is no JSON object or does not say what it is of."""
+    """Parse one notice as sent by GCN; raises NoticeError if it is not a JSON object or lacks event or time."""
     found = Degraded()
     if (problem := not_utf8(data)) is not None:
         found.note(problem)
@@ -111,7 +111,7 @@ def parse_json(data: bytes) -> IceCubeNotice:
 
 
 def is_icecube(record: Mapping[str, Any]) -> bool:
-    """Whether a decoded message looks like one of this stream, be it well formed or not."""
+    """Whether a decoded message looks like one of this stream, even if it is malformed."""
     return "superevent_id" not in record and not _OWN_KEYS.isdisjoint(record)
 
 
@@ -167,7 +167,7 @@ def _reference(record: Mapping[str, Any]) -> str:
 
 
 def _neutrinos(events: object, found: Degraded) -> tuple[Neutrino, ...]:
-    """The tracks that can be used, each without what is wrong with it."""
+    """The usable tracks, each without its wrong parts."""
     if events is None:
         return ()
     if not isinstance(events, list):
@@ -184,7 +184,7 @@ def _neutrino(event: object, name: str, found: Degraded) -> Neutrino | None:
         found.note(f"{name} is a {kind_of(event)} where an object belongs")
         return None
     where = found.read(object_at, event, "localization", f"{name}.localization")
-    # The schema before kept the position beside the other values.
+    # The previous schema had the position beside the other values.
     where = event if where is None else where
     systematic = where.get("systematic_included")
     ids = event.get("id")
@@ -226,7 +226,7 @@ def _radius(record: Mapping[str, Any], name: str) -> float | None:
 
 def _probability(record: Mapping[str, Any], key: str, name: str | None = None) -> float | None:
     value = record.get(key)
-    if value in (None, "null"):  # the text was sent for a while
+    if value in (None, "null"):  # text was sent for a while
         return None
     return min(max(share(value, f"{name}.{key}" if name else key), 0.0), 1.0)
 

@@ -1,4 +1,4 @@
-"""The part `neutrinos` of a v2 derived alert: a neutrino search in short."""
+"""The part `neutrinos` of a v2 derived alert: a summary of a neutrino search."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class NeutrinoTrack:
-    """One neutrino in coincidence, by itself and beside the map; None if the notice or the map is missing."""
+    """One coincident neutrino, and its comparison with the map; None for missing values."""
 
     ra: float | None = None
     """Best fit, right ascension, deg."""
@@ -43,7 +43,7 @@ class NeutrinoSearch:
 
     observatory: str
     reference: str
-    """The alert whose map was searched, as the observatory names it."""
+    """The alert whose map was searched, as named by the observatory."""
     count: int
     """Neutrinos in coincidence; zero is an upper limit."""
     pval_generic: float | None = None

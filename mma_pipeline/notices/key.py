@@ -1,11 +1,11 @@
 """The identity of one version of one event, its Dagster partition key, and its file stem on the GWTM site.
 
-The identity depends only on what the alert says: event, kind of notice, creation time and a digest of the
-content. Arrival, counting and runs have no part in it, so a replay in any order gives the same keys.
+The identity depends only on the alert: event, kind of notice, creation time and a digest of the content. It is independent
+of arrival, counting and runs, so a replay in any order gives the same keys.
 
-The stem `{graceid}-{Type}{n}` that the GWTM site reads does count. The number is given once, in the archive,
-when a version is first recorded; a notice that arrives late gets the next free number, because a file that
-observers have read never changes its name, and because the site numbers its rows in the order of posting.
+The stem `{graceid}-{Type}{n}` that the Treasure Map (GWTM) reads contains a count. The archive assigns the number once, when
+a version is first recorded. A notice that arrives late gets the next free number, because files that observers have read must
+keep their names, and because GWTM numbers its rows in the order of posting.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class EventVersion:
 
     @classmethod
     def from_partition_key(cls, key: str) -> EventVersion:
-        """Parse a partition key; raises NoticeError if it is none."""
+        """Parse a partition key; raises NoticeError if it is malformed."""
         match = _KEY.fullmatch(key)
         if match is None:
             raise NoticeError(
@@ -103,14 +103,14 @@ class FileStem:
     event_id: str
     label: str
     number: int
-    """Zero-based count of the versions with this label; zero is written as nothing."""
+    """Zero-based count of the versions with this label; zero is omitted from the stem."""
 
     def __str__(self) -> str:
         return f"{self.event_id}-{self.label}{self.number or ''}"
 
     @classmethod
     def parse(cls, text: str) -> FileStem:
-        """Parse `{graceid}-{Type}{n}`; raises NoticeError if it is none."""
+        """Parse `{graceid}-{Type}{n}`; raises NoticeError if it is malformed."""
         match = _STEM.fullmatch(text)
         if match is None:
             raise NoticeError(f"{text[:80]!r} is not a file stem such as S230518h-Preliminary1")

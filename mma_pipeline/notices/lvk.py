@@ -1,7 +1,7 @@
 """`igwn.gwalert`: JSON bytes, or an already decoded Avro record, to an `LvkNotice` and its versions.
 
-As much of a notice is used as is sound. Only what names it, the superevent's id and the creation time, can refuse it;
-any other part that is wrong is absent, and named in `LvkNotice.degraded`. Drift from the published schema
+All sound parts of a notice are used. Only a wrong superevent id or creation time refuses it; any other wrong part is absent,
+and named in `LvkNotice.degraded`. Drift from the published schema
 (igwn-gwalert-schema 1.3.0) is reported elsewhere.
 """
 
@@ -37,17 +37,17 @@ from mma_pipeline.notices.model import AlertType, ChirpMass, ExternalCoincidence
 from mma_pipeline.notices.text import REPLACEMENT, clean
 
 _ALERT_TYPES = {t.name.replace("_", ""): t for t in AlertType}
-#: How known kinds begin, for spellings such as RETRACTED.
+#: Beginnings of known kinds, for spellings such as RETRACTED.
 _STEMS = {"EARLY": AlertType.EARLY_WARNING, "PRELIM": AlertType.PRELIMINARY, "INITIAL": AlertType.INITIAL}
 _STEMS |= {"UPDATE": AlertType.UPDATE, "RETRACT": AlertType.RETRACTION}
-#: What stands for a kind of notice that nobody knows: it says something of an event, and takes nothing back.
+#: Replaces an unknown kind of notice: it informs about an event, and retracts nothing.
 _UNKNOWN_TYPE = AlertType.UPDATE
 #: Where the map of a notice is kept in its JSON form: (object, key).
 _MAPS = (("event", "skymap"), ("external_coinc", "combined_skymap"))
 
 
 def parse_json(data: bytes) -> LvkNotice:
-    """Parse one notice as sent by GCN; raises NoticeError if it is no JSON object or does not say what it is of."""
+    """Parse one notice as sent by GCN; raises NoticeError if it is not a JSON object or lacks id or creation time."""
     record, found = decode_notice(data), Degraded()
     if (problem := not_utf8(data)) is not None:
         found.note(problem)
@@ -61,7 +61,7 @@ def parse_json(data: bytes) -> LvkNotice:
 def from_record(record: Mapping[str, Any]) -> LvkNotice:
     """Build a notice from a decoded record whose maps are bytes (an Avro record, or JSON after base64).
 
-    Raises NoticeError if id or creation time is missing or none.
+    Raises NoticeError if id or creation time is missing or invalid.
     """
     return _notice(clean(record), Degraded())
 
@@ -114,7 +114,7 @@ def to_record(notice: LvkNotice) -> dict[str, Any]:
 
 
 def versions_of(notice: LvkNotice) -> tuple[EventVersion, ...]:
-    """The versions that a notice brings: itself, and beside it the combined map of an external coincidence.
+    """The versions of a notice: itself, and the combined map of an external coincidence.
 
     The digest covers the facts and maps that JSON and Avro both carry, so that the same alert from GCN and from
     SCiMMA is one version. URLs, chirp mass and unknown keys are left out: the Avro form may lack them.
@@ -146,7 +146,7 @@ def map_of(notice: LvkNotice, version: EventVersion) -> bytes | None:
 
 
 def _alert_type(value: object, found: Degraded) -> AlertType:
-    """The kind of notice; one that is unknown is named and becomes an Update, unless it begins as a known one does."""
+    """The kind of notice; an unknown one is reported and becomes an Update, unless it begins like a known one."""
     plain = "".join(c for c in value.upper() if c.isalnum()) if isinstance(value, str) else ""
     if (exact := _ALERT_TYPES.get(plain)) is not None:
         return exact
@@ -206,7 +206,7 @@ def _text(record: Mapping[str, Any], key: str, container: str, found: Degraded) 
 
 
 def _shares(record: Mapping[str, Any], key: str, found: Degraded) -> Mapping[str, float]:
-    """The probabilities at `key` by name; null entries are left out, wrong ones too, and these are named."""
+    """The probabilities at `key` by name, without null entries and wrong ones; the latter are reported."""
     values = found.read(object_at, record, key, f"event.{key}") or {}
     read = {name: found.read(share, v, f"event.{key}.{name:.40}") for name, v in values.items() if v is not None}
     return MappingProxyType({name: value for name, value in read.items() if value is not None})
@@ -255,7 +255,7 @@ def _external(record: Mapping[str, Any], found: Degraded) -> ExternalCoincidence
 
 
 def _brief(value: object) -> str:
-    """A value for a person: its text, or its kind where it is not a plain one."""
+    """A value for people: its text, or its kind if it is not a scalar."""
     return f"{value!r:.40}" if isinstance(value, str | int | float) else f"a {kind_of(value)}"
 
 

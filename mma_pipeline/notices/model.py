@@ -1,4 +1,4 @@
-"""What an alert of the LIGO/Virgo/KAGRA stream is, once parsed: frozen values, no behaviour of the outside world.
+"""A parsed alert of the LIGO/Virgo/KAGRA stream, as frozen values.
 
 Not here: how bytes become these values (`lvk`), and how a version is named (`key`).
 Fields and units follow the LVK public alerts user guide (https://emfollow.docs.ligo.org/userguide/content.html)
@@ -14,7 +14,7 @@ from enum import StrEnum
 
 
 class AlertType(StrEnum):
-    """Kind of notice, spelled as the file names of the GWTM site spell it."""
+    """Kind of notice, spelled as in the file names of the Treasure Map (GWTM)."""
 
     EARLY_WARNING = "EarlyWarning"
     PRELIMINARY = "Preliminary"
@@ -24,7 +24,7 @@ class AlertType(StrEnum):
 
 
 class Role(StrEnum):
-    """Whether an alert is of the sky or of a rehearsal."""
+    """Whether an alert is about the sky or is a mock or test."""
 
     OBSERVATION = "observation"
     TEST = "test"
@@ -97,11 +97,11 @@ class LvkNotice:
     event: GwEvent | None
     external: ExternalCoincidence | None
     degraded: tuple[str, ...] = ()
-    """What is wrong with parts that are absent for it, one line each; part of no identity."""
+    """Why parts are absent, one line each; not part of the identity."""
 
     @property
     def role(self) -> Role:
-        """Judged by the id alone, because retractions carry no search."""
+        """Decided by the id alone, because retractions have no search."""
         return role_of(self.superevent_id)
 
 

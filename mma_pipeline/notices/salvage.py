@@ -12,7 +12,7 @@ from mma_pipeline.notices.key import EVENT_ID
 from mma_pipeline.notices.model import Role, role_of
 
 _ID = EVENT_ID.pattern.encode()
-#: The places of an id in texts, the surest first. A bare word is no place: the base64 of a map may hold anything.
+#: Patterns of an id in text, most reliable first. A bare word is not one: the base64 of a map may contain anything.
 _PLACES = (
     re.compile(rb'"superevent_id"\s*:\s*"(' + _ID + rb')"'),
     re.compile(rb'"(?:ref_ID|gcn\.notices\.LVK\.alert)"\s*:\s*\[?\s*"(' + _ID + rb')["-]'),
@@ -25,11 +25,11 @@ _REHEARSAL = re.compile(rb'"search"\s*:\s*"MDC"|"alert_tense"\s*:\s*"test"')
 
 
 def event_named(data: bytes) -> str | None:
-    """The superevent id that a message names, JSON or uncompressed Avro, whole or not; None if none can be told."""
+    """The superevent id in a message, JSON or uncompressed Avro, complete or not; None if none is found."""
     for place in _PLACES:
         found = place.findall(data)
         if found:
-            return str(found[-1].decode("ascii"))  # of a key that comes twice, JSON's readers take the last
+            return str(found[-1].decode("ascii"))  # JSON parsers use the last of two equal keys
     for match in _AVRO_TEXT.finditer(data):
         word = data[match.end() : match.end() + match[1][0] // 2]
         if EVENT_ID.fullmatch(word.decode("ascii", "replace")):

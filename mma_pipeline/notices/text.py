@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-#: What stands in place of a character that is no text.
+#: Replacement for a character that is not text.
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 

@@ -17,7 +17,7 @@ from mma_pipeline.products.inputs import ProductInput
 
 
 class Severity(StrEnum):
-    """What a failed check means; spelled as Dagster spells it."""
+    """Severity of a failed check, with Dagster's values."""
 
     WARN = "WARN"
     ERROR = "ERROR"
@@ -30,29 +30,29 @@ class FileSpec:
     name: str
     """Unique among all products of a version."""
     key: Callable[[VersionRecord], str]
-    """Where it lies in the store."""
+    """Its key in the store."""
     content_type: str
     plot: bool = False
-    """Whether the UI shows it as a picture."""
+    """Whether the UI shows it as a plot."""
     optional: bool = False
-    """Whether a product may leave it out, as a region that is unknown; never the product's first file."""
+    """Whether a product may omit it, such as an unknown region; never the product's first file."""
 
 
-#: What sums of a few hundred thousand numbers may be off by: a check that is stricter finds rounding, not faults.
+#: Rounding error of sums of a few hundred thousand numbers: a stricter check would report rounding, not faults.
 ROUNDING = 1e-9
 
 
 def is_share(value: float | None) -> bool:
-    """Whether a figure is a probability or a share, 0 to 1 within rounding; True if it is absent."""
+    """Whether a statistic lies between 0 and 1 within rounding; True if it is absent."""
     return value is None or -ROUNDING <= value <= 1 + ROUNDING
 
 
 @dataclass(frozen=True, slots=True)
 class CheckSpec:
-    """An inline asset check on the figures of a product.
+    """An inline asset check on the statistics of a product.
 
-    Severity WARN, the default, shows that something is odd. ERROR keeps the version from being published until a
-    person lets it pass, and is for figures that would mislead observers: docs/publication.md says which and why.
+    Severity WARN, the default, shows that something is odd. ERROR keeps the version from being published until a person
+    releases it, and is for values that would mislead observers: docs/publication.md says which and why.
     """
 
     name: str
@@ -60,24 +60,24 @@ class CheckSpec:
     test: Callable[[Mapping[str, Any]], bool | None]
     """True passed, False failed, None not applicable (passes)."""
     shows: tuple[str, ...] = ()
-    """Figures to show with the result."""
+    """Names of statistics to show with the result."""
     severity: Severity = Severity.WARN
     blocking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ProductFiles:
-    """What a product's function returns."""
+    """Result of a product's function."""
 
     files: Mapping[str, bytes]
-    """File name to content: the files declared, without optional ones that there is nothing to say in."""
+    """Content by file name: the declared files; optional ones may be missing."""
     statistics: Mapping[str, Any] = field(default_factory=dict)
-    """Figures for people and for later products: JSON values, units in the names (`area_90_deg2`)."""
+    """Values for people and for later products: JSON types, units in the names (`area_90_deg2`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a version must bring for a product to apply; judged by what is archived, without reading files."""
+    """Condition for a product to apply to a version; decided from the archive, without reading files."""
 
     label: str
     met: Callable[[VersionRecord], bool]
@@ -98,7 +98,7 @@ class Product:
     code_version: str
     files: tuple[FileSpec, ...]
     inputs: Callable[[ProductInput], Sequence[str]]
-    """Everything the files depend on beside the code, as text."""
+    """Everything besides the code that the files depend on, as text."""
     make: Callable[[ProductInput], ProductFiles]
     deps: tuple[str, ...] = ()
     group: str = "skymap"
@@ -106,7 +106,7 @@ class Product:
     checks: tuple[CheckSpec, ...] = ()
     need: Need = NEEDS_MAP
     unconfigured: Callable[[], str | None] = lambda: None
-    """Why nothing can be made here, as without a catalog, and what to do; said by a materialisation without files."""
+    """Why the product cannot be made, such as a missing catalog, and what to do; shown by a materialisation without files."""
 
 
 def treasure_map_file(name: str, suffix: str, content_type: str, *, plot: bool = False) -> FileSpec:

@@ -25,19 +25,19 @@ from mma_pipeline.notices.text import one_line
 
 _log = logging.getLogger(__name__)
 
-#: Characters of a reason: one line for a person, whatever the message holds.
+#: Greatest length of a reason in characters: one line, whatever the message contains.
 MAX_REASON = 400
 
 Facts = Mapping[str, Any]
-#: The versions that a message brings, with facts in JSON values.
+#: The versions of a message, with facts as JSON values.
 Versions = tuple[tuple[EventVersion, Facts], ...]
-#: Bytes to the versions they bring; raises NoticeError.
+#: Parses the bytes of a message to its versions; raises NoticeError.
 Parser = Callable[[bytes], Versions]
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A message that was put aside."""
+    """A quarantined message."""
 
     message_id: int
     message: StreamMessage
@@ -45,13 +45,13 @@ class Quarantined:
 
 
 def ingest(archive: Archive, message: StreamMessage, parse: Parser) -> Recorded | Quarantined:
-    """Archive one message; idempotent. Only trouble with the archive itself is raised (TransientError)."""
+    """Archive one message; idempotent. Raises only failures of the archive itself (TransientError)."""
     found = read(message, parse)
-    return put_aside(archive, message, found) if isinstance(found, str) else archive.record(message, found)
+    return quarantine_message(archive, message, found) if isinstance(found, str) else archive.record(message, found)
 
 
 def read(message: StreamMessage, parse: Parser) -> Versions | str:
-    """The versions that a message brings, or why it cannot be used; nothing is raised whatever it holds."""
+    """The versions of a message, or why it cannot be used; never raises, whatever the message contains."""
     try:
         return parse(message.body)
     except NoticeError as error:
@@ -62,8 +62,8 @@ def read(message: StreamMessage, parse: Parser) -> Versions | str:
         return presentable(f"the parser failed unexpectedly ({where}): please report this message")
 
 
-def put_aside(archive: Archive, message: StreamMessage, reason: str) -> Quarantined:
-    """Archive a message in quarantine, with the event that it speaks of where that can still be told."""
+def quarantine_message(archive: Archive, message: StreamMessage, reason: str) -> Quarantined:
+    """Archive a message in quarantine, with its event if that can be determined."""
     reason = presentable(reason)
     event_id = _event_named(message.body)
     rehearsal = is_test(message) or is_rehearsal(message.body, event_id)
@@ -77,24 +77,24 @@ def _event_named(body: bytes) -> str | None:
         try:
             return check_event_id(decode_avro(body).get("superevent_id"))
         except NoticeError:
-            pass  # damaged: what is left is searched
+            pass  # damaged: search the readable part
     return event_named(body)
 
 
 def presentable(reason: str) -> str:
-    """A reason of bounded length without control characters and lone surrogates, which databases and pages refuse."""
+    """A reason of bounded length, without control characters and lone surrogates, which databases and pages refuse."""
     return one_line(reason, MAX_REASON)
 
 
 def read_alert(body: bytes) -> LvkNotice:
-    """An `igwn.gwalert` message, JSON or Avro, told apart by its first bytes; raises NoticeError."""
+    """An `igwn.gwalert` message in JSON or Avro, recognised by its first bytes; raises NoticeError."""
     return lvk.from_record(decode_avro(body)) if body.startswith(MAGIC) else lvk.parse_json(body)
 
 
 def parse_alert(body: bytes) -> tuple[tuple[EventVersion, Facts], ...]:
     """Versions and facts of an `igwn.gwalert` message; a map that cannot be read is left out and named.
 
-    Raises NoticeError if the message does not say what it is of.
+    Raises NoticeError if the message does not identify its event and version.
     """
     notice = read_alert(body)
     return tuple((version, _facts(notice, version)) for version in lvk.versions_of(notice))
@@ -111,12 +111,12 @@ def _facts(notice: LvkNotice, version: EventVersion) -> dict[str, Any]:
 
 
 def alert_summary(notice: LvkNotice, skymap: bytes | None, degraded: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What a notice says, without maps, as JSON values: what lists, rules and pages need.
+    """Summary of a notice without maps, as JSON values, for lists, rules and pages.
 
     Args:
         notice: the notice.
-        skymap: its map as sent; None if it has none that can be used, so that no product of a map is expected.
-        degraded: what is wrong with parts that are left out, one line each; the key is absent where nothing is.
+        skymap: its map as sent; None without a usable map, so that no product of a map is expected.
+        degraded: why parts are left out, one line each; the key is absent if nothing is left out.
     """
     event, external = notice.event, notice.external
     facts: dict[str, Any] = {
@@ -160,15 +160,15 @@ def alert_summary(notice: LvkNotice, skymap: bytes | None, degraded: tuple[str, 
 
 
 def requests_of(recorded: Recorded) -> tuple[VersionRecord, ...]:
-    """Versions that need a run because of this message: those it was the first to bring.
+    """Versions that need a run because of this message: those that came first with it.
 
-    Asked again after a crash, the same message gives the same answer; the run key then keeps the run single.
+    After a crash the same message gives the same result; the run key then prevents a second run.
     """
     return recorded.owned
 
 
 def _map_problems(data: bytes) -> tuple[bool, tuple[str, ...]]:
-    """Whether a map can be used, and what is wrong with it or left out of it."""
+    """Whether a map can be used, and which parts of it are wrong or left out."""
     from mma_pipeline.science.skymaps.model import SkyMapError, decode_skymap
 
     try:

@@ -1,4 +1,4 @@
-"""The input of a product: one version, its message, its map, and the figures of products made before it."""
+"""The input of a product: one version, its message, its map, and the statistics of products made before it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ProductInput:
-    """One version of one event, read lazily: a product pays only for what it looks at."""
+    """One version of one event, read lazily: a product pays only for what it uses."""
 
     def __init__(self, archive: Archive, store: Store, partition_key: str, *, now: datetime | None = None) -> None:
         """Look the version up; raises NotFoundError if it was never archived.
@@ -34,17 +34,17 @@ class ProductInput:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What the notice says, without maps."""
+        """Summary of the notice, without maps."""
         return self.record.facts
 
     @cached_property
     def origin(self) -> StreamMessage:
-        """The message that brought the version, without its body."""
+        """The message that the version came from, without its body."""
         return self.archive.origin(self.record.message_id)
 
     @cached_property
     def message(self) -> StreamMessage:
-        """The message that brought the version."""
+        """The message that the version came from."""
         return _message(self.archive, self.record.message_id)
 
     @cached_property
@@ -59,13 +59,13 @@ class ProductInput:
 
     @property
     def skymap_sha256(self) -> str | None:
-        """Digest of the version's map as sent; None if it has none that can be used."""
+        """Digest of the version's map as sent; None without a usable map."""
         digest = self.facts.get("skymap_sha256")
         return None if digest is None else str(digest)
 
     @property
     def skymap_bytes(self) -> bytes | None:
-        """The version's map as sent, from the archived message; None if it has none that can be used."""
+        """The version's map as sent, from the archived message; None without a usable map."""
         return None if self.skymap_sha256 is None else lvk.map_of(self.notice, self.record.version)
 
     @cached_property
@@ -75,7 +75,7 @@ class ProductInput:
 
     @cached_property
     def skymap_as_sent(self) -> SkyMap | None:
-        """The version's map, decoded from the message: for products that apply without a map too; None if absent."""
+        """The version's map, decoded from the message, for products that also apply without a map; None if absent."""
         from mma_pipeline.science.skymaps.model import decode_skymap
 
         data = self.skymap_bytes
@@ -91,7 +91,7 @@ class ProductInput:
         return found
 
     def statistics(self, name: str) -> Mapping[str, Any]:
-        """Figures of a product made before; raises NotFoundError if it is missing."""
+        """Statistics of a product made before; raises NotFoundError if it is missing."""
         return self.product(name).statistics
 
 
@@ -106,7 +106,7 @@ def _decoded(store: Store, product: ProductRecord) -> SkyMap:
     return _maps[key]
 
 
-#: A run's assets share its process: decoded once, the map serves them all.
+#: A run's assets share its process, so the map is decoded once for all of them.
 _KEPT_MAPS = 2
 _maps: dict[tuple[str, str], SkyMap] = {}
 

@@ -1,4 +1,4 @@
-"""Makes a product of a version, or copies its files where the same content was made before, and records them in the archive.
+"""Makes a product of a version, or copies its files if the same content was made before, and records them in the archive.
 
 The address of the content decides: product, code version and all inputs (docs/product-framework.md).
 Not here: how a materialisation is described in the UI (`defs/metadata.py`).
@@ -22,7 +22,7 @@ from mma_pipeline.products.inputs import ProductInput
 
 @dataclass(frozen=True, slots=True)
 class MaterializedProduct:
-    """A product made or found."""
+    """A product that was made or copied."""
 
     records: tuple[ProductRecord, ...]
     statistics: Mapping[str, Any]
@@ -31,7 +31,7 @@ class MaterializedProduct:
 
 
 def materialize(product: Product, source: ProductInput) -> MaterializedProduct:
-    """Make a product, or take its files from where the same content was made before, and note them in the archive."""
+    """Make a product, or copy its files if the same content was made before, and record them in the archive."""
     started = time.perf_counter()
     identity = json.dumps([product.name, product.code_version, *product.inputs(source)])
     address = hashlib.sha256(identity.encode()).hexdigest()
@@ -45,7 +45,7 @@ def materialize(product: Product, source: ProductInput) -> MaterializedProduct:
 def _known(
     product: Product, source: ProductInput, address: str
 ) -> tuple[Mapping[str, Any], list[ProductRecord]] | None:
-    """Files of the same content made before, put where this version's files belong; None if there are none."""
+    """Copy files of the same content made before to this version's keys; None if there are none."""
     by_version: dict[str, dict[str, ProductRecord]] = {}
     for record in source.archive.products_at(address):
         by_version.setdefault(record.partition_key, {})[record.name] = record
@@ -57,7 +57,7 @@ def _known(
         try:
             records = [_adopt(source, spec, found[spec.name]) for spec in product.files if spec.name in found]
         except NotFoundError:
-            # Somebody removed the file from the store: it is made again.
+            # The file was removed from the store: make it again.
             continue
         return found[product.files[0].name].statistics, records
     return None
@@ -76,7 +76,7 @@ def _adopt(source: ProductInput, spec: FileSpec, known: ProductRecord) -> Produc
 
 
 def make(product: Product, source: ProductInput, address: str) -> tuple[Mapping[str, Any], list[ProductRecord]]:
-    """Make a product and write its files; figures and what the archive is to note."""
+    """Make a product and write its files; returns statistics and the records for the archive."""
     made = product.make(source)
     records = []
     for spec in product.files:

@@ -1,4 +1,4 @@
-"""Admin pages: what the stream brought, what was rejected, and withdrawals that need a person."""
+"""Admin pages: received alerts, rejected messages, and withdrawals that need a person."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class RejectedMessageAdmin(_ReadOnly):
 
 @admin.register(StreamPosition)
 class StreamPositionAdmin(_ReadOnly):
-    """Places in the streams."""
+    """Positions in the streams."""
 
     list_display: ClassVar = ["stream", "offsets"]
 
 
 @admin.register(Withdrawal)
 class WithdrawalAdmin(admin.ModelAdmin):
-    """Withdrawals; failed ones can be tried again."""
+    """Withdrawals; failed ones can be retried."""
 
     list_display: ClassVar = ["record", "state", "attempts", "note"]
     list_filter: ClassVar = ["state"]
@@ -62,7 +62,7 @@ class WithdrawalAdmin(admin.ModelAdmin):
 
     @admin.action(description="Try again")
     def try_again(self, request: Any, queryset: Any) -> None:
-        """Put the chosen withdrawals back to the start."""
+        """Retry the chosen withdrawals from the start."""
         queryset.update(state=Withdrawal.State.WAITING, attempts=0, next_attempt=timezone.now())
 
 

@@ -1,4 +1,4 @@
-"""Where the toolkit finds the parts of this app."""
+"""App configuration, through which the toolkit finds the parts of this app."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MmaTomConfig(AppConfig):
     default_auto_field: ClassVar[str] = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Give the toolkit's portal calls the timeout that they lack: without one a silent portal holds a thread."""
+        """Add the timeout that the toolkit's portal calls lack: without it a silent portal would block a thread."""
         from tom_observations.facilities import lco_redirect, ocs
 
         timeout = float(settings.MMA_TOM.get("facility_timeout_s", FACILITY_TIMEOUT_S))
@@ -44,7 +44,7 @@ class MmaTomConfig(AppConfig):
         ]
 
     def target_detail_buttons(self) -> list[dict[str, Any]]:
-        """Probability, events, and a warning on a retracted target, above everything else on its page."""
+        """Probability, events, and a warning on a retracted target, at the top of its page."""
         return [
             {
                 "partial": "mma_tom/partials/target_status.html",
@@ -53,5 +53,5 @@ class MmaTomConfig(AppConfig):
         ]
 
     def nav_items(self) -> list[dict[str, str]]:
-        """A link to the query in the bar on top."""
+        """A link to the query in the navigation bar."""
         return [{"partial": "mma_tom/partials/navbar.html"}]

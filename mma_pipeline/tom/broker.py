@@ -49,7 +49,7 @@ class MmaBroker(GenericBroker):
         return {"alert": alert_id}
 
     def to_generic_alert(self, alert: dict[str, Any]) -> GenericAlert:
-        """The row as the toolkit's table shows it; `mag` is the magnitude, or None if no message told one."""
+        """The row as the toolkit's table shows it; `mag` is the magnitude, or None if no message gave one."""
         row = DerivedAlert.objects.get(pk=alert["alert"])
         target = reverse("tom_targets:detail", kwargs={"pk": row.target_id}) if row.target_id else ""
         return GenericAlert(
@@ -64,6 +64,6 @@ class MmaBroker(GenericBroker):
         )
 
     def to_target(self, alert: dict[str, Any]) -> Any:
-        """The target of the row: made once, found ever after."""
+        """The target of the row, created on first use."""
         target, _ = targets.make(DerivedAlert.objects.get(pk=alert["alert"]))
         return target

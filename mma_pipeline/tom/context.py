@@ -7,12 +7,12 @@ from typing import Any
 from .models import DerivedAlert, Event, Withdrawal
 from .targets import Status
 
-#: Alerts listed on a target's page; older ones are found by the query.
+#: Greatest number of alerts listed on a target's page; the query finds older ones.
 _SHOWN = 50
 
 
 def target_status(context: Any) -> dict[str, Any]:
-    """Whether the target is retracted, by which events, and what became of its requests."""
+    """Whether the target is retracted, by which events, and the state of its requests."""
     target = context["object"]
     alerts = DerivedAlert.objects.filter(target_id=target.pk)
     newest = alerts.filter(retracted=False).first() or alerts.first()

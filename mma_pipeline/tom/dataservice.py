@@ -17,7 +17,7 @@ from .forms import AlertQueryForm
 from .models import DerivedAlert
 from .query import Criteria, select
 
-#: Seconds for which a row of a result page can be made a target; as long as the toolkit keeps results.
+#: Seconds for which a row of a result page can be turned into a target; as long as the toolkit keeps results.
 _CACHE_S = 3600
 
 
@@ -37,8 +37,8 @@ class MmaDataService(DataService):
     def build_query_parameters(self, parameters: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """The form's values and the state of the table.
 
-        The toolkit shows cached results for an hour where the parameters are equal; with the table's state among
-        them a new alert or a retraction is seen at once.
+        The toolkit shows cached results for an hour if the parameters are equal. With the table's state among them, a new
+        alert or a retraction is shown at once.
         """
         state = DerivedAlert.objects.aggregate(
             last=Max("pk"),
@@ -57,9 +57,8 @@ class MmaDataService(DataService):
     def query_targets(self, query_parameters: dict[str, Any], **kwargs: Any) -> list[dict[str, Any]]:
         """The rows as the result table shows them.
 
-        A chosen row comes back by the number that the toolkit gave it on its page, and that number means another
-        row once someone else has run a query. So each row is also kept under a name that is its own, and the table
-        sends that.
+        The toolkit identifies a chosen row by its number on the page, which means another row once someone else has run a
+        query. So each row is also kept under a unique name, which the table sends.
         """
         results = []
         for alert in self.query_service(query_parameters):
@@ -69,7 +68,7 @@ class MmaDataService(DataService):
         return results
 
     def to_target(self, target_result: dict[str, Any] | None = None, **kwargs: Any) -> Any:
-        """The target of a row: made once, found ever after; the user who makes it may change it."""
+        """The target of a row, created on first use; the user who creates it may change it."""
         if target_result is None:
             return None
         request = kwargs.get("request")
@@ -82,11 +81,11 @@ class MmaDataService(DataService):
         return {"target": target.pk}
 
     def query_photometry(self, query_parameters: dict[str, Any], **kwargs: Any) -> list[dict[str, Any]]:
-        """Nothing to fetch: magnitudes join the target's light curve when their alert arrives."""
+        """Nothing to fetch: magnitudes are added to the target's light curve when their alert arrives."""
         return []
 
     def query_aliases(self, query_parameters: Any = None, target: Any = None, **kwargs: Any) -> list[str]:
-        """Nothing to fetch: aliases join the target when their alert arrives."""
+        """Nothing to fetch: aliases are added to the target when their alert arrives."""
         return []
 
 

@@ -1,4 +1,4 @@
-"""What a target shows beside the toolkit's own fields. No Django here: settings read it before Django is ready."""
+"""Fields of a target besides the toolkit's own. No Django here: settings import this before Django is ready."""
 
 from __future__ import annotations
 

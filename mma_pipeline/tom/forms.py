@@ -36,7 +36,7 @@ class AlertQueryForm(BaseQueryForm):
     include_test = forms.BooleanField(required=False, label="Include mock and test events")
 
     def get_layout(self) -> Layout:
-        """Two fields a row, the sky region in one."""
+        """Two fields per row; the sky region is one row."""
         return Layout(
             "data_service",
             Row(Column("min_kilonova_probability"), Column("max_credible_level")),
@@ -63,7 +63,7 @@ class AlertQueryForm(BaseQueryForm):
             raise forms.ValidationError(str(error)) from error
 
     def clean(self) -> dict[str, Any]:
-        """A sky region needs all three of its numbers, and a time range an order."""
+        """Check that a sky region has all three numbers, and that a time range is in order."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         region = [cleaned.get(name) is not None for name in ("ra", "dec", "radius")]
         if any(region) and not all(region):

@@ -1,8 +1,8 @@
-"""Stores messages of the stream, each exactly once, applies retractions, and makes targets of candidates.
+"""Stores messages of the stream, each exactly once, applies retractions, and creates targets of candidates.
 
-All that one message changes is one transaction, together with the place in the stream: after a crash the message is
-either wholly there or read again. Copies are recognised by message id, so replays and producers that repeat
-themselves change nothing. Not here: requests to facilities (`withdrawal`), which must not hold a transaction open.
+All changes of one message are one transaction, together with the position in the stream: after a crash the message is
+either completely stored or read again. Copies are recognised by message id, so replays and repeats by producers change
+nothing. Not here: requests to facilities (`withdrawal`), which must not keep a transaction open.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from .models import DerivedAlert, Event, RejectedMessage, StreamPosition
 
 _log = logging.getLogger(__name__)
 
-#: Bytes of a rejected message that are kept.
+#: Greatest number of bytes of a rejected message that are kept.
 _KEPT_BYTES = 64 * 1024
 
 
 class Outcome(StrEnum):
-    """What became of one message."""
+    """Outcome for one message."""
 
     STORED = "stored"
     KNOWN = "known"
@@ -43,7 +43,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TargetRule:
-    """Which alerts become targets by themselves; a person may make a target of any alert."""
+    """Rule for the alerts that become targets automatically; a person may create a target of any alert."""
 
     enabled: bool = True
     min_kilonova_probability: float = 0.0
@@ -56,7 +56,7 @@ class TargetRule:
         return cls(**settings.MMA_TOM.get("target_rule", {}))
 
     def admits(self, alert: DerivedAlert) -> bool:
-        """Whether this alert becomes a target by itself; a retracted one never does."""
+        """Whether this alert becomes a target automatically; a retracted one never does."""
         return (
             self.enabled
             and alert.kind == DerivedAlert.Kind.CANDIDATE
@@ -68,9 +68,9 @@ class TargetRule:
 
 
 def store_batch(stream: str, messages: Iterable[StreamMessage], offsets: Mapping[str, Any]) -> dict[Outcome, int]:
-    """Store messages and the place in the stream after them in one transaction; returns how many of each outcome.
+    """Store messages and the position after them in one transaction; returns the number of messages by outcome.
 
-    Raises django.db.Error if the database does not take them: then nothing was stored and nothing is lost.
+    Raises django.db.Error if the database does not accept them: then nothing was stored and nothing is lost.
     """
     counts = dict.fromkeys(Outcome, 0)
     with transaction.atomic():
@@ -86,10 +86,10 @@ def store_batch(stream: str, messages: Iterable[StreamMessage], offsets: Mapping
 def store(
     body: bytes, headers: Mapping[str, bytes], source: str, broker_time: Any = None, key: bytes | None = None
 ) -> Outcome:
-    """Store one message with all that follows from it.
+    """Store one message with all its consequences.
 
-    `source` is its place, `topic/partition/offset`; `broker_time` (aware datetime or None) dates a message whose
-    headers carry no time; `key` is its Kafka key.
+    `source` is its position, `topic/partition/offset`; `broker_time` (aware datetime or None) dates a message whose
+        headers carry no time; `key` is its Kafka key.
     """
     try:
         reading = read(body, headers, key)
@@ -118,9 +118,9 @@ def store(
 
 
 def _mark_mock(alert: DerivedAlert) -> None:
-    """A v1 message does not name its event: the v2 messages of the same score say whether that is a mock.
+    """Set the test flag of v1 messages, which do not name their event, from the v2 messages of the same score.
 
-    Whichever comes first. A score that a real event has too is no test.
+    Works in any order of arrival. A score that also belongs to a real event is no test.
     """
     if alert.kind != DerivedAlert.Kind.CANDIDATE:
         return
@@ -144,7 +144,7 @@ def _update_target(alert: DerivedAlert) -> None:
 
 
 def _event(reading: Reading) -> Event | None:
-    """The event of a message, brought up to date if the message speaks of its newest version."""
+    """The event of a message, updated if the message is about its newest version."""
     if reading.event_id is None:
         return None
     event, _ = Event.objects.get_or_create(event_id=reading.event_id, defaults={"is_test": reading.is_test})
@@ -152,7 +152,7 @@ def _event(reading: Reading) -> Event | None:
     if alert is None or alert.version is None or reading.kind is DerivedKind.RETRACTION:
         return event
     if alert.version.label == ICECUBE_LABEL:
-        return event  # a notice about the event is no version of its map
+        return event  # a neutrino notice is not a version of the event's map
     created, changed = alert.version.created, []
     if event.version_created is None or created > event.version_created:
         event.version, event.version_created = alert.version.partition_key, created
@@ -204,7 +204,7 @@ def unit_vector(ra: float, dec: float) -> tuple[float, float, float]:
 
 
 def _is_withdrawn(alert: DerivedAlert) -> bool:
-    """Whether a retraction came before the message that it retracts: arrival is not in order of creation."""
+    """Whether a retraction arrived before the message that it retracts: arrival is not in order of creation."""
     if alert.event is not None and alert.event.retracted_at is not None:
         return True
     return DerivedAlert.objects.filter(kind=DerivedAlert.Kind.RETRACTION, retracts=alert.message_id).exists()

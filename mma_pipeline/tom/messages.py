@@ -1,6 +1,6 @@
-"""Parses bytes and headers of a derived alert into a `Reading`, the same for the demo's v1 messages and our v2.
+"""Parses bytes and headers of a derived alert into a `Reading`, the same type for the demo's v1 messages and our v2.
 
-Not here: the database. A message that cannot be read raises NoticeError with a sentence for the table of rejects.
+Not here: the database. A message that cannot be read raises NoticeError with the reason for the table of rejects.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from mma_pipeline.notices.text import REPLACEMENT
 
 #: Zero point of the Modified Julian Date.
 _MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
-#: Longest name that the toolkit stores for a target.
+#: Greatest length of a target's name in the toolkit.
 _NAME_LENGTH = 100
-#: Times that a light curve can have, MJD: 1950 to 2140. Outside them a time is a mistake, often a Julian Date.
+#: Plausible times of a light curve, MJD: 1950 to 2140. Other times are mistakes, often Julian Dates.
 _MJD_RANGE = (33282.0, 102830.0)
 
 
@@ -55,7 +55,7 @@ class Reading:
     """One derived alert, whatever its schema."""
 
     message_id: str
-    """32 hexadecimal digits by which copies are recognised."""
+    """32 hexadecimal digits that identify copies."""
     schema: str
     kind: DerivedKind
     body: Mapping[str, Any]
@@ -71,15 +71,15 @@ class Reading:
 
     @property
     def retracts_event(self) -> bool:
-        """Whether the collaboration retracted the event itself, not only one message of ours."""
+        """Whether the collaboration retracted the event itself, not only one of our messages."""
         version = self.alert.version if self.alert else None
         return self.kind is DerivedKind.RETRACTION and version is not None and version.label == AlertType.RETRACTION
 
 
 def read(body: bytes, headers: Mapping[str, bytes], key: bytes | None = None) -> Reading:
-    """Read one message; raises NoticeError with the reason where it is no derived alert.
+    """Read one message; raises NoticeError with the reason if it is not a derived alert.
 
-    `key` is its Kafka key, the event's id on our topics: all that tells a mock's v1 message where a header was lost.
+    `key` is its Kafka key, the event's id on our topics. Without a header, only the key reveals a mock's v1 message.
     """
     record = decode_json(body)
     schema = headers.get("schema", b"").decode("utf-8", "replace") or record.get("schema") or SCHEMA_V1
@@ -103,7 +103,7 @@ def _read_v1(
     )
     stated = headers.get("id", b"").decode("ascii", "replace")
     return Reading(
-        # The demo's own broker drew random ids; without one, the content tells copies apart.
+        # The demo's own broker uses random ids; without an id, the content identifies copies.
         message_id=_hex_id(stated, "the id header") if stated else message_id(alert).hex,
         schema="v1",
         kind=DerivedKind.CANDIDATE,
@@ -129,7 +129,7 @@ def _read_v2(record: dict[str, Any], headers: Mapping[str, bytes], published: da
     if alert.kind is DerivedKind.CANDIDATE:
         candidate = object_at(record, "candidate")
         if candidate is None:
-            raise NoticeError("a candidate message without candidate")
+            raise NoticeError("a candidate message without a candidate")
         position = _position(candidate, "kilonova_probability", "other_probability", name="name")
     if alert.kind is DerivedKind.RETRACTION and not alert.retracts:
         raise NoticeError("a retraction that does not say which message it retracts")
@@ -150,7 +150,7 @@ def _read_v2(record: dict[str, Any], headers: Mapping[str, bytes], published: da
 
 def _position(record: Mapping[str, Any], kilonova: str, other: str, *, name: str) -> Position:
     label = text_at(record, name)
-    # A name that had to be cleaned is nobody's name.
+    # A name that had to be cleaned is not valid.
     if not label or not label.strip() or len(label) > _NAME_LENGTH or REPLACEMENT in label or not label.isprintable():
         raise NoticeError(f"{name} is {label!r:.60}, not a name of 1 to {_NAME_LENGTH} printable characters")
     return Position(

@@ -1,4 +1,4 @@
-"""What the TOM keeps of the stream: events, derived alerts, rejects, the place in the stream, and withdrawals."""
+"""Tables of the TOM: events, derived alerts, rejects, the position in the stream, and withdrawals."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Event(models.Model):
     event_id = models.CharField(max_length=40, primary_key=True)
     is_test = models.BooleanField(default=False)
     significant = models.BooleanField(null=True, db_index=True)
-    """The collaboration's flag; null where no version said it yet."""
+    """The collaboration's flag; null if no version has given it yet."""
     significant_as_of = models.DateTimeField(null=True)
-    """Creation time of the version that said so."""
+    """Creation time of the version that gave it."""
     version = models.CharField(max_length=100, blank=True, default="")
-    """Partition key of the newest version that is no retraction."""
+    """Partition key of the newest version other than a retraction."""
     version_created = models.DateTimeField(null=True)
     retracted_at = models.DateTimeField(null=True)
-    """When its retraction was first published; null while the event stands."""
+    """When its retraction was first published; null if it was not retracted."""
 
     def __str__(self) -> str:
         """The event's id."""
@@ -31,10 +31,10 @@ class Event(models.Model):
 
 
 class DerivedAlert(models.Model):
-    """One message of the stream. Messages are never changed; what later messages say of them stands beside."""
+    """One message of the stream. Messages never change; consequences of later messages are separate fields."""
 
     class Kind(models.TextChoices):
-        """What a message reports, spelled as in `mma_pipeline.notices.derived.DerivedKind`."""
+        """Kind of a message, spelled as in `mma_pipeline.notices.derived.DerivedKind`."""
 
         VERSION = "version"
         CANDIDATE = "candidate"
@@ -71,7 +71,7 @@ class DerivedAlert(models.Model):
     aliases = models.JSONField(default=list)
 
     retracts = models.CharField(max_length=32, blank=True, default="", db_index=True)
-    """Id of the message that this one withdraws."""
+    """Id of the message that this one retracts."""
     retracted = models.BooleanField(default=False, db_index=True)
     target = models.ForeignKey(BaseTarget, null=True, on_delete=models.SET_NULL, related_name="mma_alerts")
 
@@ -92,7 +92,7 @@ class DerivedAlert(models.Model):
 
 
 class RejectedMessage(models.Model):
-    """A message that is no derived alert: kept with the reason, stops nothing."""
+    """A message that is not a derived alert, kept with the reason; it stops nothing."""
 
     source = models.CharField(max_length=300, unique=True)
     reason = models.TextField()
@@ -101,12 +101,12 @@ class RejectedMessage(models.Model):
     received = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
-        """Where it lay in the stream, and why it was rejected."""
+        """Its position in the stream, and why it was rejected."""
         return f"{self.source}: {self.reason}"
 
 
 class StreamPosition(models.Model):
-    """How far a stream has been read; changed in the transaction that stores the messages."""
+    """Position in a stream; changed in the transaction that stores the messages."""
 
     stream = models.CharField(max_length=200, primary_key=True)
     offsets = models.JSONField(default=dict)
@@ -118,10 +118,10 @@ class StreamPosition(models.Model):
 
 
 class Withdrawal(models.Model):
-    """An observation request to be withdrawn after a retraction: decided with the retraction, done afterwards."""
+    """An observation request to withdraw after a retraction: stored with the retraction, executed afterwards."""
 
     class State(models.TextChoices):
-        """How far it has come."""
+        """State of the withdrawal."""
 
         WAITING = "waiting"
         DONE = "done"
@@ -141,7 +141,7 @@ class Withdrawal(models.Model):
 
 
 class OidcAccount(models.Model):
-    """Which user a subject of the OpenID Connect provider is."""
+    """The user of a subject of the OpenID Connect provider."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="mma_oidc")
     subject = models.CharField(max_length=255, unique=True)

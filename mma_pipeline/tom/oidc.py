@@ -1,7 +1,7 @@
-"""Accounts for users of an OpenID Connect provider, and which of them are staff.
+"""Accounts for users of an OpenID Connect provider, and their staff status.
 
-An account belongs to the provider's subject (`sub`), which never changes and is never given to another person; a name
-or an e-mail address may be. Staff is whoever carries the configured claim, looked at on every login, and nobody else.
+An account belongs to the provider's subject (`sub`), which never changes and is never given to another person, unlike names
+and e-mail addresses. Staff are only those with the configured claim, which is checked at every login.
 Source: OpenID Connect Core 1.0, sections 2 and 5.7.
 """
 
@@ -27,7 +27,7 @@ class OidcBackend(OIDCAuthenticationBackend):
     """Logs in users of the provider configured by `OIDC_*`."""
 
     def verify_token(self, token: str, **kwargs: Any) -> dict[str, Any]:
-        """The claims of an id token that is meant for us; raises SuspiciousOperation for another client's.
+        """The claims of an id token for this client; raises SuspiciousOperation for another client's token.
 
         The library checks signature and nonce, not the audience (OpenID Connect Core 3.1.3.7, step 3).
         """
@@ -38,7 +38,7 @@ class OidcBackend(OIDCAuthenticationBackend):
         return payload
 
     def get_userinfo(self, access_token: str, id_token: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """The user's claims; raises SuspiciousOperation where they are another subject's (Core 5.3.2)."""
+        """The user's claims; raises SuspiciousOperation if they belong to another subject (Core 5.3.2)."""
         claims: dict[str, Any] = super().get_userinfo(access_token, id_token, payload)
         if claims.get("sub") != payload.get("sub"):
             raise SuspiciousOperation("the provider answers with the claims of another subject")
@@ -51,8 +51,8 @@ class OidcBackend(OIDCAuthenticationBackend):
     def filter_users_by_claims(self, claims: Mapping[str, Any]) -> Any:
         """The user of this subject.
 
-        Never by e-mail alone, as the predecessor did: who may choose an address at some provider could otherwise
-        enter as somebody else.
+        Never by e-mail alone, as in the predecessor: otherwise whoever can choose an address at some provider could log in
+        as somebody else.
         """
         return User.objects.filter(mma_oidc__subject=str(claims["sub"]))
 
@@ -71,7 +71,7 @@ class OidcBackend(OIDCAuthenticationBackend):
         return self.update_user(user, claims)
 
     def update_user(self, user: User, claims: Mapping[str, Any]) -> User:
-        """Names, address and staff right as the provider says them now."""
+        """Update names, address and staff status from the provider."""
         user.first_name = str(claims.get("given_name") or "")[:_NAME_LENGTH]
         user.last_name = str(claims.get("family_name") or "")[:_NAME_LENGTH]
         user.email = str(claims.get("email") or "")
@@ -81,7 +81,7 @@ class OidcBackend(OIDCAuthenticationBackend):
 
 
 def is_staff(claims: Mapping[str, Any], claim: str, values: Iterable[str]) -> bool:
-    """Whether the claim, a text or a list, holds one of the values; `realm_access.roles` looks inside objects.
+    """Whether the claim, a text or a list, contains one of the values; `realm_access.roles` means a nested object.
 
     Without a configured claim nobody is staff.
     """

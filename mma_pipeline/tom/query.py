@@ -1,4 +1,4 @@
-"""Which derived alerts an observer asks for: criteria -> rows of the local table. Does not use the stream."""
+"""The query of derived alerts: criteria -> rows of the local table. Does not use the stream."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from django.db.models import F, QuerySet
 from .ingest import unit_vector
 from .models import DerivedAlert
 
-#: Rows that one query gives at most; the toolkit shows 100 and says so when there are more.
+#: Greatest number of rows of a query; the toolkit shows 100, and says so if there are more.
 MAX_ROWS = 101
 
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """What to look for; None means any."""
+    """Criteria of a query; None means any."""
 
     min_kilonova_probability: float | None = None
     since: datetime | None = None
@@ -52,7 +52,7 @@ class Criteria:
 def select(criteria: Criteria) -> QuerySet[DerivedAlert]:
     """Candidate alerts that meet all criteria, newest first, at most `MAX_ROWS`.
 
-    An alert that lacks a value asked about does not meet the criterion: a v1 message has no event, so it is not
+    An alert that lacks the value of a criterion does not meet it: a v1 message has no event, so it is not
     found by event, significance or credible level.
     """
     rows = DerivedAlert.objects.filter(kind=DerivedAlert.Kind.CANDIDATE).select_related("event")
@@ -78,7 +78,7 @@ def select(criteria: Criteria) -> QuerySet[DerivedAlert]:
 
 
 def _in_cone(rows: QuerySet[DerivedAlert], ra: float, dec: float, radius: float) -> QuerySet[DerivedAlert]:
-    """Rows within `radius` deg. By the chord, because the cosine of a small angle has no digits left to compare."""
+    """Rows within `radius` deg. Compares chords, because the cosine of a small angle loses its precision."""
     x, y, z = unit_vector(ra, dec)
     chord = 2.0 * math.sin(math.radians(min(radius, 180.0)) / 2.0)
     distance = (F("x") - x) * (F("x") - x) + (F("y") - y) * (F("y") - y) + (F("z") - z) * (F("z") - z)

@@ -1,4 +1,4 @@
-"""Alert streams for tom-alertstreams: targets appear by themselves.
+"""Alert streams for tom-alertstreams, which create targets automatically.
 
 `KafkaAlertStream` reads a Kafka cluster (the demo's, or Hopskotch's) from the place stored with the messages, so
 that nothing is lost or doubled. `handle` is a handler for the toolkit's own HopskotchAlertStream, for TOMs that
@@ -26,9 +26,9 @@ from .models import StreamPosition
 
 _log = logging.getLogger(__name__)
 
-#: Messages stored in one transaction.
+#: Greatest number of messages stored in one transaction.
 BATCH = 200
-#: Seconds to wait for messages before looking at what else is due.
+#: Seconds to wait for messages before other due work.
 POLL_S = 1.0
 #: Seconds of pause after the broker or the database failed.
 PAUSE_S = 5.0
@@ -37,15 +37,15 @@ PAUSE_S = 5.0
 class KafkaAlertStream(AlertStream):
     """Reads topics with derived alerts into the local table, for as long as the process lives.
 
-    OPTIONS: NAME (under which the place is stored), TOPICS, CLIENT (librdkafka settings), FROM_BEGINNING (forget the
-    place, for a Kafka that forgets its messages).
+    OPTIONS: NAME (under which the position is stored), TOPICS, CLIENT (librdkafka settings), FROM_BEGINNING (ignore the
+    position, for a Kafka that does not keep its messages).
     """
 
     required_keys = ("NAME", "TOPICS", "CLIENT")
     allowed_keys = ("NAME", "TOPICS", "CLIENT", "FROM_BEGINNING", "TOPIC_HANDLERS")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Check the options; brokers are contacted by `listen`."""
+        """Check the options; `listen` contacts the brokers."""
         self.topic_handlers: dict[str, str] = {}
         self.from_beginning = False
         super().__init__(*args, **kwargs)
@@ -53,11 +53,11 @@ class KafkaAlertStream(AlertStream):
         self._reader: StreamReader | None = None
 
     def stop(self) -> None:
-        """Let `listen` return after the batch at hand."""
+        """Let `listen` return after the current batch."""
         self._stop.set()
 
     def listen(self) -> None:
-        """Read until `stop`; a broker or database that is away is waited for, and nothing is skipped."""
+        """Read until `stop`; waits for a broker or database that is away, and skips nothing."""
         offsets = None if self.from_beginning else self.stored_place()
         while not self._stop.is_set():
             try:
@@ -69,7 +69,7 @@ class KafkaAlertStream(AlertStream):
                 close_old_connections()
 
     def step(self, offsets: Offsets) -> Offsets:
-        """Read and store one batch after `offsets` and do the withdrawals that are due; returns the new place."""
+        """Read and store one batch after `offsets`, and execute due withdrawals; returns the new position."""
         if self._reader is None:
             config = StreamConfig(self.name, tuple(self.topics), dict(self.client), start="earliest")
             self._reader = StreamReader(config)
@@ -81,7 +81,7 @@ class KafkaAlertStream(AlertStream):
         return batch.offsets
 
     def stored_place(self) -> Offsets:
-        """Where the stream was left; empty if it never was read."""
+        """The stored position in the stream; empty if it was never read."""
         position = StreamPosition.objects.filter(stream=self.name).first()
         stored: Mapping[str, Mapping[str, int]] = position.offsets if position else {}
         return {topic: {int(p): int(o) for p, o in parts.items()} for topic, parts in stored.items()}

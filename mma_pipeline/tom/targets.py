@@ -1,4 +1,4 @@
-"""Makes targets of candidates: one target per candidate, whatever the number of messages about it."""
+"""Creates targets of candidates: one target per candidate, whatever the number of messages about it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Status(StrEnum):
 def find(name: str, aliases: list[str] | None = None) -> Target | None:
     """The target known by this name, by an alias, or by a spelling that differs only in case, spaces and dashes.
 
-    The same rule as the toolkit's `match_fuzzy_name`, but one question to the database: that one reads every target.
-    The oldest target wins where there are several.
+    The same rule as the toolkit's `match_fuzzy_name`, but with one query, while that one reads every target. Of several
+    targets it returns the oldest.
     """
     spellings = sorted({_simplify(spelling) for spelling in (name, *(aliases or ()))})
     marks = ", ".join(["%s"] * len(spellings))
-    # Only table names and placeholders are put together here.
+    # Only table names and placeholders are concatenated here.
     sql = (
         f"SELECT id FROM {BaseTarget._meta.db_table} WHERE {_PLAIN_NAME} IN ({marks}) "  # noqa: S608
         f"UNION SELECT target_id FROM {TargetName._meta.db_table} WHERE {_PLAIN_NAME} IN ({marks}) "
@@ -48,16 +48,16 @@ def find(name: str, aliases: list[str] | None = None) -> Target | None:
 
 @transaction.atomic
 def make(alert: DerivedAlert, user: Any = None) -> tuple[Target, bool]:
-    """The target of an alert and whether it is new; every further alert of the candidate finds the same one.
+    """The target of an alert and whether it is new; further alerts of the candidate give the same one.
 
-    `user` gets the rights on a target that it made. Raises ValueError if the alert has no position.
+    `user` gets permissions for a target that it created. Raises ValueError if the alert has no position.
     """
     if alert.kind != DerivedAlert.Kind.CANDIDATE:
         raise ValueError(f"{alert} has no position: only candidates become targets")
     target = find(alert.candidate, alert.aliases)
     created = False
     if target is None:
-        # get_or_create, because the unique name settles it when the stream and a person come at the same moment.
+        # get_or_create, because the unique name decides if the stream and a person create the target at the same time.
         target, created = Target.objects.get_or_create(
             name=alert.candidate,
             defaults={"type": Target.SIDEREAL, "ra": alert.ra, "dec": alert.dec, "epoch": 2000.0},
@@ -70,7 +70,7 @@ def make(alert: DerivedAlert, user: Any = None) -> tuple[Target, bool]:
 
 @transaction.atomic
 def attach(alert: DerivedAlert, target: Target) -> None:
-    """Tie all alerts of the candidate to its target and bring the target up to date."""
+    """Link all alerts of the candidate to its target, and update the target."""
     loose = DerivedAlert.objects.filter(
         candidate=alert.candidate, kind=DerivedAlert.Kind.CANDIDATE, target__isnull=True
     )
@@ -86,7 +86,7 @@ def attach(alert: DerivedAlert, target: Target) -> None:
 
 
 def refresh(target_pk: int) -> Status:
-    """Recompute what the target says from its alerts: the newest that stands decides, in whatever order they came."""
+    """Recompute the target's values from its newest alert that was not retracted, in whatever order they arrived."""
     target = Target.objects.get(pk=target_pk)
     alerts = DerivedAlert.objects.filter(target_id=target_pk).select_related("event").order_by("published", "pk")
     standing = [alert for alert in alerts if not alert.retracted]
@@ -94,7 +94,7 @@ def refresh(target_pk: int) -> Status:
     shown = standing or list(alerts)
     newest = shown[-1]
     events = sorted({alert.event_id for alert in shown if alert.event_id})
-    # v1 and v2 of the same score are two messages, and only v2 knows these.
+    # v1 and v2 of the same score are two messages, and only v2 has these.
     measured = next((a for a in reversed(shown) if a.magnitude is not None), None)
     placed = next((a for a in reversed(shown) if a.credible_level is not None), None)
     extras = {
@@ -111,7 +111,7 @@ def refresh(target_pk: int) -> Status:
         if value in (None, ""):
             TargetExtra.objects.filter(target=target, key=key).delete()
         else:
-            # Not update_or_create: it saves `value` alone, and the number that filters compare would stay behind.
+            # Not update_or_create: it saves only `value`, so the number that filters compare would be out of date.
             extra, _ = TargetExtra.objects.get_or_create(target=target, key=key)
             if extra.value != str(value):
                 extra.value = str(value)

@@ -1,8 +1,8 @@
-"""Observation requests of retracted targets are withdrawn at their facility.
+"""Withdraws observation requests of retracted targets at their facility.
 
-The decision is stored with the retraction (`schedule`, in its transaction); the calls come afterwards (`run`), again
-and again with growing pauses until the facility agrees, says that it is too late, or the attempts are used up.
-A request that is already over is left alone. A person sees state and answer on the target's page.
+The decision is stored with the retraction (`schedule`, in its transaction). The calls follow later (`run`) and are repeated
+with growing pauses until the facility agrees, answers that it is too late, or the attempts are used up. A request that is
+already over is left alone. The target's page shows state and answer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 8
 #: Pause after the first failure; doubled after each further one.
 FIRST_PAUSE = timedelta(seconds=15)
-#: What a facility of the toolkit raises when it cannot be reached, refuses, or answers nonsense.
+#: Exceptions of the toolkit's facilities if a portal cannot be reached, refuses, or sends an invalid answer.
 _FACILITY_ERRORS = (
     requests.RequestException,
     forms.ValidationError,
@@ -39,7 +39,7 @@ _FACILITY_ERRORS = (
 
 
 def schedule(target_pk: int, retraction: DerivedAlert) -> int:
-    """Note that every open request of the target is to be withdrawn; returns how many were noted anew."""
+    """Schedule every open request of the target for withdrawal; returns how many are new."""
     noted = 0
     for record in ObservationRecord.objects.filter(target_id=target_pk):
         if _is_over(record):
@@ -52,7 +52,7 @@ def schedule(target_pk: int, retraction: DerivedAlert) -> int:
 
 
 def run() -> dict[str, int]:
-    """Do what is due; returns how many withdrawals ended in each state. Never raises for a facility's failure."""
+    """Execute due withdrawals; returns their number by state. Never raises for a facility's failure."""
     counts = dict.fromkeys(Withdrawal.State.values, 0)
     due = Withdrawal.objects.filter(state=Withdrawal.State.WAITING, next_attempt__lte=timezone.now())
     for pending in due.select_related("record__target"):
@@ -87,7 +87,7 @@ def _withdraw(record: ObservationRecord) -> str:
     try:
         agreed = facility.cancel_observation(record.observation_id)
     except forms.ValidationError as error:
-        # The portal answers 400 for a request that is already over: its state tells.
+        # The portal answers 400 for a request that is already over: check its state.
         agreed, refusal = False, error
     facility.update_observation_status(record.observation_id)
     record.refresh_from_db()
@@ -100,5 +100,5 @@ def _is_over(record: ObservationRecord) -> bool:
     try:
         return bool(record.terminal)
     except ImportError:
-        # The facility is no longer configured; the attempt will say so where a person sees it.
+        # The facility is no longer configured; the attempt's answer will say so on the target's page.
         return False

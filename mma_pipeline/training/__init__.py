@@ -1,4 +1,4 @@
-"""What only training needs: simulated skies, real negatives, fitting and calibration. Needs the extra `[train]`.
+"""Training of the kilonova classifier: simulated skies, real negatives, fitting, calibration. Needs the extra `[train]`.
 
 Scoring imports nothing from here.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-#: Packages of the extra, as they are imported.
+#: Packages of the extra, by import name.
 _NEEDED = ("sklearn", "sncosmo", "threadpoolctl")
 
 
@@ -16,7 +16,7 @@ class MissingExtraError(ImportError):
 
 
 def require_extra() -> None:
-    """Raise MissingExtraError, which says what to install, where a package of the extra is missing."""
+    """Raise MissingExtraError, with the command to install it, if a package of the extra is missing."""
     missing = [name for name in _NEEDED if not _is_there(name)]
     if missing:
         raise MissingExtraError(f"training needs {', '.join(missing)}: pip install 'mma_pipeline[train]'")

@@ -7,7 +7,7 @@ import numpy as np
 from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova.calibration import GROUPS, REFERENCE, Calibration, group, logit
 
-#: Few, so that the curve is cautious near certainty: more of them let more contaminants past 0.9 in late nights.
+#: Number of knots. Few, so that the curve is cautious near certainty: with more, more contaminants exceed 0.9 in late nights.
 _KNOTS = 10
 
 
@@ -39,7 +39,7 @@ def fit(probability: FloatArray, is_kilonova: IntArray, nights: IntArray, weight
         xs, ys, ws = x[rows][order], is_kilonova[rows][order].astype(float), weight[rows][order]
         parts = np.array_split(np.arange(len(xs)), _KNOTS)
         centre = np.array([np.average(xs[i], weights=ws[i]) for i in parts])
-        # One pseudo-object at even odds in each bin keeps the log-odds finite.
+        # One pseudo-object with even odds in each bin keeps the log-odds finite.
         pseudo = np.average(ws)
         share = np.array([(np.sum(ys[i] * ws[i]) + 0.5 * pseudo) / (ws[i].sum() + pseudo) for i in parts])
         total = np.array([ws[i].sum() for i in parts])

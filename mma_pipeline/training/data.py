@@ -1,4 +1,4 @@
-"""Reads the folder of public photometry that training and the benchmark may use. Absent files are left out."""
+"""Reads the folder of public photometry that training and the benchmark may use. Missing files are skipped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from mma_pipeline.adapters.errors import NotFoundError
 
-#: File -> (source, column of the name, of the magnitude error, whether it has limits).
+#: File -> (source, column of the name, column of the magnitude error, whether it has limits).
 _COLLECTIONS = {
     "osc_supernovae_griz.csv.gz": ("osc", "name", "e_mag", True),
     "ztf_bts_snia_gr.csv.gz": ("ztf-bts", "name", "magerr", False),
@@ -43,7 +43,7 @@ def kilonova_tables(folder: Path) -> bytes:
 def real_transients(folder: Path) -> list[RealRow]:
     """All real transients of the folder, by source and name; raises NotFoundError if there are none.
 
-    AT2017gfo is refused by name: it never enters training.
+    AT2017gfo is excluded by name, so that it never enters training.
     """
     rows = [row for file in _COLLECTIONS if (folder / file).is_file() for row in _collection(folder, file)]
     if not rows:

@@ -26,7 +26,7 @@ def export(classifier: Any, features: int) -> Trees:
                 source, target, depth = stack.pop()
                 node = predictor.nodes[source]
                 if node["is_leaf"]:
-                    # An unused branch compares with +infinity, which always goes left.
+                    # An unused node compares with +infinity, so that every value goes left.
                     value[((target + 1) << (DEPTH - depth)) - LEAVES] = node["value"]
                     continue
                 if depth >= DEPTH or node["is_categorical"]:

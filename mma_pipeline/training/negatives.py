@@ -1,8 +1,8 @@
-"""Real transients that are no kilonovae, placed after imaginary mergers, for training and evaluation.
+"""Real transients other than kilonovae, placed after fictitious mergers, for training and evaluation.
 
-A real supernova has no merger of its own. It is given one: shortly before it was first seen, as a new transient in
-a searched region, or in the middle of its life, as an old one that nobody had imaged before. The event's distance
-is drawn as for simulated contaminants.
+A real supernova has no merger, so it is given a fictitious one: shortly before its first detection, like a new transient in
+a searched region, or in the middle of its life, like an old one without earlier images. The event's distance is drawn as
+for simulated contaminants.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mma_pipeline.science.kilonova.lightcurve import (
 from mma_pipeline.training.simulation.population import OTHER, Sample
 from mma_pipeline.training.simulation.survey import Reported
 
-#: Share of the objects that a training may keep back, to be tried on them; decided by the name alone.
+#: Fraction of the objects that training may hold out for evaluation, chosen by name alone.
 HELD_OUT_SHARE = 0.4
 
 
@@ -46,7 +46,7 @@ class RealTransient:
 
 
 def held_out(name: str) -> bool:
-    """Whether an object belongs to the part that can be kept from training; the same for every seed."""
+    """Whether an object belongs to the part that can be held out from training; the same for every seed."""
     first = hashlib.sha256(name.encode()).digest()[:4]
     return int.from_bytes(first, "big") / 2**32 < HELD_OUT_SHARE
 
@@ -59,7 +59,7 @@ def after_mergers(
     distance_mpc: float | None = None,
     distance_sigma_mpc: float | None = None,
 ) -> Sample:
-    """Place each transient after one imaginary merger; those without a detection in griz are left out.
+    """Place each transient after one fictitious merger; those without a detection in griz are left out.
 
     `new_share` of them are new (merger 0.05 to 1.5 days before the first detection), the rest old (before any other
     one; what came earlier is dropped as it would be for a real event). A `distance_mpc` holds for all; without it
@@ -109,9 +109,9 @@ def after_mergers(
 
 
 def with_gross_error(p: Points, seed: int, size_mag: float) -> Points:
-    """The points with one detection of each snapshot's last night shifted by `size_mag` (mag, fainter where positive).
+    """The points with one detection of each snapshot's last night shifted by `size_mag` (mag, fainter if positive).
 
-    Which one is drawn; its error stays as it was: that is what makes such a point believed.
+    The detection is drawn at random; its error is unchanged, so that the wrong point looks reliable.
     """
     rng = np.random.default_rng(seed)
     rows = np.flatnonzero(~p.limit)

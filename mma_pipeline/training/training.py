@@ -1,4 +1,4 @@
-"""Training of the classifier: simulated sky, optional real negatives, boosted trees, calibration.
+"""Trains the classifier: simulated sky, optional real negatives, boosted trees, calibration.
 
 Deterministic: everything follows from the seed. The trees are grown with one OpenMP thread, because the sums of a
 parallel reduction depend on the number of threads; the result is the same on any number of cores.
@@ -27,17 +27,17 @@ from mma_pipeline.training.simulation.population import FAMILIES, OTHER, Sample,
 
 _CHUNK = 20_000
 _MAX_NIGHT = 12
-#: Mergers after which each real negative is placed.
+#: Number of fictitious mergers for each real negative.
 _MERGERS = 8
-#: Chance of a night to become a snapshot of the training, and of a moment up to so many days after it.
+#: Probability that a night becomes a training snapshot, and that a time up to so many days after it does.
 _KEPT, _KEPT_AFTER, _AFTER_DAYS = 0.7, 0.23, 4.0
-#: Weight of snapshots of the first and second night beside later ones: theirs are the hardest to tell apart.
+#: Weight of snapshots of the first and second night relative to later ones, because they are the hardest to classify.
 _EARLY = (2.0, 1.5)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a training run is made of; the defaults are those of the shipped model."""
+    """Settings of a training run; the defaults are those of the shipped model."""
 
     seed: int = 170817
     objects: int = 400_000
@@ -52,7 +52,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Features of S snapshots with their truth."""
+    """Features of S snapshots with their true classes."""
 
     features: Features
     label: IntArray
@@ -109,10 +109,10 @@ def every_night(sample: Sample, max_night: int = _MAX_NIGHT) -> Table:
 
 
 def training_nights(sample: Sample, rng: np.random.Generator) -> Table:
-    """A random part of all nights, and some moments in the days after a night, where later limits are learned.
+    """A random part of all nights, and some times in the days after a night, from which later limits are learned.
 
-    Every night has the same chance, however many nights its object has: what is seen often must weigh as much here
-    as in a search, where each night of each candidate is scored.
+    Every night has the same chance, however many nights its object has, because a search scores each night of each
+    candidate too.
     """
     owner, number, end = night_ends(sample)
     keep = number <= _MAX_NIGHT
@@ -126,7 +126,7 @@ def training_nights(sample: Sample, rng: np.random.Generator) -> Table:
 
 
 def _weights(simulated: Table, real: int, share: float) -> FloatArray:
-    """Weights of the simulated snapshots, then of so many real ones, which share `share` of what "other" weighs."""
+    """Weights of the simulated snapshots, then of the real ones, whose sum is `share` of the weight of simulated "other"."""
     nights = simulated.features.nights
     weight = reference_weights(simulated.label, group(nights))
     weight = weight * np.array([1.0, *_EARLY, 1.0])[np.minimum(nights, len(_EARLY) + 1)]
@@ -138,7 +138,7 @@ def _weights(simulated: Table, real: int, share: float) -> FloatArray:
 def train(settings: Settings, *, tables: kasen.Tables | None = None, real: Sequence[RealTransient] = ()) -> Model:
     """Train a model; `tables` are those of the third kilonova family, `real` negatives join as "other".
 
-    The caller leaves out of `real` what is to be held back, if anything (`negatives.held_out`).
+    The caller removes objects to be held out from `real` (`negatives.held_out`).
 
     Raises ValueError if `settings.families` asks for "kasen" without tables.
     """
@@ -160,10 +160,10 @@ def train(settings: Settings, *, tables: kasen.Tables | None = None, real: Seque
     with threadpool_limits(limits=1):
         classifier.fit(matrix, label, sample_weight=_weights(table, len(label) - len(table.label), settings.real_share))
     trees = export(classifier, len(FEATURE_NAMES))
-    # A family from outside counts for a fifth here, between the skies that have a third of it and those without: the
-    # families differ most in their first night, and one curve has to serve all.
+    # The tabulated family has a share of a fifth here, between skies with a third and skies without it: families
+    # differ most in their first night, and one curve has to suit all.
     calibrated = (*FAMILIES, *settings.families)
-    # On the broad sky too: where the real one is kinder, the probability errs on the side of caution.
+    # Calibrate on the broad sky too: if the real one is easier, the probability errs on the side of caution.
     held = every_night(
         simulate(settings.seed + 2, settings.calibration_objects, families=calibrated, tables=tables, broad=True)
     )
@@ -174,7 +174,7 @@ def train(settings: Settings, *, tables: kasen.Tables | None = None, real: Seque
 
 
 def _info(settings: Settings, label: IntArray, simulated: Table, real: Sequence[RealTransient]) -> dict[str, object]:
-    """What the model's header says of its training; JSON values."""
+    """Description of the training for the model's header; JSON values."""
     names = hashlib.sha256("\n".join(sorted(r.name for r in real)).encode()).hexdigest()
     return {
         **asdict(settings),

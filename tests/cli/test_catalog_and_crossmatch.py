@@ -74,6 +74,12 @@ def test_crossmatch_of_an_event(place: Path) -> None:
     assert {k: first[k] for k in told if k != "name"} == {k: told[k] for k in told if k != "name"}
     assert second["searched_prob_vol"] is None
     assert run.invoke(app, ["crossmatch", "S230518h", "--table", str(table)]).exit_code == 0
+    from astropy.table import Table
+
+    named = Table({"name": ["a b", "second"], "ra": [103.0, 10.0], "dec": [-30.0, 10.0]})
+    named.write(place / "candidates.ecsv", format="ascii.ecsv")
+    quoted = run.invoke(app, ["crossmatch", "S230518h", "--table", str(place / "candidates.ecsv"), "--json"])
+    assert [row["name"] for row in json.loads(quoted.output)["positions"]] == ["a b", "second"]
     assert run.invoke(app, ["crossmatch", "S230518h"]).exit_code == 2
     assert run.invoke(app, ["crossmatch", "S999999z", "--ra", "1", "--dec", "2"]).exit_code == 3
     assert run.invoke(app, ["crossmatch", "S230518h", "--ra", "1", "--dec", "95"]).exit_code == 2

@@ -36,6 +36,8 @@ COMMANDS = [
     ["publication", "send"],
     ["crossmatch", older_archive.EVENT, "--ra", "150", "--dec", "20"],
     ["crossmatch", older_archive.EVENT, "--ra", "150", "--dec", "20", "--json"],
+    ["pointings", "list", older_archive.EVENT],
+    ["pointings", "coverage", older_archive.EVENT, "--json"],
     ["doctor"],
     ["doctor", "--json"],
     ["metrics"],

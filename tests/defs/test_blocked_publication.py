@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from mma_pipeline.adapters.archive import VersionRecord, schema
 from mma_pipeline.adapters.archive.publications import State
-from mma_pipeline.adapters.publishing.service import Standing
+from mma_pipeline.adapters.publishing.service import Readiness
 from mma_pipeline.cli import app
-from mma_pipeline.defs.jobs import TOLD, alert_products
+from mma_pipeline.defs.jobs import REPORTED, alert_products
 from mma_pipeline.defs.operations.finders import Situation, find
 from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.product_asset import PERMANENT
-from mma_pipeline.defs.publication.standing import standing
+from mma_pipeline.defs.publication.readiness import readiness
 from mma_pipeline.defs.resources import PublicationResource
 from tests.adapters.publishing.helpers import ALERTS, needs_alerts, take_in
 from tests.alerts import body, fits_map, map_of_columns
@@ -111,7 +111,7 @@ def test_a_blocked_version_is_heard_and_let_pass(house: PublishingHome) -> None:
     # The run says it once: people are not told of the run besides.
     run = house.instance.get_run_by_id(result.run_id)
     assert run is not None
-    assert TOLD.items() <= run.tags.items()
+    assert REPORTED.items() <= run.tags.items()
     assert keys(house) == []
     assert mma("publication", "release", key, "--reason", " ")[0] == 1
     assert mma("publication", "release", "S240301a", "--reason", "x")[0] != 0
@@ -177,13 +177,13 @@ def test_products_that_failed_for_good(house: PublishingHome, monkeypatch: pytes
     record = take(house, body("S240301a", skymap=fits_map()), make=False)
     key = record.partition_key
 
-    def state() -> Standing:
+    def state() -> Readiness:
         products = {product.name: product for product in house.archive.products(record.partition_key)}
-        return standing(record, products, house.instance, datetime.now(UTC))
+        return readiness(record, products, house.instance, datetime.now(UTC))
 
-    assert state() is Standing.WAITING
+    assert state() is Readiness.WAITING
     failed_run(house, record, times=1)
-    assert state() is Standing.WAITING
+    assert state() is Readiness.WAITING
     assert keys(house) == []
     late = problems(house, later=timedelta(minutes=20))
     assert set(late) == {Kind.PUBLICATION_LATE}
@@ -193,7 +193,7 @@ def test_products_that_failed_for_good(house: PublishingHome, monkeypatch: pytes
     assert not house.run("publish_version", record).success
     assert house.outbox() == []
     failed_run(house, record, times=1)
-    assert state() is Standing.GIVEN_UP
+    assert state() is Readiness.GIVEN_UP
     # The newer product runs are no change of the version: the pause after the run by hand has to pass.
     with house.archive.engine.begin() as connection:
         connection.execute(schema.message.update().values(received=datetime.now(UTC)))

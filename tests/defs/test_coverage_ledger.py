@@ -8,15 +8,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+import jsonschema
 import pytest
 from astropy.table import Table
 from mocpy import MOC
 from typer.testing import CliRunner
 
+from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.archive.pointings import PointingArchive
+from mma_pipeline.adapters.publishing.compose import compose
 from mma_pipeline.cli import app
 from mma_pipeline.defs.observing.pointings_sensor import pointings_sensor
 from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.notices.derived import DerivedAlert, encode, json_schema_v2
 from tests.adapters.pointings.site import filled
 from tests.alerts import body, fits_map
 from tests.homes import Home
@@ -82,6 +86,7 @@ def test_pointings_of_the_site_become_coverage(home: Home, site: GwtmStandIn) ->
     covered = MOC.from_fits(_path(home, record.partition_key, "covered_moc"))
     assert covered.sky_fraction * 41252.96 == pytest.approx(2.0 + 0.4, rel=0.02)
     assert made["coverage_map"].startswith(b"\x89PNG")
+    _told(home, record)
     # The same pointings again are the same bytes, and a new map has its ledger at once.
     (newer,) = home.receive(
         body(EVENT, "UPDATE", created="2024-03-02T12:00:00Z", skymap=fits_map(150.0, 20.0, 0.5, order=7))
@@ -89,6 +94,16 @@ def test_pointings_of_the_site_become_coverage(home: Home, site: GwtmStandIn) ->
     assert home.make(newer, ["raw_alert", "skymap", "coverage_ledger"]).success
     again = _made(home, newer.partition_key)["json"]["figures"]
     assert again["probability_covered"] > 3 * figures["probability_covered"]
+
+
+def _told(home: Home, record: VersionRecord) -> None:
+    """A message has the figures, follows its schema, and has no link to files that will change."""
+    alert, _ = compose(record, home.archive.products(record.partition_key), lambda key: f"https://x/{key}")
+    sent = json.loads(encode(alert))
+    jsonschema.validate(sent, json_schema_v2())
+    assert DerivedAlert.from_json(sent) == alert
+    assert (sent["coverage"]["completed"], sent["coverage"]["planned"]) == (2, 1)
+    assert not any("cover" in link["name"] for link in sent["products"])
 
 
 def _path(home: Home, partition: str, name: str) -> str:

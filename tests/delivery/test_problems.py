@@ -41,8 +41,8 @@ from mma_pipeline.definitions import RESOURCES
 from mma_pipeline.defs.alerts.streams import STREAMS
 from mma_pipeline.defs.operations import watch as watching
 from mma_pipeline.defs.operations.health import LAG, Health, health, pipeline_health_sensor
+from mma_pipeline.defs.operations.notifying import QUIET_S
 from mma_pipeline.defs.operations.problems import TOLD_WHERE_THEY_ARISE, Kind, Problem
-from mma_pipeline.defs.operations.telling import QUIET_S
 from mma_pipeline.defs.operations.watch import from_json
 from mma_pipeline.defs.resources import destination_names
 from mma_pipeline.notices.key import EventVersion

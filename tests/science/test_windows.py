@@ -267,7 +267,7 @@ def test_tables_and_picture_say_the_same_each_time() -> None:
     assert list(table["site"]) == [site.name for site in sites]
     assert table["dark"].tolist() == [True, True, True, False]
     assert table["begins"].mask.tolist() == [False, False, False, True]
-    assert [row["site"] for row in short(one)].count("Svalbard") == 0
+    assert [row["site"] for row in short(one, {})].count("Svalbard") == 0
     assert document(one, {})["sites"][3]["begins"] is None
 
 

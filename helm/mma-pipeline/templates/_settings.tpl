@@ -174,7 +174,7 @@ run_launcher:
       {{ . }}: {{- include "mma.lane" (get $.Values.lanes .) | nindent 8 }}
 {{- end }}
 
-# Streams and daily assets grow stale in the UI when nobody reads or makes them.
+# The UI marks streams and daily assets as stale if they are not read or made.
 freshness:
   enabled: true
 

@@ -115,7 +115,7 @@ class PhotometryArchive:
                     found.setdefault(one.measurement.candidate.name, []).append(one)
         return {name: one_per_exposure(some, _value) for name, some in found.items()}
 
-    def read_again(self, since: datetime) -> list[ArchivedMeasurement]:
+    def measured_since_retry(self, since: datetime) -> list[ArchivedMeasurement]:
         """Measurements of messages that left quarantine since a time, by time."""
         solved = sa.select(schema.message.c.id).where(schema.message.c.solved >= since)
         with reading(self.engine) as connection:

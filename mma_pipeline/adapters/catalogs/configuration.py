@@ -15,7 +15,7 @@ _NUMBERS = ("credzone", "ngalaxies", "sensitivity", "maxl", "minl", "mindistfact
 
 @dataclass(frozen=True)
 class GwtmGalaxySettings:
-    """What the old listener's `gal_catalog_config.ini` says, in this project's units; None if it says nothing."""
+    """Values of the old listener's `gal_catalog_config.ini`, in this project's units; None for those it does not set."""
 
     catalog_path: str | None = None
     level: float | None = None
@@ -35,8 +35,8 @@ class GwtmGalaxySettings:
 def read_gwtm_settings(path: Path | str) -> GwtmGalaxySettings:
     """Read a `gal_catalog_config.ini`. Luminosities in erg/s become bolometric absolute magnitudes (IAU 2015 B2).
 
-    COMPLETENESSP, NSIGMAS_IN_D, MINGALAXIES and the Schechter parameters are left aside: the credible volume takes
-    the place of the first three, and the old listener itself did not use the others.
+    COMPLETENESSP, NSIGMAS_IN_D, MINGALAXIES and the Schechter parameters are ignored: the credible volume replaces the first
+    three, and the old listener itself did not use the others.
 
     Raises NotFoundError for a missing file, ConfigurationError for one that cannot be understood.
     """

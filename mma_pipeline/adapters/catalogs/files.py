@@ -1,4 +1,4 @@
-"""Fetches the files that galaxy catalogs come in, and reads their columns.
+"""Fetches files of galaxy catalogs, and reads their columns.
 
 Known layouts: NED-LVS (Cook et al. 2023, ApJS 268 14), GLADE+ (Dálya et al. 2022, MNRAS 514 1403) and the 50 Mpc
 Galaxy Catalog (Ohlson et al. 2024, AJ 167 31). Any other table is read with a column mapping.
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
-from mma_pipeline.adapters.http import error_type, receive, shown
+from mma_pipeline.adapters.http import error_type, receive, without_secrets
 from mma_pipeline.adapters.retry import attempts
 
 NED_LVS_URL = "https://ned.ipac.caltech.edu/NED::LVS/fits/Current/"
@@ -23,13 +23,13 @@ NED_LVS_URL = "https://ned.ipac.caltech.edu/NED::LVS/fits/Current/"
 _SUN_B = 5.44
 _FITS = {".fits", ".fit"}
 _ATTEMPTS = 3
-#: Seconds that an attempt to fetch a catalog may take, and bytes that one may have.
+#: Greatest duration of an attempt to fetch a catalog, seconds, and its greatest size, bytes.
 _ATTEMPT_S, _MOST_BYTES = 3600.0, 20_000_000_000
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column of a table is what; columns of a table without header are named by their number from one."""
+    """Names of a table's columns; columns of a table without a header are numbered from one."""
 
     ra: str
     """Right ascension, deg."""
@@ -58,7 +58,7 @@ class Columns:
             raise ConfigurationError(f"luminosity scale {self.luminosity_scale!r} is unknown: linear, log10 or B")
 
     def as_dict(self) -> dict[str, Any]:
-        """The mapping as it is kept in a manifest."""
+        """The mapping as stored in a manifest."""
         return asdict(self)
 
 
@@ -195,10 +195,10 @@ def _names(values: npt.NDArray[Any]) -> npt.NDArray[np.bytes_]:
 
 
 def download(url: str, path: Path) -> Path:
-    """Fetch a catalog to `path`, which appears only once all of it is there; three attempts, timeouts on each.
+    """Fetch a catalog to `path`, which appears only when complete; three attempts, each with timeouts.
 
-    Raises TransientError if the server does not answer or breaks off, PermanentError if it refuses or what it
-    sends is a web page instead of a catalog.
+    Raises TransientError if the server does not answer or breaks the connection, PermanentError if it refuses or sends a
+    web page instead of a catalog.
     """
     partial = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,12 +220,16 @@ def _fetch(url: str, partial: Path) -> None:
                     begin.extend(block[:256])
                 out.write(block)
 
-            status = receive(url, write, f"the server of {shown(url)}", most_bytes=_MOST_BYTES, seconds=_ATTEMPT_S)
+            status = receive(
+                url, write, f"the server of {without_secrets(url)}", most_bytes=_MOST_BYTES, seconds=_ATTEMPT_S
+            )
     except OSError as error:
         raise PermanentError(f"the catalog could not be written to {partial.parent}: {error}") from error
     kind = error_type(status, changes=False)
     if kind is not None:
         hint = "try again later" if issubclass(kind, TransientError) else "check the address"
-        raise kind(f"the catalog server answered {status} for {shown(url)}: {hint}")
+        raise kind(f"the catalog server answered {status} for {without_secrets(url)}: {hint}")
     if not begin or begin.lstrip()[:1] == b"<":
-        raise PermanentError(f"{shown(url)} sent a web page or nothing instead of a catalog: check the address")
+        raise PermanentError(
+            f"{without_secrets(url)} sent a web page or nothing instead of a catalog: check the address"
+        )

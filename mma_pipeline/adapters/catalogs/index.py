@@ -65,12 +65,12 @@ class CatalogIndex:
 
     @property
     def label(self) -> str:
-        """What the catalog is called, for people."""
+        """Name of the catalog, for people."""
         return str(self.manifest["label"])
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the file that the index was made from: names the catalog in metadata."""
+        """SHA-256 of the file that the index was made from; identifies the catalog in metadata."""
         return str(self.manifest["source_sha256"])
 
     def __len__(self) -> int:
@@ -121,9 +121,9 @@ class CatalogIndex:
 def build_index(
     source: Path | str, folder: Path | str, *, columns: Columns | None = None, label: str | None = None
 ) -> CatalogIndex:
-    """Read a catalog and write its index, replacing one that is there only once the new one is complete.
+    """Read a catalog and write its index; an existing index is replaced only when the new one is complete.
 
-    `columns` says what the file's columns mean; None recognises NED-LVS, GLADE+ and the 50 Mpc Galaxy Catalog.
+    `columns` maps the file's columns; None recognises NED-LVS, GLADE+ and the 50 Mpc Galaxy Catalog.
     Rows without a usable position are dropped and counted in the manifest.
 
     Raises NotFoundError for a missing file, ConfigurationError for columns that are not in it or hold no galaxy.

@@ -1,4 +1,4 @@
-"""Our v2 derived alert for hop-client: a summary that a person can read, and messages of the earlier format.
+"""hop-client plugin for our v2 derived alert: a readable summary, and support for messages of the earlier format.
 
 Loaded by hop-client through the entry point `hop_plugin`. Messages go out with the format `json`, so that hop-client hands
 out their JSON as a dict wherever it runs. Topics still hold messages of the format `mma_derived_alert`, which hop-client
@@ -21,7 +21,7 @@ from mma_pipeline.notices.text import plain_number
 
 @dataclass
 class DerivedAlertModel(models.MessageModel):  # type: ignore[misc]  # hop-client has no types
-    """A v2 message of the earlier format as hop-client hands it out; `content` is the decoded JSON."""
+    """A v2 message of the earlier format as hop-client returns it; `content` is the decoded JSON."""
 
     content: Mapping[str, Any]
     format_name = derived.FORMAT_V2
@@ -33,12 +33,12 @@ class DerivedAlertModel(models.MessageModel):  # type: ignore[misc]  # hop-clien
         return summary(self.content)
 
     def serialize(self) -> dict[str, Any]:
-        """The canonical JSON as `json`: what goes over the wire, not the summary; every consumer can read it."""
+        """The canonical JSON in the format `json`, which every consumer can read."""
         return {"format": "json", "content": derived.encode(derived.DerivedAlert.from_json(self.content))}
 
     @classmethod
     def deserialize(cls, data: bytes) -> DerivedAlertModel:
-        """Decode a received message; raises ValueError if it is no JSON object."""
+        """Decode a received message; raises ValueError if it is not a JSON object."""
         content = json.loads(data)
         if not isinstance(content, dict):
             raise ValueError("a derived alert is a JSON object")  # noqa: TRY004 - what hop-client expects
@@ -57,7 +57,7 @@ def get_models() -> dict[str, type[DerivedAlertModel]]:
 
 
 def summary(content: Mapping[str, Any]) -> str:
-    """A few lines for a terminal; says what is there and leaves out what is absent."""
+    """A few lines for a terminal, without absent values."""
     version, place = content.get("version") or {}, content.get("localisation") or {}
     head = f"{content.get('event_id')} {version.get('label', '')} [{content.get('kind')}, {content.get('role')}]"
     lines = [" ".join(head.split())]

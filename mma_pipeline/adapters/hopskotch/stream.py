@@ -1,6 +1,6 @@
-"""Reading Hopskotch: credentials as hop-client keeps them, test messages, and messages that lie outside the broker.
+"""Reads Hopskotch: credentials of hop-client, test messages, and messages stored outside the broker.
 
-The stream itself is read by `kafka.StreamReader`, so that the caller's cursor rules here too. Sources: hop-client 0.13
+`kafka.StreamReader` reads the stream itself, so that the caller's cursor decides the position. Sources: hop-client 0.13
 (io.py, auth.py) and its documentation: a group id begins with the credential's user name; the header `_test` marks test
 messages; `_format: external` marks a message that is only the address of a large one (BSON).
 """
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 HOPSKOTCH = "kafka.scimma.org:9092"
 #: Seconds that fetching a large message may take from beginning to end.
 FETCH_S = 30.0
-#: Protocols of brokers that ask for no credential.
+#: Protocols of brokers that need no credential.
 _WITHOUT_CREDENTIAL = ("PLAINTEXT", "SSL")
 #: Largest message fetched from outside the broker, bytes.
 MAX_BYTES = 256 * 1024 * 1024
@@ -31,24 +31,24 @@ MAX_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class HopBroker:
-    """Where to read Hopskotch, and as whom."""
+    """Address of Hopskotch and credential."""
 
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     kept: bool = False
-    """Use the credential that `hop auth` keeps in auth.toml where none is given."""
+    """Use the credential that `hop auth` stores in auth.toml if none is given."""
     bootstrap: str = HOPSKOTCH
     protocol: str = "SASL_SSL"
     group: str = "mma"
-    """What follows the user name in the group id: a group there must begin with that name."""
+    """Part of the group id after the user name, with which it must begin."""
     start: str = "earliest"
-    """Where a new group begins: `earliest` or `latest`."""
+    """Position at which a new group begins: `earliest` or `latest`."""
 
 
 def hop_stream(broker: HopBroker, name: str, *topics: str) -> StreamConfig | None:
     """How to read topics of Hopskotch; None if there is no credential.
 
-    A `protocol` of PLAINTEXT or SSL means a broker of one's own that asks for none. Raises ConfigurationError if half of
+    A `protocol` of PLAINTEXT or SSL means a private broker that needs none. Raises ConfigurationError if half of
     the credential is set or auth.toml cannot be used.
     """
     client = hop_client(broker, name)
@@ -98,7 +98,7 @@ def is_test(message: StreamMessage) -> bool:
 
 
 def fetch_offloaded(message: StreamMessage) -> StreamMessage:
-    """The message itself where it is only the address of one; else the message unchanged.
+    """The message at the address, if this message is only an address; else the message unchanged.
 
     Fetched without credentials, so private topics' offloaded messages stay addresses and end in quarantine. One attempt
     of `FETCH_S` seconds at most (less within `deadline.within`): raises TransientError if the server does not give
@@ -116,7 +116,7 @@ def fetch_offloaded(message: StreamMessage) -> StreamMessage:
 
 
 def address_of(message: StreamMessage) -> str | None:
-    """Where a large message lies that this one is only the address of; None for any other message."""
+    """The address of a large message, if this message is only an address; None for any other message."""
     if dict(message.headers).get("_format") != b"external":
         return None
     try:

@@ -35,7 +35,7 @@ def decode_avro(data: bytes) -> dict[str, Any]:
     import fastavro
 
     try:
-        # Two tell one from many; a damaged count could promise records without end.
+        # Reading two records suffices to tell one from many; a damaged count could promise an endless number.
         records = list(islice(fastavro.reader(io.BytesIO(data)), 2))
     except DAMAGE as error:
         raise NoticeError("the message is not a readable Avro file: it is damaged or cut short") from error

@@ -1,4 +1,4 @@
-"""The text in which a sensor keeps how far a stream was read: offsets, and the identity of the topics they belong to."""
+"""The text of a sensor's cursor: offsets up to which a stream was read, and the identity of their topics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ID = "id"
 
 
 def encode_offsets(offsets: Offsets, topic_ids: TopicIds | None = None) -> str:
-    """Cursor text for offsets: JSON, keys sorted; a topic's identity beside its partitions where it is known."""
+    """Cursor text for offsets: JSON with sorted keys; a topic's identity stands beside its partitions if known."""
     found: dict[str, dict[str, Any]] = {t: {str(p): o for p, o in parts.items()} for t, parts in offsets.items()}
     for topic, identity in (topic_ids or {}).items():
         if topic in found:
@@ -25,7 +25,7 @@ def encode_offsets(offsets: Offsets, topic_ids: TopicIds | None = None) -> str:
 
 
 def decode_offsets(cursor: str | None) -> Offsets:
-    """Offsets from cursor text; nothing for no cursor. Raises PermanentError for text that is no cursor."""
+    """Offsets from cursor text; empty without a cursor. Raises PermanentError for text that is not a cursor."""
     try:
         return {
             str(topic): {int(p): int(o) for p, o in parts.items() if p != _ID}
@@ -38,7 +38,7 @@ def decode_offsets(cursor: str | None) -> Offsets:
 
 
 def decode_topic_ids(cursor: str | None) -> TopicIds:
-    """The topics' identities from cursor text that `decode_offsets` takes; nothing where it has none."""
+    """The topics' identities from cursor text that `decode_offsets` accepts; empty if it has none."""
     return {topic: str(parts[_ID]) for topic, parts in _decoded(cursor).items() if parts.get(_ID)}
 
 

@@ -1,6 +1,6 @@
 """librdkafka's own mock cluster inside this process: a Kafka for demonstrations, never for production.
 
-It keeps some 5 MB per partition, only as long as the process lives, and knows no authentication
+It keeps some 5 MB per partition, only while the process lives, and has no authentication
 (librdkafka, INTRODUCTION.md and rdkafka_mock.h).
 """
 
@@ -28,7 +28,7 @@ class EmbeddedKafka:
         self.bootstrap = f"{broker.host}:{broker.port}"
 
     def create_topic(self, topic: str) -> None:
-        """Make a topic exist: the mock cluster creates what is asked for."""
+        """Create a topic: the mock cluster creates topics on request."""
         self._cluster.list_topics(topic, timeout=START_TIMEOUT_S)
 
     def __enter__(self) -> EmbeddedKafka:

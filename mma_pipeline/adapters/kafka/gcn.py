@@ -1,4 +1,4 @@
-"""NASA GCN's Kafka, or a broker without authentication in its place: how to read a topic there."""
+"""How to read a topic of NASA GCN's Kafka, or of a broker without authentication in its place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mma_pipeline.adapters.kafka.stream import StreamConfig
 
 @dataclass(frozen=True, slots=True)
 class GcnBroker:
-    """Where to read, and as whom."""
+    """Address of the broker and credential."""
 
     client_id: str | None = None
     """GCN client credentials."""
@@ -19,10 +19,10 @@ class GcnBroker:
     group_id: str | None = None
     """Consumer group; by default `mma-` and the client id."""
     start: str = "earliest"
-    """Where a new group begins: `earliest` or `latest`."""
+    """Position at which a new group begins: `earliest` or `latest`."""
     domain: str = "gcn.nasa.gov"
     bootstrap: str | None = None
-    """A broker without authentication (the demonstration's, a test's) in place of GCN."""
+    """A broker without authentication (of the demonstration or a test) in place of GCN."""
 
 
 def gcn_stream(broker: GcnBroker, name: str, topic: str) -> StreamConfig | None:

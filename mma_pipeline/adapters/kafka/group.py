@@ -19,7 +19,7 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Kafka
 
 from mma_pipeline.adapters.errors import PermanentError, TransientError
 from mma_pipeline.adapters.kafka.message import StreamMessage
-from mma_pipeline.adapters.kafka.questions import offsets_kept, reason
+from mma_pipeline.adapters.kafka.questions import offset_range, reason
 from mma_pipeline.adapters.kafka.reader import MAX_MESSAGE_BYTES, headers_of
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 
@@ -148,7 +148,7 @@ class GroupReader:
 
     def end_of(self, place: Place) -> int:
         """Offset of the next message to come; raises TransientError."""
-        return offsets_kept(self._consumer, self.config.name, *place, REQUEST_S)[1]
+        return offset_range(self._consumer, self.config.name, *place, REQUEST_S)[1]
 
     def close(self) -> None:
         """Leave the group: others get the partitions at once."""

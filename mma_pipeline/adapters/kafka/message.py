@@ -10,7 +10,7 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class StreamMessage:
-    """A message with all that the broker says about it."""
+    """A message with everything that the broker gives about it."""
 
     stream: str
     """Name of the stream as configured, such as `gcn-gwalert`."""
@@ -23,7 +23,7 @@ class StreamMessage:
     broker_time: datetime | None
     """Time stamp of the broker or producer, UTC; None if it gives none."""
     received: datetime
-    """When this process took the message from the broker, UTC."""
+    """When this process received the message from the broker, UTC."""
 
     digest: str | None = field(default=None, compare=False)
     """SHA-256 as archived, for a message that was read without its body; None: taken from the body."""

@@ -1,4 +1,4 @@
-"""Write messages to a Kafka topic, each confirmed by the broker."""
+"""Writes messages to a Kafka topic, each confirmed by the broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests of a consumer to its broker, each with a time limit and a clear error where no answer comes."""
+"""Requests of a consumer to its broker, each with a time limit and a clear error if no answer comes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mma_pipeline.adapters.errors import MissingTopicError, TransientError
 
 
 def partitions_of(consumer: Consumer, stream: str, topic: str, timeout_s: float) -> list[int]:
-    """The topic's partitions; raises MissingTopicError if there is no such topic, TransientError else."""
+    """The topic's partitions; raises MissingTopicError if the topic does not exist, TransientError for other failures."""
     try:
         found = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
     except KafkaException as error:
@@ -19,8 +19,8 @@ def partitions_of(consumer: Consumer, stream: str, topic: str, timeout_s: float)
     return sorted(found.partitions)
 
 
-def offsets_kept(consumer: Consumer, stream: str, topic: str, partition: int, timeout_s: float) -> tuple[int, int]:
-    """Offset of the first message that the broker keeps, and of the next one to come; raises TransientError."""
+def offset_range(consumer: Consumer, stream: str, topic: str, partition: int, timeout_s: float) -> tuple[int, int]:
+    """Offset of the first message that the broker keeps, and that of the next new one; raises TransientError."""
     try:
         answer = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s, cached=False)
     except KafkaException as error:
@@ -31,6 +31,6 @@ def offsets_kept(consumer: Consumer, stream: str, topic: str, partition: int, ti
 
 
 def reason(error: KafkaException) -> str:
-    """What librdkafka says of an error."""
+    """librdkafka's text for an error."""
     first = error.args[0] if error.args else error
     return first.str() if isinstance(first, KafkaError) else str(first)

@@ -1,8 +1,8 @@
 """One resident Kafka consumer per stream, read in bounded polls from offsets that the caller keeps.
 
-Only the caller's cursor says what was read: the consumer is assigned to it, never subscribed, and rewinds whenever
-the cursor says so. Offsets are also committed to the consumer group, for lag monitors and for a
-hand-over from or to another consumer of the group, but are read back only when there is no cursor at all.
+Only the caller's cursor decides the position: the consumer is assigned to it, never subscribed, and rewinds when the cursor
+does. Offsets are also committed to the consumer group, for lag monitors and for a hand-over from or to another consumer of
+the group, but they are only read if there is no cursor.
 
 Sources: librdkafka's CONFIGURATION.md and INTRODUCTION.md; the GCN Kafka client guide (no short-lived consumers).
 """
@@ -33,24 +33,24 @@ from mma_pipeline.adapters.deadline import left, within
 from mma_pipeline.adapters.errors import PermanentError, TransientError
 from mma_pipeline.adapters.kafka.cursor import Offsets, TopicIds
 from mma_pipeline.adapters.kafka.message import StreamMessage
-from mma_pipeline.adapters.kafka.questions import offsets_kept, partitions_of, reason
+from mma_pipeline.adapters.kafka.questions import offset_range, partitions_of, reason
 from mma_pipeline.adapters.kafka.stream import Batch, Gap, StreamConfig
 from mma_pipeline.adapters.kafka.topics import TopicDirectory
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a metadata or watermark request may take, and all of one poll together unless it may wait longer.
+#: Seconds that a metadata or watermark request may take, and all requests of one poll unless its timeout is longer.
 REQUEST_TIMEOUT_S = 10.0
 #: Seconds of silence after which a burst counts as over.
 QUIET_S = 0.05
-#: How often the topic is looked at for new partitions, seconds.
+#: How often the topic is checked for new partitions, seconds.
 REFRESH_S = 60.0
 #: Largest message accepted, bytes: GCN allows 4 MiB, with room for more.
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 
 
 class StreamReader:
-    """A consumer that stays for the life of the process. Safe to call from several threads, one at a time."""
+    """A consumer that lives as long as the process. Several threads may call it; only one is served at a time."""
 
     def __init__(self, config: StreamConfig) -> None:
         """Create the client; brokers are contacted on the first poll.
@@ -74,7 +74,7 @@ class StreamReader:
             "receive.message.max.bytes": MAX_MESSAGE_BYTES + 1024 * 1024,
             "queued.max.messages.kbytes": 65536,
             "reconnect.backoff.max.ms": 5000,
-            # A message that the broker dropped must be noticed, not skipped.
+            # A message that the broker dropped must be reported, not skipped.
             "auto.offset.reset": "error",
             **config.client,
             "enable.auto.commit": False,
@@ -91,7 +91,7 @@ class StreamReader:
     ) -> Batch:
         """Read on from `offsets`, waiting up to `timeout_s` seconds for the first message.
 
-        `topic_ids` are those that came with the offsets: a topic that has another by now is read from its beginning.
+        `topic_ids` belong to the offsets: a topic with a different id now is read from its beginning.
 
         Returns as soon as a burst ends or `max_messages` are there. Raises TransientError if no broker answers
         the first requests, which together take `REQUEST_TIMEOUT_S` or `timeout_s`; later silence gives an empty batch
@@ -118,10 +118,10 @@ class StreamReader:
             return Batch(tuple(found), _copy(self._position), tuple(gaps), problems, dict(self._topic_ids))
 
     def commit(self, offsets: Offsets) -> None:
-        """Tell the consumer group how far the caller has durably come; best effort, never waited for."""
+        """Commit the caller's durable offsets to the consumer group; best effort, without waiting."""
         done = [TopicPartition(t, p, o) for t, parts in offsets.items() for p, o in parts.items() if o >= 0]
         with self._turn():
-            # Commits that wait for a broker pile up, and keep the client from closing.
+            # Commits that wait for a broker would accumulate and keep the client from closing.
             if not done or offsets == self._committed:
                 return
             self._committed = _copy(offsets)
@@ -131,7 +131,7 @@ class StreamReader:
                 _log.info("stream %s: offsets not committed to the group: %s", self.config.name, reason(error))
 
     def lag(self) -> dict[str, int]:
-        """Messages on the broker that were not read yet, by `topic/partition`; raises TransientError."""
+        """Number of unread messages at the broker, by `topic/partition`; raises TransientError."""
         with self._turn():
             return {
                 f"{topic}/{partition}": max(0, self._watermarks(topic, partition)[1] - position)
@@ -147,7 +147,7 @@ class StreamReader:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """One thread at a time; raises TransientError if another has the consumer for longer than a poll may take."""
+        """One thread at a time; raises TransientError if another uses the consumer for longer than a poll may take."""
         if not self._lock.acquire(timeout=left(REQUEST_TIMEOUT_S)):
             raise TransientError(f"stream {self.config.name}: an earlier request to the broker has not ended yet")
         try:
@@ -200,7 +200,7 @@ class StreamReader:
         """Where to begin a partition that the cursor does not know."""
         low, high = self._watermarks(topic, partition)
         if not new_topic:
-            # Added while we were reading: everything in it is news.
+            # Added while we were reading: everything in it is new.
             return low
         try:
             wait = left(REQUEST_TIMEOUT_S)
@@ -212,14 +212,14 @@ class StreamReader:
         return low if self.config.start == "earliest" else high
 
     def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
-        return offsets_kept(self._consumer, self.config.name, topic, partition, left(REQUEST_TIMEOUT_S))
+        return offset_range(self._consumer, self.config.name, topic, partition, left(REQUEST_TIMEOUT_S))
 
     def _gap(self, topic: str, partition: int, position: int) -> Gap | None:
         low, high = self._watermarks(topic, partition)
         return None if low <= position <= high else Gap(topic, partition, position, low)
 
     def _handle(self, message: Message, error: KafkaError) -> list[Gap]:
-        """Deal with an error that came in place of a message."""
+        """Handle an error that arrived instead of a message."""
         topic, partition = message.topic(), message.partition()
         code = error.code()
         if code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE} and topic and partition is not None:
@@ -227,7 +227,7 @@ class StreamReader:
             gap = self._gap(topic, partition, position)
             resumed = position if gap is None else gap.resumed
             self._position[topic][partition] = resumed
-            # Not seek: it fails while the partition is being looked up anew, as after its topic was recreated.
+            # Not seek, which fails while the partition is looked up again, for example after its topic was recreated.
             self._assign()
             if gap is None:
                 return []
@@ -236,7 +236,7 @@ class StreamReader:
         if code != KafkaError._PARTITION_EOF:
             self._problems.append(error.str())
             if code in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION}:
-                # Taken away or created anew: look again at the next poll.
+                # Removed or created again: check at the next poll.
                 self._refreshed = 0.0
         return []
 
@@ -260,7 +260,7 @@ class StreamReader:
         )
 
     def _note_error(self, error: KafkaError) -> None:
-        # The client complains several times a second while brokers are away: once per poll is enough.
+        # The client reports several errors a second while brokers are away: one per poll is enough.
         if error.str() not in self._problems:
             self._problems.append(error.str())
             _log.warning("stream %s: %s", self.config.name, error.str())
@@ -271,7 +271,7 @@ def _copy(offsets: Offsets) -> Offsets:
 
 
 def headers_of(headers: Any) -> tuple[tuple[str, bytes], ...]:
-    """Headers as librdkafka gives them: a list of pairs, or nothing."""
+    """Headers as librdkafka gives them: a list of pairs, or None."""
     return tuple((str(name), _bytes(value)) for name, value in headers or ())
 
 

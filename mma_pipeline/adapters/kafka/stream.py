@@ -1,4 +1,4 @@
-"""Values of a Kafka stream: how to read it, what one poll gave, and which messages were lost.
+"""Values of a Kafka stream: its configuration, the result of a poll, and lost messages.
 
 Not here: reading (`reader`)."""
 
@@ -15,7 +15,7 @@ from mma_pipeline.adapters.kafka.message import StreamMessage
 
 @dataclass(frozen=True)
 class Gap:
-    """Messages that can no longer be had because the broker dropped them, or because the topic was created anew."""
+    """Messages that were lost because the broker dropped them, or because the topic was created again."""
 
     topic: str
     partition: int
@@ -46,16 +46,16 @@ class Gap:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one bounded poll gave."""
+    """Result of one bounded poll."""
 
     messages: tuple[StreamMessage, ...]
     offsets: Offsets
     """Cursor after these messages."""
     gaps: tuple[Gap, ...] = ()
     problems: tuple[str, ...] = ()
-    """What brokers complained about during the poll, without secrets; the client goes on trying by itself."""
+    """Errors of brokers during the poll, without secrets; the client keeps retrying by itself."""
     topic_ids: TopicIds = field(default_factory=dict)
-    """The topics' identities, as far as they are known: they belong into the cursor with the offsets."""
+    """The topics' identities, as far as known, to be kept in the cursor with the offsets."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class StreamConfig:
     client: Mapping[str, Any] = field(repr=False)
     """librdkafka configuration; may hold credentials, so it is never shown."""
     start: str = "earliest"
-    """Where a consumer without cursor and without committed offsets begins: `earliest` or `latest`."""
+    """Position at which a consumer without cursor and committed offsets begins: `earliest` or `latest`."""
 
     def __post_init__(self) -> None:
         if self.start not in {"earliest", "latest"}:

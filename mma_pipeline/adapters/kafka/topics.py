@@ -1,8 +1,8 @@
-"""The identity of a topic. A broker gives each topic an id when it is created, so a topic that was created anew has another.
+"""The identity of a topic. A broker gives each topic an id when it is created, so a topic that was created again has another.
 
-Offsets alone cannot tell: a new topic that has grown beyond the old cursor looks like the old one with more in it.
+Offsets alone do not suffice: a new topic that has grown beyond the old cursor looks like the old one with more messages.
 Brokers without topic ids (before Kafka 2.8, librdkafka's mock cluster) and credentials that may not describe a topic
-give no answer.
+give no id.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from confluent_kafka.admin import AdminClient
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that the broker may take to answer; the question is put once a minute per stream.
+#: Seconds that the broker may take to answer; it is asked once a minute per stream.
 TIMEOUT_S = 20.0
-#: Seconds that the reader waits for it: an alert must not. What comes later is taken at the next look.
+#: Seconds that the reader waits for it, because alerts must not wait; a later answer is used at the next poll.
 WAIT_S = 0.25
-#: Settings of a consumer that a client for questions does not know.
+#: Settings of a consumer that an admin client does not accept.
 _CONSUMERS = {"group.id", "group.protocol", "auto.offset.reset"}
 
 
 class TopicDirectory:
-    """One resident client that only asks; it connects when it is first asked."""
+    """One resident admin client; it connects on first use."""
 
     def __init__(self, stream: str, client: Mapping[str, Any]) -> None:
         """`stream`: for the log; `client`: librdkafka configuration of the stream's consumer."""
@@ -36,7 +36,7 @@ class TopicDirectory:
         self._asked: dict[str, Any] = {}
 
     def id_of(self, topic: str) -> str | None:
-        """The topic's identity; None if the broker does not tell, or not yet."""
+        """The topic's identity; None if the broker does not report it, or not yet."""
         try:
             if self._admin is None:
                 settings: dict[str, Any] = {**self._settings, "log_level": 0, "error_cb": _ignore}
@@ -63,4 +63,4 @@ class TopicDirectory:
 
 
 def _ignore(_: KafkaError) -> None:
-    """The stream's consumer complains of the same."""
+    """Ignored, because the stream's consumer reports the same error."""

@@ -1,6 +1,6 @@
-"""Asks a stream's broker how many messages wait there and how old the newest one is, without the stream's reader.
+"""Asks a stream's broker how many messages wait and how old the newest one is, without the stream's reader.
 
-The reader holds its consumer for most of a minute at a time, so the watch has one of its own, as resident as the
+The reader uses its consumer for most of each minute, so the watch has its own, which is as resident as the
 reader's. It joins no group and commits nothing.
 """
 
@@ -17,19 +17,19 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaException, T
 from mma_pipeline.adapters.deadline import left, within
 from mma_pipeline.adapters.errors import PermanentError, TransientError
 from mma_pipeline.adapters.kafka.cursor import Offsets
-from mma_pipeline.adapters.kafka.questions import offsets_kept, partitions_of, reason
+from mma_pipeline.adapters.kafka.questions import offset_range, partitions_of, reason
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 
-#: Seconds that one request may take: a tick of the watch has three or four per stream.
+#: Seconds that one request may take: a tick of the health sensor makes three or four per stream.
 TIMEOUT_S = 5.0
-#: Seconds that all requests of one look at a stream may take together: a tick looks at each stream.
+#: Seconds that all requests of one check of a stream may take together: a tick checks each stream.
 LOOK_S = 8.0
 _IDENTITY = ("sasl.oauthbearer.client.id", "sasl.username")
 _SECRETS = ("sasl.oauthbearer.client.secret", "sasl.password")
 
 
 def fingerprint(config: StreamConfig) -> str | None:
-    """Twelve digits that change with a stream's credential and do not give it away; None if it has none."""
+    """Twelve digits that change with a stream's credential and do not reveal it; None if it has none."""
     identity = next((str(config.client[name]) for name in _IDENTITY if config.client.get(name)), None)
     secret = next((str(config.client[name]) for name in _SECRETS if config.client.get(name)), None)
     if identity is None or secret is None:
@@ -38,7 +38,7 @@ def fingerprint(config: StreamConfig) -> str | None:
 
 
 class BrokerWatch:
-    """One resident consumer that only looks."""
+    """One resident consumer that reads no stream."""
 
     def __init__(self, config: StreamConfig) -> None:
         """Create the client; raises PermanentError if librdkafka refuses the configuration."""
@@ -59,11 +59,11 @@ class BrokerWatch:
             raise PermanentError(f"stream {config.name}: Kafka refuses the settings: {reason(error)}") from error
 
     def lag(self, offsets: Offsets) -> int:
-        """Messages of the stream's topics at or after the offsets; all of a partition that they do not name.
+        """Number of messages of the stream's topics at or after the offsets; all of a partition that they do not name.
 
-        Raises MissingTopicError if the broker has not the topic, TransientError if it does not answer in time.
+        Raises MissingTopicError if the broker does not have the topic, TransientError if it does not answer in time.
         """
-        with self._look():
+        with self._exclusive():
             waiting = 0
             for topic in self.config.topics:
                 for partition in self._partitions(topic):
@@ -73,7 +73,7 @@ class BrokerWatch:
 
     def newest(self) -> datetime | None:
         """The broker's time of the newest message, UTC; None if there is none. Raises as `lag` does."""
-        with self._look():
+        with self._exclusive():
             times = [
                 self._time_of(topic, partition, high - 1)
                 for topic in self.config.topics
@@ -84,16 +84,16 @@ class BrokerWatch:
         return max((time for time in times if time is not None), default=None)
 
     def ends(self) -> dict[str, dict[int, tuple[int, int]]]:
-        """By topic and partition: offset of the first message kept and of the next to come. Raises as `lag` does."""
-        with self._look():
+        """By topic and partition: offset of the first message kept, and of the next new one. Raises as `lag` does."""
+        with self._exclusive():
             return {
                 topic: {partition: self._ends(topic, partition) for partition in self._partitions(topic)}
                 for topic in self.config.topics
             }
 
     def at_time(self, when: datetime) -> Offsets:
-        """Offsets of the first messages at or after a time, the end where there is none. Raises as `lag` does."""
-        with self._look():
+        """Offsets of the first messages at or after a time, or the end if there is none. Raises as `lag` does."""
+        with self._exclusive():
             stamp = int(when.timestamp() * 1000)
             asked = [TopicPartition(t, p, stamp) for t in self.config.topics for p in self._partitions(t)]
             try:
@@ -104,7 +104,7 @@ class BrokerWatch:
             for each in answer:
                 if each.error is not None:
                     raise TransientError(f"stream {self.config.name}: no offset for a time: {each.error.str()}")
-                # Below zero: no message is as young as that.
+                # Negative: no message is that recent.
                 known = each.offset >= 0
                 found[each.topic][each.partition] = each.offset if known else self._ends(each.topic, each.partition)[1]
             return found
@@ -115,7 +115,7 @@ class BrokerWatch:
             self._consumer.close()
 
     @contextmanager
-    def _look(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         with within(LOOK_S):
             if not self._lock.acquire(timeout=left(LOOK_S)):
                 raise TransientError(f"stream {self.config.name}: an earlier request to the broker has not ended yet")
@@ -128,14 +128,14 @@ class BrokerWatch:
         return partitions_of(self._consumer, self.config.name, topic, left(TIMEOUT_S))
 
     def _ends(self, topic: str, partition: int) -> tuple[int, int]:
-        return offsets_kept(self._consumer, self.config.name, topic, partition, left(TIMEOUT_S))
+        return offset_range(self._consumer, self.config.name, topic, partition, left(TIMEOUT_S))
 
     def _time_of(self, topic: str, partition: int, offset: int) -> datetime | None:
         self._consumer.assign([TopicPartition(topic, partition, offset)])
         try:
             message = self._consumer.poll(left(TIMEOUT_S))
         finally:
-            self._consumer.unassign()  # a heartbeat a second is not to be fetched for nothing
+            self._consumer.unassign()  # do not fetch a heartbeat each second without need
         if message is None or message.error() is not None:
             return None
         kind, stamp = message.timestamp()

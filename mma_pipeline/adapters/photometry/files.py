@@ -1,4 +1,4 @@
-"""Files of photometry: the Open Astronomy Catalog's JSON, tables with a column mapping, and our own messages.
+"""Files of photometry: the Open Astronomy Catalog's JSON, tables with a column mapping, and messages in our own format.
 
 A row that cannot be used is reported and left out; a file in which nothing can be used raises NoticeError.
 """
@@ -25,40 +25,40 @@ from mma_pipeline.notices.photometry.measurement import (
     Candidate,
     Measurement,
     checked_redshift,
-    foreign_redshift,
     grouped,
+    lenient_redshift,
 )
 from mma_pipeline.notices.photometry.message import parse
 from mma_pipeline.notices.times import mjd_of
 
-#: Reasons that an error about a whole file lists.
+#: Greatest number of reasons that an error about a whole file lists.
 _SHOWN = 3
 
 __all__ = ["COLUMNS", "Defaults", "NoPhotometryError", "PhotometryFile", "read_photometry"]
 
 
 class NoPhotometryError(NoticeError):
-    """A file that was read and holds nothing that can be used."""
+    """A readable file without any usable photometry."""
 
 
 @dataclass(frozen=True)
 class PhotometryFile:
-    """What a file holds."""
+    """Content of a file."""
 
     measurements: tuple[Measurement, ...]
     """Sorted by candidate and time."""
     skipped: tuple[str, ...]
-    """Reasons for which rows were left out, each with its number of rows."""
+    """Reasons why rows were left out, each with its number of rows."""
     event_id: str | None = None
-    """The event that a message of ours names."""
+    """The event named in a message of our own format."""
     simulated: bool = False
-    """Whether a message of ours says that it is simulated."""
+    """Whether a message of our own format says that it is simulated."""
 
 
 def read_photometry(
     path: Path, *, mapping: Mapping[str, str] | None = None, defaults: Defaults | None = None
 ) -> PhotometryFile:
-    """Read a file by its content: JSON (Open Astronomy Catalog or a message of ours) or a table.
+    """Read a file according to its content: JSON (Open Astronomy Catalog or our own message) or a table.
 
     `mapping` goes from our field (a key of COLUMNS) to the column's name. Raises NoticeError if the file cannot
     be read, a needed column is missing or the default redshift is none, NoPhotometryError if no row can be used.
@@ -123,8 +123,8 @@ def _catalog_candidate(name: str, entry: Mapping[str, Any], defaults: Defaults) 
 def _catalog_redshift(entry: Mapping[str, Any]) -> float | None:
     """The first usable redshift: the catalog lists several kinds, its preferred one first.
 
-    One in the frame of the microwave background counts only where there is no other. Limits, photometric redshifts and
-    those of a cluster say less of the distance than a host's peculiar velocity allows.
+    One in the frame of the microwave background counts only if there is no other. Limits, photometric redshifts and those
+    of a cluster are not used: their error in distance exceeds that of a host's peculiar velocity.
     """
     values = entry.get("redshift")
     usable: list[tuple[bool, float]] = []
@@ -133,9 +133,9 @@ def _catalog_redshift(entry: Mapping[str, Any]) -> float | None:
             continue
         kind = str(one.get("kind", "")).lower()
         try:
-            redshift = foreign_redshift(one.get("value"), "redshift")
+            redshift = lenient_redshift(one.get("value"), "redshift")
         except NoticeError:
-            # The catalog holds whatever was published; the next value may do.
+            # The catalog contains whatever was published; the next value may be usable.
             continue
         if redshift is not None and "photometric" not in kind and "cluster" not in kind:
             usable.append(("cmb" in kind, redshift))

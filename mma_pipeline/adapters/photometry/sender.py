@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from mma_pipeline.adapters.errors import CredentialsError, PermanentError, TransientError
 
-#: Seconds that closing may take until Hopskotch has confirmed everything.
+#: Seconds to wait on closing until Hopskotch has confirmed everything.
 FLUSH_TIMEOUT_S = 30.0
 
 
 class Sender(Protocol):
-    """Where messages go."""
+    """Destination of messages."""
 
     def send(self, body: bytes, key: str, headers: Mapping[str, str]) -> str:
         """Send one message; returns where it went, for people. Raises TransientError."""

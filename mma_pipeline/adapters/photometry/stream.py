@@ -1,4 +1,4 @@
-"""Which stream photometry is read from: Hopskotch's, or that of a broker without authentication."""
+"""Selects the stream of photometry: Hopskotch's, or that of a broker without authentication."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ def photometry_stream(
 ) -> StreamConfig | None:
     """How to read photometry; None if there is nothing to read from.
 
-    Named topics are Hopskotch's where there is a credential (which serves publication too, so nothing else is read with
-    it); else they, or by default `mma.photometry`, are those of a broker without authentication.
+    With a credential, the configured topics are read from Hopskotch; without configured topics nothing is read there,
+    because the credential may be for publication only. Otherwise the topics, by default `mma.photometry`, are those of a
+    broker without authentication.
 
     Args:
         topics: as configured; may be empty.
         hop: Hopskotch and its credential.
-        local: the broker that stands in GCN's place; only its `bootstrap` counts.
-        start: where a new group begins; by default as for alerts.
+        local: the broker that replaces GCN; only its `bootstrap` is used.
+        start: position at which a new group begins; by default as for alerts.
 
     Raises ConfigurationError if half of the credential is set.
     """

@@ -1,7 +1,7 @@
 """Tables of photometry: recognises their columns, applies a mapping, and turns rows into measurements.
 
-Recognised as they are: the Open Astronomy Catalog's columns, SkyPortal's, ATLAS's forced photometry, Fink's for ZTF and
-Rubin, Rubin's own tables of difference sources, NMMA's without a header.
+Recognised without a mapping: columns of the Open Astronomy Catalog, SkyPortal, ATLAS forced photometry, Fink for ZTF and
+Rubin, Rubin's own tables of difference sources, and NMMA's tables without a header.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from mma_pipeline.notices.photometry.measurement import (
     Measurement,
     check_name,
     checked_mjd,
-    foreign_redshift,
+    lenient_redshift,
 )
 from mma_pipeline.notices.positions import angle
 from mma_pipeline.notices.times import mjd_of, mjd_of_tai
 
 #: Our field -> column names that are recognised without a mapping, compared in lower case and without Fink's `i:`. The
-#: first that a table has counts: ATLAS's error is `dm`, its `err` a flag.
+#: first one in the table is used: ATLAS's error is `dm`, its `err` a flag.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "candidate": (
         "candidate", "event", "name", "object", "objectid", "obj_id", "object_id", "objid", "transient", "diaobjectid",
@@ -78,7 +78,7 @@ _UNITS = {"flux_njy": "nJy", "flux_ujy": "uJy", "flux_mjy": "mJy"}
 
 @dataclass(frozen=True)
 class Defaults:
-    """Values for what a file does not say."""
+    """Values used if the file has none."""
 
     candidate: str | None = None
     ra: float | None = None
@@ -96,7 +96,7 @@ def read_table(
 ) -> tuple[list[Measurement], list[tuple[str, str]]]:
     """Measurements of a table (UTF-8), and each row left out as (place, reason).
 
-    `stem` names the candidate where nothing else does. Raises NoticeError if the text is no table, or a column that
+    `stem` names the candidate if nothing else does. Raises NoticeError if the text is not a table, or a column that
     is needed is missing.
     """
     try:
@@ -123,7 +123,7 @@ def _row(cell: Mapping[str, str], defaults: Defaults, stem: str) -> Measurement:
     quality = cell.get("quality", "").lower()
     if quality == "badquality":
         raise NoticeError("its source calls it badquality")
-    redshift = foreign_redshift(optional(cell.get("redshift"), "redshift"), "redshift")
+    redshift = lenient_redshift(optional(cell.get("redshift"), "redshift"), "redshift")
     name = cell.get("candidate") or defaults.candidate or stem
     candidate = candidate_at(name, cell.get("ra"), cell.get("dec"), cell.get("ebv"), redshift, defaults)
     mjd = mjd_of(cell["time"]) if "time" in cell else mjd_of_tai(cell.get("time_tai"))
@@ -149,7 +149,7 @@ def _brightness(cell: Mapping[str, str], *, limit: bool) -> Brightness:
     measured = None if magnitude is None or magnitude <= 0 else Brightness(magnitude, error, upper_limit=False)
     if measured is not None and not is_weak(error):
         return measured
-    # The flux or the limit beside a weak magnitude says more than it does.
+    # Below the detection limit, the flux or limit is more informative than the magnitude.
     flux = _flux(cell)
     if flux is not None:
         return flux
@@ -174,7 +174,7 @@ def _flux(cell: Mapping[str, str]) -> Brightness | None:
 
 
 def _plain(name: str) -> str:
-    """A column's name in lower case, without comment signs and the letter by which Fink says where it comes from."""
+    """A column's name in lower case, without comment signs and Fink's prefix for the origin."""
     return re.sub(r"^[a-z]:", "", name.strip().lstrip("#").strip().lower())
 
 
@@ -185,7 +185,7 @@ def _split(line: str, separator: str | None) -> list[str]:
 def _parted(text: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """Header and numbered rows of a table separated by commas, semicolons, tabs or blanks; raises NoticeError if empty.
 
-    Comments and empty lines are left out, save a comment that is the header: ATLAS's `###MJD m dm ...`.
+    Comments and empty lines are skipped, except a comment that is the header: ATLAS's `###MJD m dm ...`.
     """
     numbered = [(n, line) for n, line in enumerate(text.splitlines(), start=1) if line.strip()]
     comments = [line.strip().lstrip("#").strip() for _, line in numbered if line.lstrip().startswith("#")]
@@ -205,7 +205,7 @@ def _parted(text: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
 
 
 def _is_nmma(line: str) -> bool:
-    """Whether a line is one of NMMA's: an ISO time, a band, a magnitude and its error, and no header above."""
+    """Whether a line is from NMMA: an ISO time, a band, a magnitude and its error, without a header above."""
     cells = line.split()
     if len(cells) != len(_NMMA) or "T" not in cells[0]:
         return False
@@ -223,7 +223,7 @@ def _separator(line: str) -> str | None:
 
 
 def _is_header(line: str) -> bool:
-    """Whether a line names a time and a brightness."""
+    """Whether a header line names a time and a brightness."""
     names = {_plain(name) for name in _split(line, _separator(line))} if line else set()
     times = {*COLUMNS["time"], *COLUMNS["time_tai"]}
     values = {n for field in ("magnitude", "flux", *_UNITS) for n in COLUMNS[field]}
@@ -264,7 +264,7 @@ def _columns(header: Sequence[str], mapping: Mapping[str, str]) -> dict[str, int
 def candidate_at(
     name: object, ra: object, dec: object, ebv: object, redshift: float | None, defaults: Defaults
 ) -> Candidate:
-    """The candidate of a row, with what the defaults add; raises NoticeError."""
+    """The candidate of a row, completed by the defaults; raises NoticeError."""
     ra = defaults.ra if ra in (None, "") else ra
     dec = defaults.dec if dec in (None, "") else dec
     if ra is None or dec is None:
@@ -279,7 +279,7 @@ def candidate_at(
 def measurement_of(
     candidate: Candidate, mjd: float, band: object, brightness: Brightness, telescope: object, instrument: object
 ) -> Measurement:
-    """A measurement; raises NoticeError for a time that is no MJD and for no band."""
+    """A measurement; raises NoticeError for a time that is not an MJD, and for a missing band."""
     if not isinstance(band, str) or not band:
         raise NoticeError("there is no band")
     return Measurement(
@@ -295,7 +295,7 @@ def measurement_of(
 
 
 def optional(value: object, name: str) -> float | None:
-    """A number or None; text such as "nan" and "" is None, other text an error."""
+    """A number or None; text such as "nan" and "" is None, other text is an error."""
     if value in (None, "") or str(value).strip().lower() in ("null", "none", "-", "--", "n/a", "na"):
         return None
     try:

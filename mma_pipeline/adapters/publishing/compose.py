@@ -16,6 +16,7 @@ from mma_pipeline.adapters.archive import ProductRecord, VersionRecord
 from mma_pipeline.notices.derived import (
     ChirpMassSummary,
     CoincidenceSummary,
+    CoverageSummary,
     DerivedAlert,
     DerivedKind,
     EventSummary,
@@ -39,11 +40,14 @@ PLOT = "picture"
 COINCIDENCE = "coincidence"
 #: Name of the product that says from where the map can be observed.
 OBSERVABILITY = "observability"
-#: Assets whose files are made anew each day: a link with a digest would soon name other bytes, so that none goes out.
-CHANGING = frozenset({OBSERVABILITY})
+#: Name of the product that says what telescopes have covered.
+COVERAGE = "coverage_ledger"
+#: Assets whose files are made anew each day, or with each pointing: a link with a digest would soon name other bytes, so that
+#: none goes out.
+CHANGING = frozenset({OBSERVABILITY, COVERAGE})
 #: Observatories named in a message.
 SITES = 5
-#: Name of the product that says how bright a kilonova would be, and the hours after the merger of its short figures.
+#: Name of the product with the brightness of a kilonova, and the hours after the merger of its summary.
 FORECAST, FORECAST_HOURS = "forecast", 24
 #: Our field name to the name of the statistic.
 _FIGURES = {
@@ -89,6 +93,7 @@ def compose(
             if p.asset not in CHANGING and (address := url(p.store_key)) is not None
         ),
         observability=_observability(by_name),
+        coverage=_coverage(by_name),
     )
     return alert, by_name
 
@@ -186,6 +191,23 @@ def _observability(products: Mapping[str, ProductRecord]) -> Observability | Non
             )
             for site in found["sites"][:SITES]
         ),
+    )
+
+
+def _coverage(products: Mapping[str, ProductRecord]) -> CoverageSummary | None:
+    """What is covered; None where no pointing is known."""
+    found = products[COVERAGE].statistics if COVERAGE in products else {}
+    if not found.get("visits_completed") and not found.get("visits_planned"):
+        return None
+    return CoverageSummary(
+        completed=found["visits_completed"],
+        planned=found["visits_planned"],
+        probability=found["probability_covered"],
+        area=found["area_covered_deg2"],
+        left_90=found["probability_left_in_90"],
+        left_area_90=found["area_left_in_90_deg2"],
+        reached=found["probability_reached"],
+        absolute_magnitude=found["absolute_magnitude"],
     )
 
 

@@ -25,6 +25,7 @@ from mma_pipeline.adapters.errors import (
     UncertainError,
     WaitingError,
 )
+from mma_pipeline.adapters.publishing import gwtm_pointings
 from mma_pipeline.adapters.publishing.gwtm_client import GwtmClient
 from mma_pipeline.adapters.publishing.gwtm_fields import AlertRow, alert_row, galaxies_body
 from mma_pipeline.adapters.publishing.model import Note
@@ -45,8 +46,9 @@ REFERENCE = "https://ui.adsabs.harvard.edu/abs/2017ApJ...848L..33A/abstract"
 class GwtmDestination:
     """The Treasure Map as a destination.
 
-    Payloads: `alert` {alert, number, skymap_key, bare}, `galaxies` {alert, galaxies}, `icecube` {body}, `mock_removal` {},
-    where alert is the JSON of a `DerivedAlert`. An empty list of galaxies means the removal of our group's lists.
+    Payloads: `alert` {alert, number, skymap_key, bare}, `galaxies` {alert, galaxies}, `icecube` {body}, `mock_removal` {}, `pointing`
+    {fields, planned_time}, `pointing_cancellation` {fields}, where alert is the JSON of a `DerivedAlert`. An empty list of
+    galaxies means the removal of our group's lists.
 
     Args:
         repeat_s: seconds before a post without an answer is repeated, longer than the server can take.
@@ -78,6 +80,9 @@ class GwtmDestination:
             return {"endpoint": "event_galaxies", "body": self._galaxies(item.payload)}
         if item.kind == MOCK_REMOVAL:
             return {"endpoint": "del_test_alerts", "body": {}}
+        if item.kind in {gwtm_pointings.POINTING, gwtm_pointings.CANCELLATION}:
+            posts = item.kind == gwtm_pointings.POINTING
+            return {"endpoint": "pointings" if posts else "update_pointings", "body": item.payload["fields"]}
         return {"endpoint": "post_icecube_notice", "body": item.payload["body"]}
 
     def send(self, item: Publication, note: Note) -> Answer:
@@ -95,6 +100,12 @@ class GwtmDestination:
             return Answer(f"icecube_notice {stored.get('id', 'known')}", {"events": events}, already_there=known)
         if item.kind == MOCK_REMOVAL:
             return self._remove_mock(item)
+        if item.kind == gwtm_pointings.POINTING:
+            return gwtm_pointings.send(
+                self.client, item.event_id, item.payload, lambda post: self._post_once(item, note, post)
+            )
+        if item.kind == gwtm_pointings.CANCELLATION:
+            return gwtm_pointings.cancel(self.client, item.event_id, item.payload["fields"])
         raise PermanentError(f"GWTM does not accept {item.kind}")
 
     def _row(self, payload: Mapping[str, Any]) -> AlertRow:

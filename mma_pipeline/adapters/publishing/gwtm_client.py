@@ -118,6 +118,32 @@ class GwtmClient:
             return False
         return True
 
+    def pointings(self, graceid: str) -> list[dict[str, Any]]:
+        """Pointings of an event, each once, by ascending id."""
+        rows = self._request("GET", "pointings", params={"graceid": graceid})
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise PermanentError(f"{_WHO} answered pointings with something other than rows")
+        by_id = {int(row["id"]): row for row in rows if isinstance(row.get("id"), int)}
+        return [by_id[number] for number in sorted(by_id)]
+
+    def post_pointing(self, graceid: str, fields: Mapping[str, Any]) -> int:
+        """Add a pointing, even if it exists, or complete the planned one whose `id` the fields have; returns its id.
+
+        The site answers 200 to what it refuses, with the reasons: PermanentError.
+        """
+        answer = self._request("POST", "pointings", json={"graceid": graceid, "pointing": dict(fields)})
+        found = answer if isinstance(answer, dict) else {}
+        if found.get("ERRORS"):
+            raise PermanentError(f"{_WHO} refused the pointing: {str(found['ERRORS'])[:300]}")
+        ids = found.get("pointing_ids")
+        if not isinstance(ids, list) or len(ids) != 1:
+            raise UncertainError(f"{_WHO} answered pointings without the id", settled=True)
+        return int(ids[0])
+
+    def cancel_pointings(self, ids: Sequence[int]) -> None:
+        """Cancel planned pointings of ours; the site leaves out all others without a word."""
+        self._request("POST", "update_pointings", json={"status": "cancelled", "ids": list(ids)})
+
     def post_icecube(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Store a neutrino notice; the server ignores a reference that it knows."""
         answer = self._request("POST", "post_icecube_notice", json=dict(body))

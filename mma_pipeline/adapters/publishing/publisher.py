@@ -57,7 +57,7 @@ class Publisher:
     Args:
         engine: the archive's database.
         destinations: by name.
-        told_of_failures: destinations (webhooks) that get a message when a publication fails for good.
+        failure_webhooks: destinations (webhooks) that get a message when a publication fails for good.
         clock: now, UTC.
     """
 
@@ -66,14 +66,14 @@ class Publisher:
         engine: Engine,
         destinations: Mapping[str, Destination],
         *,
-        told_of_failures: Sequence[DestinationConfig] = (),
+        failure_webhooks: Sequence[DestinationConfig] = (),
         backoff: Backoff | None = None,
         lease_s: float = LEASE_S,
         clock: Clock = lambda: datetime.now(UTC),
     ) -> None:
         self._engine = engine
         self._destinations = destinations
-        self._told = tuple(config.name for config in told_of_failures)
+        self._told = tuple(config.name for config in failure_webhooks)
         self._backoff = backoff or Backoff()
         self._lease_s = lease_s
         self._clock = clock

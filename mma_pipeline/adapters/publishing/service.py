@@ -38,7 +38,7 @@ OFFERED_H = 24.0
 LATE_H = 72.0
 
 
-class Standing(StrEnum):
+class Readiness(StrEnum):
     """Whether the products of a version are ready for publication."""
 
     WAITING = "waiting"
@@ -50,7 +50,7 @@ class Standing(StrEnum):
 
 
 #: Gives the readiness of a version from its products by name.
-StandingOf = Callable[[VersionRecord, Mapping[str, ProductRecord]], Standing]
+ReadinessOf = Callable[[VersionRecord, Mapping[str, ProductRecord]], Readiness]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Publications:
     def publisher(self) -> Publisher:
         """The publisher for all configured destinations; one that cannot be opened does not stop the others."""
         told = [c for c in self.configs if c.kind == config.WEBHOOK and c.wants_failures]
-        return Publisher(self.archive.engine, self.destinations, told_of_failures=told)
+        return Publisher(self.archive.engine, self.destinations, failure_webhooks=told)
 
     def decide(
         self,
@@ -156,13 +156,13 @@ class Publications:
             return [item for item in outbox.due(connection) if item.destination in names]
 
     @property
-    def told_of_failures(self) -> tuple[str, ...]:
+    def failure_webhooks(self) -> tuple[str, ...]:
         """The webhooks with failures = true, by name; none with DRY_RUN."""
         if self.dry_run:
             return ()
         return tuple(c.name for c in self.configs if c.kind == config.WEBHOOK and c.wants_failures)
 
-    def tell_failure(
+    def notify_failure(
         self, key: str, what: str, event_id: str, text: str, partition_key: str | None, *, kind: str = "run"
     ) -> int:
         """Write a message about a failure to the outbox of each such webhook; returns how many are new.
@@ -176,7 +176,7 @@ class Publications:
             kind: `run` for a failed run, `problem` for a problem that the health sensor found.
         """
         failure = {"destination": what, "event_id": event_id, "kind": kind, "error": redact(text)[:500]}
-        told = self.told_of_failures
+        told = self.failure_webhooks
         with writing(self.archive.engine) as connection:
             drafts = [
                 Draft(name, FAILURE, f"failure-{key}", event_id, {"failure": failure}, partition_key) for name in told
@@ -193,7 +193,7 @@ class Publications:
         with reading(self.archive.engine) as connection:
             return next(iter(blocks.blocks(connection, partition_key=partition_key)), None)
 
-    def undecided(self, standing: StandingOf, *, limit: int = 50) -> list[Offer]:
+    def undecided(self, readiness: ReadinessOf, *, limit: int = 50) -> list[Offer]:
         """Versions to decide on, earliest received first.
 
         These are recent versions, versions that a person released, bare ones, and those for which a later version waits, as
@@ -215,27 +215,27 @@ class Publications:
             records, products = self.archive.versions_at(keys), self.archive.products_of(keys)
             for one in some:
                 record = records.get(one.partition_key)
-                offer = None if record is None else self._offer(one, record, products[one.partition_key], standing)
+                offer = None if record is None else self._offer(one, record, products[one.partition_key], readiness)
                 found += [] if offer is None else [offer]
                 if len(found) == limit:
                     return found
         return found
 
     def _offer(
-        self, one: Undecided, record: VersionRecord, written: Sequence[ProductRecord], standing: StandingOf
+        self, one: Undecided, record: VersionRecord, written: Sequence[ProductRecord], readiness: ReadinessOf
     ) -> Offer | None:
         """The offer of a version that may need a decision; None if none can be made now."""
         wanting = {c.name for c in self.configs if one.made.get(c.name, True)}  # none yet, or a bare one
         if not wanting:
             return None
         products = {product.name: product for product in written}
-        state, bare = standing(record, products), is_bare(record, products)
-        if one.released is not None and state is Standing.WAITING:
-            state = Standing.GIVEN_UP
-        if state is Standing.GIVEN_UP:
+        state, bare = readiness(record, products), is_bare(record, products)
+        if one.released is not None and state is Readiness.WAITING:
+            state = Readiness.GIVEN_UP
+        if state is Readiness.GIVEN_UP:
             takers = {c.name for c in self.configs if c.takes_bare or not bare}
             wanting = {name for name in wanting if name not in one.made and name in takers}
-        if state is Standing.WAITING or not wanting:
+        if state is Readiness.WAITING or not wanting:
             return None
         changes = [one.received, *(product.written for product in written)]
         return Offer(record, bare, max(changes if one.released is None else [*changes, one.released]))

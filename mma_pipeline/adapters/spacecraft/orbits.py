@@ -1,7 +1,7 @@
-"""Fetches, checks and keeps orbital elements of satellites, so that an old event gets the elements of its own time.
+"""Fetches, checks and stores orbital elements of satellites, so that an old event gets the elements of its time.
 
 Every element set ever fetched is kept in the store, one object per epoch (`mma/orbits/{norad}/{YYYYDDD.dddddddd}.tle`).
-A further source, a file or an address with many sets of the past, may be configured.
+A further source, such as a file or an address with many past sets, may be configured.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _epoch(line1: str) -> datetime:
 
 
 class TleArchive:
-    """The elements that the project has, and the ways to get more.
+    """The stored elements, and the sources of more.
 
     Args:
         store: where fetched sets are kept.
@@ -88,7 +88,7 @@ class TleArchive:
         self._sources = tuple(sources)
 
     def nearest(self, norad_id: int, time: datetime) -> TwoLineElements | None:
-        """The kept element set whose epoch is nearest to a time (timezone-aware); None if none is kept."""
+        """The stored element set whose epoch is nearest to a time (timezone-aware); None if none is stored."""
         keys = [entry.key for entry in self._store.ls(_prefix(norad_id))]
         names = [key for key in keys if key.endswith(".tle")]
         if not names:
@@ -97,7 +97,7 @@ class TleArchive:
         return parse_tle(self._store.get(best).decode("ascii", "replace"), norad_id)[-1]
 
     def keep(self, sets: Iterable[TwoLineElements]) -> int:
-        """Keep element sets; sets that are there already cost a look. Returns how many were new."""
+        """Store element sets; existing ones cost one look-up. Returns how many were new."""
         new = 0
         for one in sets:
             key = f"{_prefix(one.norad_id)}{one.epoch:%Y%j}.{one.line1[24:32]}.tle"
@@ -105,10 +105,10 @@ class TleArchive:
         return new
 
     def refresh(self, norad_id: int) -> int:
-        """Ask every source and keep what is new; returns how many sets were new.
+        """Query every source and store new sets; returns how many were new.
 
         A source that fails does not stop the others. Raises NotFoundError if no source is configured, and the last
-        source's error where all of them failed.
+        source's error if all of them failed.
         """
         if not self._sources:
             raise NotFoundError("no source of orbital elements is configured: set MMA_TLE_SOURCE")

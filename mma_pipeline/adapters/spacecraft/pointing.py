@@ -1,8 +1,8 @@
-"""Where Fermi pointed, from the weekly FT2 pointing files, preliminary or final. Each file is kept in the store once fetched.
+"""Fermi's pointing, from the weekly FT2 pointing files, preliminary or final. Fetched files are kept in the store.
 
 Source: the Fermi Science Support Center's timeline (`FERMI_POINTING_{FINAL|PRELIM}_{week}_{from}_{to}_{version}.fits`,
-days as YYYYDDD). Preliminary files appear some weeks before they hold, final ones afterwards; a final file replaces
-the preliminary one of its week as soon as it is there.
+days as YYYYDDD). Preliminary files appear some weeks before the time that they cover, final ones afterwards; a final file
+replaces the preliminary one of its week as soon as it exists.
 """
 
 from __future__ import annotations
@@ -85,12 +85,12 @@ def met_to_unix(met: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def read_ft2(data: bytes, name: str) -> PointingTable:
-    """Read an FT2 file. Raises PermanentError if it is not one or holds no sample."""
+    """Read an FT2 file. Raises PermanentError if it is not one or has no sample."""
     from astropy.io import fits
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # units that the FITS standard does not know
+            warnings.simplefilter("ignore")  # units that are not in the FITS standard
             with fits.open(io.BytesIO(data)) as hdus:
                 table: Any = hdus["SC_DATA"].data
                 columns = {c: np.asarray(table[c], dtype=np.float64) for c in ("START", "STOP", "RA_SCZ", "DEC_SCZ")}
@@ -126,7 +126,7 @@ class FermiPointing:
     def at(self, time: datetime) -> PointingTable | None:
         """The best file that covers a time (timezone-aware): final before preliminary, newest version first.
 
-        Asks the source only where no final file is kept. None if nobody has a file. Raises TransientError or
+        Queries the source only if no final file is stored. None if there is no file anywhere. Raises TransientError or
         PermanentError if the source fails and nothing is kept either.
         """
         kept = [Path(entry.key).name for entry in self._store.ls(_KEPT)]
@@ -154,6 +154,6 @@ class FermiPointing:
 
 def _best(names: Iterable[str], time: datetime) -> _File | None:
     files = [file for file in map(_File.of, names) if file is not None]
-    # The last day in the name is the day on which the next file begins.
+    # The last day in the name is the first day of the next file.
     covering = [file for file in files if file.start <= time < file.end]
     return max(covering, key=lambda f: (f.final, f.version), default=None)

@@ -61,11 +61,11 @@ class AzureBackend:
         self._run(lambda: self._in_container(key, lambda: self._upload(key, data, digest, content_type, notes)))
 
     def read(self, key: str, into: Path | None = None) -> tuple[StoredObject, bytes]:
-        """Get what is said of the blob and its bytes from one answer."""
+        """Get the blob's properties and bytes from one answer."""
         return self._run(lambda: self._read(key, into))
 
     def head(self, key: str) -> StoredObject | None:
-        """Ask for the properties."""
+        """Get the properties."""
         return self._run(lambda: self._head(key))
 
     def ls(self, prefix: str) -> Iterator[StoredObject]:
@@ -107,7 +107,7 @@ class AzureBackend:
             yield blob
 
     async def _in_container(self, key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do what needs the key's container, which may have to be made first."""
+        """Run an action on the key's container, which may have to be created first."""
         from azure.core.exceptions import ResourceNotFoundError
 
         try:
@@ -186,7 +186,7 @@ class AzureBackend:
             try:
                 async for blob in client.list_blobs(name_starts_with=starts or None, **self._limits):
                     yield _described(put + blob.name.removeprefix(cut), blob)
-            except ResourceNotFoundError:  # no such container: nothing in it
+            except ResourceNotFoundError:  # a missing container is empty
                 return
 
     async def _copy(self, src: str, dst: str) -> None:
@@ -195,7 +195,7 @@ class AzureBackend:
         async with self._blob(src) as source, self._blob(dst) as target:
             answer = await target.start_copy_from_url(source.url, **self._limits)
             status, until = answer["copy_status"], time.monotonic() + 300
-            while status == "pending":  # within an account it is done at once, as a rule
+            while status == "pending":  # within an account it is usually done at once
                 if time.monotonic() > until:
                     raise TransientError(f"copy to {self.name}/{dst}: not finished after 300 s")
                 await asyncio.sleep(0.5)
@@ -205,7 +205,7 @@ class AzureBackend:
 
 
 def _login(environ: Mapping[str, str], endpoint: str | None) -> dict[str, str]:
-    """Arguments that tell adlfs who we are."""
+    """Arguments with the credentials for adlfs."""
     given = environ.get("AZURE_STORAGE_CONNECTION_STRING")
     if given:
         return {"connection_string": given}

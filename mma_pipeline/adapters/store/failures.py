@@ -1,6 +1,6 @@
 """Decides which failures of a store are worth another attempt. No other module does.
 
-The clients bring dozens of exception classes. What they have in common is an HTTP status; where the server never
+The clients have dozens of exception classes. Most have an HTTP status; if the server never
 answered, the class's name decides. No client library is imported for it.
 """
 

@@ -45,7 +45,7 @@ def check_prefix(prefix: str) -> str:
 
 
 def _objection(key: str) -> str | None:
-    """Say why a key is not acceptable, or None."""
+    """Why a key is not acceptable; None if it is."""
     try:
         encoded = key.encode("utf-8")
     except UnicodeEncodeError:

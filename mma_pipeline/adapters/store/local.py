@@ -2,7 +2,7 @@
 
 Objects are plain files under their keys, so any program can read the folder. What a filesystem cannot hold (digest,
 media type, metadata) lies in ``.mma/meta/<key>.json``. A note counts only while the file's inode, size and
-modification time are those it was written for: after a file was replaced by hand the digest is taken anew.
+modification time are those it was written for: after a file was replaced by hand the digest is computed again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class LocalBackend:
     def _place(
         self, unfinished: Path, key: str, digest: Digest, content_type: str, metadata: Mapping[str, str]
     ) -> None:
-        """Give a finished file its name, and note what is said of it."""
+        """Give a finished file its name, and write its note."""
         target, identity = self.root / key, _identity(unfinished.stat())
         target.parent.mkdir(parents=True, exist_ok=True)
         with self._locked():
@@ -75,7 +75,7 @@ class LocalBackend:
         return _noted(key, identity, note), data
 
     def head(self, key: str) -> StoredObject | None:
-        """Look the file up; without a valid note its digest is taken from its content and noted."""
+        """Look the file up; without a valid note its digest is computed and noted."""
         path = self.root / key
         try:
             identity = _identity(path.stat())
@@ -104,8 +104,8 @@ class LocalBackend:
                     yield StoredObject(key, identity[1]) if note is None else _noted(key, identity, note)
 
     def copy(self, src: str, dst: str) -> None:
-        """Copy one version of the file with what is said of it, also while a writer replaces it."""
-        with self._locked():  # file and note agree; what is open stays whole afterwards
+        """Copy one version of the file with its note, also while a writer replaces it."""
+        with self._locked():  # file and note agree; the open file stays complete afterwards
             file = (self.root / src).open("rb")
             note = self._read_note(src, _identity(os.fstat(file.fileno())))
         unfinished = self._unfinished()
@@ -139,7 +139,7 @@ class LocalBackend:
         return self.root / HIDDEN / "meta" / f"{key}.json"
 
     def _take_note(self, key: str) -> StoredObject:
-        """Digest and note what lies there, while no writer replaces it: else the note would describe another file."""
+        """Compute and note the digest while no writer replaces the file: otherwise the note would describe another file."""
         path = self.root / key
         with self._locked():
             identity = _identity(path.stat())
@@ -152,7 +152,7 @@ class LocalBackend:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the store against other writers, in this process or another, until file and note agree."""
+        """Lock the store against other writers, in this process or another, until file and note agree."""
         folder = self.root / HIDDEN
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "lock").open("ab") as file:
@@ -188,12 +188,12 @@ class LocalBackend:
             if tuple(note["identity"]) != identity or not {"sha256", "content_type", "metadata"} <= note.keys():
                 return None
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
-            return None  # absent or damaged: the file itself is asked instead
+            return None  # missing or damaged: the file itself is read instead
         return dict(note)
 
 
 def _flush(file: BinaryIO) -> None:
-    """Bring to disk what was written: a name must not survive a power cut without its content."""
+    """Flush to disk: a name must not survive a power cut without its content."""
     file.flush()
     os.fsync(file.fileno())
 

@@ -1,4 +1,4 @@
-"""A store in this process's memory: for tests and for looking at what a run would write."""
+"""A store in this process's memory, for tests and for checking what a run would write."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class MemoryBackend:
             self._objects[dst] = (replace(entry[0], key=dst), entry[1])
 
     def delete(self, key: str) -> None:
-        """Forget the entry."""
+        """Remove the entry."""
         with self._lock:
             if self._objects.pop(key, None) is None:
                 raise FileNotFoundError(key)

@@ -1,7 +1,7 @@
 """Moves objects from one store to another, and compares stores. Not here: showing progress (`cli.storage`).
 
-What is there with the same digest is skipped, so that a move that was cut short goes on where it was: there is no state
-beside the stores themselves. One failed object stops nothing; it is reported.
+Objects that exist with the same digest are skipped, so that an interrupted move continues where it was: there is no state
+besides the stores themselves. A failed object is reported and does not stop the others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one object.
+    """Outcome for one object.
 
     Attributes:
         key: which.
@@ -48,7 +48,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be done, by the listings of both stores.
+    """Work to do, from the listings of both stores.
 
     Attributes:
         todo: objects to move, or to compare object by object.
@@ -97,7 +97,7 @@ def plan(source: Store, dest: Store, prefix: str = "", *, force: bool = False) -
 
     Args:
         source, dest: from where to where.
-        prefix: only keys that start so, e.g. ``fit/``.
+        prefix: only keys with this prefix, e.g. ``fit/``.
         force: move everything again.
 
     Raises:
@@ -121,7 +121,7 @@ def plan(source: Store, dest: Store, prefix: str = "", *, force: bool = False) -
 
 @dataclass(frozen=True)
 class Sample:
-    """What up to 100 objects of a plan took; times in seconds, with as many transfers at a time as the move has.
+    """Times for up to 100 objects of a plan, in seconds, with the same number of simultaneous transfers as the move.
 
     Attributes:
         files: how many could be read.
@@ -167,7 +167,7 @@ def sample(source: Store, dest: Store, work: Plan, workers: int = WORKERS) -> Sa
 
 
 def migrate(source: Store, dest: Store, work: Plan, workers: int = WORKERS) -> Iterator[Outcome]:
-    """Move what the plan names, in parallel, and yield what became of each object as it is done.
+    """Move the plan's objects in parallel, and yield each outcome when it is known.
 
     Each write is compared by the receiving server with its checksum; each read with the digest recorded with it.
     """
@@ -176,7 +176,7 @@ def migrate(source: Store, dest: Store, work: Plan, workers: int = WORKERS) -> I
 
 
 def verify(store: Store, entries: Iterable[StoredObject], workers: int = WORKERS) -> Iterator[Outcome]:
-    """Read objects whole and compare them with the digests that they were written with."""
+    """Read objects completely and compare them with their recorded digests."""
 
     def read(entry: StoredObject) -> Outcome:
         try:
@@ -258,7 +258,7 @@ def _move(source: Store, dest: Store, entry: StoredObject, missing: bool) -> Out
 
 
 def _equal(one: StoredObject, other: StoredObject) -> bool:
-    """Whether two stores' digests show the same content; False also where they cannot tell."""
+    """Whether two stores' digests show the same content; False also if they cannot be compared."""
     if one.size != other.size:
         return False
     if one.sha256 is not None and other.sha256 is not None:

@@ -25,7 +25,7 @@ class StoredObject:
     Attributes:
         key: relative POSIX path.
         size: bytes.
-        sha256: hex digest; None only where another program wrote the object and the store keeps no SHA-256.
+        sha256: hex digest; None only if another program wrote the object and the store keeps no SHA-256.
         md5: hex digest as the server keeps it; None if it keeps none (multipart uploads, local folders).
         content_type: media type, None if a listing does not tell it.
         metadata: names and values given to `put`.
@@ -60,7 +60,7 @@ class Digest:
         return cls(sha256.hexdigest(), md5.hexdigest(), size)
 
     def same_as(self, found: StoredObject) -> bool:
-        """Whether a stored object holds these bytes; False also where the store cannot tell."""
+        """Whether a stored object has these bytes; False also if the store cannot tell."""
         if found.size != self.size:
             return False
         if found.sha256 is not None:
@@ -69,18 +69,18 @@ class Digest:
 
 
 class Backend(Protocol):
-    """Moves bytes to and from one place. Keys come checked; every method may raise the library's own errors."""
+    """Moves bytes to and from one place. Keys are already checked; every method may raise the library's own errors."""
 
     name: str
-    """What errors and `Store.url` call the place, without credentials, ending without a slash."""
+    """Address of the place for errors and `Store.url`, without credentials and final slash."""
     secrets: tuple[str, ...]
     """Values that no message may show."""
 
     def write(self, key: str, data: Payload, digest: Digest, content_type: str, metadata: Mapping[str, str]) -> None:
-        """Put the object there in one step as a reader sees it; the server verifies what it received."""
+        """Write the object in one step as seen by readers; the server verifies the received bytes."""
 
     def read(self, key: str, into: Path | None = None) -> tuple[StoredObject, bytes]:
-        """Return one version of the object, what is said of it and its content, in one request.
+        """Return one version of the object, its description and content, in one request.
 
         With ``into`` the content goes to that file, and the bytes returned are empty.
         """

@@ -26,7 +26,7 @@ from mma_pipeline.adapters.surveys.values import (
     section,
 )
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.photometry.brightness import DETECTION_SNR
+from mma_pipeline.notices.photometry.brightness import DETECTION_SNR, LIMIT_SNR
 from mma_pipeline.notices.surveys import AlertHead, CatalogMatch, FluxPoint, Origin, PacketFacts, SurveyAlert
 
 _FORCED = "LSST_FP"
@@ -48,7 +48,8 @@ def alert(record: Mapping[str, Any], schema: str, broker: str) -> SurveyAlert:
         CatalogMatch(str(host.get("name")), name_of(host.get("source")), number(host.get("distance")), number(host.get("redshift")))
         for host in hosts
     )  # fmt: skip
-    detections = [p for p in points if _detected(p)]
+    # A forced flux of three times its noise among dozens is noise as often as not, and would make the object too old.
+    detections = [p for p in points if _detected(p, LIMIT_SNR)]
     facts = PacketFacts(
         is_negative=next((p.flux_njy < 0 for p in reversed(points) if p.flux_njy is not None), False),
         first_mjd=min((p.mjd for p in detections), default=None),
@@ -75,9 +76,9 @@ def _head(record: Mapping[str, Any], points: tuple[FluxPoint, ...]) -> AlertHead
     return head_of("lsst", identifier(about.get("id")), f"ampel{state}", about.get("ra"), about.get("dec"), newest.mjd)
 
 
-def _detected(point: FluxPoint) -> bool:
+def _detected(point: FluxPoint, snr: float = DETECTION_SNR) -> bool:
     flux, error = point.flux_njy, point.flux_error_njy
-    return point.origin != "forced" or (flux is not None and error is not None and flux >= DETECTION_SNR * error)
+    return point.origin != "forced" or (flux is not None and error is not None and flux >= snr * error)
 
 
 def _points(record: Mapping[str, Any]) -> tuple[FluxPoint, ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mma_pipeline.adapters.errors import NotFoundError, PermanentError, TransientError
-from mma_pipeline.adapters.http import download, shown
+from mma_pipeline.adapters.http import download, without_secrets
 from mma_pipeline.adapters.retry import attempts
 from mma_pipeline.notices.errors import NoticeError
 
@@ -85,14 +85,16 @@ class Schemas:
         try:
             answer = attempts(_ATTEMPTS)(download, url, most_bytes=_MOST_BYTES, seconds=_ATTEMPT_S)
         except NotFoundError:
-            raise NoticeError(f"the schema registry {shown(self._registry)} has no schema {schema_id}") from None
+            raise NoticeError(
+                f"the schema registry {without_secrets(self._registry)} has no schema {schema_id}"
+            ) from None
         except PermanentError as error:
             raise NoticeError(f"schema {schema_id} cannot be had: {error}") from error
         try:
             text = json.loads(answer)["schema"]
             found = _parsed(text.encode(), f"schema {schema_id}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TransientError(f"{shown(url)} does not answer as a schema registry does") from error
+            raise TransientError(f"{without_secrets(url)} does not answer as a schema registry does") from error
         self._keep(schema_id, text)
         return found
 

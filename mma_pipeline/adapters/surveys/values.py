@@ -25,6 +25,8 @@ _SENTINEL = -900.0
 _YEARS = (15020.0, 100000.0)
 #: Magnitudes and zero points lie between the Sun's, far off, and what no telescope sees.
 _MAGNITUDES = (-40.0, 60.0)
+#: Fluxes and errors between the same, nJy.
+_FLUXES = (1e-9, 1e20)
 _NO_NAMES = ("", "null", "none", "nan", "unknown", "fail")
 
 
@@ -123,8 +125,18 @@ def flux_of_magnitude(magnitude: float, error: float | None, *, negative: bool) 
 
 
 def by_time(points: Iterable[FluxPoint]) -> tuple[FluxPoint, ...]:
-    """Points sorted by time and band."""
-    return tuple(sorted(points, key=lambda point: (point.mjd, point.band, point.origin)))
+    """Points sorted by time and band, without those whose values are beyond any telescope's: damage, or a failed fit."""
+    sound = (point for point in points if _is_sound(point))
+    return tuple(sorted(sound, key=lambda point: (point.mjd, point.band, point.origin)))
+
+
+def _is_sound(point: FluxPoint) -> bool:
+    flux, error, limit = point.flux_njy, point.flux_error_njy, point.limit_mag
+    return (
+        (flux is None or abs(flux) < _FLUXES[1])
+        and (error is None or _FLUXES[0] < error < _FLUXES[1])
+        and (limit is None or _MAGNITUDES[0] < limit < _MAGNITUDES[1])
+    )
 
 
 def details_of(record: Mapping[str, Any], names: Iterable[str], prefix: str = "") -> dict[str, float | str | bool]:

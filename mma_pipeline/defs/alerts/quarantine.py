@@ -22,7 +22,7 @@ from mma_pipeline.products.ingest import Parser, Versions, presentable, read
 
 
 @dataclass(frozen=True, slots=True)
-class ReadAgain:
+class RetryOutcome:
     """Outcome for one message."""
 
     message: QuarantinedMessage
@@ -32,12 +32,12 @@ class ReadAgain:
     """Why it still cannot be used; None if it can."""
 
 
-def read_again(archive: Archive, chosen: Sequence[QuarantinedMessage], now: datetime) -> list[ReadAgain]:
+def retry_messages(archive: Archive, chosen: Sequence[QuarantinedMessage], now: datetime) -> list[RetryOutcome]:
     """Parse messages with the current parsers and record their versions, in order of creation.
 
     Raises TransientError if the archive does not answer; what was recorded before stays.
     """
-    outcomes: list[ReadAgain] = []
+    outcomes: list[RetryOutcome] = []
     readable: list[tuple[QuarantinedMessage, Versions]] = []
     for entry in chosen:
         message = archive.message(entry.id)
@@ -52,7 +52,7 @@ def read_again(archive: Archive, chosen: Sequence[QuarantinedMessage], now: date
     # Files are numbered in the order of recording.
     for entry, versions in sorted(readable, key=lambda one: (min(v.created for v, _ in one[1]), one[0].id)):
         recorded = accept(archive, entry.id, versions, now)
-        outcomes.append(ReadAgain(entry, tuple(record.partition_key for record in recorded.versions)))
+        outcomes.append(RetryOutcome(entry, tuple(record.partition_key for record in recorded.versions)))
     return sorted(outcomes, key=lambda outcome: outcome.message.id)
 
 
@@ -61,16 +61,16 @@ def _parser(message: StreamMessage) -> Parser:
     return next((stream.parse for stream in STREAMS if stream.name == message.stream), stream_of(message.body).parse)
 
 
-def _photometry(archive: Archive, entry: QuarantinedMessage, message: StreamMessage, now: datetime) -> ReadAgain:
+def _photometry(archive: Archive, entry: QuarantinedMessage, message: StreamMessage, now: datetime) -> RetryOutcome:
     try:
         notice = read_photometry_message(message.body, dict(message.headers))
     except NoticeError as error:
         return _refused(archive, entry, presentable(str(error)))
     PhotometryArchive(archive).record(replace(message, received=now), notice)
-    return ReadAgain(entry)
+    return RetryOutcome(entry)
 
 
-def _refused(archive: Archive, entry: QuarantinedMessage, reason: str) -> ReadAgain:
+def _refused(archive: Archive, entry: QuarantinedMessage, reason: str) -> RetryOutcome:
     if reason != entry.reason:
         refuse_again(archive, entry.id, reason)
-    return ReadAgain(entry, reason=reason)
+    return RetryOutcome(entry, reason=reason)

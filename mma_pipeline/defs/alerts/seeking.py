@@ -26,7 +26,7 @@ TRIES = 5
 
 
 @dataclass(frozen=True)
-class Readable:
+class SeekableStream:
     """A stream that a sensor reads."""
 
     name: str
@@ -50,11 +50,11 @@ class Readable:
         return encode_offsets(offsets) if self.alerts is not None else encode_cursor(offsets, decode_cursor(cursor)[1])
 
 
-def readable(settings: Settings) -> dict[str, Readable]:
+def seekable_streams(settings: Settings) -> dict[str, SeekableStream]:
     """Every stream by name."""
-    found = {s.name: Readable(s.name, s.sensor_name, (s.topic,), s) for s in STREAMS}
+    found = {s.name: SeekableStream(s.name, s.sensor_name, (s.topic,), s) for s in STREAMS}
     named = settings.kilonova.topics or (DEFAULT_TOPIC,)
-    return found | {STREAM: Readable(STREAM, photometry_sensor.name, named, None)}
+    return found | {STREAM: SeekableStream(STREAM, photometry_sensor.name, named, None)}
 
 
 def cursor_of(instance: dg.DagsterInstance, sensor: str) -> str | None:

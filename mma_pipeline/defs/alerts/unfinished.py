@@ -62,7 +62,7 @@ def unfinished_versions_sensor(
     """Request runs for what is missing."""
     now = datetime.now(UTC)
     wait = patience()
-    looked = last_looks(context.instance)
+    looked = last_good_ticks(context.instance)
     requests = []
     for found in recent_versions(archive.open(), now - LOOK_BACK, now):
         if found.received >= now - wait and not found.retried:
@@ -93,7 +93,7 @@ class SensorTick:
     """Unix time at which its last successful tick began; None if none succeeded."""
 
 
-def last_looks(instance: dg.DagsterInstance) -> dict[str, SensorTick]:
+def last_good_ticks(instance: dg.DagsterInstance) -> dict[str, SensorTick]:
     """The last successful tick of each stream's sensor, by stream; streams whose sensor never ran are absent."""
     names = {stream.sensor_name: stream.name for stream in STREAMS}
     found: dict[str, SensorTick] = {}

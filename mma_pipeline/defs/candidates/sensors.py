@@ -37,7 +37,7 @@ from mma_pipeline.defs.resources import ArchiveResource, PhotometryResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.model import Role, role_of
 from mma_pipeline.notices.times import mjd_of_datetime
-from mma_pipeline.products.ingest import Quarantined, put_aside
+from mma_pipeline.products.ingest import Quarantined, quarantine_message
 
 #: Every night of every candidate of every event.
 candidate_nights = dg.DynamicPartitionsDefinition(name="candidate_night")
@@ -69,7 +69,7 @@ def ingest_photometry(archive: Archive, message: StreamMessage) -> list[Archived
     try:
         notice = read_photometry_message(message.body, dict(message.headers))
     except NoticeError as error:
-        return put_aside(archive, message, str(error))
+        return quarantine_message(archive, message, str(error))
     return PhotometryArchive(archive).record(message, notice)
 
 
@@ -207,7 +207,7 @@ def _tick(
         context.log.warning(f"{entry.message.coordinates} put in quarantine: {entry.reason}")
     measured = [m for entry in outcomes if not isinstance(entry, Quarantined) for m in entry]
     # Messages that a person retried count as if they had just arrived; run keys prevent duplicate runs.
-    measured += PhotometryArchive(opened).read_again(datetime.now(UTC) - READ_AGAIN)
+    measured += PhotometryArchive(opened).measured_since_retry(datetime.now(UTC) - READ_AGAIN)
     wanted = wanted_nights(opened, measured)
     brought = opened.brought_after(last_message)
     if brought:

@@ -105,7 +105,7 @@ def _make(source: ProductInput) -> ProductFiles:
     statistics = {
         "begins": stamp(begins),
         "probability_any_site": round(found.probability, 6),
-        "sites": short(found),
+        "sites": short(found, orders),
         "sites_considered": len(found.sites),
         "sites_observing": sum(one.window is not None for one in found.sites),
         "targets": len(targets),

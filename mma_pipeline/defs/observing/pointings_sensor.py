@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive import Archive, VersionRecord, outbox, reading, writing
 from mma_pipeline.adapters.archive.event_history import newest_map, retraction_of
 from mma_pipeline.adapters.archive.pointings import PointingArchive
 from mma_pipeline.adapters.archive.recent import recent_versions
@@ -20,6 +20,7 @@ from mma_pipeline.adapters.deadline import within
 from mma_pipeline.adapters.errors import AdapterError, ConfigurationError, OutOfTimeError
 from mma_pipeline.adapters.pointings.poll import poll
 from mma_pipeline.adapters.pointings.treasure_map import TreasureMap
+from mma_pipeline.adapters.publishing.gwtm_pointings import CANCELLATION, POINTING, cancellations
 from mma_pipeline.defs.jobs import Lane, lane_tags
 from mma_pipeline.defs.observing.coverage_ledger import coverage_ledger
 from mma_pipeline.defs.partitions import alert_versions
@@ -72,6 +73,9 @@ def pointings_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResour
     cursor = _Cursor.read(context.cursor)
     for problem in _ask(opened, cursor, now):
         context.log.warning(problem)
+    withdrawn = _withdraw(opened, now)
+    if withdrawn:
+        context.log.info(f"{withdrawn} planned pointings of retracted events are to be cancelled on the Treasure Map")
     changed = PointingArchive(opened).changed_since(cursor.change)
     requests = list(_requests(opened, changed))
     cursor.change = max([cursor.change, *changed.values()])
@@ -115,6 +119,29 @@ def _ask(archive: Archive, cursor: _Cursor, now: datetime) -> list[str]:
         cursor.not_before = (now + pause).isoformat()
         problems.append(f"{error}; asked again in {pause.total_seconds() / 60:.0f} minutes")
     return problems
+
+
+def _withdraw(archive: Archive, now: datetime) -> int:
+    """Write cancellations of what we posted as planned for events that are retracted to the outbox; returns how many are new.
+
+    `publication_sensor` has them sent.
+    """
+    with reading(archive.engine) as connection:
+        posted = outbox.publications(connection, kinds=[POINTING, CANCELLATION])
+    by_event: dict[tuple[str, str], list[tuple[str, str, Mapping[str, Any]]]] = {}
+    for item in posted:
+        by_event.setdefault((item.destination, item.event_id), []).append((item.kind, item.dedupe_key, item.payload))
+    histories = archive.versions_of({event for _, event in by_event})
+    drafts = [
+        draft
+        for (destination, event), known in by_event.items()
+        if retraction_of(histories.get(event, ())) is not None
+        for draft in cancellations(destination, event, known)
+    ]
+    if not drafts:
+        return 0
+    with writing(archive.engine) as connection:
+        return sum(outbox.enqueue(connection, draft, now) for draft in drafts)
 
 
 def _live(archive: Archive, now: datetime, look_back: timedelta) -> dict[str, datetime]:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
-from mma_pipeline.defs.jobs import TOLD
+from mma_pipeline.defs.jobs import REPORTED
 from mma_pipeline.defs.operations.finders import event_of, who
-from mma_pipeline.defs.operations.telling import NO_EVENT
+from mma_pipeline.defs.operations.notifying import NO_EVENT
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EventVersion
@@ -30,10 +30,10 @@ def failed_runs_sensor(
     run = context.dagster_run
     if run.tags.get("dagster/will_retry") == "true":
         return dg.SkipReason("Dagster retries the run: only the last attempt is reported")
-    if TOLD.items() <= run.tags.items():
+    if REPORTED.items() <= run.tags.items():
         return dg.SkipReason("the run's finding is reported separately")
     published = publication.telling(archive.open())
-    if not published.told_of_failures:
+    if not published.failure_webhooks:
         return dg.SkipReason("no webhook is configured for failures")
     record = context.instance.get_run_record_by_id(run.run_id)
     ended = 0.0 if record is None or record.end_time is None else record.end_time
@@ -41,7 +41,7 @@ def failed_runs_sensor(
     digest = hashlib.sha256("".join(c for c in cause if not c.isdigit()).encode()).hexdigest()[:12]
     key = f"run-{run.job_name}-{who(event_id)}-{digest}-{ended // QUIET_S:.0f}"
     text = f"{cause} (run {run.run_id[:8]})"
-    told = published.tell_failure(key, run.job_name, event_id or NO_EVENT, text, _version(run.tags))
+    told = published.notify_failure(key, run.job_name, event_id or NO_EVENT, text, _version(run.tags))
     return None if told else dg.SkipReason("the same was reported within the last hour")
 
 

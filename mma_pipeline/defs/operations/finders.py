@@ -15,7 +15,7 @@ from mma_pipeline.adapters.archive.event_history import later_in_line
 from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage, quarantined
 from mma_pipeline.adapters.archive.recent import RecentVersion, recent_versions
 from mma_pipeline.defs.alerts.unfinished import LOOK_BACK, lacking, patience, will_be_retried
-from mma_pipeline.defs.jobs import TOLD
+from mma_pipeline.defs.jobs import REPORTED
 from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.operations.watch import BrokerState
 from mma_pipeline.defs.publication.problems import bare_messages, blocked_publications, late_publications
@@ -132,7 +132,7 @@ def failed_runs(look: Situation) -> Iterator[Problem]:
         latest.setdefault((record.dagster_run.job_name, _partition(record.dagster_run.tags)), record)
     grouped: dict[tuple[str, str], list[dg.RunRecord]] = {}
     for (job, _), record in list(latest.items())[:MOST_FAILED]:
-        if not TOLD.items() <= record.dagster_run.tags.items() and _is_last_word(look, record):
+        if not REPORTED.items() <= record.dagster_run.tags.items() and _is_last_word(look, record):
             grouped.setdefault((job, who(event_of(record.dagster_run.tags))), []).append(record)
     for (job, name), together in grouped.items():
         runs = ", ".join(record.dagster_run.run_id[:8] for record in together[:3])

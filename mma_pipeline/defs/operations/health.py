@@ -21,10 +21,10 @@ from mma_pipeline.adapters.archive.surveys import SurveyArchive
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.defs.alerts.stream_assets import READ_LATELY
 from mma_pipeline.defs.alerts.streams import STREAMS
-from mma_pipeline.defs.alerts.unfinished import last_looks
+from mma_pipeline.defs.alerts.unfinished import last_good_ticks
 from mma_pipeline.defs.operations.finders import Situation, find
+from mma_pipeline.defs.operations.notifying import NO_EVENT, follow
 from mma_pipeline.defs.operations.problems import Kind, Problem
-from mma_pipeline.defs.operations.telling import NO_EVENT, follow
 from mma_pipeline.defs.operations.watch import SENSOR, BrokerState, Lasting, StreamState, from_json, last_watched, watch
 from mma_pipeline.defs.product_asset import OWNERS
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, PublicationResource
@@ -200,7 +200,7 @@ def _age(now: datetime, stamp: float | None) -> float | None:
 def _streams(
     instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: BrokerState | None
 ) -> Iterator[StreamHealth]:
-    looked = last_looks(instance)
+    looked = last_good_ticks(instance)
     known = stream_statistics(archive)
     surveys = survey_health(archive, now, known)
     yield from surveys
@@ -332,12 +332,12 @@ def _notify(
     """Write a message to people into the outbox; returns whether a webhook accepts it."""
     try:
         published = publication.telling(archive)
-        if not published.told_of_failures:
+        if not published.failure_webhooks:
             return False
     except ConfigurationError as error:
         _log.error("people cannot be notified: %s", error)
         return False
-    published.tell_failure(key, what, event or NO_EVENT, text, None, kind="problem")
+    published.notify_failure(key, what, event or NO_EVENT, text, None, kind="problem")
     return True
 
 

@@ -20,7 +20,7 @@ from mma_pipeline.adapters.kafka.cursor import decode_offsets
 from mma_pipeline.adapters.kafka.gcn import gcn_stream
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.kafka.watch import BrokerWatch, fingerprint
-from mma_pipeline.adapters.store.looking import StoreLook
+from mma_pipeline.adapters.store.probe import StoreProbe
 from mma_pipeline.defs.alerts.streams import STREAMS, Stream, stream_config
 from mma_pipeline.settings import Settings
 
@@ -133,14 +133,14 @@ def watch(instance: dg.DagsterInstance, settings: Settings, before: BrokerState 
     )
 
 
-def _asked_store(settings: Settings) -> StoreLook | str:
+def _asked_store(settings: Settings) -> StoreProbe | str:
     """The store's answer, requested while the brokers are checked; or why its address cannot be used."""
     try:
         url, credentials = settings.store_url, settings.store.credentials
     except ConfigurationError as error:
         return str(error)
     with _lock:
-        look = _stores.setdefault(url, StoreLook(url, credentials))
+        look = _stores.setdefault(url, StoreProbe(url, credentials))
     look.ask()
     return look
 
@@ -190,7 +190,7 @@ def _cursors(instance: dg.DagsterInstance, sensor: str) -> list[str | None]:
     return [getattr(state.instigator_data, "cursor", None) for state in states]
 
 
-_stores: dict[str, StoreLook] = {}
+_stores: dict[str, StoreProbe] = {}
 _watches: dict[str, BrokerWatch] = {}
 _lock = threading.Lock()
 

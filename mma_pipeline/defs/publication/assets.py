@@ -15,11 +15,12 @@ import dagster as dg
 from mma_pipeline.adapters.archive import blocks, writing
 from mma_pipeline.adapters.publishing.compose import is_bare
 from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, WEBHOOK
-from mma_pipeline.adapters.publishing.service import Standing
+from mma_pipeline.adapters.publishing.service import Readiness
 from mma_pipeline.defs.all_products import PRODUCTS, expected_files
-from mma_pipeline.defs.jobs import TOLD
+from mma_pipeline.defs.jobs import REPORTED
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import OWNERS, PERMANENT
+from mma_pipeline.defs.publication.readiness import FILES, THERE, Finding, failed_checks, missing_files, readiness
 from mma_pipeline.defs.publication.sensors import (
     ASSETS,
     GROUP,
@@ -27,7 +28,6 @@ from mma_pipeline.defs.publication.sensors import (
     publish_version,
     release_metadata,
 )
-from mma_pipeline.defs.publication.standing import FILES, THERE, Finding, failed_checks, missing_files, standing
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
 from mma_pipeline.products.inputs import ProductInput
 
@@ -90,7 +90,7 @@ def publishable(
     released = release_metadata(published.block(record.partition_key))
     if (blocking or lacking) and not released:
         # An immediate retry would find the same, and the health sensor reports it to people.
-        context.instance.add_run_tags(context.run_id, {**PERMANENT, **TOLD})
+        context.instance.add_run_tags(context.run_id, {**PERMANENT, **REPORTED})
     severity = dg.AssetCheckSeverity.WARN if released else dg.AssetCheckSeverity.ERROR
 
     def result(name: str, failed: Sequence[object], shown: str) -> dg.AssetCheckResult:
@@ -116,7 +116,7 @@ def _lacking(instance: dg.DagsterInstance, source: ProductInput) -> list[str]:
     there = {product.name: product for product in source.archive.products(source.record.partition_key)}
     if not is_bare(source.record, there):
         return []
-    if standing(source.record, there, instance, datetime.now(UTC)) is not Standing.WAITING:
+    if readiness(source.record, there, instance, datetime.now(UTC)) is not Readiness.WAITING:
         return []
     return sorted(expected_files(source.record) - there.keys())
 

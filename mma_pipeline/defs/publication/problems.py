@@ -12,7 +12,7 @@ from mma_pipeline.adapters.archive.publications import Publication, State
 from mma_pipeline.adapters.publishing.webhook import FAILURE
 from mma_pipeline.defs.alerts.unfinished import lacking
 from mma_pipeline.defs.operations.problems import Kind, Problem
-from mma_pipeline.defs.publication.standing import said
+from mma_pipeline.defs.publication.readiness import describe
 from mma_pipeline.notices.model import Role, role_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def blocked_publications(look: Situation) -> Iterator[Problem]:
             continue
         key = block.partition_key
         text = (
-            f"{key} is not published, because it does not pass {'; '.join(map(said, block.findings))}. "
+            f"{key} is not published, because it does not pass {'; '.join(map(describe, block.findings))}. "
             f"To publish it anyway: mma publication release {key} --reason WHY"
         )
         yield Problem(Kind.PUBLICATION_BLOCKED, text, key, block.event_id, block.since)

@@ -24,7 +24,7 @@ from mma_pipeline.defs.alerts.unfinished import failing
 from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.jobs import PUBLICATION_S, Lane, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.publication.standing import Finding, failed_checks, fitness, standing
+from mma_pipeline.defs.publication.readiness import Finding, failed_checks, may_be_published, readiness
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
 from mma_pipeline.notices.model import Role
 from mma_pipeline.products.inputs import ProductInput
@@ -87,7 +87,7 @@ def publish_version(
         context.log.info(f"no {kind} destination is configured")
         return
     now, findings = datetime.now(UTC), failed_checks(source.archive.products(key))
-    fit = fitness(published, context.instance, now)
+    fit = may_be_published(published, context.instance, now)
     decisions = published.decide(source.record, configs, extras_of(source, findings), fit)
     why: dict[str, Any] = {"decision": reasons_markdown(decisions), **release_metadata(published.block(key))}
     if findings:
@@ -261,7 +261,7 @@ def publication_sensor(
         if not published.configs:
             return dg.SkipReason("no destination is configured: see docs/publication.md")
         doubtful = failing(instance, now)
-        offers = published.undecided(lambda record, products: standing(record, products, instance, now, doubtful))
+        offers = published.undecided(lambda record, products: readiness(record, products, instance, now, doubtful))
         due = [] if published.dry_run else published.due()
     except AdapterError as error:
         return dg.SkipReason(str(error))

@@ -84,7 +84,7 @@ class State:
     job=survey_scoring,
     minimum_interval_seconds=2,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Runs of the nights whose candidates of surveys changed; new maps against the kept nights; the stream's figures.",
+    description="Runs of the nights whose candidates of surveys changed; new maps against the kept nights; the stream's statistics.",
 )
 def survey_sensor(
     context: dg.SensorEvaluationContext, archive: ArchiveResource, store: StoreResource
@@ -188,7 +188,7 @@ def _requests(surveys: SurveyArchive, live: list[LiveEvent], state: State, now: 
 
 
 def report(counts: list[PartitionCounts], now: datetime) -> dg.AssetMaterialization:
-    """The stream's figures, all partitions together."""
+    """The stream's statistics, all partitions together."""
     dropped: dict[str, int] = {}
     for one in counts:
         for reason, number in one.dropped.items():

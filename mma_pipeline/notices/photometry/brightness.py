@@ -1,7 +1,7 @@
-"""Brightness as sources write it: magnitudes with one or two errors, fluxes, and the systems they are in.
+"""Brightness as sources write it: magnitudes with one or two errors, fluxes, and their magnitude systems.
 
-One rule for all sources: from a signal to noise of 3 a value is a detection, below it a limit of five times its noise.
-ZTF's forced photometry is reported so (Masci et al. 2023, arXiv:2305.16279).
+One rule for all sources: from a signal-to-noise ratio of 3 a value is a detection, below it a limit of 5 times its noise.
+ZTF's forced photometry is reported in this way (Masci et al. 2023, arXiv:2305.16279).
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from mma_pipeline.notices.errors import NoticeError
 
-#: From this signal to noise on a value is a detection.
+#: Smallest signal-to-noise ratio of a detection.
 DETECTION_SNR = 3.0
-#: The limit that a weaker value becomes, in units of its noise.
+#: Limit that replaces a weaker value, in units of its noise.
 LIMIT_SNR = 5.0
-#: Error of a magnitude times its signal to noise, mag.
+#: Error of a magnitude times its signal-to-noise ratio, mag.
 SNR_MAG = 2.5 / math.log(10)
 #: AB magnitude of one unit of flux (Oke & Gunn 1983: 3631 Jy is magnitude zero).
 ZERO_POINTS = {unit: 2.5 * math.log10(3631.0 / jansky) for unit, jansky in
@@ -35,7 +35,7 @@ class Brightness(NamedTuple):
 
 
 def is_weak(error: float | None, snr: float = DETECTION_SNR) -> bool:
-    """Whether a magnitude with this error (mag, None if unknown) stays below a signal to noise."""
+    """Whether a magnitude with this error (mag, None if unknown) is below a signal-to-noise ratio."""
     return error is not None and error * snr > SNR_MAG
 
 
@@ -56,9 +56,9 @@ def of_flux(value: float, error: float | None, zero_point: float) -> Brightness:
 
 
 def one_error(both: float | None, up: float | None, down: float | None) -> float | None:
-    """One error of up to three (mag): the largest, so that no point says more than its source does; None without any.
+    """One error from up to three (mag): the largest, so that no measurement is overrated; None without any.
 
-    Zero and negative ones are what sources write for "unknown", save a lower one beside an upper one: some give it its sign.
+    Zero and negative ones mean "unknown", except a lower error beside an upper one, to which some sources give its sign.
     """
     paired = up is not None and up > 0 and down is not None
     known = [e for e in (both, up, abs(down) if paired and down is not None else down) if e is not None and e > 0]
@@ -66,7 +66,7 @@ def one_error(both: float | None, up: float | None, down: float | None) -> float
 
 
 def check_system(system: object) -> None:
-    """Accept a magnitude system that is AB in griz, or none stated; raises NoticeError for any other, by its name."""
+    """Accept a magnitude system that is AB in griz, or None; raises NoticeError that names any other."""
     if system is None:
         return
     if not isinstance(system, str) or system.strip().lower() not in _AB:

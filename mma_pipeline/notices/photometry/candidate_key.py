@@ -1,7 +1,7 @@
-"""The key of one night of one candidate of one event, which is a Dagster partition of photometry.
+"""The key of one night of one candidate of one event, a Dagster partition.
 
-`S230518h-AT2017gfo-MJD57983`: event, candidate, and the whole days of the MJD, so the key depends on the measurement
-alone, never on the order of arrival. Names with characters that a key or a path should not hold become a slug.
+`S230518h-AT2017gfo-MJD57983`: event, candidate and integer MJD, so the key depends only on the measurement, not on the
+order of arrival. Names with characters unsuitable for keys or paths become a slug.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _KEY = re.compile(
 
 
 def slug_of(name: str) -> str:
-    """A name for keys and paths: unchanged where it is safe, else with `_` and six digits of a digest.
+    """A name for keys and paths: unchanged if it is safe, else with `_` and six digits of a digest.
 
-    The digest keeps `AT 2017gfo` and `AT_2017gfo` apart. Raises NoticeError for a name that is none.
+    The digest distinguishes `AT 2017gfo` from `AT_2017gfo`. Raises NoticeError for an unusable name.
     """
     checked = check_name(name)
     safe = _UNSAFE.sub("_", checked)
@@ -37,7 +37,7 @@ class CandidateNight:
     event_id: str
     slug: str
     night: int
-    """Whole days of the MJD."""
+    """Integer MJD."""
 
     @property
     def partition_key(self) -> str:
@@ -46,7 +46,7 @@ class CandidateNight:
 
     @classmethod
     def from_partition_key(cls, key: str) -> CandidateNight:
-        """Parse a key; raises NoticeError if it is none."""
+        """Parse a key; raises NoticeError if it is malformed."""
         match = _KEY.fullmatch(key)
         if match is None:
             raise NoticeError(f"{key[:80]!r} is not a candidate night such as S230518h-AT2017gfo-MJD57983")

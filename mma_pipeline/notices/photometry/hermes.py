@@ -18,7 +18,7 @@ from mma_pipeline.notices.photometry.measurement import (
     complete,
     each,
     error_of,
-    foreign_redshift,
+    lenient_redshift,
     number_of,
     rows_of,
 )
@@ -38,7 +38,7 @@ def parse_hermes(record: Mapping[str, Any]) -> PhotometryNotice:
             try:
                 redshifts[name] = _redshift(target)
             except NoticeError as problem:
-                # Its magnitudes are as good without one.
+                # Photometry is usable without a redshift.
                 unread.append(f"target {name[:40]!r}: {problem}")
     event_id = data.get("event_id")
     rows = rows_of(data.get("photometry"), "data.photometry")
@@ -46,15 +46,15 @@ def parse_hermes(record: Mapping[str, Any]) -> PhotometryNotice:
     try:
         event = check_event_id(event_id)
     except NoticeError:
-        # Hermes puts any name of an event there, such as "GRB 230409B".
+        # Hermes allows any event name here, such as "GRB 230409B".
         event = None
     return complete(found, [*skipped, *unread], "hermes", event)
 
 
 def _redshift(target: Mapping[str, Any]) -> float | None:
-    """The target's redshift, else its host's; raises NoticeError for one that is none."""
-    own = foreign_redshift(target.get("redshift"), "redshift")
-    return foreign_redshift(target.get("host_redshift"), "host_redshift") if own is None else own
+    """The target's redshift, else its host's; raises NoticeError for an invalid one."""
+    own = lenient_redshift(target.get("redshift"), "redshift")
+    return lenient_redshift(target.get("host_redshift"), "host_redshift") if own is None else own
 
 
 def _row(
@@ -76,6 +76,6 @@ def _row(
     elif unit != "AB mag":
         raise NoticeError(f"brightness is in {str(unit)[:30]!r}; AB mag, nJy, uJy, mJy and Jy are understood")
     mjd = mjd_of(row.get("date_obs"))
-    # T_start and T_stop count from a trigger that the message does not date; the observation's own date serves.
+    # T_start and T_stop count from a trigger whose time the message does not give; the observation's date is used.
     return Measurement(candidate, checked_mjd(mjd, "date_obs"), checked_band(row.get("bandpass")), value, error, upper,
                        text_at(row, "telescope"), text_at(row, "instrument"))  # fmt: skip

@@ -14,7 +14,7 @@ from mma_pipeline.notices.positions import angle
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:+\-]{0,63}", re.ASCII)
 _BAND = re.compile(r"[^\x00-\x1f\x7f]{1,32}")
-#: 1900 to 2132; a time outside is in another unit (JD, Unix seconds).
+#: 1900 to 2132; a time outside this range is in another unit (JD, Unix seconds).
 _MJD_RANGE = (15020.0, 100000.0)
 _MAX_MEASUREMENTS = 20_000
 _MAX_REDSHIFT = 10.0
@@ -22,7 +22,7 @@ _MAX_REDSHIFT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A transient that was measured."""
+    """A transient with measurements."""
 
     name: str
     ra: float
@@ -30,9 +30,9 @@ class Candidate:
     dec: float
     """Declination ICRS, deg."""
     ebv: float | None = None
-    """Galactic E(B-V), mag; None if the source does not say."""
+    """Galactic E(B-V), mag; None if the source does not give it."""
     redshift: float | None = None
-    """Heliocentric redshift of the candidate or its host; None if the source does not say."""
+    """Heliocentric redshift of the candidate or its host; None if the source does not give it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +59,26 @@ class Measurement:
 
     @property
     def detected(self) -> bool:
-        """Whether it is a detection: a magnitude of a signal to noise of 3 or more, or of unknown error."""
+        """Whether it is a detection: a magnitude with a signal-to-noise ratio of 3 or more, or with unknown error."""
         return not self.upper_limit and not is_weak(self.error)
 
 
 @dataclass(frozen=True, slots=True)
 class PhotometryNotice:
-    """What one message says."""
+    """Content of one message."""
 
     measurements: tuple[Measurement, ...]
     schema: str
-    """Which of the formats it was."""
+    """Format of the message."""
     event_id: str | None = None
-    """The event that the sender had in mind; a hint, never taken without the map."""
+    """The event that the sender names: a hint, never used without checking the map."""
     simulated: bool = False
     skipped: tuple[str, ...] = ()
     """Rows that could not be used, each with its reason."""
 
 
 def check_name(value: object) -> str:
-    """Return `value` if it may name a candidate; raises NoticeError otherwise (names become keys and file names)."""
+    """Return `value` if it is a valid candidate name; raises NoticeError otherwise (names become keys and file names)."""
     if not isinstance(value, str) or _NAME.fullmatch(value) is None or ".." in value or value != value.strip():
         shown = repr(value)[:60]
         raise NoticeError(f"candidate is {shown}: use up to 64 letters, digits, spaces or . _ : + - and begin with one")
@@ -88,7 +88,7 @@ def check_name(value: object) -> str:
 def complete(
     found: Sequence[Measurement], skipped: Sequence[str], schema: str, event_id: str | None, *, simulated: bool = False
 ) -> PhotometryNotice:
-    """The notice of the measurements found; raises NoticeError if there is none."""
+    """A notice with the given measurements; raises NoticeError if there are none."""
     if not found:
         reason = skipped[0] if skipped else "it lists no measurement"
         raise NoticeError(f"the message holds no photometry that can be used: {reason}")
@@ -129,11 +129,11 @@ def checked_redshift(value: object, name: str) -> float:
     return redshift
 
 
-def foreign_redshift(value: object, name: str) -> float | None:
-    """A redshift as other sources write it, also as text; raises NoticeError for text that is no number, or above 10.
+def lenient_redshift(value: object, name: str) -> float | None:
+    """A redshift as other sources write it, also as text; raises NoticeError for text that is not a number, or above 10.
 
-    None if absent, and for zero and below: sources write that for "unknown", or for an object of the Milky Way or
-    the Local Group, and no distance follows from it.
+    None if absent, zero or negative: sources use this for "unknown", or for an object in the Milky Way or the Local Group,
+    and it gives no distance.
     """
     if value in (None, ""):
         return None

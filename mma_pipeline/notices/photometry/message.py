@@ -1,4 +1,4 @@
-"""Photometry messages: the SCiMMA demo's source message, our richer one, and Hermes messages.
+"""Photometry messages: the SCiMMA demo's source message, our own richer format, and Hermes messages.
 
 Here: bytes to frozen measurements, and back for the two formats that we send. Not here: files of photometry
 (`adapters.photometry.files`), bands that the classifier understands (`science.kilonova.bands`).
@@ -42,7 +42,7 @@ SENDER_PHOTOMETRY = "mma_pipeline"
 
 
 def parse(data: bytes, headers: Mapping[str, bytes] | None = None) -> PhotometryNotice:
-    """Parse a photometry message of any known format; the format shows in the content, headers only confirm it.
+    """Parse a photometry message of any known format; the content decides on the format, headers only appear in errors.
 
     Raises NoticeError with the reason if it is none of them, or if nothing in it can be used.
     """
@@ -122,7 +122,7 @@ def encode_source_v1(m: Measurement) -> bytes:
 
 
 def encode(measurements: Sequence[Measurement], *, event_id: str | None = None, simulated: bool = False) -> bytes:
-    """Our message of one candidate's measurements, canonical JSON; raises ValueError for none or for several."""
+    """Our message of one candidate's measurements, canonical JSON; raises ValueError unless there is exactly one candidate."""
     if len({m.candidate.name for m in measurements}) != 1:
         raise ValueError("one message carries the measurements of one candidate")
     c = measurements[0].candidate

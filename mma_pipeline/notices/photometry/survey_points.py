@@ -20,8 +20,8 @@ from mma_pipeline.notices.photometry.measurement import (
     checked_band,
     checked_mjd,
     complete,
-    foreign_redshift,
     grouped,
+    lenient_redshift,
 )
 from mma_pipeline.notices.surveys import SIMULATED, FluxPoint, SurveyAlert
 
@@ -40,7 +40,7 @@ def measurements(alert: SurveyAlert) -> PhotometryNotice:
     """All points of an alert as measurements, by time; raises NoticeError where none can be used or the name is none."""
     head = alert.head
     try:
-        redshift = foreign_redshift(alert.facts.redshift, "redshift")
+        redshift = lenient_redshift(alert.facts.redshift, "redshift")
     except NoticeError:
         redshift = None
     candidate = candidate_of(head.object_id, head.ra, head.dec, redshift=redshift)

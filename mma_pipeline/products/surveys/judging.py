@@ -119,8 +119,8 @@ def _detection(message: StreamMessage, formats: Formats) -> tuple[Format, Survey
     except (NoticeError, TransientError) as error:
         return presentable(str(error))
     except Exception:  # noqa: BLE001 - one packet that nobody foresaw must not stop the stream behind it
-        _log.exception("%s: the packet's reader failed in an unforeseen way", message.coordinates)
-        return presentable(f"the packet's reader failed in an unforeseen way (see the log, {message.coordinates})")
+        _log.exception("%s: the packet's reader failed unexpectedly", message.coordinates)
+        return presentable(f"the packet's reader failed unexpectedly (see the log, {message.coordinates})")
 
 
 def _whole(message: StreamMessage, kind: Format) -> SurveyAlert | str:
@@ -129,8 +129,8 @@ def _whole(message: StreamMessage, kind: Format) -> SurveyAlert | str:
     except NoticeError as error:
         return presentable(str(error))
     except Exception:  # noqa: BLE001 - as above
-        _log.exception("%s: the packet's reader failed in an unforeseen way", message.coordinates)
-        return presentable(f"the packet's reader failed in an unforeseen way (see the log, {message.coordinates})")
+        _log.exception("%s: the packet's reader failed unexpectedly", message.coordinates)
+        return presentable(f"the packet's reader failed unexpectedly (see the log, {message.coordinates})")
 
 
 def _trigger(alert: SurveyAlert) -> FluxPoint | None:

@@ -1,4 +1,4 @@
-"""A forecast as a document, as tables (ECSV, VOTable), and as the short figures of lists and messages."""
+"""A forecast as a document, as tables (ECSV, VOTable), and as the summary for lists and messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that is published of one candidate of one event, from its photometry, the map and the notice."""
+"""The published score of one candidate of one event, from its photometry, the map and the notice."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from mma_pipeline.science.kilonova.posterior import (
 from mma_pipeline.science.skymaps.credible import Ranking, credible_areas
 from mma_pipeline.science.skymaps.model import SkyMap
 
-#: Credible level up to which the map admits a candidate.
+#: Credible level up to which a candidate is compatible with the map.
 ADMITTED_LEVEL = 0.99
-#: Days after the merger within which a candidate must have been seen first.
+#: Days after the merger within which a candidate must have been detected first.
 ADMITTED_DAYS = 10.0
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a candidate lies on an event's map."""
+    """Position of a candidate in an event's map."""
 
     credible_level: float
     """Credible level of the candidate's position, 0 to 1 (see `skymaps.credible`)."""
     area_90_deg2: float
-    """Area of the most probable rows that hold 90 %, deg², the last row counted in part."""
+    """Area of the most probable rows that contain 90 %, deg², counting part of the last row."""
 
 
 def locate(skymap: SkyMap, ra_deg: float, dec_deg: float) -> Place:
@@ -48,7 +48,7 @@ def locate(skymap: SkyMap, ra_deg: float, dec_deg: float) -> Place:
 
 
 def admits(place: Place, merger_mjd: float, first_detection_mjd: float | None) -> bool:
-    """Whether an event's map and time admit a candidate: inside 99 %, first seen 0 to 10 days after the merger."""
+    """Whether a candidate is compatible with an event: inside 99 %, first detected 0 to 10 days after the merger."""
     if first_detection_mjd is None:
         return False
     after = first_detection_mjd - merger_mjd
@@ -60,8 +60,8 @@ def sky_factor_of(
 ) -> tuple[SkyFactor, float | None]:
     """The sky factor of a position (ra, dec; ICRS, degrees), and the distance of its host in Mpc where it is known.
 
-    3-D with a redshift where the map has a distance at the position, else 2-D: an unknown distance says nothing. The
-    volume reaches as far as `contaminants_per_deg2` counts, so that it cancels in the posterior.
+    3-D if there is a redshift and the map has a distance at the position, else 2-D: an unknown distance has no influence.
+    The volume extends to the distance up to which `contaminants_per_deg2` counts, so that it cancels in the posterior.
     """
     distance, sigma = (None, 0.0) if redshift is None else host_distance(redshift)
     flat = distance is None or distance_at(skymap, row_at(skymap, *position)) is None
@@ -87,7 +87,7 @@ def assess(
     terrestrial: float | None,
     redshift: float | None = None,
 ) -> Mapping[str, Any] | None:
-    """The published numbers, as JSON values; None before the first detection in griz after the merger.
+    """The published score, as JSON values; None before the first detection in griz after the merger.
 
     p_phot, p_afterglow, p_other, p_all_points, sufficient, nights, days, time_obs_mjd, slope_err_mag_per_day, sky_factor,
     sky_factor_dimensions, host_distance_mpc and redshift (None if unknown), prior, posterior (None if no prior

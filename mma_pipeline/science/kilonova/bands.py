@@ -1,7 +1,7 @@
 """Photometric bands: accepted names, effective wavelengths and Galactic extinction coefficients.
 
-Only griz enter the classifier. Other names are accepted by the parsers, archived as they came and left out of
-the features, so a band that the model never saw changes nothing; `unused_bands` says which they were.
+Only griz enter the classifier. The parsers accept other names and archive them as sent, but the features leave them out, so
+a band that the model was not trained on changes nothing; `unused_bands` lists them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WAVELENGTH_UM: FloatArray = np.array([0.4866, 0.6215, 0.7545, 0.8679])
 #: A_band / E(B-V) for R_V = 3.1 (Schlafly & Finkbeiner 2011, ApJ 737 103, table 6, Pan-STARRS1).
 EXTINCTION: FloatArray = np.array([3.172, 2.271, 1.682, 1.322])
 
-#: Names that stand beside a band's letter (`ztfg`, `r_P1`, `swope2::r`, `g-Sloan`) -> whose spelling that is: sncosmo's
+#: Names that accompany a band's letter (`ztfg`, `r_P1`, `swope2::r`, `g-Sloan`) -> whose spelling that is: sncosmo's
 #: registry of bandpasses, TNS's list of filters, SVO's filter service (Facility/Instrument.band), or just the name of the
 #: survey, telescope or camera. Only those whose griz are AB filters near the wavelengths above (DECam's z is 0.06 um
 #: redder). Not here: ATLAS, GOTO, Gaia and BlackGEM, whose bands are wide; Bessell, Johnson and Cousins (Vega).
@@ -48,7 +48,7 @@ SURVEYS: Mapping[str, str] = MappingProxyType(
     }
 )  # fmt: skip
 
-#: Whole names that say neither letter nor survey by the rule above -> (band, where the name comes from).
+#: Names to which the rule above does not apply -> (band, origin of the name).
 SPELLINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "gp": ("g", "LCO: SDSS g'"), "rp": ("r", "LCO: SDSS r'"), "ip": ("i", "LCO: SDSS i'"), "zp": ("z", "SDSS z'"),
@@ -65,10 +65,10 @@ _PARTED = re.compile(r"[\s:_\-./|()]+")
 def band_index(name: str) -> int:
     """Position of a band name in BANDS, or -1 where the classifier does not use it.
 
-    A letter alone (`g`, `r'`, and PTF's `R`), one of SPELLINGS, or a letter beside names out of SURVEYS in any order,
-    parted or joined: `ztfg`, `sdss_r`, `ps1::i`, `DECam-r`, `r_P1`, `SLOAN/SDSS.r`, `SDSSr'`, `P48_R`.
+        A letter alone (`g`, `r'`, and PTF's `R`), one of SPELLINGS, or a letter beside names out of SURVEYS in any order,
+    separated or joined: `ztfg`, `sdss_r`, `ps1::i`, `DECam-r`, `r_P1`, `SLOAN/SDSS.r`, `SDSSr'`, `P48_R`.
     """
-    # A prime says that a letter is one of SDSS's, and nothing here turns on that.
+    # A prime marks SDSS's filters, which makes no difference here.
     text = re.sub("['\"`´′’]", "", name).strip()
     if text in _MOULD:
         return BANDS.index(_MOULD[text])
@@ -90,7 +90,7 @@ def band_index(name: str) -> int:
 
 
 def _letter(word: str, *, joined: bool) -> str | None:
-    """The band that a lower-case word names: a letter, a spelling, or (also where alone) a survey and a letter."""
+    """The band that a lower-case word names: a letter, a spelling, or a survey and a letter."""
     if word in BANDS:
         return None if joined else word
     if word in SPELLINGS and not joined:
@@ -100,5 +100,5 @@ def _letter(word: str, *, joined: bool) -> str | None:
 
 
 def unused_bands(names: Iterable[str]) -> dict[str, int]:
-    """Names that the classifier does not use, each with its number of points, by name."""
+    """Names that the classifier does not use, sorted, each with its number of measurements."""
     return {name: n for name, n in sorted(Counter(names).items()) if band_index(name) < 0}

@@ -1,4 +1,4 @@
-"""How the probability of one candidate developed, night by night."""
+"""The probability of one candidate night by night."""
 
 from __future__ import annotations
 
@@ -84,6 +84,6 @@ def _ends(curve: LightCurve, event: Event) -> list[tuple[float, float]]:
         return []
     number = night_numbers(np.zeros(len(t), dtype=np.int64), t)
     starts = np.array([t[number == k].min() for k in range(int(number.max()) + 1)])
-    # Everything up to the next night's first detection counts for the night, limits included.
+    # Everything up to the next night's first detection belongs to the night, including limits.
     ends = np.minimum(starts + NIGHT_DAYS, np.append(starts[1:] - 1e-9, MAX_AGE_DAYS))
     return [(float(end), float(t[number <= k].max())) for k, end in enumerate(ends)]

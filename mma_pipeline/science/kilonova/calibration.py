@@ -1,4 +1,4 @@
-"""Calibration: one monotone curve per number of nights from the trees' score to an honest probability.
+"""Calibration: one monotone curve per number of nights from the trees' score to a calibrated probability.
 
 Here the curves are applied; `mma_pipeline.training.calibration` fits them.
 """
@@ -11,9 +11,9 @@ import numpy as np
 
 from mma_pipeline.science.arrays import FloatArray, IntArray
 
-#: First night of each calibration group; the last takes in everything later.
+#: First night of each calibration group; the last group includes all later nights.
 GROUPS: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
-#: No light curve alone says more than a thousand to one.
+#: Limit of the odds from a light curve alone: a thousand to one.
 CLIP = (0.001, 0.999)
 #: Class shares to which the photometric probability refers: kilonova, afterglow, other.
 REFERENCE: tuple[float, float, float] = (0.5, 0.1, 0.4)
@@ -25,7 +25,7 @@ def group(nights: IntArray) -> IntArray:
 
 
 def logit(p: FloatArray) -> FloatArray:
-    """Log-odds of a probability, finite at 0 and 1 (held within 1e-6)."""
+    """Log-odds of a probability, finite at 0 and 1 (clipped at 1e-6)."""
     q = np.clip(p, 1e-6, 1 - 1e-6)
     return np.asarray(np.log(q / (1 - q)))
 
@@ -38,9 +38,9 @@ class Calibration:
     probability: FloatArray
 
     def apply(self, probability: FloatArray, nights: IntArray) -> FloatArray:
-        """Calibrated class probabilities (S, 3) of raw ones (S, 3) after so many nights (S,), kilonova clipped.
+        """Calibrated class probabilities (S, 3) from raw ones (S, 3) after `nights` (S,), kilonova clipped.
 
-        The kilonova's share is moved along its curve; the other two share what is left as before.
+        The kilonova's probability follows its curve; the other two share the rest in the same ratio as before.
         """
         x = logit(probability[:, 0])
         out = np.empty(len(x))

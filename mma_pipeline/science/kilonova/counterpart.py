@@ -1,4 +1,4 @@
-"""A simulated kilonova for a simulated event: where its map says, by Villar et al. 2017, always labelled simulated."""
+"""A simulated kilonova for a simulated event, drawn from its map, after Villar et al. 2017; always labelled simulated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mma_pipeline.science.kilonova.simulation import villar
 from mma_pipeline.science.kilonova.simulation.radiation import lnu_to_absolute, modulus, redshift_at
 from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
 
-#: 5-sigma depth of the imagined telescope in griz, mag.
+#: 5-sigma depth of the simulated telescope in griz, mag.
 DEPTH = np.array([23.3, 23.2, 22.9, 22.4])
 _TELESCOPE = "simulated"
 
@@ -83,7 +83,7 @@ def draw_kilonova(skymap: SkyMap, rng: np.random.Generator, distance_mpc: float 
 def counterpart_of(
     notices: Sequence[LvkNotice], *, name: str, seed: int, nights: int = 6, distance_mpc: float | None = None
 ) -> list[Measurement]:
-    """`simulate_counterpart` in the last map of an event's notices, the combined one of a coincidence where it has one.
+    """`simulate_counterpart` in the last map of an event's notices, or in the combined map of a coincidence if there is one.
 
     Raises ValueError if no notice has a map.
     """
@@ -104,9 +104,9 @@ def simulate_counterpart(
 ) -> list[Measurement]:
     """Photometry of a kilonova in griz, first 12 hours after the merger (MJD, days), then nightly.
 
-    AT2017gfo's published components with masses and velocities scattered by a fifth; noise of the imagined depth;
-    what is fainter than 5 sigma becomes an upper limit. `distance_mpc` overrides the map's; 100 Mpc where neither
-    says; the candidate's redshift is that distance's. The same arguments give the same measurements.
+    AT2017gfo's published components with masses and velocities scattered by a fifth, and noise of the simulated depth;
+    values below 5 sigma become upper limits. `distance_mpc` overrides the map's distance; without either it is 100 Mpc.
+    The candidate's redshift corresponds to that distance. The same arguments give the same measurements.
     """
     rng = np.random.default_rng(seed)
     kilonova = draw_kilonova(skymap, rng, distance_mpc)

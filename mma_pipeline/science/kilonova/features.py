@@ -1,4 +1,4 @@
-"""What the classifier looks at: slopes, colours, fades, limits, absolute magnitudes and times of a light curve.
+"""The classifier's features: slopes, colours, fades, limits, absolute magnitudes and times of a light curve.
 
 A feature that cannot be computed is NaN and stays so; the trees have a branch of their own for it.
 """
@@ -80,7 +80,7 @@ def _lines(p: Points, x: FloatArray, keep: np.ndarray) -> _Lines:
         sw = total(w)
         dx = x[keep] - (total(w * x[keep]) / sw)[cell]
         dy = p.mag[keep] - (total(w * p.mag[keep]) / sw)[cell]
-        # A span of rounding errors would give a slope known to 1e9; such a cell has no line.
+        # A time span of rounding errors would give an absurdly precise slope; such a cell has no line.
         sxx, sxy, syy = total(w * dx * dx), total(w * dx * dy), total(w * dy * dy)
         usable = sxx > sw * (MIN_SPAN_DAYS / 2) ** 2
         sxx = np.where(usable, sxx, 0.0)
@@ -146,8 +146,8 @@ def _colours(n: NightTable) -> tuple[FloatArray, FloatArray, FloatArray]:
 def _colour_limits(p: Points, n: NightTable) -> tuple[FloatArray, FloatArray]:
     """Colours that one band's limit allows beside the other's detection, mag, (S, pairs): redder than, bluer than.
 
-    Most candidates are found in one or two bands at first; that the others saw nothing in the same night is then
-    all that is known of the colour.
+    Most candidates are found in one or two bands at first. Non-detections in the others in the same night are then the only
+    information about the colour.
     """
     redder, bluer = (np.full((p.count, len(_COLOURS)), np.nan) for _ in range(2))
     rows = np.flatnonzero(p.limit)
@@ -206,7 +206,7 @@ def _unseen_before(p: Points, n: NightTable, first: FloatArray) -> FloatArray:
 def _rebrightening(n: NightTable) -> tuple[FloatArray, FloatArray]:
     """Largest return towards brightness after having been fainter, in any band: mag and in units of its error, (S,).
 
-    Zero for what only fades, as a kilonova does from its second day; active nuclei and variable stars come back.
+    Zero for a source that only fades, as a kilonova does from its second day; active nuclei and variable stars brighten again.
     """
     faintest = np.fmax.accumulate(n.mag, axis=2)
     back = faintest - n.mag

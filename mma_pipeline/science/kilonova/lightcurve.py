@@ -1,7 +1,7 @@
 """Light curves as the classifier takes them, and their cleaning into flat, sorted arrays.
 
-Everything that must not matter is removed here: the order of rows, repeated points, points before the merger,
-bands outside griz, values that are not numbers. What follows sees only the cleaned arrays.
+Everything that must not influence the result is removed here: the order of rows, repeated points, points before the merger,
+bands outside griz, values that are not numbers. Later steps use only the cleaned arrays.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from mma_pipeline.science.kilonova.bands import BANDS, EXTINCTION, band_index
 
 BoolArray = npt.NDArray[np.bool_]
 
-#: Days after the merger beyond which a point is left out: no kilonova is seen in griz by then.
+#: Days after the merger beyond which a point is left out: kilonovae have faded in griz by then.
 MAX_AGE_DAYS = 30.0
 #: Added in quadrature to every error, mag: zero points of different telescopes differ by about this much.
 ERROR_FLOOR = 0.03
-#: Stands for an error that is missing, zero, negative or not finite, mag: the point counts, but for little.
+#: Replaces an error that is missing, zero, negative or not finite, mag: the point gets a low weight.
 UNKNOWN_ERROR = 0.3
-#: Magnitudes with a larger error (signal to noise below 1.2) say nothing, mag.
+#: Magnitudes with a larger error (signal-to-noise ratio below 1.2) are ignored, mag.
 MAX_ERROR = 0.9
-#: Magnitudes outside are mistakes of the source (a flux, a placeholder such as 99 or -999).
+#: Magnitudes outside this range are mistakes of the source (a flux, a placeholder such as 99 or -999).
 MAG_RANGE = (5.0, 30.0)
-#: Two detections this far apart or more belong to different nights, days.
+#: Detections at least this far apart belong to different nights, days.
 NIGHT_DAYS = 0.6
 
 
@@ -50,7 +50,7 @@ class LightCurve:
 
 @dataclass(frozen=True)
 class Event:
-    """What the classifier is told about the merger and the line of sight."""
+    """The classifier's input about the merger and the line of sight."""
 
     merger_mjd: float
     """Time of the merger, MJD in days (UTC)."""
@@ -87,9 +87,9 @@ class Points:
 
 
 def weak_as_limits(mag: FloatArray, err: FloatArray, limit: BoolArray) -> tuple[FloatArray, BoolArray]:
-    """Magnitudes and limits, shape (N,), with those magnitudes as limits that stay below a signal to noise of 3.
+    """Magnitudes and limits, shape (N,), in which magnitudes with a signal-to-noise ratio below 3 become limits.
 
-    `err` in mag; where it is no number above 0 the magnitude stays what it is.
+    `err` in mag; without a positive error a magnitude is unchanged.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         weak = ~limit & np.isfinite(err) & (err * DETECTION_SNR > SNR_MAG)
@@ -106,7 +106,7 @@ def clean(
     modulus: FloatArray,
     modulus_err: FloatArray,
 ) -> Points:
-    """Drop what must not count, mend the errors and sort; arguments as the fields of `Points`, shape (N,) and (S,).
+    """Drop points that must not count, repair errors and sort; arguments as the fields of `Points`, shape (N,) and (S,).
 
     `mag` is already corrected for extinction. Nothing is raised: a point that cannot be used is left out.
     """
@@ -140,7 +140,7 @@ def clean(
 def distance_modulus(distance_mpc: float | None, sigma_mpc: float | None) -> tuple[float, float]:
     """Distance modulus and its deviation, both mag, NaN where the distance (Mpc) is absent or not positive.
 
-    A distance without a deviation gets 20 %, about what a well-measured merger has.
+    A distance without a deviation gets 20 %, typical of a well-measured merger.
     """
     if distance_mpc is None or not np.isfinite(distance_mpc) or distance_mpc <= 0:
         return np.nan, np.nan
@@ -150,7 +150,7 @@ def distance_modulus(distance_mpc: float | None, sigma_mpc: float | None) -> tup
 
 
 def prepare(curves: Sequence[LightCurve], events: Sequence[Event]) -> Points:
-    """Clean S candidates' light curves, each with its event; what is no detection becomes a limit.
+    """Clean S candidates' light curves, each with its event; non-detections become limits.
 
     Raises ValueError if array lengths differ.
     """

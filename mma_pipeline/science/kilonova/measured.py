@@ -1,4 +1,4 @@
-"""From archived or parsed measurements to the arrays that the classifier takes."""
+"""Converts archived or parsed measurements to the classifier's input arrays."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mma_pipeline.notices.photometry.brightness import is_weak
 from mma_pipeline.notices.photometry.measurement import Measurement
 from mma_pipeline.science.kilonova.lightcurve import LightCurve
 
-#: Signal to noise and number of the detections before a merger that exclude a candidate.
+#: Signal-to-noise ratio and number of detections before a merger that exclude a candidate.
 EARLIER_SNR = 5.0
 EARLIER_POINTS = 2
-#: Days before the merger in which they count, where nothing else is set: as long as a supernova is seen.
+#: Default number of days before the merger in which they count: as long as a supernova is visible.
 LOOK_BACK_DAYS = 100.0
 
 
@@ -32,10 +32,10 @@ def light_curve(measurements: Sequence[Measurement]) -> LightCurve:
 def earlier_detections(
     measurements: Sequence[Measurement], merger_mjd: float, look_back_days: float
 ) -> tuple[Measurement, ...]:
-    """What shows that a candidate was there before the merger (MJD, days): two detections or more, else nothing.
+    """Detections that show that a candidate existed before the merger (MJD): at least two, else none.
 
-    Each has a signal to noise of EARLIER_SNR or more, or no stated error, and lies within so many days before the
-    merger. One alone is an asteroid, a cosmic ray or noise: among thousands of forced points some are positive.
+    Each has a signal-to-noise ratio of EARLIER_SNR or more, or no stated error, and lies within `look_back_days` before the
+    merger. A single one may be an asteroid, a cosmic ray or noise: among thousands of forced points some are positive.
     """
     found = tuple(
         m

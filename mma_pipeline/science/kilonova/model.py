@@ -1,7 +1,7 @@
 """The trained model: its file format, and scoring of candidates.
 
-The file is a numpy archive of plain arrays (no pickled objects are accepted) with a JSON header that says how it
-was made and a digest over all arrays, which is checked before the model is used.
+The file is a numpy archive of plain arrays (pickled objects are refused), with a JSON header that describes the training
+and a digest of all arrays, which is checked before the model is used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mma_pipeline.science.kilonova.support import less_sure, supported
 from mma_pipeline.science.kilonova.trees import Trees
 
 FORMAT = "mma-kilonova-model/1"
-#: A score is published once one band's slope is known this well, mag per day.
+#: A score is published once the error of one band's slope is at most this, mag per day.
 MAX_SLOPE_ERR = 0.2
 _ARRAYS = ("column", "threshold", "value", "baseline", "score", "probability")
 
@@ -43,10 +43,10 @@ class Scores:
     probability: FloatArray
     """Kilonova, afterglow, other; shape (S, 3), rows sum to one."""
     all_points: FloatArray
-    """Probability of a kilonova with every point taken at its word, shape (S,): above the first column of
-    `probability` where that would stand on a single point."""
+    """Probability of a kilonova if every point is trusted, shape (S,): larger than the first column of `probability` if
+    that would rest on a single point."""
     sufficient: BoolArray
-    """False if nothing can be known yet: the probability is provisional. Shape (S,)."""
+    """False if the data are insufficient, so that the probability is provisional. Shape (S,)."""
     nights: IntArray
     """Nights with a detection in griz, shape (S,)."""
     slope_err: FloatArray
@@ -55,7 +55,7 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """Trees, calibration and where they come from."""
+    """Trees, calibration and their origin."""
 
     trees: Trees
     calibration: Calibration
@@ -71,7 +71,7 @@ class Model:
         return Scores(held, p[:, 0], np.asarray(sufficient), f.nights, f.best_slope_err)
 
     def _with_all(self, points: Points) -> tuple[FloatArray, Features]:
-        """Class probabilities (S, 3) as every point is taken at its word, and the features."""
+        """Class probabilities (S, 3) if every point is trusted, and the features."""
         f = compute(points)
         return less_sure(self.calibration.apply(self.trees.probabilities(f.matrix), f.nights), f), f
 
@@ -118,7 +118,7 @@ def encode(model: Model) -> bytes:
 
 
 def decode(data: bytes) -> Model:
-    """Read a model's file; raises ModelError for another format, other features or a digest that does not fit."""
+    """Read a model's file; raises ModelError for another format, other features or a wrong digest."""
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             header = json.loads(archive["header"].tobytes())
@@ -138,14 +138,14 @@ def decode(data: bytes) -> Model:
 
 
 def digest(model: Model) -> str:
-    """SHA-256 over the model's arrays, hexadecimal; names the model in everything that is published.
+    """SHA-256 of the model's arrays, hexadecimal; identifies the model in everything that is published.
 
-    Not that of the file: Python 3.11.2 and 3.11.7 already write other heads of an archive's members.
+    Not that of the file: Python 3.11.2 and 3.11.7 write different headers of an archive's members.
     """
     return _digest(_arrays(model))
 
 
 @lru_cache(maxsize=1)
 def packaged() -> Model:
-    """The model that comes with the package; raises ModelError if it was built wrongly."""
+    """The model that comes with the package; raises ModelError if it is damaged."""
     return decode(files("mma_pipeline.science.kilonova").joinpath("model.npz").read_bytes())

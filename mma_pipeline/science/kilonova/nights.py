@@ -1,4 +1,4 @@
-"""Nights: which detections belong together, and each band's magnitudes night by night."""
+"""Groups detections into nights, and averages each band's magnitudes night by night."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NightTable:
     t: FloatArray
     """Mean time of each night, days since the merger, shape (S, K)."""
     mag: FloatArray
-    """Magnitude at each night, interpolated between a band's nights, held outside, shape (S, B, K)."""
+    """Magnitude at each night, interpolated between a band's nights, constant outside, shape (S, B, K)."""
     err: FloatArray
     """Its error, mag, shape (S, B, K)."""
     gap: FloatArray
@@ -53,7 +53,7 @@ class NightTable:
 def night_numbers(owner: IntArray, t: FloatArray) -> IntArray:
     """Night of each detection, counted from 0 within its owner, shape (N,); t in days, both in any order.
 
-    A night begins with a detection and takes in what follows within NIGHT_DAYS, so exposures of one night at one
+    A night begins with a detection and includes those that follow within NIGHT_DAYS, so exposures of one night at one
     site stay together and a network around the globe does not merge days.
     """
     axis = owner * _STRIDE + t

@@ -1,4 +1,4 @@
-"""A candidate's light curve with the band in which kilonovae at the event's distance are expected."""
+"""Plot of a candidate's light curve with the range of magnitudes expected of kilonovae at the event's distance."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def expectation(t_day: FloatArray, distance_mpc: float, *, ebv: float = 0.0) -> 
 def light_curve_png(
     curve: LightCurve, event: Event, history: list[Mapping[str, Any]], *, title: str, simulated: bool = False
 ) -> bytes:
-    """A PNG: magnitudes and limits by band over days since the merger, the band of expectation, P(kilonova) below.
+    """A PNG: magnitudes and limits by band over days since the merger, the expected range, and P(kilonova) below.
 
     `history` are entries of `nightly_scores`. The same input gives the same bytes.
     """

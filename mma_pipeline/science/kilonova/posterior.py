@@ -20,7 +20,7 @@ from mma_pipeline.science.skymaps.model import SkyMap
 SUPERNOVA_RATE = 1.0e-4
 #: A typical supernova's absolute magnitude in r, and the days during which it is within a magnitude of that.
 _SUPERNOVA_MAG, _SUPERNOVA_DAYS = -17.5, 40.0
-#: Line-of-sight velocity that a host may have beside the expansion, km/s: 307 ± 230 for NGC 4993, the host of GW170817
+#: Peculiar velocity of a host along the line of sight, km/s: 307 ± 230 for NGC 4993, the host of GW170817
 #: (Hjorth et al. 2017, ApJL 848 L31). Over H0 = 70 km/s/Mpc it is the error of a distance by redshift, 4.3 Mpc.
 PECULIAR_VELOCITY = 300.0
 _H0 = 70.0
@@ -32,7 +32,7 @@ class SkyFactorError(ValueError):
 
 @dataclass(frozen=True)
 class SkyFactor:
-    """How much more probable a position is for the event's counterpart than for an unrelated transient."""
+    """Ratio of the probabilities of a position for the event's counterpart and for an unrelated transient."""
 
     value: float
     """Likelihood ratio, dimensionless, 0 or more."""
@@ -57,7 +57,7 @@ class Prior:
 
 @dataclass(frozen=True)
 class Posterior:
-    """The four numbers that are published for a candidate, and their odds."""
+    """The four probabilities that are published for a candidate."""
 
     p_phot: float
     """Probability of a kilonova from the light curve alone, at the reference shares of the classes."""
@@ -67,15 +67,15 @@ class Posterior:
 
 
 def search_distance_mpc(depth_mag: float = 21.5) -> float:
-    """Distance in Mpc at which a supernova of -17.5 mag has r = depth_mag: to there contaminants are counted."""
+    """Distance in Mpc at which a supernova of -17.5 mag has r = depth_mag, up to which contaminants are counted."""
     return float(10 ** ((depth_mag - _SUPERNOVA_MAG - 25) / 5))
 
 
 def contaminants_per_deg2(depth_mag: float = 21.5) -> float:
-    """Supernovae visible at a moment per deg² down to r = depth_mag.
+    """Number of supernovae per deg² visible at a time down to r = depth_mag.
 
     Rate × Euclidean volume per deg² out to `search_distance_mpc` × 40 days. At 21.5 mag: 0.28 per deg². Other classes
-    add to it; light curves remove most of them, which p_phot accounts for.
+    add to it; p_phot accounts for most of them through their light curves.
     """
     volume = search_distance_mpc(depth_mag) ** 3 / 3 / DEG2_PER_SR
     return SUPERNOVA_RATE * volume * _SUPERNOVA_DAYS / 365.25
@@ -123,9 +123,9 @@ def sky_factor(
     likely anywhere in A. 3-D: dP/dV × V with dP/dV = p_GW · distnorm · N(d; distmu, distsigma) (Singer et al. 2016,
     ApJL 829 L15, eq. 4, divided by d²) and V = A · d_max³ / 3: an unrelated one is equally likely in any volume. Both
     are exact. A host distance with an error is the Gaussian convolution, distsigma² + host_sigma², of that density:
-    right where the error is small beside the distance. `search_distance_mpc` is d_max; A and V cancel in the posterior
-    against contaminants counted in the same area and to the same distance. A host beyond d_max is judged by the same
-    ratio, as if contaminants were as dense there: fewer of them are seen, so its posterior is rather too low.
+    valid if the error is small compared to the distance. `search_distance_mpc` is d_max; A and V cancel in the posterior
+    against contaminants counted in the same area and to the same distance. For a host beyond d_max the ratio assumes the
+    same density of contaminants; fewer of them are seen there, so its posterior is somewhat too low.
 
     Raises SkyFactorError for an impossible position, or a host distance without a search distance or map distances.
     """
@@ -137,10 +137,10 @@ def sky_factor(
     if skymap.distmu is None or skymap.distsigma is None or skymap.distnorm is None:
         raise SkyFactorError("the map has no distances: leave the host's distance out")
     if search_distance_mpc is None or search_distance_mpc <= 0 or host_distance_mpc <= 0:
-        raise SkyFactorError("a host distance needs positive distances, and the distance to which was searched")
+        raise SkyFactorError("a host distance must be positive, and needs a positive search distance")
     here = distance_at(skymap, row)
     if here is None:
-        # A row without a distance carries next to no probability; such a host is excluded.
+        # A row without a distance has almost no probability; such a host is excluded.
         per_mpc3 = 0.0
     else:
         mu, sigma, norm = here
@@ -159,7 +159,7 @@ def prior(
     contaminants: float | None = None,
     detectable: float = 1.0,
 ) -> Prior | None:
-    """Prior odds of one kilonova against the contaminants expected in area_deg2.
+    """Prior probability of a kilonova among the contaminants expected in area_deg2.
 
     source / (source + contaminants · area), source = (1 - terrestrial) · has_remnant · detectable. `contaminants` is
     per deg² (default `contaminants_per_deg2()`), `detectable` the share of kilonovae bright enough for the search.

@@ -13,6 +13,8 @@ from mma_pipeline.science.observing.windows import SiteWindows, Windows
 
 #: Sites in the short figures of pages and messages.
 SHORT = 10
+#: Targets named there, the first of the order.
+TARGETS = 3
 
 
 def document(w: Windows, orders: Mapping[str, Sequence[Visit]]) -> dict[str, Any]:
@@ -50,10 +52,13 @@ def row(w: Windows, one: SiteWindows) -> dict[str, Any]:
     }
 
 
-def short(w: Windows) -> list[dict[str, Any]]:
+def short(w: Windows, orders: Mapping[str, Sequence[Visit]]) -> list[dict[str, Any]]:
     """Rows of the sites that can observe anything, at most ten: the most probability (whole per cent) first, then the earliest."""
     seeing = sorted((one for one in w.sites if one.window is not None), key=_rank)
-    return [row(w, one) for one in seeing[:SHORT]]
+    return [
+        {**row(w, one), "first_targets": [v.target.name for v in orders.get(one.site.name, ())[:TARGETS]]}
+        for one in seeing[:SHORT]
+    ]
 
 
 def table_ecsv(w: Windows, **about: Any) -> bytes:

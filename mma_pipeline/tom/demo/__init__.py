@@ -1,1 +1,1 @@
-"""What `make tom` needs where nothing else is there: a stand-in of an observation portal and a simulated event."""
+"""For `make tom` without other services: a stand-in of an observation portal, and a simulated event."""

@@ -50,10 +50,10 @@ class SimulatedEvent:
     dec: float = -23.381495
     significant: bool = True
     products: str = "http://127.0.0.1:3000/products"
-    """Where the links of the products lead."""
+    """Base address of the products' links."""
 
     def version(self) -> VersionRef:
-        """Its one version."""
+        """Its only version."""
         return self._ref("Initial", self.time + timedelta(minutes=30))
 
     def announcement(self) -> Sent:
@@ -138,5 +138,5 @@ def _v2(alert: DerivedAlert, published: datetime) -> Sent:
 
 
 def _mark(alert: DerivedAlert) -> dict[str, bytes]:
-    """The header by which hop-client drops messages of mock and test events, of either schema."""
+    """The header that makes hop-client drop messages of mock and test events, for both schemas."""
     return {"_test": b"true"} if alert.is_test else {}

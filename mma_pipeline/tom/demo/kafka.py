@@ -1,4 +1,4 @@
-"""librdkafka's mock cluster as a broker for demos and tests; it forgets everything when it ends."""
+"""librdkafka's mock cluster as a broker for demos and tests; it keeps nothing when it ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class EmbeddedKafka:
         self.bootstrap = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
 
     def __enter__(self) -> EmbeddedKafka:
-        """It runs already."""
+        """Already running."""
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -37,7 +37,7 @@ class Portal:
         self.calls: list[str] = []
         """Method and path of every call, for tests."""
         self.failure: Callable[[str], Answer | None] = lambda _call: None
-        """Tests let calls fail with it: method and path -> answer, or None for the usual one."""
+        """Lets tests make calls fail: method and path -> answer, or None for the usual one."""
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"portal": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, name="portal", daemon=True)
@@ -48,7 +48,7 @@ class Portal:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Portal:
-        """Begin to serve."""
+        """Start serving."""
         self._thread.start()
         return self
 
@@ -214,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send((400, {"detail": "JSON parse error"}))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named by http.server
-        """Keep quiet: `calls` remembers."""
+        """Print nothing: `calls` records everything."""
 
     def _handle(self, body: Any) -> None:
         parts = urlsplit(self.path)

@@ -1,4 +1,4 @@
-"""The toolkit's data services, only those that are wanted."""
+"""The toolkit's app, with only the configured data services."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ChosenDataServices(TomDataservicesConfig):
     """
 
     def data_services(self) -> list[dict[str, str]]:
-        """The toolkit's list, less what is not wanted."""
+        """The toolkit's list, without services that are not configured."""
         return [
             service
             for service in super().data_services()

@@ -1,4 +1,4 @@
-"""Reading the environment: the same words mean the same in every variable."""
+"""Reads environment variables: the same words mean the same in each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
 def truth(name: str, *, default: bool = False) -> bool:
-    """Whether a variable says yes; raises ImproperlyConfigured where it says neither yes nor no."""
+    """A variable as a boolean; raises ImproperlyConfigured if it means neither yes nor no."""
     text = os.environ.get(name)
     if text is None:
         return default
@@ -23,7 +23,7 @@ def truth(name: str, *, default: bool = False) -> bool:
 
 
 def number(name: str, default: float) -> float:
-    """A number; raises ImproperlyConfigured where it is none."""
+    """A number; raises ImproperlyConfigured for other text."""
     text = os.environ.get(name)
     try:
         return float(text) if text else default
@@ -32,12 +32,12 @@ def number(name: str, default: float) -> float:
 
 
 def listed(name: str) -> list[str]:
-    """Entries separated by commas; none for no variable."""
+    """Entries separated by commas; empty without the variable."""
     return [entry.strip() for entry in os.environ.get(name, "").split(",") if entry.strip()]
 
 
 def kafka_bootstrap() -> str:
-    """Brokers of the derived alerts; where none are named those that the pipeline publishes to, empty for none."""
+    """Brokers of the derived alerts, by default those that the pipeline publishes to; empty if there are none."""
     if named := os.environ.get("TOM_KAFKA_BOOTSTRAP"):
         return named
     address = urlsplit(os.environ.get("MMA_HOP_URL", ""))
@@ -47,13 +47,13 @@ def kafka_bootstrap() -> str:
 
 
 def kafka_topics() -> list[str]:
-    """Topics of the derived alerts; where none are named those that the pipeline publishes to."""
+    """Topics of the derived alerts, by default those that the pipeline publishes to."""
     published = urlsplit(os.environ.get("MMA_HOP_URL", "")).path.strip("/")
     return listed("TOM_KAFKA_TOPICS") or [topic for topic in published.split(",") if topic] or ["mma.derived"]
 
 
 def kafka_client() -> dict[str, str]:
-    """librdkafka settings of the alert stream: plain to a local broker, SASL over TLS where a user name is given."""
+    """librdkafka settings of the alert stream: plain for a local broker, SASL over TLS if a user name is given."""
     client = {"bootstrap.servers": kafka_bootstrap()}
     user = os.environ.get("TOM_KAFKA_USERNAME", "")
     if user:

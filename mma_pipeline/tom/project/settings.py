@@ -1,6 +1,6 @@
 """Settings of the TOM, from the environment. docs/tom.md has the table; names follow the predecessor's deployment.
 
-A TOM that exists already takes the app instead: INSTALLED_APPS, MMA_TOM, EXTRA_FIELDS and ALERT_STREAMS from here.
+An existing TOM can use the app instead: take INSTALLED_APPS, MMA_TOM, EXTRA_FIELDS and ALERT_STREAMS from here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mma_pipeline.tom.extra_fields import EXTRA_FIELDS as EXTRA_FIELDS
 
 from .environment import kafka_bootstrap, kafka_client, kafka_topics, listed, number, truth
 
-# Before astroplan is imported, which looks at the tables. A page must not wait for a download of newer ones.
+# Before astroplan is imported, which reads the tables. A page must not wait for a download of newer ones.
 use_packaged_tables()
 
 DEBUG = truth("DJANGO_DEBUG")
@@ -80,7 +80,7 @@ if _ENGINE.endswith("sqlite3"):
         "default": {
             "ENGINE": _ENGINE,
             "NAME": os.environ.get("DB_NAME", str(DATA_DIR / "tom.sqlite3")),
-            # The listener and the web pages write at the same time: take the lock at once, and wait for it.
+            # The listener and the web pages write at the same time: take the lock at the beginning, and wait for it.
             "OPTIONS": {
                 "timeout": 30,
                 "transaction_mode": "IMMEDIATE",

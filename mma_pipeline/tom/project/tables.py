@@ -1,4 +1,4 @@
-"""The list of targets, with what observers choose by."""
+"""The list of targets, with the values by which observers choose."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _extra(key: str, value: str) -> Subquery:
 
 
 class AlertTargetTable(TargetTable):
-    """Names and positions with event, probability, magnitude and whether any alert still stands."""
+    """Names and positions with event, probability, magnitude, and whether all alerts were retracted."""
 
     events = tables.Column()
     kilonova = tables.Column(verbose_name="Kilonova")

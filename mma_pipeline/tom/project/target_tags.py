@@ -1,7 +1,7 @@
 """The toolkit's template tags of targets, with the Moon's distance computed at once.
 
-The toolkit asks astropy for the Moon 150 times, one time after the other, on every view of a target: seconds of
-computing. This library takes its place by the setting TEMPLATES / libraries, with all its other tags as they are.
+The toolkit asks astropy for the Moon 150 times, one time after the other, on every view of a target, which takes seconds.
+This library replaces it through the setting TEMPLATES / libraries, and keeps all its other tags.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Simulated skies for training: kilonovae of several families, afterglows, contaminants and the surveys that see them."""
+"""Simulated skies for training: kilonovae of several families, afterglows, contaminants and surveys."""

@@ -1,4 +1,4 @@
-"""Afterglows of gamma-ray bursts: broken power laws in time and frequency, on and off axis."""
+"""Afterglows of gamma-ray bursts: broken power laws in time and frequency, on-axis and off-axis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def afterglow(rng: np.random.Generator, t: FloatArray, um: FloatArray, depth: Fl
     """Apparent AB magnitudes (N, E) of afterglows; t in days since the merger, um in um, depth in mag (N,).
 
     Before the jet break F ∝ t^-a with a = 3(p-1)/4 (interstellar medium, slow cooling; Sari et al. 1998, ApJL 497
-    L17), after it t^-p (Sari et al. 1999, ApJL 519 L17), F ∝ ν^-(p-1)/2 or ν^-p/2. One in six is seen off axis and
+    L17), after it t^-p (Sari et al. 1999, ApJL 519 L17), F ∝ ν^-(p-1)/2 or ν^-p/2. One in six is off-axis and
     rises first; half belong to an unrelated burst that began before or after the merger.
     """
     n = len(t)

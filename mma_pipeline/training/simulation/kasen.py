@@ -1,4 +1,4 @@
-"""Kilonova family 3: radiative-transfer tables of Kasen et al. 2017 (Nature 551 80), where a copy is at hand."""
+"""Kilonova family 3: radiative-transfer tables of Kasen et al. 2017 (Nature 551 80), if a copy is available."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read(data: bytes) -> Tables:
         raise TableError(f"not a kilonova table (.npz with params, t_day, Lnu_griz): {problem}") from problem
     if lnu.shape != (len(parameters), len(t_day), 4) or parameters.shape[1:] != (3,):
         raise TableError(f"kilonova table has shapes {parameters.shape}, {t_day.shape}, {lnu.shape}")
-    # The tables write zero where no photon packet fell; the first bins are that noisy.
+    # The tables contain zero in bins without a photon packet, which happens in the noisy first bins.
     return Tables(parameters, t_day, np.where(lnu > 15, lnu, -np.inf))
 
 
@@ -48,7 +48,7 @@ def lnu(tables: Tables, model: IntArray, t_day: FloatArray, wavelength_um: Float
     x = (t_day - tables.t_day[0]) / step
     low = np.clip(x.astype(np.int64), 0, len(tables.t_day) - 2)
     part = np.clip(x - low, 0, 1)
-    # Rest wavelengths lie within a few per cent of a band at the redshifts of mergers; the nearest band serves.
+    # At the redshifts of mergers, rest wavelengths lie within a few per cent of a band; the nearest band is used.
     band = np.argmin(np.abs(np.log(wavelength_um[..., None] / WAVELENGTH_UM)), axis=-1)
     rows = model[:, None]
     linear = 10.0 ** tables.log_lnu[rows, low, band] * (1 - part) + 10.0 ** tables.log_lnu[rows, low + 1, band] * part

@@ -1,4 +1,4 @@
-"""The simulated sky: which classes, in which shares, at which distances, observed by random surveys."""
+"""The simulated sky: classes and their shares, distances, and random surveys."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ CONTAMINANTS: Mapping[str, tuple[float, Contaminant]] = MappingProxyType(
         "asteroid": (0.03, variables.asteroid),
     }
 )  # fmt: skip
-#: Families of kilonovae that need no file.
+#: Families of kilonovae that need no data file.
 FAMILIES: tuple[str, ...] = ("villar", "shells")
 _CHUNK = 3000
-#: The broad sky has so many times more of what is most like a kilonova, and this share of collected light curves.
+#: In the broad sky: factor for the contaminants most like kilonovae, and share of light curves from several telescopes.
 _BROAD_FACTORS = {"fast Ibc": 1.6, "fast blue": 1.25}
 _BROAD_COLLECTED = 0.1
 
@@ -83,7 +83,7 @@ def kilonova_magnitudes(
     else:
         raise ValueError(f"no kilonova family {family!r}" + (" without its tables" if family == "kasen" else ""))
     absolute = lnu_to_absolute(light)
-    # No model is exact: each band is off by a constant and drifts, about as the families differ between themselves.
+    # No model is exact: each band has a constant offset and a drift, about as large as the differences between families.
     offset = rng.normal(0, 0.15, (n, 4)) + rng.normal(0, 0.12, (n, 1))
     drift = rng.normal(0, 0.05, (n, 4))
     rows = np.arange(n)[:, None]
@@ -92,7 +92,7 @@ def kilonova_magnitudes(
     distance = event_distance(rng, visits.typical_depth, np.clip(brightest, -18, -8))
     dust = np.where(rng.random(n) < 0.5, rng.exponential(0.12, n), 0.0)[:, None]
     z = redshift_at(distance)
-    # The redshift (below 0.15) shifts colours less than the offsets above; only its dimming is kept.
+    # The redshift (below 0.15) changes colours less than the offsets above; only its dimming is applied.
     mags = absolute + modulus(luminosity_distance(z))[:, None] + dust * (visits.wavelength_um / 0.55) ** -1.3
     return mags, distance
 
@@ -106,12 +106,11 @@ def simulate(
     shares: tuple[float, float, float] = (0.45, 0.1, 0.45),
     broad: bool = False,
 ) -> Sample:
-    """Simulate n objects of which those with a detection are kept; deterministic in seed.
+    """Simulate n objects and keep those with a detection; deterministic for a given seed.
 
     `shares` are those of kilonova, afterglow and other before detection. Kilonovae are split evenly over
-    `families`; "kasen" needs `tables`. `broad` makes the sky harder than it should be, for training: wider ranges
-    for every second chunk of kilonovae, more of the fast contaminants, a tenth of the light curves collected from
-    telescopes that do not agree.
+    `families`; "kasen" needs `tables`. `broad` makes the sky harder than the real one, for training: wider ranges for every
+    second chunk of kilonovae, more fast contaminants, and a tenth of the light curves from several telescopes that disagree.
     """
     rng = np.random.default_rng(seed)
     names = list(CONTAMINANTS)
@@ -143,7 +142,7 @@ def simulate(
 
 
 def _assemble(rng: np.random.Generator, parts: list[tuple[Reported, IntArray, list[str], FloatArray]]) -> Sample:
-    """Join the parts, drop objects without a detection and draw what the event's map says of the distance."""
+    """Join the parts, drop objects without a detection, and draw the distance information of the event's map."""
     offset, columns = 0, []
     for points, label, _, _ in parts:
         columns.append((points.owner + offset, points.t, points.mag, points.err, points.band, points.limit))

@@ -1,7 +1,7 @@
-"""Surveys: when, in which band and how deep, and what noise, errors, limits and extinction they report.
+"""Surveys: times, bands and depths of exposures, and the noise, errors, limits and extinction that they report.
 
-Every habit that varies between real surveys is drawn at random for each object. Without that a classifier learns
-the cadence of its simulation and lets real supernovae through.
+Every property that varies between real surveys is drawn at random for each object. Otherwise the classifier would learn the
+cadence of the simulation, and accept real supernovae.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from mma_pipeline.science.kilonova.lightcurve import MAX_AGE_DAYS, N_BANDS, Bool
 
 _NIGHTS = 12
 _REPEATS = 3
-#: Sets of filters that surveys use, and how often here.
+#: Sets of filters of surveys, and their frequency here.
 _FILTER_SETS = ((1, 1, 1, 1), (1, 1, 0, 0), (1, 1, 1, 0), (0, 1, 0, 0), (0, 1, 1, 1), (0, 0, 1, 1), (1, 0, 1, 0))
 _FILTER_WEIGHTS = (0.34, 0.2, 0.16, 0.06, 0.1, 0.08, 0.06)
-#: Telescopes of a collected light curve.
+#: Number of telescopes of a collected light curve.
 _TELESCOPES = 3
 
 
@@ -113,7 +113,7 @@ def schedule(rng: np.random.Generator, n: int) -> Visits:
 def _telescopes(rng: np.random.Generator, visits: Visits, share: float) -> FloatArray:
     """Offsets in mag, shape (N, E), of light curves put together from several telescopes; zero for the others.
 
-    Filters, apertures and the host's light differ between telescopes, in old collections by tenths of a magnitude.
+    Filters, apertures and host light differ between telescopes, in old collections by tenths of a magnitude.
     """
     n = len(visits.t)
     collected = (rng.random(n) < share)[:, None]
@@ -123,7 +123,7 @@ def _telescopes(rng: np.random.Generator, visits: Visits, share: float) -> Float
 
 
 def observe(rng: np.random.Generator, truth: FloatArray, visits: Visits, *, collected: float = 0.0) -> Reported:
-    """What the survey reports of apparent AB magnitudes `truth` (N, E) without Galactic extinction.
+    """The survey's report of apparent AB magnitudes `truth` (N, E) without Galactic extinction.
 
     `collected` is the share of objects whose light curve was put together from several telescopes.
     """
@@ -133,7 +133,7 @@ def observe(rng: np.random.Generator, truth: FloatArray, visits: Visits, *, coll
     coefficient = EXTINCTION[visits.band]
     zero_point = rng.normal(0, 1, truth.shape) * rng.uniform(0.005, 0.05, n)[:, None]
     faint = truth + coefficient * ebv[:, None] + zero_point
-    # Flux in units of the 5-sigma limit; sky noise is a fifth of it.
+    # Flux in units of the 5-sigma limit; the sky noise is a fifth of it.
     flux = 10 ** (-0.4 * np.clip(faint - visits.depth, -12, 40))
     systematic = rng.uniform(0.003, 0.03, n)[:, None]
     noise = np.hypot(0.2, systematic * flux)

@@ -1,7 +1,7 @@
 """Extragalactic contaminants with a light-curve shape in r and a cooling black body for the colours.
 
-The shapes cover what is seen (rise times, decline rates, peak magnitudes, temperatures) generously rather than
-follow rates: the classifier must not learn a survey's selection.
+The shapes cover the observed ranges (rise times, decline rates, peak magnitudes, temperatures) generously instead of
+following observed rates, because the classifier must not learn a survey's selection.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_REDSHIFT = 1.0
 
 @dataclass(frozen=True, eq=False)
 class Sightline:
-    """Where N transients are; arrays of shape (N,)."""
+    """Positions of N transients in time and distance; arrays of shape (N,)."""
 
     redshift: FloatArray
     start: FloatArray
@@ -43,8 +43,8 @@ def uniform(rng: np.random.Generator, low: float, high: float, n: int) -> FloatA
 def place(rng: np.random.Generator, peak_abs: FloatArray, depth: FloatArray, life_days: FloatArray) -> Sightline:
     """Put transients of peak absolute magnitude (N,) where a survey of 5-sigma depth (mag, (N,)) finds them.
 
-    Most lie near the limit, as in any volume. Half begin within days of the merger (new when first seen), half
-    at any time of their life: an old supernova without earlier images is the commonest false alarm.
+    Most lie near the limit, as in any volume. Half begin within days of the merger (new when first detected), half are at a
+    random time of their life: an old supernova without earlier images is the most common false alarm.
     """
     n = len(peak_abs)
     scale = np.where(rng.random(n) < 0.6, 0.8, 2.0)
@@ -117,7 +117,7 @@ class Peaked:
     """Lowest temperature, K."""
     blanketing: tuple[float, float]
     life: float
-    """Days during which it may be met."""
+    """Days during which it may be found."""
 
     def __call__(self, rng: np.random.Generator, t: FloatArray, um: FloatArray, depth: FloatArray) -> FloatArray:
         """Apparent AB magnitudes (N, E) at t (days since merger) and um (observed), for 5-sigma depths (N,)."""

@@ -37,11 +37,11 @@ def cataclysmic(rng: np.random.Generator, t: FloatArray, um: FloatArray, depth: 
 
 
 def flare(rng: np.random.Generator, t: FloatArray, um: FloatArray, depth: FloatArray) -> FloatArray:
-    """Flares of cool stars: minutes up, hours down (Davenport et al. 2014, ApJ 797 122), hot, sometimes repeated."""
+    """Flares of cool stars: rise in minutes, decay in hours (Davenport et al. 2014, ApJ 797 122), hot, sometimes repeated."""
     n = len(t)
     peak = (_brightness(rng, depth) - 1.0)[:, None]
     decay = np.exp(uniform(rng, np.log(0.01), np.log(0.25), n))[:, None]
-    # A flare is only a candidate when an exposure caught it: it begins shortly before one of the visits.
+    # A flare is a candidate only if an exposure caught it, so it begins shortly before one of the visits.
     caught = t[np.arange(n), rng.integers(0, t.shape[1], n)][:, None]
     age = t - (caught - rng.random((n, 1)) * decay)
     second = t - (caught + uniform(rng, 1, 8, n)[:, None])
@@ -77,11 +77,11 @@ def active_nucleus(rng: np.random.Generator, t: FloatArray, um: FloatArray, dept
     np.put_along_axis(value, order, walk, axis=1)
     colour = uniform(rng, -0.3, 0.9, n)[:, None] * (0.6215 - um) / 0.13
     reference = (rng.normal(0, 1, n) * sigma)[:, None]
-    # Below its reference a source is a negative detection, which no candidate list keeps.
+    # A source below its reference is a negative detection, which no candidate list contains.
     difference = np.maximum(10 ** (-0.4 * value) - 10 ** (-0.4 * reference), 0.0)
     subtracted = rng.random((n, 1)) < 0.5
     flux = np.where(subtracted, difference, 10 ** (-0.4 * value))
-    # The host is brighter than its changes by what makes the changes just visible.
+    # The host is so much brighter than its changes that these are just visible.
     base = _brightness(rng, depth)[:, None] - np.where(subtracted, 1.5 * (1 - sigma[:, None]), 0.0)
     return np.minimum(base + colour - 2.5 * np.log10(np.maximum(flux, 1e-12)), DARK_MAG)
 
@@ -99,7 +99,7 @@ def variable_star(rng: np.random.Generator, t: FloatArray, um: FloatArray, depth
 
 
 def asteroid(rng: np.random.Generator, t: FloatArray, um: FloatArray, depth: FloatArray) -> FloatArray:
-    """Asteroids at one place: there for the visits of one night, rarely (another one) on a second night."""
+    """Asteroids at one position: present for the visits of one night, rarely (another one) in a second night."""
     n = len(t)
     visit = rng.integers(0, t.shape[1], (n, 2))
     rows = np.arange(n)

@@ -16,7 +16,7 @@ from mma_pipeline.adapters.publishing.config import DestinationConfig
 from mma_pipeline.adapters.publishing.decision import Decider, Extras
 from mma_pipeline.adapters.publishing.hopskotch import id_of
 from mma_pipeline.adapters.publishing.rules import Rule
-from mma_pipeline.adapters.publishing.service import Publications, Standing
+from mma_pipeline.adapters.publishing.service import Publications, Readiness
 from mma_pipeline.notices.derived import DerivedAlert
 from mma_pipeline.settings import Settings
 from tests.adapters.publishing.helpers import (
@@ -205,11 +205,11 @@ def test_time_alone_makes_nothing_bare(archive: Archive, minutes: int) -> None:
     with archive.engine.begin() as connection:
         connection.execute(schema.message.update().values(received=datetime.now(UTC) - timedelta(minutes=minutes)))
     published = service(archive)
-    assert published.undecided(lambda *_: Standing.WAITING) == []
-    (offer,) = published.undecided(lambda *_: Standing.GIVEN_UP)
+    assert published.undecided(lambda *_: Readiness.WAITING) == []
+    (offer,) = published.undecided(lambda *_: Readiness.GIVEN_UP)
     assert (offer.record, offer.bare) == (record, True)
     make_products(archive, record)
-    (offer,) = published.undecided(lambda *_: Standing.READY)
+    (offer,) = published.undecided(lambda *_: Readiness.READY)
     assert not offer.bare
 
 
@@ -218,19 +218,19 @@ def test_offers_follow_the_products(archive: Archive) -> None:
     (record,) = taken(archive, "S230518h-PRELIMINARY*.json")
     published = service(archive)
 
-    def offered(state: Standing) -> list[VersionRecord]:
+    def offered(state: Readiness) -> list[VersionRecord]:
         return [offer.record for offer in published.undecided(lambda *_: state)]
 
-    assert offered(Standing.GIVEN_UP) == [record]
+    assert offered(Readiness.GIVEN_UP) == [record]
     decided = published.decide(record, published.configs)
     assert {d.destination: d.deferred for d in decided} == {"gwtm": True, "hopskotch": False}
-    assert offered(Standing.GIVEN_UP) == []
+    assert offered(Readiness.GIVEN_UP) == []
     make_products(archive, record)
     with archive.engine.begin() as connection:  # the store was away for days
         connection.execute(schema.message.update().values(received=datetime.now(UTC) - timedelta(days=9)))
-    assert offered(Standing.READY) == [record]
+    assert offered(Readiness.READY) == [record]
     published.decide(record, published.configs)
-    assert offered(Standing.READY) == []
+    assert offered(Readiness.READY) == []
 
 
 def test_old_versions_are_left_alone(archive: Archive) -> None:
@@ -242,11 +242,11 @@ def test_old_versions_are_left_alone(archive: Archive) -> None:
     for hours in (1, 30, 80):
         with archive.engine.begin() as connection:
             connection.execute(schema.message.update().values(received=datetime.now(UTC) - timedelta(hours=hours)))
-        ages.append(len(published.undecided(lambda *_: Standing.READY)))
+        ages.append(len(published.undecided(lambda *_: Readiness.READY)))
     assert ages == [1, 1, 0]
     with writing(archive.engine) as connection:
         blocks.release(connection, record.partition_key, "S230518h", "looked at it", datetime.now(UTC))
-    assert len(published.undecided(lambda *_: Standing.WAITING)) == 1
+    assert len(published.undecided(lambda *_: Readiness.WAITING)) == 1
 
 
 def test_a_rule_is_judged_again_with_the_products(archive: Archive) -> None:

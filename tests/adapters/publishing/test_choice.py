@@ -219,7 +219,7 @@ def test_people_are_told_of_versions_and_failures(hook: Any, tmp_path: Path) -> 
         records = take_in(archive, [next(ALERTS.glob("S230518h-PRELIMINARY*.json")).read_bytes()])
         decide_all(archive, [*records, *records], GWTM, people)
         target = WebhookDestination("people", hook.url)
-        send = publisher(archive, gwtm(server), target, told_of_failures=[people])
+        send = publisher(archive, gwtm(server), target, failure_webhooks=[people])
         hook.answers = [503]
         for name in ("gwtm", "people", "people"):
             send.run(name)

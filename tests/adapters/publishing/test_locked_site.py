@@ -113,7 +113,7 @@ def test_copies_are_named_with_what_mends_them(tmp_path: Path) -> None:
         ]
         with writing(archive.engine) as connection:
             connection.execute(schema.publication.update().values(state=State.PENDING, next_attempt=datetime.now(UTC)))
-        sender = publisher(archive, gwtm(server), told_of_failures=[people])
+        sender = publisher(archive, gwtm(server), failure_webhooks=[people])
         sender.run("gwtm")
         decide_all(archive, take_in(archive, bodies[1:], start=5))
         sender.run("gwtm")

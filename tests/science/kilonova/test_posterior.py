@@ -198,7 +198,7 @@ def test_errors_say_what_is_wrong():
     """No distances in the map, no search distance, or an impossible position: one clear error each."""
     with pytest.raises(post.SkyFactorError, match="no distances"):
         post.sky_factor(flat_map(), 0, 0, host_distance_mpc=10, search_distance_mpc=100)
-    with pytest.raises(post.SkyFactorError, match="distance to which"):
+    with pytest.raises(post.SkyFactorError, match="positive search distance"):
         post.sky_factor(flat_map((1, 1, 1)), 0, 0, host_distance_mpc=10)
     with pytest.raises(post.SkyFactorError, match="not a position"):
         post.sky_factor(flat_map(), 0, 91)

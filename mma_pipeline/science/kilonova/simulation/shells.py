@@ -38,7 +38,7 @@ class Ejecta:
     opacity: FloatArray
     """Grey opacity, cm²/g."""
     cocoon_msun: FloatArray
-    """Shocked mass around the jet; zero leaves the cocoon out."""
+    """Shocked mass around the jet; zero means no cocoon."""
     cocoon_velocity_c: FloatArray
     cocoon_opacity: FloatArray
 
@@ -64,7 +64,7 @@ def light_curve(e: Ejecta) -> tuple[FloatArray, FloatArray]:
     rows = np.arange(n)
     for k, now in enumerate(t):
         step = now - t[k - 1] if k else t[0] * 0.05
-        # Diffusion through what lies above, plus the light's travel time (Metzger 2019, eq. 26 and 28).
+        # Diffusion through the layers above, plus the light travel time (Metzger 2019, eq. 26 and 28).
         escape = 3 * above * e.opacity[:, None] / (4 * np.pi * 13.7 / 3 * v * C_CGS * now) + v * now / C_CGS
         energy = (energy + step * mass * heat[:, k : k + 1]) / (1 + step * (1 / now + 1 / escape))
         luminosity[:, k] = (energy / escape).sum(1)
@@ -72,7 +72,7 @@ def light_curve(e: Ejecta) -> tuple[FloatArray, FloatArray]:
         shell = np.where(opaque.any(1), _SHELLS - 1 - np.argmax(opaque[:, ::-1], axis=1), 0)
         radius[:, k] = v[rows, shell] * now
     temperature = (luminosity / (4 * np.pi * SIGMA_SB * radius**2)) ** 0.25
-    # Below about 1500 to 3000 K the lanthanides recombine, the opacity falls and the photosphere goes inward.
+    # Below about 1500 to 3000 K the lanthanides recombine, the opacity falls and the photosphere moves inward.
     return luminosity, np.maximum(temperature, 1200.0 + 900.0 / np.sqrt(e.opacity)[:, None])
 
 

@@ -1,4 +1,4 @@
-"""`mma_serve`: the TOM in one process: tables brought up to date, alert streams, web server."""
+"""`mma_serve`: runs the TOM in one process: migrates tables, reads alert streams, serves pages."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Command(BaseCommand):
     """Serve the TOM and read its alert streams until Ctrl-C."""
 
     help = (
-        "Bring the tables up to date, read the alert streams and serve the TOM until Ctrl-C. "
-        "With --demo, whatever is not configured is stood in for: Kafka with a simulated event, "
+        "Migrate the tables, read the alert streams and serve the TOM until Ctrl-C. "
+        "With --demo, stand-ins replace what is not configured: Kafka with a simulated event, "
         "an observation portal, and a user to log in as."
     )
 
@@ -58,7 +58,7 @@ class Command(BaseCommand):
             if not streams:
                 self.stdout.write("No alert stream: set TOM_KAFKA_BOOTSTRAP to read one.")
             self.stdout.write(f"The TOM is at http://{options['host']}:{options['port']}{settings.LOGIN_REDIRECT_URL}")
-            self.stdout.flush()  # also where the output goes to a file
+            self.stdout.flush()  # also if the output goes to a file
             try:
                 waitress.serve(
                     application,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from mma_pipeline.defs.operations.notifying import BEGAN, MOST_SINGLE, OVER, QUIET_S, follow
 from mma_pipeline.defs.operations.problems import Kind, Problem
-from mma_pipeline.defs.operations.telling import BEGAN, MOST_SINGLE, OVER, QUIET_S, follow
 from mma_pipeline.defs.operations.watch import Lasting
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

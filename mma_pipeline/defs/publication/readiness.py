@@ -14,7 +14,7 @@ import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
 from mma_pipeline.adapters.publishing.compose import COINCIDENCE, is_bare
-from mma_pipeline.adapters.publishing.service import Publications, Standing
+from mma_pipeline.adapters.publishing.service import Publications, Readiness
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.defs.alerts.unfinished import given_up
 from mma_pipeline.defs.all_products import PRODUCTS, expected_files
@@ -43,10 +43,10 @@ class Finding:
         return {"check": self.check, "about": self.about, "values": dict(self.values), "blocks": self.blocks}
 
     def __str__(self) -> str:
-        return said(self.to_json())
+        return describe(self.to_json())
 
 
-def said(finding: Mapping[str, Any]) -> str:
+def describe(finding: Mapping[str, Any]) -> str:
     """A finding in words: the check, its values, and what should hold."""
     values = ", ".join(f"{name} {_value(value)}" for name, value in finding["values"].items())
     return f"{finding['check']} ({values or 'no values'}): {finding['about']}"
@@ -58,13 +58,13 @@ def _value(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def standing(
+def readiness(
     record: VersionRecord,
     products: Mapping[str, ProductRecord],
     instance: dg.DagsterInstance,
     now: datetime,
     doubtful: Container[str] | None = None,
-) -> Standing:
+) -> Readiness:
     """Whether a version is ready, from its products by name; a neutrino notice also waits a while for its event's map.
 
     `doubtful`: partition keys with failed runs (`unfinished.failing`), for callers that ask about many versions.
@@ -72,8 +72,8 @@ def standing(
     key = record.partition_key
     if expected_files(record) - products.keys():
         over = (doubtful is None or key in doubtful) and given_up(instance, key, now)
-        return Standing.GIVEN_UP if over else Standing.WAITING
-    return Standing.WAITING if _awaits_a_map(products, now) else Standing.READY
+        return Readiness.GIVEN_UP if over else Readiness.WAITING
+    return Readiness.WAITING if _awaits_a_map(products, now) else Readiness.READY
 
 
 def _awaits_a_map(products: Mapping[str, ProductRecord], now: datetime) -> bool:
@@ -115,7 +115,9 @@ def missing_files(archive: Archive, store: Store, record: VersionRecord) -> list
     return missing
 
 
-def fitness(published: Publications, instance: dg.DagsterInstance, now: datetime) -> Callable[[VersionRecord], bool]:
+def may_be_published(
+    published: Publications, instance: dg.DagsterInstance, now: datetime
+) -> Callable[[VersionRecord], bool]:
     """Whether a version may be published in its present state, for versions that must precede another one."""
 
     def fit(record: VersionRecord) -> bool:
@@ -125,7 +127,7 @@ def fitness(published: Publications, instance: dg.DagsterInstance, now: datetime
         products = {product.name: product for product in published.archive.products(record.partition_key)}
         if block is None and any(finding.blocks for finding in failed_checks(products.values())):
             return False
-        state = standing(record, products, instance, now)
-        return state is not Standing.WAITING and not is_bare(record, products)
+        state = readiness(record, products, instance, now)
+        return state is not Readiness.WAITING and not is_bare(record, products)
 
     return fit

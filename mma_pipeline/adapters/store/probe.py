@@ -14,7 +14,7 @@ KEY = "mma/health/looked-at.txt"
 TIMEOUT_S = 8.0
 
 
-class StoreLook:
+class StoreProbe:
     """One question at a time to the store at a URL; the answer is waited for no longer than a limit."""
 
     def __init__(self, url: str, credentials: Mapping[str, str]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from mma_pipeline.adapters.store.looking import StoreLook
+from mma_pipeline.adapters.store.probe import StoreProbe
 
 
-def asked(look: StoreLook, limit_s: float = 20.0) -> str | None:
+def asked(look: StoreProbe, limit_s: float = 20.0) -> str | None:
     """One question and its answer."""
     look.ask()
     return look.answer(limit_s)
@@ -16,7 +16,7 @@ def asked(look: StoreLook, limit_s: float = 20.0) -> str | None:
 
 def test_a_store_that_works_is_no_trouble(tmp_path: Path) -> None:
     """A folder answers, also before anything was written to it, and the look leaves nothing there."""
-    look = StoreLook((tmp_path / "products").as_uri(), {})
+    look = StoreProbe((tmp_path / "products").as_uri(), {})
     assert asked(look) is None
     assert asked(look) is None
     assert not (tmp_path / "products").exists()
@@ -30,7 +30,7 @@ def test_a_server_that_accepts_and_never_answers() -> None:
             "AWS_ACCESS_KEY_ID": "key",
             "AWS_SECRET_ACCESS_KEY": "wonderland",
         }
-        look = StoreLook("s3://gwtreasuremap", credentials)
+        look = StoreProbe("s3://gwtreasuremap", credentials)
         assert asked(look, 0.5) == "s3://gwtreasuremap does not answer within 0 s"
         first = look._asking
         assert asked(look, 0.5) == "s3://gwtreasuremap does not answer within 0 s"
@@ -39,4 +39,4 @@ def test_a_server_that_accepts_and_never_answers() -> None:
 
 def test_an_address_that_no_store_has() -> None:
     """A wrong setting is named."""
-    assert "known:" in str(asked(StoreLook("ftp://somewhere", {})))
+    assert "known:" in str(asked(StoreProbe("ftp://somewhere", {})))
