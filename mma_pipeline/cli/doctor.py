@@ -202,6 +202,23 @@ def _brokers() -> list[Finding]:
     return findings
 
 
+def _survey() -> list[Finding]:
+    """Silent where no survey is read, and where readers have begun: then the pipeline's own watch speaks of them."""
+    from mma_pipeline.adapters.archive.surveys import SurveyArchive
+    from mma_pipeline.adapters.errors import NotFoundError
+
+    wanted = current().survey_stream
+    if not wanted.topics:
+        return []
+    try:
+        begun = bool(SurveyArchive(open_archive()).partitions(wanted.name))
+    except NotFoundError:
+        return []  # said of the database already
+    detail = f"no reader of {', '.join(wanted.topics)} has begun yet"
+    advice = "start mma survey read; if it runs, its log names the trouble"
+    return [] if begun else [Finding(f"stream {wanted.name}", Verdict.WARNING, detail, advice)]
+
+
 def _gcn_heartbeat() -> list[Finding]:
     from mma_pipeline.adapters.kafka.gcn import gcn_stream
     from mma_pipeline.adapters.kafka.reader import StreamReader
@@ -283,6 +300,7 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     _pipeline,
     _store,
     _brokers,
+    _survey,
     _gcn_heartbeat,
     _publication,
 )
