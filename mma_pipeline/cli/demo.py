@@ -145,8 +145,7 @@ def _plan(
 ]:
     """The messages in the order of a live stream (title, bytes, expected partition keys), the nights, and what telescopes do.
 
-    The last are the event and the pointings of a night by the keys of the message before which they are archived, so that each
-    version leaves less.
+    The last are the event and the pointings of a night by the keys of the message before which they are archived.
 
     The merger lies so far back that the photometry of the nights after it is not in the future.
     """
