@@ -273,9 +273,9 @@ def _publication() -> list[Finding]:
 
 
 def _settings() -> list[Finding]:
-    """Settings, galaxy catalog and instruments that cannot be used; empty if all can."""
+    """Settings, galaxy catalog, instruments and observatories that cannot be used; empty if all can."""
     from mma_pipeline.adapters.errors import AdapterError
-    from mma_pipeline.defs.observing.configuration import galaxy_catalog, wrong_instruments, wrong_ranking
+    from mma_pipeline.defs.observing.configuration import galaxy_catalog, wrong_instruments, wrong_ranking, wrong_sites
 
     found = {f"settings {group}": problem for group, problem in current().problems().items()}
     if "settings galaxies" not in found:
@@ -287,6 +287,8 @@ def _settings() -> list[Finding]:
             found["galaxy ranking"] = wrong
     if "settings observing" not in found and (wrong := wrong_instruments()):
         found["instruments"] = wrong
+    if "settings observing" not in found and (wrong := wrong_sites()):
+        found["observatories"] = wrong
     advice = "correct the variable; `mma settings` shows what is in force"
     return [Finding(what, Verdict.FAILED, detail, advice) for what, detail in found.items()]
 
