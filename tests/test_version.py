@@ -42,7 +42,8 @@ def test_chart_runs_the_image_of_the_release() -> None:
 
 
 def test_changelog_begins_with_the_release() -> None:
-    """The newest section of the changelog is that of the release, dated as in the citation."""
-    (version, date), *_ = re.findall(r"^## (\S+)(?: \((\S+)\))?$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    """The newest section of a release is that of this one, dated as in the citation; above it only what is unreleased."""
+    sections = re.findall(r"^## (\S+)(?: \((\S+)\))?$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    (version, date), *_ = sections[sections[0] == ("Unreleased", "") :]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (version, date) == (__version__, str(citation["date-released"]))
