@@ -145,7 +145,7 @@ def _look_back(
         if region.version not in due:
             continue
         found = look_back(
-            SurveyArchive(archive),
+            SurveyArchive(archive, settings.kilonova.nearness),
             RecentNights(store),
             region,
             wanted.thresholds,
