@@ -41,12 +41,12 @@ FLAT_ORDER = 9
 _BATCH = 500
 
 
-def _maps() -> list[Any]:
+def _maps(count: int = len(AREAS)) -> list[Any]:
     from mma_pipeline.science.simulation.alerts import MapSpec, simulate_skymap
 
     draw = np.random.default_rng(7)
     found = []
-    for number, area in enumerate(AREAS):
+    for number, area in enumerate(AREAS[:count]):
         dec = float(np.degrees(np.arcsin(draw.uniform(-0.4, 0.9))))
         spec = MapSpec(ra=float(draw.uniform(0, 360)), dec=dec, area_90=area, max_order=7 if area > 5000 else 9)
         found.append(simulate_skymap(spec, name=f"MS2300{number:02d}a", time=datetime(2023, 5, 16, tzinfo=UTC)))
@@ -79,7 +79,7 @@ def _masks(regions: list[Any]) -> list[Any]:
 def _ztf_packets(count: int) -> list[bytes]:
     from mma_pipeline.cli.survey_night import Region, packets
 
-    region = Region("S230518h", MERGER, _maps()[0], 100.0)
+    region = Region("S230518h", MERGER, _maps(1)[0], 100.0)
     return [packet.body for packet in packets(region, nights_after=1, alerts=count, seed=3, images=True)]
 
 
@@ -276,6 +276,9 @@ def make_rows(folder: Path, rows: int) -> dict[str, Any]:
 
             store.put(f"mma/surveys/nights/{night}/new/{number}.parquet", encode(table))
         nights.compact(night, whole=True)
+    for name, region in zip(("wide", "small"), _regions(_maps(2)), strict=True):
+        times = np.array([region.t0_mjd, region.until_mjd])
+        np.savez(folder / f"{name}.npz", begin=region.begin, end=region.end, times=times)
     size = sum(kept.size for kept in nights.nights())
     return {"bytes_per_row": round(size / (rows // 3 * 3), 1), "made_cpu_s": round(time.process_time() - begin, 1)}
 
@@ -325,17 +328,20 @@ def _tables(night: int, rows: int) -> Iterator[Any]:
 
 def new_map(way: str, folder: Path, wide: bool) -> dict[str, Any]:
     """What a new map finds among the kept rows."""
-    region = _regions(_maps())[0 if wide else 1]
+    from mma_pipeline.science.surveys.regions import LiveRegion
+
+    # The map itself was decoded elsewhere: what it took is no part of the figure.
+    saved = np.load(folder / ("wide.npz" if wide else "small.npz"))
+    region = LiveRegion("S1", "v", *saved["times"].tolist(), saved["begin"], saved["end"])
+    small = LiveRegion("S0", "v", *saved["times"].tolist(), saved["begin"][:1], saved["begin"][:1] + 1)
     if way == "ours":
         from mma_pipeline.adapters.store import Store
         from mma_pipeline.adapters.surveys.nights import RecentNights
         from mma_pipeline.products.survey_regions import search_kept
-        from mma_pipeline.science.surveys.many import vet_rows  # noqa: F401 - imports are no part of the figure
         from mma_pipeline.science.surveys.vetting import Thresholds
 
         nights, limits = RecentNights(Store.open(folder)), Thresholds()
-        import pyarrow.parquet  # noqa: F401
-
+        search_kept(nights, small, limits)  # imports
         begin, cpu = time.perf_counter(), time.process_time()
         found = search_kept(nights, region, limits)
         counts = (found.inside, found.candidates.num_rows)
@@ -344,8 +350,10 @@ def new_map(way: str, folder: Path, wide: bool) -> dict[str, Any]:
         from astropy.coordinates import Latitude, Longitude
 
         (moc,) = _mocs([region])
+        files = sorted(folder.glob("mma/surveys/nights/*/cells/*/*"))
+        pd.read_parquet(files[0])
         begin, cpu = time.perf_counter(), time.process_time()
-        rows = pd.concat([pd.read_parquet(path) for path in sorted(folder.glob("mma/surveys/nights/*/cells/*/*"))])
+        rows = pd.concat([pd.read_parquet(path) for path in files])
         held = moc.contains_lonlat(Longitude(rows["ra"], unit="deg"), Latitude(rows["dec"], unit="deg"))
         rows = rows[held & (rows["mjd"] <= region.until_mjd)]
         detected = (rows["mjd"] < region.t0_mjd - 0.01) & (rows["flux_njy"] >= 5 * rows["flux_error_njy"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,11 +31,15 @@ from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
+    from mma_pipeline.notices.model import LvkNotice
+    from mma_pipeline.notices.pointings import Pointing
 
 TOPIC = "igwn.gwalert"
 MALFORMED = b'{"alert_type": "PRELIMINARY", "superevent_id": "../../etc/passwd", "time_created": "yesterday"'
 #: Seconds without any progress after which the demo gives up.
 PATIENCE_S = 240.0
+#: Fields that the simulated camera takes in a night.
+_FIELDS = 2
 
 
 @dataclass
@@ -86,7 +90,9 @@ def demo(
             "MMA_STORE_URL": (home / "products").as_uri(),
             "MMA_PUBLICATION_CONFIG": str(publication_settings(home, kafka.bootstrap)),
             # A demonstration must neither read from nor write to the services that the user's environment names.
-            **dict.fromkeys(("HOP_USERNAME", "HOP_PASSWORD", "MMA_PHOTOMETRY_TOPICS", "DRY_RUN"), ""),
+            **dict.fromkeys(
+                ("HOP_USERNAME", "HOP_PASSWORD", "MMA_PHOTOMETRY_TOPICS", "MMA_POINTINGS_URL", "DRY_RUN"), ""
+            ),
         }
         with LocalDagster(home, workspace.absolute(), port or free_port(), env) as dagster:
             complete = _run(dagster, kafka.bootstrap, env["MMA_ARCHIVE_URL"], home, pace, seed)
@@ -102,7 +108,7 @@ def _run(dagster: LocalDagster, bootstrap: str, archive_url: str, home: Path, pa
     from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
 
     with _spinner("starting Dagster (web server, daemon, code server)"):
-        plan, nights = _plan(seed)
+        plan, nights, pointings = _plan(seed)
         dagster.wait_until_ready()
     console.print(f"UI: {dagster.url}", highlight=False)
     archive = Archive(archive_url, create=True)
@@ -114,6 +120,7 @@ def _run(dagster: LocalDagster, bootstrap: str, archive_url: str, home: Path, pa
         while True:
             if plan and time.monotonic() >= next_at:
                 title, body, keys = plan.pop(0)
+                _observe(archive, pointings.pop(keys, None))
                 _, _, at = producer.send(TOPIC, body)
                 sent.append(Sent(title, at, keys))
                 next_at = time.monotonic() + pace
@@ -131,8 +138,14 @@ def _run(dagster: LocalDagster, bootstrap: str, archive_url: str, home: Path, pa
     return _summary(archive, sent, home, dagster) and scored
 
 
-def _plan(seed: int) -> tuple[list[tuple[str, bytes, tuple[str, ...]]], list[Night]]:
-    """The messages in the order of a live stream (title, bytes, expected partition keys), and the nights.
+def _plan(
+    seed: int,
+) -> tuple[
+    list[tuple[str, bytes, tuple[str, ...]]], list[Night], dict[tuple[str, ...], tuple[str, Sequence[Pointing]]]
+]:
+    """The messages in the order of a live stream (title, bytes, expected partition keys), the nights, and what telescopes do.
+
+    The last are the event and the pointings of a night by the keys of the message before which they are archived.
 
     The merger lies so far back that the photometry of the nights after it is not in the future.
     """
@@ -149,7 +162,34 @@ def _plan(seed: int) -> tuple[list[tuple[str, bytes, tuple[str, ...]]], list[Nig
         external = " with external coincidence" if notice.external is not None else ""
         plan.append((f"{notice.superevent_id} {notice.alert_type.value}{external}", body, keys))
     plan.insert(len(plan) - 1, ("malformed message", MALFORMED, ()))
-    return plan, nights_of(notices, event_id, seed)
+    return (
+        plan,
+        nights_of(notices, event_id, seed),
+        _pointings(notices, event_id, merger, [keys for *_, keys in plan]),
+    )
+
+
+def _pointings(
+    notices: Sequence[LvkNotice], event_id: str, merger: datetime, sent: Sequence[tuple[str, ...]]
+) -> dict[tuple[str, ...], tuple[str, Sequence[Pointing]]]:
+    """Pointings at the event's last map, a night before each of its messages but the first."""
+    from mma_pipeline.science.simulation.pointings import simulate_pointings
+    from mma_pipeline.science.skymaps.model import decode_skymap
+
+    maps = [n.event.skymap for n in notices if n.event is not None and n.event.skymap is not None]
+    later = [keys for keys in sent if any(key.startswith(f"{event_id}-") for key in keys)][1:]
+    if not maps:
+        return {}
+    nights = simulate_pointings(decode_skymap(maps[-1]), merger, nights=len(later), fields=_FIELDS)
+    return {keys: (event_id, night) for keys, night in zip(later, nights, strict=True)}
+
+
+def _observe(archive: Archive, done: tuple[str, Sequence[Pointing]] | None) -> None:
+    """Archive the pointings of a night."""
+    from mma_pipeline.adapters.archive.pointings import PointingArchive
+
+    if done is not None:
+        PointingArchive(archive).record(*done, datetime.now(UTC))
 
 
 def _update(archive: Archive, sent: list[Sent]) -> None:
@@ -221,6 +261,8 @@ def _summary(archive: Archive, sent: list[Sent], home: Path, dagster: LocalDagst
             complete = False
             console.print("[red]missing[/]: the malformed message is not in quarantine")
     console.print(table)
+    for line in _left(archive, sent):
+        console.print(line, highlight=False)
     for _, message, reason in archive.quarantined():
         console.print(f"quarantine: {message.coordinates}: {reason}", highlight=False)
     console.print(f"derived alerts on {ALERTS_TOPIC}: {_published(archive)}", highlight=False)
@@ -229,6 +271,18 @@ def _summary(archive: Archive, sent: list[Sent], home: Path, dagster: LocalDagst
     if not complete:
         console.print(f"log:   {dagster.log}", highlight=False, soft_wrap=True)
     return complete
+
+
+def _left(archive: Archive, sent: list[Sent]) -> Iterator[str]:
+    """What simulated pointings had left of the map of each version."""
+    for key in (key for entry in sent for key in entry.keys):
+        product = archive.product(key, "coverage_ledger")
+        if product is not None and product.statistics["visits_completed"]:
+            s = product.statistics
+            yield (
+                f"coverage of {key}: {s['probability_covered']:.0%} by {s['visits_completed']} pointings, left of the 90 % "
+                f"region {s['probability_left_in_90']:.0%} on {s['area_left_in_90_deg2']:.0f} deg²"
+            )
 
 
 def _published(archive: Archive) -> int:

@@ -202,6 +202,23 @@ def _brokers() -> list[Finding]:
     return findings
 
 
+def _survey() -> list[Finding]:
+    """Silent where no survey is read, and where readers have begun: then the pipeline's own watch speaks of them."""
+    from mma_pipeline.adapters.archive.surveys import SurveyArchive
+    from mma_pipeline.adapters.errors import NotFoundError
+
+    wanted = current().survey_stream
+    if not wanted.topics:
+        return []
+    try:
+        begun = bool(SurveyArchive(open_archive()).partitions(wanted.name))
+    except NotFoundError:
+        return []  # said of the database already
+    detail = f"no reader of {', '.join(wanted.topics)} has begun yet"
+    advice = "start mma survey read; if it runs, its log names the trouble"
+    return [] if begun else [Finding(f"stream {wanted.name}", Verdict.WARNING, detail, advice)]
+
+
 def _gcn_heartbeat() -> list[Finding]:
     from mma_pipeline.adapters.kafka.gcn import gcn_stream
     from mma_pipeline.adapters.kafka.reader import StreamReader
@@ -256,9 +273,9 @@ def _publication() -> list[Finding]:
 
 
 def _settings() -> list[Finding]:
-    """Settings, galaxy catalog and instruments that cannot be used; empty if all can."""
+    """Settings, galaxy catalog, instruments and observatories that cannot be used; empty if all can."""
     from mma_pipeline.adapters.errors import AdapterError
-    from mma_pipeline.defs.observing.configuration import galaxy_catalog, wrong_instruments, wrong_ranking
+    from mma_pipeline.defs.observing.configuration import galaxy_catalog, wrong_instruments, wrong_ranking, wrong_sites
 
     found = {f"settings {group}": problem for group, problem in current().problems().items()}
     if "settings galaxies" not in found:
@@ -270,6 +287,8 @@ def _settings() -> list[Finding]:
             found["galaxy ranking"] = wrong
     if "settings observing" not in found and (wrong := wrong_instruments()):
         found["instruments"] = wrong
+    if "settings observing" not in found and (wrong := wrong_sites()):
+        found["observatories"] = wrong
     advice = "correct the variable; `mma settings` shows what is in force"
     return [Finding(what, Verdict.FAILED, detail, advice) for what, detail in found.items()]
 
@@ -281,6 +300,7 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     _pipeline,
     _store,
     _brokers,
+    _survey,
     _gcn_heartbeat,
     _publication,
 )

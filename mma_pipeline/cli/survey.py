@@ -30,7 +30,7 @@ survey = typer.Typer(
 )
 
 #: Messages that a replay takes at a time.
-_BATCH = 500
+_BATCH = 200
 
 
 @survey.command()
@@ -122,6 +122,7 @@ def replay(
     from mma_pipeline.adapters.surveys.nights import RecentNights
     from mma_pipeline.adapters.surveys.packets import Formats
     from mma_pipeline.products.surveys.judging import judge
+    from mma_pipeline.products.surveys.parquet import DecodedAlerts
     from mma_pipeline.settings import current
 
     settings = current()
@@ -133,8 +134,11 @@ def replay(
         photometry = SurveyArchive(archive, settings.kilonova.nearness)
         nights = RecentNights(open_store())
         live = _regions(archive)
-        formats = Formats(settings.survey_schemas)
-        for batch in _batches(_messages(where, stream, topic)):
+        formats, messages = Formats(settings.survey_schemas), _messages(where, stream, topic)
+        if where.suffix == ".parquet":
+            formats = decoded = DecodedAlerts()
+            messages = decoded.messages(where, stream, _topic(where, topic))
+        for batch in _batches(messages):
             judged = judge(batch, formats, live(), settings.surveys.thresholds)
             beat = Beat("replay", datetime.now(UTC))
             photometry.record(stream, judged.kept, judged.unusable, judged.outcomes, beat)
@@ -157,7 +161,11 @@ def _messages(where: Path, stream: str, topic: str) -> Iterator[StreamMessage]:
 
     now = datetime.now(UTC)
     for offset, body in enumerate(_bodies(where)):
-        yield StreamMessage(stream, f"{topic}:{where.name}"[:250], 0, offset, body, None, (), None, now)
+        yield StreamMessage(stream, _topic(where, topic), 0, offset, body, None, (), None, now)
+
+
+def _topic(where: Path, topic: str) -> str:
+    return f"{topic}:{where.name}"[:250]
 
 
 def _bodies(where: Path) -> Iterator[bytes]:

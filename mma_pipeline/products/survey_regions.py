@@ -131,7 +131,7 @@ def _columns(rows: pa.Table) -> Any:
     from mma_pipeline.science.surveys.many import AlertColumns
 
     def numbers(name: str) -> Any:
-        return rows[name].to_numpy().astype(np.float64)
+        return rows[name].to_numpy().astype(np.float64, copy=False)
 
     def flags(name: str) -> Any:
         return rows[name].to_numpy().astype(bool)

@@ -172,7 +172,7 @@ def test_page_shows_every_version_and_links_every_file(home: Home) -> None:
     for words in (
         "Preliminary",
         "Update",
-        "BNS 90.0%",
+        "BNS 90 %, NSBH 5 %, Terrestrial 5 %",
         "A mock or test event",
         "no orbital elements",
         "mma catalog import",

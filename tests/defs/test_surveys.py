@@ -15,12 +15,14 @@ import pytest
 from astropy.table import Table
 from typer.testing import CliRunner
 
+from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.surveys import Beat, Kept, Outcome, SurveyArchive
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.cli import app
 from mma_pipeline.definitions import defs
 from mma_pipeline.defs.operations.health import health
 from mma_pipeline.defs.operations.problems import Kind
+from mma_pipeline.defs.operations.retention import remove_expired
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.defs.surveys.sensors import survey_sensor
 from mma_pipeline.notices.errors import NoticeError
@@ -178,7 +180,7 @@ def test_a_dead_reader_is_a_problem(surveyed: Home, monkeypatch: pytest.MonkeyPa
     surveys, now = SurveyArchive(surveyed.archive), datetime.now(UTC)
 
     def kinds(at: datetime) -> set[Kind]:
-        found = health(instance, surveyed.archive, at)
+        found = health(instance, surveyed.archive, at, destinations=())
         return {p.kind for p in found.problems if p.subject == "survey"}
 
     with dg.instance_for_test() as instance:
@@ -208,3 +210,22 @@ def kept(offset: int, mjd: float) -> Kept:
     message = StreamMessage("survey", "t", 0, offset, b"%d" % offset, None, (), None, datetime.now(UTC))
     one = Measurement(Candidate("ZTF23aaaaaaa", 10.0, 10.0), mjd, "ztfg", 20.0, 0.1, origin="alert")
     return Kept(message, PhotometryNotice((one,), "ztf"), (("MS230225a", 60000),))
+
+
+def test_a_mock_event_goes_with_its_nights(surveyed: Home, night: Path):
+    """Retention removes a mock event's candidates of surveys, with measurements and packets; partition and files go too."""
+    receive(surveyed, night)
+    run("survey", "replay", str(packed(night)))
+    answer = tick()
+    assert isinstance(answer, dg.SensorResult)
+    (request,) = answer.run_requests or []
+    scored(surveyed, request)
+    surveys, photometry = SurveyArchive(surveyed.archive), PhotometryArchive(surveyed.archive)
+    assert photometry.candidate(hidden_in(night)).simulated
+    event = surveys.candidates()[0].event_id
+    remove_expired(surveyed.instance, surveyed.archive, surveyed.store, datetime.now(UTC) + timedelta(days=1))
+    assert surveys.candidates() == []
+    assert [found.candidate.name for found in photometry.candidates()] == []
+    assert surveyed.archive.counts()["messages"] == 0
+    assert surveyed.instance.get_dynamic_partitions("event_night") == []
+    assert not [key for key in surveyed.files() if f"/{event}/nights/" in key]

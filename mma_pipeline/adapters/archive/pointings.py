@@ -66,7 +66,7 @@ class PointingArchive:
                     sa.select(table).where(table.c.event_id == event_id, table.c.source == source)
                 )
                 known = {row.source_id: row for row in rows}
-                fresh = []
+                fresh, updates, changes = [], [], []
                 for key, pointing in wanted.items():
                     values = _values(pointing)
                     row = known.get(key)
@@ -79,9 +79,13 @@ class PointingArchive:
                         same += 1
                         continue
                     changed += 1
-                    connection.execute(sa.update(table).where(table.c.id == row.id).values(values))
+                    updates.append({"row_id": row.id, **values})
                     entry = {"pointing_id": row.id, "event_id": event_id, "noticed": noticed, "was": _plain(was)}
-                    connection.execute(sa.insert(change).values(entry))
+                    changes.append(entry)
+                if updates:
+                    to: dict[str, Any] = {name: sa.bindparam(name) for name in _VALUES}
+                    connection.execute(sa.update(table).where(table.c.id == sa.bindparam("row_id")).values(to), updates)
+                    connection.execute(sa.insert(change), changes)
                 if fresh:
                     before = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0))).scalar_one()
                     connection.execute(sa.insert(table), fresh)

@@ -13,7 +13,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import schema
-from mma_pipeline.adapters.archive.database import reading, writing
+from mma_pipeline.adapters.archive.database import batched, reading, writing
 from mma_pipeline.adapters.archive.identities import lock_candidates
 from mma_pipeline.adapters.archive.pointings import forget_pointings
 from mma_pipeline.adapters.archive.schema import (
@@ -25,6 +25,7 @@ from mma_pipeline.adapters.archive.schema import (
     measurement,
     publication,
 )
+from mma_pipeline.adapters.archive.surveys import forget_nights, forget_simulated
 from mma_pipeline.adapters.errors import PermanentError
 from mma_pipeline.adapters.photometry.messages import read_photometry_message
 from mma_pipeline.adapters.photometry.stream import STREAM
@@ -86,8 +87,11 @@ def forget(engine: sa.Engine, keys: Sequence[str]) -> None:
             for outgoing in (publication, decision):
                 connection.execute(sa.delete(outgoing).where(outgoing.c.event_id.in_(gone)))
             forget_pointings(connection, gone)
+            of_surveys = forget_nights(connection, gone)
             _forget_photometry(connection, gone)
             _forget_messages(connection, gone)
+            for some in batched(forget_simulated(connection, of_surveys)):
+                _remove_messages(connection, [number for number, _ in some], {digest for _, digest in some})
 
 
 def forget_quarantine(engine: sa.Engine, before: datetime) -> int:

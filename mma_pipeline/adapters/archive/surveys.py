@@ -14,13 +14,20 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from mma_pipeline.adapters.archive import schema
 from mma_pipeline.adapters.archive.alerts import Archive, _insert_for, _insert_message
-from mma_pipeline.adapters.archive.database import reading, writing
+from mma_pipeline.adapters.archive.database import batched, reading, writing
 from mma_pipeline.adapters.archive.identities import identify, resolve
 from mma_pipeline.adapters.archive.photometry import measurement_row, unknown_points
-from mma_pipeline.adapters.archive.schema import measurement, survey_candidate, survey_partition
+from mma_pipeline.adapters.archive.schema import (
+    candidate,
+    candidate_alias,
+    measurement,
+    survey_candidate,
+    survey_partition,
+)
 from mma_pipeline.adapters.kafka.message import StreamMessage
-from mma_pipeline.notices.photometry.measurement import PhotometryNotice
+from mma_pipeline.notices.photometry.measurement import Candidate, PhotometryNotice
 from mma_pipeline.notices.photometry.same_object import Nearness
 
 _log = logging.getLogger(__name__)
@@ -199,6 +206,20 @@ class SurveyArchive:
                     .values(scored=scored_with(one.message_id, version))
                 )
 
+    def archived(self, places: Mapping[Place, Sequence[int]]) -> set[tuple[str, int, int]]:
+        """Those of some messages, by topic, partition and offset, that the archive has, whatever survey's stream brought them."""
+        c = schema.message.c
+        found: set[tuple[str, int, int]] = set()
+        with reading(self.engine) as connection:
+            # Named one by one, the streams let the index serve the question.
+            streams = list(connection.execute(sa.select(survey_partition.c.stream).distinct()).scalars())
+            for (topic, partition), offsets in sorted(places.items()):
+                here = sa.and_(c.stream.in_(streams), c.topic == topic, c.partition == partition)
+                for some in batched(offsets):
+                    query = sa.select(c.offset).where(here, c.offset.in_(some))
+                    found |= {(topic, partition, int(offset)) for offset in connection.execute(query).scalars()}
+        return found
+
     def known(self) -> set[str]:
         """Names of all candidates that surveys brought, to whichever event."""
         with reading(self.engine) as connection:
@@ -214,10 +235,14 @@ def _record_kept(
     connection: sa.Connection, kept: Sequence[Kept], nearness: Nearness
 ) -> tuple[int, set[tuple[str, int, int]]]:
     """How many measurements are new, and the places and offsets of messages that were refused."""
-    found = identify(connection, [m.candidate for one in kept for m in one.notice.measurements], nearness)
+    sent: dict[bool, list[Candidate]] = defaultdict(list)
+    for one in kept:
+        sent[one.notice.simulated] += [m.candidate for m in one.notice.measurements]
+    identified = {flag: identify(connection, some, nearness, simulated=flag) for flag, some in sorted(sent.items())}
     refused: set[tuple[str, int, int]] = set()
     taken = []
     for one in kept:
+        found = identified[one.notice.simulated]
         points = [known for m in one.notice.measurements if (known := found.of(m)) is not None]
         if points:
             taken.append((one, points))
@@ -304,3 +329,38 @@ def _count(connection: sa.Connection, stream: str, outcomes: Sequence[Outcome], 
                 dropped=dict(dropped),
             )
         )
+
+
+def forget_nights(connection: sa.Connection, event_ids: Sequence[str]) -> list[str]:
+    """Remove the nights of events, in the caller's transaction; returns the names of their simulated candidates."""
+    t = survey_candidate
+    here = t.c.event_id.in_(event_ids)
+    names = sa.select(candidate.c.name).where(
+        candidate.c.simulated, candidate.c.name.in_(sa.select(t.c.candidate).where(here))
+    )
+    found = list(connection.execute(names.order_by(candidate.c.name)).scalars())
+    connection.execute(sa.delete(t).where(here))
+    return found
+
+
+def forget_simulated(connection: sa.Connection, names: Sequence[str]) -> list[tuple[int, str]]:
+    """Remove simulated candidates that no event has any more; returns ids and digests of messages that nothing needs now."""
+    useless: list[tuple[int, str]] = []
+    message, score = schema.message.c, schema.candidate_score.c
+    for some in batched(names):
+        used = [sa.select(c).where(c.in_(some)) for c in (survey_candidate.c.candidate, score.candidate)]
+        idle = sa.select(candidate.c.name).where(
+            candidate.c.name.in_(some), *(candidate.c.name.not_in(u) for u in used)
+        )
+        gone = list(connection.execute(idle).scalars())
+        brought = sa.select(measurement.c.message_id).where(measurement.c.candidate.in_(gone)).distinct()
+        ids = list(connection.execute(brought).scalars())
+        connection.execute(sa.delete(measurement).where(measurement.c.candidate.in_(gone)))
+        connection.execute(sa.delete(candidate_alias).where(candidate_alias.c.candidate.in_(gone)))
+        connection.execute(sa.delete(candidate).where(candidate.c.name.in_(gone)))
+        for part in batched(ids):
+            needed = [measurement.c.message_id, survey_candidate.c.message_id, schema.version.c.message_id]
+            free = [message.id.not_in(sa.select(c).where(c.in_(part))) for c in needed]
+            rows = connection.execute(sa.select(message.id, message.sha256).where(message.id.in_(part), *free))
+            useless += [(row.id, row.sha256) for row in rows]
+    return useless

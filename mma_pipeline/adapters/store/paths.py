@@ -18,6 +18,9 @@ _FOLDERS = {Role.OBSERVATION: "fit", Role.TEST: "test"}
 SCORE = "score.json"
 LIGHT_CURVE = "light_curve.png"
 RANKING = "candidates.json"
+#: Tables of one night of an event's candidates, and how many of them are drawn.
+NIGHT_TABLES = ("candidates.parquet", "candidates.ecsv")
+BEST_PLOTS = 5
 
 
 def treasure_map_key(stem: FileStem, suffix: str) -> str:
@@ -59,6 +62,16 @@ def night_keys(night: CandidateNight) -> set[str]:
     """Keys of all files that the assets of a night write, those that the event's nights share included."""
     own = {night_key(night, name) for name in (SCORE, LIGHT_CURVE)}
     return own | {latest_light_curve_key(night), ranking_key(night.event_id)}
+
+
+def event_night_keys(night: EventNight) -> set[str]:
+    """Keys of all files of one night of an event's candidates."""
+    return {event_night_key(night, name) for name in (*NIGHT_TABLES, *map(best_plot, range(1, BEST_PLOTS + 1)))}
+
+
+def best_plot(place: int) -> str:
+    """Name of the picture of a night's candidate by its place: the best of a night change, and no old picture stays behind."""
+    return f"best_{place}.png"
 
 
 def event_night_key(night: EventNight, name: str) -> str:

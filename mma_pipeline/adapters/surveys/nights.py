@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -100,7 +100,7 @@ class RecentNights:
         last_mjd: float,
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
-        """Rows inside a region and a span of time, each alert once, by position.
+        """Rows inside a region and a span of time, each alert once, by night and within it by position.
 
         Args:
             begin: first order-29 NESTED index of each range of the region, ascending, shape (M,).
@@ -112,20 +112,23 @@ class RecentNights:
         import pyarrow as pa
 
         wanted = _Wanted(begin, end, first_mjd, last_mjd, tuple(columns or schema().names))
-        done: dict[str, pa.Table] = {}
+        done: dict[_File, pa.Table] = {}
         for _ in range(_LOOKS):
-            keys = [file.key for file in self._files() if wanted.may_be_in(file) and file.key not in done]
-            if not keys:
+            files = [file for file in self._files() if wanted.may_be_in(file) and file not in done]
+            if not files:
                 break
             with ThreadPoolExecutor(_PARALLEL) as threads:
-                found = threads.map(lambda key: self._rows(key, wanted), keys)
-                done |= {key: rows for key, rows in zip(keys, found, strict=True) if rows is not None}
+                found = threads.map(lambda file: self._rows(file.key, wanted), files)
+                done |= {file: rows for file, rows in zip(files, found, strict=True) if rows is not None}
         else:
             raise PermanentError(
                 f"files below {self._store.url(self._prefix)} vanish again and again while they are read"
             )
-        rows = pa.concat_tables([wanted.read_schema().empty_table(), *done.values()], promote_options="permissive")
-        return once(rows).select(wanted.columns)
+        nights: dict[int, dict[_File, pa.Table]] = defaultdict(dict)
+        for file in sorted(done, key=lambda file: (file.night, file.cell or 0, file.key)):
+            nights[file.night][file] = done[file]
+        empty = wanted.read_schema().empty_table()
+        return pa.concat_tables([empty, *(_of_a_night(files) for files in nights.values())]).select(wanted.columns)
 
     def nights(self) -> list[KeptNight]:
         """What is kept, by night."""
@@ -228,6 +231,16 @@ class _File(NamedTuple):
     """Number of its cell; None for a new file, whose rows may lie anywhere."""
 
 
+def _of_a_night(files: Mapping[_File, pa.Table]) -> pa.Table:
+    """Rows of a night's files, each alert once, by position."""
+    import pyarrow as pa
+
+    rows = pa.concat_tables(files.values())
+    cells = [file.cell for file in files]
+    # An alert that is twice in one night is in two files that share a cell: compacted nights have none.
+    return rows if None not in cells and len(set(cells)) == len(cells) else once(rows)
+
+
 def _batches(files: Iterable[_File], *, whole: bool) -> list[list[_File]]:
     """New files that are to become one: sixteen of about one size, or all by sixteens."""
     by_size: dict[int, list[_File]] = defaultdict(list)
@@ -289,9 +302,13 @@ class _Wanted:
         return pa.concat_tables([self.read_schema().empty_table(), *groups])
 
     def _mask(self, index29: npt.NDArray[np.int64], mjd: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        # Inside a range, one more has begun than has ended.
-        begun, ended = (np.searchsorted(edges, index29, side="right") for edges in (self.begin, self.end))
-        return np.asarray((begun > ended) & (mjd >= self.first_mjd) & (mjd <= self.last_mjd))
+        # Rows and ranges ascend both, so the few ranges look for their first row and the one behind their last.
+        first, last = (np.searchsorted(index29, edges, side="left") for edges in (self.begin, self.end))
+        within = slice(int(np.searchsorted(last, 0, side="right")), int(np.searchsorted(first, len(index29))))
+        count = len(index29) + 1
+        depth = np.bincount(first[within], minlength=count) - np.bincount(last[within], minlength=count)
+        inside = np.cumsum(depth)[:-1] > 0
+        return np.asarray(inside & (mjd >= self.first_mjd) & (mjd <= self.last_mjd))
 
     def _may_be_within(self, group: Any) -> bool:
         least, most = (group.column(0).statistics.min, group.column(0).statistics.max)

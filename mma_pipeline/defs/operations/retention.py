@@ -19,15 +19,17 @@ from mma_pipeline.adapters.archive.retention import (
 )
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.store import Store
-from mma_pipeline.adapters.store.paths import night_keys
+from mma_pipeline.adapters.store.paths import event_night_keys, night_keys
 from mma_pipeline.defs.candidates.sensors import candidate_nights
 from mma_pipeline.defs.events.page.write import page_key, write_event_page
 from mma_pipeline.defs.jobs import Lane, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.surveys.assets import event_nights
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
+from mma_pipeline.notices.photometry.event_night import EventNight
 
 #: Number of versions removed together: bounds memory and the length of a transaction.
 BATCH = 200
@@ -43,9 +45,12 @@ def remove_expired(instance: dg.DagsterInstance, archive: Archive, store: Store,
         gone = [e for e in events if e not in kept]
         nights = _nights_of(instance, archive, gone)
         of_nights = sorted(set[str]().union(*map(night_keys, nights)))
+        together = _event_nights(instance, gone)
+        of_nights += sorted(set[str]().union(*map(event_night_keys, together)))
         files += _remove_files(store, [*files_of(archive.engine, keys), *of_nights])
         _remove_partitions(instance, alert_versions, keys)
         _remove_partitions(instance, candidate_nights, [night.partition_key for night in nights])
+        _remove_partitions(instance, event_nights, [night.partition_key for night in together])
         _remove_files(store, map(page_key, gone))
         forget(archive.engine, keys)
         for event_id in kept:
@@ -64,6 +69,19 @@ def _nights_of(instance: dg.DagsterInstance, archive: Archive, events: Sequence[
         try:
             night = CandidateNight.from_partition_key(key)
         except NoticeError:  # added by hand: no asset can be made for it
+            continue
+        if night.event_id in events:
+            found.add(night)
+    return sorted(found)
+
+
+def _event_nights(instance: dg.DagsterInstance, events: Sequence[str]) -> list[EventNight]:
+    """Nights of some events in which surveys' candidates were scored."""
+    found = set()
+    for key in instance.get_dynamic_partitions(event_nights.name or "") if events else ():
+        try:
+            night = EventNight.from_partition_key(key)
+        except NoticeError:  # added by hand, as above
             continue
         if night.event_id in events:
             found.add(night)

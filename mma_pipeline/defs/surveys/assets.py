@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 
 from mma_pipeline.adapters.store import Store
-from mma_pipeline.adapters.store.paths import event_night_key, ranking_key
+from mma_pipeline.adapters.store.paths import BEST_PLOTS, NIGHT_TABLES, best_plot, event_night_key, ranking_key
 from mma_pipeline.defs.metadata import plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
@@ -23,8 +23,8 @@ from mma_pipeline.settings import current
 
 GROUP = "survey"
 CODE_VERSION = "1"
-#: Candidates that are drawn, and that the ranking of a materialisation shows.
-PLOTTED, SHOWN = 5, 20
+#: Candidates that the ranking of a materialisation shows.
+SHOWN = 20
 
 #: Every night of every event that surveys brought candidates to.
 event_nights = dg.DynamicPartitionsDefinition(name="event_night")
@@ -68,13 +68,13 @@ def survey_candidates(
     about = {"event": source.key.event_id, "night": str(source.key.night), "version": version.partition_key}
     files = {
         "table": target.put(
-            event_night_key(source.key, "candidates.parquet"),
+            event_night_key(source.key, NIGHT_TABLES[0]),
             as_parquet(found.rows, about),
             content_type="application/vnd.apache.parquet",
             metadata={},
         ),
         "table (ECSV)": target.put(
-            event_night_key(source.key, "candidates.ecsv"),
+            event_night_key(source.key, NIGHT_TABLES[1]),
             as_ecsv(found.rows, about),
             content_type="text/plain",
             metadata={},
@@ -114,7 +114,7 @@ def _plots(source: EventNightSource, found: ScoredEventNight, target: Store) -> 
     from mma_pipeline.science.kilonova.plot import light_curve_png
     from mma_pipeline.science.skymaps.statistics import map_distance
 
-    best = [row for row in found.rows if row["status"] != "excluded"][:PLOTTED]
+    best = [row for row in found.rows if row["status"] != "excluded"][:BEST_PLOTS]
     version = source.version
     if not best or version is None:
         return {}
@@ -132,10 +132,7 @@ def _plots(source: EventNightSource, found: ScoredEventNight, target: Store) -> 
             title=f"{name} · {source.key.event_id}",
             simulated=record.simulated,
         )
-        # The best of a night change: places keep their names, so that no old picture stays behind.
-        stored = target.put(
-            event_night_key(source.key, f"best_{place}.png"), data, content_type="image/png", metadata={}
-        )
+        stored = target.put(event_night_key(source.key, best_plot(place)), data, content_type="image/png", metadata={})
         drawn[f"{place}: {name}"] = plot(target, stored.key)
     return drawn
 

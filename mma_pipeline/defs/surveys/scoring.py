@@ -146,16 +146,19 @@ class EventNightSource:
         )
         named = digest(model)[:16]
         return {
-            name: published(
-                numbers,
-                self._night_of(name),
-                self.records[name],
-                version,
-                event,
-                [m.measurement for m in self.measurements[name]],
-                model=named,
-                look_back_days=look_back_days,
-            )
+            name: {
+                **published(
+                    numbers,
+                    self._night_of(name),
+                    self.records[name],
+                    version,
+                    event,
+                    [m.measurement for m in self.measurements[name]],
+                    model=named,
+                    look_back_days=look_back_days,
+                ),
+                "by_survey": True,
+            }
             for name, numbers in zip(names, found, strict=True)
             if numbers is not None
         }

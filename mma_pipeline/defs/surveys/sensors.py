@@ -6,6 +6,7 @@ scored with its newest message and the event's current version. A run key names 
 
 # No postponed annotations here: Dagster reads the real types of the sensor's parameters.
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -37,7 +38,8 @@ from mma_pipeline.settings import current
 DEBOUNCE_S = 60.0
 #: Seconds after which a night that is still to be scored is asked for again: its run was lost for good.
 AGAIN_S = 1800.0
-#: Seconds for fetching the packets that a new map finds in the kept nights.
+#: Seconds of a tick after which no further map is looked up, and for fetching the packets that one finds.
+LOOKS_S = 20.0
 FETCH_S = 20.0
 #: Seconds after which a new map is looked up in the kept nights once more: what a reader had in hand when it came.
 SECOND_LOOK_S = 90.0
@@ -141,20 +143,23 @@ def _look_back(
     index = LiveRegions(archive, days=wanted.days, level=wanted.level, mocks=wanted.mocks).index(today)
     stream = settings.survey_stream
     config = survey_stream(settings.survey_broker, settings.hop_broker, stream.name, stream.topics)
-    for region in index.regions:
-        if region.version not in due:
-            continue
-        found = look_back(
-            SurveyArchive(archive, settings.kilonova.nearness),
-            RecentNights(store),
-            region,
-            wanted.thresholds,
-            stream=stream.name,
-            formats=Formats(settings.survey_schemas),
-            fetch=lambda places: {} if config is None else fetch_messages(config, places, seconds=left(FETCH_S)),
-        )
-        context.log.info(f"{region.version}: {found}")
+    regions = {region.version: region for region in index.regions}
+    started = time.monotonic()
     for key in due:
+        if time.monotonic() - started > LOOKS_S:
+            break  # the rest at the next tick
+        region = regions.get(key)
+        if region is not None:  # its map can be read
+            found = look_back(
+                SurveyArchive(archive, settings.kilonova.nearness),
+                RecentNights(store),
+                region,
+                wanted.thresholds,
+                stream=stream.name,
+                formats=Formats(settings.survey_schemas),
+                fetch=lambda places: {} if config is None else fetch_messages(config, places, seconds=left(FETCH_S)),
+            )
+            context.log.info(f"{key}: {found}")
         times, first = state.looked.get(key, (0, stamp))
         state.looked[key] = (times + 1, first)
 

@@ -41,9 +41,9 @@ class LookedBack:
     candidates: int
     """Alerts that may be the counterpart, as their rows say."""
     fetched: int
-    """Of these, alerts whose packet the broker still had."""
+    """Of those that were not recorded for the event yet, alerts whose packet the broker still had."""
     kept: int
-    """Alerts that were recorded."""
+    """Alerts that were recorded now."""
 
     def __str__(self) -> str:
         return (
@@ -64,7 +64,7 @@ def look_back(
 ) -> LookedBack:
     """Find what the kept nights hold for a region, and record it; the same look again changes nothing."""
     found = search_kept(nights, region, limits)
-    rows = found.candidates.to_pylist()
+    rows = _new(found.candidates.to_pylist(), archive, region.event_id)
     fetched = kept = 0
     for start in range(0, len(rows), _TOGETHER):
         some = rows[start : start + _TOGETHER]
@@ -79,7 +79,22 @@ def look_back(
         archive.record(stream, recorded, [], [], Beat("look back", datetime.now(UTC)))
         fetched += len(packets)
         kept += len(recorded)
-    return LookedBack(found.inside, len(rows), fetched, kept)
+    return LookedBack(found.inside, found.candidates.num_rows, fetched, kept)
+
+
+def _new(rows: list[dict[str, Any]], archive: SurveyArchive, event_id: str) -> list[dict[str, Any]]:
+    """Rows that no reader has recorded for the event: most have been where only the map is new."""
+    known = {(one.candidate, one.night) for one in archive.candidates(event_id=event_id)}
+    wanted: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for row in rows:
+        wanted[row["topic"], row["partition"]].append(row["offset"])
+    there = archive.archived(wanted)
+    return [
+        row
+        for row in rows
+        if (row["object_id"], math.floor(row["mjd"])) not in known
+        or (row["topic"], row["partition"], row["offset"]) not in there
+    ]
 
 
 def _of_row(row: Mapping[str, Any], stream: str, event_id: str) -> Kept | None:

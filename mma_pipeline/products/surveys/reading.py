@@ -76,12 +76,17 @@ class SurveyReader:
         self._rows: list[KeptAlert] = []
         self._pending: dict[Place, int] = {}
         self._flushed = self._beaten = time.monotonic()
+        self._problems: tuple[str, ...] = ()
         self._recent: deque[tuple[float, int]] = deque()
 
     def step(self) -> Step:
         """One round: take, judge, make durable; commit when it is time. Raises TransientError where archive or store stay away."""
         taken = self._source.take(BATCH, LINGER_S)
         self._follow_partitions()
+        if taken.problems != self._problems:
+            self._problems = taken.problems
+            for problem in taken.problems:
+                _log.warning("stream %s: %s", self._stream, problem)
         kept = quarantined = 0
         if taken.messages:
             regions = self._insist(self._regions)

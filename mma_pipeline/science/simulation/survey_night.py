@@ -102,42 +102,64 @@ def night_of_alerts(what: SurveyNight, kilonova: SimulatedKilonova, name: str) -
         kilonova: hidden among them; it gives no alert where it is too faint or not there yet.
         name: the survey's name of it.
     """
-    home, fields = _fields(what, kilonova)
-    start = what.night + _FIRST_HOUR / 24
+    plan = _Plan(what, kilonova)
+    fields = plan.fields(what.night)
     visits = 2 * len(fields)
-    step = min(_STEP_S / 86400, _NIGHT_HOURS / 24 / visits)
-    sent = visit = 0
+    visit = 0
     for low in range(0, len(fields), _BLOCK):
         block = [(field, _objects(what, field)) for field in fields[low : low + _BLOCK]]
         for band in (1, 2):
             for field, objects in block:
                 quota = what.alerts * (visit + 1) // visits - what.alerts * visit // visits
-                hidden = (kilonova, name) if field.number == home.number else None
-                for record in _visit(what, objects, band, start + visit * step, hidden, quota):
-                    sent += 1
-                    yield record
+                hidden = (kilonova, name) if field.number == plan.home.number else None
+                yield from _visit(what, plan, objects, band, hidden, quota)
                 visit += 1
 
 
-def _fields(what: SurveyNight, kilonova: SimulatedKilonova) -> tuple[_Field, list[_Field]]:
-    """The field of the kilonova, and all fields of the night in the order in which they are visited."""
-    grid = []
-    rows = int((90 - _SOUTH_DEG) / _FIELD_DEG)
-    for row in range(rows):
-        dec = _SOUTH_DEG + _FIELD_DEG * (row + 0.5)
-        columns = max(1, math.ceil(360 * math.cos(math.radians(dec)) / _FIELD_DEG))
-        grid += [(360.0 * (column + 0.5) / columns, dec) for column in range(columns)]
-    every = [_Field(200 + number, ra, dec) for number, (ra, dec) in enumerate(grid)]
-    home = max(every, key=lambda field: _cosine(field.ra, field.dec, kilonova.ra, kilonova.dec))
-    if _cosine(home.ra, home.dec, kilonova.ra, kilonova.dec) < math.cos(math.radians(_FIELD_DEG)):
-        # South of what the telescope sees: a field of its own, since somebody wants to see how it is found.
-        home = _Field(_SOUTHERN, kilonova.ra, kilonova.dec)
-        every.append(home)
-    number = max(1, min(_MOST_FIELDS, what.alerts // (2 * _PER_VISIT)))
-    rng = np.random.default_rng([what.seed, what.night])
-    others = [field for field in every if field.number != home.number]
-    chosen = [others[i] for i in sorted(rng.choice(len(others), size=min(number, len(others) + 1) - 1, replace=False))]
-    return home, sorted([home, *chosen], key=lambda field: field.number)
+class _Plan:
+    """Which fields are visited on which night, and when."""
+
+    def __init__(self, what: SurveyNight, kilonova: SimulatedKilonova) -> None:
+        self._what = what
+        grid = []
+        for row in range(int((90 - _SOUTH_DEG) / _FIELD_DEG)):
+            dec = _SOUTH_DEG + _FIELD_DEG * (row + 0.5)
+            columns = max(1, math.ceil(360 * math.cos(math.radians(dec)) / _FIELD_DEG))
+            grid += [(360.0 * (column + 0.5) / columns, dec) for column in range(columns)]
+        every = [_Field(200 + number, ra, dec) for number, (ra, dec) in enumerate(grid)]
+        home = max(every, key=lambda field: _cosine(field.ra, field.dec, kilonova.ra, kilonova.dec))
+        if _cosine(home.ra, home.dec, kilonova.ra, kilonova.dec) < math.cos(math.radians(_FIELD_DEG)):
+            # South of what the telescope sees: a field of its own, since somebody wants to see how it is found.
+            home = _Field(_SOUTHERN, kilonova.ra, kilonova.dec)
+            every.append(home)
+        self.home = home
+        """The field of the kilonova, visited on every night."""
+        self._others = [field for field in every if field.number != home.number]
+        self._number = max(1, min(_MOST_FIELDS, what.alerts // (2 * _PER_VISIT), len(every)))
+        self._places: dict[int, dict[int, int]] = {}
+
+    def fields(self, night: int) -> list[_Field]:
+        """Fields of a night in the order in which they are visited."""
+        rng = np.random.default_rng([self._what.seed, night])
+        chosen = rng.choice(len(self._others), size=self._number - 1, replace=False)
+        return sorted([self.home, *(self._others[i] for i in chosen)], key=lambda field: field.number)
+
+    def time(self, night: int, field: _Field, band: int) -> float | None:
+        """When a field is visited in a band (MJD, days); None if it is not that night. Long before the event, every second night."""
+        start = night + _FIRST_HOUR / 24
+        step = min(_STEP_S / 86400, _NIGHT_HOURS / 24 / (2 * self._number))
+        if night < self._what.merger_mjd - 1:
+            if (night + field.number) % _CADENCE_DAYS:
+                return None
+            return start + (field.number % _MOST_FIELDS) * step + 0.03 * (band - 1)
+        if night not in self._places:
+            self._places[night] = {one.number: place for place, one in enumerate(self.fields(night))}
+        place = self._places[night].get(field.number)
+        if place is None:
+            return None
+        block, within = divmod(place, _BLOCK)
+        size = min(_BLOCK, self._number - block * _BLOCK)
+        return start + (2 * block * _BLOCK + (band - 1) * size + within) * step
 
 
 def _cosine(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
@@ -218,17 +240,17 @@ def _measured(rng: np.random.Generator, truth: FloatArray, mjd: float, band: int
 
 def _visit(
     what: SurveyNight,
+    plan: _Plan,
     objects: _Objects,
     band: int,
-    mjd: float,
     hidden: tuple[SimulatedKilonova, str] | None,
     quota: int,
 ) -> Iterator[dict[str, Any]]:
     """The alerts of one exposure, the kilonova's first."""
     field = objects.field
-    history = _history(what, objects, band, mjd, hidden)
+    history = _history(what, plan, objects, band, hidden)
     now = history[-1]
-    pid = int((mjd - 57754) * 1000)
+    pid = _pid(now)
     sent = 0
     everything = [*([-1] if hidden is not None else []), *range(len(objects.ra))]
     wanted = int(quota * _LASTING) + (hidden is not None)
@@ -247,28 +269,25 @@ def _visit(
 
 
 def _history(
-    what: SurveyNight, objects: _Objects, band: int, mjd: float, hidden: tuple[SimulatedKilonova, str] | None
+    what: SurveyNight, plan: _Plan, objects: _Objects, band: int, hidden: tuple[SimulatedKilonova, str] | None
 ) -> list[_Exposure]:
-    """Exposures of a field up to this one, by time. The noise of each follows from its day and band alone."""
+    """Exposures of a field up to the one in this band tonight, by time. The noise of each follows from its day and band alone."""
     field = objects.field
-    deep = _DEEP if hidden is not None else 0.0
     found = []
     for day in range(what.night - _HISTORY_DAYS, what.night + 1):
-        near = what.merger_mjd - 1 < day
-        if day < what.night and not near and (day + field.number) % _CADENCE_DAYS:
-            continue
         for other in (1, 2):
-            # An earlier night's times differ by minutes from those of its own packets: nobody compares those.
-            when = mjd - (what.night - day) + (0.03 * (other - band) if day < what.night or other != band else 0.0)
-            if day == what.night and other > band:
+            when = plan.time(day, field, other)
+            if when is None or (day == what.night and other > band):
                 continue
             truth = _magnitudes(objects, when, other)
             if hidden is not None:
                 t, k = np.array([when - what.merger_mjd]), np.array([other - 1], dtype=np.int64)
                 light = hidden[0].magnitudes(t, k) if t[0] > 0 else np.array([np.inf])
                 truth = np.append(truth, light)
+            # The region of an event is searched with longer exposures.
+            depth = _DEPTH[other] + (_DEEP if hidden is not None and when > what.merger_mjd else 0.0)
             rng = np.random.default_rng([what.seed, 2, field.number, day, other])
-            found.append(_measured(rng, truth, when, other, _DEPTH[other] + (deep if near else 0.0)))
+            found.append(_measured(rng, truth, when, other, depth))
     return sorted(found, key=lambda exposure: exposure.jd)
 
 
@@ -297,10 +316,10 @@ def _lasting(
     previous = []
     forced = []
     for exposure in history[:-1]:
-        pid = int((exposure.jd - JD_OF_MJD - 57754) * 1000)
+        pid = _pid(exposure)
         entry: dict[str, Any] = {
             "jd": exposure.jd, "fid": exposure.band, "pid": pid, "diffmaglim": exposure.depth, "programid": 1,
-            "field": field.number, "rcid": 0, "nid": pid // 1000, "magzpsci": _ZERO_POINT[exposure.band],
+            "field": field.number, "rcid": 0, "nid": pid // 10_000, "magzpsci": _ZERO_POINT[exposure.band],
         }  # fmt: skip
         if exposure.seen[i]:
             entry |= {
@@ -366,12 +385,17 @@ def _candidate(now: _Exposure, field: _Field, candid: int, magnitude: float, err
     pid = candid // 1_000_000_000
     return {
         "jd": now.jd, "fid": now.band, "pid": pid, "candid": candid, "diffmaglim": now.depth, "programid": 1,
-        "isdiffpos": "t", "field": field.number, "rcid": 0, "nid": pid // 1000, "magpsf": magnitude, "sigmapsf": error,
+        "isdiffpos": "t", "field": field.number, "rcid": 0, "nid": pid // 10_000, "magpsf": magnitude, "sigmapsf": error,
         "magap": magnitude, "sigmagap": error, "distnr": 5.0, "magnr": 21.0, "fwhm": 2.2, "classtar": 0.9, "nbad": 0,
         "nneg": 0, "elong": 1.1, "ranr": field.ra, "decnr": field.dec, "nmtchps": 5, "rfid": field.number * 1_000_000 + now.band,
         "jdstartref": 2458100.5, "jdendref": 2458300.5, "nframesref": 15, "magzpsci": _ZERO_POINT[now.band],
         "exptime": 30.0, "rbversion": "simulated", "drbversion": "simulated",
     }  # fmt: skip
+
+
+def _pid(exposure: _Exposure) -> int:
+    """Number of an exposure, by its time to 9 s: two of a night are 40 s apart."""
+    return int((exposure.jd - JD_OF_MJD - 57754) * 10_000)
 
 
 def _letters(number: int) -> str:

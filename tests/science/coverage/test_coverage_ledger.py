@@ -268,3 +268,22 @@ def test_ztf_on_gw190425_as_published():
     exact = exact_union_deg2(ztf, visits.places.ra[first], visits.places.dec[first])
     assert after["12"].area_deg2 == pytest.approx(exact, rel=0.005)
     assert found.covered.area_deg2 == pytest.approx(found.figures["area_covered_deg2"], rel=0.01)
+
+
+def test_simulated_pointings_take_the_most_probable_fields_first():
+    """Each night covers what is most probable of what the nights before left, and no field twice."""
+    from mma_pipeline.science.simulation.pointings import simulate_pointings
+
+    from ..maps import gaussian_map
+
+    uniq, density = gaussian_map(40.0, -20.0, 4.0, order=8)
+    skymap = decode_skymap(table_bytes({"UNIQ": uniq, "PROBDENSITY": density}, ORDERING="NUNIQ"))
+    nights = simulate_pointings(skymap, datetime.fromisoformat("2024-03-01T12:00:00+00:00"), nights=2, fields=6)
+    covered = []
+    for count in (1, 2):
+        done = [p for night in nights[:count] for p in night]
+        places = _places(done[0].footprint, [p.ra for p in done], [p.dec for p in done])
+        covered.append(ledger(skymap, _visits(places)).figures["probability_covered"])
+    assert 0.5 < covered[0] < covered[1] < 1
+    assert covered[1] - covered[0] < covered[0]
+    assert len({(p.ra, p.dec) for night in nights for p in night}) == 12

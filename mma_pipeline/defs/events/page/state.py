@@ -21,6 +21,8 @@ from mma_pipeline.notices.photometry.candidate_key import slug_of
 
 #: To be changed when the page's content or layout changes: then all pages are written again.
 LAYOUT = "5"
+#: Candidates that a page shows, the most probable first: surveys bring thousands.
+MOST_CANDIDATES = 50
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def _state(
     return EventState(
         event_id,
         tuple(_version(record, products[record.partition_key], retracted) for record in reversed(records)),
-        tuple(_candidate(score) for score in scores),
+        tuple(_candidate(score) for score in scores[:MOST_CANDIDATES]),
         tuple({"reason": aside[sha256], "sha256": sha256} for sha256 in sorted(aside)),
         None if mapped is None else mapped.partition_key,
     )
