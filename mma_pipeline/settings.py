@@ -30,6 +30,7 @@ from mma_pipeline.adapters.spacecraft.pointing import FSSC
 from mma_pipeline.adapters.store.environment import url_of_source
 from mma_pipeline.adapters.surveys.schemas import RUBIN_SCHEMAS, Schemas
 from mma_pipeline.adapters.surveys.stream import SurveyBroker
+from mma_pipeline.notices.photometry.same_object import Nearness
 from mma_pipeline.science.surveys.vetting import Thresholds
 
 #: Variables with our prefix that other programs read: the TOM's own settings, and the tests' servers.
@@ -390,6 +391,25 @@ class KilonovaSettings(Group):
         validation_alias=AliasChoices("MMA_LOOK_BACK_DAYS"),
         description="Days before a merger in which detections exclude a candidate.",
     )
+    same_object_arcsec: float = Field(
+        2.0,
+        gt=0,
+        le=6,
+        validation_alias=AliasChoices("MMA_SAME_OBJECT_ARCSEC"),
+        description="Objects no further apart, arcsec, are one candidate, whatever their names.",
+    )
+    same_name_arcsec: float = Field(
+        10.0,
+        gt=0,
+        le=3600,
+        validation_alias=AliasChoices("MMA_SAME_NAME_ARCSEC"),
+        description="A known name further from where it is known, arcsec, is refused.",
+    )
+
+    @property
+    def nearness(self) -> Nearness:
+        """Which objects are one."""
+        return Nearness(self.same_object_arcsec, self.same_name_arcsec)
 
 
 class SurveySettings(Group):

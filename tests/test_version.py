@@ -42,8 +42,7 @@ def test_chart_runs_the_image_of_the_release() -> None:
 
 
 def test_changelog_begins_with_the_release() -> None:
-    """The newest section of a release is that of this one, dated as in the citation; above it only what is unreleased."""
-    sections = re.findall(r"^## (\S+)(?: \((\S+)\))?$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    (version, date), *_ = sections[sections[0] == ("Unreleased", "") :]
+    """The newest dated section of the changelog, below what is not released yet, is the release and has the citation's date."""
+    (version, date), *_ = re.findall(r"^## (\S+) \((\S+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (version, date) == (__version__, str(citation["date-released"]))

@@ -128,6 +128,7 @@ def score(
     after the merger. Two detections that give no slope yield a provisional value.
     """
     from mma_pipeline.adapters.photometry.files import Defaults, NoPhotometryError, read_photometry
+    from mma_pipeline.notices.photometry.same_object import identity_of
     from mma_pipeline.science.kilonova.bands import unused_bands
     from mma_pipeline.science.kilonova.measured import LOOK_BACK_DAYS
 
@@ -137,8 +138,11 @@ def score(
             held = read_photometry(file, mapping=mapping_of(column), defaults=Defaults(ra=0.0, dec=0.0, ebv=ebv))
         except NoPhotometryError as problem:
             raise fail(f"nothing can be scored: {problem}", Exit.NOTHING) from problem
-    names = sorted({m.candidate.name for m in held.measurements})
-    by_name = {name: [m for m in held.measurements if m.candidate.name == name] for name in names}
+    # Spellings of one name are one object.
+    first: dict[str, str] = {}
+    by_name: dict[str, list[Measurement]] = {}
+    for m in sorted(held.measurements, key=lambda m: (m.candidate.name, m.mjd)):
+        by_name.setdefault(first.setdefault(identity_of(m.candidate.name), m.candidate.name), []).append(m)
     outcome: list[dict[str, Any]] = []
     excluded: list[dict[str, Any]] = []
     for name, points in by_name.items():

@@ -64,7 +64,7 @@ def read(
         archive = open_archive(create=True)
         reader = SurveyReader(
             GroupReader(config),
-            SurveyArchive(archive),
+            SurveyArchive(archive, settings.kilonova.nearness),
             RecentNights(open_store()),
             _regions(archive),
             formats=Formats(settings.survey_schemas),
@@ -131,7 +131,8 @@ def replay(
     total = {"seen": 0, "inside": 0, "kept": 0, "quarantined": 0}
     with clear_errors():
         archive = open_archive(create=True)
-        photometry, nights = SurveyArchive(archive), RecentNights(open_store())
+        photometry = SurveyArchive(archive, settings.kilonova.nearness)
+        nights = RecentNights(open_store())
         live = _regions(archive)
         formats, messages = Formats(settings.survey_schemas), _messages(where, stream, topic)
         if where.suffix == ".parquet":
@@ -235,7 +236,7 @@ def _text(value: Any) -> str:
 
 @survey.command()
 def explain(
-    name: Annotated[str, typer.Argument(metavar="OBJECT", help="The survey's name of the object.")],
+    name: Annotated[str, typer.Argument(metavar="OBJECT", help="Any name of the object.")],
     as_json: JsonOption = False,
 ) -> None:
     """Why an object is, or is not, a candidate of the live events."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
 import time
@@ -39,9 +40,10 @@ class Packet:
 
 
 def hidden_name(region: Region, seed: int) -> str:
-    """The survey's name of the hidden kilonova: that of no other object of the night."""
+    """The survey's name of the hidden kilonova: that of no other object of the night, nor of another event's."""
     year = int((region.merger_mjd - 51544) / 365.25) % 100
-    letters = "".join(chr(97 + (seed // 26**k) % 26) for k in range(3))
+    digest = hashlib.sha256(f"{region.event} {region.merger_mjd:.6f} {seed}".encode()).digest()
+    letters = "".join(chr(97 + byte % 26) for byte in digest[:3])
     return f"ZTF{year:02d}zzzz{letters}"
 
 

@@ -73,6 +73,10 @@ class PublishingHome:
         lon, lat = healpy.pix2ang(2 ** int(skymap.order[best]), int(skymap.ipix[best]), nest=True, lonlat=True)
         self.peak = (float(lon), float(lat))
 
+    def beside(self, number: int) -> tuple[float, float]:
+        """A place near the peak that is another object's: 3.6 arcsec further for each number."""
+        return self.peak[0], self.peak[1] + 0.001 * number
+
     def message(self, stream: str, body: bytes) -> StreamMessage:
         """The next message of a stream."""
         self.sent += 1
@@ -131,7 +135,7 @@ def steady(candidate: Candidate, nights: int) -> list[Measurement]:
 
 def test_nights_become_partitions_with_scores_plots_and_a_ranking(house: PublishingHome):
     """Photometry of two candidates becomes nights; the kilonova wins, with plot, table, score and its messages."""
-    good, bad = Candidate("SIM-kn", *house.peak), Candidate("SIM sn:1", house.peak[0], house.peak[1])
+    good, bad = Candidate("SIM-kn", *house.peak), Candidate("SIM sn:1", *house.beside(1))
     wanted = []
     for rows in (kilonova(good, 4), steady(bad, 4)):
         wanted += wanted_nights(house.archive, house.photometry(rows))
@@ -156,13 +160,12 @@ def test_nights_become_partitions_with_scores_plots_and_a_ranking(house: Publish
 
 
 def test_the_redshift_of_a_host_decides(house: PublishingHome):
-    """One light curve at one place: a host at the event's distance ranks first, an unknown one next, one behind last."""
+    """One light curve a few arcsec apart: a host at the event's distance ranks first, an unknown one next, one behind last."""
     hosts = {"A-behind": 0.3, "B-unknown": None, "C-near": float(redshift_at(np.array(80.0)))}
     wanted = []
-    for name, redshift in hosts.items():
-        wanted += wanted_nights(
-            house.archive, house.photometry(kilonova(Candidate(name, *house.peak, None, redshift), 3))
-        )
+    for number, (name, redshift) in enumerate(hosts.items()):
+        here = Candidate(name, *house.beside(number), None, redshift)
+        wanted += wanted_nights(house.archive, house.photometry(kilonova(here, 3)))
     scored = {}
     for name in hosts:
         made = house.run(max(w.partition_key for w in wanted if w.candidate == name))
@@ -288,9 +291,9 @@ def test_map_and_time_decide(house: PublishingHome):
     far = Candidate("far", (ra + 180) % 360, -dec)
     cases = [
         kilonova(far, 2),
-        [Measurement(Candidate("weak", ra, dec), MJD + 1, "r", 22.0, 0.37)],
-        [Measurement(Candidate("late", ra, dec), MJD + 14, "r", 20.0, 0.1)],
-        [Measurement(Candidate("limit", ra, dec), MJD + 1, "r", 22.0, None, upper_limit=True)],
+        [Measurement(Candidate("weak", *house.beside(1)), MJD + 1, "r", 22.0, 0.37)],
+        [Measurement(Candidate("late", *house.beside(2)), MJD + 14, "r", 20.0, 0.1)],
+        [Measurement(Candidate("limit", *house.beside(3)), MJD + 1, "r", 22.0, None, upper_limit=True)],
     ]  # fmt: skip
     for rows in cases:
         assert wanted_nights(house.archive, house.photometry(rows)) == []
@@ -299,7 +302,7 @@ def test_map_and_time_decide(house: PublishingHome):
 def test_forced_noise_before_the_merger_changes_nothing(house: PublishingHome):
     """Sixty days of forced points before the merger, half of them positive, and one real blip: each night as without."""
     rng = np.random.default_rng(3)
-    quiet, noisy = Candidate("quiet", *house.peak), Candidate("noisy", *house.peak)
+    quiet, noisy = Candidate("quiet", *house.peak), Candidate("noisy", *house.beside(1))
     flux = rng.normal(0, 2.0, 240)
     times = MJD - np.repeat(np.arange(1, 61), 4) - np.tile(np.arange(4) * 0.01, 60)
     before = []
@@ -321,7 +324,7 @@ def test_forced_noise_before_the_merger_changes_nothing(house: PublishingHome):
 
 def test_what_was_there_before_the_merger_is_listed_as_excluded(house: PublishingHome, monkeypatch: pytest.MonkeyPatch):
     """Two detections of S/N 5 in the look-back window: one run, last in the ranking with its points, and no alert."""
-    old, good = Candidate("A-old", *house.peak), Candidate("Z-good", *house.peak)
+    old, good = Candidate("A-old", *house.peak), Candidate("Z-good", *house.beside(1))
     before = [Measurement(old, MJD - d, "r", 20.0, 0.1) for d in (40.0, 12.0)]
     seen = [Measurement(old, MJD + n, "J", 20.0, 0.1) for n in (0.2, 1.2, 2.2)]
     (excluded,) = wanted_nights(house.archive, house.photometry(before + seen + kilonova(old, 3)))
@@ -381,3 +384,42 @@ def test_unusable_messages_are_put_aside(house: PublishingHome):
     assert decode_cursor(answer.cursor) == ({"t": {0: 7}}, 3)
     assert decode_cursor(None) == ({}, 0)
     assert PhotometryArchive(house.archive).candidates() == []
+
+
+def test_keys_of_an_old_name_lead_to_the_one_object(house: PublishingHome):
+    """Two candidates that a third name joins: runs of both old keys make the one night, and the list has every name."""
+    ra, dec = house.peak
+    apart = 1.5 / 3600
+    rows = kilonova(Candidate("A", ra, dec), 3)
+    wanted = []
+    for name, offset, some in (("A", 0.0, rows[:6]), ("B", 2 * apart, rows[6:])):
+        there = Candidate(name, ra, dec + offset)
+        wanted += wanted_nights(house.archive, house.photometry([replace(m, candidate=there) for m in some]))
+    for one in wanted:
+        house.run(one.partition_key, "kilonova_probability")
+    between = Candidate("AT 2026xy", ra, dec + apart)
+    again = wanted_nights(house.archive, house.photometry([Measurement(between, MJD + 2.9, "r", 20.0, 0.05)]))
+    assert {w.candidate for w in again} == {"A"}
+    assert len({w.partition_key for w in again}) == 3
+    old = max(w.partition_key for w in wanted if w.candidate == "B")
+    made = house.run(old)
+    source = CandidateSource(house.archive, old)
+    assert (source.name, len(source.measurements)) == ("A", len(rows) + 1)
+    assert (house.store / night_key(source.key, LIGHT_CURVE)).is_file()
+    assert "-A-" in source.key.partition_key
+    listed = json.loads((house.store / "mma" / EVENT / "candidates.json").read_text())["candidates"]
+    assert [(c["candidate"], c["aliases"]) for c in listed] == [("A", ["AT 2026xy", "B"])]
+    assert (
+        "A, AT 2026xy, B" in made.asset_materializations_for_node("ranked_candidates")[0].metadata["candidates"].value
+    )
+
+
+def test_a_known_name_at_another_place_goes_to_the_quarantine(house: PublishingHome):
+    """The reason gives both positions; the candidate stays as it was."""
+    here, there = Candidate("AT2026xy", 10.0, 20.0), Candidate("SN 2026xy", 190.0, -27.0)
+    house.photometry([Measurement(here, MJD + 1, "r", 20.0, 0.05)])
+    refused = house.photometry([Measurement(there, MJD + 2, "r", 20.0, 0.05)])
+    assert isinstance(refused, Quarantined)
+    for said in ("10.000000", "20.000000", "190.000000", "-27.000000", "173 deg"):
+        assert said in refused.reason
+    assert len(house.photometry_archive.measurements("AT2026xy")) == 1

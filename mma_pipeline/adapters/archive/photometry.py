@@ -1,11 +1,12 @@
 """Candidates, their measurements and their scores.
 
 Recording is idempotent: a measurement is identified by candidate, time, band, value and kind, whichever message it comes
-with. Times are 64-bit MJD, as sent.
+with. Times are 64-bit MJD, as sent. A candidate is found by any of its names (`identities`).
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,13 +17,24 @@ import sqlalchemy as sa
 from mma_pipeline.adapters.archive import schema
 from mma_pipeline.adapters.archive.alerts import Archive, _insert_for, _insert_message
 from mma_pipeline.adapters.archive.database import batched, reading, writing
+from mma_pipeline.adapters.archive.identities import (
+    aliases_of,
+    identify,
+    lock_candidates,
+    resolve,
+    resolve_keys,
+    resolve_slugs,
+)
 from mma_pipeline.adapters.archive.schema import candidate, candidate_score, measurement
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.photometry.brightness import DETECTION_SNR, SNR_MAG
-from mma_pipeline.notices.photometry.candidate_key import slug_of
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement, PhotometryNotice
+from mma_pipeline.notices.photometry.same_object import Nearness
 from mma_pipeline.notices.photometry.survey_points import SeenPoints, one_per_exposure
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,54 +57,70 @@ class ArchivedCandidate:
     """MJD of the first one with a signal-to-noise ratio of 3 or more; None if there is none."""
     last: float
     """MJD of the latest measurement."""
+    aliases: tuple[str, ...] = ()
+    """Its other names, sorted."""
 
 
 class PhotometryArchive:
     """The photometry in an archive; safe to share between threads."""
 
-    def __init__(self, archive: Archive) -> None:
-        """Access the photometry of an open archive."""
+    def __init__(self, archive: Archive, nearness: Nearness | None = None) -> None:
+        """Access the photometry of an open archive; `nearness` says which objects are one where measurements are recorded."""
         self.engine = archive.engine
+        self.nearness = nearness or Nearness()
 
     def record(self, message: StreamMessage, notice: PhotometryNotice) -> list[ArchivedMeasurement]:
         """Archive a message and its measurements in one transaction.
 
         Returns the measurements that came first with this message, also if it is recorded again, so that a crash after
-        this step loses nothing.
+        this step loses nothing; and all of a candidate into which others were merged, whose nights deserve new scores.
+
+        Objects whose name is known to be at another place are left out, with the reason in the log. Raises NoticeError with
+        that reason, and archives nothing, if no measurement is left.
         """
         with writing(self.engine) as connection:
+            sent = [m.candidate for m in notice.measurements]
+            found = identify(connection, sent, self.nearness, simulated=notice.simulated)
+            taken = [known for m in notice.measurements if (known := found.of(m)) is not None]
+            if found.refused and not taken:
+                raise NoticeError(next(iter(found.refused.values())))
+            for reason in found.refused.values():
+                _log.warning("%s: measurements left out: %s", message.coordinates, reason)
             message_id = _insert_message(connection, message, event_id=notice.event_id, reason=None)
-            insert = _insert_for(connection)
-            for one in {m.candidate.name: m.candidate for m in notice.measurements}.values():
-                known = {"ebv": one.ebv, "redshift": one.redshift}
-                head = {"name": one.name, "slug": slug_of(one.name), "ra": one.ra, "dec": one.dec, **known}
-                connection.execute(
-                    insert(candidate).values(**head, simulated=notice.simulated).on_conflict_do_nothing()
-                )
-                # A later message may have the extinction or redshift that the first one lacks.
-                for name, value in known.items():
-                    if value is not None:
-                        unknown = sa.and_(candidate.c.name == one.name, candidate.c[name].is_(None))
-                        connection.execute(sa.update(candidate).where(unknown).values({name: value}))
-            rows = [measurement_row(m, message_id) for m in unknown_points(connection, notice.measurements)]
+            rows = [measurement_row(m, message_id) for m in unknown_points(connection, taken)]
             if rows:
-                connection.execute(insert(measurement).on_conflict_do_nothing(), rows)
-            return _select(connection, measurement.c.message_id == message_id)
+                connection.execute(_insert_for(connection)(measurement).on_conflict_do_nothing(), rows)
+            of_merged = measurement.c.candidate.in_(found.merged)
+            return _select(connection, sa.or_(measurement.c.message_id == message_id, of_merged))
 
     def candidate(self, name: str) -> ArchivedCandidate:
-        """A candidate by name; raises NotFoundError."""
-        found = self._candidates(candidate.c.name == name)
+        """A candidate by any of its names, in whatever spelling; raises NotFoundError."""
+        found = self._candidates(candidate.c.name == self.name_of(name))
         if not found:
             raise NotFoundError(f"no candidate {name} is archived: send its photometry with `mma publish-photometry`")
         return found[0]
 
+    def name_of(self, name: str) -> str:
+        """The name under which a candidate's measurements are, by any of its names; the name itself where it is not known."""
+        with reading(self.engine) as connection:
+            return resolve(connection, [name]).get(name, name)
+
+    def names_of(self, name: str) -> tuple[str, ...]:
+        """All names of a candidate by any of them, its own first; the name alone where it is not known."""
+        with reading(self.engine) as connection:
+            own = resolve(connection, [name]).get(name, name)
+            return own, *aliases_of(connection, [own]).get(own, ())
+
     def candidates_named(self, names: Iterable[str]) -> list[ArchivedCandidate]:
-        """Several candidates by name; those that are not archived are left out."""
+        """Several candidates by their own names; those that are not archived are left out."""
         return [found for some in batched(names) for found in self._candidates(candidate.c.name.in_(some))]
 
     def by_slug(self, slug: str) -> ArchivedCandidate:
-        """A candidate by the slug of partition keys; raises NotFoundError."""
-        found = self._candidates(candidate.c.slug == slug)
+        """A candidate by the slug of any of its names, as in partition keys; raises NotFoundError."""
+        with reading(self.engine) as connection:
+            own = resolve_slugs(connection, [slug]).get(slug)
+            like = resolve(connection, [slug]).get(slug) if own is None else None
+        found = self._candidates(candidate.c.slug == own if like is None else candidate.c.name == like)
         if not found:
             raise NotFoundError(f"no candidate {slug} is archived")
         return found[0]
@@ -102,9 +130,10 @@ class PhotometryArchive:
         return [found for found in self._candidates(sa.true()) if found.last >= since_mjd]
 
     def measurements(self, name: str) -> list[ArchivedMeasurement]:
-        """All measurements of a candidate by time, of a survey's exposure the best."""
+        """All measurements of a candidate, by any of its names, by time, of a survey's exposure the best."""
         with reading(self.engine) as connection:
-            return one_per_exposure(_select(connection, measurement.c.candidate == name), _value)
+            own = resolve(connection, [name]).get(name, name)
+            return one_per_exposure(_select(connection, measurement.c.candidate == own), _value)
 
     def measurements_of(self, names: Iterable[str]) -> dict[str, list[ArchivedMeasurement]]:
         """The same of several candidates; candidates without any are absent."""
@@ -129,46 +158,50 @@ class PhotometryArchive:
             return [str(event_id) for event_id in connection.execute(query.order_by(version.c.event_id)).scalars()]
 
     def record_score(self, partition_key: str, event_id: str, name: str, night: int, result: Mapping[str, Any]) -> None:
-        """Record the score of a candidate night, replacing an earlier one."""
-        row = {"event_id": event_id, "candidate": name, "night": night, "result": dict(result)}
-        with writing(self.engine) as connection:
-            connection.execute(sa.delete(candidate_score).where(candidate_score.c.partition_key == partition_key))
-            connection.execute(sa.insert(candidate_score).values(partition_key=partition_key, **row))
+        """Record the score of a candidate night, replacing an earlier one; under the key of the candidate's own name."""
+        self._record_scores({partition_key: (event_id, name, night, result)})
 
     def record_scores(self, scores: Mapping[str, Mapping[str, Any]]) -> None:
         """Note the scores of several candidate nights by partition key, in one transaction; a result names event, candidate and night."""
-        rows = [
-            {
-                "partition_key": key,
-                "event_id": result["event_id"],
-                "candidate": result["candidate"],
-                "night": result["night"],
-                "result": dict(result),
-            }
-            for key, result in sorted(scores.items())
-        ]
+        self._record_scores({key: (r["event_id"], r["candidate"], r["night"], r) for key, r in sorted(scores.items())})
+
+    def _record_scores(self, scores: Mapping[str, tuple[str, str, int, Mapping[str, Any]]]) -> None:
         with writing(self.engine) as connection:
-            for some in batched(scores):
+            lock_candidates(connection)
+            keys = resolve_keys(connection, scores)
+            names = resolve(connection, {name for _, name, _, _ in scores.values()})
+            rows = {
+                (own := keys.get(key, key)): {
+                    "partition_key": own,
+                    "event_id": event_id,
+                    "candidate": names.get(name, name),
+                    "night": night,
+                    "result": dict(result),
+                }
+                for key, (event_id, name, night, result) in scores.items()
+            }
+            for some in batched(rows):
                 connection.execute(sa.delete(candidate_score).where(candidate_score.c.partition_key.in_(some)))
             if rows:
-                connection.execute(sa.insert(candidate_score), rows)
+                connection.execute(sa.insert(candidate_score), list(rows.values()))
 
     def scores_at(self, partition_keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-        """The scores of several candidate nights, by partition key; those without are absent."""
+        """The scores of several candidate nights, by partition key; those without are absent. Keys of any name will do."""
         table = candidate_score
+        keys = list(partition_keys)
         with reading(self.engine) as connection:
-            return {
+            own = resolve_keys(connection, keys)
+            found = {
                 row.partition_key: row.result
-                for some in batched(partition_keys)
+                for some in batched({own.get(key, key) for key in keys})
                 for row in connection.execute(sa.select(table).where(table.c.partition_key.in_(some)))
             }
+        return {key: found[own.get(key, key)] for key in keys if own.get(key, key) in found}
 
     def score(self, partition_key: str) -> Mapping[str, Any] | None:
         """The score of a candidate night; None if it has none yet."""
-        query = sa.select(candidate_score.c.result).where(candidate_score.c.partition_key == partition_key)
-        with reading(self.engine) as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else dict(row.result)
+        found = self.scores_at([partition_key]).get(partition_key)
+        return None if found is None else dict(found)
 
     def latest_scores(self, event_id: str) -> list[Mapping[str, Any]]:
         """The result of the latest night of each candidate of an event, most probable first, excluded ones last.
@@ -178,7 +211,7 @@ class PhotometryArchive:
         return self.latest_scores_of([event_id]).get(event_id, [])
 
     def latest_scores_of(self, event_ids: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
-        """The same for several events; events without candidates are absent."""
+        """The same for several events; events without candidates are absent. `aliases` lists other names, if there are any."""
         table = candidate_score
         found: dict[str, dict[str, Mapping[str, Any]]] = {}
         excluded: dict[str, dict[str, Mapping[str, Any]]] = {}
@@ -189,9 +222,11 @@ class PhotometryArchive:
                     found.setdefault(row.event_id, {})[row.candidate] = row.result
                     if row.result.get("status") == "excluded":
                         excluded.setdefault(row.event_id, {})[row.candidate] = row.result
+            others = aliases_of(connection, {name for latest in found.values() for name in latest})
+        chosen = {event_id: latest | excluded.get(event_id, {}) for event_id, latest in found.items()}
         return {
-            event_id: sorted((latest | excluded.get(event_id, {})).values(), key=_rank)
-            for event_id, latest in found.items()
+            event_id: sorted((_with_aliases(r, others.get(name)) for name, r in some.items()), key=_rank)
+            for event_id, some in chosen.items()
         }
 
     def _candidates(self, where: sa.ColumnElement[bool]) -> list[ArchivedCandidate]:
@@ -206,16 +241,23 @@ class PhotometryArchive:
             .order_by(candidate.c.name)
         )
         with reading(self.engine) as connection:
-            return [
-                ArchivedCandidate(
-                    Candidate(r.name, r.ra, r.dec, r.ebv, r.redshift),
-                    r.slug,
-                    bool(r.simulated),
-                    r.first_detection,
-                    r.last,
-                )
-                for r in connection.execute(query)
-            ]
+            rows = connection.execute(query).all()
+            others = aliases_of(connection, [row.name for row in rows])
+        return [
+            ArchivedCandidate(
+                Candidate(r.name, r.ra, r.dec, r.ebv, r.redshift),
+                r.slug,
+                bool(r.simulated),
+                r.first_detection,
+                r.last,
+                others.get(r.name, ()),
+            )
+            for r in rows
+        ]
+
+
+def _with_aliases(result: Mapping[str, Any], others: Sequence[str] | None) -> Mapping[str, Any]:
+    return {**result, "aliases": list(others)} if others else result
 
 
 def _rank(result: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:

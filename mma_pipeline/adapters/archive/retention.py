@@ -14,8 +14,17 @@ import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import schema
 from mma_pipeline.adapters.archive.database import batched, reading, writing
+from mma_pipeline.adapters.archive.identities import lock_candidates
 from mma_pipeline.adapters.archive.pointings import forget_pointings
-from mma_pipeline.adapters.archive.schema import block, candidate, candidate_score, decision, measurement, publication
+from mma_pipeline.adapters.archive.schema import (
+    block,
+    candidate,
+    candidate_alias,
+    candidate_score,
+    decision,
+    measurement,
+    publication,
+)
 from mma_pipeline.adapters.archive.surveys import forget_nights, forget_simulated
 from mma_pipeline.adapters.errors import PermanentError
 from mma_pipeline.adapters.photometry.messages import read_photometry_message
@@ -109,6 +118,7 @@ def _forget_photometry(connection: sa.Connection, gone: Sequence[str]) -> None:
 
     A simulated candidate is removed with its last measurement and its last score.
     """
+    lock_candidates(connection)
     name, score = candidate.c.name, candidate_score.c
     named = sa.select(schema.message.c.id).where(schema.message.c.event_id.in_(gone))
     scored = sa.select(score.candidate).where(score.event_id.in_(gone))
@@ -126,6 +136,8 @@ def _forget_photometry(connection: sa.Connection, gone: Sequence[str]) -> None:
         sa.delete(measurement).where(measurement.c.message_id.in_(named), measurement.c.candidate.in_(simulated))
     )
     still = [sa.select(column).where(column.in_(simulated)) for column in (measurement.c.candidate, score.candidate)]
+    alias = candidate_alias.c.candidate
+    connection.execute(sa.delete(candidate_alias).where(alias.in_(simulated), *(alias.not_in(used) for used in still)))
     connection.execute(sa.delete(candidate).where(name.in_(simulated), *(name.not_in(used) for used in still)))
 
 
@@ -158,5 +170,7 @@ def _is_of_real_candidate(connection: sa.Connection, digest: str) -> bool:
         names = {m.candidate.name for m in read_photometry_message(data).measurements}
     except NoticeError:  # readable when it came, not to this code: nobody can tell
         return True
-    real = sa.select(candidate.c.name).where(candidate.c.name.in_(names), sa.not_(candidate.c.simulated))
+    own = candidate_alias.c.candidate
+    real = sa.select(candidate_alias.c.name).join(candidate, candidate.c.name == own)
+    real = real.where(candidate_alias.c.name.in_(names), sa.not_(candidate.c.simulated))
     return connection.execute(real.limit(1)).first() is not None

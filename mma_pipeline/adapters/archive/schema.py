@@ -227,6 +227,20 @@ candidate = sa.Table(
     sa.Column("simulated", sa.Boolean, nullable=False),
 )
 
+#: Every name by which a candidate came, its own too, with the place that came with it. `identity` is what equal names
+#: share, `cell` finds neighbours (`notices.photometry.same_object`).
+candidate_alias = sa.Table(
+    "candidate_alias",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("identity", sa.String(64), nullable=False, index=True),
+    sa.Column("slug", sa.String(80), nullable=False, unique=True),
+    sa.Column("candidate", sa.String(64), sa.ForeignKey("candidate.name"), nullable=False, index=True),
+    sa.Column("ra", sa.Double, nullable=False),
+    sa.Column("dec", sa.Double, nullable=False),
+    sa.Column("cell", sa.BigInteger, nullable=False, index=True),
+)
+
 #: `message_id` is the first message with the measurement.
 measurement = sa.Table(
     "measurement",

@@ -6,9 +6,10 @@ message that comes again, to this reader or another, is neither counted nor reco
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -16,11 +17,20 @@ import sqlalchemy as sa
 from mma_pipeline.adapters.archive import schema
 from mma_pipeline.adapters.archive.alerts import Archive, _insert_for, _insert_message
 from mma_pipeline.adapters.archive.database import batched, reading, writing
+from mma_pipeline.adapters.archive.identities import identify, resolve
 from mma_pipeline.adapters.archive.photometry import measurement_row, unknown_points
-from mma_pipeline.adapters.archive.schema import candidate, measurement, survey_candidate, survey_partition
+from mma_pipeline.adapters.archive.schema import (
+    candidate,
+    candidate_alias,
+    measurement,
+    survey_candidate,
+    survey_partition,
+)
 from mma_pipeline.adapters.kafka.message import StreamMessage
-from mma_pipeline.notices.photometry.candidate_key import slug_of
 from mma_pipeline.notices.photometry.measurement import Candidate, PhotometryNotice
+from mma_pipeline.notices.photometry.same_object import Nearness
+
+_log = logging.getLogger(__name__)
 
 Place = tuple[str, int]
 
@@ -98,8 +108,10 @@ class SurveyNightCandidate:
 class SurveyArchive:
     """The surveys' part of an archive; safe to share between threads."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, nearness: Nearness | None = None) -> None:
+        """Access an open archive; `nearness` says which objects are one where measurements are recorded."""
         self.engine = archive.engine
+        self.nearness = nearness or Nearness()
 
     def record(
         self,
@@ -111,6 +123,8 @@ class SurveyArchive:
     ) -> int:
         """Make a batch durable in one transaction; returns how many measurements are new. The same batch again changes nothing.
 
+        A message of an object whose name is known to be at another place goes to the quarantine and counts as such.
+
         Args:
             stream: name of the stream.
             kept: messages with candidates.
@@ -121,8 +135,8 @@ class SurveyArchive:
         with writing(self.engine) as connection:
             for message, reason in unusable:
                 _insert_message(connection, message, event_id=None, reason=reason, rehearsal=False)
-            new = _record_kept(connection, kept)
-            _count(connection, stream, outcomes, beat)
+            new, refused = _record_kept(connection, kept, self.nearness)
+            _count(connection, stream, [_without(outcome, refused) for outcome in outcomes], beat)
         return new
 
     def beat(self, stream: str, places: Iterable[Place], beat: Beat) -> None:
@@ -148,9 +162,12 @@ class SurveyArchive:
     def candidates(
         self, *, event_id: str | None = None, night: int | None = None, name: str | None = None
     ) -> list[SurveyNightCandidate]:
-        """Candidates by event, night and name, chosen by what is given."""
+        """Candidates by event, night and any of their names, chosen by what is given."""
         t = survey_candidate
         query = sa.select(t).order_by(t.c.event_id, t.c.night, t.c.candidate)
+        if name is not None:
+            with reading(self.engine) as connection:
+                name = resolve(connection, [name]).get(name, name)
         for column, value in ((t.c.event_id, event_id), (t.c.night, night), (t.c.candidate, name)):
             if value is not None:
                 query = query.where(column == value)
@@ -214,32 +231,44 @@ def scored_with(message_id: int, version: str) -> str:
     return f"{message_id}:{version}"
 
 
-def _record_kept(connection: sa.Connection, kept: Sequence[Kept]) -> int:
+def _record_kept(
+    connection: sa.Connection, kept: Sequence[Kept], nearness: Nearness
+) -> tuple[int, set[tuple[str, int, int]]]:
+    """How many measurements are new, and the places and offsets of messages that were refused."""
+    sent: dict[bool, list[Candidate]] = defaultdict(list)
+    for one in kept:
+        sent[one.notice.simulated] += [m.candidate for m in one.notice.measurements]
+    identified = {flag: identify(connection, some, nearness, simulated=flag) for flag, some in sorted(sent.items())}
+    refused: set[tuple[str, int, int]] = set()
+    taken = []
+    for one in kept:
+        found = identified[one.notice.simulated]
+        points = [known for m in one.notice.measurements if (known := found.of(m)) is not None]
+        if points:
+            taken.append((one, points))
+            continue
+        head = one.notice.measurements[0].candidate
+        reason = found.refused[head.name, head.ra, head.dec]
+        _insert_message(connection, one.message, event_id=None, reason=reason, rehearsal=False)
+        _log.warning("%s put in quarantine: %s", one.message.coordinates, reason)
+        refused.add((one.message.topic, one.message.partition, one.message.offset))
+    fresh = {id(m) for m in unknown_points(connection, [m for _, points in taken for m in points])}
     insert = _insert_for(connection)
-    objects: dict[str, tuple[Candidate, bool]] = {}
-    for one in kept:
-        objects.setdefault(_name(one), (one.notice.measurements[0].candidate, one.notice.simulated))
-    for found, simulated in objects.values():
-        known = {"ebv": found.ebv, "redshift": found.redshift}
-        head = {"name": found.name, "slug": slug_of(found.name), "ra": found.ra, "dec": found.dec, **known}
-        row = insert(candidate).values(**head, simulated=simulated)
-        connection.execute(row.on_conflict_do_nothing())
-    fresh = {id(m) for m in unknown_points(connection, [m for one in kept for m in one.notice.measurements])}
     new = 0
-    for one in kept:
-        name = _name(one)
+    for one, points in taken:
         message_id = _insert_message(connection, one.message, event_id=None, reason=None)
-        rows = [measurement_row(m, message_id) for m in one.notice.measurements if id(m) in fresh]
+        rows = [measurement_row(m, message_id) for m in points if id(m) in fresh]
         if rows:
             connection.execute(insert(measurement).on_conflict_do_nothing(), rows)
         new += len(rows)
         for event_id, night in one.nights:
-            _note(connection, event_id, name, night, message_id, changed=bool(rows))
-    return new
+            _note(connection, event_id, points[0].candidate.name, night, message_id, changed=bool(rows))
+    return new, refused
 
 
-def _name(one: Kept) -> str:
-    return one.notice.measurements[0].candidate.name
+def _without(outcome: Outcome, refused: set[tuple[str, int, int]]) -> Outcome:
+    """What became of a message, where its object was refused too."""
+    return replace(outcome, kept=False, quarantined=True) if (*outcome.place, outcome.offset) in refused else outcome
 
 
 def _note(connection: sa.Connection, event_id: str, name: str, night: int, message_id: int, *, changed: bool) -> None:
@@ -327,6 +356,7 @@ def forget_simulated(connection: sa.Connection, names: Sequence[str]) -> list[tu
         brought = sa.select(measurement.c.message_id).where(measurement.c.candidate.in_(gone)).distinct()
         ids = list(connection.execute(brought).scalars())
         connection.execute(sa.delete(measurement).where(measurement.c.candidate.in_(gone)))
+        connection.execute(sa.delete(candidate_alias).where(candidate_alias.c.candidate.in_(gone)))
         connection.execute(sa.delete(candidate).where(candidate.c.name.in_(gone)))
         for part in batched(ids):
             needed = [measurement.c.message_id, survey_candidate.c.message_id, schema.version.c.message_id]

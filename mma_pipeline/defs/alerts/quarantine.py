@@ -19,6 +19,7 @@ from mma_pipeline.adapters.photometry.stream import STREAM as PHOTOMETRY
 from mma_pipeline.defs.alerts.streams import STREAMS, stream_of
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.products.ingest import Parser, Versions, presentable, read
+from mma_pipeline.settings import current
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,10 @@ def _parser(message: StreamMessage) -> Parser:
 def _photometry(archive: Archive, entry: QuarantinedMessage, message: StreamMessage, now: datetime) -> RetryOutcome:
     try:
         notice = read_photometry_message(message.body, dict(message.headers))
+        photometry = PhotometryArchive(archive, current().kilonova.nearness)
+        photometry.record(replace(message, received=now), notice)
     except NoticeError as error:
         return _refused(archive, entry, presentable(str(error)))
-    PhotometryArchive(archive).record(replace(message, received=now), notice)
     return RetryOutcome(entry)
 
 

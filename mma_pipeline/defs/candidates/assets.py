@@ -92,7 +92,7 @@ def kilonova_probability(
     if result is None:
         context.log.info(f"{context.partition_key}: nothing has been detected in griz after the merger yet")
         return
-    source.photometry.record_score(context.partition_key, source.key.event_id, source.name, source.key.night, result)
+    source.photometry.record_score(source.key.partition_key, source.key.event_id, source.name, source.key.night, result)
     data = json.dumps(result, sort_keys=True, indent=1).encode()
     stored = target.put(night_key(source.key, SCORE), data, content_type="application/json", metadata={})
     if result["status"] == "excluded":
@@ -176,7 +176,7 @@ def _table(ranked: list[Mapping[str, Any]]) -> str:
             )
         note += " simulated" if r.get("simulated") else ""
         lines.append(
-            f"| {place} | {r['candidate']} | {r['p_phot']:.3f} | {redshift} | {r['sky_factor']:.3g}{dimensions} | "
+            f"| {place} | {', '.join([r['candidate'], *r.get('aliases', ())])} | {r['p_phot']:.3f} | {redshift} | {r['sky_factor']:.3g}{dimensions} | "
             f"{prior} | {after} | {r['nights']} | {note.strip()} |"
         )
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -135,11 +135,15 @@ class CandidateSource:
     """One night of one candidate of one event, read lazily."""
 
     def __init__(self, archive: Archive, partition_key: str) -> None:
-        """Look the candidate up; raises NoticeError for a malformed key and NotFoundError for an unknown candidate."""
+        """Look the candidate up; raises NoticeError for a malformed key and NotFoundError for an unknown candidate.
+
+        The key of an old name, of a candidate that has become part of another, gives that one's night.
+        """
         self.archive = archive
         self.photometry = PhotometryArchive(archive)
-        self.key = CandidateNight.from_partition_key(partition_key)
-        self.record = self.photometry.by_slug(self.key.slug)
+        asked = CandidateNight.from_partition_key(partition_key)
+        self.record = self.photometry.by_slug(asked.slug)
+        self.key = replace(asked, slug=self.record.slug)
 
     @property
     def name(self) -> str:

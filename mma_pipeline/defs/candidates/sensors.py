@@ -38,6 +38,7 @@ from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.model import Role, role_of
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.products.ingest import Quarantined, quarantine_message
+from mma_pipeline.settings import current
 
 #: Every night of every candidate of every event.
 candidate_nights = dg.DynamicPartitionsDefinition(name="candidate_night")
@@ -68,9 +69,9 @@ def ingest_photometry(archive: Archive, message: StreamMessage) -> list[Archived
     """Archive one photometry message, or quarantine it with the reason; idempotent."""
     try:
         notice = read_photometry_message(message.body, dict(message.headers))
+        return PhotometryArchive(archive, current().kilonova.nearness).record(message, notice)
     except NoticeError as error:
         return quarantine_message(archive, message, str(error))
-    return PhotometryArchive(archive).record(message, notice)
 
 
 def wanted_nights(archive: Archive, brought: Iterable[ArchivedMeasurement]) -> list[NightRequest]:

@@ -21,6 +21,7 @@ from mma_pipeline.science.kilonova.measured import LOOK_BACK_DAYS
 COLUMNS = (
     ("rank", "int64", ""),
     ("candidate", "string", ""),
+    ("aliases", "string", ""),
     ("ra", "float64", "deg"),
     ("dec", "float64", "deg"),
     ("status", "string", ""),
@@ -177,6 +178,7 @@ class EventNightSource:
                 {
                     **known,
                     "rank": place,
+                    "aliases": ", ".join(self.records[name].aliases),
                     "first_detection_mjd": min((m.mjd for m in detected), default=None),
                     "last_mjd": detected[-1].mjd if detected else None,
                     "last_magnitude": detected[-1].magnitude if detected else None,

@@ -151,7 +151,7 @@ def _look_back(
         region = regions.get(key)
         if region is not None:  # its map can be read
             found = look_back(
-                SurveyArchive(archive),
+                SurveyArchive(archive, settings.kilonova.nearness),
                 RecentNights(store),
                 region,
                 wanted.thresholds,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,12 +43,13 @@ def explain(
     regions: RegionIndex,
     limits: Thresholds,
 ) -> list[Explained]:
-    """Everything that is known of an object, by time; empty where it is neither kept nor archived."""
+    """Everything that is known of an object by any of its names, by time; empty where it is neither kept nor archived."""
     found = []
-    for row in _rows(name, nights):
+    names = photometry.names_of(name)
+    for row in _rows({name, *names}, nights):
         found += _of_row(row, regions, limits)
-    for one in surveys.candidates(name=name):
-        score = photometry.score(CandidateNight(one.event_id, slug_of(name), one.night).partition_key)
+    for one in surveys.candidates(name=names[0]):
+        score = photometry.score(CandidateNight(one.event_id, slug_of(one.candidate), one.night).partition_key)
         if score is None:
             said = (
                 "not scored yet" if one.scored is None else "scored, but nothing was detected in griz after the event"
@@ -62,19 +63,21 @@ def explain(
     return found
 
 
-def _rows(name: str, nights: RecentNights) -> list[Mapping[str, Any]]:
-    """Rows of an object in the kept nights. Names are looked through first: all columns of all rows are too much."""
+def _rows(names: Set[str], nights: RecentNights) -> list[Mapping[str, Any]]:
+    """Rows of an object's names in the kept nights. Names are looked through first: all columns of all rows are too much."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
+    wanted = pa.array(sorted(names))
     sky = np.array([0], dtype=np.int64), np.array([_SKY], dtype=np.int64)
     seen = []
     for kept in nights.nights():
         span = (float(kept.night), math.nextafter(kept.night + 1, 0.0))
         brief = nights.read(*sky, *span, ["index29", "object_id"])
-        places = np.unique(brief.filter(pc.equal(brief["object_id"], name))["index29"].to_numpy())
+        places = np.unique(brief.filter(pc.is_in(brief["object_id"], wanted))["index29"].to_numpy())
         if len(places):
             whole = nights.read(places, places + 1, *span)
-            seen += whole.filter(pc.equal(whole["object_id"], name)).to_pylist()
+            seen += whole.filter(pc.is_in(whole["object_id"], wanted)).to_pylist()
     return sorted(seen, key=lambda row: row["mjd"])
 
 

@@ -58,6 +58,12 @@ class SurveyNight:
     """The same seed and merger give the same sky on every night."""
 
 
+#: Number of the field of a kilonova south of the grid; the grid's are higher.
+_SOUTHERN = 199
+#: Names of one seed, and how many seeds have names of their own.
+_NAMES, _SEEDS = 15_000_000, 500
+
+
 @dataclass(frozen=True, eq=False)
 class _Field:
     number: int
@@ -124,7 +130,7 @@ class _Plan:
         home = max(every, key=lambda field: _cosine(field.ra, field.dec, kilonova.ra, kilonova.dec))
         if _cosine(home.ra, home.dec, kilonova.ra, kilonova.dec) < math.cos(math.radians(_FIELD_DEG)):
             # South of what the telescope sees: a field of its own, since somebody wants to see how it is found.
-            home = _Field(199, kilonova.ra, kilonova.dec)
+            home = _Field(_SOUTHERN, kilonova.ra, kilonova.dec)
             every.append(home)
         self.home = home
         """The field of the kilonova, visited on every night."""
@@ -299,7 +305,10 @@ def _lasting(
         name, ra, dec = hidden[1], hidden[0].ra, hidden[0].dec
         score, near, first = 0.05, 6.0, math.inf
     else:
-        name = f"ZTF{17 + objects.field.number % 8}{_letters(objects.field.number * 10_000 + i)}"
+        # Of another seed, or another field in the south, the same number is another place: a name belongs to one object.
+        slot = field.number if field.number > _SOUTHERN else int(field.ra / 360 * _SOUTHERN)
+        number = what.seed % _SEEDS * _NAMES + slot * 10_000 + i
+        name = f"ZTF{17 + objects.field.number % 8}{_letters(number)}"
         ra, dec = float(objects.ra[i]), float(objects.dec[i])
         score, near = float(objects.score[i]), float(objects.near[i])
         first = float(objects.first[i]) if objects.kind[i] <= 1 else math.inf

@@ -142,7 +142,7 @@ def test_scores_rank_the_latest_night(opened):
     """The latest night of each candidate counts; what cannot be judged yet comes last; then the posterior decides."""
     _, photometry = opened
     for number, name in enumerate(("A1", "B1", "C1")):
-        body = encode([Measurement(Candidate(name, 10.0, 10.0), MJD, "r", 18.0, 0.1)])
+        body = encode([Measurement(Candidate(name, 10.0 + number, 10.0), MJD, "r", 18.0, 0.1)])
         photometry.record(message(body, number), parse(body))
 
     def score(name, night, p, posterior, sufficient=True):
@@ -161,7 +161,7 @@ def test_an_excluded_candidate_ranks_last(opened):
     """One night that excludes a candidate holds for all, and puts it behind what cannot be judged yet."""
     _, photometry = opened
     for number, name in enumerate(("A1", "C1")):
-        body = encode([Measurement(Candidate(name, 10.0, 10.0), MJD, "r", 18.0, 0.1)])
+        body = encode([Measurement(Candidate(name, 10.0 + number, 10.0), MJD, "r", 18.0, 0.1)])
         photometry.record(message(body, number), parse(body))
     numbers = {"p_phot": 0.99, "posterior": 0.9}
     for night, status in ((57983, "excluded"), (57984, "scored")):

@@ -242,7 +242,7 @@ def observed(place: Path, count: int) -> tuple[Archive, list[ArchivedMeasurement
     )
     measured: list[ArchivedMeasurement] = []
     for number in range(count):
-        here = Candidate(f"AT2024{number:03d}", 150.0, 20.0)
+        here = Candidate(f"AT2024{number:03d}", 150.0, 20.0 + 0.001 * number)
         rows = [Measurement(here, MERGER + night + 0.25, "r", 18.0 + night, 0.05) for night in (1, 2)]
         message = StreamMessage("photometry", "p", 0, number, encode(rows), None, (), time, NOW)
         measured += PhotometryArchive(archive).record(message, parse(message.body))

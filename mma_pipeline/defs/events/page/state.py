@@ -132,4 +132,5 @@ def _version(record: VersionRecord, products: list[ProductRecord], retracted: bo
 
 def _candidate(score: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in score.items() if name != "history"}
-    return {**kept, "slug": slug_of(str(score["candidate"]))}
+    name = str(score["candidate"])
+    return {**kept, "slug": slug_of(name), "names": ", ".join([name, *score.get("aliases", ())])}
