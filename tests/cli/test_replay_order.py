@@ -27,19 +27,22 @@ def preliminary(created: str) -> bytes:
     return body("MS240301a", created=created, skymap=tiny_map())
 
 
-def replay(*arguments: object) -> Any:
-    """The JSON answer of `mma replay`."""
+def replay(*arguments: object, code: int = 0) -> Any:
+    """The JSON answer of `mma replay`, which ends with that exit code."""
     answer = CliRunner().invoke(app, ["replay", *map(str, arguments), "--json"])
-    assert answer.exit_code == 0, answer.output
+    assert answer.exit_code == code, answer.output
     return json.loads(answer.stdout)
 
 
 def test_numbers_follow_creation(home: Home, tmp_path: Path) -> None:
-    """The earliest notice has the stem without number, also where its file comes last; what has no time goes last."""
+    """The earliest notice has the stem without number, also where its file comes last; what has no time goes last.
+
+    A message that cannot be used makes the exit code 1.
+    """
     (tmp_path / "a.json").write_bytes(preliminary(SECOND))
     (tmp_path / "b.json").write_bytes(b"no alert")
     (tmp_path / "c.json").write_bytes(preliminary(FIRST))
-    outcome = replay("--direct", tmp_path)
+    outcome = replay("--direct", tmp_path, code=1)
     assert [(entry["name"], entry.get("stem")) for entry in outcome] == [
         ("c.json", "MS240301a-Preliminary"),
         ("a.json", "MS240301a-Preliminary1"),
