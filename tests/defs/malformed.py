@@ -164,7 +164,7 @@ def degraded() -> Iterator[tuple[str, bytes, str]]:
     yield "probability above one", with_event(classification={"BNS": 1.7}), "^event.classification.BNS is 1.7, not"
     yield "probability below zero", with_event(properties={"HasNS": -0.2}), "^event.properties.HasNS is -0.2, not"
     yield "control characters in a name", with_event(properties={"\x00\ud800\x1b[31m": "x"}), "^event.properties"
-    yield "lone surrogate", with_event(pipeline="gst\ud800lal"), "^event.pipeline holds characters that are no text"
+    yield "lone surrogate", with_event(pipeline="gst\ud800lal"), "^event.pipeline holds characters that are not text"
     yield "group a list", with_event(group=["CBC"]), "^event.group is a list where text"
     yield "chirp mass without edges", with_event(mchirp_source={"probabilities": [1]}), "^event.mchirp_source.bin_edges"
     yield (
