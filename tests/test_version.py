@@ -42,7 +42,7 @@ def test_chart_runs_the_image_of_the_release() -> None:
 
 
 def test_changelog_begins_with_the_release() -> None:
-    """The newest section of the changelog is that of the release, dated as in the citation."""
-    (version, date), *_ = re.findall(r"^## (\S+)(?: \((\S+)\))?$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    """The newest dated section of the changelog, below what is not released yet, is the release and has the citation's date."""
+    (version, date), *_ = re.findall(r"^## (\S+) \((\S+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (version, date) == (__version__, str(citation["date-released"]))

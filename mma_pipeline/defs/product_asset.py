@@ -48,6 +48,7 @@ def product_asset(product: Product) -> dg.AssetsDefinition:
         ],
         can_subset=True,
         partitions_def=alert_versions,
+        op_tags={"dagster/priority": str(product.priority)},
         retry_policy=RETRY,
         backfill_policy=dg.BackfillPolicy.multi_run(BATCH),
         check_specs=[

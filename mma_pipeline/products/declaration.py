@@ -105,6 +105,8 @@ class Product:
     kinds: frozenset[str] = frozenset({"python"})
     checks: tuple[CheckSpec, ...] = ()
     need: Need = NEEDS_MAP
+    priority: int = 0
+    """Of the products of a version that can be made next, that of the highest priority is."""
     unconfigured: Callable[[], str | None] = lambda: None
     """Why the product cannot be made, such as a missing catalog, and what to do; shown by a materialisation without files."""
 

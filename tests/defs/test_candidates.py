@@ -219,7 +219,7 @@ def test_first_night_is_insufficient_and_announces_nothing(house: PublishingHome
 def test_a_score_shows_its_edge_to_the_sky_map(house: PublishingHome):
     """The graph leads from the sky map to the score, whichever partitions the map has: none, or those of other events."""
     node = defs.resolve_asset_graph().get(dg.AssetKey("kilonova_probability"))
-    assert node.parent_keys == {dg.AssetKey("photometry_stream"), dg.AssetKey("skymap")}
+    assert node.parent_keys == {dg.AssetKey("photometry_stream"), dg.AssetKey("newest_skymap")}
     key = wanted_nights(house.archive, house.photometry(kilonova(Candidate("SIM-kn", *house.peak), 1)))[0].partition_key
     assert house.run(key, "kilonova_probability").success
     others = [f"S26030{n}a-1" for n in range(1, 4)]

@@ -388,3 +388,12 @@ def test_real_alerts_are_stored_byte_for_byte(replayed: tuple[Home, list[dict[st
         else:
             twin = lvk.parse_json(sent.with_suffix(".json").read_bytes())
             assert lvk.versions_of(lvk.parse_json(stored)) == lvk.versions_of(twin)
+
+
+def test_what_a_telescope_needs_is_made_first(home: Home) -> None:
+    """Statistics and contours are made before all else of a map; forecast, windows and coverage after all else."""
+    (record,) = home.receive(body("S240301a", "INITIAL"))
+    order = [e.step_key for e in home.make(record).all_events if e.event_type_value == "STEP_START"]
+    of_map = [name for name in order if name not in {"raw_alert", "neutrino_notice"}]
+    assert of_map[:3] == ["skymap", "skymap_statistics", "contours"]
+    assert set(of_map[-4:]) == {"coverage_ledger", "kilonova_forecast", "observability", "event_page"}

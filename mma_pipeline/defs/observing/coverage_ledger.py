@@ -157,6 +157,7 @@ coverage_ledger = Product(
     name="coverage_ledger",
     about=__doc__ or "",
     code_version="1",
+    priority=-10,
     group="observing",
     kinds=frozenset({"moc", "json"}),
     deps=("skymap",),

@@ -111,6 +111,7 @@ kilonova_forecast = Product(
     name="kilonova_forecast",
     about=__doc__ or "",
     code_version="1",
+    priority=-10,
     group="observing",
     kinds=frozenset({"numpy", "matplotlib"}),
     deps=("skymap",),

@@ -134,6 +134,7 @@ observability = Product(
     name="observability",
     about=__doc__ or "",
     code_version="1",
+    priority=-10,
     group="observing",
     kinds=frozenset({"astropy", "json"}),
     deps=("skymap",),

@@ -39,6 +39,7 @@ contours = Product(
     name="contours",
     about=__doc__ or "",
     code_version="2",
+    priority=10,
     kinds=frozenset({"geojson"}),
     deps=("skymap",),
     files=(treasure_map_file("contours", "-contours-smooth.json", "application/geo+json"),),

@@ -73,6 +73,7 @@ skymap = Product(
     name="skymap",
     about=__doc__ or "",
     code_version="1",
+    priority=30,
     kinds=frozenset({"fits", "gzip"}),
     deps=("raw_alert",),
     files=(treasure_map_file("skymap", "_moc.fits.gz", "application/gzip"),),

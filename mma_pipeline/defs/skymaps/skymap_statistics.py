@@ -55,6 +55,7 @@ skymap_statistics = Product(
     name="skymap_statistics",
     about=__doc__ or "",
     code_version="1",
+    priority=20,
     kinds=frozenset({"numpy", "json"}),
     deps=("skymap",),
     files=(own_file("statistics", "statistics.json", "application/json"),),
