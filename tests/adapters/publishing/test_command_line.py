@@ -68,9 +68,9 @@ def test_explain_calls_nothing_and_says_why(site: GwtmStandIn) -> None:
 
 
 def test_send_list_retry(site: GwtmStandIn) -> None:
-    """A refused publication is listed with the server's words, put back at a person's word, and sent."""
+    """A refused publication fails the command, is listed with the server's words, put back at a person's word, and sent."""
     site.fail("post_alert", "400")
-    assert mma("publication", "send")[0] == 0
+    assert mma("publication", "send")[0] == 1
     (failed,) = mma_json("publication", "list", "--failed")
     assert "Request validation error" in failed["error"]
     assert mma("publication", "retry", str(failed["id"]))[0] == 0
