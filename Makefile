@@ -30,7 +30,7 @@ dev: setup ## Dagster on dagster_home with the streams that the environment conf
 test: setup lint services ## lint, types, import directions, all tests, those of the TOM in its own environment
 	@echo "servers for the tests: the first time some minutes, MinIO is built"
 	@PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.services.installed azurite swift minio
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=40 --durations-min=5
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=5
 	$(MAKE) --no-print-directory test-k8s
 	$(MAKE) --no-print-directory test-tom
 

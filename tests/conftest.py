@@ -20,13 +20,18 @@ SERVERS = {
 }
 
 
+#: Folders whose files take minutes each, longest first: begun last, one of them would keep one worker busy and the others idle.
+LONG = ("delivery", "browser", "cli", "defs")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server, so that `make check` can leave it out."""
+    """Mark what needs a server, so that `make check` can leave it out; put first what takes long."""
     for item in items:
         named = set(getattr(item, "fixturenames", ())) & SERVERS
         parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
         if named or item.get_closest_marker("service") or "postgresql" in parameters or "postgres" in parameters:
             item.add_marker("server")
+    items.sort(key=lambda item: next((n for n, part in enumerate(LONG) if part in item.path.parts), len(LONG)))
 
 
 pytest_plugins = ["tests.services.fixtures", "tests.homes"]
