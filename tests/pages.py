@@ -24,7 +24,7 @@ def hostile_state(picture: str = f"fit/{HOSTILE}") -> EventState:
     version = {
         "partition": HOSTILE, "label": "Retraction", "own": True, "neutrino": False, "test": True, "stem": HOSTILE,
         "created": "2024-03-01T12:00:00+00:00", "retracted": True, "facts": facts, "statistics": statistics,
-        "files": [{"name": HOSTILE, "asset": "a", "key": picture, "size": 1, "sha256": "0", "picture": True}],
+        "files": [{"name": HOSTILE, "asset": "skymap_plot", "key": picture, "size": 1, "sha256": "0", "picture": True}],
     }  # fmt: skip
     neutrino = {
         **version,

@@ -142,7 +142,7 @@ def test_catalog_rows_of_models(tmp_path):
     record = {"A": {"ra": [{"value": "197"}], "dec": [{"value": "-23"}], "photometry": rows}}
     held = read(tmp_path, json.dumps(record), "a.json")
     assert [(m.magnitude, m.error) for m in held.measurements] == [(18.0, 0.2)]
-    assert held.skipped[0] == "10 rows, the first A, entry 1: it is of a model, not measured"
+    assert held.skipped[0] == "10 rows, the first A, entry 1: it comes from a model, not from a measurement"
     assert "Vega" in held.skipped[1]
 
 

@@ -89,7 +89,7 @@ class TestMinio(S3Contract):
     def test_damaged_on_the_way(self, store: Store) -> None:
         """The server refuses bytes that are not those that the digest was taken of; nothing is kept."""
         digest = Digest.of(b"what was meant")
-        with pytest.raises(TransientError, match="disturbed"):
+        with pytest.raises(TransientError, match="interrupted"):
             store._try("put", "a", lambda: store._backend.write("a", b"what arrives..", digest, "text/plain", {}))
         assert not store.exists("a")
 
