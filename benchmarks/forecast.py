@@ -137,8 +137,9 @@ def _version() -> Callable[[], object]:
     from mma_pipeline.science.forecast.forecast import even_shares, forecast
     from mma_pipeline.science.forecast.outlook import ChirpMasses, outlook
     from mma_pipeline.science.forecast.plot import forecast_png
-    from mma_pipeline.science.forecast.tables import document, ecsv, table, votable
+    from mma_pipeline.science.forecast.tables import document, table
     from mma_pipeline.science.skymaps.model import decode_skymap
+    from mma_pipeline.science.tables import ecsv, votable
 
     skymap = decode_skymap(MAP.read_bytes())
     expected = outlook({"BNS": 0.9, "Terrestrial": 0.1}, {"HasNS": 1.0, "HasRemnant": 0.9})

@@ -19,8 +19,9 @@ from mma_pipeline.science.forecast.forecast import DEPTH_HOURS, HOURS, LEVELS, F
 from mma_pipeline.science.forecast.models import light
 from mma_pipeline.science.forecast.outlook import ChirpMasses, outlook
 from mma_pipeline.science.forecast.plot import forecast_png
-from mma_pipeline.science.forecast.tables import document, ecsv, table, votable
+from mma_pipeline.science.forecast.tables import document, table
 from mma_pipeline.science.skymaps.model import decode_skymap
+from mma_pipeline.science.tables import ecsv, votable
 from tests.alerts import fits_map
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"

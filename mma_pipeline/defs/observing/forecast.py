@@ -52,7 +52,8 @@ def _make(source: ProductInput) -> ProductFiles:
     from mma_pipeline.science.forecast.forecast import even_shares, forecast
     from mma_pipeline.science.forecast.outlook import ChirpMasses, outlook
     from mma_pipeline.science.forecast.plot import forecast_png
-    from mma_pipeline.science.forecast.tables import document, ecsv, sources, table, votable
+    from mma_pipeline.science.forecast.tables import document, sources, table
+    from mma_pipeline.science.tables import ecsv, votable
 
     said = _notice(source)
     expected = outlook(said["classification"], said["properties"])

@@ -35,13 +35,8 @@ def _inputs(source: ProductInput) -> Sequence[str]:
 
 def _make(source: ProductInput) -> ProductFiles:
     from mma_pipeline.science.galaxies.ranking import rank_galaxies
-    from mma_pipeline.science.galaxies.tables import (
-        galaxies_ecsv,
-        galaxies_markdown,
-        galaxies_table,
-        galaxies_votable,
-        galaxy_entries,
-    )
+    from mma_pipeline.science.galaxies.tables import galaxies_markdown, galaxies_table, galaxy_entries
+    from mma_pipeline.science.tables import ecsv, votable
 
     catalog, wanted = galaxy_catalog(), galaxy_settings()
     if catalog is None:
@@ -62,7 +57,7 @@ def _make(source: ProductInput) -> ProductFiles:
     }
     listed = json.dumps(entries, separators=(",", ":"), allow_nan=False).encode()
     table = galaxies_table(found, **about)
-    files = {"galaxies": listed, "galaxy_table": galaxies_ecsv(table), "galaxy_votable": galaxies_votable(table)}
+    files = {"galaxies": listed, "galaxy_table": ecsv(table), "galaxy_votable": votable(table)}
     return ProductFiles(files, statistics)
 
 

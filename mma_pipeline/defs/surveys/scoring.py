@@ -222,6 +222,8 @@ def as_ecsv(rows: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> byte
     import numpy as np
     from astropy.table import MaskedColumn, Table
 
+    from mma_pipeline.science.tables import ecsv
+
     empty = {"string": "", "int64": 0, "float64": math.nan, "bool": False}
     kinds = {"string": str, "int64": np.int64, "float64": np.float64, "bool": bool}
     columns = []
@@ -230,6 +232,4 @@ def as_ecsv(rows: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> byte
         data: Any = np.array([empty[kind] if v is None else v for v in values], dtype=kinds[kind])
         mask = np.array([v is None for v in values], dtype=bool)
         columns.append(MaskedColumn(data, name=name, unit=unit or None, mask=mask))
-    text = io.StringIO()
-    Table(columns, meta=dict(about)).write(text, format="ascii.ecsv")
-    return text.getvalue().encode()
+    return ecsv(Table(columns, meta=dict(about)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mma_pipeline.science.coverage.ledger import Ledger
+from mma_pipeline.science.tables import ecsv
 
 _UNITS = {"area_deg2": "deg2", "first_hours": "h", "last_hours": "h", "depth_median": "mag"}
 _ABOUT = {
@@ -52,9 +52,7 @@ def ledger_ecsv(ledger: Ledger, about: Mapping[str, Any]) -> bytes:
         )
         column.unit, column.description = _UNITS.get(name), _ABOUT.get(name)
         table[name] = column
-    buffer = io.StringIO()
-    table.write(buffer, format="ascii.ecsv")
-    return buffer.getvalue().encode()
+    return ecsv(table)
 
 
 def ledger_markdown(ledger: Ledger) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -128,24 +127,6 @@ def table(found: Forecast, **about: object) -> Table:
         text = f"AB magnitude than which {level:.0%} of the models are brighter"
         made[name] = Column(np.round(values, 3), unit="mag", description=text, format=".3f")
     return made
-
-
-def ecsv(made: Table) -> bytes:
-    """A table as ECSV (Astropy Proposal for Enhancement 6)."""
-    buffer = io.StringIO()
-    made.write(buffer, format="ascii.ecsv")
-    return buffer.getvalue().encode()
-
-
-def votable(made: Table) -> bytes:
-    """The same table as VOTable 1.4; its meta stands in the description."""
-    from astropy.io.votable import from_table
-
-    file = from_table(made)
-    file.get_first_table().description = ", ".join(f"{name}: {value}" for name, value in made.meta.items())
-    buffer = io.BytesIO()
-    file.to_xml(buffer, tabledata_format="binary2")
-    return buffer.getvalue()
 
 
 def _by_band(curves: LightCurves) -> dict[str, dict[str, list[float]]]:

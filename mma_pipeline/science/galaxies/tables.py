@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from typing import TYPE_CHECKING
 
@@ -39,24 +38,6 @@ def galaxies_table(found: GalaxyList, **about: object) -> Table:
     for name, values, units, text, shown in columns:
         table[name] = Column(np.asarray(values, dtype=np.float64), unit=units, description=text, format=shown)
     return table
-
-
-def galaxies_ecsv(table: Table) -> bytes:
-    """A table of galaxies as ECSV (Astropy Proposal for Enhancement 6)."""
-    buffer = io.StringIO()
-    table.write(buffer, format="ascii.ecsv")
-    return buffer.getvalue().encode()
-
-
-def galaxies_votable(table: Table) -> bytes:
-    """The same table as VOTable 1.4, which TOPCAT, Aladin and pyvo read; its meta stands in the description."""
-    from astropy.io.votable import from_table
-
-    votable = from_table(table)
-    votable.get_first_table().description = ", ".join(f"{name}: {value}" for name, value in table.meta.items())
-    buffer = io.BytesIO()
-    votable.to_xml(buffer, tabledata_format="binary2")
-    return buffer.getvalue()
 
 
 def galaxy_entries(found: GalaxyList, limit: int) -> list[dict[str, object]]:

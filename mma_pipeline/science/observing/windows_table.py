@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -10,6 +9,7 @@ from typing import Any
 
 from mma_pipeline.science.observing.targets import Visit
 from mma_pipeline.science.observing.windows import SiteWindows, Windows
+from mma_pipeline.science.tables import ecsv
 
 #: Sites in the short figures of pages and messages.
 SHORT = 10
@@ -78,9 +78,7 @@ def table_ecsv(w: Windows, **about: Any) -> bytes:
         column.unit = unit
         masked[name] = column
     masked.meta.update({"begins": stamp(w.begins), **about})
-    buffer = io.StringIO()
-    masked.write(buffer, format="ascii.ecsv")
-    return buffer.getvalue().encode()
+    return ecsv(masked)
 
 
 def _rank(one: SiteWindows) -> tuple[float, int, str]:
