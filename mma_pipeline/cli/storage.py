@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -183,6 +184,18 @@ def _prefix(container: str) -> str:
     return "" if container == "all" else f"{container.strip('/')}/"
 
 
+@contextlib.contextmanager
+def _store_speaks_from(level: int) -> Iterator[None]:
+    """Let the store log from ``level`` on, for one command: who runs several in one process keeps its own level."""
+    logger = logging.getLogger("mma_pipeline.adapters.store")
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def _follow(
     outcomes: Iterable[Outcome],
     count: int | None,
@@ -201,8 +214,8 @@ def _follow(
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     started = time.monotonic()
-    logging.getLogger("mma_pipeline.adapters.store").setLevel(logging.INFO if verbose else logging.ERROR)
-    with Progress(*columns, console=errors, disable=quiet, transient=True) as progress:
+    progress = Progress(*columns, console=errors, disable=quiet, transient=True)
+    with _store_speaks_from(logging.INFO if verbose else logging.ERROR), progress:
         task = progress.add_task("", total=count, rate="")
         handled = 0
         for outcome in outcomes:

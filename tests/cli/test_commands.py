@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -266,6 +267,15 @@ def test_exit_codes(home: Home, arguments: list[str], code: int, said: str) -> N
     # Typer draws a box round its own messages and folds their lines.
     assert said in " ".join(result.stderr.replace("│", " ").split())
     assert "Traceback" not in result.output
+
+
+def test_a_command_leaves_the_level_of_logging(home: Home) -> None:
+    """What a command quiets while it shows its progress, it lets speak again."""
+    logger = logging.getLogger("mma_pipeline.adapters.store")
+    before = logger.level
+    home.products.mkdir()
+    mma("storage", "verify")
+    assert logger.level == before
 
 
 @pytest.mark.parametrize("arguments", [["status"], ["show", "S240101z"], ["quarantine"], ["explain", "S240101z"]])
