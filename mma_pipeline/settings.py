@@ -348,6 +348,14 @@ class CoverageSettings(Group):
         "empty: none.",
         empty_counts=True,
     )
+    tom_url: str | None = _setting(
+        None,
+        "MMA_POINTINGS_TOM_URL",
+        about="Address of the TOM's start page, whose observation requests are read as pointings; without it none.",
+    )
+    tom_token: SecretStr | None = _setting(
+        None, "MMA_POINTINGS_TOM_TOKEN", about="Token for it: what the TOM has as `TOM_POINTINGS_TOKEN`."
+    )
     minutes: float = Field(
         10.0,
         ge=1,
@@ -668,6 +676,18 @@ class Settings:
         """Where pointings are read; None for nowhere."""
         named = self.coverage.pointings_url
         return self.publication.api_base if named is None else named or None
+
+    @property
+    def pointings_tom(self) -> tuple[str, str] | None:
+        """The TOM whose requests are read, and its token; None for none. Raises ConfigurationError for one without the other."""
+        url, token = self.coverage.tom_url, _secret(self.coverage.tom_token)
+        if url is None and token is None:
+            return None
+        if url is None or token is None:
+            raise ConfigurationError(
+                "MMA_POINTINGS_TOM_URL and MMA_POINTINGS_TOM_TOKEN belong together: set both or none"
+            )
+        return url, token
 
     @cached_property
     def kilonova(self) -> KilonovaSettings:

@@ -154,14 +154,15 @@ def fetch(source: str) -> bytes:
     return data
 
 
-def download(url: str, *, most_bytes: int, seconds: float) -> bytes:
+def download(url: str, *, most_bytes: int, seconds: float, bearer: str | None = None) -> bytes:
     """Content of an address, in one attempt of `seconds`, or of what `deadline.within` leaves of them.
 
     Raises NotFoundError for 404, PermanentError if the server refuses, sends more than `most_bytes` or the address
-    is none; TransientError if it does not answer in time or says that it cannot now.
+    is none; TransientError if it does not answer in time or says that it cannot now. With a `bearer` token no redirect is
+    followed, since it would carry the token elsewhere: ConfigurationError.
     """
     body = bytearray()
-    status = receive(url, body.extend, without_secrets(url), most_bytes=most_bytes, seconds=seconds)
+    status = receive(url, body.extend, without_secrets(url), most_bytes=most_bytes, seconds=seconds, bearer=bearer)
     kind = error_type(status, changes=False)
     if kind is not None:
         raise kind(
@@ -180,27 +181,36 @@ def receive(
     most_bytes: int,
     seconds: float,
     connect_s: float = _CONNECT_S,
+    bearer: str | None = None,
 ) -> int:
     """Read an address and pass a successful answer's body to `write`, block by block; returns the status.
 
     The timeouts of an HTTP client count from one byte to the next, so a slow server could block it forever. Here the request
     ends after `seconds` of wall-clock time (less within `deadline.within`), whatever the server does.
+    `bearer` is a token to be sent, and then no redirect is followed.
     `who` names the server in errors: TransientError if it does not answer in time, PermanentError if it sends more
     than `most_bytes` or the address is none, OutOfTimeError if no time is left.
     """
-    return asyncio.run(_receive(url, write, who, most_bytes, left(seconds), connect_s))
+    return asyncio.run(_receive(url, write, who, most_bytes, left(seconds), connect_s, bearer))
 
 
 async def _receive(
-    url: str, write: Callable[[bytes], object], who: str, most_bytes: int, seconds: float, connect_s: float
+    url: str,
+    write: Callable[[bytes], object],
+    who: str,
+    most_bytes: int,
+    seconds: float,
+    connect_s: float,
+    bearer: str | None,
 ) -> int:
     import httpx
 
+    headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
     waits, received = httpx.Timeout(_READ_S, connect=connect_s), 0
     try:
         async with (
             asyncio.timeout(seconds),
-            httpx.AsyncClient(timeout=waits, follow_redirects=True) as reader,
+            httpx.AsyncClient(timeout=waits, headers=headers, follow_redirects=bearer is None) as reader,
             reader.stream("GET", url) as answer,
         ):
             if answer.is_success:

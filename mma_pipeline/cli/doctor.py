@@ -272,6 +272,23 @@ def _publication() -> list[Finding]:
     return findings
 
 
+def _tom() -> list[Finding]:
+    """Silent where no TOM is named whose requests are read."""
+    from mma_pipeline.adapters.errors import AdapterError
+    from mma_pipeline.adapters.pointings.tom import TomRequests
+
+    what = "pointings of the TOM"
+    try:
+        named = current().pointings_tom
+        if named is None:
+            return []
+        # Of an event that nobody has: whether address and token are right is all that is asked.
+        TomRequests(*named).rows("S000101a")
+    except AdapterError as error:
+        return [Finding(what, Verdict.FAILED, str(error), "see docs/observing.md, Coverage")]
+    return [Finding(what, Verdict.OK, "the TOM answers and takes our token")]
+
+
 def _settings() -> list[Finding]:
     """Settings, galaxy catalog, instruments and observatories that cannot be used; empty if all can."""
     from mma_pipeline.adapters.errors import AdapterError
@@ -303,4 +320,5 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     _survey,
     _gcn_heartbeat,
     _publication,
+    _tom,
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import finite
-from mma_pipeline.notices.footprints import Footprint
+from mma_pipeline.notices.footprints import Footprint, parse_footprint
 from mma_pipeline.notices.text import clean_text
 
 #: Longest text of a field; the rest of it is cut.
@@ -22,6 +22,8 @@ _POINT = re.compile(r"\s*POINT\s*\(\s*(\S+)\s+(\S+)\s*\)\s*", re.IGNORECASE)
 _ZERO_POINT_JY = 8.90
 #: Source of the Treasure Map's pointings.
 TREASURE_MAP = "gwtm"
+#: Source of the observation requests of the TOM.
+TOM = "tom"
 
 
 class Status(StrEnum):
@@ -37,7 +39,7 @@ class Pointing:
     """One pointing, as a source tells it."""
 
     source: str
-    """Who tells: `gwtm`, or `own` for files."""
+    """Who tells: `gwtm`, `tom`, or `own` for files."""
     source_id: str
     """Its name there."""
     instrument: str
@@ -88,15 +90,29 @@ def of_treasure_map(row: Mapping[str, Any], footprint: Footprint | None) -> Poin
 
     The site turns footprints by `pos_angle` from north through west; here the angle goes through east.
     """
+    if not isinstance(row.get("id"), int):
+        raise NoticeError("a pointing has no id")
+    instrument = _text(row.get("instrument_name")) or f"instrument {row.get('instrumentid')}"
+    return _of_row(row, TREASURE_MAP, instrument, footprint)
+
+
+def of_tom(row: Mapping[str, Any]) -> Pointing:
+    """A row of the TOM's pointings, in the Treasure Map's form with its own `footprint`; raises NoticeError as above."""
+    if not _text(row.get("id")):
+        raise NoticeError("a pointing has no id")
+    shape = row.get("footprint")
+    footprint = None if shape is None else parse_footprint(str(shape))
+    return _of_row(row, TOM, _text(row.get("instrument_name")) or "unknown", footprint)
+
+
+def _of_row(row: Mapping[str, Any], source: str, instrument: str, footprint: Footprint | None) -> Pointing:
     match = _POINT.fullmatch(str(row.get("position") or ""))
     if match is None:
-        raise NoticeError(f"pointing {row.get('id')} has no position such as POINT(10.5 -20)")
+        raise NoticeError(f"pointing {row['id']} has no position such as POINT(10.5 -20)")
     try:
         ra, dec = float(match[1]), float(match[2])
     except ValueError as error:
-        raise NoticeError(f"pointing {row.get('id')} has no position such as POINT(10.5 -20)") from error
-    if not isinstance(row.get("id"), int):
-        raise NoticeError("a pointing has no id")
+        raise NoticeError(f"pointing {row['id']} has no position such as POINT(10.5 -20)") from error
     try:
         status = Status(str(row.get("status")))
     except ValueError as error:
@@ -104,9 +120,9 @@ def of_treasure_map(row: Mapping[str, Any], footprint: Footprint | None) -> Poin
     depth, angle = row.get("depth"), row.get("pos_angle")
     return checked_pointing(
         Pointing(
-            source=TREASURE_MAP,
-            source_id=str(row["id"]),
-            instrument=_text(row.get("instrument_name")) or f"instrument {row.get('instrumentid')}",
+            source=source,
+            source_id=clean_text(str(row["id"]))[:_LONGEST],
+            instrument=instrument,
             status=status,
             time=moment(row.get("time")),
             ra=ra,

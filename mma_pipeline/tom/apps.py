@@ -29,6 +29,14 @@ class MmaTomConfig(AppConfig):
         ocs.make_request = bounded
         lco_redirect.make_request = bounded
 
+    def include_url_paths(self) -> list[Any]:
+        """The address at which the pipeline reads observation requests."""
+        from django.urls import path
+
+        from .pointings import PATH, pointings
+
+        return [path(PATH, pointings, name="mma-pointings")]
+
     def data_services(self) -> list[dict[str, str]]:
         """The query of derived alerts."""
         return [{"class": "mma_pipeline.tom.dataservice.MmaDataService"}]

@@ -110,6 +110,8 @@ def test_who_carries_a_secret_follows_nobody(redirecting: str) -> None:
     with pytest.raises(ConfigurationError, match="redirects") as caught:
         hook.send(publication)  # type: ignore[arg-type]
     assert TOKEN not in str(caught.value)
+    with pytest.raises(ConfigurationError):
+        ours.download(f"{redirecting}/here", most_bytes=100, seconds=30, bearer=TOKEN)
     assert "/there" not in _Redirecting.came
     assert ours.download(f"{redirecting}/here", most_bytes=100, seconds=30) == b"[42]"
 

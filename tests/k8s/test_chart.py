@@ -209,6 +209,17 @@ def test_the_sites_address_is_put_together(api: dict[str, Any], base: str) -> No
     assert environment(render(BASE, {"listeners": {"api": api}}))["API_BASE"] == base
 
 
+def test_the_toms_token_comes_from_the_secret() -> None:
+    """With an address of the TOM the code server, which asks it, has address and token; without one neither."""
+    for url in ("", "https://tom.example/"):
+        manifests = render(BASE, {"listeners": {"tom": {"url": url}}})
+        code = only(manifests, "Deployment", "-code")["spec"]["template"]["spec"]["containers"][0]
+        found = secret_keys(code).get("MMA_POINTINGS_TOM_TOKEN"), environment(manifests).get("MMA_POINTINGS_TOM_URL")
+        assert found == (("tom-pointings-token", url) if url else (None, None))
+    with pytest.raises(helm_python.HelmValuesError, match="token"):
+        render(BASE, {"listeners": {"tom": {"url": "", "token": "x"}}})
+
+
 def test_dagster_is_reached_through_the_login_only() -> None:
     """The web server listens on the loopback interface; the Service and the policy lead to oauth2-proxy alone."""
     manifests = render(BASE, OIDC)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
@@ -11,54 +11,11 @@ from tom_observations.models import ObservationRecord
 from tom_targets.models import Target
 
 from mma_pipeline.tom import withdrawal
-from mma_pipeline.tom.demo.portal import PROPOSAL
 from mma_pipeline.tom.models import Withdrawal
 
-from .conftest import deliver
+from .conftest import NIGHT, deliver, imaging_form
 
 pytestmark = pytest.mark.django_db
-NIGHT = datetime(2026, 11, 22, 3, tzinfo=UTC)
-
-
-def imaging_form(target: Target, **changes: object) -> dict[str, object]:
-    """The fields that an observer fills in for one exposure in r."""
-    tomorrow = timezone.now() + timedelta(days=1)
-    return {
-        "target_id": target.pk,
-        "facility": "LCO",
-        "observation_type": "IMAGING",
-        "name": f"{target.name} first look",
-        "proposal": PROPOSAL,
-        "ipp_value": 1.05,
-        "observation_mode": "NORMAL",
-        "optimization_type": "TIME",
-        "configuration_repeats": 1,
-        "start_0": timezone.now().date().isoformat(),
-        "start_1": "00:00",
-        "end_0": tomorrow.date().isoformat(),
-        "end_1": "23:59",
-        "c_1_instrument_type": "1M0-SCICAM-SINISTRO",
-        "c_1_configuration_type": "EXPOSE",
-        "c_1_max_airmass": 1.6,
-        "c_1_guide_mode": "ON",
-        "c_1_ic_1_exposure_time": 120,
-        "c_1_ic_1_exposure_count": 2,
-        "c_1_ic_1_filter": "rp",
-        "c_1_ic_1_readout_mode": "full_frame",
-        "submit": "Submit",
-    } | changes
-
-
-@pytest.fixture
-def requested(client, event, portal, observer, auto_targets) -> ObservationRecord:
-    """A request that the observer submitted for the target of an alert."""
-    client.force_login(observer)
-    deliver(*event.score(0.9, NIGHT, magnitude=17.5))
-    target = Target.objects.get()
-    url = f"{reverse('tom_observations:create', args=['LCO'])}?target_id={target.pk}"
-    answer = client.post(url, imaging_form(target))
-    assert answer.status_code == 302, answer.content
-    return ObservationRecord.objects.get()
 
 
 def retract(event) -> None:

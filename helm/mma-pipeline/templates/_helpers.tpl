@@ -115,6 +115,7 @@ capabilities: {drop: [ALL]}
 {{- if eq .storage.type "abfs" }}{{ $keys = concat $keys (list "AZURE_ACCOUNT_NAME" "azure-account-name" "AZURE_ACCOUNT_KEY" "azure-account-key") }}{{ end -}}
 {{- if .hop.enabled }}{{ $keys = concat $keys (list "HOP_USERNAME" "hop-username" "HOP_PASSWORD" "hop-password") }}{{ end -}}
 {{- if .webhook.enabled }}{{ $keys = concat $keys (list "MMA_WEBHOOK_URL" "webhook-url") }}{{ end -}}
+{{- if .tom.url }}{{ $keys = concat $keys (list "MMA_POINTINGS_TOM_TOKEN" "tom-pointings-token") }}{{ end -}}
 {{- end -}}
 {{- if and .Values.survey.enabled .Values.survey.authenticate }}{{ $keys = concat $keys (list "MMA_SURVEY_USERNAME" "survey-username" "MMA_SURVEY_PASSWORD" "survey-password") }}{{ end -}}
 {{- include "mma.databaseEnv" . }}

@@ -34,6 +34,9 @@ MMA_HOP_URL: {{ . | quote }}
 {{- $port := ternary "" (printf ":%v" .api.port) (kindIs "invalid" .api.port) }}
 API_BASE: {{ printf "%s%s/%s/" $origin $port (trimAll "/" .api.path) | quote }}
 {{- end }}
+{{- with .tom.url }}
+MMA_POINTINGS_TOM_URL: {{ . | quote }}
+{{- end }}
 {{- if ne .storage.type "local" }}
 STORAGE_BUCKET_SOURCE: {{ .storage.type }}
 {{- end }}

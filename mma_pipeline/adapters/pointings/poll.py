@@ -1,4 +1,4 @@
-"""Asks the Treasure Map for the pointings of one event, and archives what it says."""
+"""Asks the Treasure Map or the TOM for the pointings of one event, and archives what it says."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.pointings import PointingArchive, RecordedPointings
+from mma_pipeline.adapters.pointings.tom import TomRequests
 from mma_pipeline.adapters.pointings.treasure_map import Instrument, TreasureMap, pointings_of
+from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.footprints import Footprint
-from mma_pipeline.notices.pointings import TREASURE_MAP
+from mma_pipeline.notices.pointings import TREASURE_MAP, of_tom
 
 #: Footprints change rarely: after this they are asked for again.
 FOOTPRINTS_FRESH = timedelta(days=7)
@@ -49,3 +51,14 @@ def poll(archive: Archive, site: TreasureMap, event_id: str, now: datetime) -> P
         shapes |= {int(i.source_id): i.footprint for i in found}
     answer = pointings_of(rows, shapes.get)
     return Polled(kept.record(event_id, answer.pointings, now), answer.problems)
+
+
+def poll_tom(archive: Archive, tom: TomRequests, event_id: str, now: datetime) -> Polled:
+    """Archive the TOM's requests for an event; raises AdapterError where it does not answer, and records nothing then."""
+    found, problems = [], []
+    for row in tom.rows(event_id):
+        try:
+            found.append(of_tom(row))
+        except NoticeError as error:
+            problems.append(str(error))
+    return Polled(PointingArchive(archive).record(event_id, found, now), tuple(problems))

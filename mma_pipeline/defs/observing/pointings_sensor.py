@@ -1,12 +1,13 @@
-"""Asks the Treasure Map for the pointings of live events, and has coverage made again where pointings have changed.
+"""Asks the Treasure Map and the TOM for the pointings of live events, and has coverage made again where they have changed.
 
 Politely: an event of the last day every `MMA_POINTINGS_MINUTES`, older ones less, a few in a tick, and after a failure
-later each time. Mock and test events are not asked for. Pointings that `mma pointings import` brought count the same.
+later each time; each source for itself. Mock and test events are not asked for. Pointings that `mma pointings import`
+brought count the same.
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,8 @@ from mma_pipeline.adapters.archive.pointings import PointingArchive
 from mma_pipeline.adapters.archive.recent import recent_versions
 from mma_pipeline.adapters.deadline import within
 from mma_pipeline.adapters.errors import AdapterError, ConfigurationError, OutOfTimeError
-from mma_pipeline.adapters.pointings.poll import poll
+from mma_pipeline.adapters.pointings.poll import Polled, poll, poll_tom
+from mma_pipeline.adapters.pointings.tom import TomRequests
 from mma_pipeline.adapters.pointings.treasure_map import TreasureMap
 from mma_pipeline.adapters.publishing.gwtm_pointings import CANCELLATION, POINTING, cancellations
 from mma_pipeline.defs.jobs import Lane, lane_tags
@@ -28,10 +30,12 @@ from mma_pipeline.defs.resources import ArchiveResource
 from mma_pipeline.notices.model import Role
 from mma_pipeline.settings import current
 
-#: Events asked for in one tick, and seconds that this may take of the tick's 60.
-MOST_ASKED, ASK_S = 5, 25.0
+#: Events that a source is asked for in one tick, and seconds that this may take of the tick's 60.
+MOST_ASKED, ASK_S = 5, 20.0
 #: Longest pause between two looks at an event, and after failures.
 LONGEST = timedelta(hours=6)
+#: Asks a source for an event's pointings at a time, and archives them.
+_Look = Callable[[str, datetime], Polled]
 #: Problems with single rows that a tick's log names.
 _SHOWN = 5
 
@@ -44,20 +48,28 @@ coverage_products = dg.define_asset_job(
 
 
 @dataclass
-class _Cursor:
-    """What the sensor remembers."""
+class _Looks:
+    """What the sensor remembers of a source."""
 
-    change: int = 0
-    """Last change of a pointing that it has looked at."""
     asked: dict[str, str] = field(default_factory=dict)
     """When each live event was asked for."""
     failures: int = 0
     """In a row."""
     not_before: str | None = None
 
+
+@dataclass
+class _Cursor(_Looks):
+    """What the sensor remembers; what it has inherited is of the Treasure Map."""
+
+    change: int = 0
+    """Last change of a pointing that it has looked at."""
+    tom: _Looks = field(default_factory=_Looks)
+
     @classmethod
     def read(cls, text: str | None) -> "_Cursor":
-        return cls(**json.loads(text)) if text else cls()
+        found = json.loads(text) if text else {}
+        return cls(**{**found, "tom": _Looks(**found.get("tom", {}))})
 
 
 @dg.sensor(
@@ -65,7 +77,7 @@ class _Cursor:
     job=coverage_products,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Reads pointings of live events from the Treasure Map; makes coverage again where pointings changed.",
+    description="Reads pointings of live events from the Treasure Map and the TOM; makes coverage again where they changed.",
 )
 def pointings_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult:
     """One tick: ask for what is due, then request the coverage of events whose pointings changed."""
@@ -83,8 +95,8 @@ def pointings_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResour
     return dg.SensorResult(
         run_requests=requests,
         dynamic_partitions_requests=[alert_versions.build_add_request(keys)] if keys else [],
-        cursor=json.dumps(vars(cursor)),
-        skip_reason=None if requests else dg.SkipReason(f"{len(cursor.asked)} live events; no pointing has changed"),
+        cursor=json.dumps(asdict(cursor)),
+        skip_reason=None if requests else dg.SkipReason("no pointing of a live event has changed"),
     )
 
 
@@ -92,32 +104,71 @@ def _ask(archive: Archive, cursor: _Cursor, now: datetime) -> list[str]:
     """Ask for the pointings of the events that are due; returns what went wrong, in sentences."""
     try:
         wanted = current().coverage
-        url = current().pointings_url
-        site = None if url is None else TreasureMap(url)
     except ConfigurationError as error:
         return [f"pointings are not read: {error}"]
-    if site is None:
-        return []
-    live = _live(archive, now, timedelta(days=wanted.days))
-    cursor.asked = {event: asked for event, asked in cursor.asked.items() if event in live}
-    if cursor.not_before is not None and now < datetime.fromisoformat(cursor.not_before):
+    interval, problems = timedelta(minutes=wanted.minutes), []
+    live: dict[str, datetime] | None = None
+    sources: tuple[tuple[str, _Looks, Callable[[Archive], _Look | None]], ...] = (
+        ("the Treasure Map", cursor, _treasure_map),
+        ("the TOM", cursor.tom, _tom),
+    )
+    for name, looks, source in sources:
+        try:
+            look = source(archive)
+        except ConfigurationError as error:
+            problems.append(f"pointings of {name} are not read: {error}")
+            continue
+        if look is None:
+            continue
+        if live is None:
+            live = _live(archive, now, timedelta(days=wanted.days))
+        problems += _ask_one(name, look, looks, live, interval, now)
+    return problems
+
+
+def _treasure_map(archive: Archive) -> _Look | None:
+    url = current().pointings_url
+    if url is None:
+        return None
+    site = TreasureMap(url)
+    return lambda event, now: poll(archive, site, event, now)
+
+
+def _tom(archive: Archive) -> _Look | None:
+    named = current().pointings_tom
+    if named is None:
+        return None
+    requests = TomRequests(*named)
+    return lambda event, now: poll_tom(archive, requests, event, now)
+
+
+def _ask_one(
+    name: str,
+    look: _Look,
+    looks: _Looks,
+    live: Mapping[str, datetime],
+    interval: timedelta,
+    now: datetime,
+) -> list[str]:
+    """Ask one source; what goes wrong with it is remembered for it alone."""
+    looks.asked = {event: asked for event, asked in looks.asked.items() if event in live}
+    if looks.not_before is not None and now < datetime.fromisoformat(looks.not_before):
         return []
     problems: list[str] = []
-    interval = timedelta(minutes=wanted.minutes)
     try:
         with within(ASK_S):
-            for event in _due(live, cursor.asked, interval, now)[:MOST_ASKED]:
-                polled = poll(archive, site, event, now)
-                cursor.asked[event] = now.isoformat()
+            for event in _due(live, looks.asked, interval, now)[:MOST_ASKED]:
+                polled = look(event, now)
+                looks.asked[event] = now.isoformat()
                 problems += [f"{event}: {text}" for text in polled.problems[:_SHOWN]]
-        cursor.failures, cursor.not_before = 0, None
+        looks.failures, looks.not_before = 0, None
     except OutOfTimeError:
-        problems.append("the Treasure Map is slow: the other events are asked for in the next tick")
+        problems.append(f"{name} is slow: the other events are asked for in the next tick")
     except AdapterError as error:
-        cursor.failures += 1
-        pause = min(interval * 2 ** min(cursor.failures, 10), LONGEST)
-        cursor.not_before = (now + pause).isoformat()
-        problems.append(f"{error}; asked again in {pause.total_seconds() / 60:.0f} minutes")
+        looks.failures += 1
+        pause = min(interval * 2 ** min(looks.failures, 10), LONGEST)
+        looks.not_before = (now + pause).isoformat()
+        problems.append(f"{name}: {error}; asked again in {pause.total_seconds() / 60:.0f} minutes")
     return problems
 
 

@@ -136,7 +136,8 @@ if OIDC_ENABLED:
 
 # Alerts may be proprietary, so nothing is shown before login; READ_ONLY opens the pages to everybody.
 AUTH_STRATEGY = os.environ.get("TOM_AUTH_STRATEGY", "LOCKED")
-OPEN_URLS = [_PREFIX, f"{_PREFIX}oidc/*", f"{_PREFIX}static/*"]
+# The pointings have a token of their own, which a session does not replace.
+OPEN_URLS = [_PREFIX, f"{_PREFIX}oidc/*", f"{_PREFIX}static/*", f"{_PREFIX}api/mma/pointings/"]
 TARGET_PERMISSIONS_ONLY = True
 # Targets that the stream makes belong to nobody; PUBLIC shows them to every user who logged in.
 TARGET_DEFAULT_PERMISSION = os.environ.get("TOM_TARGET_PERMISSION", "PUBLIC")
@@ -221,6 +222,7 @@ REST_FRAMEWORK = {
 
 MMA_TOM = {
     "facility_timeout_s": number("TOM_FACILITY_TIMEOUT", 30.0),
+    "pointings_token": os.environ.get("TOM_POINTINGS_TOKEN", ""),
     "target_rule": {
         "enabled": truth("TOM_AUTO_TARGETS", default=True),
         "min_kilonova_probability": number("TOM_MIN_KILONOVA_PROBABILITY", 0.0),
