@@ -1,4 +1,4 @@
-"""Pointings from files of one's own: CSV with a header, or ECSV.
+"""Pointings from files of one's own: CSV with a header, or ECSV, whose units, time scales and frames are converted.
 
 Columns are recognised by their names in any order and case. A row that cannot be used is named and left out.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mma_pipeline.adapters.pointings.ecsv import MARK, ecsv_rows
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import finite
 from mma_pipeline.notices.footprints import Footprint, parse_footprint
@@ -36,6 +37,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "pos_angle": ("pos_angle", "position_angle", "pa", "rotation", "rot"),
     "status": ("status",),
 }
+_ANGLES = (*COLUMNS["ra"], *COLUMNS["dec"], *COLUMNS["pos_angle"])
 _STATUS = {"done": Status.COMPLETED, "observed": Status.COMPLETED, "canceled": Status.CANCELLED, "": Status.COMPLETED}
 
 
@@ -68,15 +70,11 @@ def read_pointings(
         raise NoticeError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise NoticeError(f"{path} is not UTF-8 text (byte {error.start})") from error
-    numbered = [
-        (n, line) for n, line in enumerate(text.splitlines(), start=1) if line.strip() and not line.startswith("#")
-    ]
-    if len(numbered) < 2:
-        raise NoticeError(f"{path.name} holds no pointings: it needs a header and rows")
-    head = numbered[0][1]
-    separator = next((s for s in (",", ";", "\t") if s in head), " ")
-    rows = list(csv.reader((line for _, line in numbered), delimiter=separator, skipinitialspace=True))
-    names = [name.strip().lower() for name in rows[0]]
+    if text.startswith(MARK):
+        names, table = ecsv_rows(path, _ANGLES, COLUMNS["time"], COLUMNS["depth"])
+        rows = [(f"row {n}", row) for n, row in enumerate(table, start=1)]
+    else:
+        names, rows = _plain_rows(path, text)
     columns = {
         field: next(names.index(name) for name in known if name in names)
         for field, known in COLUMNS.items()
@@ -87,17 +85,31 @@ def read_pointings(
             raise NoticeError(f"{path.name} has no column {needed}: recognised are {', '.join(COLUMNS[needed])}")
     found: dict[str, Pointing] = {}
     skipped: list[str] = []
-    for (line, _), row in zip(numbered[1:], rows[1:], strict=True):
+    for where, row in rows:
         cell = {field: row[i].strip() for field, i in columns.items() if i < len(row)}
         try:
             one = _pointing(cell, footprints, instrument, footprint)
         except NoticeError as error:
-            skipped.append(f"line {line}: {error}")
+            skipped.append(f"{where}: {error}")
             continue
         found[one.source_id] = one
     if not found:
         raise NoticeError(f"{path.name} holds no pointing that can be used: {'; '.join(skipped[:3])}")
     return PointingsFile(tuple(found.values()), tuple(skipped))
+
+
+def _plain_rows(path: Path, text: str) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Names and rows of a table of text with a header, by comma, semicolon, tab or blanks."""
+    numbered = [
+        (n, line) for n, line in enumerate(text.splitlines(), start=1) if line.strip() and not line.startswith("#")
+    ]
+    if len(numbered) < 2:
+        raise NoticeError(f"{path.name} holds no pointings: it needs a header and rows")
+    head = numbered[0][1]
+    separator = next((s for s in (",", ";", "\t") if s in head), " ")
+    rows = list(csv.reader((line for _, line in numbered), delimiter=separator, skipinitialspace=True))
+    names = [name.strip().lower() for name in rows[0]]
+    return names, [(f"line {line}", row) for (line, _), row in zip(numbered[1:], rows[1:], strict=True)]
 
 
 def _pointing(

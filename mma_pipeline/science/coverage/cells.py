@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +80,7 @@ class Cells:
     place: IntArray
     """Place of each run of `covered`, shape (S,); a place may have several."""
     start: IntArray
-    """Where each run begins, shape (S,)."""
+    """Where each run begins, shape (S,); the runs follow each other without gaps."""
     end: IntArray
     """Where it ends, shape (S,)."""
 
@@ -88,24 +89,22 @@ class Cells:
         """Area of each cell, deg²."""
         return np.asarray(np.pi / 3 / 4.0**self.order * DEG2_PER_SR)
 
+    @cached_property
+    def _place_of_hit(self) -> npt.NDArray[np.int32]:
+        """Place of each entry of `covered`."""
+        return np.repeat(self.place.astype(np.int32), self.end - self.start)
+
     def any(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Whether each cell (C,) is covered by any of the chosen places (a mask)."""
-        found = np.zeros(len(self.ipix), dtype=bool)
-        for run in np.flatnonzero(chosen[self.place]):
-            found[self.covered[self.start[run] : self.end[run]]] = True
-        return found
+        return np.asarray(self.greatest(np.where(chosen, 0, -1).astype(np.int32)) >= 0)
 
-    def least(self, value: FloatArray) -> FloatArray:
-        """The least value of the places that cover each cell, shape (C,); NaN where no place with a value does.
+    def greatest(self, value: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """The greatest value of the places that cover each cell, shape (C,); -1 where none does.
 
-        `value` has one for each place; those of NaN do not count.
+        `value` has one for each place; places of -1 do not count.
         """
-        found = np.full(len(self.ipix), np.nan)
-        of_run = value[self.place]
-        runs = np.argsort(-of_run, kind="stable")
-        # The largest first, so that the least is written last.
-        for run in runs[: int(np.count_nonzero(~np.isnan(of_run)))]:
-            found[self.covered[self.start[run] : self.end[run]]] = of_run[run]
+        found = np.full(len(self.ipix), -1, dtype=np.int32)
+        np.maximum.at(found, self.covered, value[self._place_of_hit])
         return found
 
 

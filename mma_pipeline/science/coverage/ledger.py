@@ -23,6 +23,7 @@ CURVE = 400
 #: Ranges of a region's MOC; a finer one is made coarser.
 _MOST_RANGES = 200_000
 Mask = npt.NDArray[np.bool_]
+Ranks = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,12 +90,14 @@ class _Sums:
     row_of_cell: IntArray
     prob: FloatArray
     area: FloatArray
-    magnitude: float
+    reach: FloatArray
+    """Distance (Mpc) that each limiting magnitude of a visit reaches; they ascend, and the first, 0, is of no limit."""
+    rank: Ranks
+    """Which of them each visit has."""
 
-    def row(self, by: str, value: str, chosen: Mask) -> Row:
-        """The row of some visits (a mask)."""
-        v = self.visits
-        covered = self.covered(chosen)
+    def row(self, by: str, value: str, chosen: Mask, best: Ranks, reached: float | None) -> Row:
+        """The row of some visits (a mask), from what is best in each cell and what they reach."""
+        v, covered = self.visits, best >= 0
         depths, hours = v.depth[chosen & ~np.isnan(v.depth)], v.hours[chosen & ~np.isnan(v.hours)]
         return Row(
             by,
@@ -102,35 +105,32 @@ class _Sums:
             int(np.count_nonzero(chosen)),
             float(min(self.prob[covered].sum(), 1.0)),
             float(self.area[covered].sum()),
-            self._reached(chosen),
+            reached,
             float(np.median(depths)) if len(depths) else None,
             float(hours.min()) if len(hours) else None,
             float(hours.max()) if len(hours) else None,
         )
 
-    def covered(self, chosen: Mask) -> Mask:
-        """Cells (C,) that some visits cover."""
-        places = np.zeros(self.places, dtype=bool)
-        places[self.which[chosen]] = True
-        return self.cells.any(places)
+    def greatest(self, chosen: Mask, value: Ranks) -> Ranks:
+        """Greatest value of some visits (not negative) in each cell (C,); -1 where there is none."""
+        of_place = np.full(self.places, -1, dtype=np.int32)
+        np.maximum.at(of_place, self.which[chosen], value[chosen])
+        return self.cells.greatest(of_place)
 
-    def least(self, chosen: Mask, value: FloatArray) -> FloatArray:
-        """Least value of some visits in each cell (C,); NaN where there is none."""
-        of_place = np.full(self.places, np.inf)
-        used = chosen & ~np.isnan(value)
-        np.minimum.at(of_place, self.which[used], value[used])
-        return self.cells.least(np.where(np.isinf(of_place), np.nan, of_place))
-
-    def _reached(self, chosen: Mask) -> float | None:
+    def within(self, best: Ranks) -> FloatArray | None:
+        """Probability of each cell (C,) that is within reach of the deepest visit; None for a map without distance."""
         if self.skymap.distmu is None or self.skymap.distsigma is None:
             return None
-        deepest = -self.least(chosen, -self.visits.depth)
-        seen = np.flatnonzero(~np.isnan(deepest) & (self.prob > 0))
+        found = np.zeros(len(best))
+        seen = np.flatnonzero((best > 0) & (self.prob > 0))
         row = self.row_of_cell[seen]
-        share = share_within(
-            reach_mpc(deepest[seen], self.magnitude), self.skymap.distmu[row], self.skymap.distsigma[row]
-        )
-        return min(float(self.prob[seen] @ share), 1.0)
+        share = share_within(self.reach[best[seen]], self.skymap.distmu[row], self.skymap.distsigma[row])
+        found[seen] = self.prob[seen] * share
+        return found
+
+
+def _total(within: FloatArray | None) -> float | None:
+    return None if within is None else min(float(within.sum()), 1.0)
 
 
 def probability_and_area(skymap: SkyMap, places: Places) -> tuple[float, float]:
@@ -150,10 +150,16 @@ def ledger(
     places, which = visits.places.unique()
     cells = cells_of(places)
     row_of_cell, prob = _of_the_map(skymap, cells)
-    sums = _Sums(skymap, cells, visits, len(places), which, row_of_cell, prob, cells.area_deg2, absolute_magnitude)
+    known = ~np.isnan(visits.depth)
+    depths, rank_of_known = np.unique(visits.depth[known], return_inverse=True)
+    rank = np.zeros(len(known), dtype=np.int32)
+    rank[known] = rank_of_known + 1
+    reach = np.concatenate([[0.0], reach_mpc(depths, absolute_magnitude)])
+    sums = _Sums(skymap, cells, visits, len(places), which, row_of_cell, prob, cells.area_deg2, reach, rank)
     done = visits.completed
-    everything = sums.row("all", "completed", done)
-    mask = sums.covered(done)
+    best = sums.greatest(done, rank)
+    within, mask = sums.within(best), best >= 0
+    everything = sums.row("all", "completed", done, best, _total(within))
     region = credible_coverage(skymap, level)
     covered = _coverage(cells, mask, prob)
     left = _without(region, covered, skymap)
@@ -161,11 +167,10 @@ def ledger(
     rows = [everything]
     extra: dict[str, Any] = {"probability_planned": None}
     if not done.all():
-        planned = sums.row("planned", "planned", ~done)
-        adds = sums.covered(~done) & ~mask
-        extra["probability_planned"] = float(prob[adds].sum())
-        rows.append(planned)
-    rows += _groups(sums)
+        planned = sums.greatest(~done, rank)
+        extra["probability_planned"] = float(prob[(planned >= 0) & ~mask].sum())
+        rows.append(sums.row("planned", "planned", ~done, planned, _total(sums.within(planned))))
+    rows += [*_by_time(sums), *_by_name(sums, everything), *_by_depth(sums, best, within)]
     figures = {
         "visits_completed": everything.visits,
         "visits_planned": int(np.count_nonzero(~done)),
@@ -198,38 +203,71 @@ def _of_the_map(skymap: SkyMap, cells: Cells) -> tuple[IntArray, FloatArray]:
     return row, prob
 
 
-def _groups(sums: _Sums) -> Iterator[Row]:
-    """Rows by time, band, depth and instrument of completed visits."""
+def _by_time(sums: _Sums) -> Iterator[Row]:
+    """Rows of completed visits until some hours after the event; each adds to the one before what is new or deeper."""
     v, done = sums.visits, sums.visits.completed
     hours = v.hours[done & ~np.isnan(v.hours)]
-    last: Row | None = None
+    if not len(hours):
+        return
+    best = np.full(len(sums.prob), -1, dtype=np.int32)
+    within = sums.within(best)
+    before, last = -np.inf, None
     for until in HOURS:
-        if len(hours) and hours.min() <= until:
-            chosen = done & (v.hours <= until)
-            same = last is not None and last.visits == np.count_nonzero(chosen)
-            last = replace(last, value=f"{until:g}") if last and same else sums.row("time", f"{until:g}", chosen)
-            yield last
-            if hours.max() <= until:
-                break
-    depths = v.depth[done & ~np.isnan(v.depth)]
+        fresh = done & (v.hours > before) & (v.hours <= until)
+        before = until
+        if hours.min() > until:
+            continue
+        if fresh.any() or last is None:
+            found = sums.greatest(fresh, sums.rank)
+            found[found <= best] = -1
+            np.maximum(best, found, out=best)
+            added = sums.within(found)
+            if within is not None and added is not None:
+                within[found > 0] = added[found > 0]
+            last = sums.row("time", f"{until:g}", done & (v.hours <= until), best, _total(within))
+        last = replace(last, value=f"{until:g}")
+        yield last
+        if hours.max() <= until:
+            break
+
+
+def _by_name(sums: _Sums, everything: Row) -> Iterator[Row]:
+    """Rows of completed visits by band and instrument."""
+    v, done = sums.visits, sums.visits.completed
     for name, values in (("band", v.band), ("instrument", v.instrument)):
         words = np.asarray(values, dtype=object)
-        found = {str(word) for word in words[done] if word}
-        for word in sorted(found):
-            yield sums.row(name, word, done & (words == word))
-    if len(depths):
-        for least in range(int(np.floor(depths.min())), int(np.floor(depths.max())) + 1):
-            yield sums.row("depth", str(least), done & (v.depth >= least))
+        for word in sorted({str(word) for word in words[done] if word}):
+            chosen = done & (words == word)
+            if np.array_equal(chosen, done):
+                yield replace(everything, by=name, value=word)
+                continue
+            best = sums.greatest(chosen, sums.rank)
+            yield sums.row(name, word, chosen, best, _total(sums.within(best)))
+
+
+def _by_depth(sums: _Sums, best: Ranks, within: FloatArray | None) -> Iterator[Row]:
+    """Rows of completed visits of a limit or deeper: where the deepest of all is one of them, it is theirs too."""
+    v, done = sums.visits, sums.visits.completed
+    depths = v.depth[done & ~np.isnan(v.depth)]
+    if not len(depths):
+        return
+    for least in range(int(np.floor(depths.min())), int(np.floor(depths.max())) + 1):
+        chosen = done & (v.depth >= least)
+        there = best >= sums.rank[chosen].min()
+        yield sums.row(
+            "depth", str(least), chosen, np.where(there, best, -1), _total(None if within is None else within[there])
+        )
 
 
 def _curve(sums: _Sums) -> tuple[tuple[float, float, float], ...]:
     v = sums.visits
     hours, rank = np.unique(v.hours, return_inverse=True)  # NaN, which counts nowhere, is the last
-    first = sums.least(v.completed & ~np.isnan(v.hours), rank.astype(float))
-    seen = np.flatnonzero(~np.isnan(first))
+    # The earliest has the greatest rank from behind.
+    first = len(hours) - 1 - sums.greatest(v.completed & ~np.isnan(v.hours), (len(hours) - 1 - rank).astype(np.int32))
+    seen = np.flatnonzero(first < len(hours))
     if not len(seen):
         return ()
-    of_cell = first[seen].astype(np.int64)
+    of_cell = first[seen]
     prob, area = (
         np.cumsum(np.bincount(of_cell, weights=values[seen], minlength=len(hours))) for values in (sums.prob, sums.area)
     )

@@ -212,6 +212,22 @@ def test_deepest_visit_decides_what_is_reached():
     assert unknown.figures["probability_reached"] == 0
 
 
+def test_reach_grows_with_time_alone_where_a_visit_is_deeper():
+    """Until each hour the deepest visit so far decides: a shallower, an unknown and a planned one take nothing away or add."""
+    middle = 5 * np.log10(150e6 / 10.0) - 16.0
+    visits = _visits(
+        _places(box(1, 1), [10.0, 10.0, 10.0, 10.0, 50.0, 10.0], 0.0),
+        hours=[0.5, 2.0, 5.0, 11.0, 20.0, 3.0], depth=[15.0, middle, 16.0, np.nan, middle + 2, middle + 3],
+        done=[True, True, True, True, True, False],
+    )  # fmt: skip
+    found = ledger(_map(150.0, 1.0), visits)
+    one = _rectangle_deg2(1.0, 1.0) / SKY_DEG2
+    reached = {row.value: row.reached / one for row in found.rows if row.by == "time"}
+    assert reached == pytest.approx({"1": 0.0, "3": 0.5, "6": 0.5, "12": 0.5, "24": 1.5}, abs=0.02)
+    deeper = {row.value: row.reached / one for row in found.rows if row.by == "depth"}
+    assert [deeper[str(int(d))] for d in (15, 16, middle, middle + 2)] == pytest.approx([1.5, 1.5, 1.5, 1.0], abs=0.02)
+
+
 def test_without_visits_everything_is_left():
     """Nothing is covered, and the whole credible region is left."""
     found = ledger(_map(), _visits(_places(box(1, 1), [], [])))
