@@ -9,7 +9,7 @@ export UV_SYSTEM_CERTS ?= true
 export PYTHONDONTWRITEBYTECODE :=
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
-.PHONY: demo dev check pythons docs soak test test-k8s services lint bench bench-delivery bench-events bench-observing bench-storage bench-surveys setup constraints clean help
+.PHONY: demo dev check pythons docs soak soak-surveys test test-k8s services lint bench bench-delivery bench-events bench-observing bench-storage bench-surveys setup constraints clean help
 
 VENV_TOM := .venv-tom
 BIN_TOM := $(VENV_TOM)/bin
@@ -44,6 +44,9 @@ test-k8s: setup services ## chart and launcher on a real Kubernetes API server (
 
 soak: setup ## the kill test for an hour (MINUTES=60): real Kafka and PostgreSQL, everything dies at random moments
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.delivery.storm --minutes $(or $(MINUTES),60)
+
+soak-surveys: setup ## survey alerts on a real Kafka and PostgreSQL while readers, broker and database die (ALERTS=100000, DEATHS=30): an hour
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.delivery.survey_storm --alerts $(or $(ALERTS),100000) --deaths $(or $(DEATHS),30)
 
 # Tests of notices, arrays, files and declarations that need neither a server nor another process, and take seconds.
 QUICK := tests/notices tests/test_quality.py tests/test_secrets.py tests/test_settings.py tests/adapters/test_archive.py \

@@ -16,6 +16,7 @@ from mma_pipeline.cli.backfill import parse_range
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage
+    from mma_pipeline.adapters.archive.refusals import Refused
 
 quarantine = typer.Typer(help="List messages that could not be used; save, retry or dismiss them.")
 
@@ -43,11 +44,15 @@ def list_(
     if context.invoked_subcommand is not None:
         return
     from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
+    from mma_pipeline.adapters.archive.refusals import unsolved
 
     with clear_errors():
-        found = quarantined(_open(), Choice(event_ids=None if event is None else [event], solved=solved), limit=limit)
+        archive = _open()
+        wanted = Choice(event_ids=None if event is None else [event], solved=solved, surveys=solved)
+        found = quarantined(archive, wanted, limit=limit)
+        of_surveys = [] if solved or event is not None else unsolved(archive)
     if as_json:
-        print_json([plain(entry) for entry in found])
+        print_json([*map(plain, found), *map(plain_packets, of_surveys)])
         return
     table = Table(title=f"{len(found)} messages in quarantine")
     columns = [
@@ -68,6 +73,19 @@ def list_(
             cells.append(Text(f"{entry.solved:%Y-%m-%d %H:%M} {entry.solution}" if entry.solved else ""))
         table.add_row(str(entry.id), *cells)
     console.print(table)
+    if of_surveys:
+        console.print(_packets(of_surveys))
+
+
+def _packets(found: list[Refused]) -> Table:
+    """Packets of surveys, a line for each cause."""
+    table = Table(title="packets of surveys that cannot be used, by cause")
+    for column in ("newest", "stream", "packets", "kept here", "last (UTC)", "reason"):
+        table.add_column(column, overflow="fold")
+    for one in found:
+        counts = str(one.packets), str(one.kept), f"{one.last:%Y-%m-%d %H:%M:%S}"
+        table.add_row(str(one.message_id), Text(one.stream), *counts, Text(one.reason))
+    return table
 
 
 @quarantine.command()
@@ -168,6 +186,20 @@ def plain(entry: QuarantinedMessage) -> dict[str, Any]:
         "reason": entry.reason,
         "solved": None if entry.solved is None else entry.solved.isoformat(),
         "solution": entry.solution,
+    }
+
+
+def plain_packets(one: Refused) -> dict[str, Any]:
+    """Packets of a survey with one cause as JSON values; `message` is the newest that is kept."""
+    return {
+        "message": one.message_id,
+        "stream": one.stream,
+        "packets": one.packets,
+        "kept": one.kept,
+        "first": one.first.isoformat(),
+        "last": one.last.isoformat(),
+        "offsets": {place: list(span) for place, span in one.offsets.items()},
+        "reason": one.reason,
     }
 
 

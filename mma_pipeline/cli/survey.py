@@ -9,6 +9,7 @@ import socket
 import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,9 +63,10 @@ def read(
                 "nothing to read: set MMA_SURVEY_TOPICS, and MMA_SURVEY_BROKER or a Hopskotch credential", Exit.USAGE
             )
         archive = open_archive(create=True)
+        surveys = SurveyArchive(archive, settings.kilonova.nearness)
         reader = SurveyReader(
-            GroupReader(config),
-            SurveyArchive(archive, settings.kilonova.nearness),
+            GroupReader(config, partial(surveys.offsets, config.name)),
+            surveys,
             RecentNights(open_store()),
             _regions(archive),
             formats=Formats(settings.survey_schemas),
@@ -222,6 +224,7 @@ def _shown(one: PartitionCounts, now: datetime) -> dict[str, Any]:
         "kept": one.kept,
         "dropped": dict(one.dropped),
         "quarantined": one.quarantined,
+        "lost": one.lost,
         "lag": one.lag,
         "per second": None if one.rate is None else round(one.rate, 1),
         "alive (s ago)": round((now - one.alive).total_seconds()),

@@ -32,6 +32,7 @@ from prometheus_client import CollectorRegistry
 
 from mma_pipeline.adapters.archive import Archive, blocks, decisions, outbox, reading, writing
 from mma_pipeline.adapters.archive.publications import Answer, Draft, Publication
+from mma_pipeline.adapters.archive.surveys import Beat, SurveyArchive
 from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
@@ -213,6 +214,12 @@ def quarantine(pipeline: Pipeline) -> None:
     pipeline.receive(with_top(time_created=None))
 
 
+def messages_lost(pipeline: Pipeline) -> None:
+    """A survey's readers were away for longer than the broker keeps messages."""
+    surveys, now = SurveyArchive(pipeline.archive), datetime.now(UTC)
+    surveys.lose("survey", ("ztf_20261128_programid1", 0), 1000, 5000, Beat("here:1", now))
+
+
 def degraded(pipeline: Pipeline) -> None:
     """A real event's version was made of what is sound in its alert."""
     record_degraded(pipeline, "S240301b", ["event.far is missing", "the map holds a NaN"])
@@ -279,6 +286,7 @@ SITUATIONS: dict[Kind, Callable[[Pipeline], None]] = {
     Kind.PUBLICATIONS_FAILED: publications_failed,
     Kind.STORE_AWAY: store_away,
     Kind.QUARANTINE: quarantine,
+    Kind.MESSAGES_LOST: messages_lost,
     Kind.DEGRADED: degraded,
     Kind.RUN_FAILED: run_failed,
     Kind.PUBLICATION_BLOCKED: publication_blocked,

@@ -23,6 +23,8 @@ from mma_pipeline.notices.key import EventVersion, FileStem
 
 #: Solution of a message in quarantine that its stream delivered again, to code that could read it.
 RECEIVED_AGAIN = "received again"
+#: Solution of a message that was retried with success.
+RETRIED = "retried"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import schema
-from mma_pipeline.adapters.archive.alerts import Archive, Recorded, insert_versions, mark_solved
+from mma_pipeline.adapters.archive.alerts import RETRIED, Archive, Recorded, insert_versions, mark_solved
 from mma_pipeline.adapters.archive.database import reading, writing
 from mma_pipeline.adapters.archive.waiting import WAITING
 from mma_pipeline.notices.key import EventVersion
-
-#: Solution of a message that was retried with success.
-RETRIED = "retried"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +41,8 @@ class QuarantinedMessage:
     """When it was retried or dismissed; None while it needs a person's attention."""
     solution: str | None
     """`retried`, `received again`, or `dismissed: ` and why."""
+    of_survey: bool = False
+    """Whether it is a survey's packet, of which there may be more than quarantine keeps (`refusals`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,8 @@ class Choice:
     """Whether to include solved ones."""
     rehearsals: bool = True
     """Whether to include those known to be mock or test."""
+    surveys: bool = True
+    """Whether to include packets of surveys."""
 
 
 def quarantined(archive: Archive, choice: Choice = Choice(), *, limit: int | None = None) -> list[QuarantinedMessage]:
@@ -123,6 +124,8 @@ def _conditions(choice: Choice) -> list[sa.ColumnElement[bool]]:
         found.append(c.received < choice.before)
     if not choice.rehearsals:
         found.append(c.rehearsal.is_not(True))
+    if not choice.surveys:
+        found.append(c.refusal.is_(None))
     return found
 
 
@@ -139,4 +142,5 @@ def _quarantined(row: sa.Row[Any]) -> QuarantinedMessage:
         sha256=row.sha256,
         solved=row.solved,
         solution=row.solution,
+        of_survey=row.refusal is not None,
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import schema
-from mma_pipeline.adapters.archive.alerts import Archive, VersionRecord, version_record
+from mma_pipeline.adapters.archive.alerts import RETRIED, Archive, VersionRecord, version_record
 from mma_pipeline.adapters.archive.database import reading
-from mma_pipeline.adapters.archive.quarantine import RETRIED
+from mma_pipeline.adapters.archive.refusals import unsolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,20 @@ class StreamStatistics:
     """When its last message was received, UTC."""
     messages: int
     quarantined: int
-    """Unsolved ones."""
+    """Unsolved ones; of a survey's packets also those that were only counted."""
 
 
 def stream_statistics(archive: Archive) -> dict[str, StreamStatistics]:
     """Statistics of every stream with a message, by name."""
     c = schema.message.c
-    bad = sa.func.count(sa.case((c.solved.is_(None), c.quarantine_reason)))
+    mine = sa.and_(c.solved.is_(None), c.refusal.is_(None))
+    bad = sa.func.count(sa.case((mine, c.quarantine_reason)))
     query = sa.select(c.stream, sa.func.max(c.received), sa.func.count(), bad).group_by(c.stream)
+    counted: Counter[str] = Counter()
+    for one in unsolved(archive):
+        counted[one.stream] += one.packets
     with reading(archive.engine) as connection:
-        return {name: StreamStatistics(*statistics) for name, *statistics in connection.execute(query)}
+        return {
+            name: StreamStatistics(newest, messages, quarantined + counted[name])
+            for name, newest, messages, quarantined in connection.execute(query)
+        }

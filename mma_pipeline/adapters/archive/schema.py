@@ -110,6 +110,8 @@ message = sa.Table(
     sa.Column("rehearsal", sa.Boolean),
     sa.Column("solved", UTCDateTime, index=True),
     sa.Column("solution", CleanText),
+    # Of a survey's packet in quarantine: the row of `survey_refusal` that counts it and those like it.
+    sa.Column("refusal", sa.BigInteger),
     sa.UniqueConstraint("stream", "topic", "partition", "offset", "sha256"),
     sa.Index(
         "ix_message_quarantined",
@@ -291,6 +293,27 @@ survey_partition = sa.Table(
     # Which process reads it, and when that last said so.
     sa.Column("member", sa.String(100), nullable=False),
     sa.Column("alive", UTCDateTime, nullable=False),
+    # Messages that the broker dropped before they were read, and when that was last noticed.
+    sa.Column("lost", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("lost_at", UTCDateTime),
+)
+
+#: Packets of surveys that could not be used, by cause and night. All are counted, the first of them are in quarantine;
+#: `offsets` holds the least and the greatest offset of them by topic and partition.
+survey_refusal = sa.Table(
+    "survey_refusal",
+    metadata,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("stream", sa.String(100), nullable=False),
+    sa.Column("night", sa.Integer, nullable=False),
+    sa.Column("cause", sa.String(200), nullable=False),
+    sa.Column("reason", CleanText, nullable=False),
+    sa.Column("packets", sa.BigInteger, nullable=False),
+    sa.Column("stored", sa.Integer, nullable=False),
+    sa.Column("offsets", CleanJSON, nullable=False),
+    sa.Column("first", UTCDateTime, nullable=False),
+    sa.Column("last", UTCDateTime, nullable=False),
+    sa.UniqueConstraint("stream", "night", "cause"),
 )
 
 #: Candidates that surveys' alerts brought to an event, by night. `message_id` is the newest message that changed one;

@@ -14,8 +14,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.archive import schema
-from mma_pipeline.adapters.archive.alerts import Archive, _insert_for, _insert_message
+from mma_pipeline.adapters.archive import refusals, schema
+from mma_pipeline.adapters.archive.alerts import RETRIED, Archive, _insert_for, _insert_message, mark_solved
 from mma_pipeline.adapters.archive.database import batched, reading, writing
 from mma_pipeline.adapters.archive.identities import identify, resolve
 from mma_pipeline.adapters.archive.photometry import measurement_row, unknown_points
@@ -90,6 +90,10 @@ class PartitionCounts:
     """Of the reader, messages per second."""
     member: str
     alive: datetime
+    lost: int = 0
+    """Messages that the broker dropped before they were read."""
+    lost_at: datetime | None = None
+    """When that was last noticed, UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +137,47 @@ class SurveyArchive:
             beat: the reader's sign of life.
         """
         with writing(self.engine) as connection:
-            for message, reason in unusable:
-                _insert_message(connection, message, event_id=None, reason=reason, rehearsal=False)
+            # Every writer locks in this order: partitions, candidates, refusals.
+            first = {place: _touch(connection, stream, place, beat) for place in sorted({o.place for o in outcomes})}
+            fresh = {(*o.place, o.offset): o for o in outcomes if o.offset >= first[o.place]}
             new, refused = _record_kept(connection, kept, self.nearness)
-            _count(connection, stream, [_without(outcome, refused) for outcome in outcomes], beat)
+            known = {(*outcome.place, outcome.offset) for outcome in outcomes}
+            aside = [*unusable, *refused]
+            refusals.note(connection, [pair for pair in aside if _at_of(pair[0]) in fresh])
+            refusals.note(connection, [pair for pair in aside if _at_of(pair[0]) not in known], count=False)
+            gone = {_at_of(message) for message, _ in refused}
+            _count(connection, stream, [_without(outcome, gone) for outcome in fresh.values()])
         return new
+
+    def accept(self, read: Mapping[int, StreamMessage], kept: Sequence[Kept], now: datetime) -> dict[int, str]:
+        """Record packets of the quarantine that could be read now, in one transaction; returns those refused again, with the reason.
+
+        Args:
+            read: all messages that could be read, by number.
+            kept: those of them with candidates.
+            now: when that was, UTC.
+        """
+        numbers = {(one.stream, *_at_of(one), one.sha256): number for number, one in read.items()}
+        with writing(self.engine) as connection:
+            _, refused = _record_kept(connection, kept, self.nearness)
+            again = {numbers[one.stream, *_at_of(one), one.sha256]: reason for one, reason in refused}
+            for number in read.keys() - again.keys():
+                # What was recorded above counts as solved when the message came: it was solved now.
+                mine = schema.message.c.id == number
+                connection.execute(sa.update(schema.message).where(mine).values(solved=None))
+                mark_solved(connection, number, RETRIED, now)
+        return again
+
+    def lose(self, stream: str, place: Place, wanted: int, resumed: int, beat: Beat) -> int:
+        """Note that the broker dropped messages before they were read; returns how many were not noted before."""
+        t = survey_partition
+        with writing(self.engine) as connection:
+            begin = max(wanted, _touch(connection, stream, place, beat))
+            lost = max(0, resumed - begin)
+            if lost:
+                values = {"next_offset": resumed, "lost": t.c.lost + lost, "lost_at": beat.at}
+                connection.execute(sa.update(t).where(*_at(stream, place)).values(values))
+        return lost
 
     def beat(self, stream: str, places: Iterable[Place], beat: Beat) -> None:
         """Say that these partitions are being read; those that were never read before begin at zero."""
@@ -149,6 +189,10 @@ class SurveyArchive:
         """A topic was created anew: its offsets begin again. What was counted stays."""
         with writing(self.engine) as connection:
             connection.execute(sa.update(survey_partition).where(*_at(stream, place)).values(next_offset=0))
+
+    def offsets(self, stream: str) -> dict[Place, int]:
+        """By topic and partition of a stream, the offset behind the last message that was counted; raises TransientError."""
+        return {(one.topic, one.partition): one.next_offset for one in self.partitions(stream) if one.next_offset}
 
     def partitions(self, stream: str | None = None) -> list[PartitionCounts]:
         """Every partition that was ever read, of one stream or of all."""
@@ -233,13 +277,13 @@ def scored_with(message_id: int, version: str) -> str:
 
 def _record_kept(
     connection: sa.Connection, kept: Sequence[Kept], nearness: Nearness
-) -> tuple[int, set[tuple[str, int, int]]]:
-    """How many measurements are new, and the places and offsets of messages that were refused."""
+) -> tuple[int, list[tuple[StreamMessage, str]]]:
+    """How many measurements are new, and messages whose object was refused, with the reason."""
     sent: dict[bool, list[Candidate]] = defaultdict(list)
     for one in kept:
         sent[one.notice.simulated] += [m.candidate for m in one.notice.measurements]
     identified = {flag: identify(connection, some, nearness, simulated=flag) for flag, some in sorted(sent.items())}
-    refused: set[tuple[str, int, int]] = set()
+    refused: list[tuple[StreamMessage, str]] = []
     taken = []
     for one in kept:
         found = identified[one.notice.simulated]
@@ -249,9 +293,8 @@ def _record_kept(
             continue
         head = one.notice.measurements[0].candidate
         reason = found.refused[head.name, head.ra, head.dec]
-        _insert_message(connection, one.message, event_id=None, reason=reason, rehearsal=False)
         _log.warning("%s put in quarantine: %s", one.message.coordinates, reason)
-        refused.add((one.message.topic, one.message.partition, one.message.offset))
+        refused.append((one.message, reason))
     fresh = {id(m) for m in unknown_points(connection, [m for _, points in taken for m in points])}
     insert = _insert_for(connection)
     new = 0
@@ -279,8 +322,11 @@ def _note(connection: sa.Connection, event_id: str, name: str, night: int, messa
         newer = insert.excluded.message_id > t.c.message_id
         statement = insert.on_conflict_do_update(
             index_elements=[t.c.event_id, t.c.candidate, t.c.night],
-            set_={"message_id": insert.excluded.message_id},
-            where=newer,
+            # A packet out of the quarantine is older than what came since, and the night deserves a new score all the same.
+            set_={
+                "message_id": sa.case((newer, insert.excluded.message_id), else_=t.c.message_id),
+                "scored": None,
+            },
         )
     else:
         statement = insert.on_conflict_do_nothing()
@@ -304,28 +350,29 @@ def _touch(connection: sa.Connection, stream: str, place: Place, beat: Beat) -> 
     return int(connection.execute(sa.select(t.c.next_offset).where(*_at(stream, place))).scalar_one())
 
 
-def _count(connection: sa.Connection, stream: str, outcomes: Sequence[Outcome], beat: Beat) -> None:
+def _at_of(message: StreamMessage) -> tuple[str, int, int]:
+    return message.topic, message.partition, message.offset
+
+
+def _count(connection: sa.Connection, stream: str, fresh: Sequence[Outcome]) -> None:
+    """Count outcomes that were not counted before, of partitions whose rows the caller has locked."""
     by_place: dict[Place, list[Outcome]] = defaultdict(list)
-    for outcome in outcomes:
+    for outcome in fresh:
         by_place[outcome.place].append(outcome)
     t = survey_partition
     for place, some in sorted(by_place.items()):
-        first = _touch(connection, stream, place, beat)
-        fresh = [outcome for outcome in some if outcome.offset >= first]
-        if not fresh:
-            continue
         known = connection.execute(sa.select(t).where(*_at(stream, place))).one()
         dropped = Counter(known.dropped)
-        dropped.update(reason for outcome in fresh for reason in outcome.dropped)
+        dropped.update(reason for outcome in some for reason in outcome.dropped)
         connection.execute(
             sa.update(t)
             .where(*_at(stream, place))
             .values(
-                next_offset=max(outcome.offset for outcome in fresh) + 1,
-                seen=known.seen + len(fresh),
-                inside=known.inside + sum(outcome.inside for outcome in fresh),
-                kept=known.kept + sum(outcome.kept for outcome in fresh),
-                quarantined=known.quarantined + sum(outcome.quarantined for outcome in fresh),
+                next_offset=max(outcome.offset for outcome in some) + 1,
+                seen=known.seen + len(some),
+                inside=known.inside + sum(outcome.inside for outcome in some),
+                kept=known.kept + sum(outcome.kept for outcome in some),
+                quarantined=known.quarantined + sum(outcome.quarantined for outcome in some),
                 dropped=dict(dropped),
             )
         )

@@ -1,8 +1,8 @@
 """One member of a consumer group: Kafka gives each member partitions, and keeps how far the group came.
 
 For streams that are too much for one process. What was taken is committed by the caller, and only after it is durable:
-whatever happens before is read again, by this member or another. Not here: streams whose cursor the caller keeps
-(`reader`).
+whatever happens before is read again, by this member or another. What a broker drops before it was read is reported as
+a gap. Not here: streams whose cursor the caller keeps (`reader`).
 
 Sources: librdkafka's CONFIGURATION.md and INTRODUCTION.md (consumer groups, cooperative rebalancing).
 """
@@ -10,18 +10,20 @@ Sources: librdkafka's CONFIGURATION.md and INTRODUCTION.md (consumer groups, coo
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from mma_pipeline.adapters.deadline import left, within
 from mma_pipeline.adapters.errors import PermanentError, TransientError
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.questions import offset_range, reason
 from mma_pipeline.adapters.kafka.reader import MAX_MESSAGE_BYTES, headers_of
-from mma_pipeline.adapters.kafka.stream import StreamConfig
+from mma_pipeline.adapters.kafka.stream import Gap, StreamConfig
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ SESSION_S = 10.0
 MOST_S = 300.0
 #: Seconds that a question to the broker or a commit may take.
 REQUEST_S = 10.0
+#: Seconds that finding out where to begin may take, all partitions together.
+BEGIN_S = 60.0
 #: Most that librdkafka fetches ahead, kB: it would take 64 MB of every partition.
 _AHEAD_KB = 65_536
 #: A commit that failed for one of these was another member's turn: it reads again what was not committed.
@@ -40,6 +44,8 @@ _NOT_OURS = {
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.FENCED_INSTANCE_ID,
 }
+#: What the client says where no message is at an offset.
+_NOTHING_THERE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 
 #: Topic and partition.
 Place = tuple[str, int]
@@ -52,14 +58,24 @@ class Taken:
     messages: tuple[StreamMessage, ...]
     problems: tuple[str, ...] = ()
     """What brokers complained about, without secrets; the client goes on trying by itself."""
+    gaps: tuple[Gap, ...] = ()
+    """Messages that brokers dropped before they were read."""
 
 
 class GroupReader:
     """A member of a group, for one thread."""
 
-    def __init__(self, config: StreamConfig) -> None:
-        """Join the group at the first look. Raises PermanentError where librdkafka refuses the configuration."""
+    def __init__(self, config: StreamConfig, known: Callable[[], Mapping[Place, int]] = dict) -> None:
+        """Join the group at the first look. Raises PermanentError where librdkafka refuses the configuration.
+
+        `known`: offsets to go on from where the group has none, because Kafka forgets those of a group that was away for a
+        week; may raise TransientError.
+        """
         self.config = config
+        self._known = known
+        self._gaps: list[Gap] = []
+        self._pins: dict[Place, int] = {}
+        self._astray: set[Place] = set()
         self._problems: list[str] = []
         self._positions: dict[Place, int] = {}
         self._gone: set[Place] = set()
@@ -73,7 +89,8 @@ class GroupReader:
             "receive.message.max.bytes": MAX_MESSAGE_BYTES + 1024 * 1024,
             "queued.max.messages.kbytes": _AHEAD_KB,
             "reconnect.backoff.max.ms": 5000,
-            "auto.offset.reset": config.start,
+            # Where there is nothing at an offset, `_begin` says where to go on, and what was lost.
+            "auto.offset.reset": "error",
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": int(SESSION_S * 1000),
             "heartbeat.interval.ms": int(SESSION_S * 1000 / 3),
@@ -104,9 +121,15 @@ class GroupReader:
             problem = message.error()
             if problem is None:
                 messages.append(self._received(message, now))
+            elif problem.code() in _NOTHING_THERE and message.topic() is not None and message.partition() is not None:
+                self._astray.add((str(message.topic()), int(message.partition() or 0)))
             elif problem.code() != KafkaError._PARTITION_EOF:
                 self._problems.append(problem.str())
-        return Taken(tuple(messages), tuple(dict.fromkeys(self._problems)))
+        self._find_astray()
+        if self._pins and self.commit(self._pins):
+            self._pins = {}
+        gaps, self._gaps = tuple(self._gaps), []
+        return Taken(tuple(messages), tuple(dict.fromkeys(self._problems)), gaps)
 
     def changes(self) -> tuple[set[Place], set[Place]]:
         """Partitions that came and that went since the last call."""
@@ -154,8 +177,78 @@ class GroupReader:
         """Leave the group: others get the partitions at once."""
         self._consumer.close()
 
-    def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._came |= {(p.topic, p.partition) for p in partitions}
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        places = {(p.topic, p.partition) for p in partitions}
+        self._came |= places
+        try:
+            consumer.incremental_assign(self._begin(places))
+        except TransientError as error:
+            # The client then begins where the group was; if nothing is there, it says so.
+            self._problems.append(str(error))
+
+    def _find_astray(self) -> None:
+        """Let partitions go on whose next message is not there; again at the next look where the broker does not answer."""
+        lost = self._astray & self.places
+        self._astray = set()
+        if not lost:
+            return
+        try:
+            starts = self._begin(lost)
+            self._consumer.incremental_unassign([TopicPartition(*place) for place in sorted(lost)])
+            self._consumer.incremental_assign(starts)
+        except (TransientError, KafkaException) as error:
+            self._astray = lost
+            self._problems.append(str(error))
+
+    def _begin(self, places: Iterable[Place]) -> list[TopicPartition]:
+        """Where to go on in some partitions, and notes what was lost there; raises TransientError."""
+        asked = [TopicPartition(*place) for place in sorted(places)]
+        with within(BEGIN_S):
+            committed = self._committed(asked)
+            missing = any(each.offset < 0 for each in committed)
+            known = self._known() if missing else {}
+            later = self._later_topics(known) if missing and self.config.start == "latest" else set()
+            starts, gaps, pins = [], [], {}
+            for each in committed:
+                place = each.topic, each.partition
+                wanted = self._positions.get(place, each.offset if each.offset >= 0 else known.get(place))
+                low, high = offset_range(self._consumer, self.config.name, *place, left(REQUEST_S))
+                if wanted is None:
+                    begin = high if self.config.start == "latest" and each.topic not in later else low
+                    pins[place] = begin
+                elif low <= wanted <= high:
+                    begin = wanted
+                else:
+                    gaps.append(Gap(*place, wanted, low))
+                    begin = low
+                starts.append(TopicPartition(*place, begin))
+        # Whoever gets a partition next must not begin at another place.
+        self._pins |= pins
+        self._gaps += gaps
+        for gap in gaps:
+            _log.error("stream %s: %s", self.config.name, gap)
+        return starts
+
+    def _later_topics(self, known: Mapping[Place, int]) -> set[str]:
+        """Topics of which the group read nothing, while it read others: they came later, as ZTF's do night by night, and are read whole."""
+        try:
+            found = self._consumer.list_topics(timeout=left(REQUEST_S)).topics
+        except KafkaException as error:
+            raise TransientError(f"stream {self.config.name}: {reason(error)}") from error
+        wanted = {
+            name: [TopicPartition(name, number) for number in sorted(about.partitions)]
+            for name, about in found.items()
+            if any(re.match(t, name) if t.startswith("^") else t == name for t in self.config.topics)
+        }
+        places = [place for some in wanted.values() for place in some]
+        read = {each.topic for each in self._committed(places) if each.offset >= 0} | {topic for topic, _ in known}
+        return set(wanted) - read if read else set()
+
+    def _committed(self, places: list[TopicPartition]) -> list[TopicPartition]:
+        try:
+            return self._consumer.committed(places, timeout=left(REQUEST_S)) if places else []
+        except KafkaException as error:
+            raise TransientError(f"stream {self.config.name}: no group offsets: {reason(error)}") from error
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         gone = {(p.topic, p.partition) for p in partitions}

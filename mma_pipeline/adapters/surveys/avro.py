@@ -62,6 +62,58 @@ class Reader:
         return record
 
 
+class Tail:
+    """Reads a record from one of its fields on, without what stands before: a light curve that only a decoder can step over.
+
+    The field is a record that begins with a number which the caller knows. Its bytes are looked for from the end of the packet,
+    and what is decoded from there counts only if it fills the packet exactly and holds the number again.
+    """
+
+    def __init__(self, schema: Schema, field: str) -> None:
+        """Raises NoticeError where the schema has no such field, or refers to types that are defined before it."""
+        import fastavro
+
+        fields = [f for f in _plain(schema).get("fields", ()) if isinstance(f, Mapping)]
+        names = [f["name"] for f in fields]
+        if field not in names:
+            raise NoticeError(f"the packet's schema has no {field}")
+        rest = fields[names.index(field) :]
+        self._field = field
+        self._mark, self._number = _beginning(rest[0]["type"])
+        try:
+            self._schema = fastavro.parse_schema({**_plain(schema), "fields": rest}, _write_hint=True)
+        except (*DAMAGE, fastavro.schema.SchemaParseException, fastavro.schema.UnknownType) as error:
+            raise NoticeError(f"the packet's schema cannot be read from {field} on: {type(error).__name__}") from error
+        self._decode = fastavro.schemaless_reader
+
+    def read(self, body: bytes, start: int, end: int, number: int) -> dict[str, Any] | None:
+        """The record from its field on; None where that is not found, or is not what it seems."""
+        place = body.rfind(self._mark + _of_long(number), start, end)
+        if place < 0:
+            return None
+        stream = io.BytesIO(body)
+        stream.seek(place)
+        try:
+            record = self._decode(stream, self._schema, None)
+        except DAMAGE:
+            return None
+        if stream.tell() != end or not isinstance(record, dict):
+            return None
+        inner = record.get(self._field)
+        return record if isinstance(inner, dict) and inner.get(self._number) == number else None
+
+
+def _beginning(kind: Any) -> tuple[bytes, str]:
+    """How a field begins that is a record, or null or one: the bytes before its first number, and the number's name; raises NoticeError."""
+    branches = kind if isinstance(kind, list) else [kind]
+    for place, branch in enumerate(branches):
+        if isinstance(branch, Mapping) and branch.get("type") == "record" and branch.get("fields"):
+            first = branch["fields"][0]
+            if first.get("type") == "long":
+                return (_of_long(place) if isinstance(kind, list) else b""), str(first["name"])
+    raise NoticeError("the field is no record that begins with a number")
+
+
 @dataclass(frozen=True, slots=True)
 class Container:
     """The beginning of container files of one schema, from magic to the last of the metadata."""
@@ -129,6 +181,17 @@ def _plain(schema: Any) -> Any:
     for key in ("__fastavro_parsed__", "__named_schemas"):
         found.pop(key, None)
     return found
+
+
+def _of_long(value: int) -> bytes:
+    """An Avro long: zigzag, seven bits a byte."""
+    value = (value << 1) ^ (value >> 63)
+    out = bytearray()
+    while value > 0x7F:
+        out.append((value & 0x7F) | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
 
 
 def _long(body: bytes, place: int) -> tuple[int, int]:

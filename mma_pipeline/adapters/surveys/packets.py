@@ -2,6 +2,7 @@
 
     format_of(body, key=…).head(body)        position and time, the rest is not touched
     format_of(body, key=…).detection(body)   the detection and its facts, without the light curve where that lies behind
+    format_of(body, key=…).facts(body, …)    the same with the facts behind the light curve, where these can be had without it
     format_of(body, key=…).alert(body)       everything
 
 A format is kept for all packets of its schema. NoticeError: the packet is wrong and will stay so. TransientError: the
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 
 from mma_pipeline.adapters.kafka.avro import MAGIC, decode_avro
 from mma_pipeline.adapters.surveys import ampel, babamul, boom, fink, lasair, lsst, ztf
-from mma_pipeline.adapters.surveys.avro import Container, Reader, Schema, open_container
+from mma_pipeline.adapters.surveys.avro import Container, Reader, Schema, Tail, open_container
 from mma_pipeline.adapters.surveys.schemas import Schemas
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import decode_notice
@@ -43,6 +44,8 @@ class Form(NamedTuple):
     """Fields in front that `head` needs; None where it needs the whole record."""
     head: Callable[[Record], AlertHead]
     alert: Callable[[Record, str, str], SurveyAlert]
+    behind: str | None = None
+    """The field behind the light curve that begins with the object's number, where facts come there."""
 
 
 class Format(ABC):
@@ -82,6 +85,13 @@ class Format(ABC):
         """
         return self.alert(body)
 
+    def facts(self, body: bytes, detected: SurveyAlert) -> SurveyAlert | None:  # noqa: ARG002
+        """The detection with every fact of the packet, without the light curve; None where only the whole packet can tell.
+
+        `detected`: what `detection` gave.
+        """
+        return None
+
 
 class _Avro(Format):
     """A record behind a frame of fixed length (none for a bare record) or in a container file."""
@@ -92,6 +102,7 @@ class _Avro(Format):
         # The record that holds the position is read to its end: the survey's facts of the detection are in it.
         self._facts = None if self.form.leading is None else Reader(schema, _records(self.form.leading))
         self._container, self._start = container, start
+        self._tail = _tail_of(schema, self.form.behind)
 
     def head(self, body: bytes) -> AlertHead:
         if self.form.leading is None or (self._container is not None and not self._container.plain):
@@ -109,6 +120,14 @@ class _Avro(Format):
             return alert_of(self._facts.lead(body, self._begin(body)), self.form)
         except NoticeError:  # as for the head
             return self.alert(body)
+
+    def facts(self, body: bytes, detected: SurveyAlert) -> SurveyAlert | None:
+        plain = self._container is None or self._container.plain
+        if self._tail is None or self._facts is None or not plain or not detected.head.object_id.isdigit():
+            return None
+        start, end = (self._start, len(body)) if self._container is None else self._container.span(body)
+        rest = self._tail.read(body, start, end, int(detected.head.object_id))
+        return None if rest is None else alert_of({**self._facts.lead(body, start), **rest}, self.form)
 
     def _begin(self, body: bytes) -> int:
         return self._start if self._container is None else self._container.span(body)[0]
@@ -279,7 +298,16 @@ def _passed_on(
     """A survey's own packet, or the same with what Fink adds."""
     if "fink_broker_version" in fields or "finkBrokerVersion" in fields:
         return Form(f"fink {schema}", "fink", leading, head, finks)
-    return Form(schema, survey, leading, head, own)
+    return Form(schema, survey, leading, head, own, behind="diaObject" if "diaObject" in fields else None)
+
+
+def _tail_of(schema: Schema, field: str | None) -> Tail | None:
+    if field is None:
+        return None
+    try:
+        return Tail(schema, field)
+    except NoticeError:  # then the whole packet tells
+        return None
 
 
 def _records(paths: Sequence[str]) -> tuple[str, ...]:

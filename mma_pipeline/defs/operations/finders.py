@@ -14,6 +14,8 @@ from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.event_history import later_in_line
 from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage, quarantined
 from mma_pipeline.adapters.archive.recent import RecentVersion, recent_versions
+from mma_pipeline.adapters.archive.refusals import unsolved
+from mma_pipeline.adapters.archive.surveys import SurveyArchive
 from mma_pipeline.defs.alerts.unfinished import LOOK_BACK, lacking, patience, will_be_retried
 from mma_pipeline.defs.jobs import REPORTED
 from mma_pipeline.defs.operations.problems import Kind, Problem
@@ -23,6 +25,8 @@ from mma_pipeline.notices.model import Role, role_of
 
 #: How long a failed run counts as a problem.
 FAILED_RUNS = timedelta(days=1)
+#: How long lost messages of a survey count as a problem: nothing brings them back.
+LOST = timedelta(days=1)
 #: Greatest number of failed runs considered.
 RUNS = 500
 #: Greatest number of jobs and partitions among them for which a later run is searched.
@@ -95,7 +99,7 @@ def unfinished_versions(look: Situation) -> Iterator[Problem]:
 def messages_in_quarantine(look: Situation) -> Iterator[Problem]:
     """Unsolved messages not known to be mock: one problem for each with a known event, else for each stream and cause."""
     unknown: dict[str, list[QuarantinedMessage]] = {}
-    for found in quarantined(look.archive, Choice(rehearsals=False), limit=MOST_QUARANTINED):
+    for found in quarantined(look.archive, Choice(rehearsals=False, surveys=False), limit=MOST_QUARANTINED):
         if found.event_id is None:
             cause = "".join(c for c in found.reason if not c.isdigit())
             unknown.setdefault(f"{found.stream}:{hashlib.sha256(cause.encode()).hexdigest()[:8]}", []).append(found)
@@ -109,6 +113,30 @@ def messages_in_quarantine(look: Situation) -> Iterator[Problem]:
             f"message {first.id}, see mma quarantine"
         )
         yield Problem(Kind.QUARANTINE, text, subject, since=first.received)
+
+
+def packets_in_quarantine(look: Situation) -> Iterator[Problem]:
+    """Packets of surveys that could not be used: one problem for each stream and cause, however many they are."""
+    for found in unsolved(look.archive):
+        digest = hashlib.sha256(found.cause.encode()).hexdigest()[:8]
+        text = (
+            f"{found.packets} packet{'' if found.packets == 1 else 's'} of {found.stream} cannot be used: {found.reason}; "
+            f"message {found.message_id}, see mma quarantine"
+        )
+        yield Problem(Kind.QUARANTINE, text, f"{found.stream}:{digest}", since=found.first)
+
+
+def lost_packets(look: Situation) -> Iterator[Problem]:
+    """Messages of surveys that the broker dropped before they were read, for a day after that was noticed."""
+    for one in SurveyArchive(look.archive).partitions():
+        if one.lost_at is None or look.now - one.lost_at > LOST:
+            continue
+        place = f"{one.topic}/{one.partition}"
+        text = (
+            f"messages of {one.stream} were lost, {one.lost} of {place} by now: the broker dropped them before they were read; "
+            "start more readers, see mma survey stats"
+        )
+        yield Problem(Kind.MESSAGES_LOST, text, f"{one.stream}:{place}", since=one.lost_at)
 
 
 def degraded_versions(look: Situation) -> Iterator[Problem]:
@@ -184,6 +212,8 @@ FINDERS: tuple[Finder, ...] = (
     store_away,
     unfinished_versions,
     messages_in_quarantine,
+    packets_in_quarantine,
+    lost_packets,
     degraded_versions,
     failed_runs,
     blocked_publications,

@@ -36,6 +36,8 @@ class Kind(StrEnum):
     """The store does not answer, or refuses access."""
     QUARANTINE = "quarantine"
     """A message of a real or unknown event could not be used."""
+    MESSAGES_LOST = "messages_lost"
+    """A broker dropped messages of a survey before they were read."""
     DEGRADED = "degraded"
     """A real event's version was made without the wrong parts of its alert."""
     RUN_FAILED = "run_failed"

@@ -208,6 +208,7 @@ def report(counts: list[PartitionCounts], now: datetime) -> dg.AssetMaterializat
         "inside": sum(one.inside for one in counts),
         "kept": sum(one.kept for one in counts),
         "in quarantine": sum(one.quarantined for one in counts),
+        "lost unread": sum(one.lost for one in counts),
         **{f"dropped: {reason}": number for reason, number in sorted(dropped.items())},
         "readers": len({one.member for one in counts}),
         "partitions": len(counts),

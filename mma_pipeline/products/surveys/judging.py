@@ -1,7 +1,7 @@
 """What a survey message is to the live events: outside of all regions, kept for some, dropped for a reason, or unusable.
 
-Position, time and the facts of the detection come first, which the kept nights need of every alert; the light curve is
-read only where the alert lies inside a region and its facts do not speak against it. Not here: where the messages come from and what becomes durable (`reading`), who counts as live (`defs.surveys.live`).
+Position, time and the facts of the detection come first, which the kept nights need of every alert. Where the alert lies
+inside a region and these do not speak against it, the facts behind the light curve are next, and then the light curve. Not here: where the messages come from and what becomes durable (`reading`), who counts as live (`defs.surveys.live`).
 """
 
 from __future__ import annotations
@@ -67,7 +67,11 @@ def judge(messages: Sequence[StreamMessage], formats: Formats, regions: RegionIn
         events = inside.get(row, [])
         wanted, reasons = chosen(seen, events, limits)
         if events and (wanted or not _settled(seen)):
-            alert = _whole(message, kind)
+            known = _facts(message, kind, seen)
+            if known is not None:
+                seen = known
+                wanted, reasons = chosen(seen, events, limits)
+            alert = _whole(message, kind) if known is None or wanted else known
             if isinstance(alert, str):
                 aside.append((message, alert))
                 continue
@@ -121,6 +125,17 @@ def _detection(message: StreamMessage, formats: Formats) -> tuple[Format, Survey
     except Exception:  # noqa: BLE001 - one packet that nobody foresaw must not stop the stream behind it
         _log.exception("%s: the packet's reader failed unexpectedly", message.coordinates)
         return presentable(f"the packet's reader failed unexpectedly (see the log, {message.coordinates})")
+
+
+def _facts(message: StreamMessage, kind: Format, seen: SurveyAlert) -> SurveyAlert | None:
+    """The detection with all facts, read without the light curve; None where that cannot be: the whole packet says why."""
+    try:
+        return kind.facts(message.body, seen)
+    except NoticeError:
+        return None
+    except Exception:  # noqa: BLE001 - as below
+        _log.exception("%s: the packet's reader failed unexpectedly", message.coordinates)
+        return None
 
 
 def _whole(message: StreamMessage, kind: Format) -> SurveyAlert | str:

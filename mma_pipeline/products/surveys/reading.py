@@ -87,6 +87,11 @@ class SurveyReader:
             self._problems = taken.problems
             for problem in taken.problems:
                 _log.warning("stream %s: %s", self._stream, problem)
+        for gap in taken.gaps:
+            beat = self._beat()
+            self._insist(
+                partial(self._archive.lose, self._stream, (gap.topic, gap.partition), gap.wanted, gap.resumed, beat)
+            )
         kept = quarantined = 0
         if taken.messages:
             regions = self._insist(self._regions)

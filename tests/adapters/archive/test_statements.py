@@ -27,6 +27,7 @@ from mma_pipeline.adapters.archive.photometry import ArchivedMeasurement, Photom
 from mma_pipeline.adapters.archive.publications import Answer, Draft
 from mma_pipeline.adapters.archive.quarantine import quarantined
 from mma_pipeline.adapters.archive.recent import recent_versions
+from mma_pipeline.adapters.archive.surveys import Beat, Outcome, SurveyArchive
 from mma_pipeline.adapters.archive.waiting import WAITING, held
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.cli import app
@@ -80,6 +81,11 @@ def filled(place: Path, count: int) -> Archive:
         for topic, reason in (("aside", "not JSON"), ("large", f"{WAITING}not there yet")):
             aside = StreamMessage("s", topic, 0, number, event_id.encode(), None, (), NOW, NOW)
             archive.quarantine(aside, reason, event_id=event_id)
+        place = "packets", number
+        packet = StreamMessage("survey", *place, 0, event_id.encode(), None, (), NOW, NOW)
+        outcome = Outcome(place, 0, quarantined=True)
+        SurveyArchive(archive).record("survey", [], [(packet, "no packet")], [outcome], Beat("here:1", NOW))
+        SurveyArchive(archive).lose("survey", place, 1, 5, Beat("here:1", NOW))
     return archive
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mma_pipeline.adapters.kafka.message import StreamMessage
-from mma_pipeline.adapters.surveys.packets import Formats
+from mma_pipeline.adapters.surveys.packets import Formats, alert_of
 from mma_pipeline.adapters.surveys.schemas import Schemas
 from mma_pipeline.products.surveys.judging import judge
 from mma_pipeline.science.surveys.regions import LiveRegion, RegionIndex
@@ -68,6 +68,50 @@ def test_a_framed_packet_too(tmp_path):
     assert short.head == whole.head
     assert (short.facts.real_bogus, short.facts.is_negative) == (whole.facts.real_bogus, whole.facts.is_negative)
     assert [p for p in short.points if p.origin == "alert"] == [p for p in whole.points if p.origin == "alert"]
+
+
+def with_history(age: float, *, cut: int = 0) -> bytes:
+    """Rubin's real packet with twenty earlier detections, whose object was first detected so many days before."""
+    body = packet("lsst/7912941781254298_confluent.avro")
+    schema = fastavro.parse_schema(schema_of(packet("lsst/fakeAlert_10_0.avro")))
+    record = fastavro.schemaless_reader(io.BytesIO(body[5:]), schema, None)
+    source, number = record["diaSource"], record["diaSource"]["diaObjectId"] or 77
+    mjd = source["midpointMjdTai"]
+    record["diaSource"] = source = {**source, "diaObjectId": number, "isNegative": False, "reliability": 0.99}
+    record["diaObject"] = {**record["diaObject"], "diaObjectId": number, "firstDiaSourceMjdTai": mjd - age}
+    record["prvDiaSources"] = [{**source, "midpointMjdTai": mjd - 0.001 * n} for n in range(1, 21)]
+    buffer = io.BytesIO(body[:5])
+    buffer.seek(5)
+    fastavro.schemaless_writer(buffer, schema, record)
+    return buffer.getvalue()[: -cut or None]
+
+
+def test_facts_behind_a_light_curve_are_read_without_it(tmp_path, monkeypatch):
+    """Rubin's age of an object stands behind its light curve: it is that of the whole packet, and decides as that does."""
+    (tmp_path / "900.avsc").write_text(json.dumps(schema_of(packet("lsst/fakeAlert_10_0.avro"))))
+    formats = Formats(Schemas(None, tmp_path))
+    old, new, cut = with_history(30.0), with_history(0.02), with_history(30.0, cut=1)
+    form = formats.format_of(old)
+    for body in (old, new):
+        found, whole = form.facts(body, form.detection(body)), form.alert(body)
+        assert found is not None
+        assert (found.head, found.facts) == (whole.head, whole.facts)
+        assert [point.origin for point in found.points] == ["alert"]
+    assert form.facts(cut, form.detection(cut)) is None
+    other = replace(form.detection(old), head=form.detection(old).head._replace(object_id="123456789"))
+    assert form.facts(old, other) is None
+    read = []
+    monkeypatch.setattr(
+        type(form), "alert", lambda self, body: read.append(body) or alert_of(self.record(body), self.form)
+    )
+    bodies = [old, new, cut]
+    judged = judge(
+        [message(b, n) for n, b in enumerate(bodies)], formats, everywhere(form.head(old).mjd - 1), Thresholds()
+    )
+    assert [o.dropped for o in judged.outcomes] == [("earlier",), (), ()]
+    assert [o.kept for o in judged.outcomes] == [False, True, False]
+    assert [o.quarantined for o in judged.outcomes] == [False, False, True]
+    assert read == [new, cut], "what is dropped for its age is not decoded"
 
 
 def test_every_decision_is_that_upon_the_whole_packet():
