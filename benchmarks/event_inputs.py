@@ -109,6 +109,10 @@ MAPS: dict[str, Callable[[], bytes]] = {
     "322,000 rows": _encoded(lambda: _bayestar_like(7, 18190, narrow=4.0)),
     "flat NSIDE 2048": _flat_2048,
 }
+#: A real flat map of NSIDE 2048, gzipped: the annuli of GRB 220617A.
+IPN = ROOT.parent / "shared" / "data" / "gw_maps" / "GRB220617A_IPN_map_hpx.fits.gz"
+if IPN.is_file():
+    MAPS["IPN"] = IPN.read_bytes
 
 
 def _catalog(folder: Path) -> None:

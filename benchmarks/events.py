@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.event_inputs import about, inputs
+from benchmarks.event_inputs import MAPS, about, inputs
 from benchmarks.measured import Figures, in_a_process, peak_mb, ratios
 
 POSITIONS = 10_000
@@ -198,7 +198,7 @@ FIGURES: dict[str, Figure] = {
     "galaxies": (_galaxies, _galaxies_other, ("order 11", "wide")),
     "cross-match": (_crossmatch, _crossmatch_other, ("real order 9",)),
     "all products of one alert": (_alert, _alert_other, ("real order 11", "real order 9", "order 6")),
-    "large maps": (_large, None, ("19,200 rows", "90,000 rows", "322,000 rows", "flat NSIDE 2048")),
+    "large maps": (_large, None, ("19,200 rows", "90,000 rows", "322,000 rows", "flat NSIDE 2048", "IPN")),
 }
 NEED_CATALOG = {"galaxies", "all products of one alert"}
 #: The other way takes minutes and gigabytes there.
@@ -239,10 +239,10 @@ def main() -> None:
         measure(options.measure, options.other, options.path, options.folder)
         return
     chosen = {name: figure for name, figure in FIGURES.items() if options.only in {None, name}}
-    names = {name for _, _, maps in chosen.values() for name in maps}
+    names = {name for _, _, maps in chosen.values() for name in maps if name in MAPS}
     with inputs(names, catalog=bool(NEED_CATALOG & set(chosen))) as (folder, paths):
         for figure, (_, other, maps) in chosen.items():
-            for name in maps:
+            for name in (name for name in maps if name in paths):
                 ours = _child(figure, False, paths[name], folder)
                 line: dict[str, Any] = {"figure": figure, "map": name, **about(paths[name]), "ours": ours}
                 if other is not None and not (options.quick and name in SLOW):

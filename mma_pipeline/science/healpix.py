@@ -62,6 +62,34 @@ def pixel_range29(uniq: IntArray) -> tuple[IntArray, IntArray]:
     return ipix << shift, (ipix + 1) << shift
 
 
+def rest_of_sky(uniq: IntArray, at_most: int | None = None) -> IntArray:
+    """UNIQ of the largest pixels that together cover what some pixels (shape (N,), not overlapping) leave of the sky.
+
+    Raises SkyMapError if these were more than at_most.
+    """
+    order, ipix = uniq_to_order_ipix(uniq)
+    found, count = [], 0
+    inside = np.empty(0, dtype=np.int64)  # pixels of the level that are covered, if only in part; ascending
+    for level in range(int(order.max(initial=0)), -1, -1):
+        inside = _distinct(np.sort(np.concatenate([inside, ipix[order == level]])))
+        parent = _distinct(inside >> 2) if level else np.zeros(1, dtype=np.int64)
+        siblings = 4 if level else 12
+        taken = np.zeros((len(parent), siblings), dtype=bool)
+        taken[np.searchsorted(parent, inside // siblings), inside % siblings] = True
+        group, child = np.nonzero(~taken)
+        count += len(group)
+        if at_most is not None and count > at_most:
+            raise SkyMapError("sky map leaves out pixels in too many separate places")
+        found.append(order_ipix_to_uniq(level, siblings * parent[group] + child))
+        inside = parent
+    return np.concatenate(found)
+
+
+def _distinct(ascending: IntArray) -> IntArray:
+    first = np.concatenate([np.ones(min(len(ascending), 1), dtype=bool), ascending[1:] != ascending[:-1]])
+    return np.asarray(ascending[first])
+
+
 def vec_to_lonlat(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Longitude in [0, 360) and latitude, degrees, of vectors (…, 3) of any length."""
     x, y, z = np.moveaxis(vectors, -1, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 from functools import cache
@@ -32,6 +33,32 @@ def real_maps() -> dict[str, bytes]:
         maps[path.name.split(".")[0]] = path.read_bytes()
     distinct = {body: name for name, body in reversed(maps.items())}
     return {name: body for name, body in maps.items() if distinct[body] == name}
+
+
+#: Real maps that differ in kind: combined and of finest order 11, order 9, from samples, cWB without distance, coarse, flat.
+#: What costs seconds a map (files of 12 million pixels) is asked of these.
+KINDS = (
+    "MS181101ab-ext-update+ext",
+    "MS230425l-initial",
+    "S230518h-INITIAL-2023-05-18T160718",
+    "S240112e-PRELIMINARY-2024-01-12T010901",
+    "S240114aj-PRELIMINARY-2024-01-14T230524",
+    "GW170817_bayestar_flat_nside128",
+)
+#: 50 million pixels, which other tools take half a minute for. That every one of them is read rightly is tested once
+#: (`test_skymap.py`); other tests compare with what tools make of the same map as rows.
+LARGE = "GRB220617A_IPN_map_hpx"
+
+
+@cache
+def rows_for_tools(name: str) -> bytes:
+    """Bytes of a real map, not gzipped, for the field's tools: as sent, but for the largest, which comes as rows."""
+    from mma_pipeline.science.skymaps.model import decode_skymap, encode_skymap
+
+    body = real_maps()[name]
+    if name == LARGE:
+        return encode_skymap(decode_skymap(body))
+    return gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
 
 
 def table_bytes(columns: dict[str, np.ndarray], **cards: object) -> bytes:

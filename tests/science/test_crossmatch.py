@@ -16,7 +16,7 @@ from mma_pipeline.science.skymaps.volume import NoDistanceError, credible_volume
 from mma_pipeline.science.sphere import PositionError, cap_rows, pixel_centres, separation
 from tests.science.maps import MISSING, gaussian_map, real_maps, table_bytes
 
-MAPS_3D = [n for n in real_maps() if n.startswith(("S230518h-PRE", "GW170817", "S240605a", "MS181101ab-initial"))]
+MAPS_3D = [n for n in real_maps() if n.startswith(("S230518h-PRE", "GW170817"))]
 needs_maps = pytest.mark.skipif(not real_maps(), reason=MISSING)
 _NONE = [pytest.param("", marks=pytest.mark.skip(reason=MISSING))]
 

@@ -16,7 +16,7 @@ from mma_pipeline.science.healpix import uniq_to_order_ipix
 from mma_pipeline.science.skymaps import fits as fitstable
 from mma_pipeline.science.skymaps.model import SkyMapError, decode_skymap, encode_skymap
 from mma_pipeline.science.skymaps.statistics import distance_moments
-from tests.science.maps import MISSING, real_maps, table_bytes
+from tests.science.maps import MISSING, real_maps, rows_for_tools, table_bytes
 
 UNIFORM = 1 / (4 * np.pi)
 
@@ -51,7 +51,7 @@ def test_real_maps_agree_with_ligo_skymap(name: str, tmp_path: object) -> None:
 @pytest.mark.parametrize("name", list(real_maps()) or [pytest.param("", marks=pytest.mark.skip(reason=MISSING))])
 def test_encoding_keeps_everything(name: str) -> None:
     """A map written and read again must be the same map, and its bytes the same bytes."""
-    skymap = decode_skymap(real_maps()[name])
+    skymap = decode_skymap(rows_for_tools(name))
     body = encode_skymap(skymap)
     again = decode_skymap(body)
     np.testing.assert_array_equal(again.uniq, skymap.uniq)
@@ -190,7 +190,7 @@ def test_impossible_distances_are_left_out(name: str, value: float) -> None:
 @pytest.mark.parametrize("name", list(real_maps()) or [pytest.param("", marks=pytest.mark.skip(reason=MISSING))])
 def test_no_distance_of_a_real_map_is_left_out(name: str) -> None:
     """Rows of real maps, however far out in their tails, are never called impossible."""
-    assert decode_skymap(real_maps()[name]).notes == ()
+    assert decode_skymap(rows_for_tools(name)).notes == ()
 
 
 @pytest.mark.parametrize(
@@ -379,3 +379,56 @@ def test_flat_maps_read_in_parts(ordering: str, width: int, monkeypatch: pytest.
         np.testing.assert_array_equal(found.uniq, whole.uniq)
         for layer in ("probdensity", "distmu", "distsigma", "distnorm"):
             np.testing.assert_array_equal(getattr(found, layer), getattr(whole, layer))
+
+
+@pytest.mark.parametrize("ordering", ["NESTED", "RING"])
+@pytest.mark.parametrize("layers", [False, True])
+def test_flat_maps_that_are_mostly_alike(ordering: str, layers: bool) -> None:
+    """Where few pixels differ from the rest, rows tile the sky, hold what the pixels hold, and are as large as can be."""
+    order, npix = 7, 12 * 4**7
+    density = np.zeros(npix)  # nested
+    density[100:132] = 1.0  # two whole parents
+    density[133] = 2.0
+    density[4**6 - 1 : 6 * 4**7 : 4**6] = np.arange(24) // 4 + 1.0  # the last pixels of coarse ones
+    density[3 * 4**7 : 3 * 4**7 + 4**5] = 3.0
+    density[200:204] = -0.0  # other bits, the same value
+    density /= density.sum() * 4 * np.pi / npix
+    mu = np.where(density > 0, 100.0, np.inf)
+    mu[300:304] = np.nan, -np.inf, np.inf, np.nan  # four ways to say that there is no distance
+    columns = {"PROBDENSITY": density}
+    if layers:
+        columns |= {"DISTMU": mu, "DISTSIGMA": np.full(npix, 10.0), "DISTNORM": np.full(npix, 1e-4)}
+    in_file = columns
+    if ordering == "RING":
+        places = healpy.ring2nest(2**order, np.arange(npix))
+        in_file = {name: values[places] for name, values in columns.items()}
+    skymap = decode_skymap(table_bytes(in_file, ORDERING=ordering, NSIDE=2**order))
+    depth = order - skymap.order
+    assert (np.diff(skymap.start29) == np.int64(1) << (2 * (29 - skymap.order[:-1]))).all()
+    pixels = np.repeat(np.arange(len(skymap.uniq)), 4**depth)
+    np.testing.assert_allclose(skymap.probdensity[pixels], density, rtol=1e-14)
+    if layers:
+        np.testing.assert_array_equal(skymap.distmu[pixels], np.where(np.isfinite(mu), mu, np.inf))
+    first = np.flatnonzero(skymap.ipix[:-3] % 4 == 0)
+    first = first[(skymap.order[first] > 0) & (skymap.order[first + 3] == skymap.order[first])]
+    siblings = skymap.probdensity[first[:, None] + np.arange(4)]
+    assert (
+        not (siblings == siblings[:, :1])
+        .all(axis=1)[np.ptp(skymap.order[first[:, None] + np.arange(4)], axis=1) == 0]
+        .any()
+    )
+    assert skymap.order.min() == 0
+
+
+def test_a_flat_map_of_one_value() -> None:
+    """A flat map that says nothing is the twelve base pixels."""
+    skymap = decode_skymap(table_bytes({"PROBDENSITY": np.full(12 * 4**4, UNIFORM)}, ORDERING="NESTED", NSIDE=16))
+    np.testing.assert_array_equal(skymap.uniq, np.arange(4, 16))
+
+
+def test_what_is_mostly_wrong_is_counted_whole() -> None:
+    """A flat map nearly all of whose pixels have no number says how many, not how many rows they would make."""
+    density = np.full(12 * 4**5, np.nan)
+    density[:7] = 1.0
+    with pytest.raises(SkyMapError, match=f"{12 * 4**5 - 7} of {12 * 4**5} rows have no finite"):
+        decode_skymap(table_bytes({"PROBDENSITY": density}, ORDERING="NESTED", NSIDE=32))

@@ -26,6 +26,9 @@ _MAX_LAYERS = 4
 #: Cards that change what a column's bytes mean.
 _SCALED = ("TSCAL", "TZERO")
 _GZIP_MAGIC = b"\x1f\x8b"
+#: Bytes of gzip that are decompressed at once, bytes that come of it at once, and values that are compared at once: memory
+#: is that of the decompressed map and of one such part.
+_STEP, _PART, _AT_ONCE = 1 << 16, 1 << 20, 1 << 18
 _STRUCTURAL = re.compile(
     r"XTENSION|SIMPLE|EXTEND|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|T(TYPE|FORM|UNIT|NULL|SCAL|ZERO|DISP|DIM|COMM)\d+"
     r"|CHECKSUM|DATASUM|COMMENT|HISTORY|END|"
@@ -49,6 +52,9 @@ class Columns(Mapping[str, npt.NDArray[Any]]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._views  # the default would convert the column to find out
+
     def __len__(self) -> int:
         return len(self._views)
 
@@ -61,6 +67,18 @@ class Columns(Mapping[str, npt.NDArray[Any]]):
         view = self._views[name]
         width = view.shape[1] if view.ndim > 1 else 1
         return _native(view[places] if view.ndim == 1 else view[places // width, places % width])
+
+    def unlike(self, name: str, place: int) -> npt.NDArray[np.int64]:
+        """Places (ascending) in the unrolled column whose value is not, bit for bit, the one at `place`."""
+        bits = self._views[name].view(f"u{self._views[name].dtype.itemsize}")
+        width = bits.shape[1] if bits.ndim > 1 else 1
+        at = bits[place // width, place % width] if bits.ndim > 1 else bits[place]
+        rows = max(_AT_ONCE // width, 1)
+        found = [
+            np.flatnonzero((bits[first : first + rows] != at).ravel()) + first * width
+            for first in range(0, len(bits), rows)
+        ]
+        return np.concatenate(found).astype(np.int64)
 
 
 def _native(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -88,22 +106,24 @@ def gunzip(data: bytes, limit: int = MAX_DECODED_BYTES) -> bytes:
 
 
 def _gunzip_once(data: bytes, limit: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
+    out = io.BytesIO()  # grows in place and hands its bytes over: the map is never in memory twice
     while data.startswith(_GZIP_MAGIC):
         stream = zlib.decompressobj(wbits=31)
-        try:
-            part = stream.decompress(data, limit - size + 1)
-        except zlib.error as error:
-            raise SkyMapError("gzip data of the sky map is damaged") from error
-        size += len(part)
-        if size > limit:
-            raise SkyMapError(_too_large(limit))
-        if not stream.eof:
-            raise SkyMapError("gzip data of the sky map is truncated")
-        parts.append(part)
-        data = stream.unused_data
-    return b"".join(parts)
+        read = 0
+        while not stream.eof:
+            if read >= len(data):
+                raise SkyMapError("gzip data of the sky map is truncated")
+            part, read = data[read : read + _STEP], read + _STEP
+            while part and not stream.eof:
+                try:
+                    out.write(stream.decompress(part, _PART))
+                except zlib.error as error:
+                    raise SkyMapError("gzip data of the sky map is damaged") from error
+                if out.tell() > limit:
+                    raise SkyMapError(_too_large(limit))
+                part = stream.unconsumed_tail
+        data = stream.unused_data + data[read:]
+    return out.getvalue()
 
 
 def _too_large(limit: int) -> str:

@@ -90,8 +90,12 @@ def _parts(skymap: SkyMap, order: int) -> Iterator[dict[str, FloatArray]]:
         prob = np.bincount(parent[some] - first, fine_prob[some], minlength=size).astype(float)
         here = slice(int(np.searchsorted(end, first, side="right")), int(np.searchsorted(begin, first + size)))
         low, high = np.maximum(begin[here], first), np.minimum(end[here], first + size)
-        row = np.repeat(coarse[here], high - low)
-        target = _runs(low - first, high - low)
+        row: IntArray | int
+        target: IntArray | slice
+        if len(low) == 1 and high[0] - low[0] == size:  # one row fills the part
+            row, target = int(coarse[here][0]), slice(None)
+        else:
+            row, target = np.repeat(coarse[here], high - low), _runs(low - first, high - low)
         prob[target] = skymap.probdensity[row] * (np.pi / 3 / 4.0**order)
         columns = {"PROB": prob}
         if merged is not None:
@@ -128,7 +132,7 @@ def encode_flat(skymap: SkyMap, order: int | None = None) -> bytes:
         table = np.empty(len(columns["PROB"]), layout)
         for name in names:
             table[name] = columns[name]
-        out.append(stream.compress(table.tobytes()))
+        out.append(stream.compress(table.data))
         written += table.nbytes
     out.append(stream.compress(bytes(-written % 2880)))
     return b"".join([*out, stream.flush()])

@@ -1,7 +1,8 @@
 """Flat HEALPix maps to rows: NESTED or RING, pixels implicit or listed; siblings with equal values become one row.
 
-A map of NSIDE 2048 has 50 million pixels, nearly all of them copies of a coarser pixel's value. Whole-sky maps are
-therefore read and compacted a part of the sky at a time, so that memory is that of the file and of one part.
+A map of NSIDE 2048 has 50 million pixels, nearly all of them copies of a coarser pixel's value. Where most pixels of
+a whole-sky map are alike (zero outside an annulus), only the others are read, and the rest is covered by the largest
+pixels that fit. Other maps are read and compacted a part of the sky at a time. Both ways give the same rows.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from mma_pipeline.science.arrays import FloatArray, IntArray
-from mma_pipeline.science.healpix import MAX_ORDER, order_ipix_to_uniq, uniq_to_order_ipix
+from mma_pipeline.science.healpix import MAX_ORDER, order_ipix_to_uniq, rest_of_sky, uniq_to_order_ipix
 from mma_pipeline.science.skymaps.fits import Columns, SkyMapError
 from mma_pipeline.science.skymaps.values import RowValues
 
-#: A part of the sky holds 4^this pixels, 1 million.
-PART_ORDER = 10
+#: A part of the sky holds 4^this pixels, 262,144.
+PART_ORDER = 9
+#: At most this share of the pixels may differ from the commonest value for the short way.
+_FEW = 1 / 16
+_SAMPLES = 1023
 
 
 def read_flat(columns: Columns, meta: Mapping[str, Any], reader: RowValues) -> tuple[IntArray, list[FloatArray]]:
@@ -57,25 +61,75 @@ def _whole_sky(columns: Columns, order: int, reader: RowValues, *, ring: bool) -
     short = next((name for name in wanted if columns.length(name) != npix), None)
     if short is not None:
         raise SkyMapError(f"{short} column has {columns.length(short)} values for {npix} pixels")
+    common = _common(columns, wanted, order)
+    unlike = None if common is None else _unlike(columns, wanted, common[0], npix)
+    if common is None or unlike is None:
+        return _in_parts(columns, wanted, order, reader, ring=ring)
+    reader.rows += npix - len(unlike)
+    uniq, values = _in_parts(columns, wanted, order, reader, ring=ring, only=unlike)
+    # Other bits may be the same value: -0, or another way to write that there is no distance.
+    differs = np.any([value != same for value, same in zip(values, common[1], strict=True)], axis=0)
+    uniq, values = uniq[differs], [value[differs] for value in values]
+    rest = rest_of_sky(uniq)
+    return _joined([(uniq, values), (rest, [np.full(len(rest), same[0]) for same in common[1]])])
+
+
+def _common(columns: Columns, wanted: list[str], order: int) -> tuple[int, list[FloatArray]] | None:
+    """A place that holds what most pixels hold, and what that reads as; None where it is not sound, or none is common."""
+    npix = 12 << (2 * order)
+    samples = np.linspace(0, npix - 1, min(_SAMPLES, npix)).astype(np.int64)
+    sampled = np.stack([columns.some(name, samples) for name in wanted])
+    _, where, counts = np.unique(sampled, axis=1, return_index=True, return_counts=True)
+    common = int(samples[where[np.argmax(counts)]])
+    trial = RowValues(columns, columns.units)
+    here, finest = np.asarray([common]), order_ipix_to_uniq(order, np.zeros(1, dtype=np.int64))
+    alike = trial.read({name: columns.some(name, here) for name in wanted}, finest)
+    return (common, alike) if counts.max() >= (1 - 2 * _FEW) * len(samples) and trial.flawless else None
+
+
+def _unlike(columns: Columns, wanted: list[str], common: int, npix: int) -> IntArray | None:
+    """Places, in the file's order, of the pixels that hold something else; None if they are not few."""
+    found = [columns.unlike(name, common) for name in wanted]
+    if max(len(places) for places in found) > _FEW * npix:
+        return None
+    return found[0] if len(found) == 1 else np.unique(np.concatenate(found))
+
+
+def _in_parts(
+    columns: Columns, wanted: list[str], order: int, reader: RowValues, *, ring: bool, only: IntArray | None = None
+) -> tuple[IntArray, list[FloatArray]]:
+    """Rows of the whole sky, or of the pixels at some places of the columns, a part of the sky after the other."""
+    nside, npix = 1 << order, 12 << (2 * order)
+    places = pixels = only
+    if only is not None and ring:
+        import healpy
+
+        pixels = np.asarray(healpy.ring2nest(nside, only), dtype=np.int64)
+        by = np.argsort(pixels, kind="stable")
+        pixels, places = pixels[by], only[by]
     # Parts are whole pixels of a coarser order, so that no sibling is in another part.
     size = 1 << (2 * min(order, PART_ORDER))
-    parts = []
+    parts: list[tuple[IntArray, list[FloatArray]]] = []
     for first in range(0, npix, size):
-        pixel = np.arange(first, first + size)
-        uniq, places = order_ipix_to_uniq(order, pixel), pixel
-        if ring:
-            import healpy
+        if pixels is None or places is None:
+            pixel = place = np.arange(first, first + size)
+            if ring:
+                import healpy
 
-            places = np.asarray(healpy.nest2ring(1 << order, pixel), dtype=np.int64)
-        values = {name: columns.some(name, places) for name in wanted}
-        parts.append(compact(uniq, reader.read(values, uniq)))
-    uniq, values_all = _joined(parts)
+                place = np.asarray(healpy.nest2ring(nside, pixel), dtype=np.int64)
+        else:
+            some = slice(*np.searchsorted(pixels, [first, first + size]))
+            pixel, place = pixels[some], places[some]
+        uniq = order_ipix_to_uniq(order, pixel)
+        if len(uniq) or not parts:
+            parts.append(compact(uniq, reader.read({name: columns.some(name, place) for name in wanted}, uniq)))
+    uniq, values = _joined(parts)
     # Parts that became one pixel each may be siblings in their turn.
     whole = uniq_to_order_ipix(uniq)[0] == order - min(order, PART_ORDER)
     if not whole.any() or order <= PART_ORDER:
-        return uniq, values_all
-    merged = compact(uniq[whole], [value[whole] for value in values_all])
-    return _joined([(uniq[~whole], [value[~whole] for value in values_all]), merged])
+        return uniq, values
+    merged = compact(uniq[whole], [value[whole] for value in values])
+    return _joined([(uniq[~whole], [value[~whole] for value in values]), merged])
 
 
 def _joined(parts: list[tuple[IntArray, list[FloatArray]]]) -> tuple[IntArray, list[FloatArray]]:
@@ -90,7 +144,7 @@ def compact(uniq: IntArray, values: list[FloatArray]) -> tuple[IntArray, list[Fl
         by = np.argsort(ipix, kind="stable")
         ipix, values = ipix[by], [value[by] for value in values]
     done: list[tuple[IntArray, list[FloatArray]]] = []
-    level = int(order[0])
+    level = int(order[0]) if len(order) else 0
     while level > 0 and len(ipix) >= 4:
         first = np.flatnonzero(ipix[:-3] % 4 == 0)
         first = first[ipix[first + 3] == ipix[first] + 3]

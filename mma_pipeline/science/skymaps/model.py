@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mma_pipeline.science.arrays import FloatArray, IntArray
-from mma_pipeline.science.healpix import MAX_ORDER, pixel_area, pixel_range29, uniq_to_order_ipix
+from mma_pipeline.science.healpix import MAX_ORDER, pixel_area, pixel_range29, rest_of_sky, uniq_to_order_ipix
 from mma_pipeline.science.skymaps.fits import Columns, read_table, write_table
 from mma_pipeline.science.skymaps.fits import SkyMapError as SkyMapError
 from mma_pipeline.science.skymaps.flat_input import read_flat
@@ -118,7 +118,9 @@ def decode_skymap(data: bytes) -> SkyMap:
     total = float(np.sum(values[0] * pixel_area(uniq)))
     if total <= 0:
         raise SkyMapError("sky map holds no probability: its total is zero")
-    gaps = _gaps(start29, end29)
+    whole = len(uniq) > 0 and start29[0] == 0 and end29[-1] == 12 << (2 * MAX_ORDER)
+    whole = whole and bool((start29[1:] == end29[:-1]).all())
+    gaps = np.empty(0, dtype=np.int64) if whole else rest_of_sky(uniq, _MAX_GAP_PIXELS)
     partial = len(gaps) > 0 or reader.unseen > 0
     if not abs(total - 1) <= (GAP_TOLERANCE if partial else NORMALISATION_TOLERANCE):
         hint = " and pixels are missing" if len(gaps) else " and pixels are not observed" if partial else ""
@@ -175,22 +177,3 @@ def _read_uniq(columns: Columns) -> IntArray:
     if values.dtype != np.int64:
         raise SkyMapError("UNIQ column is not an integer column")
     return values
-
-
-def _gaps(start29: IntArray, end29: IntArray) -> IntArray:
-    """UNIQ of the largest pixels that fill what sorted ranges leave of the sky; empty when they tile it."""
-    sky = 12 << (2 * MAX_ORDER)
-    begins = np.concatenate([[0], end29])
-    ends = np.concatenate([start29, [sky]])
-    holes = begins < ends
-    found: list[int] = []
-    for begin, end in zip(begins[holes].tolist(), ends[holes].tolist(), strict=True):
-        while begin < end:
-            order = 0  # the largest pixel that starts here and ends in time
-            while begin % (size := 1 << (2 * (MAX_ORDER - order))) or begin + size > end:
-                order += 1
-            found.append((4 << (2 * order)) + begin // size)
-            begin += size
-        if len(found) > _MAX_GAP_PIXELS:
-            raise SkyMapError("sky map leaves out pixels in too many separate places")
-    return np.asarray(found, dtype=np.int64)

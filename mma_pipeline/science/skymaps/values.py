@@ -60,6 +60,11 @@ class RowValues:
         """Names of the columns that are read."""
         return frozenset((self.density_column, *(DISTANCE_COLUMNS if self._scales is not None else ())))
 
+    @property
+    def flawless(self) -> bool:
+        """Whether nothing was wrong with the rows read so far, nor were any of them unobserved."""
+        return not (self.unseen or self._far or any(self._counts.values()))
+
     def read(self, columns: Mapping[str, npt.NDArray[Any]], uniq: IntArray) -> list[FloatArray]:
         """Density in sr⁻¹ and, where there is distance, μ and σ in Mpc and the norm in Mpc⁻² of some rows.
 
