@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mma_pipeline.science.kilonova.by_night import nightly_scores_of
+from mma_pipeline.science.kilonova.distance import Distance, assumed_distance, own_distance
 from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve
 from mma_pipeline.science.kilonova.model import Model
 from mma_pipeline.science.kilonova.posterior import (
@@ -56,14 +57,23 @@ def admits(place: Place, merger_mjd: float, first_detection_mjd: float | None) -
 
 
 def sky_factor_of(
-    skymap: SkyMap, position: tuple[float, float], area_deg2: float, redshift: float | None
+    skymap: SkyMap,
+    position: tuple[float, float],
+    area_deg2: float,
+    redshift: float | None,
+    host: Distance | None = None,
 ) -> tuple[SkyFactor, float | None]:
-    """The sky factor of a position (ra, dec; ICRS, degrees), and the distance of its host in Mpc where it is known.
+    """The sky factor of a position (ra, dec; ICRS, degrees), and the candidate's own distance in Mpc where it is known.
 
-    3-D if there is a redshift and the map has a distance at the position, else 2-D: an unknown distance has no influence.
-    The volume extends to the distance up to which `contaminants_per_deg2` counts, so that it cancels in the posterior.
+    3-D if there is a redshift or the distance of a host, and the map has a distance at the position, else 2-D: an unknown
+    distance has no influence. The redshift comes first. The volume extends to the distance up to which
+    `contaminants_per_deg2` counts, so that it cancels in the posterior.
     """
-    distance, sigma = (None, 0.0) if redshift is None else host_distance(redshift)
+    distance, sigma = None, 0.0
+    if redshift is not None:
+        distance, sigma = host_distance(redshift)
+    elif host is not None:
+        distance, sigma = host.mean_mpc, host.std_mpc or 0.0
     flat = distance is None or distance_at(skymap, row_at(skymap, *position)) is None
     factor = sky_factor(
         skymap,
@@ -86,16 +96,18 @@ def assess(
     has_remnant: float | None,
     terrestrial: float | None,
     redshift: float | None = None,
+    host: Distance | None = None,
 ) -> Mapping[str, Any] | None:
     """The published score, as JSON values; None before the first detection in griz after the merger.
 
     p_phot, p_afterglow, p_other, p_all_points, sufficient, nights, days, time_obs_mjd, slope_err_mag_per_day, sky_factor,
     sky_factor_dimensions, host_distance_mpc and redshift (None if unknown), prior, posterior (None if no prior
     can be stated), source_probability, contaminants_per_deg2, area_90_deg2, credible_level and the history night by
-    night. `position` is (ra, dec), ICRS, degrees; `redshift` the candidate's or its host's, on which p_phot does not
-    depend.
+    night. p_phot assumes the candidate's own distance, else the event's: assumed_distance_mpc, assumed_distance_sigma_mpc
+    and distance_source say which (None if there is none). `position` is (ra, dec), ICRS, degrees; `redshift` the
+    candidate's or its host's; `host` the distance of its host from a catalog.
     """
-    candidate = CandidateCurve(curve, event.ebv, position, redshift)
+    candidate = CandidateCurve(curve, event.ebv, position, redshift, host)
     found = assess_many(model, [candidate], event, skymap, has_remnant=has_remnant, terrestrial=terrestrial)
     return found[0]
 
@@ -110,6 +122,20 @@ class CandidateCurve:
     position: tuple[float, float]
     """Right ascension and declination, ICRS, deg."""
     redshift: float | None = None
+    """Of the candidate or its host."""
+    host: Distance | None = None
+    """Distance of its host from a catalog (`distance.of_host`), used where no redshift is known."""
+
+    def distance(self, event: Event) -> Distance | None:
+        """The distance that p_phot assumes: the candidate's own, else the event's; None if there is none."""
+        return assumed_distance(event, own_distance(self.redshift, self.host))
+
+    def seen_from(self, event: Event) -> Event:
+        """The event with this candidate's extinction and assumed distance."""
+        assumed = self.distance(event)
+        if assumed is None:
+            return replace(event, ebv=self.ebv)
+        return replace(event, ebv=self.ebv, distance_mpc=assumed.mean_mpc, distance_sigma_mpc=assumed.std_mpc)
 
 
 def assess_many(
@@ -124,11 +150,11 @@ def assess_many(
     """`assess` of several candidates of one event, in their order; the event's own extinction is not used."""
     ranking = Ranking(skymap)
     area = credible_areas(ranking, [0.9])[0]
-    events = [replace(event, ebv=one.ebv) for one in candidates]
+    events = [one.seen_from(event) for one in candidates]
     histories = nightly_scores_of(model, [one.curve for one in candidates], events)
     stated = prior(has_remnant=has_remnant, terrestrial=terrestrial, area_deg2=area)
     return [
-        None if not history else _numbers(history, one, skymap, ranking, area, stated)
+        None if not history else _numbers(history, one, event, skymap, ranking, area, stated)
         for one, history in zip(candidates, histories, strict=True)
     ]
 
@@ -136,6 +162,7 @@ def assess_many(
 def _numbers(
     history: list[dict[str, Any]],
     one: CandidateCurve,
+    event: Event,
     skymap: SkyMap,
     ranking: Ranking,
     area: float,
@@ -143,7 +170,8 @@ def _numbers(
 ) -> Mapping[str, Any]:
     last = history[-1]
     level = float(ranking.searched_prob[row_at(skymap, *one.position)])
-    factor, distance = sky_factor_of(skymap, one.position, area, one.redshift)
+    factor, distance = sky_factor_of(skymap, one.position, area, one.redshift, one.host)
+    assumed = one.distance(event)
     density = contaminants_per_deg2()
     after = None if stated is None else posterior(last["p_phot"], factor.value, stated.value)
     return {
@@ -161,6 +189,9 @@ def _numbers(
         "sky_factor_dimensions": factor.dimensions,
         "redshift": one.redshift,
         "host_distance_mpc": distance,
+        "assumed_distance_mpc": None if assumed is None else assumed.mean_mpc,
+        "assumed_distance_sigma_mpc": None if assumed is None else assumed.std_mpc,
+        "distance_source": None if assumed is None else str(assumed.source),
         "prior": None if stated is None else stated.value,
         "posterior": None if after is None else after.posterior,
         "source_probability": None if stated is None else stated.source,
