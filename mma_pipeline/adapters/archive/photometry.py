@@ -25,6 +25,7 @@ from mma_pipeline.adapters.archive.identities import (
     resolve_keys,
     resolve_slugs,
 )
+from mma_pipeline.adapters.archive.packet_facts import note_facts
 from mma_pipeline.adapters.archive.schema import candidate, candidate_score, measurement
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.kafka.message import StreamMessage
@@ -90,6 +91,7 @@ class PhotometryArchive:
             rows = [measurement_row(m, message_id) for m in unknown_points(connection, taken)]
             if rows:
                 connection.execute(_insert_for(connection)(measurement).on_conflict_do_nothing(), rows)
+            note_facts(connection, message_id, found.of_objects(notice))
             of_merged = measurement.c.candidate.in_(found.merged)
             return _select(connection, sa.or_(measurement.c.message_id == message_id, of_merged))
 
@@ -261,13 +263,14 @@ def _with_aliases(result: Mapping[str, Any], others: Sequence[str] | None) -> Ma
 
 
 def _rank(result: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:
-    """What is not excluded first, of that what can be known, then by posterior (where a prior could be stated), then by the light curve."""
-    posterior = result.get("posterior")
+    """What is not excluded first, of that what can be known, then by what is known after the vetting (from the posterior where a prior could be stated), then by the light curve."""
     probability = result["p_phot"]
+    # Scores of before the vetting have no probability after it.
+    known = [result.get(name) for name in ("vetted_probability", "posterior")]
     return (
         result.get("status") == "excluded",
         not result["sufficient"],
-        -(probability if posterior is None else posterior),
+        -next((value for value in known if value is not None), probability),
         -probability,
         str(result["candidate"]),
     )

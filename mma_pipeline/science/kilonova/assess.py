@@ -27,6 +27,8 @@ from mma_pipeline.science.skymaps.model import SkyMap
 
 #: Credible level up to which a candidate is compatible with the map.
 ADMITTED_LEVEL = 0.99
+#: Dimensions of a sky factor without a distance.
+_FLAT = 2
 #: Days after the merger within which a candidate must have been detected first.
 ADMITTED_DAYS = 10.0
 
@@ -62,12 +64,14 @@ def sky_factor_of(
     area_deg2: float,
     redshift: float | None,
     host: Distance | None = None,
+    host_chance: float = 0.0,
 ) -> tuple[SkyFactor, float | None]:
     """The sky factor of a position (ra, dec; ICRS, degrees), and the candidate's own distance in Mpc where it is known.
 
     3-D if there is a redshift or the distance of a host, and the map has a distance at the position, else 2-D: an unknown
     distance has no influence. The redshift comes first. The volume extends to the distance up to which
-    `contaminants_per_deg2` counts, so that it cancels in the posterior.
+    `contaminants_per_deg2` counts, so that it cancels in the posterior. `host_chance` is the probability that the host is
+    none of the candidate's: by so much the position alone counts.
     """
     distance, sigma = None, 0.0
     if redshift is not None:
@@ -83,6 +87,9 @@ def sky_factor_of(
         host_sigma_mpc=sigma,
         search_distance_mpc=search_distance_mpc(),
     )
+    if redshift is None and factor.dimensions > _FLAT and host_chance > 0:
+        alone = sky_factor(skymap, *position, area_deg2=area_deg2).value
+        factor = replace(factor, value=(1.0 - host_chance) * factor.value + host_chance * alone)
     return factor, distance
 
 
@@ -97,17 +104,19 @@ def assess(
     terrestrial: float | None,
     redshift: float | None = None,
     host: Distance | None = None,
+    host_chance: float = 0.0,
 ) -> Mapping[str, Any] | None:
     """The published score, as JSON values; None before the first detection in griz after the merger.
 
     p_phot, p_afterglow, p_other, p_all_points, sufficient, nights, days, time_obs_mjd, slope_err_mag_per_day, sky_factor,
-    sky_factor_dimensions, host_distance_mpc and redshift (None if unknown), prior, posterior (None if no prior
+    sky_factor_dimensions, sky_factor_2d (by the position alone), host_distance_mpc and redshift (None if unknown), prior, posterior (None if no prior
     can be stated), source_probability, contaminants_per_deg2, area_90_deg2, credible_level and the history night by
     night. p_phot assumes the candidate's own distance, else the event's: assumed_distance_mpc, assumed_distance_sigma_mpc
     and distance_source say which (None if there is none). `position` is (ra, dec), ICRS, degrees; `redshift` the
-    candidate's or its host's; `host` the distance of its host from a catalog.
+    candidate's or its host's; `host` the distance of its host from a catalog, `host_chance` the probability that this host is
+    there by chance.
     """
-    candidate = CandidateCurve(curve, event.ebv, position, redshift, host)
+    candidate = CandidateCurve(curve, event.ebv, position, redshift, host, host_chance)
     found = assess_many(model, [candidate], event, skymap, has_remnant=has_remnant, terrestrial=terrestrial)
     return found[0]
 
@@ -125,6 +134,8 @@ class CandidateCurve:
     """Of the candidate or its host."""
     host: Distance | None = None
     """Distance of its host from a catalog (`distance.of_host`), used where no redshift is known."""
+    host_chance: float = 0.0
+    """Probability that this host is there by chance, 0 to 1."""
 
     def distance(self, event: Event) -> Distance | None:
         """The distance that p_phot assumes: the candidate's own, else the event's; None if there is none."""
@@ -170,7 +181,7 @@ def _numbers(
 ) -> Mapping[str, Any]:
     last = history[-1]
     level = float(ranking.searched_prob[row_at(skymap, *one.position)])
-    factor, distance = sky_factor_of(skymap, one.position, area, one.redshift, one.host)
+    factor, distance = sky_factor_of(skymap, one.position, area, one.redshift, one.host, one.host_chance)
     assumed = one.distance(event)
     density = contaminants_per_deg2()
     after = None if stated is None else posterior(last["p_phot"], factor.value, stated.value)
@@ -187,6 +198,7 @@ def _numbers(
         "slope_err_mag_per_day": last["slope_err"],
         "sky_factor": factor.value,
         "sky_factor_dimensions": factor.dimensions,
+        "sky_factor_2d": sky_factor(skymap, *one.position, area_deg2=area).value,
         "redshift": one.redshift,
         "host_distance_mpc": distance,
         "assumed_distance_mpc": None if assumed is None else assumed.mean_mpc,
