@@ -74,7 +74,8 @@ class PhotometryArchive:
         """Archive a message and its measurements in one transaction.
 
         Returns the measurements that came first with this message, also if it is recorded again, so that a crash after
-        this step loses nothing; and all of a candidate into which others were merged, whose nights deserve new scores.
+        this step loses nothing; all of a candidate into which others were merged, whose nights deserve new scores; and the
+        latest of a candidate of the message whose latest score does not know its redshift or extinction yet.
 
         Objects whose name is known to be at another place are left out, with the reason in the log. Raises NoticeError with
         that reason, and archives nothing, if no measurement is left.
@@ -93,7 +94,8 @@ class PhotometryArchive:
                 connection.execute(_insert_for(connection)(measurement).on_conflict_do_nothing(), rows)
             note_facts(connection, message_id, found.of_objects(notice))
             of_merged = measurement.c.candidate.in_(found.merged)
-            return _select(connection, sa.or_(measurement.c.message_id == message_id, of_merged))
+            late = measurement.c.id.in_(_scored_without_facts(connection, {m.candidate.name for m in taken}))
+            return _select(connection, sa.or_(measurement.c.message_id == message_id, of_merged, late))
 
     def candidate(self, name: str) -> ArchivedCandidate:
         """A candidate by any of its names, in whatever spelling; raises NotFoundError."""
@@ -256,6 +258,26 @@ class PhotometryArchive:
             )
             for r in rows
         ]
+
+
+def _scored_without_facts(connection: sa.Connection, names: set[str]) -> list[int]:
+    """Ids of the latest measurement of candidates whose latest score lacks the redshift or extinction that is known by now."""
+    table, stale = candidate_score, []
+    for some in batched(sorted(names)):
+        known = {
+            row.name: row
+            for row in connection.execute(sa.select(candidate).where(candidate.c.name.in_(some)))
+            if row.redshift is not None or row.ebv is not None
+        }
+        query = sa.select(table).where(table.c.candidate.in_(sorted(known))).order_by(table.c.night)
+        latest = {row.candidate: row.result for row in connection.execute(query)} if known else {}
+        stale += [
+            name
+            for name, result in latest.items()
+            if any(getattr(known[name], fact) is not None and result.get(fact) is None for fact in ("redshift", "ebv"))
+        ]
+    newest = sa.select(measurement.c.id).order_by(measurement.c.mjd.desc(), measurement.c.id.desc()).limit(1)
+    return [connection.execute(newest.where(measurement.c.candidate == name)).scalar_one() for name in stale]
 
 
 def _with_aliases(result: Mapping[str, Any], others: Sequence[str] | None) -> Mapping[str, Any]:

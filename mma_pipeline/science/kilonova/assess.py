@@ -141,6 +141,15 @@ class CandidateCurve:
         """The distance that p_phot assumes: the candidate's own, else the event's; None if there is none."""
         return assumed_distance(event, own_distance(self.redshift, self.host))
 
+    def assumed(self, event: Event) -> dict[str, Any]:
+        """The distance that p_phot assumes, Mpc, and its source, as JSON values; None where there is none."""
+        found = self.distance(event)
+        return {
+            "assumed_distance_mpc": None if found is None else found.mean_mpc,
+            "assumed_distance_sigma_mpc": None if found is None else found.std_mpc,
+            "distance_source": None if found is None else str(found.source),
+        }
+
     def seen_from(self, event: Event) -> Event:
         """The event with this candidate's extinction and assumed distance."""
         assumed = self.distance(event)
@@ -182,7 +191,6 @@ def _numbers(
     last = history[-1]
     level = float(ranking.searched_prob[row_at(skymap, *one.position)])
     factor, distance = sky_factor_of(skymap, one.position, area, one.redshift, one.host, one.host_chance)
-    assumed = one.distance(event)
     density = contaminants_per_deg2()
     after = None if stated is None else posterior(last["p_phot"], factor.value, stated.value)
     return {
@@ -201,9 +209,7 @@ def _numbers(
         "sky_factor_2d": sky_factor(skymap, *one.position, area_deg2=area).value,
         "redshift": one.redshift,
         "host_distance_mpc": distance,
-        "assumed_distance_mpc": None if assumed is None else assumed.mean_mpc,
-        "assumed_distance_sigma_mpc": None if assumed is None else assumed.std_mpc,
-        "distance_source": None if assumed is None else str(assumed.source),
+        **one.assumed(event),
         "prior": None if stated is None else stated.value,
         "posterior": None if after is None else after.posterior,
         "source_probability": None if stated is None else stated.source,
