@@ -9,7 +9,7 @@ export UV_SYSTEM_CERTS ?= true
 export PYTHONDONTWRITEBYTECODE :=
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
-.PHONY: demo dev check pythons docs soak soak-surveys test test-k8s services lint bench bench-delivery bench-events bench-observing bench-storage bench-surveys setup constraints clean help
+.PHONY: demo dev check pythons docs soak soak-surveys test test-k8s services lint bench bench-delivery bench-events bench-observing bench-storage bench-surveys bench-vetting setup constraints clean help
 
 VENV_TOM := .venv-tom
 BIN_TOM := $(VENV_TOM)/bin
@@ -96,6 +96,9 @@ bench-delivery: setup services ## measure latency of both lanes, 50,000 partitio
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/latency.py --alerts $(or $(ALERTS),50)
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/scale.py
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/backfill.py --versions $(or $(VERSIONS),1000)
+
+bench-vetting: setup ## vet 1,000 candidates against 2 million galaxies and 10 million stars, beside astropy in memory
+	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/vetting.py
 
 bench-kilonova: setup ## compare the kilonova model's performance with its goals, one JSON line each
 	$(BIN)/python benchmarks/kilonova.py

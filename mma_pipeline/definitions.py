@@ -16,6 +16,7 @@ from mma_pipeline.defs.alerts.streams import STREAMS
 from mma_pipeline.defs.alerts.unfinished import unfinished_versions_sensor
 from mma_pipeline.defs.all_products import PRODUCTS
 from mma_pipeline.defs.candidates.assets import (
+    candidate_vetting,
     kilonova_alert,
     kilonova_probability,
     light_curve_plot,
@@ -87,6 +88,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             hopskotch_publication,
             webhook_publication,
             photometry_stream_asset,
+            candidate_vetting,
             kilonova_probability,
             light_curve_plot,
             ranked_candidates,

@@ -32,6 +32,7 @@ from mma_pipeline.adapters.surveys.schemas import RUBIN_SCHEMAS, Schemas
 from mma_pipeline.adapters.surveys.stream import SurveyBroker
 from mma_pipeline.notices.photometry.same_object import Nearness
 from mma_pipeline.science.surveys.vetting import Thresholds
+from mma_pipeline.science.vetting.checks import Check
 
 #: Variables with our prefix that other programs read: the TOM's own settings, and the tests' servers.
 FOREIGN_PREFIXES = ("MMA_TOM_", "MMA_SERVICES_")
@@ -420,6 +421,44 @@ class KilonovaSettings(Group):
         return Nearness(self.same_object_arcsec, self.same_name_arcsec)
 
 
+class VettingSettings(Group):
+    """What candidates are compared with, and when a match counts."""
+
+    star_catalog: Path | None = _setting(
+        None, "MMA_STAR_CATALOG", about="Folder of the table of stars; by default `stars` in `DAGSTER_HOME`."
+    )
+    agn_catalog: Path | None = _setting(
+        None, "MMA_AGN_CATALOG", about="Folder of the table of active nuclei; by default `agn` in `DAGSTER_HOME`."
+    )
+    match_arcsec: float = Field(
+        1.5,
+        gt=0,
+        le=30,
+        validation_alias=AliasChoices("MMA_VETTING_MATCH_ARCSEC"),
+        description="Largest separation of a star or an active nucleus at a candidate's place, arcsec.",
+    )
+    host_chance: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        validation_alias=AliasChoices("MMA_VETTING_HOST_CHANCE"),
+        description="Largest probability of a chance coincidence at which a galaxy counts as the host.",
+    )
+    off: Words = _setting(
+        (),
+        "MMA_VETTING_OFF",
+        about="Checks that are told but do not count: `host`, `star`, `agn`, `minor_planet`, `earlier`.",
+    )
+
+    @field_validator("off")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(value) - {check.value for check in Check})
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no check: {', '.join(check.value for check in Check)}")
+        return value
+
+
 class SurveySettings(Group):
     """Alerts of surveys: which are candidates of a live event, and how long all of them are kept."""
 
@@ -603,6 +642,7 @@ GROUPS: Mapping[str, type[Group]] = MappingProxyType(
         "observing": ObservingSettings,
         "coverage": CoverageSettings,
         "kilonova": KilonovaSettings,
+        "vetting": VettingSettings,
         "surveys": SurveySettings,
         "survey_stream": SurveyStreamSettings,
         "lanes": LaneSettings,
@@ -693,6 +733,11 @@ class Settings:
     def kilonova(self) -> KilonovaSettings:
         """Photometry of candidates."""
         return self._read(KilonovaSettings)
+
+    @cached_property
+    def vetting(self) -> VettingSettings:
+        """Vetting of candidates."""
+        return self._read(VettingSettings)
 
     @cached_property
     def surveys(self) -> SurveySettings:

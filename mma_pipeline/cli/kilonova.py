@@ -15,6 +15,8 @@ from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, 
 
 if TYPE_CHECKING:
     from mma_pipeline.notices.photometry.measurement import Measurement
+    from mma_pipeline.science.kilonova.distance import Distance
+    from mma_pipeline.science.kilonova.lightcurve import Event
 
 #: Fewest detections that make a light curve.
 _LEAST = 2
@@ -114,6 +116,18 @@ def score(
     distance_error: Annotated[
         float | None, typer.Option(help="Standard deviation of the distance, Mpc.", min=0)
     ] = None,
+    redshift: Annotated[
+        float | None,
+        typer.Option(
+            help="Heliocentric redshift of the candidate or its host, above 0 and at most 10, used if the file has none."
+        ),
+    ] = None,
+    host_distance: Annotated[
+        float | None, typer.Option(help="Distance of the host, Mpc, used where no redshift is known.", min=0.01)
+    ] = None,
+    host_distance_error: Annotated[
+        float | None, typer.Option(help="Its standard deviation, Mpc; by default a fifth.", min=0)
+    ] = None,
     ebv: Annotated[float | None, typer.Option(help="Galactic E(B-V), mag, used if the file has none.", min=0)] = None,
     column: Annotated[list[str] | None, typer.Option(help="Column mapping FIELD=NAME, such as time=obs_mjd.")] = None,
     look_back: Annotated[
@@ -122,20 +136,33 @@ def score(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the kilonova probability after each night, from the light curve alone.
+    """Show the kilonova probability after each night, from the light curve and a distance.
+
+    The distance is the candidate's own, by its redshift or that of its host, else --distance. The answer says which.
 
     Exit code 3 if nothing can be scored: no measurement in a band that the classifier uses, or fewer than two detections
     after the merger. Two detections that give no slope yield a provisional value.
     """
     from mma_pipeline.adapters.photometry.files import Defaults, NoPhotometryError, read_photometry
+    from mma_pipeline.notices.errors import NoticeError
+    from mma_pipeline.notices.photometry.measurement import checked_redshift
     from mma_pipeline.notices.photometry.same_object import identity_of
     from mma_pipeline.science.kilonova.bands import unused_bands
+    from mma_pipeline.science.kilonova.distance import of_host
+    from mma_pipeline.science.kilonova.lightcurve import Event
     from mma_pipeline.science.kilonova.measured import LOOK_BACK_DAYS
 
+    if redshift is not None:
+        try:
+            checked_redshift(redshift, "--redshift")
+        except NoticeError as problem:
+            raise fail(str(problem), Exit.USAGE) from problem
+    event = Event(merger, distance, distance_error)
+    host = of_host(host_distance, host_distance_error)
     with clear_errors():
         try:
             # A score does not depend on the position, so the user need not give one.
-            held = read_photometry(file, mapping=mapping_of(column), defaults=Defaults(ra=0.0, dec=0.0, ebv=ebv))
+            held = read_photometry(file, mapping=mapping_of(column), defaults=Defaults(None, 0.0, 0.0, ebv, redshift))
         except NoPhotometryError as problem:
             raise fail(f"nothing can be scored: {problem}", Exit.NOTHING) from problem
     # Spellings of one name are one object.
@@ -145,11 +172,11 @@ def score(
         by_name.setdefault(first.setdefault(identity_of(m.candidate.name), m.candidate.name), []).append(m)
     outcome: list[dict[str, Any]] = []
     excluded: list[dict[str, Any]] = []
+    assumed: dict[str, dict[str, Any]] = {}
     for name, points in by_name.items():
-        scored, earlier = _scores(
-            points, merger, (distance, distance_error), LOOK_BACK_DAYS if look_back is None else look_back
-        )
-        outcome += [{"candidate": name, **night} for night in scored]
+        scored, earlier, used = _scores(points, event, host, LOOK_BACK_DAYS if look_back is None else look_back)
+        outcome += [{"candidate": name, **night, **used} for night in scored]
+        assumed[name] = used
         if earlier:
             excluded.append({"candidate": name, "points": earlier})
     unused = unused_bands(m.band for m in held.measurements)
@@ -165,6 +192,8 @@ def score(
             }
         )
     else:
+        for name, used in assumed.items():
+            _print_distance(name, used)
         _print_scores(outcome, excluded, unused, held.skipped)
     if nothing:
         also = f" (unused: {_counted(unused)})" if unused else ""
@@ -172,17 +201,19 @@ def score(
 
 
 def _scores(
-    points: Sequence[Measurement], merger: float, distance: tuple[float | None, float | None], look_back: float
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Scores of one candidate night by night, and its detections before the merger if they exclude it."""
+    points: Sequence[Measurement], event: Event, host: Distance | None, look_back: float
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
+    """Scores of one candidate night by night, its detections before the merger if they exclude it, and the distance assumed."""
+    from mma_pipeline.science.kilonova.assess import CandidateCurve
     from mma_pipeline.science.kilonova.by_night import nightly_scores
-    from mma_pipeline.science.kilonova.lightcurve import Event
     from mma_pipeline.science.kilonova.measured import as_values, earlier_detections, light_curve
     from mma_pipeline.science.kilonova.model import packaged
 
-    event = Event(merger, *distance, points[0].candidate.ebv)
-    earlier = earlier_detections(points, merger, look_back)
-    return nightly_scores(packaged(), light_curve(points), event), as_values(earlier)
+    redshift = next((m.candidate.redshift for m in points if m.candidate.redshift is not None), None)
+    one = CandidateCurve(light_curve(points), points[0].candidate.ebv, (0.0, 0.0), redshift, host)
+    earlier = earlier_detections(points, event.merger_mjd, look_back)
+    found = nightly_scores(packaged(), one.curve, one.seen_from(event))
+    return found, as_values(earlier), one.assumed(event)
 
 
 def _why_nothing(points: Sequence[Measurement], outcome: Sequence[Mapping[str, Any]], merger: float) -> str | None:
@@ -205,6 +236,18 @@ def _why_nothing(points: Sequence[Measurement], outcome: Sequence[Mapping[str, A
         "a light curve needs two detections in griz after the merger, and there is one"
         if max(after.values(), default=0) < _LEAST
         else None
+    )
+
+
+def _print_distance(name: str, used: Mapping[str, Any]) -> None:
+    if used["distance_source"] is None:
+        console.print(f"{escape(name)}  no distance is known", highlight=False)
+        return
+    error = used["assumed_distance_sigma_mpc"]
+    spread = "" if error is None else f" ± {error:.1f}"
+    console.print(
+        f"{escape(name)}  at {used['assumed_distance_mpc']:.1f}{spread} Mpc ({used['distance_source']})",
+        highlight=False,
     )
 
 

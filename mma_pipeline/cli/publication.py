@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
+from mma_pipeline.cli.candidates import candidate_lines, candidates_of
 from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def explain(
     """Explain for each destination why the versions of an event are published or not. Sends nothing.
 
     Names the checks that block a version with their values, products that are not made yet, and a release with its reason.
+    Then every verdict on the event's candidates, in words.
     """
     with clear_errors():
         published = _open()
@@ -46,6 +48,7 @@ def explain(
             raise fail("no destination is configured: see docs/publication.md", Exit.NOTHING)
         found: list[dict[str, Any]] = []
         states = {record.partition_key: _readiness(published, record) for record in records}
+        candidates = candidates_of(published.archive, records[0].version.event_id)
         for record in reversed(records):
             for decision in published.explain(record):
                 sent = published.of_version(record.partition_key, [decision.destination])
@@ -74,6 +77,8 @@ def explain(
     for key, state in states.items():
         for line in _reasons(key, state):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
+    for line in candidate_lines(candidates, everything=True):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _readiness(published: Publications, record: VersionRecord) -> dict[str, Any]:

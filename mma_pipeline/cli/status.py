@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
+from mma_pipeline.cli.candidates import WITHOUT, candidate_lines, candidates_of, checked_names
 from mma_pipeline.cli.quarantine import plain
 
 if TYPE_CHECKING:
@@ -121,17 +122,20 @@ def status(
 
 def show(
     event: Annotated[str, typer.Argument(help="Superevent id such as S230518h, or one partition key.")],
+    without: Annotated[str, WITHOUT] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Show everything about an event: all versions with statistics and files, and its messages in quarantine."""
+    """Show everything about an event: all versions with statistics and files, its candidates, and its messages in quarantine."""
     from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
 
+    off = checked_names(without)
     with clear_errors():
         archive = _open()
         records = archive.versions_named(event)
         found = describe(archive, records)
         event_id = found[0]["event"] if found else event
         aside = [plain(entry) for entry in quarantined(archive, Choice(event_ids=[event_id]))]
+        candidates = candidates_of(archive, event_id, off)
     if not found and not aside:
         raise fail(
             f"the archive has no version of {event}, and quarantine no message: `mma status` shows what is archived",
@@ -140,7 +144,7 @@ def show(
     if as_json:
         head = {"event": event_id, "retracted_by": None, "page": None}
         head |= {name: found[0][name] for name in head if found}
-        print_json({**head, "versions": found, "quarantine": aside})
+        print_json({**head, "versions": found, "candidates": candidates, "quarantine": aside})
         return
     for entry in aside:
         said = f"message {entry['message']} of {entry['received'][:19]} cannot be used: {entry['reason']}"
@@ -174,6 +178,10 @@ def show(
         if entry["missing"]:
             grid.add_row("missing", ", ".join(entry["missing"]))
         console.print(grid)
+    if candidates:
+        console.rule("candidates" + (f" without {', '.join(off)}" if off else ""))
+    for line in candidate_lines(candidates):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def readable(value: Any) -> str:

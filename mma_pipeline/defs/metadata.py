@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
+import re
 from typing import Any
 
 import dagster as dg
@@ -36,6 +38,12 @@ def _fitted(png: bytes) -> bytes:
     buffer = io.BytesIO()
     small.save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def in_table(text: str) -> str:
+    """Text of others as a cell of a Markdown table in the UI: one line, and nothing in it is markup."""
+    plain = html.escape(re.sub(r"\s+", " ", text), quote=False)
+    return re.sub(r"([\\`*_\[\]|~!#])", r"\\\1", plain)
 
 
 def metadata_value(value: Any) -> Any:

@@ -49,6 +49,27 @@ def test_import_and_show(place: Path) -> None:
     assert run.invoke(app, ["catalog", "import", str(table), "--ra", "alpha"]).exit_code == 2
 
 
+def test_import_of_stars_and_nuclei(place: Path) -> None:
+    """Tables of stars and nuclei go into folders of their own, foreign columns are named, wrong names are usage errors."""
+    run = CliRunner()
+    assert run.invoke(app, ["catalog", "show", "--kind", "stars"]).exit_code == 3
+    table = place / "mine.csv"
+    table.write_text(
+        "ra,dec,plx,e_plx,mu_a,e_pmra,pmde,e_pmde,gmag\n10,20,1.5,0.1,3,0.1,4,0.1,17\n11,21,,,,,,,20\n,,,,,,,,\n"
+    )
+    command = ["catalog", "import", "--kind", "stars", str(table)]
+    assert run.invoke(app, command).exit_code == 1
+    assert run.invoke(app, [*command, "--column", "mu=mu_a"]).exit_code == 2
+    assert run.invoke(app, [*command, "--ra", "ra"]).exit_code == 2
+    made = run.invoke(app, [*command, "--column", "pmra=mu_a", "--label", "mine", "--json"])
+    assert made.exit_code == 0, made.output
+    told = json.loads(made.output)
+    assert (told["rows"], told["rows_without_position"], told["folder"]) == (2, 1, str(place / "stars"))
+    shown = run.invoke(app, ["catalog", "show", "--kind", "stars"])
+    assert "mine: 2 stars" in shown.output
+    assert run.invoke(app, ["catalog", "show", "--kind", "agn"]).exit_code == 3
+
+
 @needs_data
 def test_crossmatch_of_an_event(place: Path) -> None:
     """A position and a table give the same figures as ligo.skymap's documented ones for the event's newest map."""

@@ -101,3 +101,25 @@ def test_inputs_that_said_nothing(name, unused):
     code, answer, said = score(FAULTS / name)
     assert (code, answer["unused"]) == (3, unused)
     assert "nothing can be scored" in said
+
+
+def test_the_distance_assumed_is_said(tmp_path):
+    """A redshift, of the file or the option, comes before the host's distance, and that before the event's."""
+    rows = [("X", 57983.0 + d, 18.0 + d, 0.05, band) for d in range(3) for band in "gr"]
+    plain = written(tmp_path, rows)
+    with_redshift = tmp_path / "z.csv"
+    with_redshift.write_text(
+        HEAD.replace("\n", ",redshift\n") + "".join(",".join(map(str, (*row, 0.36))) + "\n" for row in rows)
+    )
+    cases = [
+        (plain, (), "event", 39.8),
+        (plain, ("--host-distance", "40.7"), "host", 40.7),
+        (plain, ("--redshift", "0.36", "--host-distance", "40.7"), "redshift", 1919.1),
+        (with_redshift, (), "redshift", 1919.1),
+    ]
+    for path, options, source, distance in cases:
+        code, answer, _ = score(path, *options)
+        assert code == 0
+        assert {s["distance_source"] for s in answer["scores"]} == {source}
+        assert answer["scores"][0]["assumed_distance_mpc"] == pytest.approx(distance, rel=1e-3)
+    assert score(plain, "--redshift", "-1")[0] == 2

@@ -175,7 +175,9 @@ def test_the_redshift_of_a_host_decides(house: PublishingHome):
     assert scored["C-near"]["redshift"].value == hosts["C-near"]
     assert "redshift" not in scored["B-unknown"]
     assert "host_distance_mpc" not in scored["B-unknown"]
-    assert len({scored[name]["p_phot"].value for name in hosts}) == 1
+    assert [scored[name]["distance_source"].value for name in hosts] == ["redshift", "event", "redshift"]
+    # At 1,550 Mpc the light curve would be far too luminous for a kilonova.
+    assert scored["A-behind"]["p_phot"].value < 0.5 < scored["C-near"]["p_phot"].value
     listed = json.loads((house.store / "mma" / EVENT / "candidates.json").read_text())["candidates"]
     assert [c["candidate"] for c in listed] == ["C-near", "B-unknown", "A-behind"]
     assert [c["redshift"] for c in listed] == [hosts["C-near"], None, 0.3]
@@ -184,8 +186,31 @@ def test_the_redshift_of_a_host_decides(house: PublishingHome):
     assert "(2-D)" in table
 
 
+def test_a_late_redshift_scores_the_latest_night_again(house: PublishingHome):
+    """The same measurements with a redshift: one run, with another key, until the night's score knows it."""
+    unknown = Candidate("SIM-kn", *house.peak)
+    rows = kilonova(unknown, 3)
+    nights = wanted_nights(house.archive, house.photometry(rows))
+    assert wanted_nights(house.archive, house.photometry(rows)) == []
+    house.run(nights[-1].partition_key)
+    known = [replace(m, candidate=replace(unknown, redshift=0.3)) for m in rows]
+    (late,) = wanted_nights(house.archive, house.photometry(known))
+    assert late.partition_key == nights[-1].partition_key
+    assert late.reason != nights[-1].reason
+    # A crash after the message was archived loses nothing, and asks for the same run.
+    assert wanted_nights(house.archive, house.photometry(known)) == [late]
+    before = house.photometry_archive.score(late.partition_key)
+    house.run(late.partition_key)
+    after = house.photometry_archive.score(late.partition_key)
+    assert before is not None
+    assert after is not None
+    assert (before["distance_source"], after["distance_source"]) == ("event", "redshift")
+    assert after["p_phot"] < before["p_phot"]
+    assert wanted_nights(house.archive, house.photometry(known)) == []
+
+
 def test_a_later_redshift_counts_from_the_next_night_on(house: PublishingHome):
-    """A second message that states the redshift: its night is scored with it, and the light curve's value is as before."""
+    """A second message that states the redshift: its night is scored with it, at the distance that follows from it."""
     unknown = Candidate("SIM-kn", *house.peak)
     known = replace(unknown, redshift=float(redshift_at(np.array(80.0))))
     rows = kilonova(unknown, 3)
@@ -201,7 +226,7 @@ def test_a_later_redshift_counts_from_the_next_night_on(house: PublishingHome):
         again = house.photometry_archive.score(key)
         assert again is not None
         assert (again["sky_factor_dimensions"], again["redshift"]) == (3, known.redshift)
-    assert again["p_phot"] == score["p_phot"]
+    assert again["assumed_distance_mpc"] == pytest.approx(80.0, rel=1e-3)
     assert again["posterior"] > score["posterior"]
 
 
@@ -219,7 +244,9 @@ def test_first_night_is_insufficient_and_announces_nothing(house: PublishingHome
 def test_a_score_shows_its_edge_to_the_sky_map(house: PublishingHome):
     """The graph leads from the sky map to the score, whichever partitions the map has: none, or those of other events."""
     node = defs.resolve_asset_graph().get(dg.AssetKey("kilonova_probability"))
-    assert node.parent_keys == {dg.AssetKey("photometry_stream"), dg.AssetKey("newest_skymap")}
+    assert node.parent_keys == {
+        dg.AssetKey(name) for name in ("photometry_stream", "newest_skymap", "candidate_vetting")
+    }
     key = wanted_nights(house.archive, house.photometry(kilonova(Candidate("SIM-kn", *house.peak), 1)))[0].partition_key
     assert house.run(key, "kilonova_probability").success
     others = [f"S26030{n}a-1" for n in range(1, 4)]

@@ -21,7 +21,7 @@ from mma_pipeline.adapters.archive.merging import merge
 from mma_pipeline.adapters.archive.schema import candidate, candidate_alias, measurement
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight, slug_of
-from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
+from mma_pipeline.notices.photometry.measurement import Candidate, Measurement, PhotometryNotice
 from mma_pipeline.notices.photometry.same_object import (
     Nearness,
     cell_of,
@@ -29,6 +29,7 @@ from mma_pipeline.notices.photometry.same_object import (
     identity_of,
     separation_arcsec,
 )
+from mma_pipeline.notices.surveys import PacketFacts
 
 #: Any constant will do: it names the lock under which one process at a time decides on a PostgreSQL archive's candidates.
 _LOCK = 7_203_812
@@ -63,6 +64,17 @@ class Identified:
         """A measurement under its candidate's name; None where its object was refused."""
         name = self.names.get(_head(one.candidate))
         return None if name is None else replace(one, candidate=replace(one.candidate, name=name))
+
+    def of_objects(self, notice: PhotometryNotice) -> dict[str, PacketFacts]:
+        """What a message's packets say, by the names of their candidates."""
+        if not notice.facts:
+            return {}
+        names = {
+            m.candidate.name: known
+            for m in notice.measurements
+            if (known := self.names.get(_head(m.candidate))) is not None
+        }
+        return {names[sent]: said for sent, said in notice.facts.items() if sent in names}
 
 
 def lock_candidates(connection: sa.Connection) -> None:

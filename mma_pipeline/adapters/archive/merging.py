@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from mma_pipeline.adapters.archive.packet_facts import merge_facts
 from mma_pipeline.adapters.archive.schema import (
     candidate,
     candidate_alias,
@@ -26,6 +27,7 @@ def merge(connection: sa.Connection, into: str, others: Sequence[str]) -> None:
         _measurements(connection, into, other)
         _survey_nights(connection, into, other)
         _scores(connection, into, other)
+        merge_facts(connection, into, other)
         alias = candidate_alias.c
         connection.execute(sa.update(candidate_alias).where(alias.candidate == other).values(candidate=into))
         for column in (candidate.c.ebv, candidate.c.redshift):

@@ -25,6 +25,7 @@ from mma_pipeline.adapters.archive.identities import (
     resolve_keys,
     resolve_slugs,
 )
+from mma_pipeline.adapters.archive.packet_facts import note_facts
 from mma_pipeline.adapters.archive.schema import candidate, candidate_score, measurement
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.kafka.message import StreamMessage
@@ -73,7 +74,8 @@ class PhotometryArchive:
         """Archive a message and its measurements in one transaction.
 
         Returns the measurements that came first with this message, also if it is recorded again, so that a crash after
-        this step loses nothing; and all of a candidate into which others were merged, whose nights deserve new scores.
+        this step loses nothing; all of a candidate into which others were merged, whose nights deserve new scores; and the
+        latest of a candidate of the message whose latest score does not know its redshift or extinction yet.
 
         Objects whose name is known to be at another place are left out, with the reason in the log. Raises NoticeError with
         that reason, and archives nothing, if no measurement is left.
@@ -90,8 +92,10 @@ class PhotometryArchive:
             rows = [measurement_row(m, message_id) for m in unknown_points(connection, taken)]
             if rows:
                 connection.execute(_insert_for(connection)(measurement).on_conflict_do_nothing(), rows)
+            note_facts(connection, message_id, found.of_objects(notice))
             of_merged = measurement.c.candidate.in_(found.merged)
-            return _select(connection, sa.or_(measurement.c.message_id == message_id, of_merged))
+            late = measurement.c.id.in_(_scored_without_facts(connection, {m.candidate.name for m in taken}))
+            return _select(connection, sa.or_(measurement.c.message_id == message_id, of_merged, late))
 
     def candidate(self, name: str) -> ArchivedCandidate:
         """A candidate by any of its names, in whatever spelling; raises NotFoundError."""
@@ -256,18 +260,39 @@ class PhotometryArchive:
         ]
 
 
+def _scored_without_facts(connection: sa.Connection, names: set[str]) -> list[int]:
+    """Ids of the latest measurement of candidates whose latest score lacks the redshift or extinction that is known by now."""
+    table, stale = candidate_score, []
+    for some in batched(sorted(names)):
+        known = {
+            row.name: row
+            for row in connection.execute(sa.select(candidate).where(candidate.c.name.in_(some)))
+            if row.redshift is not None or row.ebv is not None
+        }
+        query = sa.select(table).where(table.c.candidate.in_(sorted(known))).order_by(table.c.night)
+        latest = {row.candidate: row.result for row in connection.execute(query)} if known else {}
+        stale += [
+            name
+            for name, result in latest.items()
+            if any(getattr(known[name], fact) is not None and result.get(fact) is None for fact in ("redshift", "ebv"))
+        ]
+    newest = sa.select(measurement.c.id).order_by(measurement.c.mjd.desc(), measurement.c.id.desc()).limit(1)
+    return [connection.execute(newest.where(measurement.c.candidate == name)).scalar_one() for name in stale]
+
+
 def _with_aliases(result: Mapping[str, Any], others: Sequence[str] | None) -> Mapping[str, Any]:
     return {**result, "aliases": list(others)} if others else result
 
 
 def _rank(result: Mapping[str, Any]) -> tuple[bool, bool, float, float, str]:
-    """What is not excluded first, of that what can be known, then by posterior (where a prior could be stated), then by the light curve."""
-    posterior = result.get("posterior")
+    """What is not excluded first, of that what can be known, then by what is known after the vetting (from the posterior where a prior could be stated), then by the light curve."""
     probability = result["p_phot"]
+    # Scores of before the vetting have no probability after it.
+    known = [result.get(name) for name in ("vetted_probability", "posterior")]
     return (
         result.get("status") == "excluded",
         not result["sufficient"],
-        -(probability if posterior is None else posterior),
+        -next((value for value in known if value is not None), probability),
         -probability,
         str(result["candidate"]),
     )

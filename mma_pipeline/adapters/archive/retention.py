@@ -20,6 +20,7 @@ from mma_pipeline.adapters.archive.schema import (
     block,
     candidate,
     candidate_alias,
+    candidate_facts,
     candidate_score,
     decision,
     measurement,
@@ -138,6 +139,8 @@ def _forget_photometry(connection: sa.Connection, gone: Sequence[str]) -> None:
     still = [sa.select(column).where(column.in_(simulated)) for column in (measurement.c.candidate, score.candidate)]
     alias = candidate_alias.c.candidate
     connection.execute(sa.delete(candidate_alias).where(alias.in_(simulated), *(alias.not_in(used) for used in still)))
+    facts = candidate_facts.c.candidate
+    connection.execute(sa.delete(candidate_facts).where(facts.in_(simulated), *(facts.not_in(used) for used in still)))
     connection.execute(sa.delete(candidate).where(name.in_(simulated), *(name.not_in(used) for used in still)))
 
 

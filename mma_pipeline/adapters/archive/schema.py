@@ -274,6 +274,15 @@ candidate_score = sa.Table(
     sa.Column("result", CleanJSON, nullable=False),
 )
 
+#: What the newest packet of a survey says of a candidate beside the light curve; `message_id` is that packet's message.
+candidate_facts = sa.Table(
+    "candidate_facts",
+    metadata,
+    sa.Column("candidate", sa.String(64), sa.ForeignKey("candidate.name"), primary_key=True),
+    sa.Column("message_id", RowId, nullable=False),
+    sa.Column("facts", CleanJSON, nullable=False),
+)
+
 #: How far each partition of a survey's stream is durable, and what became of its alerts. The counts belong to exactly
 #: the messages before `next_offset`.
 survey_partition = sa.Table(

@@ -18,10 +18,12 @@ from mma_pipeline.adapters.archive import refusals, schema
 from mma_pipeline.adapters.archive.alerts import RETRIED, Archive, _insert_for, _insert_message, mark_solved
 from mma_pipeline.adapters.archive.database import batched, reading, writing
 from mma_pipeline.adapters.archive.identities import identify, resolve
+from mma_pipeline.adapters.archive.packet_facts import note_facts
 from mma_pipeline.adapters.archive.photometry import measurement_row, unknown_points
 from mma_pipeline.adapters.archive.schema import (
     candidate,
     candidate_alias,
+    candidate_facts,
     measurement,
     survey_candidate,
     survey_partition,
@@ -304,6 +306,7 @@ def _record_kept(
         if rows:
             connection.execute(insert(measurement).on_conflict_do_nothing(), rows)
         new += len(rows)
+        note_facts(connection, message_id, identified[one.notice.simulated].of_objects(one.notice))
         for event_id, night in one.nights:
             _note(connection, event_id, points[0].candidate.name, night, message_id, changed=bool(rows))
     return new, refused
@@ -404,6 +407,7 @@ def forget_simulated(connection: sa.Connection, names: Sequence[str]) -> list[tu
         ids = list(connection.execute(brought).scalars())
         connection.execute(sa.delete(measurement).where(measurement.c.candidate.in_(gone)))
         connection.execute(sa.delete(candidate_alias).where(candidate_alias.c.candidate.in_(gone)))
+        connection.execute(sa.delete(candidate_facts).where(candidate_facts.c.candidate.in_(gone)))
         connection.execute(sa.delete(candidate).where(candidate.c.name.in_(gone)))
         for part in batched(ids):
             needed = [measurement.c.message_id, survey_candidate.c.message_id, schema.version.c.message_id]

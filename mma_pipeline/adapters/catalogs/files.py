@@ -7,7 +7,7 @@ Galaxy Catalog (Ohlson et al. 2024, AJ 167 31). Any other table is read with a c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,12 @@ class Columns:
     label: str | None = None
     header: bool = True
     """Whether a text table names its columns in the first line."""
+    distance_error: str | None = None
+    """Error of the distance, Mpc."""
+    magnitude: str | None = None
+    """Apparent magnitude in R or r."""
+    half_light: str | None = None
+    """Radius that holds half of the light, arcsec."""
 
     def __post_init__(self) -> None:
         """Raises ConfigurationError for an unknown scale."""
@@ -62,8 +68,17 @@ class Columns:
         return asdict(self)
 
 
-NED_LVS = Columns("ra", "dec", "DistMpc", name="objname", mass="Mstar", label="NED-LVS")
-MGC50 = Columns("ra", "dec", "bestdist", name="objname", mass="logmass", mass_scale="log10", label="50MGC")
+NED_LVS = Columns("ra", "dec", "DistMpc", name="objname", mass="Mstar", label="NED-LVS", distance_error="DistMpc_unc")
+MGC50 = Columns(
+    "ra",
+    "dec",
+    "bestdist",
+    name="objname",
+    mass="logmass",
+    mass_scale="log10",
+    label="50MGC",
+    distance_error="bestdist_error",
+)
 #: GLADE+ is a text table without header; column 4 (HyperLEDA) is the name that most rows have.
 GLADE_PLUS = Columns(
     "9",
@@ -92,9 +107,9 @@ def read_columns(path: Path, columns: Columns | None) -> tuple[Columns, dict[str
         raise NotFoundError(f"there is no catalog file {path}")
     if columns is None:
         columns = _recognise(path)
-    wanted = [
-        c for c in (columns.ra, columns.dec, columns.distance, columns.name, columns.mass, columns.luminosity) if c
-    ]
+    extra = {name: getattr(columns, name) for name in ("distance_error", "magnitude", "half_light")}
+    own = (columns.ra, columns.dec, columns.distance, columns.name, columns.mass, columns.luminosity)
+    wanted = [c for c in (*own, *extra.values()) if c]
     try:
         raw = _read_fits(path, wanted) if path.suffix.lower() in _FITS else _read_table(path, wanted, columns.header)
     except KeyError as error:
@@ -117,6 +132,12 @@ def read_columns(path: Path, columns: Columns | None) -> tuple[Columns, dict[str
         elif columns.luminosity_scale == "log10":
             light = 10.0**light
         result["luminosity"] = _positive(light)
+    for name, column in extra.items():
+        if column:
+            values = _numbers(raw[column])
+            # A magnitude may be negative; catalogs write -99 and 99 for those that are not known.
+            known = np.where(np.abs(values) < 50, values, np.nan).astype(np.float32)
+            result[name] = known if name == "magnitude" else _positive(values)
     result["name"] = _names(raw[columns.name]) if columns.name else np.zeros(result["ra"].size, dtype="S1")
     return columns, result
 
@@ -127,7 +148,8 @@ def _recognise(path: Path) -> Columns:
     present = set(_column_names(path))
     for known in (NED_LVS, MGC50):
         if {known.ra, known.dec, known.distance, known.mass} <= present:
-            return known
+            # Shortened copies of these catalogs go without the errors.
+            return known if known.distance_error in present else replace(known, distance_error=None)
     raise ConfigurationError(
         f"the layout of {path.name} is not known: name its columns (--ra, --dec, --distance, --name, --mass); "
         f"it has {', '.join(sorted(present)[:40])}"

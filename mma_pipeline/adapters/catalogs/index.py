@@ -33,6 +33,9 @@ _UNITS = {
     "distance": "Mpc",
     "mass": "Msun",
     "luminosity": "Lsun",
+    "distance_error": "Mpc",
+    "magnitude": "mag",
+    "half_light": "arcsec",
     "name": "",
 }
 
@@ -104,6 +107,10 @@ class CatalogIndex:
     def weight(self, kind: str) -> npt.NDArray[np.float32] | None:
         """Column `mass` (M☉) or `luminosity` (L☉), None if the catalog has none."""
         return self._column(kind) if kind in self.manifest["columns"] else None
+
+    def optional(self, name: str) -> npt.NDArray[np.float32] | None:
+        """Column `distance_error` (Mpc), `magnitude` (R or r) or `half_light` (arcsec), None if the catalog has none."""
+        return self._column(name) if name in self.manifest["columns"] else None
 
     def _column(self, name: str) -> npt.NDArray[Any]:
         try:

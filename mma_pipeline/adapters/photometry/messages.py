@@ -30,7 +30,9 @@ def read_photometry_message(body: bytes, headers: Mapping[str, bytes] | None = N
     if boom.is_notice(record):
         found = [measurements(alert) for alert in boom.notice_alerts(record, "gcn.notices.boom.alert", "boom")]
         together = tuple(m for notice in found for m in notice.measurements)
-        return replace(found[0], measurements=together, skipped=tuple(s for notice in found for s in notice.skipped))
+        facts = {name: said for notice in found for name, said in notice.facts.items()}
+        skipped = tuple(s for notice in found for s in notice.skipped)
+        return replace(found[0], measurements=together, skipped=skipped, facts=facts)
     if boom.is_alert(record) or lasair.is_lasair(record):
         return measurements(alert_of(record, form_of_json(record)))
     return parse(body, headers)

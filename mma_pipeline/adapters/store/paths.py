@@ -16,6 +16,7 @@ from mma_pipeline.notices.photometry.event_night import EventNight
 
 _FOLDERS = {Role.OBSERVATION: "fit", Role.TEST: "test"}
 SCORE = "score.json"
+VETTING = "vetting.json"
 LIGHT_CURVE = "light_curve.png"
 RANKING = "candidates.json"
 #: Tables of one night of an event's candidates, and how many of them are drawn.
@@ -60,7 +61,7 @@ def ranking_key(event_id: str) -> str:
 
 def night_keys(night: CandidateNight) -> set[str]:
     """Keys of all files that the assets of a night write, those that the event's nights share included."""
-    own = {night_key(night, name) for name in (SCORE, LIGHT_CURVE)}
+    own = {night_key(night, name) for name in (SCORE, LIGHT_CURVE, VETTING)}
     return own | {latest_light_curve_key(night), ranking_key(night.event_id)}
 
 

@@ -13,19 +13,29 @@ from typing import Any
 
 import dagster as dg
 
+from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.publishing.compose import version_ref
 from mma_pipeline.adapters.publishing.decision import enqueue_candidate
-from mma_pipeline.adapters.store.paths import LIGHT_CURVE, SCORE, latest_light_curve_key, night_key, ranking_key
+from mma_pipeline.adapters.store import Store
+from mma_pipeline.adapters.store.paths import (
+    LIGHT_CURVE,
+    SCORE,
+    VETTING,
+    latest_light_curve_key,
+    night_key,
+    ranking_key,
+)
 from mma_pipeline.defs.candidates.scoring import CandidateSource, ScoredNight
 from mma_pipeline.defs.candidates.sensors import candidate_nights
-from mma_pipeline.defs.metadata import plot
+from mma_pipeline.defs.candidates.vetting import reasons
+from mma_pipeline.defs.metadata import in_table, plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
 from mma_pipeline.defs.skymaps.newest_skymap import newest_skymap
 from mma_pipeline.notices.derived import CandidateScore, DerivedAlert, DerivedKind
 
 GROUP = "candidate"
-CODE_VERSION = "3"
+CODE_VERSION = "4"
 #: Greatest number of measurements that the ranking shows of an excluded candidate.
 _SHOWN = 3
 
@@ -74,7 +84,35 @@ def _lineage(source: CandidateSource) -> dict[str, Any]:
 
 @_asset_of_a_night(
     "python",
-    [photometry_stream_asset, newest_skymap],
+    [photometry_stream_asset],
+    "Host galaxy, stars, active nuclei, minor planets and earlier detections at the candidate's place: a verdict each, in words.",
+    optional=True,
+)
+def candidate_vetting(
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Compare the candidate with catalogs on disk and with what its packets say."""
+    source, target = CandidateSource(archive.open(), context.partition_key), store.open()
+    if source.withdrawn:
+        context.log.info(f"{context.partition_key}: {source.key.event_id} no longer has a map, so nothing is vetted")
+        return
+    found = source.vetting()
+    data = json.dumps(found, sort_keys=True, indent=1).encode()
+    stored = target.put(night_key(source.key, VETTING), data, content_type="application/json", metadata={})
+    yield dg.MaterializeResult(
+        metadata={
+            **{verdict["check"]: verdict["words"] for verdict in found["verdicts"]},
+            "factor": found["factor"],
+            **({"host distance (Mpc)": found["host"]["distance_mpc"]} if "host" in found else {}),
+            "file": dg.MetadataValue.url(target.url(stored.key)),
+            **_lineage(source),
+        }
+    )
+
+
+@_asset_of_a_night(
+    "python",
+    [photometry_stream_asset, newest_skymap, candidate_vetting],
     "Probability of a kilonova: from the light curve alone, the sky factor, the prior and the posterior.",
     optional=True,
 )
@@ -88,7 +126,7 @@ def kilonova_probability(
         # A run that was queued before the retraction: this is no error, but there is nothing left to score.
         context.log.info(f"{context.partition_key}: {source.key.event_id} no longer has a map, so nothing is scored")
         return
-    result = source.assess()
+    result = source.assess(_vetting(source, target))
     if result is None:
         context.log.info(f"{context.partition_key}: nothing has been detected in griz after the merger yet")
         return
@@ -99,7 +137,7 @@ def kilonova_probability(
         context.log.warning(f"{source.name} is excluded: {len(result['excluded_by'])} detections before the merger")
     if result["unused_bands"]:
         context.log.info(f"{source.name}: unused bands {result['unused_bands']}")
-    listed = ("history", "unused_bands", "excluded_by")
+    listed = ("history", "unused_bands", "excluded_by", "vetting")
     shown = {k: v for k, v in result.items() if v is not None and k not in listed}
     yield dg.MaterializeResult(
         metadata={
@@ -110,6 +148,15 @@ def kilonova_probability(
             "seconds": round(time.perf_counter() - started, 4),
         }
     )
+
+
+def _vetting(source: CandidateSource, target: Store) -> Mapping[str, Any]:
+    """What `candidate_vetting` wrote of this night; made here where it was not asked for."""
+    try:
+        found: dict[str, Any] = json.loads(target.get(night_key(source.key, VETTING)))
+    except NotFoundError:
+        return source.vetting()
+    return found
 
 
 @_asset_of_a_night(
@@ -162,8 +209,8 @@ def ranked_candidates(
 
 def _table(ranked: list[Mapping[str, Any]]) -> str:
     lines = [
-        "| | candidate | P (light curve) | redshift | sky factor | prior | posterior | nights | |",
-        "|-|-|-|-|-|-|-|-|-|",
+        "| | candidate | P (light curve) | redshift | sky factor | prior | posterior | vetted | nights | | reasons |",
+        "|-|-|-|-|-|-|-|-|-|-|-|",
     ]
     for place, r in enumerate(ranked, start=1):
         prior, after = (f"{r[k]:.3g}" if r.get(k) is not None else "none" for k in ("prior", "posterior"))
@@ -174,10 +221,11 @@ def _table(ranked: list[Mapping[str, Any]]) -> str:
             note = "excluded: detected before the merger, MJD " + ", ".join(
                 f"{p['mjd']:.2f} {p['band']} {p['magnitude']:.2f}" for p in r["excluded_by"][:_SHOWN]
             )
+        vetted = "" if r.get("vetted_probability") is None else f"{r['vetted_probability']:.3g}"
         note += " simulated" if r.get("simulated") else ""
         lines.append(
             f"| {place} | {', '.join([r['candidate'], *r.get('aliases', ())])} | {r['p_phot']:.3f} | {redshift} | {r['sky_factor']:.3g}{dimensions} | "
-            f"{prior} | {after} | {r['nights']} | {note.strip()} |"
+            f"{prior} | {after} | {vetted} | {r['nights']} | {note.strip()} | {in_table('; '.join(reasons(r)))} |"
         )
     return "\n".join(lines)
 

@@ -12,6 +12,7 @@ from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.event_history import newest_map, retraction_of
 from mma_pipeline.adapters.archive.photometry import ArchivedCandidate, ArchivedMeasurement, PhotometryArchive
 from mma_pipeline.adapters.errors import NotFoundError
+from mma_pipeline.defs.candidates.vetting import host_of, vet_candidates, with_vetting
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
@@ -182,8 +183,14 @@ class CandidateSource:
         distance, deviation = map_distance(self.skymap) or (None, None)
         return Event(merger_mjd(self.version), distance, deviation, self.record.candidate.ebv)
 
-    def assess(self) -> Mapping[str, Any] | None:
-        """The score of this night as published; None if nothing has been detected yet.
+    def vetting(self) -> Mapping[str, Any]:
+        """The verdicts of catalogs and packets on this candidate, as JSON values."""
+        measured = [m.measurement for m in self.photometry.measurements(self.name)]
+        found = vet_candidates(self.archive, merger_mjd(self.version), [(self.record, measured)], self.key.night + 1.0)
+        return found[self.name]
+
+    def assess(self, vetting: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
+        """The score of this night as published, with its vetting where that is given; None if nothing has been detected yet.
 
         The status of a candidate that was detected before the merger is `excluded`, and `excluded_by` lists these detections.
         """
@@ -192,7 +199,7 @@ class CandidateSource:
         from mma_pipeline.science.kilonova.model import digest, packaged
 
         facts, here = self.version.facts, self.record.candidate
-        model = packaged()
+        model, host = packaged(), host_of(vetting)
         measured = [m.measurement for m in self.photometry.measurements(self.name)]
         numbers = assess(
             model,
@@ -203,11 +210,13 @@ class CandidateSource:
             has_remnant=facts.get("properties", {}).get("HasRemnant"),
             terrestrial=facts.get("classification", {}).get("Terrestrial"),
             redshift=here.redshift,
+            host=host.distance,
+            host_chance=host.chance,
         )
         if numbers is None:
             return None
         return published(
-            numbers,
+            with_vetting(numbers, vetting),
             self.key,
             self.record,
             self.version,

@@ -2,7 +2,8 @@
 
 The cursor holds the Kafka offsets, as for alerts. A message is archived before a run is requested, and a message that is
 read again after a crash leads to the same run keys. A run key names the night, the newest measurement and the event's
-version, so a new measurement or a new map causes a new score, and a repetition does not.
+version, and the redshift and extinction where they are known. So a new measurement, a new map or a late redshift causes a new
+score, and a repetition does not.
 """
 
 # No postponed annotations here: Dagster reads the real types of the sensor's parameters.
@@ -36,6 +37,7 @@ from mma_pipeline.defs.jobs import MOST_S, Lane, lane_tags
 from mma_pipeline.defs.resources import ArchiveResource, PhotometryResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.model import Role, role_of
+from mma_pipeline.notices.photometry.measurement import Candidate
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.products.ingest import Quarantined, quarantine_message
 from mma_pipeline.settings import current
@@ -62,7 +64,7 @@ class NightRequest:
     event_id: str
     candidate: str
     reason: str
-    """Newest measurement and version; the run key consists of this and the partition."""
+    """Newest measurement, version, redshift and extinction; the run key consists of this and the partition."""
 
 
 def ingest_photometry(archive: Archive, message: StreamMessage) -> list[ArchivedMeasurement] | Quarantined:
@@ -111,10 +113,16 @@ def _requests(nights: Iterable[AdmittedNight], newest: Mapping[str, int]) -> lis
             found.night.partition_key,
             found.night.event_id,
             name := found.candidate.candidate.name,
-            f"{newest[name]}:{found.version.partition_key}",
+            f"{newest[name]}:{found.version.partition_key}{_facts(found.candidate.candidate)}",
         )
         for found in nights
     ]
+
+
+def _facts(one: Candidate) -> str:
+    """What else is known of a candidate, for run keys; empty where nothing is."""
+    known = (("z", one.redshift), ("e", one.ebv))
+    return "".join(f":{name}{value:g}" for name, value in known if value is not None)
 
 
 def run_request(wanted: NightRequest) -> dg.RunRequest:

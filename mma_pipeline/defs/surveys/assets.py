@@ -14,7 +14,7 @@ import dagster as dg
 
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.adapters.store.paths import BEST_PLOTS, NIGHT_TABLES, best_plot, event_night_key, ranking_key
-from mma_pipeline.defs.metadata import plot
+from mma_pipeline.defs.metadata import in_table, plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.defs.skymaps.skymap import skymap
@@ -22,7 +22,7 @@ from mma_pipeline.defs.surveys.scoring import EventNightSource, ScoredEventNight
 from mma_pipeline.settings import current
 
 GROUP = "survey"
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 #: Candidates that the ranking of a materialisation shows.
 SHOWN = 20
 
@@ -138,12 +138,16 @@ def _plots(source: EventNightSource, found: ScoredEventNight, target: Store) -> 
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    lines = ["| | candidate | status | P (light curve) | posterior | level | days | mag |", "|-|-|-|-|-|-|-|-|"]
+    lines = [
+        "| | candidate | status | P (light curve) | posterior | vetted | level | days | mag | reasons |",
+        "|-|-|-|-|-|-|-|-|-|-|",
+    ]
     for row in rows:
         after = "none" if row["posterior"] is None else f"{row['posterior']:.3g}"
+        vetted = "" if row["vetted_probability"] is None else f"{row['vetted_probability']:.3g}"
         bright = "" if row["last_magnitude"] is None else f"{row['last_band']} {row['last_magnitude']:.2f}"
         lines.append(
-            f"| {row['rank']} | {row['candidate']} | {row['status']} | {row['p_phot']:.3f} | {after} | "
-            f"{row['credible_level']:.3f} | {row['days_since_merger']:.2f} | {bright} |"
+            f"| {row['rank']} | {row['candidate']} | {row['status']} | {row['p_phot']:.3f} | {after} | {vetted} | "
+            f"{row['credible_level']:.3f} | {row['days_since_merger']:.2f} | {bright} | {in_table(row['reasons'] or '')} |"
         )
     return "\n".join(lines)

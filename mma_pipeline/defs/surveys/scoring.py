@@ -13,6 +13,7 @@ from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.photometry import ArchivedCandidate, ArchivedMeasurement, PhotometryArchive
 from mma_pipeline.adapters.archive.surveys import SurveyArchive, SurveyNightCandidate, scored_with
 from mma_pipeline.defs.candidates.scoring import current_version, merger_mjd, published, skymap_of
+from mma_pipeline.defs.candidates.vetting import columns_of, host_of, vet_candidates, with_vetting
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.photometry.event_night import EventNight
 from mma_pipeline.science.kilonova.measured import LOOK_BACK_DAYS
@@ -42,6 +43,19 @@ COLUMNS = (
     ("version", "string", ""),
     ("model", "string", ""),
     ("messages", "string", ""),
+    ("vetted_probability", "float64", ""),
+    ("vetting_factor", "float64", ""),
+    ("host", "string", ""),
+    ("host_separation", "float64", "arcsec"),
+    ("host_chance", "float64", ""),
+    ("assumed_distance_mpc", "float64", "Mpc"),
+    ("distance_source", "string", ""),
+    ("factor_host", "float64", ""),
+    ("factor_star", "float64", ""),
+    ("factor_agn", "float64", ""),
+    ("factor_minor_planet", "float64", ""),
+    ("factor_earlier", "float64", ""),
+    ("reasons", "string", ""),
 )
 
 
@@ -127,12 +141,21 @@ class EventNightSource:
         skymap, model, facts = skymap_of(self.archive, version), packaged(), version.facts
         distance, deviation = map_distance(skymap) or (None, None)
         event = Event(merger_mjd(version), distance, deviation, None)
+        vetted = vet_candidates(
+            self.archive,
+            event.merger_mjd,
+            [(self.records[name], [m.measurement for m in self.measurements[name]]) for name in names],
+            self.key.night + 1.0,
+        )
+        hosts = {name: host_of(vetted[name]) for name in names}
         curves = [
             CandidateCurve(
                 light_curve([m.measurement for m in self.until_night(name)]),
                 (here := self.records[name].candidate).ebv,
                 (here.ra, here.dec),
                 here.redshift,
+                hosts[name].distance,
+                hosts[name].chance,
             )
             for name in names
         ]
@@ -148,7 +171,7 @@ class EventNightSource:
         return {
             name: {
                 **published(
-                    numbers,
+                    with_vetting(numbers, vetted[name]),
                     self._night_of(name),
                     self.records[name],
                     version,
@@ -173,7 +196,7 @@ class EventNightSource:
             points = self.until_night(name)
             detected = [m.measurement for m in points if m.measurement.detected]
             messages = sorted({m.message_id for m in points})
-            known = {column: result.get(column) for column, _, _ in COLUMNS}
+            known = {column: result.get(column) for column, _, _ in COLUMNS} | columns_of(result)
             rows.append(
                 {
                     **known,
@@ -195,10 +218,11 @@ def _rank(result: Mapping[str, Any]) -> tuple[bool, float, float, str]:
 
     Few points are no reason to stand behind others, as they are in what is published: a night's table says what to look at.
     """
-    after, alone = result.get("posterior"), float(result["p_phot"])
+    alone = float(result["p_phot"])
+    known = [result.get(name) for name in ("vetted_probability", "posterior")]
     return (
         result.get("status") == "excluded",
-        -(alone if after is None else float(after)),
+        -float(next((value for value in known if value is not None), alone)),
         -alone,
         str(result["candidate"]),
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import finite, kind_of
 from mma_pipeline.notices.photometry.brightness import is_weak
 from mma_pipeline.notices.positions import angle
+from mma_pipeline.notices.surveys import PacketFacts
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:+\-]{0,63}", re.ASCII)
 _BAND = re.compile(r"[^\x00-\x1f\x7f]{1,32}")
@@ -75,6 +76,8 @@ class PhotometryNotice:
     simulated: bool = False
     skipped: tuple[str, ...] = ()
     """Rows that could not be used, each with its reason."""
+    facts: Mapping[str, PacketFacts] = field(default_factory=dict)
+    """What a survey's packet says beside the light curve, by the object's name as sent."""
 
 
 def check_name(value: object) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 from mma_pipeline.notices.errors import NoticeError
@@ -52,7 +53,8 @@ def measurements(alert: SurveyAlert) -> PhotometryNotice:
         except NoticeError as problem:
             skipped.append((f"point {number}", str(problem)))
     simulated = alert.facts.details.get(SIMULATED) is True
-    return complete(found, grouped(skipped), alert.schema, None, simulated=simulated)
+    notice = complete(found, grouped(skipped), alert.schema, None, simulated=simulated)
+    return replace(notice, facts={candidate.name: alert.facts})
 
 
 def _measurement(candidate: Candidate, point: FluxPoint) -> Measurement:

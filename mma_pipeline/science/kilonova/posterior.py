@@ -24,6 +24,8 @@ _SUPERNOVA_MAG, _SUPERNOVA_DAYS = -17.5, 40.0
 #: (Hjorth et al. 2017, ApJL 848 L31). Over H0 = 70 km/s/Mpc it is the error of a distance by redshift, 4.3 Mpc.
 PECULIAR_VELOCITY = 300.0
 _H0 = 70.0
+#: The same as an error of a distance, Mpc.
+PECULIAR_MPC = PECULIAR_VELOCITY / _H0
 
 
 class SkyFactorError(ValueError):

@@ -22,6 +22,7 @@ from urllib.parse import quote, urlsplit
 
 import jinja2
 
+from mma_pipeline.defs.candidates.vetting import reasons
 from mma_pipeline.defs.events.page.state import EventState
 from mma_pipeline.notices.source_words import source_words
 from mma_pipeline.notices.text import plain_number
@@ -91,6 +92,7 @@ def _environment() -> jinja2.Environment:
         "words": words,
         "cell": markdown_cell,
         "rows": rows,
+        "reasons": reasons,
     }
     return environment
 
