@@ -43,7 +43,7 @@ def background_overlaps(a: SkyMap, b: SkyMap, turns: int = _TURNS, points: int =
     if float(np.sum(a.prob * a.probdensity)) > float(np.sum(b.prob * b.probdensity)):
         a, b = b, a  # the wide map is looked up, the narrow one sampled: less noise
     # Seeded by the maps: what is left of the noise is then independent from pair to pair.
-    rng = np.random.default_rng([zlib.crc32(np.ascontiguousarray(m.probdensity)) for m in (a, b)])
+    rng = np.random.default_rng([zlib.crc32(m.probdensity.tobytes()) for m in (a, b)])
     cloud, weight = _cloud(b, points, rng)
     target, own = _points(a, a.prob, turns, rng)[0], _points(b, b.prob, turns, rng)[0]
     back = np.swapaxes(_frames(own, np.zeros(turns)), 1, 2)

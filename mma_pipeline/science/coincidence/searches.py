@@ -119,7 +119,7 @@ def search_of(searches: Iterable[Search], gw: GwKind, other: OtherKind) -> Searc
 
 def searches_from(entries: Iterable[Mapping[str, Any]]) -> tuple[Search, ...]:
     """Searches from JSON objects with the fields of `Search`; raises ValueError with the entry that is wrong."""
-    found = []
+    found: list[Search] = []
     for number, entry in enumerate(entries, start=1):
         try:
             known = dict(entry)
