@@ -23,6 +23,8 @@ from mma_pipeline.defs.candidates.assets import (
     ranked_candidates,
 )
 from mma_pipeline.defs.candidates.sensors import candidate_products, photometry_sensor
+from mma_pipeline.defs.coincidences.assets import coincidence_alert
+from mma_pipeline.defs.coincidences.sensors import coincidence_products, coincidence_sensor
 from mma_pipeline.defs.events.assets import event_page
 from mma_pipeline.defs.events.sensors import event_page_sensor, event_pages
 from mma_pipeline.defs.jobs import alert_products
@@ -81,6 +83,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             icecube_stream,
             quarantine,
             newest_skymap,
+            coincidence_alert,
             event_page,
             publishable,
             gwtm_publication,
@@ -112,6 +115,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             observability_products,
             coverage_products,
             neutrino_products,
+            coincidence_products,
             event_pages,
             survey_scoring,
             survey_nights,
@@ -129,6 +133,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             observability_sensor,
             pointings_sensor,
             neutrino_coincidence_sensor,
+            coincidence_sensor,
             event_page_sensor,
             survey_sensor,
         ],

@@ -8,6 +8,7 @@ Not here: what the values are used for. A group is read when it is first asked f
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from mma_pipeline.adapters.store.environment import url_of_source
 from mma_pipeline.adapters.surveys.schemas import RUBIN_SCHEMAS, Schemas
 from mma_pipeline.adapters.surveys.stream import SurveyBroker
 from mma_pipeline.notices.photometry.same_object import Nearness
+from mma_pipeline.science.coincidence.searches import SEARCHES, Search, SearchRules, searches_from
 from mma_pipeline.science.surveys.vetting import Thresholds
 
 #: Variables with our prefix that other programs read: the TOM's own settings, and the tests' servers.
@@ -583,6 +585,52 @@ class InForce:
     """The variable that set it, or `default`."""
 
 
+class CoincidenceSettings(Group):
+    """Pairs of events of different messengers: by which searches they are compared, and which are claimed."""
+
+    searches: Path | None = _setting(
+        None,
+        "MMA_COINCIDENCE_SEARCHES",
+        about="JSON file with search windows, rates and sources in place of the published ones.",
+    )
+    far_per_year: float = Field(
+        1.0,
+        gt=0,
+        validation_alias=AliasChoices("MMA_COINCIDENCE_FAR_PER_YEAR"),
+        description="Joint false-alarm rate, per year, up to which a pair is claimed and published.",
+    )
+    gw_per_day: float = Field(
+        2.0,
+        gt=0,
+        validation_alias=AliasChoices("MMA_COINCIDENCE_GW_PER_DAY"),
+        description="False-alarm rate, per day, to which gravitational-wave alerts are sent.",
+    )
+    sure_gw_days: float = Field(
+        3.0,
+        gt=0,
+        validation_alias=AliasChoices("MMA_COINCIDENCE_SURE_GW_DAYS"),
+        description="Days between sure gravitational waves: pairs of significant ones are rated by it too.",
+    )
+    alerts: bool = _setting(True, "MMA_COINCIDENCE_ALERTS", about="Publish claimed pairs as derived alerts.")
+
+    @property
+    def rules(self) -> SearchRules:
+        """By which pairs are compared; raises ConfigurationError if the file cannot be used."""
+        return SearchRules(
+            searches=SEARCHES if self.searches is None else _searches(self.searches),
+            far_max=self.far_per_year / (365.25 * 86400.0),
+            far_gw_max=self.gw_per_day / 86400.0,
+            rate_gw=1.0 / (self.sure_gw_days * 86400.0),
+        )
+
+
+def _searches(path: Path) -> tuple[Search, ...]:
+    try:
+        return searches_from(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"MMA_COINCIDENCE_SEARCHES: {path} cannot be used: {error}") from error
+
+
 _GroupT = TypeVar("_GroupT", bound=Group)
 GROUPS: Mapping[str, type[Group]] = MappingProxyType(
     {
@@ -595,6 +643,7 @@ GROUPS: Mapping[str, type[Group]] = MappingProxyType(
         "observing": ObservingSettings,
         "coverage": CoverageSettings,
         "kilonova": KilonovaSettings,
+        "coincidences": CoincidenceSettings,
         "surveys": SurveySettings,
         "survey_stream": SurveyStreamSettings,
         "lanes": LaneSettings,
@@ -673,6 +722,11 @@ class Settings:
     def kilonova(self) -> KilonovaSettings:
         """Photometry of candidates."""
         return self._read(KilonovaSettings)
+
+    @cached_property
+    def coincidences(self) -> CoincidenceSettings:
+        """Pairs of events of different messengers."""
+        return self._read(CoincidenceSettings)
 
     @cached_property
     def surveys(self) -> SurveySettings:

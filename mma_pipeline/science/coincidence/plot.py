@@ -63,3 +63,48 @@ def _circle(ra: float, dec: float, radius: float) -> list[tuple[FloatArray, Floa
     y = np.degrees(np.arcsin(np.clip(sin_dec, -1.0, 1.0)))
     cuts = np.flatnonzero(np.abs(np.diff(x)) > 180.0) + 1
     return list(zip(np.split(x, cuts), np.split(y, cuts), strict=True))
+
+
+def draw_pair(gw: SkyMap, other: SkyMap, combined: SkyMap | None, names: tuple[str, str], title: str) -> bytes:
+    """PNG of the whole sky (Mollweide, RA to the left): two localisations and the combined one, 50 and 90 % outlines.
+
+    Deterministic, as `draw_overlaps`. `names` are those of the two events, for the legend.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    lon, lat = np.linspace(-179.75, 179.75, 720), np.linspace(-89.75, 89.75, 360)
+    grid_lon, grid_lat = np.meshgrid(lon, lat)
+    index = index29((-grid_lon.ravel()) % 360.0, grid_lat.ravel())
+    figure = Figure(figsize=(9, 5), dpi=100)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(projection="mollweide")
+    row = gw.row_of(index)
+    axes.pcolormesh(
+        np.radians(lon), np.radians(lat), gw.probdensity[row].reshape(grid_lon.shape), cmap="OrRd", rasterized=True
+    )
+    drawn = [(gw, names[0], "tab:red", 0.9), (other, names[1], "tab:blue", 0.9), (combined, "both", "black", 1.5)]
+    for m, name, colour, width in drawn:
+        if m is None:
+            continue
+        row = m.row_of(index)
+        level = Ranking(m).searched_prob[row].reshape(grid_lon.shape)
+        if level.min() < 0.9:
+            axes.contour(
+                np.radians(lon), np.radians(lat), level, levels=[0.5, 0.9], colors=colour, linewidths=width,
+                linestyles=["solid", "dashed"],
+            )  # fmt: skip
+        # A localisation of arc minutes falls between the grid's points: its peak is marked.
+        ra, dec = Ranking(m).mode
+        axes.plot(
+            np.radians(-((ra + 180.0) % 360.0 - 180.0)), np.radians(dec), "+", color=colour, markersize=11, label=name
+        )
+    axes.grid(alpha=0.3)
+    hours = [f"{(360 - x) % 360}°" for x in range(-150, 180, 30)]
+    axes.set_xticks(np.radians(range(-150, 180, 30)), hours, fontsize=7)
+    axes.set_title(title, fontsize=10)
+    axes.legend(loc="lower right", fontsize=8)
+    figure.subplots_adjust(left=0.06, right=0.97, bottom=0.04, top=0.92)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

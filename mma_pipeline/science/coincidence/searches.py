@@ -6,7 +6,7 @@ as RAVEN counts it. Only pairs with a published window are compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -107,6 +107,24 @@ SEARCHES: tuple[Search, ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class SearchRules:
+    """By which searches and limits pairs are compared."""
+
+    searches: tuple[Search, ...] = SEARCHES
+    far_max: float = 1.0 / (365.25 * 86400.0)
+    """Joint false-alarm rate up to which a pair is claimed, Hz."""
+    far_gw_max: float = FAR_GW_MAX
+    """Rate to which gravitational-wave alerts are sent, Hz."""
+    rate_gw: float = RATE_GW_CONFIDENT
+    """Rate of sure gravitational waves, Hz."""
+
+    @property
+    def identity(self) -> str:
+        """All of it as text: comparisons are made again when it changes."""
+        return repr(self)
+
+
 def gw_kind(group: str | None, search: str | None) -> GwKind:
     """Kind of a candidate by the group and search of its notice."""
     return GwKind.CBC if (group or "").upper() == "CBC" or (search or "").upper() == "BBH" else GwKind.BURST
@@ -117,10 +135,10 @@ def search_of(searches: Iterable[Search], gw: GwKind, other: OtherKind) -> Searc
     return next((one for one in searches if one.gw is gw and one.other is other), None)
 
 
-def searches_from(entries: Iterable[Mapping[str, Any]]) -> tuple[Search, ...]:
-    """Searches from JSON objects with the fields of `Search`; raises ValueError with the entry that is wrong."""
+def searches_from(entries: Any) -> tuple[Search, ...]:
+    """Searches from a list of JSON objects with the fields of `Search`; raises ValueError with the entry that is wrong."""
     found: list[Search] = []
-    for number, entry in enumerate(entries, start=1):
+    for number, entry in enumerate(entries if isinstance(entries, list) else [entries], start=1):
         try:
             known = dict(entry)
             low, high = (float(value) for value in known.pop("window"))
