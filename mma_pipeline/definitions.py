@@ -10,8 +10,15 @@ from typing import Any
 import dagster as dg
 
 from mma_pipeline.defs.alerts.large_messages import large_messages_sensor
+from mma_pipeline.defs.alerts.notice_maps import notice_maps_sensor
 from mma_pipeline.defs.alerts.sensors import stream_sensor
-from mma_pipeline.defs.alerts.stream_assets import gwalert_stream, icecube_stream, quarantine
+from mma_pipeline.defs.alerts.stream_assets import (
+    gwalert_stream,
+    icecube_stream,
+    notice_streams,
+    observatory_streams,
+    quarantine,
+)
 from mma_pipeline.defs.alerts.streams import STREAMS
 from mma_pipeline.defs.alerts.unfinished import unfinished_versions_sensor
 from mma_pipeline.defs.all_products import PRODUCTS
@@ -81,6 +88,8 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
         [
             gwalert_stream,
             icecube_stream,
+            *observatory_streams,
+            notice_streams,
             quarantine,
             newest_skymap,
             coincidence_alert,
@@ -126,6 +135,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             failed_runs_sensor,
             photometry_sensor,
             large_messages_sensor,
+            notice_maps_sensor,
             lost_runs_sensor,
             unfinished_versions_sensor,
             pipeline_health_sensor,

@@ -31,6 +31,8 @@ from mma_pipeline.adapters.spacecraft.pointing import FSSC
 from mma_pipeline.adapters.store.environment import url_of_source
 from mma_pipeline.adapters.surveys.schemas import RUBIN_SCHEMAS, Schemas
 from mma_pipeline.adapters.surveys.stream import SurveyBroker
+from mma_pipeline.notices.gcn.declaration import CoreStream
+from mma_pipeline.notices.gcn.streams import CORE_STREAMS
 from mma_pipeline.notices.photometry.same_object import Nearness
 from mma_pipeline.science.coincidence.searches import SEARCHES, Search, SearchRules, searches_from
 from mma_pipeline.science.surveys.vetting import Thresholds
@@ -91,6 +93,57 @@ class KafkaSettings(Group):
     domain: str = _setting("gcn.nasa.gov", "GCN_DOMAIN", about="Another GCN, such as `test.gcn.nasa.gov`.")
     bootstrap: str | None = _setting(
         None, "MMA_KAFKA_BOOTSTRAP", about="A broker without authentication in place of GCN (tests, demonstration)."
+    )
+
+
+class NoticeSettings(Group):
+    """Streams of other observatories on GCN: which are read. A topic that the broker lacks is passed over."""
+
+    fermi_gbm: bool = _setting(True, "MMA_NOTICES_FERMI_GBM", about="Fermi GBM's triggers.")
+    fermi_gbm_classic: bool = _setting(
+        True,
+        "MMA_NOTICES_FERMI_GBM_CLASSIC",
+        about="The same as VOEvents, which GCN sends until the JSON notices come.",
+    )
+    fermi_gbm_targeted: bool = _setting(
+        False, "MMA_NOTICES_FERMI_GBM_TARGETED", about="Fermi GBM's targeted searches (not public)."
+    )
+    swift_bat_guano: bool = _setting(True, "MMA_NOTICES_SWIFT_BAT_GUANO", about="Swift BAT's bursts by GUANO.")
+    einstein_probe_wxt: bool = _setting(
+        True, "MMA_NOTICES_EINSTEIN_PROBE_WXT", about="Einstein Probe's X-ray transients."
+    )
+    icecube_tracks: bool = _setting(True, "MMA_NOTICES_ICECUBE_TRACKS", about="IceCube's gold and bronze tracks.")
+    km3net: bool = _setting(True, "MMA_NOTICES_KM3NET", about="KM3NeT's neutrinos.")
+    superk_sn: bool = _setting(True, "MMA_NOTICES_SUPERK_SN", about="Super-Kamiokande's supernova alerts.")
+    chime_frb: bool = _setting(True, "MMA_NOTICES_CHIME_FRB", about="Fast radio bursts of CHIME.")
+    dsa110_frb: bool = _setting(True, "MMA_NOTICES_DSA110_FRB", about="Fast radio bursts of DSA-110.")
+    maxi_gsc_unknown: bool = _setting(True, "MMA_NOTICES_MAXI_GSC_UNKNOWN", about="MAXI's new X-ray transients.")
+    maxi_gsc_known: bool = _setting(
+        False, "MMA_NOTICES_MAXI_GSC_KNOWN", about="MAXI's outbursts of known sources, most of them in the Galaxy."
+    )
+    svom: bool = _setting(True, "MMA_NOTICES_SVOM", about="SVOM's triggers.")
+    burstcube: bool = _setting(False, "MMA_NOTICES_BURSTCUBE", about="BurstCube, which has ended.")
+    glowbug: bool = _setting(False, "MMA_NOTICES_GLOWBUG", about="Glowbug, which has ended.")
+    map_seconds: float = Field(
+        20.0,
+        gt=0,
+        le=40,
+        validation_alias=AliasChoices("MMA_NOTICES_MAP_SECONDS"),
+        description="Longest time for one fetch of a map that a notice names, s.",
+    )
+    map_megabytes: float = Field(
+        64.0,
+        gt=0,
+        le=500,
+        validation_alias=AliasChoices("MMA_NOTICES_MAP_MEGABYTES"),
+        description="Largest such map, MB.",
+    )
+    map_hours: float = Field(
+        24.0,
+        ge=0,
+        le=240,
+        validation_alias=AliasChoices("MMA_NOTICES_MAP_HOURS"),
+        description="Hours after a notice in which its map is tried again; 0 fetches none.",
     )
 
 
@@ -635,6 +688,7 @@ _GroupT = TypeVar("_GroupT", bound=Group)
 GROUPS: Mapping[str, type[Group]] = MappingProxyType(
     {
         "kafka": KafkaSettings,
+        "notices": NoticeSettings,
         "hopskotch": HopskotchSettings,
         "archive": ArchiveSettings,
         "store": StoreSettings,
@@ -747,6 +801,16 @@ class Settings:
     def survey_schemas(self) -> Schemas:
         """Where the schemas of survey packets are found; a reader keeps one, which remembers them."""
         return Schemas(self.surveys.schema_registry or None, self.surveys.schema_folder or self.home / "survey_schemas")
+
+    @cached_property
+    def notices(self) -> NoticeSettings:
+        """Streams of other observatories."""
+        return self._read(NoticeSettings)
+
+    @property
+    def notice_streams(self) -> tuple[CoreStream, ...]:
+        """Those that are switched on."""
+        return tuple(stream for stream in CORE_STREAMS if getattr(self.notices, stream.name))
 
     @property
     def gcn_broker(self) -> GcnBroker:

@@ -16,9 +16,9 @@ from mma_pipeline.adapters.archive.quarantine import QuarantinedMessage, accept,
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.photometry.messages import read_photometry_message
 from mma_pipeline.adapters.photometry.stream import STREAM as PHOTOMETRY
-from mma_pipeline.defs.alerts.streams import STREAMS, stream_of
+from mma_pipeline.defs.alerts.streams import parser_of
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.products.ingest import Parser, Versions, presentable, read
+from mma_pipeline.products.ingest import Versions, presentable, read
 from mma_pipeline.settings import current
 
 
@@ -45,7 +45,7 @@ def retry_messages(archive: Archive, chosen: Sequence[QuarantinedMessage], now: 
         if message.stream == PHOTOMETRY:
             outcomes.append(_photometry(archive, entry, message, now))
             continue
-        found = read(message, _parser(message))
+        found = read(message, parser_of(message))
         if isinstance(found, str):
             outcomes.append(_refused(archive, entry, found))
         else:
@@ -55,11 +55,6 @@ def retry_messages(archive: Archive, chosen: Sequence[QuarantinedMessage], now: 
         recorded = accept(archive, entry.id, versions, now)
         outcomes.append(RetryOutcome(entry, tuple(record.partition_key for record in recorded.versions)))
     return sorted(outcomes, key=lambda outcome: outcome.message.id)
-
-
-def _parser(message: StreamMessage) -> Parser:
-    """The parser of a message's stream; chosen by content if that stream is no longer read."""
-    return next((stream.parse for stream in STREAMS if stream.name == message.stream), stream_of(message.body).parse)
 
 
 def _photometry(archive: Archive, entry: QuarantinedMessage, message: StreamMessage, now: datetime) -> RetryOutcome:
