@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.coincidences import PairRecord, PairState, events_near, looked_at
 from mma_pipeline.adapters.archive.event_history import chronological, newest_map, retraction_of
-from mma_pipeline.notices.key import EVENT_ID
 from mma_pipeline.science.coincidence.searches import (
     GwKind,
     OtherKind,
@@ -315,7 +314,7 @@ def _state(pair: Pair, found: Compared, rules: SearchRules, excluded: float) -> 
 
 def _kind(record: VersionRecord) -> GwKind | OtherKind | None:
     facts = record.facts
-    if EVENT_ID.fullmatch(record.version.event_id):
+    if record.version.is_gravitational_wave:
         return gw_kind(facts.get("group"), facts.get("search"))
     kind = _KINDS.get(str(facts.get("stream")))
     if kind is OtherKind.GRB_TARGETED_SWIFT and _follows_a_burst(facts):

@@ -12,7 +12,7 @@ the outbox as derived alerts, or withdraws them.
 
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ import dagster as dg
 from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.coincidences import PairRecord, PairState, pairs_of, record_pairs
 from mma_pipeline.adapters.publishing.coincidences import enqueue_pair
+from mma_pipeline.adapters.publishing.config import DestinationConfig
 from mma_pipeline.defs.candidates.scoring import skymap_of
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import BATCH, OWNERS, RETRY
@@ -191,7 +192,7 @@ coincidences = Product(
     code_version="1",
     group="event",
     kinds=frozenset({"numpy", "matplotlib", "png"}),
-    deps=("gwalert_stream",),
+    deps=("raw_alert",),
     files=(
         own_file("coincidences", "coincidences.json", "application/json"),
         FileSpec("coincidence_plot", own_file("", "coincidences.png", "").key, "image/png", plot=True, optional=True),
@@ -249,17 +250,24 @@ def coincidence_alert(
     if not pairs:
         context.log.info("no pair with an event of another messenger")
         return
-    queued: list[str] = []
-    settings = current()
-    if settings.coincidences.alerts and not publication.open(opened, store.open()).dry_run:
-        url = settings.publication.public_address
-        for pair in pairs.values():
-            queued += enqueue_pair(opened, publication.destinations(), pair, now, url)
+    silent = publication.open(opened, store.open()).dry_run
+    queued = [] if silent else announce(opened, pairs.values(), publication.destinations(), now)
     lines = [f"- {p.gw_event} with {p.other_event}: {p.state}, {p.figures.get('far_hz')} Hz" for p in pairs.values()]
     yield dg.MaterializeResult(
         asset_key="coincidence_alert",
         metadata={"pairs": dg.MetadataValue.md("\n".join(lines)), "messages queued": dg.MetadataValue.json(queued)},
     )
+
+
+def announce(
+    archive: Archive, pairs: Iterable[PairRecord], destinations: Sequence[DestinationConfig], now: datetime
+) -> list[str]:
+    """Queue or withdraw the derived alerts of pairs; returns keys of new publications. Nothing if it is switched off."""
+    settings = current()
+    if not settings.coincidences.alerts:
+        return []
+    url = settings.publication.public_address
+    return [key for pair in pairs for key in enqueue_pair(archive, destinations, pair, now, url)]
 
 
 def keep_pairs(archive: Archive, partition_key: str, now: datetime) -> list[PairRecord]:
