@@ -10,8 +10,15 @@ from typing import Any
 import dagster as dg
 
 from mma_pipeline.defs.alerts.large_messages import large_messages_sensor
+from mma_pipeline.defs.alerts.notice_maps import notice_maps_sensor
 from mma_pipeline.defs.alerts.sensors import stream_sensor
-from mma_pipeline.defs.alerts.stream_assets import gwalert_stream, icecube_stream, quarantine
+from mma_pipeline.defs.alerts.stream_assets import (
+    gwalert_stream,
+    icecube_stream,
+    notice_streams,
+    observatory_streams,
+    quarantine,
+)
 from mma_pipeline.defs.alerts.streams import STREAMS
 from mma_pipeline.defs.alerts.unfinished import unfinished_versions_sensor
 from mma_pipeline.defs.all_products import PRODUCTS
@@ -24,6 +31,8 @@ from mma_pipeline.defs.candidates.assets import (
     ranked_candidates,
 )
 from mma_pipeline.defs.candidates.sensors import candidate_products, photometry_sensor
+from mma_pipeline.defs.coincidences.assets import coincidence_alert
+from mma_pipeline.defs.coincidences.sensors import coincidence_products, coincidence_sensor
 from mma_pipeline.defs.events.assets import event_page
 from mma_pipeline.defs.events.sensors import event_page_sensor, event_pages
 from mma_pipeline.defs.jobs import alert_products
@@ -80,8 +89,11 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
         [
             gwalert_stream,
             icecube_stream,
+            *observatory_streams,
+            notice_streams,
             quarantine,
             newest_skymap,
+            coincidence_alert,
             event_page,
             publishable,
             gwtm_publication,
@@ -114,6 +126,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             observability_products,
             coverage_products,
             neutrino_products,
+            coincidence_products,
             event_pages,
             survey_scoring,
             survey_nights,
@@ -124,6 +137,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             failed_runs_sensor,
             photometry_sensor,
             large_messages_sensor,
+            notice_maps_sensor,
             lost_runs_sensor,
             unfinished_versions_sensor,
             pipeline_health_sensor,
@@ -131,6 +145,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             observability_sensor,
             pointings_sensor,
             neutrino_coincidence_sensor,
+            coincidence_sensor,
             event_page_sensor,
             survey_sensor,
         ],

@@ -8,6 +8,7 @@ Not here: what the values are used for. A group is read when it is first asked f
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -30,7 +31,10 @@ from mma_pipeline.adapters.spacecraft.pointing import FSSC
 from mma_pipeline.adapters.store.environment import url_of_source
 from mma_pipeline.adapters.surveys.schemas import RUBIN_SCHEMAS, Schemas
 from mma_pipeline.adapters.surveys.stream import SurveyBroker
+from mma_pipeline.notices.gcn.declaration import CoreStream
+from mma_pipeline.notices.gcn.streams import CORE_STREAMS
 from mma_pipeline.notices.photometry.same_object import Nearness
+from mma_pipeline.science.coincidence.searches import SEARCHES, Search, SearchRules, searches_from
 from mma_pipeline.science.surveys.vetting import Thresholds
 from mma_pipeline.science.vetting.checks import Check
 
@@ -90,6 +94,57 @@ class KafkaSettings(Group):
     domain: str = _setting("gcn.nasa.gov", "GCN_DOMAIN", about="Another GCN, such as `test.gcn.nasa.gov`.")
     bootstrap: str | None = _setting(
         None, "MMA_KAFKA_BOOTSTRAP", about="A broker without authentication in place of GCN (tests, demonstration)."
+    )
+
+
+class NoticeSettings(Group):
+    """Streams of other observatories on GCN: which are read. A topic that the broker lacks is passed over."""
+
+    fermi_gbm: bool = _setting(True, "MMA_NOTICES_FERMI_GBM", about="Fermi GBM's triggers.")
+    fermi_gbm_classic: bool = _setting(
+        True,
+        "MMA_NOTICES_FERMI_GBM_CLASSIC",
+        about="The same as VOEvents, which GCN sends until the JSON notices come.",
+    )
+    fermi_gbm_targeted: bool = _setting(
+        False, "MMA_NOTICES_FERMI_GBM_TARGETED", about="Fermi GBM's targeted searches (not public)."
+    )
+    swift_bat_guano: bool = _setting(True, "MMA_NOTICES_SWIFT_BAT_GUANO", about="Swift BAT's bursts by GUANO.")
+    einstein_probe_wxt: bool = _setting(
+        True, "MMA_NOTICES_EINSTEIN_PROBE_WXT", about="Einstein Probe's X-ray transients."
+    )
+    icecube_tracks: bool = _setting(True, "MMA_NOTICES_ICECUBE_TRACKS", about="IceCube's gold and bronze tracks.")
+    km3net: bool = _setting(True, "MMA_NOTICES_KM3NET", about="KM3NeT's neutrinos.")
+    superk_sn: bool = _setting(True, "MMA_NOTICES_SUPERK_SN", about="Super-Kamiokande's supernova alerts.")
+    chime_frb: bool = _setting(True, "MMA_NOTICES_CHIME_FRB", about="Fast radio bursts of CHIME.")
+    dsa110_frb: bool = _setting(True, "MMA_NOTICES_DSA110_FRB", about="Fast radio bursts of DSA-110.")
+    maxi_gsc_unknown: bool = _setting(True, "MMA_NOTICES_MAXI_GSC_UNKNOWN", about="MAXI's new X-ray transients.")
+    maxi_gsc_known: bool = _setting(
+        False, "MMA_NOTICES_MAXI_GSC_KNOWN", about="MAXI's outbursts of known sources, most of them in the Galaxy."
+    )
+    svom: bool = _setting(True, "MMA_NOTICES_SVOM", about="SVOM's triggers.")
+    burstcube: bool = _setting(False, "MMA_NOTICES_BURSTCUBE", about="BurstCube, which has ended.")
+    glowbug: bool = _setting(False, "MMA_NOTICES_GLOWBUG", about="Glowbug, which has ended.")
+    map_seconds: float = Field(
+        20.0,
+        gt=0,
+        le=40,
+        validation_alias=AliasChoices("MMA_NOTICES_MAP_SECONDS"),
+        description="Longest time for one fetch of a map that a notice names, s.",
+    )
+    map_megabytes: float = Field(
+        64.0,
+        gt=0,
+        le=500,
+        validation_alias=AliasChoices("MMA_NOTICES_MAP_MEGABYTES"),
+        description="Largest such map, MB.",
+    )
+    map_hours: float = Field(
+        24.0,
+        ge=0,
+        le=240,
+        validation_alias=AliasChoices("MMA_NOTICES_MAP_HOURS"),
+        description="Hours after a notice in which its map is tried again; 0 fetches none.",
     )
 
 
@@ -630,10 +685,57 @@ class InForce:
     """The variable that set it, or `default`."""
 
 
+class CoincidenceSettings(Group):
+    """Pairs of events of different messengers: by which searches they are compared, and which are claimed."""
+
+    searches: Path | None = _setting(
+        None,
+        "MMA_COINCIDENCE_SEARCHES",
+        about="JSON file with search windows, rates and sources in place of the published ones.",
+    )
+    far_per_year: float = Field(
+        1.0,
+        gt=0,
+        validation_alias=AliasChoices("MMA_COINCIDENCE_FAR_PER_YEAR"),
+        description="Joint false-alarm rate, per year, up to which a pair is claimed and published.",
+    )
+    gw_per_day: float = Field(
+        2.0,
+        gt=0,
+        validation_alias=AliasChoices("MMA_COINCIDENCE_GW_PER_DAY"),
+        description="False-alarm rate, per day, to which gravitational-wave alerts are sent.",
+    )
+    sure_gw_days: float = Field(
+        3.0,
+        gt=0,
+        validation_alias=AliasChoices("MMA_COINCIDENCE_SURE_GW_DAYS"),
+        description="Days between sure gravitational waves: pairs of significant ones are rated by it too.",
+    )
+    alerts: bool = _setting(True, "MMA_COINCIDENCE_ALERTS", about="Publish claimed pairs as derived alerts.")
+
+    @property
+    def rules(self) -> SearchRules:
+        """By which pairs are compared; raises ConfigurationError if the file cannot be used."""
+        return SearchRules(
+            searches=SEARCHES if self.searches is None else _searches(self.searches),
+            far_max=self.far_per_year / (365.25 * 86400.0),
+            far_gw_max=self.gw_per_day / 86400.0,
+            rate_gw=1.0 / (self.sure_gw_days * 86400.0),
+        )
+
+
+def _searches(path: Path) -> tuple[Search, ...]:
+    try:
+        return searches_from(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"MMA_COINCIDENCE_SEARCHES: {path} cannot be used: {error}") from error
+
+
 _GroupT = TypeVar("_GroupT", bound=Group)
 GROUPS: Mapping[str, type[Group]] = MappingProxyType(
     {
         "kafka": KafkaSettings,
+        "notices": NoticeSettings,
         "hopskotch": HopskotchSettings,
         "archive": ArchiveSettings,
         "store": StoreSettings,
@@ -643,6 +745,7 @@ GROUPS: Mapping[str, type[Group]] = MappingProxyType(
         "coverage": CoverageSettings,
         "kilonova": KilonovaSettings,
         "vetting": VettingSettings,
+        "coincidences": CoincidenceSettings,
         "surveys": SurveySettings,
         "survey_stream": SurveyStreamSettings,
         "lanes": LaneSettings,
@@ -740,6 +843,11 @@ class Settings:
         return self._read(VettingSettings)
 
     @cached_property
+    def coincidences(self) -> CoincidenceSettings:
+        """Pairs of events of different messengers."""
+        return self._read(CoincidenceSettings)
+
+    @cached_property
     def surveys(self) -> SurveySettings:
         """Alerts of surveys."""
         return self._read(SurveySettings)
@@ -758,6 +866,16 @@ class Settings:
     def survey_schemas(self) -> Schemas:
         """Where the schemas of survey packets are found; a reader keeps one, which remembers them."""
         return Schemas(self.surveys.schema_registry or None, self.surveys.schema_folder or self.home / "survey_schemas")
+
+    @cached_property
+    def notices(self) -> NoticeSettings:
+        """Streams of other observatories."""
+        return self._read(NoticeSettings)
+
+    @property
+    def notice_streams(self) -> tuple[CoreStream, ...]:
+        """Those that are switched on."""
+        return tuple(stream for stream in CORE_STREAMS if getattr(self.notices, stream.name))
 
     @property
     def gcn_broker(self) -> GcnBroker:

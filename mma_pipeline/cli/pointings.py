@@ -218,14 +218,12 @@ def _planned_for(kept: PointingArchive, event: str, own: list[Pointing]) -> dict
 
 def _map_of(archive: Archive, record: VersionRecord) -> SkyMap:
     """The version's map from its message, so that no product needs to be there."""
-    from mma_pipeline.notices import lvk
-    from mma_pipeline.products.ingest import read_alert
-    from mma_pipeline.science.skymaps.model import decode_skymap
+    from mma_pipeline.products.maps import decoded_map
 
-    data = lvk.map_of(read_alert(archive.message(record.message_id).body), record.version)
-    if data is None:
+    found = decoded_map(archive, record)
+    if found is None:
         raise fail(f"the map of {record.partition_key} is missing in its message", Exit.NOTHING)
-    return decode_skymap(data)
+    return found
 
 
 def _pointings(archive: Archive, event: str) -> list[Pointing]:

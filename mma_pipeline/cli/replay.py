@@ -82,7 +82,7 @@ def _through_kafka(
     items: Sequence[Item], wanted: str | None, bootstrap: str, speed: float, *, quiet: bool
 ) -> list[dict[str, Any]]:
     from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
-    from mma_pipeline.defs.alerts.streams import stream_of
+    from mma_pipeline.defs.alerts.streams import topic_of
 
     outcome = []
     last: datetime | None = None
@@ -96,7 +96,7 @@ def _through_kafka(
             if speed and last is not None and item.created is not None:
                 time.sleep(max(0.0, (item.created - last).total_seconds() / speed))
             last = item.created or last
-            topic = wanted or stream_of(item.body).topic
+            topic = wanted or topic_of(item.body)
             partition, offset, _ = producer.send(topic, item.body, key=item.event)
             sent = {"name": item.name, "outcome": "sent", "topic": topic, "partition": partition, "offset": offset}
             outcome.append(sent)
@@ -111,7 +111,7 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
 
     from mma_pipeline.adapters.kafka.message import StreamMessage
     from mma_pipeline.cli.materialise import materialise, report_quarantine
-    from mma_pipeline.defs.alerts.streams import stream_of
+    from mma_pipeline.defs.alerts.streams import parser_for
     from mma_pipeline.defs.all_products import expected_files
     from mma_pipeline.products.ingest import Quarantined, ingest
 
@@ -122,7 +122,7 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
         for item in items:
             # A replayed file is identified by its name, so that a second replay counts as the same message.
             message = StreamMessage("replay", item.name[:255], 0, 0, item.body, None, (), None, datetime.now(UTC))
-            result = ingest(archive, message, stream_of(item.body).parse)
+            result = ingest(archive, message, parser_for(item.body))
             if isinstance(result, Quarantined):
                 report_quarantine(instance, result)
                 outcome.append({"name": item.name, "outcome": "quarantined", "reason": result.reason})

@@ -163,6 +163,8 @@ def show(
         grid = Table.grid(padding=(0, 2))
         for line in entry["degraded"]:
             grid.add_row(Text("left out", style="yellow"), Text(line))
+        for line in _pairs(entry):
+            grid.add_row("coincidence", Text(line))
         for line in _windows(entry):
             grid.add_row("window", Text(line))
         statistics = {**entry["statistics"].get("skymap_statistics", {}), **_compared(entry)}
@@ -209,6 +211,22 @@ def _windows(entry: Mapping[str, Any]) -> list[str]:
         f"{site['site']}: {site['probability']:.1%} of the map, {site['begins'][:16]} to {site['ends'][:16]} UTC"
         for site in found.get("sites", ())
     ]
+
+
+def _pairs(entry: Mapping[str, Any]) -> list[str]:
+    """Pairs with events of other messengers, a line for each, and LVK's own coincidence."""
+    found = entry["statistics"].get("coincidences", {})
+    lines = []
+    for pair in found.get("pairs", ()):
+        partner = pair["other_event"] if pair["gw_event"] == entry["event"] else pair["gw_event"]
+        rate = pair["no_far"] or "no joint rate" if pair["far_hz"] is None else f"joint rate {pair['far_hz']:.3g} Hz"
+        where = "" if pair["overlap"] is None else f", overlap {pair['overlap']:.3g}"
+        area = pair["area_90_combined_deg2"]
+        both = "" if area is None else f", 90 % of both on {area:.3g} deg²"
+        lines.append(f"{partner} {pair['state']}: {pair['difference_s']:+.2f} s{where}, {rate}{both}")
+    if (stated := found.get("lvk")) is not None:
+        lines.append(f"stated by LVK with {stated['observatory']}: {stated['words']}")
+    return lines
 
 
 def _compared(entry: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.defs.alerts.raw_alert import raw_alert
+from mma_pipeline.defs.coincidences.assets import coincidences
 from mma_pipeline.defs.neutrinos.assets import neutrino_coincidence, neutrino_notice
 from mma_pipeline.defs.observing.coverage_ledger import coverage_ledger
 from mma_pipeline.defs.observing.forecast import kilonova_forecast
@@ -34,6 +35,7 @@ PRODUCTS: tuple[Product, ...] = (
     coverage_ledger,
     neutrino_notice,
     neutrino_coincidence,
+    coincidences,
     version_difference,
 )
 

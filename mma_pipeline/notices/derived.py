@@ -18,6 +18,7 @@ from enum import StrEnum
 from importlib import resources
 from typing import Any
 
+from mma_pipeline.notices.coincidence import Coincidence, with_coincidence
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import decode_json, time_at
 from mma_pipeline.notices.icecube_summary import NeutrinoSearch
@@ -28,7 +29,7 @@ SCHEMA_V1 = "scimma.alert-integration-demo/broker/v1"
 SENDER_V1 = "alert-integration-demo"
 SCHEMA_V2 = "mma.derived-alert/2.0"
 #: A message names the lowest version that has all of its keys: this one added `completes`, `chirp_mass`, `observability`,
-#: `forecast` and `coverage`.
+#: `forecast`, `coverage` and `coincidence`.
 SCHEMA_V2_1 = "mma.derived-alert/2.1"
 SENDER_V2 = "mma_pipeline"
 #: Hopskotch `_format` of v2 messages before it became `json`; the hop plugin still reads it.
@@ -46,6 +47,8 @@ class DerivedKind(StrEnum):
     """A version of an event with its products."""
     CANDIDATE = "candidate"
     """A transient scored against an event."""
+    COINCIDENCE = "coincidence"
+    """A pair of an event with one of another messenger (from 2.1)."""
     RETRACTION = "retraction"
     """Withdraws an earlier message of ours."""
 
@@ -295,12 +298,13 @@ class DerivedAlert:
     """Id of an earlier message on the same version (UUID text) without the map's values, which this one replaces."""
     observability: Observability | None = None
     coverage: CoverageSummary | None = None
+    coincidence: Coincidence | None = None
 
     @property
     def schema(self) -> str:
         """Name of the message's schema."""
         mass = self.event and self.event.chirp_mass
-        later = self.completes, self.observability, self.forecast, self.coverage, mass
+        later = self.completes, self.observability, self.forecast, self.coverage, self.coincidence, mass
         return SCHEMA_V2_1 if any(value is not None for value in later) else SCHEMA_V2
 
     @property
@@ -344,6 +348,7 @@ class DerivedAlert:
                 completes=record.get("completes"),
                 observability=_observability(record.get("observability")),
                 coverage=_nested(CoverageSummary, record.get("coverage")),
+                coincidence=_nested(Coincidence, record.get("coincidence")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NoticeError(f"the derived alert is incomplete or wrong: {error}") from error
@@ -402,7 +407,7 @@ def json_schema_v2() -> dict[str, Any]:
     """JSON schema (draft 2020-12) of the v2 message."""
     text = resources.files(__package__).joinpath("schemas/derived-alert-2.0.schema.json").read_text("utf-8")
     schema: dict[str, Any] = json.loads(text)
-    return schema
+    return with_coincidence(schema)
 
 
 def _content_id(body: Mapping[str, Any]) -> uuid.UUID:

@@ -16,19 +16,24 @@ from datetime import UTC, datetime
 
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.model import AlertType, Role, role_of
+from mma_pipeline.notices.trigger_ids import TRIGGER_ID
 
 #: Superevent ids of GraceDB: S real, MS mock, TS test, GW confirmed; letters count the day's events.
 EVENT_ID = re.compile(r"(?:[MT]?S|GW)\d{6}[A-Za-z]{1,8}", re.ASCII)
+#: The same or the id of another observatory's trigger, such as `Fermi_745121685`.
+ANY_EVENT_ID = re.compile(rf"(?:{EVENT_ID.pattern}|{TRIGGER_ID.pattern})", re.ASCII)
 ICECUBE_LABEL = "IceCube"
 EXTERNAL_SUFFIX = "-ExtCoinc"
+#: A map that a notice names by its address, fetched later: a version of its own beside the notice's.
+FETCHED_SUFFIX = "-Map"
 DIGEST_LENGTH = 10
 _TYPES = "|".join(AlertType)
-_LABEL = rf"(?:(?:{_TYPES})(?:{EXTERNAL_SUFFIX})?|{ICECUBE_LABEL})"
+_LABEL = rf"(?:(?:{_TYPES})(?:{EXTERNAL_SUFFIX}|{FETCHED_SUFFIX})?|{ICECUBE_LABEL})"
 _KEY = re.compile(
-    rf"(?P<event>{EVENT_ID.pattern})-(?P<label>{_LABEL})-(?P<created>\d{{8}}T\d{{6}})-(?P<digest>[0-9a-f]{{{DIGEST_LENGTH}}})",
+    rf"(?P<event>{ANY_EVENT_ID.pattern})-(?P<label>{_LABEL})-(?P<created>\d{{8}}T\d{{6}})-(?P<digest>[0-9a-f]{{{DIGEST_LENGTH}}})",
     re.ASCII,
 )
-_STEM = re.compile(rf"(?P<event>{EVENT_ID.pattern})-(?P<label>{_LABEL})(?P<number>[1-9]\d{{0,5}})?", re.ASCII)
+_STEM = re.compile(rf"(?P<event>{ANY_EVENT_ID.pattern})-(?P<label>{_LABEL})(?P<number>[1-9]\d{{0,5}})?", re.ASCII)
 _TIME = "%Y%m%dT%H%M%S"
 
 
@@ -40,6 +45,18 @@ def check_event_id(value: object) -> str:
     return value
 
 
+def check_any_event_id(value: object) -> str:
+    """Return `value` if it is a superevent id or the id of another trigger; raises NoticeError otherwise."""
+    if not isinstance(value, str) or ANY_EVENT_ID.fullmatch(value) is None:
+        raise NoticeError(f"{value!r:.60} is not the id of an event, such as S230518h or Fermi_745121685")
+    return value
+
+
+def is_gravitational_wave(event_id: str) -> bool:
+    """Whether an event's id is that of a superevent, and not of another observatory's trigger."""
+    return EVENT_ID.fullmatch(event_id) is not None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class EventVersion:
     """One version of one event: the unit of a Dagster partition."""
@@ -48,7 +65,7 @@ class EventVersion:
     created: datetime
     """Creation time of the notice, UTC, whole seconds."""
     label: str
-    """Kind of notice: an `AlertType`, the same with `-ExtCoinc`, or `IceCube`."""
+    """Kind of notice: an `AlertType`, the same with `-ExtCoinc` or `-Map`, or `IceCube`."""
     digest: str
     """First ten hexadecimal digits of the SHA-256 of the content."""
 
@@ -70,11 +87,21 @@ class EventVersion:
         return self.label.endswith(EXTERNAL_SUFFIX)
 
     @property
+    def is_fetched_map(self) -> bool:
+        """Whether this is the map that a notice named by its address."""
+        return self.label.endswith(FETCHED_SUFFIX)
+
+    @property
+    def is_gravitational_wave(self) -> bool:
+        """Whether the event is a superevent, and not another observatory's trigger."""
+        return is_gravitational_wave(self.event_id)
+
+    @property
     def alert_type(self) -> AlertType | None:
-        """Kind of LVK notice; None for an IceCube notice."""
+        """Kind of notice; None for IceCube's search for neutrinos from a superevent."""
         if self.label == ICECUBE_LABEL:
             return None
-        return AlertType(self.label.removesuffix(EXTERNAL_SUFFIX))
+        return AlertType(self.label.removesuffix(EXTERNAL_SUFFIX).removesuffix(FETCHED_SUFFIX))
 
     @property
     def is_retraction(self) -> bool:

@@ -106,5 +106,6 @@ class LvkNotice:
 
 
 def role_of(event_id: str) -> Role:
-    """Role of an event by its id: `MS…` mock and `TS…` test events are tests, all others observations."""
-    return Role.TEST if event_id.startswith(("MS", "TS")) else Role.OBSERVATION
+    """Role of an event by its id: `MS…` mock and `TS…` test events are tests, as are triggers such as `TFermi_…`."""
+    is_test = event_id.startswith(("MS", "TS")) or (event_id.startswith("T") and "_" in event_id)
+    return Role.TEST if is_test else Role.OBSERVATION

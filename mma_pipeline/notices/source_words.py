@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mma_pipeline.notices.gcn.words import trigger_words
+
 #: Properties that the user guide defines, in the order of the question that an observer asks.
 PROPERTIES = {
     "HasNS": "contains a neutron star",
@@ -75,6 +77,8 @@ def narrowest(edges: Sequence[float], shares: Sequence[float], level: float) -> 
 
 def source_words(facts: Mapping[str, Any]) -> tuple[str, ...]:
     """All of it, one line each, from the facts of a version as the archive keeps them; empty for a retraction."""
+    if facts.get("messenger"):
+        return trigger_words(facts)
     return tuple(line for line in _lines(facts) if line)
 
 

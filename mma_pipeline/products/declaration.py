@@ -84,9 +84,19 @@ class Need:
 
 
 NEEDS_NOTHING = Need("a message", lambda _: True)
-NEEDS_ALERT = Need("a gravitational-wave alert", lambda record: record.version.label != ICECUBE_LABEL)
+NEEDS_ALERT = Need(
+    "an alert, and not a search for neutrinos from one", lambda record: record.version.label != ICECUBE_LABEL
+)
 NEEDS_NEUTRINO_NOTICE = Need("a neutrino notice", lambda record: record.version.label == ICECUBE_LABEL)
 NEEDS_MAP = Need("a sky map that can be used", lambda record: record.has_map)
+
+
+def needs_map_for(product: str) -> Need:
+    """A usable sky map of a source of which the product makes sense: `left_out` of its notice says where it does not."""
+    return Need(
+        "a sky map of a source for which it makes sense",
+        lambda record: record.has_map and product not in (record.facts.get("left_out") or {}),
+    )
 
 
 @dataclass(frozen=True, slots=True)

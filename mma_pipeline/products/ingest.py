@@ -18,10 +18,14 @@ from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.degraded import MAX_LENGTH, bounded
 from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.gcn import notice as core
+from mma_pipeline.notices.gcn.streams import core_stream, stream_of_message
 from mma_pipeline.notices.key import EventVersion, check_event_id
 from mma_pipeline.notices.model import LvkNotice
 from mma_pipeline.notices.salvage import event_named, is_rehearsal
 from mma_pipeline.notices.text import one_line
+from mma_pipeline.products.maps import map_problems
+from mma_pipeline.products.maps import read_alert as read_alert
 
 _log = logging.getLogger(__name__)
 
@@ -65,14 +69,19 @@ def read(message: StreamMessage, parse: Parser) -> Versions | str:
 def quarantine_message(archive: Archive, message: StreamMessage, reason: str) -> Quarantined:
     """Archive a message in quarantine, with its event if that can be determined."""
     reason = presentable(reason)
-    event_id = _event_named(message.body)
+    event_id = _event_named(message)
     rehearsal = is_test(message) or is_rehearsal(message.body, event_id)
     _log.warning("%s put in quarantine: %s", message.coordinates, reason)
     message_id = archive.quarantine(message, reason, event_id=event_id, rehearsal=rehearsal)
     return Quarantined(message_id, message, reason)
 
 
-def _event_named(body: bytes) -> str | None:
+def _event_named(message: StreamMessage) -> str | None:
+    body = message.body
+    stream = core_stream(message.topic) or stream_of_message(body)
+    if stream is not None:
+        # A search after another trigger names that one, which is not its own.
+        return core.event_named(stream, body)
     if body.startswith(MAGIC):
         try:
             return check_event_id(decode_avro(body).get("superevent_id"))
@@ -84,11 +93,6 @@ def _event_named(body: bytes) -> str | None:
 def presentable(reason: str) -> str:
     """A reason of bounded length, without control characters and lone surrogates, which databases and pages refuse."""
     return one_line(reason, MAX_REASON)
-
-
-def read_alert(body: bytes) -> LvkNotice:
-    """An `igwn.gwalert` message in JSON or Avro, recognised by its first bytes; raises NoticeError."""
-    return lvk.from_record(decode_avro(body)) if body.startswith(MAGIC) else lvk.parse_json(body)
 
 
 def parse_alert(body: bytes) -> tuple[tuple[EventVersion, Facts], ...]:
@@ -104,7 +108,7 @@ def _facts(notice: LvkNotice, version: EventVersion) -> dict[str, Any]:
     data, degraded = lvk.map_of(notice, version), notice.degraded
     if data is not None:
         name = "external_coinc.combined_skymap" if version.is_external else "event.skymap"
-        usable, problems = _map_problems(data)
+        usable, problems = map_problems(data)
         degraded += tuple(one_line(f"{name}: {problem}", MAX_LENGTH) for problem in problems)
         data = data if usable else None
     return alert_summary(notice, data, degraded)
@@ -165,13 +169,3 @@ def requests_of(recorded: Recorded) -> tuple[VersionRecord, ...]:
     After a crash the same message gives the same result; the run key then prevents a second run.
     """
     return recorded.owned
-
-
-def _map_problems(data: bytes) -> tuple[bool, tuple[str, ...]]:
-    """Whether a map can be used, and which parts of it are wrong or left out."""
-    from mma_pipeline.science.skymaps.model import SkyMapError, decode_skymap
-
-    try:
-        return True, decode_skymap(data).notes
-    except SkyMapError as error:
-        return False, (f"{error}; map products are not made",)

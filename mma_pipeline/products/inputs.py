@@ -11,9 +11,9 @@ from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.store import Store
-from mma_pipeline.notices import icecube, lvk
+from mma_pipeline.notices import icecube
 from mma_pipeline.notices.model import LvkNotice
-from mma_pipeline.products.ingest import read_alert
+from mma_pipeline.products.maps import map_in, read_alert
 
 if TYPE_CHECKING:
     from mma_pipeline.science.skymaps.model import SkyMap
@@ -49,7 +49,7 @@ class ProductInput:
 
     @cached_property
     def notice(self) -> LvkNotice:
-        """The message, parsed."""
+        """The message of a gravitational-wave alert, parsed."""
         return read_alert(self.message.body)
 
     @cached_property
@@ -63,10 +63,16 @@ class ProductInput:
         digest = self.facts.get("skymap_sha256")
         return None if digest is None else str(digest)
 
-    @property
+    @cached_property
+    def alert_bytes(self) -> bytes:
+        """The notice as received; for a map that was fetched later, that of the notice which names it."""
+        named = self.facts.get("fetched_for") if self.record.version.is_fetched_map else None
+        return self.message.body if named is None else self.archive.message(self.archive.version(named).message_id).body
+
+    @cached_property
     def skymap_bytes(self) -> bytes | None:
-        """The version's map as sent, from the archived message; None without a usable map."""
-        return None if self.skymap_sha256 is None else lvk.map_of(self.notice, self.record.version)
+        """The version's map as sent or made from the stated error, from the archived message; None without a usable map."""
+        return None if self.skymap_sha256 is None else map_in(self.message.body, self.record)
 
     @cached_property
     def skymap(self) -> SkyMap:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.live_events import LiveEvent, live_events, recent_version_keys
 from mma_pipeline.adapters.surveys.nights import RecentNights
-from mma_pipeline.notices import lvk
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.products.ingest import read_alert
+from mma_pipeline.products.maps import archived_map
 from mma_pipeline.science.surveys.regions import LiveRegion, RegionIndex, live_region
 from mma_pipeline.science.surveys.vetting import Reason, Thresholds
 
@@ -30,7 +29,7 @@ _EARLIEST_MJD = 0.0
 
 def map_as_sent(archive: Archive, record: VersionRecord) -> bytes | None:
     """The map of a version from its archived message."""
-    return lvk.map_of(read_alert(archive.message(record.message_id).body), record.version)
+    return archived_map(archive, record)
 
 
 class LiveRegions:

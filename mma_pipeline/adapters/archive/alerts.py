@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from mma_pipeline.adapters.archive import schema
 from mma_pipeline.adapters.archive.database import batched, lock_event, open_engine, reading, writing
 from mma_pipeline.adapters.archive.migrate import current_revision, migrate, require_current
+from mma_pipeline.adapters.archive.same_trigger import joined
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices.key import EventVersion, FileStem
@@ -108,8 +109,9 @@ class Archive:
         Each version comes with its facts (JSON values). A version that is new gets the number of its file stem here,
         which never changes.
         """
-        event_id = versions[0][0].event_id if versions else None
         with writing(self.engine) as connection:
+            versions = joined(connection, versions)
+            event_id = versions[0][0].event_id if versions else None
             if event_id is not None:
                 lock_event(connection, event_id)
             message_id = _insert_message(connection, message, event_id=event_id, reason=None)

@@ -2,7 +2,7 @@
 
 Own versions are ordered by creation time; those created in the same second by kind, in the order in which kinds are sent,
 then by digest. Combined maps of an external coincidence form a separate line that begins at the notice with the first of
-them. Neutrino notices are in no line.
+them. Neutrino notices are in no line. A map that a notice names by its address follows directly on the notice.
 
 Two rules for all users: which map is an event's newest (`newest_map`), and whether an event is retracted (`retraction_of`).
 """
@@ -87,4 +87,5 @@ def _line(records: Sequence[VersionRecord], record: VersionRecord) -> list[Versi
 def _key(record: VersionRecord) -> tuple[object, ...]:
     version = record.version
     kind = -1 if version.alert_type is None else _KINDS.index(version.alert_type)
-    return (version.created, kind, version.is_external, version.digest)
+    # A fetched map is newer than the error circle of its own notice, as a combined map is than the notice's own.
+    return (version.created, kind, version.is_external or version.is_fetched_map, version.digest)

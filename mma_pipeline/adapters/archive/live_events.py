@@ -1,4 +1,4 @@
-"""Which events are live: those of any messenger that have a map and stand, and happened within some days of a span of time."""
+"""Which events are live: superevents that have a map and stand, and happened within some days of a span of time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mma_pipeline.adapters.archive import schema
 from mma_pipeline.adapters.archive.alerts import Archive, VersionRecord
 from mma_pipeline.adapters.archive.database import reading
 from mma_pipeline.adapters.archive.event_history import newest_map, retraction_of
+from mma_pipeline.notices.key import is_gravitational_wave
 from mma_pipeline.notices.model import Role
 from mma_pipeline.notices.times import datetime_of_mjd, mjd_of_datetime
 
@@ -56,7 +57,7 @@ def recent_version_keys(archive: Archive, first_mjd: float, *, days: float, mock
         query = query.where(version.c.role == Role.OBSERVATION.value)
     with reading(archive.engine) as connection:
         rows = connection.execute(query.order_by(version.c.event_id, version.c.partition_key))
-        return tuple((row.event_id, row.partition_key) for row in rows)
+        return tuple((row.event_id, row.partition_key) for row in rows if is_gravitational_wave(row.event_id))
 
 
 def live_events(archive: Archive, first_mjd: float, last_mjd: float, *, days: float, mocks: bool) -> list[LiveEvent]:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from mma_pipeline.adapters.archive import schema
 from mma_pipeline.adapters.archive.alerts import RETRIED, Archive, Recorded, insert_versions, mark_solved
 from mma_pipeline.adapters.archive.database import reading, writing
+from mma_pipeline.adapters.archive.same_trigger import joined
 from mma_pipeline.adapters.archive.waiting import WAITING
 from mma_pipeline.notices.key import EventVersion
 
@@ -84,8 +85,9 @@ def accept(
 
     The versions count as received now, so that sensors then request their runs and publications.
     """
-    event_id = versions[0][0].event_id if versions else None
     with writing(archive.engine) as connection:
+        versions = joined(connection, versions)
+        event_id = versions[0][0].event_id if versions else None
         records = insert_versions(connection, versions, message_id)
         mark_solved(connection, message_id, RETRIED, now, event_id=event_id)
     return Recorded(message_id, records, tuple(r for r in records if r.message_id == message_id))

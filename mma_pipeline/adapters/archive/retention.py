@@ -13,6 +13,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from mma_pipeline.adapters.archive import schema
+from mma_pipeline.adapters.archive.coincidences import forget_pairs
 from mma_pipeline.adapters.archive.database import batched, reading, writing
 from mma_pipeline.adapters.archive.identities import lock_candidates
 from mma_pipeline.adapters.archive.pointings import forget_pointings
@@ -87,6 +88,7 @@ def forget(engine: sa.Engine, keys: Sequence[str]) -> None:
         if gone:
             for outgoing in (publication, decision):
                 connection.execute(sa.delete(outgoing).where(outgoing.c.event_id.in_(gone)))
+            forget_pairs(connection, gone)
             forget_pointings(connection, gone)
             of_surveys = forget_nights(connection, gone)
             _forget_photometry(connection, gone)

@@ -216,6 +216,24 @@ block = sa.Table(
     sa.Column("reason", sa.Text),
 )
 
+#: Pairs of events of different messengers within a search window, as last compared. `identity` digests what the comparison
+#: was made from; `figures` are its results.
+coincidence = sa.Table(
+    "coincidence",
+    metadata,
+    sa.Column("gw_event", sa.String(32), primary_key=True),
+    sa.Column("other_event", sa.String(32), primary_key=True, index=True),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("gw_time", UTCDateTime, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("gw_partition", sa.String(120), nullable=False),
+    sa.Column("other_partition", sa.String(120), nullable=False),
+    sa.Column("identity", sa.String(64), nullable=False),
+    sa.Column("figures", CleanJSON, nullable=False),
+    sa.Column("changed", UTCDateTime, nullable=False, index=True),
+    sa.Index("ix_coincidence_role_gw_time", "role", "gw_time"),
+)
+
 #: A transient with photometry.
 candidate = sa.Table(
     "candidate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,14 +26,18 @@ class GcnBroker:
     """A broker without authentication (of the demonstration or a test) in place of GCN."""
 
 
-def gcn_stream(broker: GcnBroker, name: str, topic: str) -> StreamConfig | None:
-    """How to read a topic; None if neither credentials nor a broker are set.
+def gcn_stream(
+    broker: GcnBroker, name: str, *topics: str, names: Mapping[str, str] | None = None
+) -> StreamConfig | None:
+    """How to read a topic, or several; None if neither credentials nor a broker are set.
+
+    With `names`, the messages of each topic count as a stream of their own, and the broker need not have every topic.
 
     Raises ConfigurationError if only one half of the credentials is set.
     """
     client: dict[str, Any] = {"group.id": broker.group_id} if broker.group_id else {}
     if broker.bootstrap:
-        return StreamConfig(name, (topic,), client | {"bootstrap.servers": broker.bootstrap}, broker.start)
+        return StreamConfig(name, topics, client | {"bootstrap.servers": broker.bootstrap}, broker.start, names or {})
     if not broker.client_id and not broker.client_secret:
         return None
     if not broker.client_id or not broker.client_secret:
@@ -43,4 +48,4 @@ def gcn_stream(broker: GcnBroker, name: str, topic: str) -> StreamConfig | None:
     settings: dict[str, Any] = get_config(  # type: ignore[no-untyped-call]
         "consumer", client, client_id=broker.client_id, client_secret=broker.client_secret, domain=broker.domain
     )
-    return StreamConfig(name, (topic,), settings, broker.start)
+    return StreamConfig(name, topics, settings, broker.start, names or {})

@@ -6,15 +6,18 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from mma_pipeline.adapters.errors import MissingTopicError, TransientError
 
+#: A broker says so of a topic that does not exist, and of one that the credential may not read.
+_NOT_OURS = frozenset((KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
 
 def partitions_of(consumer: Consumer, stream: str, topic: str, timeout_s: float) -> list[int]:
-    """The topic's partitions; raises MissingTopicError if the topic does not exist, TransientError for other failures."""
+    """The topic's partitions; raises MissingTopicError if there is none for us, TransientError for other failures."""
     try:
         found = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
     except KafkaException as error:
         raise TransientError(f"stream {stream}: no broker answers: {reason(error)}") from error
     if found.error is not None:
-        kind = MissingTopicError if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART else TransientError
+        kind = MissingTopicError if found.error.code() in _NOT_OURS else TransientError
         raise kind(f"stream {stream}: topic {topic}: {found.error.str()}")
     return sorted(found.partitions)
 

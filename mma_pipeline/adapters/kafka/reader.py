@@ -30,7 +30,7 @@ from confluent_kafka import (
 )
 
 from mma_pipeline.adapters.deadline import left, within
-from mma_pipeline.adapters.errors import PermanentError, TransientError
+from mma_pipeline.adapters.errors import MissingTopicError, PermanentError, TransientError
 from mma_pipeline.adapters.kafka.cursor import Offsets, TopicIds
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.questions import offset_range, partitions_of, reason
@@ -43,8 +43,9 @@ _log = logging.getLogger(__name__)
 REQUEST_TIMEOUT_S = 10.0
 #: Seconds of silence after which a burst counts as over.
 QUIET_S = 0.05
-#: How often the topic is checked for new partitions, seconds.
+#: How often the topic is checked for new partitions, seconds; and where a consumer has many, which takes seconds.
 REFRESH_S = 60.0
+REFRESH_MANY_S = 300.0
 #: Largest message accepted, bytes: GCN allows 4 MiB, with room for more.
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 
@@ -156,15 +157,16 @@ class StreamReader:
             self._lock.release()
 
     def _seek(self, offsets: Offsets, topic_ids: TopicIds) -> list[Gap]:
-        stale = time.monotonic() - self._refreshed > REFRESH_S
+        stale = time.monotonic() - self._refreshed > (REFRESH_MANY_S if self.config.names else REFRESH_S)
         if self._position and not stale and self._position == offsets:
             return []
-        wanted = {topic: dict(offsets.get(topic, {})) for topic in self.config.topics}
+        there = self._there()
+        wanted = {topic: dict(offsets.get(topic, {})) for topic in there}
         gaps = []
         self._topic_ids = dict(topic_ids)
         for topic, partitions in wanted.items():
             fresh = not offsets.get(topic)
-            found = self._partitions(topic)
+            found = there[topic]
             identity = self._directory.id_of(topic)
             anew = identity is not None and topic_ids.get(topic, identity) != identity
             if identity is not None:
@@ -188,6 +190,20 @@ class StreamReader:
         for gap in gaps:
             _log.error("stream %s: %s", self.config.name, gap)
         return gaps
+
+    def _there(self) -> dict[str, list[int]]:
+        """The partitions of each topic. Of many topics some may be missing, but not all: raises MissingTopicError."""
+        found, missing = {}, None
+        for topic in self.config.topics:
+            try:
+                found[topic] = self._partitions(topic)
+            except MissingTopicError as error:
+                if not self.config.names:
+                    raise
+                missing = error
+        if missing is not None and not found:
+            raise missing
+        return found
 
     def _assign(self) -> None:
         parts = [TopicPartition(t, p, o) for t, found in self._position.items() for p, o in found.items()]
@@ -248,7 +264,7 @@ class StreamReader:
         key = message.key()
         self._position[topic][partition] = offset + 1
         return StreamMessage(
-            stream=self.config.name,
+            stream=self.config.names.get(topic, self.config.name),
             topic=topic,
             partition=partition,
             offset=offset,

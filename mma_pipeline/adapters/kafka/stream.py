@@ -68,6 +68,8 @@ class StreamConfig:
     """librdkafka configuration; may hold credentials, so it is never shown."""
     start: str = "earliest"
     """Position at which a consumer without cursor and committed offsets begins: `earliest` or `latest`."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Topic to the stream that its messages count as; empty where all are of this one. Then a topic may be missing."""
 
     def __post_init__(self) -> None:
         if self.start not in {"earliest", "latest"}:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaException, TopicPartition
 
 from mma_pipeline.adapters.deadline import left, within
-from mma_pipeline.adapters.errors import PermanentError, TransientError
+from mma_pipeline.adapters.errors import MissingTopicError, PermanentError, TransientError
 from mma_pipeline.adapters.kafka.cursor import Offsets
 from mma_pipeline.adapters.kafka.questions import offset_range, partitions_of, reason
 from mma_pipeline.adapters.kafka.stream import StreamConfig
@@ -63,13 +63,27 @@ class BrokerWatch:
 
         Raises MissingTopicError if the broker does not have the topic, TransientError if it does not answer in time.
         """
+        waiting, missing = self.lags(offsets)
+        if missing:
+            raise next(iter(missing.values()))
+        return sum(waiting.values())
+
+    def lags(self, offsets: Offsets) -> tuple[dict[str, int], dict[str, MissingTopicError]]:
+        """The same by topic, and the topics that the broker does not have; raises TransientError as `lag` does."""
+        waiting: dict[str, int] = {}
+        missing: dict[str, MissingTopicError] = {}
         with self._exclusive():
-            waiting = 0
             for topic in self.config.topics:
-                for partition in self._partitions(topic):
+                try:
+                    partitions = self._partitions(topic)
+                except MissingTopicError as error:
+                    missing[topic] = error
+                    continue
+                waiting[topic] = 0
+                for partition in partitions:
                     low, high = self._ends(topic, partition)
-                    waiting += max(0, high - max(low, offsets.get(topic, {}).get(partition, low)))
-            return waiting
+                    waiting[topic] += max(0, high - max(low, offsets.get(topic, {}).get(partition, low)))
+        return waiting, missing
 
     def newest(self) -> datetime | None:
         """The broker's time of the newest message, UTC; None if there is none. Raises as `lag` does."""

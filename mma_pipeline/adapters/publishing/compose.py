@@ -82,7 +82,7 @@ def compose(
         DerivedKind.VERSION,
         version.event_id,
         version=version_ref(record),
-        event=_event(_facts(record, by_name, versions)),
+        event=event_summary(_facts(record, by_name, versions)),
         localisation=_localisation(by_name.values()),
         external=_external(record.facts) if version.is_external else None,
         forecast=_forecast(by_name),
@@ -146,7 +146,8 @@ def _neutrinos(record: VersionRecord, products: Mapping[str, ProductRecord]) -> 
     )
 
 
-def _event(facts: Mapping[str, Any]) -> EventSummary | None:
+def event_summary(facts: Mapping[str, Any]) -> EventSummary | None:
+    """What a version's summary says of the event; None for a notice that says nothing of it."""
     if "time" not in facts:
         return None
     return EventSummary(

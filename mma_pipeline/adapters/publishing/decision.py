@@ -181,6 +181,9 @@ class Decider:
         versions: Sequence[VersionRecord],
     ) -> tuple[Reason, ...]:
         event_id, label = record.version.event_id, record.version.label
+        if not record.version.is_gravitational_wave:
+            found = f"a trigger of {', '.join(record.facts.get('instruments') or ['another observatory'])}"
+            return (Reason("a gravitational-wave event", False, found),)
         neutrinos = label == ICECUBE_LABEL
         if neutrinos and config.kind not in {GWTM, HOPSKOTCH}:
             return (Reason("a gravitational-wave version", False, "a neutrino notice"),)

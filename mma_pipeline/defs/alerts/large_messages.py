@@ -18,7 +18,7 @@ from mma_pipeline.adapters.errors import OutOfTimeError, TransientError
 from mma_pipeline.adapters.hopskotch.stream import fetch_offloaded
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.defs.alerts.sensors import quarantine_event, run_request
-from mma_pipeline.defs.alerts.streams import STREAMS
+from mma_pipeline.defs.alerts.streams import READ_BY, parser_of
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource
@@ -108,12 +108,11 @@ def _ingested(
     archive: Archive, message_id: int, message: StreamMessage, full: StreamMessage
 ) -> dict[str, dg.RunRequest] | Quarantined:
     """Archive a fetched message as its stream's sensor does; returns the runs to request, by partition."""
-    stream = next((stream for stream in STREAMS if stream.name == message.stream), None)
-    if full is message or stream is None:
+    if full is message or message.stream not in READ_BY:
         reason = "the content of this large message cannot be fetched (see the log): only its address is archived"
         settle(archive, message_id, reason)
         return Quarantined(message_id, message, reason)
-    outcome = ingest(archive, full, stream.parse)
+    outcome = ingest(archive, full, parser_of(full))
     if isinstance(outcome, Quarantined):
         return outcome
     return {record.partition_key: run_request(record, full) for record in requests_of(outcome)}

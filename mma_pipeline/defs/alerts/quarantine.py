@@ -20,11 +20,11 @@ from mma_pipeline.adapters.photometry.messages import read_photometry_message
 from mma_pipeline.adapters.photometry.stream import STREAM as PHOTOMETRY
 from mma_pipeline.adapters.surveys.nights import RecentNights
 from mma_pipeline.adapters.surveys.packets import Formats
-from mma_pipeline.defs.alerts.streams import STREAMS, stream_of
+from mma_pipeline.defs.alerts.streams import parser_of
 from mma_pipeline.defs.resources import StoreResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.times import mjd_of_datetime
-from mma_pipeline.products.ingest import Parser, Versions, presentable, read
+from mma_pipeline.products.ingest import Versions, presentable, read
 from mma_pipeline.products.survey_regions import LiveRegions
 from mma_pipeline.products.surveys.reading_again import read_again
 from mma_pipeline.settings import current
@@ -62,7 +62,7 @@ def retry_messages(archive: Archive, chosen: Sequence[QuarantinedMessage], now: 
         if message.stream == PHOTOMETRY:
             outcomes.append(_photometry(archive, entry, message, now))
             continue
-        found = read(message, _parser(message))
+        found = read(message, parser_of(message))
         if isinstance(found, str):
             outcomes.append(_refused(archive, entry, found))
         else:
@@ -72,11 +72,6 @@ def retry_messages(archive: Archive, chosen: Sequence[QuarantinedMessage], now: 
         recorded = accept(archive, entry.id, versions, now)
         outcomes.append(RetryOutcome(entry, tuple(record.partition_key for record in recorded.versions)))
     return sorted(outcomes, key=lambda outcome: outcome.message.id)
-
-
-def _parser(message: StreamMessage) -> Parser:
-    """The parser of a message's stream; chosen by content if that stream is no longer read."""
-    return next((stream.parse for stream in STREAMS if stream.name == message.stream), stream_of(message.body).parse)
 
 
 def _photometry(archive: Archive, entry: QuarantinedMessage, message: StreamMessage, now: datetime) -> RetryOutcome:

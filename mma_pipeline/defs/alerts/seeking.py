@@ -52,7 +52,7 @@ class SeekableStream:
 
 def seekable_streams(settings: Settings) -> dict[str, SeekableStream]:
     """Every stream by name."""
-    found = {s.name: SeekableStream(s.name, s.sensor_name, (s.topic,), s) for s in STREAMS}
+    found = {s.name: SeekableStream(s.name, s.sensor_name, s.topics(settings), s) for s in STREAMS}
     named = settings.kilonova.topics or (DEFAULT_TOPIC,)
     return found | {STREAM: SeekableStream(STREAM, photometry_sensor.name, named, None)}
 

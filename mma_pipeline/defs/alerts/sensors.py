@@ -43,7 +43,7 @@ def stream_sensor(stream: Stream) -> dg.SensorDefinition:
         job=alert_products,
         minimum_interval_seconds=stream.interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"{stream.about} Topic `{stream.topic}`.",
+        description=stream.about if stream.core else f"{stream.about} Topic `{stream.topic}`.",
     )
     def _sensor(
         context: dg.SensorEvaluationContext, archive: ArchiveResource, kafka: KafkaResource
@@ -53,6 +53,8 @@ def stream_sensor(stream: Stream) -> dg.SensorDefinition:
         except ConfigurationError as error:
             return dg.SkipReason(str(error))
         if reader is None:
+            if stream.core and not kafka.settings().notice_streams:
+                return dg.SkipReason("every stream of notices is switched off (MMA_NOTICES_…)")
             return dg.SkipReason(_NOT_CONNECTED[stream.broker])
         with within(TICK_S):
             return _tick(context, stream, archive, kafka, reader)
@@ -77,9 +79,9 @@ def _tick(
             topic_ids=decode_topic_ids(context.cursor),
         )
     except MissingTopicError as error:
-        if offsets or not kafka.settings().kafka.bootstrap:
+        if not stream.core and (offsets or not kafka.settings().kafka.bootstrap):
             raise
-        # A private broker need not have every stream.
+        # A private broker need not have every stream, and none need have every observatory's.
         return dg.SkipReason(f"nothing to read: {error}")
     # The cursor of the last tick is durable: commit it to the group, now that a broker answers.
     reader.commit(offsets)
@@ -90,7 +92,7 @@ def _tick(
     opened = archive.open()
     with_tests = kafka.settings().hopskotch.tests
     messages = _wanted(context, stream, batch, opened, with_tests=with_tests)
-    outcomes = [(message, ingest(opened, message, stream.parse)) for message in messages]
+    outcomes = [(message, ingest(opened, message, stream.parser(message.topic))) for message in messages]
     requested = []
     quarantined = []
     for message, outcome in outcomes:
@@ -143,7 +145,7 @@ def tick_result(
     """Result of a tick: partitions, run requests, quarantine reports and the cursor."""
     if batch.offsets == before and not batch.gaps:
         complaint = f" ({'; '.join(batch.problems)})" if batch.problems else ""
-        return dg.SkipReason(f"nothing new on {stream.topic}{complaint}")
+        return dg.SkipReason(f"nothing new on {stream.name if stream.core else stream.topic}{complaint}")
     keys = [record.partition_key for record, _ in requested]
     return dg.SensorResult(
         run_requests=[run_request(record, message) for record, message in requested],

@@ -5,6 +5,7 @@ from datetime import timedelta
 import dagster as dg
 
 from mma_pipeline.defs.product_asset import OWNERS
+from mma_pipeline.notices.gcn.streams import CORE_STREAMS
 
 #: `pipeline_health_sensor` reports a stream every five minutes while its sensor reads it.
 READ_LATELY = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=20), warn_window=timedelta(minutes=11))
@@ -33,12 +34,38 @@ icecube_stream = dg.AssetSpec(
     ),
 )
 
+#: Each stream of another observatory, and all of them together, which notices come from.
+observatory_streams = [
+    dg.AssetSpec(
+        f"{stream.name}_stream",
+        group_name="notices",
+        freshness_policy=READ_LATELY,
+        kinds={"kafka"},
+        owners=OWNERS,
+        description=f"{stream.about} Topics {', '.join(f'`{topic}`' for topic in stream.topics)}; a broker need not have them.",
+    )
+    for stream in CORE_STREAMS
+]
+
+notice_streams = dg.AssetSpec(
+    "notice_streams",
+    group_name="notices",
+    freshness_policy=READ_LATELY,
+    kinds={"kafka"},
+    owners=OWNERS,
+    deps=observatory_streams,
+    description=(
+        "Notices of other observatories in GCN's core schema, read by one consumer: gamma-ray bursts, X-ray and radio "
+        "transients, neutrinos. Every message is archived as received; each trigger is an event, and each notice a version."
+    ),
+)
+
 quarantine = dg.AssetSpec(
     "quarantine",
     group_name="alert",
     kinds={"kafka"},
     owners=OWNERS,
-    deps=[gwalert_stream, icecube_stream],
+    deps=[gwalert_stream, icecube_stream, notice_streams],
     description=(
         "Messages that could not be used, each with the reason. They stay in the archive and do not stop the messages "
         "behind them. `mma quarantine` lists them."

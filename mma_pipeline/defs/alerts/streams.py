@@ -1,4 +1,8 @@
-"""The alert streams, each with its topic and parser. To add one, write a parser and add an entry here."""
+"""The alert streams, each with its topic and parser.
+
+One sensor and one consumer read each entry here. Those that follow GCN's core schema share one, whatever their number
+(`notices/gcn/streams.py`): to add one of them, declare it there. For another, write a parser and add an entry here.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,28 @@ from enum import StrEnum
 from mma_pipeline.adapters.hopskotch.stream import hop_stream
 from mma_pipeline.adapters.kafka.avro import MAGIC
 from mma_pipeline.adapters.kafka.gcn import gcn_stream
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.defs.neutrinos.compared_event import parse_neutrinos
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import decode_notice
+from mma_pipeline.notices.gcn.notice import parse_core
+from mma_pipeline.notices.gcn.streams import CORE_STREAMS, core_stream, stream_of_message
 from mma_pipeline.notices.icecube import from_record, is_icecube
-from mma_pipeline.products.ingest import Parser, parse_alert, read_alert
+from mma_pipeline.products.ingest import Parser, Versions, parse_alert, read_alert
+from mma_pipeline.products.notices import core_parser
 from mma_pipeline.settings import Settings
 
 GCN_GWALERT = "gcn-gwalert"
+NOTICES = "gcn-notices"
+
+
+def parse_any_notice(body: bytes) -> Versions:
+    """The versions of a notice whose stream only its content tells; raises NoticeError."""
+    one = stream_of_message(body)
+    if one is None:
+        raise NoticeError("the message is a notice of no stream that is read")
+    return core_parser(one)(body)
 
 
 class Broker(StrEnum):
@@ -36,6 +53,8 @@ class Stream:
     parse: Parser
     about: str
     broker: Broker = Broker.GCN
+    core: bool = False
+    """Whether it stands for all streams of GCN's core schema that are switched on, each with its own topics and parser."""
     wait_s: float | None = None
     """Seconds that a tick waits for a first message; None, for streams where seconds count, means as long as possible."""
     interval_s: int = 1
@@ -45,6 +64,15 @@ class Stream:
     def sensor_name(self) -> str:
         """Name of the sensor that reads it."""
         return self.name.replace("-", "_") + "_sensor"
+
+    def topics(self, settings: Settings) -> tuple[str, ...]:
+        """The topics that it reads."""
+        return tuple(topic for one in settings.notice_streams for topic in one.topics) if self.core else (self.topic,)
+
+    def parser(self, topic: str) -> Parser:
+        """The parser of a topic's messages."""
+        one = core_stream(topic) if self.core else None
+        return self.parse if one is None else core_parser(one)
 
 
 STREAMS = (
@@ -70,13 +98,37 @@ STREAMS = (
         wait_s=2.0,
         interval_s=15,
     ),
+    Stream(
+        NOTICES,
+        # One of many: see `topics`.
+        CORE_STREAMS[0].topics[0],
+        parse_any_notice,
+        "Notices of other observatories in GCN's core schema, from NASA GCN Kafka.",
+        core=True,
+        interval_s=5,
+    ),
 )
+#: The names under which messages are archived, each with the entry whose sensor reads them.
+READ_BY = {stream.name: stream for stream in STREAMS if not stream.core} | {
+    one.name: stream for stream in STREAMS if stream.core for one in CORE_STREAMS
+}
+
+
+def parser_of(message: StreamMessage) -> Parser:
+    """The parser of an archived message: its stream's, or chosen by content if that stream is no longer read."""
+    stream = READ_BY.get(message.stream)
+    if stream is None or (stream.core and core_stream(message.topic) is None):
+        return parser_for(message.body)
+    return stream.parser(message.topic)
 
 
 def stream_config(settings: Settings, stream: Stream, name: str | None = None) -> StreamConfig | None:
     """How to read a stream, under its own name or another; None if it is not configured. Raises ConfigurationError."""
     if stream.broker is Broker.HOPSKOTCH:
         return hop_stream(settings.hop_broker, name or stream.name, stream.topic)
+    if stream.core:
+        names = {topic: one.name for one in settings.notice_streams for topic in one.topics}
+        return gcn_stream(settings.gcn_broker, name or stream.name, *names, names=names) if names else None
     return gcn_stream(settings.gcn_broker, name or stream.name, stream.topic)
 
 
@@ -90,8 +142,11 @@ class MessageSubject:
 
 
 def subject_of(body: bytes) -> MessageSubject | None:
-    """Event and creation time of an alert (JSON, Avro) or neutrino notice; None if they cannot be read."""
+    """Event and creation time of an alert or notice of any stream; None if they cannot be read."""
     try:
+        if (one := stream_of_message(body)) is not None:
+            version = parse_core(one, body)[1]
+            return MessageSubject(version.event_id, version.created)
         if not body.startswith(MAGIC) and is_icecube(record := decode_notice(body)):
             notice = from_record(record)
             return MessageSubject(notice.event_id, notice.alert_time)
@@ -101,8 +156,22 @@ def subject_of(body: bytes) -> MessageSubject | None:
         return None
 
 
+def topic_of(body: bytes) -> str:
+    """The topic that a message belongs to according to its content."""
+    one = stream_of_message(body)
+    return stream_of(body).topic if one is None else one.topics[0]
+
+
+def parser_for(body: bytes) -> Parser:
+    """The parser that a message needs according to its content."""
+    one = stream_of_message(body)
+    return stream_of(body).parse if one is None else core_parser(one)
+
+
 def stream_of(body: bytes) -> Stream:
-    """The stream that a message belongs to according to its content; that of alerts unless it is a neutrino notice."""
+    """The stream that a message belongs to according to its content; that of gravitational waves unless it is of another."""
+    if stream_of_message(body) is not None:
+        return next(stream for stream in STREAMS if stream.core)
     try:
         neutrinos = is_icecube(decode_notice(body))
     except NoticeError:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from mma_pipeline.adapters.archive.recent import RecentVersion, recent_versions
-from mma_pipeline.defs.alerts.streams import STREAMS
+from mma_pipeline.defs.alerts.streams import READ_BY, STREAMS
 from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.jobs import Lane, alert_products, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
@@ -105,7 +105,7 @@ def last_good_ticks(instance: dg.DagsterInstance) -> dict[str, SensorTick]:
             name = names[state.instigator_name]
             # A renamed code location leaves the old sensor's state behind.
             found[name] = max(found.get(name, look), look, key=lambda one: (one.running, one.began or 0.0))
-    return found
+    return found | {name: found[stream.name] for name, stream in READ_BY.items() if stream.name in found}
 
 
 def was_requested(found: RecentVersion, looked: Mapping[str, SensorTick]) -> bool:

@@ -13,12 +13,12 @@ from mma_pipeline.adapters.archive.event_history import newest_map, retraction_o
 from mma_pipeline.adapters.archive.photometry import ArchivedCandidate, ArchivedMeasurement, PhotometryArchive
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.defs.candidates.vetting import host_of, vet_candidates, with_vetting
-from mma_pipeline.notices import lvk
+from mma_pipeline.notices.key import is_gravitational_wave
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.source_words import no_source_words
 from mma_pipeline.notices.times import datetime_of_mjd, mjd_of_datetime
-from mma_pipeline.products.ingest import read_alert
+from mma_pipeline.products.maps import archived_map
 from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def skymap_of(archive: Archive, record: VersionRecord) -> SkyMap:
     if digest not in _maps:
         from mma_pipeline.science.skymaps.model import decode_skymap
 
-        data = lvk.map_of(read_alert(archive.message(record.message_id).body), record.version)
+        data = archived_map(archive, record)
         if data is None:
             raise NotFoundError(f"{record.partition_key} was archived with a map that its message does not have")
         while len(_maps) >= _KEPT_MAPS:
@@ -70,6 +70,8 @@ def watched_events(archive: Archive, first_mjd: float, last_mjd: float) -> list[
     """Current versions of events that merged up to WATCHED_DAYS before a span of measurements (MJD)."""
     # A version is created after its merger, so older versions are excluded.
     events = PhotometryArchive(archive).events_since(datetime_of_mjd(first_mjd - WATCHED_DAYS))
+    # A kilonova's candidates are sought for mergers, not in the thousand square degrees of each gamma-ray burst.
+    events = [event for event in events if is_gravitational_wave(event)]
     return [r for r in current_versions(archive, events).values() if _is_watched(r, first_mjd, last_mjd)]
 
 

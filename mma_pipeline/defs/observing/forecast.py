@@ -12,7 +12,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mma_pipeline.products.declaration import CheckSpec, FileSpec, Product, ProductFiles, is_share, of_the_map, own_file
+from mma_pipeline.products.declaration import (
+    CheckSpec,
+    FileSpec,
+    Product,
+    ProductFiles,
+    is_share,
+    needs_map_for,
+    of_the_map,
+    own_file,
+)
 from mma_pipeline.products.inputs import ProductInput
 
 if TYPE_CHECKING:
@@ -116,6 +125,7 @@ kilonova_forecast = Product(
     group="observing",
     kinds=frozenset({"numpy", "matplotlib"}),
     deps=("skymap",),
+    need=needs_map_for("kilonova_forecast"),
     files=(
         own_file("forecast", "forecast.json", "application/json"),
         _optional("forecast_table", "forecast.ecsv", "text/plain"),

@@ -12,7 +12,16 @@ from collections.abc import Sequence
 
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.defs.observing.configuration import galaxy_catalog, galaxy_settings, has_catalog, wrong_ranking
-from mma_pipeline.products.declaration import ROUNDING, CheckSpec, Product, ProductFiles, is_share, of_the_map, own_file
+from mma_pipeline.products.declaration import (
+    ROUNDING,
+    CheckSpec,
+    Product,
+    ProductFiles,
+    is_share,
+    needs_map_for,
+    of_the_map,
+    own_file,
+)
 from mma_pipeline.products.inputs import ProductInput
 
 
@@ -68,6 +77,7 @@ galaxies = Product(
     group="observing",
     kinds=frozenset({"numpy", "json"}),
     deps=("skymap",),
+    need=needs_map_for("galaxies"),
     unconfigured=_no_catalog,
     files=(
         own_file("galaxies", "galaxies.json", "application/json"),

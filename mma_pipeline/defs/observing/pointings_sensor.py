@@ -200,7 +200,8 @@ def _live(archive: Archive, now: datetime, look_back: timedelta) -> dict[str, da
     found: dict[str, datetime] = {}
     for recent in recent_versions(archive, now - look_back, now):
         version = recent.record.version
-        if version.role is Role.OBSERVATION and version.alert_type is not None:
+        # The Treasure Map knows superevents only.
+        if version.role is Role.OBSERVATION and version.alert_type is not None and version.is_gravitational_wave:
             found.setdefault(version.event_id, recent.received)
     histories = archive.versions_of(found)
     return {

@@ -20,7 +20,7 @@ from mma_pipeline.adapters.archive.recent import StreamStatistics, stream_statis
 from mma_pipeline.adapters.archive.surveys import SurveyArchive
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.defs.alerts.stream_assets import READ_LATELY
-from mma_pipeline.defs.alerts.streams import STREAMS
+from mma_pipeline.defs.alerts.streams import READ_BY, STREAMS
 from mma_pipeline.defs.alerts.unfinished import last_good_ticks
 from mma_pipeline.defs.operations.finders import Situation, find
 from mma_pipeline.defs.operations.notifying import NO_EVENT, follow
@@ -28,6 +28,7 @@ from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.operations.watch import SENSOR, BrokerState, Lasting, StreamState, from_json, last_watched, watch
 from mma_pipeline.defs.product_asset import OWNERS
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, PublicationResource
+from mma_pipeline.notices.gcn.streams import CORE_STREAMS
 from mma_pipeline.settings import current
 
 _log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ STREAM_ASSETS = {
     "gcn-gwalert": "gwalert_stream",
     "hop-gwalert": "gwalert_stream",
     "gcn-icecube": "icecube_stream",
+    "gcn-notices": "notice_streams",
+    **{stream.name: f"{stream.name}_stream" for stream in CORE_STREAMS},
 }
 #: Seconds without GCN's heartbeat after which it counts as silent; it comes every second and is checked every minute.
 HEARTBEAT_S = 300.0
@@ -204,11 +207,12 @@ def _streams(
     known = stream_statistics(archive)
     surveys = survey_health(archive, now, known)
     yield from surveys
-    names = {stream.name for stream in STREAMS} | set(known)
+    seen_of = {} if watched is None else watched.streams
+    names = {stream.name for stream in STREAMS} | set(known) | (set(seen_of) & set(READ_BY))
     for name in sorted(names - {stream.name for stream in surveys}):
         stamp = looked[name].began if name in looked else None
         row = known.get(name)
-        seen = StreamState() if watched is None else watched.streams.get(name, StreamState())
+        seen = seen_of.get(name, StreamState())
         yield StreamHealth(
             name=name,
             message_age_s=None if row is None else (now - row.newest).total_seconds(),

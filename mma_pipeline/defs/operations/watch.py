@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -113,12 +114,13 @@ def watch(instance: dg.DagsterInstance, settings: Settings, before: BrokerState 
     stamp = now.timestamp()
     store = _asked_store(settings)
     known = {} if before is None else before.streams
-    streams = {}
+    streams: dict[str, StreamState] = {}
     for stream in STREAMS:
         config = _config(settings, stream)
         if config is not None:
             cursor = next(iter(_cursors(instance, stream.sensor_name)), None)
-            streams[stream.name] = _seen(config, cursor, known.get(stream.name, StreamState()), stamp)
+            state, lags = _seen(config, cursor, known.get(stream.name, StreamState()), stamp)
+            streams |= {stream.name: state, **{name: StreamState(lag) for name, lag in lags.items()}}
     heartbeat = _heartbeat(settings, before)
     trouble = store if isinstance(store, str) else store.answer(STORE_S)
     since = stamp if before is None or before.store_since is None else before.store_since
@@ -152,20 +154,26 @@ def _config(settings: Settings, stream: Stream) -> StreamConfig | None:
         return None  # the stream's own sensor reports what is wrong
 
 
-def _seen(config: StreamConfig, cursor: str | None, before: StreamState, now: float) -> StreamState:
+def _seen(
+    config: StreamConfig, cursor: str | None, before: StreamState, now: float
+) -> tuple[StreamState, dict[str, int]]:
+    """The state of a stream, and the lag of each stream that its reader counts separately and the broker has."""
+    lag, own = None, Counter[str]()
     try:
-        lag = _resident(config).lag(decode_offsets(cursor))
-    except MissingTopicError:
-        lag = None  # a private broker need not have every topic
+        lags, missing = _resident(config).lags(decode_offsets(cursor))
+        # A private broker need not have every topic, and none need have those of every observatory.
+        lag = None if missing and not lags else sum(lags.values())
+        for topic, waiting in lags.items():
+            if topic in config.names:
+                own[config.names[topic]] += waiting
     except AdapterError as error:
         _log.warning("%s", error)
-        lag = None
     mark = fingerprint(config)
     if mark is None:
-        return StreamState(lag)
+        return StreamState(lag), dict(own)
     same = before.credential == mark
     since = before.since if same and before.since is not None else now
-    return StreamState(lag, mark, since, now if lag is not None else before.worked if same else None)
+    return StreamState(lag, mark, since, now if lag is not None else before.worked if same else None), dict(own)
 
 
 def _heartbeat(settings: Settings, before: BrokerState | None) -> float | None:

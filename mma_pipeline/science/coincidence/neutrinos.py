@@ -27,11 +27,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from mma_pipeline.notices.icecube import Neutrino
-from mma_pipeline.science.healpix import MAX_ORDER, SKY_DEG2
+from mma_pipeline.science.coincidence.chance import among
+from mma_pipeline.science.coincidence.overlap import overlap_of_circle
+from mma_pipeline.science.healpix import SKY_DEG2
 from mma_pipeline.science.skymaps.credible import Ranking
 from mma_pipeline.science.skymaps.crossmatch import crossmatch
 from mma_pipeline.science.skymaps.model import SkyMap
-from mma_pipeline.science.sphere import cap_rows, index29, pixel_centres, separation, unit_vectors
+from mma_pipeline.science.sphere import cap_rows
 
 #: Window of the search, s before and after, where the notice does not give one (Aartsen et al. 2020, ApJL 898 L10).
 WINDOW_S = (500.0, 500.0)
@@ -97,10 +99,12 @@ def _overlap(ranking: Ranking, neutrino: Neutrino, window: tuple[float, float], 
             sky = ranking.map
             share = cap_rows(sky.order, sky.ipix, where.ra, where.dec, neutrino.radius)
             inside = float(np.clip(np.sum(sky.prob * share), 0.0, 1.0))
-            integral = _integral(sky, where.ra, where.dec, neutrino.radius, neutrino.containment or _CONTAINMENT)
+            integral = overlap_of_circle(
+                sky, where.ra, where.dec, neutrino.radius, neutrino.containment or _CONTAINMENT
+            )
     if p_space is not None and p_time is not None:
         p_spacetime = fisher(p_space, p_time)
-        p_trials = -math.expm1(trials * math.log1p(-p_spacetime)) if p_spacetime < 1 else 1.0
+        p_trials = among(p_spacetime, trials)
     return Overlap(
         ra=None if where is None else where.ra,
         dec=None if where is None else where.dec,
@@ -121,20 +125,3 @@ def fisher(p1: float, p2: float) -> float:
     """Two independent p-values combined, x (1 - ln x) with x their product; 0 to 1."""
     x = p1 * p2
     return 0.0 if x <= 0 else min(1.0, x * (1.0 - math.log(x)))
-
-
-def _integral(m: SkyMap, ra: float, dec: float, radius: float, containment: float) -> float:
-    """4π ∫ p_GW p_ν dΩ for a Gaussian (Fisher) neutrino whose circle of `radius` deg holds `containment`."""
-    import healpy
-
-    sigma = np.radians(radius) / np.sqrt(-2.0 * np.log1p(-min(containment, 0.9999)))
-    order = int(np.clip(np.ceil(np.log2(np.sqrt(np.pi / 3.0) / (sigma / 6.0))), 5, 16))
-    ipix = healpy.query_disc(1 << order, unit_vectors(ra, dec), min(6.0 * sigma, np.pi), nest=True)
-    ipix = np.asarray(ipix, dtype=np.int64)
-    if not ipix.size:  # a circle smaller than a pixel: the density where it lies
-        return float(4.0 * np.pi * m.probdensity[m.row_of(index29([ra], [dec]))][0])
-    lon, lat = pixel_centres(np.full(ipix.size, order), ipix)
-    angle = np.radians(separation(lon, lat, ra, dec))
-    weight = np.exp((np.cos(angle) - 1.0) / sigma**2)
-    row = m.row_of(ipix << (2 * (MAX_ORDER - order)))
-    return float(4.0 * np.pi * np.sum(weight * m.probdensity[row]) / np.sum(weight))

@@ -1,15 +1,17 @@
-"""A picture of neutrino error circles over a sky map."""
+"""Pictures: neutrino error circles over a sky map, and two localisations with the combined one."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from mma_pipeline.science.arrays import FloatArray
+from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.coincidence.neutrinos import Overlap
-from mma_pipeline.science.skymaps.credible import Ranking
+from mma_pipeline.science.healpix import vec_to_index29
+from mma_pipeline.science.skymaps.credible import Ranking, credible_areas
 from mma_pipeline.science.skymaps.model import SkyMap
 from mma_pipeline.science.sphere import index29
 
@@ -63,3 +65,79 @@ def _circle(ra: float, dec: float, radius: float) -> list[tuple[FloatArray, Floa
     y = np.degrees(np.arcsin(np.clip(sin_dec, -1.0, 1.0)))
     cuts = np.flatnonzero(np.abs(np.diff(x)) > 180.0) + 1
     return list(zip(np.split(x, cuts), np.split(y, cuts), strict=True))
+
+
+def draw_pair(gw: SkyMap, other: SkyMap, combined: SkyMap | None, names: tuple[str, str], title: str) -> bytes:
+    """PNG of two localisations and the combined one, 50 % (solid) and 90 % (dashed) outlines: the whole sky, and the place.
+
+    The whole sky is a Mollweide map with RA to the left, the place a tangent plane around the combined peak, north up and
+    east to the left. Deterministic, as `draw_overlaps`. `names` are those of the two events, for the legend.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    maps = [(gw, names[0], "tab:red"), (other, names[1], "tab:blue")]
+    if combined is not None:
+        maps.append((combined, "both", "black"))
+    rankings = [Ranking(m) for m, _, _ in maps]
+    figure = Figure(figsize=(12, 4.6), dpi=100)
+    FigureCanvasAgg(figure)
+    sky = figure.add_axes((0.04, 0.08, 0.56, 0.8), projection="mollweide")
+    lon, lat = np.linspace(-179.75, 179.75, 720), np.linspace(-89.75, 89.75, 360)
+    grid_lon, grid_lat = np.meshgrid(lon, lat)
+    index = index29((-grid_lon.ravel()) % 360.0, grid_lat.ravel())
+    _outlines(sky, np.radians(lon), np.radians(lat), index, maps, rankings)
+    sky.grid(alpha=0.3)
+    sky.set_xticks(np.radians(range(-150, 180, 30)), [f"{(360 - x) % 360}°" for x in range(-150, 180, 30)], fontsize=7)
+    sky.tick_params(axis="y", labelsize=7)
+    ra, dec = rankings[-1].mode
+    areas = [credible_areas(ranking, [0.9])[0] for ranking in rankings]
+    half = float(np.clip(1.3 * np.sqrt(min(areas[:2]) / np.pi), 1.0, 40.0))
+    place = figure.add_axes((0.66, 0.11, 0.32, 0.77))
+    along = np.linspace(-half, half, 321)
+    x, y = np.meshgrid(np.tan(np.radians(along)), np.tan(np.radians(along)))
+    _outlines(place, along, along, _tangent(ra, dec, -x.ravel(), y.ravel()), maps, rankings)
+    place.set_aspect("equal")
+    place.grid(alpha=0.3)
+    place.set_xlabel(f"deg west of RA {ra:.2f}°", fontsize=8)
+    place.set_ylabel(f"deg north of Dec {dec:+.2f}°", fontsize=8)
+    place.tick_params(labelsize=7)
+    for ranking, (_, name, colour) in zip(rankings, maps, strict=True):
+        # A localisation of arc minutes falls between the grid's points: its peak is marked.
+        at_ra, at_dec = ranking.mode
+        at = np.radians(-((at_ra + 180.0) % 360.0 - 180.0)), np.radians(at_dec)
+        sky.plot(*at, "+", color=colour, markersize=9, label=name)
+    sky.legend(loc="lower right", bbox_to_anchor=(1.06, -0.06), fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _outlines(
+    axes: Any,
+    x: FloatArray,
+    y: FloatArray,
+    index: IntArray,
+    maps: Sequence[tuple[SkyMap, str, str]],
+    rankings: Sequence[Ranking],
+) -> None:
+    """Density of the first map and outlines of all, on a grid whose places `index` names (order-29 NESTED, row by row)."""
+    shape = (len(y), len(x))
+    first = maps[0][0]
+    axes.pcolormesh(x, y, first.probdensity[first.row_of(index)].reshape(shape), cmap="OrRd", rasterized=True)
+    for (m, _, colour), ranking in zip(maps, rankings, strict=True):
+        level = ranking.searched_prob[m.row_of(index)].reshape(shape)
+        for threshold, style in ((0.5, "solid"), (0.9, "dashed")):
+            if level.min() < threshold < level.max():
+                axes.contour(x, y, level, levels=[threshold], colors=colour, linewidths=1.0, linestyles=style)
+
+
+def _tangent(ra: float, dec: float, east: FloatArray, north: FloatArray) -> IntArray:
+    """Order-29 NESTED indices of places in the plane that touches the sphere at (ra, dec) deg, in units of its radius."""
+    a, d = np.radians(ra), np.radians(dec)
+    centre = np.array([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)])
+    to_east = np.array([-np.sin(a), np.cos(a), 0.0])
+    to_north = np.cross(centre, to_east)
+    places = centre + east[:, np.newaxis] * to_east + north[:, np.newaxis] * to_north
+    return vec_to_index29(places / np.linalg.norm(places, axis=1, keepdims=True))
