@@ -20,7 +20,7 @@ from mma_pipeline.notices.model import AlertType, Role
 from mma_pipeline.notices.photometry.candidate_key import slug_of
 
 #: To be changed when the page's content or layout changes: then all pages are written again.
-LAYOUT = "5"
+LAYOUT = "6"
 #: Candidates that a page shows, the most probable first: surveys bring thousands.
 MOST_CANDIDATES = 50
 
@@ -53,6 +53,10 @@ class EventState:
     def localisation(self) -> Mapping[str, Any] | None:
         """The version `map_version`; None if there is none yet."""
         return next((v for v in self.versions if v["partition"] == self.map_version), None)
+
+    def left_out(self, product: str) -> str | None:
+        """Why the newest notice's source has no such product; None where it makes sense."""
+        return None if not self.versions else (self.versions[0]["facts"].get("left_out") or {}).get(product)
 
     def product(self, name: str) -> Mapping[str, Any] | None:
         """The file of this name of the newest own version that has it, as in `files`; None if none has it."""
