@@ -18,7 +18,7 @@ from mma_pipeline.adapters.publishing.decision import enqueue_candidate
 from mma_pipeline.adapters.store.paths import LIGHT_CURVE, SCORE, latest_light_curve_key, night_key, ranking_key
 from mma_pipeline.defs.candidates.scoring import CandidateSource, ScoredNight
 from mma_pipeline.defs.candidates.sensors import candidate_nights
-from mma_pipeline.defs.metadata import plot
+from mma_pipeline.defs.metadata import address, plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
 from mma_pipeline.defs.skymaps.newest_skymap import newest_skymap
@@ -105,7 +105,7 @@ def kilonova_probability(
         metadata={
             **shown,
             **{k: dg.MetadataValue.json(result[k]) for k in listed if result.get(k)},
-            "file": dg.MetadataValue.url(target.url(stored.key)),
+            "file": dg.MetadataValue.url(address(target, stored.key)),
             **_lineage(source),
             "seconds": round(time.perf_counter() - started, 4),
         }
@@ -155,7 +155,7 @@ def ranked_candidates(
         metadata={
             "candidates": dg.MetadataValue.md(_table(ranked)),
             "number": len(ranked),
-            "file": dg.MetadataValue.url(target.url(stored.key)),
+            "file": dg.MetadataValue.url(address(target, stored.key)),
         }
     )
 
