@@ -75,6 +75,7 @@ def demo(
 
     The Kafka is librdkafka's mock cluster, for demonstrations only. Ctrl-C stops everything.
     """
+    from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 
     if not workspace.is_file():
@@ -97,6 +98,7 @@ def demo(
                 ("HOP_USERNAME", "HOP_PASSWORD", "MMA_PHOTOMETRY_TOPICS", "MMA_POINTINGS_URL", "DRY_RUN"), ""
             ),
         }
+        Archive(env["MMA_ARCHIVE_URL"], create=True)  # before several processes would
         with (
             LocalDagster(home, workspace.absolute(), port or free_port(), env) as dagster,
             LocalPortal(home, portal_port, {"DAGSTER_HOME": str(home), **env}) as portal,

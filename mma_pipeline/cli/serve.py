@@ -12,12 +12,15 @@ import typer
 from mma_pipeline.cli.app import clear_errors, console, errors, open_archive
 
 if TYPE_CHECKING:
+    from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.portal.context import HealthReport, Portal
 
 #: Names of this machine for itself.
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: Seconds for which a reading of the health is shown again.
 _HEALTH_S = 15.0
+#: Seconds that a new installation's archive may take to be made.
+_PATIENCE_S = 60.0
 #: Requests that are answered at a time.
 _AT_ONCE = 200
 
@@ -65,14 +68,29 @@ def make_portal() -> Portal:
 
     settings = current()
     store = Store.open(settings.store_url, environ=settings.store.credentials, writes=False)
-    archive = open_archive(create=True)
     return Portal(
-        archive,
+        _archive(),
         store,
         url=settings.portal.url,
         health=_kept(read_health),
         live_days=settings.surveys.days,
     )
+
+
+def _archive() -> Archive:
+    """The archive, which another process may just be making: the portal makes no tables."""
+    import tenacity
+
+    from mma_pipeline.adapters.errors import AdapterError
+
+    waiting = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(AdapterError),
+        stop=tenacity.stop_after_delay(_PATIENCE_S),
+        wait=tenacity.wait_fixed(1),
+        reraise=True,
+    )
+    found: Archive = waiting(open_archive)
+    return found
 
 
 def read_health() -> HealthReport:

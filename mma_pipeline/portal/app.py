@@ -19,7 +19,7 @@ from mma_pipeline.adapters.errors import AdapterError, NotFoundError, TransientE
 from mma_pipeline.portal import files, pages
 from mma_pipeline.portal.api import events, sky, stream
 from mma_pipeline.portal.context import Portal
-from mma_pipeline.portal.guard import MAX_BODY, Guard, Hosts, Limits
+from mma_pipeline.portal.guard import MAX_BODY, Below, Guard, Hosts, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +46,6 @@ def create_app(portal: Portal, *, hosts: Sequence[str] = ()) -> FastAPI:
         title="mma_pipeline portal",
         description=_ABOUT,
         version=__version__,
-        root_path=portal.base,
-        root_path_in_servers=False,
         servers=[{"url": portal.base or "/"}],
         openapi_url=f"{API}/openapi.json",
         docs_url=None,  # they load scripts from elsewhere
@@ -66,6 +64,8 @@ def create_app(portal: Portal, *, hosts: Sequence[str] = ()) -> FastAPI:
     # The last that is added comes first.
     app.add_middleware(Guard)
     app.add_middleware(Limits)
+    if portal.base:
+        app.add_middleware(Below, path=portal.base)
     if hosts:
         public = urlsplit(portal.url or "").hostname
         app.add_middleware(Hosts, allowed=[*hosts, *([public] if public else [])])

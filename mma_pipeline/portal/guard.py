@@ -152,6 +152,17 @@ def matches(header: str | None, tag: str) -> bool:
     return any(name in {tag.removeprefix("W/"), "*"} for name in names)
 
 
+class Below:
+    """Says that the portal lies below a path; requests without the path, as some proxies make them, are answered too."""
+
+    def __init__(self, app: ASGIApp, path: str) -> None:
+        self._app, self._path = app, path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        await self._app({**scope, "root_path": self._path} if scope["type"] == "http" else scope, receive, send)
+
+
 class Hosts:
     """Refuses requests to a host that is not the portal's, so that no other site's name can lead a browser here."""
 

@@ -68,11 +68,6 @@ class EventSummary:
             return None
         return min(self.classification.items(), key=lambda item: (-item[1], item[0]))
 
-    @property
-    def far_years(self) -> float | None:
-        """Years per false alarm."""
-        return None if not self.far_hz or self.far_hz <= 0 else 1 / self.far_hz / YEAR_S
-
 
 def summary_of(records: Sequence[VersionRecord], maps: Mapping[str, Mapping[str, Any]]) -> EventSummary:
     """Draw up an event from all its versions, and the map statistics of those that have them, by partition key."""

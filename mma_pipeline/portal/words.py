@@ -13,9 +13,10 @@ def false_alarm(far_hz: float | None) -> str:
     if not far_hz or far_hz <= 0 or not math.isfinite(far_hz):
         return ""
     years = 1 / far_hz / YEAR_S
+    if years > 1e300:  # also where the inverse is larger than the largest number
+        return "one in more than 10^300 years"
     if years >= 1e6:
-        power = math.floor(math.log10(years))
-        return f"one in 10^{power} years" if power < 300 else "one in more than 10^300 years"
+        return f"one in 10^{math.floor(math.log10(years))} years"
     for size, unit in ((1.0, "year"), (1 / 12, "month"), (1 / 365.25, "day"), (1 / 365.25 / 24, "hour")):
         if years >= size:
             return f"one in {_count(years / size)} {unit}s"

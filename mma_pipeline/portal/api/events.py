@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.archive.event_history import chronological
@@ -60,13 +61,23 @@ _CANDIDATE_COLUMNS: Mapping[str, type] = {
 }  # fmt: skip
 
 
+def _no_number(value: Any) -> Any:
+    """Refuse a number, which could be seconds or an MJD."""
+    if isinstance(value, str) and re.fullmatch(r"[\s\d.eE+-]*", value) and not re.fullmatch(r"\s*\d{4}-.*", value):
+        raise ValueError("give a time such as 2026-01-31 or 2026-01-31T12:00:00Z")
+    return value
+
+
+Moment = Annotated[datetime | None, BeforeValidator(_no_number)]
+
+
 class EventQuery(BaseModel, extra="forbid", allow_inf_nan=False):
     """Filter of a list of events."""
 
     test: bool = False
     text: Annotated[str | None, Query(max_length=32, description="Beginning of the event's id.")] = None
-    since: Annotated[datetime | None, Query(description="Events from this time on; UTC without a zone.")] = None
-    before: datetime | None = None
+    since: Annotated[Moment, Query(description="Events from this time on; UTC without a zone.")] = None
+    before: Moment = None
     kind: Annotated[str | None, Query(max_length=32, description="Such as Update or Update-ExtCoinc.")] = None
     significant: bool | None = None
     source_class: Annotated[str | None, Query(max_length=32, description="Class or property: BNS, HasNS, …")] = None

@@ -28,7 +28,8 @@ TYPES: Mapping[str, str] = {
 }
 _LARGEST = 20_000
 #: Markup that leads out of a VOTable: other files, other addresses, definitions that grow.
-_LEADING_OUT = re.compile(rb"<!|<\?xml-|:?stream\b|href", re.IGNORECASE)
+#: A value of an attribute holds no <, so that the search up to the next one covers a whole tag.
+_LEADING_OUT = re.compile(rb"<!(?!--|\[CDATA\[)|<[^<>\s/]*stream\b[^<]*href", re.IGNORECASE)
 _ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["']([^"']*)""")
 
 
@@ -102,9 +103,7 @@ def _table(body: bytes, kind: str) -> Table:
     if readers[kind] == "votable":
         encoding = _ENCODING.match(body.lstrip())
         if _LEADING_OUT.search(body) or (encoding and encoding[1].lower() not in {b"utf-8", b"us-ascii"}):
-            raise HTTPException(
-                422, "a VOTable must hold its rows as TABLEDATA in UTF-8, without references to elsewhere"
-            )
+            raise HTTPException(422, "a VOTable must hold its rows itself, in UTF-8, and define no entities")
     try:
         text = body.decode()
         if readers[kind] == "votable":
