@@ -24,8 +24,13 @@ help: ## show the targets
 demo: setup ## run everything on this machine with a simulated event (EXIT=1: stop when done)
 	$(BIN)/mma demo $(DEMO_FLAGS)
 
-dev: setup ## Dagster on dagster_home with the streams that the environment configures
-	DAGSTER_HOME=$(CURDIR)/dagster_home $(BIN)/dagster dev -w workspace.yaml
+# Where `make dev` serves the portal.
+PORTAL_PORT ?= 3001
+
+dev: setup ## Dagster on dagster_home with the streams that the environment configures, and the portal
+	@export DAGSTER_HOME=$(CURDIR)/dagster_home MMA_PORTAL_URL=$${MMA_PORTAL_URL:-http://127.0.0.1:$(PORTAL_PORT)}; \
+	$(BIN)/mma serve --port $(PORTAL_PORT) & portal=$$!; trap 'kill $$portal 2>/dev/null' EXIT; \
+	$(BIN)/dagster dev -w workspace.yaml
 
 test: setup lint services ## lint, types, import directions, all tests, those of the TOM in its own environment
 	@echo "servers for the tests: the first time some minutes, MinIO is built"

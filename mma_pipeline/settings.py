@@ -47,6 +47,20 @@ def _parts(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _plain_web_address(value: str | None, what: str) -> str | None:
+    """The address is not repeated in the complaint: somebody may have written a password into it."""
+    parts = urlsplit(value or "")
+    if value is not None and (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
+        raise ValueError(f"must be an http or https address without credentials, query or fragment, below which {what}")
+    return value
+
+
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)]
 Start = Literal["earliest", "latest"]
 
@@ -296,20 +310,7 @@ class PublicationSettings(Group):
     @field_validator("public_url")
     @classmethod
     def _plain_address(cls, value: str | None) -> str | None:
-        """The address is not repeated in the complaint: somebody may have written a password into it."""
-        parts = urlsplit(value or "")
-        if value is not None and (
-            parts.scheme not in {"http", "https"}
-            or not parts.hostname
-            or parts.query
-            or parts.fragment
-            or "@" in parts.netloc
-        ):
-            raise ValueError(
-                "must be an http or https address without credentials, query or fragment, below which the keys of the "
-                "store are served"
-            )
-        return value
+        return _plain_web_address(value, "the keys of the store are served")
 
     def public_address(self, key: str) -> str | None:
         """Where people outside fetch a storage key; None if nothing is served to them.
@@ -317,6 +318,25 @@ class PublicationSettings(Group):
         The store's own address (a folder, `s3://…`) leads nobody from outside to a file, so it never stands in.
         """
         return None if self.public_url is None else f"{self.public_url.rstrip('/')}/{quote(key)}"
+
+
+class PortalSettings(Group):
+    """The portal: pages and API over all events (`mma serve`)."""
+
+    url: str | None = _setting(
+        None,
+        "MMA_PORTAL_URL",
+        about="Address of the portal for people; links of the Dagster UI to files lead there.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _plain_address(cls, value: str | None) -> str | None:
+        return _plain_web_address(value, "the portal answers")
+
+    def file_address(self, key: str) -> str | None:
+        """Where the portal serves a storage key; None without a portal."""
+        return None if self.url is None else f"{self.url.rstrip('/')}/files/{quote(key)}"
 
 
 class GalaxySettings(Group):
@@ -740,6 +760,7 @@ GROUPS: Mapping[str, type[Group]] = MappingProxyType(
         "archive": ArchiveSettings,
         "store": StoreSettings,
         "publication": PublicationSettings,
+        "portal": PortalSettings,
         "galaxies": GalaxySettings,
         "observing": ObservingSettings,
         "coverage": CoverageSettings,
@@ -798,6 +819,11 @@ class Settings:
     def publication(self) -> PublicationSettings:
         """What is sent to others."""
         return self._read(PublicationSettings)
+
+    @cached_property
+    def portal(self) -> PortalSettings:
+        """The portal."""
+        return self._read(PortalSettings)
 
     @cached_property
     def galaxies(self) -> GalaxySettings:

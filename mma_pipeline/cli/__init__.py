@@ -17,6 +17,7 @@ from mma_pipeline.cli.pointings import pointings
 from mma_pipeline.cli.publication import explain, publication
 from mma_pipeline.cli.quarantine import quarantine
 from mma_pipeline.cli.replay import replay
+from mma_pipeline.cli.serve import serve
 from mma_pipeline.cli.settings import settings
 from mma_pipeline.cli.simulate import simulate
 from mma_pipeline.cli.status import show, status
@@ -31,6 +32,7 @@ app.command()(simulate)
 app.command()(replay)
 app.command()(status)
 app.command()(show)
+app.command()(serve)
 app.add_typer(quarantine, name="quarantine")
 app.command()(explain)
 app.add_typer(stream, name="stream")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from mma_pipeline.cli.demo_nights import (
     publication_settings,
 )
 from mma_pipeline.cli.demo_nights import TOPIC as PHOTOMETRY_TOPIC
-from mma_pipeline.cli.local_dagster import LocalDagster, free_port, fresh_home
+from mma_pipeline.cli.local_dagster import LocalDagster, LocalPortal, free_port, fresh_home
 from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def demo(
 
     The Kafka is librdkafka's mock cluster, for demonstrations only. Ctrl-C stops everything.
     """
+    from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
     from mma_pipeline.notices.gcn.streams import CORE_STREAMS, stream_named
 
@@ -88,6 +90,7 @@ def demo(
         observatories = [topic for name in _OBSERVATORIES if (s := stream_named(name)) for topic in s.topics]
         for topic in (TOPIC, PHOTOMETRY_TOPIC, ALERTS_TOPIC, *observatories):
             kafka.create_topic(topic)
+        portal_port = free_port()
         env = {
             "MMA_KAFKA_BOOTSTRAP": kafka.bootstrap,
             "MMA_ARCHIVE_URL": f"sqlite:///{home / 'archive.db'}",
@@ -97,14 +100,21 @@ def demo(
                 f"MMA_NOTICES_{stream.name.upper()}": str(stream.name in _OBSERVATORIES).lower()
                 for stream in CORE_STREAMS
             },
+            "MMA_PORTAL_URL": f"http://127.0.0.1:{portal_port}",
             "MMA_PUBLICATION_CONFIG": str(publication_settings(home, kafka.bootstrap)),
             # A demonstration must neither read from nor write to the services that the user's environment names.
             **dict.fromkeys(
                 ("HOP_USERNAME", "HOP_PASSWORD", "MMA_PHOTOMETRY_TOPICS", "MMA_POINTINGS_URL", "DRY_RUN"), ""
             ),
         }
-        with LocalDagster(home, workspace.absolute(), port or free_port(), env) as dagster:
+        Archive(env["MMA_ARCHIVE_URL"], create=True)  # before several processes would
+        with (
+            LocalDagster(home, workspace.absolute(), port or free_port(), env) as dagster,
+            LocalPortal(home, portal_port, {"DAGSTER_HOME": str(home), **env}) as portal,
+        ):
             complete = _run(dagster, kafka.bootstrap, env["MMA_ARCHIVE_URL"], home, pace, seed)
+            portal.wait_until_ready()
+            _say_where(portal.url, {"DAGSTER_HOME": str(home), **env})
             if not exit_when_done:
                 console.print("Ctrl-C stops everything.")
                 _wait_for_interrupt()
@@ -292,6 +302,15 @@ def _summary(archive: Archive, sent: list[Sent], home: Path, dagster: LocalDagst
     if not complete:
         console.print(f"log:   {dagster.log}", highlight=False, soft_wrap=True)
     return complete
+
+
+def _say_where(portal: str, env: dict[str, str]) -> None:
+    """The portal's address, and how `mma` in another terminal talks to the demonstration."""
+    console.print(f"portal: {portal}", highlight=False)
+    console.print("for mma in another terminal:", highlight=False)
+    for name, value in env.items():
+        line = f"export {name}={shlex.quote(value)}" if value else f"unset {name}"
+        console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _left(archive: Archive, sent: list[Sent]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Starts Dagster's web server, daemon and code server on this machine, and stops them again."""
+"""Starts Dagster's web server, daemon and code server, and the portal, on this machine, and stops them again."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import httpx
 
@@ -29,14 +30,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class LocalDagster:
-    """`dagster dev` on a workspace, in a process group of its own so that none of its children stays behind."""
+class _Local:
+    """A program on this machine, in a process group of its own so that none of its children stays behind."""
 
-    def __init__(self, home: Path, workspace: Path, port: int, env: dict[str, str]) -> None:
-        """Start it; what it prints goes to `dagster.log` in `home`."""
+    def __init__(self, command: list[str], home: Path, log: str, port: int, env: dict[str, str]) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self.log = home / "dagster.log"
-        command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
+        self.log = home / log
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
@@ -48,28 +47,22 @@ class LocalDagster:
             )
 
     def wait_until_ready(self) -> None:
-        """Return once the web server answers and every daemon is healthy; the error names the log file."""
+        """Return once it answers as it should; the error names the log file."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise fail(f"Dagster ended with code {self._process.returncode}: see {self.log}")
+                raise fail(f"{self.name} ended with code {self._process.returncode}: see {self.log}")
             if self._healthy():
                 return
             time.sleep(0.5)
-        raise fail(f"Dagster was not ready within {START_TIMEOUT_S:.0f} s: see {self.log}")
+        raise fail(f"{self.name} was not ready within {START_TIMEOUT_S:.0f} s: see {self.log}")
+
+    name = "the program"
 
     def _healthy(self) -> bool:
-        headers = {"content-type": "application/json"}
-        try:
-            answer = httpx.post(f"{self.url}/graphql", content=_DAEMONS, headers=headers, timeout=5.0)
-            statuses = answer.json()["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
-        except (httpx.HTTPError, ValueError, KeyError, TypeError):
-            # Still starting: it does not answer, or not yet with the data asked for.
-            return False
-        needed = [status for status in statuses if status["required"]]
-        return bool(needed) and all(status["healthy"] for status in needed)
+        raise NotImplementedError
 
-    def __enter__(self) -> LocalDagster:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -91,6 +84,45 @@ class LocalDagster:
                 time.sleep(0.1)
             if not _group_lives(group):
                 return
+
+
+class LocalDagster(_Local):
+    """`dagster dev` on a workspace: ready once the web server answers and every daemon is healthy."""
+
+    name = "Dagster"
+
+    def __init__(self, home: Path, workspace: Path, port: int, env: dict[str, str]) -> None:
+        """Start it; what it prints goes to `dagster.log` in `home`."""
+        command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
+        super().__init__(command, home, "dagster.log", port, env)
+
+    def _healthy(self) -> bool:
+        headers = {"content-type": "application/json"}
+        try:
+            answer = httpx.post(f"{self.url}/graphql", content=_DAEMONS, headers=headers, timeout=5.0)
+            statuses = answer.json()["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            # Still starting: it does not answer, or not yet with the data asked for.
+            return False
+        needed = [status for status in statuses if status["required"]]
+        return bool(needed) and all(status["healthy"] for status in needed)
+
+
+class LocalPortal(_Local):
+    """`mma serve`: ready once it lists events."""
+
+    name = "the portal"
+
+    def __init__(self, home: Path, port: int, env: dict[str, str]) -> None:
+        """Start it; what it prints goes to `portal.log` in `home`."""
+        command = [sys.executable, "-c", "from mma_pipeline.cli import app; app()", "serve", "--port", str(port)]
+        super().__init__(command, home, "portal.log", port, env)
+
+    def _healthy(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/api/v1/events", timeout=5.0).is_success
+        except httpx.HTTPError:
+            return False
 
 
 def _group_lives(group: int) -> bool:

@@ -15,6 +15,7 @@ from mma_pipeline.adapters.store import Store
 from mma_pipeline.products.declaration import Product
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import MaterializedProduct, materialize
+from mma_pipeline.settings import current
 
 #: Width of the window in which the UI shows a picture, pixels.
 PLOT_WIDTH = 1120
@@ -24,6 +25,11 @@ def plot(store: Store, key: str) -> dg.MarkdownMetadataValue:
     """A PNG from the store, embedded in the metadata, no wider than the UI's window for it."""
     encoded = base64.b64encode(_fitted(store.get(key))).decode()
     return dg.MetadataValue.md(f"![{key.rpartition('/')[2]}](data:image/png;base64,{encoded})")
+
+
+def address(store: Store, key: str) -> str:
+    """Where people find a file of the store: on the portal, else at the store's own address, which the UI cannot open."""
+    return current().portal.file_address(key) or store.url(key)
 
 
 def _fitted(png: bytes) -> bytes:
@@ -69,7 +75,7 @@ def materialization_metadata(product: Product, source: ProductInput, produced: M
         if any(spec.plot and spec.name == record.name for spec in product.files)
     }
     links = "\n".join(
-        f"- [{record.store_key}]({source.store.url(record.store_key)}) ({record.size} bytes)"
+        f"- [{record.store_key}]({address(source.store, record.store_key)}) ({record.size} bytes)"
         for record in produced.records
     )
     return {

@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mma_pipeline.adapters.errors import ConfigurationError, TransientError
-from mma_pipeline.adapters.store.model import Digest, Payload, StoredObject, check_size
+from mma_pipeline.adapters.store.model import Digest, Payload, StoredObject, check_size, whole_size
 
 _T = TypeVar("_T")
 _OTHERS_NOTES = {"is_directory", "hdi_isfolder"}
@@ -63,6 +64,10 @@ class AzureBackend:
     def read(self, key: str, into: Path | None = None) -> tuple[StoredObject, bytes]:
         """Get the blob's properties and bytes from one answer."""
         return self._run(lambda: self._read(key, into))
+
+    def part(self, key: str, start: int, length: int) -> tuple[StoredObject, bytes]:
+        """Get a range of bytes."""
+        return self._run(lambda: self._part(key, start, length))
 
     def head(self, key: str) -> StoredObject | None:
         """Get the properties."""
@@ -156,6 +161,13 @@ class AzureBackend:
                 return _described(key, await blob.get_blob_properties(**self._limits))
             except ResourceNotFoundError:
                 return None
+
+    async def _part(self, key: str, start: int, length: int) -> tuple[StoredObject, bytes]:
+        async with self._blob(key) as blob:
+            stream = await blob.download_blob(offset=start, length=length, **self._limits)
+            data = await stream.readall()
+        found = _described(key, stream.properties)
+        return replace(found, size=whole_size(stream.properties.content_range, len(data))), data
 
     async def _read(self, key: str, into: Path | None) -> tuple[StoredObject, bytes]:
         async with self._blob(key) as blob:

@@ -74,6 +74,15 @@ class LocalBackend:
             return StoredObject(key, identity[1], content_type=guess_content_type(key)), data
         return _noted(key, identity, note), data
 
+    def part(self, key: str, start: int, length: int) -> tuple[StoredObject, bytes]:
+        """Read a part of one open file."""
+        with (self.root / key).open("rb") as file:
+            identity = _identity(os.fstat(file.fileno()))
+            file.seek(start)
+            data = file.read(length)
+        note = self._read_note(key, identity)
+        return StoredObject(key, identity[1]) if note is None else _noted(key, identity, note), data
+
     def head(self, key: str) -> StoredObject | None:
         """Look the file up; without a valid note its digest is computed and noted."""
         path = self.root / key

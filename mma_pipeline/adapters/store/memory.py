@@ -43,6 +43,11 @@ class MemoryBackend:
         into.write_bytes(entry[1])
         return entry[0], b""
 
+    def part(self, key: str, start: int, length: int) -> tuple[StoredObject, bytes]:
+        """Return a slice of the entry."""
+        found, data = self.read(key)
+        return found, data[start : start + length]
+
     def head(self, key: str) -> StoredObject | None:
         """Look it up."""
         entry = self._objects.get(key)

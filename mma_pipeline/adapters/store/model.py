@@ -85,6 +85,12 @@ class Backend(Protocol):
         With ``into`` the content goes to that file, and the bytes returned are empty.
         """
 
+    def part(self, key: str, start: int, length: int) -> tuple[StoredObject, bytes]:
+        """Return ``length`` bytes (at least one) from ``start``, and what the same answer says of the whole object.
+
+        The whole object's size and SHA-256 must be right; its other values may be missing.
+        """
+
     def head(self, key: str) -> StoredObject | None:
         """Look up one object without reading it, None if it is not there."""
 
@@ -118,6 +124,12 @@ def pieces(data: Payload, size: int) -> Iterator[bytes]:
     with data.open("rb") as file:
         while piece := file.read(size):
             yield piece
+
+
+def whole_size(content_range: str | None, received: int) -> int:
+    """Size of the whole object (bytes) by the header Content-Range of a part, or what was received without one."""
+    total = (content_range or "").rpartition("/")[2]
+    return int(total) if total.isdecimal() else received
 
 
 def check_size(found: StoredObject, received: int) -> None:

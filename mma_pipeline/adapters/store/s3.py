@@ -10,10 +10,11 @@ import base64
 import contextlib
 import hashlib
 from collections.abc import Coroutine, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mma_pipeline.adapters.store.model import Digest, Payload, StoredObject, check_size, pieces
+from mma_pipeline.adapters.store.model import Digest, Payload, StoredObject, check_size, pieces, whole_size
 
 _T = TypeVar("_T")
 _PART = 16 << 20
@@ -89,6 +90,10 @@ class S3Backend:
         """Get what is said of the object and its bytes from one answer."""
         return self._run(self._read(key, into))
 
+    def part(self, key: str, start: int, length: int) -> tuple[StoredObject, bytes]:
+        """Get a range of bytes in one request."""
+        return self._run(self._part(key, start, length))
+
     def head(self, key: str) -> StoredObject | None:
         """Ask for the headers."""
         try:
@@ -145,6 +150,15 @@ class S3Backend:
                 parts.append({"PartNumber": number, "ETag": part["ETag"]})
             await call("complete_multipart_upload", **upload, MultipartUpload={"Parts": parts})
             unless_complete.pop_all()
+
+    async def _part(self, key: str, start: int, length: int) -> tuple[StoredObject, bytes]:
+        wanted = f"bytes={start}-{start + length - 1}"
+        answer = await self._fs._call_s3("get_object", Bucket=self._bucket, Key=self._prefix + key, Range=wanted)
+        async with answer["Body"] as body:
+            data = await body.read()
+        found = _from_headers(key, answer)
+        check_size(found, len(data))  # the answer's length is the part's
+        return replace(found, size=whole_size(answer.get("ContentRange"), len(data))), data
 
     async def _read(self, key: str, into: Path | None) -> tuple[StoredObject, bytes]:
         answer = await self._fs._call_s3("get_object", Bucket=self._bucket, Key=self._prefix + key)

@@ -6,13 +6,15 @@ is compared with its digest, failures are translated and retried within limits.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -33,6 +35,8 @@ from mma_pipeline.adapters.store.model import Backend, Digest, Payload, StoredOb
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 _NOTE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_PIECE = 4 << 20
+"""Bytes of one request of `Store.pieces`."""
 _NOTES_BYTES = 1900
 """S3 allows 2,048; the digest takes some."""
 
@@ -170,6 +174,29 @@ class Store:
             self._compare(found, Digest.of(path))
         return found.sha256 is not None or found.md5 is not None
 
+    def pieces(self, found: StoredObject, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Yield an object that was just looked up, or its bytes from ``start`` up to ``stop``, in pieces of 4 MiB.
+
+        Each piece is one request with its own retries, so that nothing is held in memory and no connection waits for a
+        slow reader. Where the whole object is read, its last piece comes only if the digest is right.
+
+        Raises:
+            NotFoundError: the object is gone.
+            DigestError: the object was replaced meanwhile, or the bytes are not those that were written.
+        """
+        key, end = check_key(found.key), found.size if stop is None else min(stop, found.size)
+        whole, sha256 = (start, end) == (0, found.size), hashlib.sha256()
+        while start < end:
+            length = min(_PIECE, end - start)
+            now, data = self._try("get", key, partial(self._backend.part, key, start, length))
+            if now.size != found.size or len(data) != length or _differ(now, found):
+                raise DigestError(f"get {self.url(key)}: the object was replaced while it was read; read it again")
+            start += length
+            sha256.update(data)
+            if whole and start == end and found.sha256 not in {None, sha256.hexdigest()}:
+                raise DigestError(f"get {self.url(key)}: the bytes are not those that were written; write them again")
+            yield data
+
     def stat(self, key: str) -> StoredObject | None:
         """Look one object up (one request, no listing), None if it is not there."""
         check_key(key)
@@ -259,6 +286,11 @@ class Store:
             reraise=True,
         )
         return retrying(once)
+
+
+def _differ(one: StoredObject, other: StoredObject) -> bool:
+    """Whether two objects are known to have different bytes."""
+    return one.sha256 is not None and other.sha256 is not None and one.sha256 != other.sha256
 
 
 def notes_that_fit(found: StoredObject) -> dict[str, str]:

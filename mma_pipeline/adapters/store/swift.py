@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from swiftclient.exceptions import ClientException
 
-from mma_pipeline.adapters.store.model import Digest, Payload, StoredObject
+from mma_pipeline.adapters.store.model import Digest, Payload, StoredObject, whole_size
 from mma_pipeline.adapters.store.swiftfs import SwiftFileSystem, account_of
 
 _NOTE = "x-object-meta-"
@@ -68,6 +69,13 @@ class SwiftBackend:
         """Get headers and bytes from one answer."""
         headers, data = self._account.fetch(self._path(key), into)
         return self._described(key, headers), data
+
+    def part(self, key: str, start: int, length: int) -> tuple[StoredObject, bytes]:
+        """Get a range of bytes in one request."""
+        wanted = {"Range": f"bytes={start}-{start + length - 1}"}
+        headers, data = self._account.fetch(self._path(key), headers=wanted)
+        found = self._described(key, headers)
+        return replace(found, size=whole_size(headers.get("content-range"), len(data))), data
 
     def head(self, key: str) -> StoredObject | None:
         """Ask for the headers."""

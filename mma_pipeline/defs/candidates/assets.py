@@ -28,7 +28,7 @@ from mma_pipeline.adapters.store.paths import (
 from mma_pipeline.defs.candidates.scoring import CandidateSource, ScoredNight
 from mma_pipeline.defs.candidates.sensors import candidate_nights
 from mma_pipeline.defs.candidates.vetting import reasons
-from mma_pipeline.defs.metadata import in_table, plot
+from mma_pipeline.defs.metadata import address, in_table, plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
 from mma_pipeline.defs.skymaps.newest_skymap import newest_skymap
@@ -143,7 +143,7 @@ def kilonova_probability(
         metadata={
             **shown,
             **{k: dg.MetadataValue.json(result[k]) for k in listed if result.get(k)},
-            "file": dg.MetadataValue.url(target.url(stored.key)),
+            "file": dg.MetadataValue.url(address(target, stored.key)),
             **_lineage(source),
             "seconds": round(time.perf_counter() - started, 4),
         }
@@ -202,7 +202,7 @@ def ranked_candidates(
         metadata={
             "candidates": dg.MetadataValue.md(_table(ranked)),
             "number": len(ranked),
-            "file": dg.MetadataValue.url(target.url(stored.key)),
+            "file": dg.MetadataValue.url(address(target, stored.key)),
         }
     )
 

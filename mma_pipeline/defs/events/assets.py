@@ -17,7 +17,7 @@ from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.event_history import map_before, retraction_of, version_before
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.defs.events.page.write import WrittenPage, write_event_page
-from mma_pipeline.defs.metadata import materialize_directly
+from mma_pipeline.defs.metadata import address, materialize_directly
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import BATCH, OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
@@ -113,7 +113,7 @@ def _metadata(store: Store, written: WrittenPage, seconds: float) -> dict[str, A
     state = written.state
     return {
         "event": dg.MetadataValue.md(written.markdown),
-        "page": dg.MetadataValue.md(f"[{written.key}]({store.url(written.key)}) ({written.size} bytes)"),
+        "page": dg.MetadataValue.md(f"[{written.key}]({address(store, written.key)}) ({written.size} bytes)"),
         "versions": len(state.versions),
         "retracted": state.retraction is not None,
         "content sha256": written.sha256,

@@ -14,7 +14,7 @@ import dagster as dg
 
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.adapters.store.paths import BEST_PLOTS, NIGHT_TABLES, best_plot, event_night_key, ranking_key
-from mma_pipeline.defs.metadata import in_table, plot
+from mma_pipeline.defs.metadata import address, in_table, plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 from mma_pipeline.defs.skymaps.skymap import skymap
@@ -87,7 +87,7 @@ def survey_candidates(
             "candidates": len(found.rows),
             "scored in this run": found.changed,
             "best": dg.MetadataValue.md(_table(found.rows[:SHOWN])),
-            **{name: dg.MetadataValue.url(target.url(stored.key)) for name, stored in files.items()},
+            **{name: dg.MetadataValue.url(address(target, stored.key)) for name, stored in files.items()},
             **drawn,
             "version": version.partition_key,
             "code version": CODE_VERSION,

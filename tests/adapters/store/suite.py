@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mma_pipeline.adapters.errors import InvalidKeyError, NotFoundError
+from mma_pipeline.adapters.errors import DigestError, InvalidKeyError, NotFoundError
 from mma_pipeline.adapters.store import Store
 
 ODD_KEYS = [
@@ -34,6 +34,24 @@ class StoreContract:
         assert found is not None
         assert (found.size, found.sha256, found.content_type) == (2, put.sha256, "application/json")
         assert found.metadata == {"source_offset": "17"}
+
+    def test_pieces(self, store: Store) -> None:
+        """An object comes in pieces as a whole or as any range of it; what was replaced meanwhile ends with an error."""
+        data = bytes(range(256)) * 40_000  # 10 MB: three pieces
+        store.put("fit/large.bin", data)
+        found = store.stat("fit/large.bin")
+        assert found is not None
+        assert b"".join(store.pieces(found)) == data
+        for start, stop in ((0, 1), (5, 9), (4 << 20, 9_000_000), (10_239_999, 10_240_000), (7, 7)):
+            assert b"".join(store.pieces(found, start, stop)) == data[start:stop]
+        store.put("fit/large.bin", data[::-1])
+        with pytest.raises(DigestError, match="replaced"):
+            list(store.pieces(found))
+        empty = store.put("fit/empty", b"")
+        assert list(store.pieces(empty)) == []
+        store.delete("fit/large.bin")
+        with pytest.raises(NotFoundError):
+            list(store.pieces(found))
 
     def test_empty_object(self, store: Store) -> None:
         """An object may be empty."""

@@ -1,0 +1,117 @@
+"""The draft of a GCN Circular about an event: facts from notices and products, nothing else; never sent by itself.
+
+GCN's form takes subject and body from its address (nasa-gcn/gcn.nasa.gov, `app/routes/circulars/new.tsx`), so that a person
+reads, changes and sends it there.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import urlencode
+
+import jinja2
+
+from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive.event_history import chronological, newest_map
+from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.archive.pointings import PointingArchive
+from mma_pipeline.adapters.errors import NotFoundError
+from mma_pipeline.notices.pointings import Status
+from mma_pipeline.notices.source_words import class_words, property_words
+from mma_pipeline.portal.summary import summary_of
+from mma_pipeline.portal.words import false_alarm, sexagesimal
+
+#: GCN's form for a new Circular.
+FORM = "https://gcn.nasa.gov/circulars/new"
+#: Longest address that browsers and GCN's servers take, bytes; a longer draft is pasted by hand.
+LONGEST_LINK = 7_500
+_WIDTH = 72
+_CANDIDATES = 10
+
+
+@dataclass(frozen=True)
+class Circular:
+    """Subject and body, plain text."""
+
+    subject: str
+    body: str
+
+    @property
+    def link(self) -> str | None:
+        """GCN's form filled with the draft; None if it is too long for an address."""
+        address = f"{FORM}?{urlencode({'subject': self.subject, 'body': self.body})}"
+        return address if len(address) <= LONGEST_LINK else None
+
+
+def circular(archive: Archive, event_id: str) -> Circular:
+    """Draft a Circular about an event; raises NotFoundError if it is not archived."""
+    records = chronological(archive.versions(event_id))
+    if not records:
+        raise NotFoundError(f"no event {event_id} is archived")
+    products = archive.products_of(record.partition_key for record in records)
+    maps = {
+        record.partition_key: dict(made.statistics)
+        for record in records
+        for made in products[record.partition_key]
+        if made.name == "statistics"
+    }
+    summary = summary_of(records, maps)
+    newest = newest_map(records, combined=True)
+    made = {} if newest is None else {p.name: p.statistics for p in products[newest.partition_key]}
+    visits = [p for p in PointingArchive(archive).pointings(event_id) if p.status is Status.COMPLETED]
+    instruments = sorted({visit.instrument for visit in visits})
+    scores = [s for s in PhotometryArchive(archive).latest_scores(event_id) if s.get("status") != "excluded"]
+    ledger = made.get("coverage_ledger") or {}
+    body = (
+        _environment()
+        .get_template("circular.txt.j2")
+        .render(
+            event=summary,
+            version=newest or records[-1],
+            map=maps.get(newest.partition_key, {}) if newest else {},
+            classes=class_words(summary.classification).replace(" %", "%"),
+            properties=property_words(summary.properties).replace(" %", "%"),
+            false_alarm=false_alarm(summary.far_hz),
+            external=[r.facts["external"] for r in records if r.facts.get("external")][-1:],
+            ledger=ledger if ledger.get("visits_completed") else {},
+            instruments=instruments,
+            candidates=scores[:_CANDIDATES],
+            omitted=max(0, len(scores) - _CANDIDATES),
+            link=next((url for r in reversed(records) if (url := (r.facts.get("urls") or {}).get("gracedb"))), None),
+        )
+    )
+    what = "retraction" if summary.retracted_by else "candidates" if scores else "observations" if visits else "summary"
+    prefix = "TEST: " if summary.test else ""
+    return Circular(f"{prefix}LIGO/Virgo/KAGRA {event_id}: {what} from automated products", _wrapped(body))
+
+
+def _wrapped(text: str) -> str:
+    """Paragraphs of at most 72 columns; rows of tables, which begin with two spaces, stay."""
+    lines = []
+    for line in text.strip().splitlines():
+        lines += [line] if line.startswith("  ") or not line else textwrap.wrap(line, _WIDTH, break_long_words=False)
+    return "\n".join(lines) + "\n"
+
+
+def _digits(value: Any, digits: int = 1) -> str:
+    """A number with so many decimals; a dash where it is not known."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "-"
+    return f"{value:.{digits}f}"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    # Plain text: nothing in it is markup. A page that shows it escapes it.
+    environment = jinja2.Environment(  # noqa: S701
+        loader=jinja2.PackageLoader("mma_pipeline.portal"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"digits": _digits, "sexagesimal": sexagesimal}
+    return environment

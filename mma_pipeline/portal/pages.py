@@ -1,0 +1,186 @@
+"""The pages: list of events, page and files of an event, quarantine, health, and what the API offers.
+
+All text from outside is escaped by the templates, and the pages' policy runs no script but the portal's own file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import jinja2
+from fastapi import APIRouter, Depends, HTTPException, Path, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import ValidationError
+
+from mma_pipeline import __version__
+from mma_pipeline.adapters.archive.event_history import chronological
+from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
+from mma_pipeline.adapters.store.paths import event_key
+from mma_pipeline.notices.key import EVENT_ID
+from mma_pipeline.notices.source_words import PROPERTIES, percent
+from mma_pipeline.portal.api.events import EventQuery, files_of
+from mma_pipeline.portal.circular import circular
+from mma_pipeline.portal.context import Portal, portal_of
+from mma_pipeline.portal.words import ago, amount, false_alarm, size
+
+ThePortal = Annotated[Portal, Depends(portal_of)]
+EventId = Annotated[str, Path(pattern=f"^{EVENT_ID.pattern}$")]
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+#: Rows of a list, and of the page of the quarantine.
+PAGE, QUARANTINE_PAGE = 50, 200
+KINDS = (
+    "EarlyWarning", "Preliminary", "Initial", "Update", "Update-ExtCoinc", "Preliminary-ExtCoinc", "Initial-ExtCoinc",
+    "Retraction", "IceCube",
+)  # fmt: skip
+CLASSES = ("BNS", "NSBH", "BBH", "Terrestrial", *PROPERTIES)
+
+
+@router.get("/")
+def event_list(request: Request, portal: ThePortal) -> Response:
+    """List events, newest first: real ones, or mock and test ones."""
+    given = {name: value for name, value in request.query_params.items() if value != "" and name != "size"}
+    problem = ""
+    try:
+        query = EventQuery.model_validate(given)
+    except ValidationError as error:
+        told = error.errors(include_url=False, include_input=False)[0]
+        problem = f"{'.'.join(map(str, told['loc']))[:40]}: {told['msg']}"
+        query = EventQuery(test=given.get("test") == "true")
+        given = {"test": "true"} if query.test else {}
+    events, total = portal.events.page(query.filter, query.start, PAGE)
+    kept = {name: value for name, value in given.items() if name not in {"start", "format"}}
+
+    def at(start: int) -> str:
+        return f"{portal.base}/?{urlencode({**kept, 'start': start})}"
+
+    return _page(
+        portal,
+        "events.html.j2",
+        "Mock and test events" if query.test else "Events",
+        status=400 if problem else 200,
+        query=query,
+        problem=problem,
+        filtered=bool(kept.keys() - {"test"}) or bool(problem),
+        events=events,
+        total=total,
+        newer=at(max(0, query.start - PAGE)) if query.start else None,
+        older=at(query.start + PAGE) if query.start + PAGE < total else None,
+        api=f"{portal.base}/api/v1/events?{urlencode({**kept, 'size': 500})}",
+        kinds=KINDS,
+        classes=CLASSES,
+    )
+
+
+@router.get("/events/{event}")
+def event_page(event: EventId, portal: ThePortal) -> Response:
+    """Lead to the page of an event as the store has it; where it is not made yet, to its files."""
+    key = event_key(event, "index.html")
+    if portal.store.exists(key):
+        return RedirectResponse(portal.file_path(key), 307)
+    if portal.events.find(event) is None and not quarantined(portal.archive, Choice(event_ids=[event]), limit=1):
+        raise HTTPException(404, f"no event {event} is archived")
+    return RedirectResponse(f"{portal.base}/events/{event}/files", 307)
+
+
+@router.get("/events/{event}/files")
+def event_files(event: EventId, portal: ThePortal) -> Response:
+    """Every file of an event by version, newest first, with type, size and digest."""
+    records = chronological(portal.archive.versions(event))[::-1]
+    aside = quarantined(portal.archive, Choice(event_ids=[event]), limit=QUARANTINE_PAGE)
+    if not records and not aside:
+        raise HTTPException(404, f"no event {event} is archived")
+    files = files_of(portal, event, [record.partition_key for record in records]) if records else []
+    return _page(
+        portal,
+        "files.html.j2",
+        f"Files of {event}",
+        event=portal.events.find(event) or _Unknown(event),
+        quarantine=aside,
+        page=any(file.key == event_key(event, "index.html") for file in files),
+        versions=[(record, [f for f in files if f.version == record.partition_key]) for record in records],
+        others=[file for file in files if file.version is None],
+    )
+
+
+class _Unknown:
+    """An event of which only unusable messages are known, or that came this second."""
+
+    retracted_by, test = None, False
+
+    def __init__(self, event: str) -> None:
+        self.event = event
+
+
+@router.get("/events/{event}/circular")
+def event_circular(event: EventId, portal: ThePortal) -> Response:
+    """The draft of a GCN Circular."""
+    draft = circular(portal.archive, event)
+    return _page(portal, "circular.html.j2", f"Draft of a Circular about {event}", event=event, draft=draft)
+
+
+@router.get("/quarantine")
+def quarantine_page(portal: ThePortal) -> Response:
+    """Messages that could not be used."""
+    entries = quarantined(portal.archive, limit=QUARANTINE_PAGE)
+    return _page(portal, "quarantine.html.j2", "Quarantine", entries=entries)
+
+
+@router.get("/health")
+def health_page(portal: ThePortal) -> Response:
+    """The pipeline's health."""
+    report = None if portal.health is None else portal.health()
+    return _page(portal, "health.html.j2", "Health", report=report)
+
+
+@router.get("/api")
+def api_page(request: Request, portal: ThePortal) -> Response:
+    """What the API offers, from its own description."""
+    described = request.app.openapi()["paths"]
+    operations = [
+        (method.upper(), portal.base + path, operation.get("description") or operation["summary"])
+        for path, methods in described.items()
+        for method, operation in methods.items()
+    ]
+    address = (portal.url or str(request.base_url)).rstrip("/")
+    return _page(portal, "api.html.j2", "API", operations=operations, address=address)
+
+
+def error_page(portal: Portal, status: int, text: str) -> Response:
+    """A page that says what is wrong."""
+    titles = {404: "Not found", 405: "Not possible", 422: "Not found", 503: "Not available now"}
+    return _page(portal, "error.html.j2", titles.get(status, "Something is wrong"), status=status, text=text)
+
+
+def _page(portal: Portal, template: str, title: str, *, status: int = 200, **values: Any) -> Response:
+    # Rounded to the minute, so that a page that says the same has the same ETag.
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    shared = {"base": portal.base, "title": title, "now": now, "release": __version__}
+    text = _environment().get_template(template).render(**values, **shared)
+    return HTMLResponse(text, status)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mma_pipeline.portal"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: Mapping[str, Any] = {
+        "utc": lambda moment: f"{moment:%Y-%m-%d %H:%M}",
+        "day": lambda moment: "" if moment is None else f"{moment:%Y-%m-%d}",
+        "ago": lambda moment: ago(moment, datetime.now(UTC)),
+        "percent": percent,
+        "far": false_alarm,
+        "amount": amount,
+        "bare": lambda value: "" if value is None else f"{value:g}",
+        "bytes": size,
+    }
+    environment.filters |= filters
+    return environment

@@ -1,0 +1,219 @@
+"""The API: what it answers, in every format, and what it refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from astropy.table import Table
+from fastapi.testclient import TestClient
+
+from tests.homes import Home
+from tests.portal.conftest import DEC, LIVE, RA, SIGMA
+
+EVENT = "/api/v1/events/S240301a"
+CROSS = f"/api/v1/events/{LIVE}/crossmatch"
+CSV = {"content-type": "text/csv"}
+
+
+def read(content: bytes, kind: str) -> Table:
+    """A table as astropy reads it."""
+    if kind == "votable":
+        return Table.read(io.BytesIO(content), format="votable")
+    return Table.read(content.decode().splitlines(), format="ascii.ecsv")
+
+
+def test_event_versions_products(web: TestClient, filled: Home) -> None:
+    """Event, versions and products say what the archive has, and each file's address leads to its bytes."""
+    event = web.get(EVENT).json()
+    assert (event["kind"], event["versions"], event["coincidences"]) == ("Update", 3, ["Fermi"])
+    assert event["retracted_by"] is None
+    versions = web.get(f"{EVENT}/versions").json()["versions"]
+    assert [v["kind"] for v in versions] == ["Update-ExtCoinc", "Update", "Preliminary"]
+    assert versions[1]["facts"]["far_hz"] == 1e-9
+    assert web.get(f"/api/v1/versions/{versions[1]['version']}").json() == versions[1]
+    products = web.get(f"{EVENT}/products").json()["products"]
+    figures = {(p["product"], p["version"]): p["figures"] for p in products}
+    assert event["area_90_deg2"] == figures["skymap_statistics", event["map_version"]]["area_90_deg2"]
+    file = products[0]["files"][0]
+    assert len(web.get(file["href"]).content) == file["size"]
+    files = web.get(f"{EVENT}/files").json()["files"]
+    ours = {key for key in filled.files() if "S240301a" in key and "MS240301a" not in key}
+    assert {file["key"] for file in files} == ours
+
+
+def test_pages_of_a_list(web: TestClient) -> None:
+    """A list comes in pages of at most 500 that together hold each event once."""
+    first = web.get("/api/v1/events?size=2").json()
+    second = web.get("/api/v1/events?size=2&start=2").json()
+    assert (first["total"], len(first["events"]), len(second["events"])) == (3, 2, 1)
+    assert len({event["event"] for event in first["events"] + second["events"]}) == 3
+    assert web.get("/api/v1/events?size=501").status_code == 422
+    assert web.get("/api/v1/events?size=0").status_code == 422
+    assert web.get("/api/v1/events?sise=1").status_code == 422
+
+
+@pytest.mark.parametrize("kind", ["votable", "ecsv"])
+def test_tables(web: TestClient, kind: str) -> None:
+    """A list of events as VOTable and ECSV has the values of the JSON, by parameter and by header."""
+    events = web.get("/api/v1/events").json()["events"]
+    by_parameter = web.get(f"/api/v1/events?format={kind}")
+    by_header = web.get("/api/v1/events", headers={"accept": by_parameter.headers["content-type"]})
+    assert by_header.content == by_parameter.content
+    table = read(by_parameter.content, kind)
+    assert list(table["event"]) == [event["event"] for event in events]
+    assert list(table["area_90_deg2"]) == [event["area_90_deg2"] for event in events]
+    empty = read(web.get(f"/api/v1/events?text=S99&format={kind}").content, kind)
+    assert len(empty) == 0
+
+
+@pytest.mark.parametrize("sent", ["json", "csv", "ecsv", "votable"])
+@pytest.mark.parametrize("kind", ["json", "votable", "ecsv"])
+def test_crossmatch(web: TestClient, sent: str, kind: str) -> None:
+    """A position at distance r from the centre of a Gaussian of width s has credible level 1 - exp(-r²/2s²)."""
+    offset = np.array([0.5, 1.5, 3.0, 5.0])
+    table = Table({"name": ["a", "b", "c", "d"], "ra": np.full(4, RA), "dec": DEC + offset, "distance": [100.0] * 4})
+    if sent == "json":
+        rows = [{k: v.item() if hasattr(v, "item") else str(v) for k, v in dict(row).items()} for row in table]
+        body, type_ = json.dumps({"positions": rows}).encode(), "application/json"
+    else:
+        buffer = io.BytesIO() if sent == "votable" else io.StringIO()
+        names = {"csv": "ascii.csv", "ecsv": "ascii.ecsv", "votable": "votable"}
+        table.write(buffer, format=names[sent])
+        value = buffer.getvalue()
+        body = value if isinstance(value, bytes) else value.encode()
+        type_ = {"csv": "text/csv", "ecsv": "text/x.ecsv", "votable": "application/x-votable+xml"}[sent]
+    answer = web.post(f"{CROSS}?format={kind}", content=body, headers={"content-type": type_})
+    assert answer.status_code == 200, answer.text
+    levels = 1 - np.exp(-(offset**2) / (2 * SIGMA**2))
+    if kind == "json":
+        found = answer.json()["positions"]
+        values = [row["searched_prob"] for row in found]
+        assert [row["name"] for row in found] == ["a", "b", "c", "d"]
+        assert all(0 < row["searched_prob_vol"] < 1 for row in found)
+    else:
+        back = read(answer.content, kind)
+        values = list(back["searched_prob"])
+        assert list(back["name"]) == ["a", "b", "c", "d"]
+    assert values == pytest.approx(levels, abs=0.08), "pixels are 0.9 deg wide"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"", CSV, 422),
+        (b"ra,dec\n1,91\n", CSV, 422),
+        (b"ra,dec\n400,1\n", CSV, 422),
+        (b"ra,dec\nnan,1\n", CSV, 422),
+        (b"ra\n1\n", CSV, 422),
+        (b"\xff\xfe", CSV, 422),
+        (b"{}", {}, 422),
+        (b'{"positions": []}', {}, 422),
+        (b'{"positions": [{"ra": 1, "dec": 2, "distance": -5}]}', {}, 422),
+        (b"[" * 5000, {}, 422),
+        (b"x", {"content-type": "application/x-python-pickle"}, 415),
+        (b"<VOTABLE><RESOURCE><TABLE><DATA><FITS><STREAM href='file:///etc/passwd'/></FITS></DATA></TABLE></RESOURCE></VOTABLE>", {"content-type": "application/x-votable+xml"}, 422),
+        (b"<VOTABLE><RESOURCE><TABLE><FIELD name='ra' datatype='double'/><DATA><BINARY><v:Stream encoding='>' \n href='file:///etc/passwd'/></BINARY></DATA></TABLE></RESOURCE></VOTABLE>", {"content-type": "text/xml"}, 422),
+        (b"<!DOCTYPE x [<!ENTITY a 'b'>]><VOTABLE>&a;</VOTABLE>", {"content-type": "text/xml"}, 422),
+        (b"<?xml version='1.0' encoding='cp037'?>" + "<VOTABLE/>".encode("cp037"), {"content-type": "text/xml"}, 422),
+        (b"ra,dec\n" + b"1,2\n" * 20_001, CSV, 422),
+        (b"x" * (9 << 20), CSV, 413),
+    ],
+)  # fmt: skip
+def test_tables_that_cannot_be_used(web: TestClient, body: bytes, headers: dict[str, str], status: int) -> None:
+    """What is no table of positions is refused with its reason; nothing outside of it is ever read."""
+    answer = web.post(CROSS, content=body, headers=headers)
+    assert answer.status_code == status, answer.text
+    assert "root:" not in answer.text
+
+
+def test_crossmatch_needs_a_map(web: TestClient) -> None:
+    """An event that is not archived is not found."""
+    assert web.post("/api/v1/events/S190425z/crossmatch", content=b"ra,dec\n1,2\n", headers=CSV).status_code == 404
+
+
+def test_body_without_a_length(web: TestClient) -> None:
+    """A body that does not say how large it is ends at the limit."""
+    pieces = (b"x" * (1 << 20) for _ in range(10))
+    assert web.post(CROSS, content=pieces, headers=CSV).status_code == 413
+
+
+def test_live_events_at_a_position(web: TestClient) -> None:
+    """A position is in the live event within the level of its Gaussian, and in no event far away or long ago."""
+    ask = "/api/v1/regions/events"
+    near = web.get(ask, params={"ra": RA, "dec": DEC + 2.0, "level": 0.9}).json()["events"]
+    assert [place["event"] for place in near] == [LIVE]
+    assert near[0]["credible_level"] == pytest.approx(1 - math.exp(-0.5), abs=0.05)
+    assert web.get(ask, params={"ra": RA, "dec": DEC + 2.0, "level": 0.2}).json()["events"] == []
+    assert web.get(ask, params={"ra": RA + 180, "dec": -DEC}).json()["events"] == []
+    for wrong in ({"ra": 400, "dec": 0}, {"ra": "nan", "dec": 0}, {"ra": 0, "dec": "inf"}, {"ra": 0}):
+        assert web.get(ask, params=wrong).status_code == 422
+
+
+def test_objects_in_a_region(web: TestClient, filled: Home) -> None:
+    """A MOC in, the candidates in it out: as mocpy has it, in JSON and ASCII."""
+    import astropy.units as u
+    import sqlalchemy as sa
+    from astropy.coordinates import Latitude, Longitude
+    from mocpy import MOC
+
+    from mma_pipeline.adapters.archive import schema, writing
+
+    rng = np.random.default_rng(5)
+    names = [f"AT2024{i:04d}" for i in range(200)]
+    ra, dec = rng.uniform(0, 360, 200), np.degrees(np.arcsin(rng.uniform(-1, 1, 200)))
+    rows = [
+        {"name": n, "slug": n, "ra": float(x), "dec": float(y), "simulated": i == 0}
+        for i, (n, x, y) in enumerate(zip(names, ra, dec, strict=True))
+    ]
+    with writing(filled.archive.engine) as connection:
+        connection.execute(sa.insert(schema.candidate), rows)
+    try:
+        place = Longitude(120 * u.deg), Latitude(10 * u.deg)
+        moc = MOC.from_cone(*place, radius=60 * u.deg, max_depth=7)
+        inside = moc.contains_lonlat(ra * u.deg, dec * u.deg)
+        wanted = [name for name, holds in zip(names[1:], inside[1:], strict=True) if holds]
+        assert 20 < len(wanted) < 100
+        for kind in ("json", "ascii"):
+            text = moc.to_string(kind)
+            answer = web.post("/api/v1/regions/objects?size=500", content=text, headers={"content-type": "text/plain"})
+            assert [entry["name"] for entry in answer.json()["objects"]] == wanted
+            assert answer.json()["area_deg2"] == pytest.approx(moc.sky_fraction * 41252.96125, rel=1e-6)
+    finally:
+        with writing(filled.archive.engine) as connection:
+            connection.execute(sa.delete(schema.candidate).where(schema.candidate.c.name.in_(names)))
+    for wrong in ("nonsense", '{"3": ["a"]}', "3/769", "40/1", "[1]", '{"3": 5}', "7"):
+        answer = web.post("/api/v1/regions/objects", content=wrong, headers={"content-type": "text/plain"})
+        assert answer.status_code == 422, wrong
+
+
+def test_quarantine(web: TestClient) -> None:
+    """The API lists what waits in quarantine, with the reason as it was written."""
+    (entry,) = web.get("/api/v1/quarantine").json()["messages"]
+    assert entry["reason"].startswith("<script>")
+    assert entry["coordinates"] == "igwn.gwalert/0/900"
+    assert web.get("/api/v1/quarantine").headers["content-type"] == "application/json"
+
+
+def test_few_statements(web: TestClient, filled: Home) -> None:
+    """A list costs the same few statements however many events there are; the pages of an event do not grow either."""
+    import sqlalchemy as sa
+
+    count = 0
+
+    def counted(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    web.get("/")
+    sa.event.listen(filled.archive.engine, "before_cursor_execute", counted)
+    try:
+        for path, most in (("/", 2), ("/api/v1/events?retracted=true", 2), ("/events/S240301a/files", 6)):
+            count = 0
+            assert web.get(path).status_code == 200
+            assert count <= most, path
+    finally:
+        sa.event.remove(filled.archive.engine, "before_cursor_execute", counted)

@@ -1,0 +1,143 @@
+"""The Python client against the portal, and the draft of a Circular."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pandas as pd
+import pytest
+from astropy.table import Table
+from fastapi.testclient import TestClient
+from mocpy import MOC
+
+from mma_pipeline import client
+from mma_pipeline.adapters.errors import ConfigurationError, DigestError, NotFoundError, PermanentError
+from mma_pipeline.portal.circular import circular
+from mma_pipeline.portal.words import ago, false_alarm, sexagesimal, size
+from tests.alerts import needs_real_alerts, real_paths, utc
+from tests.homes import Home
+from tests.portal.conftest import DEC, LIVE, RA, SIGMA
+
+
+@pytest.fixture
+def served(web: TestClient) -> Iterator[client.Portal]:
+    """A client whose requests the portal answers."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        found = web.request(request.method, str(request.url), content=request.content, headers=dict(request.headers))
+        kept = {k: v for k, v in found.headers.items() if k not in {"content-encoding", "transfer-encoding"}}
+        return httpx.Response(found.status_code, content=found.content, headers=kept)
+
+    with client.Portal("http://testserver", transport=httpx.MockTransport(answer)) as found:
+        yield found
+
+
+def test_three_lines(served: client.Portal) -> None:
+    """All products of an event come as the objects that suit them, compared with their digests."""
+    event = served.event(LIVE)
+    products = event.products()
+    objects = dict(products)
+    assert isinstance(objects["skymap"], Table)
+    assert objects["skymap"]["PROBDENSITY"].max() > 0
+    region = objects["coverage_90_fits"]
+    assert isinstance(region, MOC)
+    area = products.figures["skymap_statistics"]["area_90_deg2"]
+    assert region.sky_fraction * 41252.96 == pytest.approx(area, rel=0.05)
+    assert isinstance(objects["alert"], dict)
+    assert set(products) == set(products.files)
+
+
+def test_tables_of_the_client(served: client.Portal) -> None:
+    """Lists are pandas frames, cross-matches astropy tables, with what the API says."""
+    events = served.events()
+    assert list(events.index) == [LIVE, "S240301a", "S240229b"]
+    assert events["time"].dt.tz is not None
+    assert list(served.events(retracted=True).index) == ["S240229b"]
+    assert list(served.event("S240301a").versions()["kind"]) == ["Update-ExtCoinc", "Update", "Preliminary"]
+    for table in (Table({"ra": [RA], "dec": [DEC + SIGMA]}), pd.DataFrame({"ra": [RA], "dec": [DEC + SIGMA]})):
+        assert served.event(LIVE).crossmatch(table)["searched_prob"][0] == pytest.approx(0.39, abs=0.08)
+    assert list(served.events_at(RA, DEC)["event"]) == [LIVE]
+    assert served.objects_in(MOC.from_string("3/5")).empty
+    assert served.event("S240301a").candidates().empty
+    assert len(served.event(LIVE).files()) >= 6
+
+
+def test_failures_of_the_client(served: client.Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not there, what was changed on the way, and addresses elsewhere are errors that say so."""
+    with pytest.raises(NotFoundError, match="S190425z"):
+        served.event("S190425z")
+    monkeypatch.delenv("MMA_PORTAL_URL", raising=False)
+    with pytest.raises(ConfigurationError, match="MMA_PORTAL_URL"):
+        client.Portal()
+    file = served.event(LIVE).products().files["alert"]
+    changed = client.FileInfo(**{**{n: getattr(file, n) for n in file.__dataclass_fields__}, "sha256": "0" * 64})
+    with pytest.raises(DigestError, match="listed"):
+        served.content(changed)
+    with pytest.raises(PermanentError, match="not its own"):
+        served._get("https://elsewhere.example.org/x")
+
+
+def test_draft_has_the_facts(filled: Home) -> None:
+    """The draft of a Circular states what the archive has, in lines of at most 72 columns, and fills GCN's form."""
+    draft = circular(filled.archive, "S240301a")
+    words = " ".join(draft.body.split())
+    assert draft.subject == "LIGO/Virgo/KAGRA S240301a: summary from automated products"
+    for fact in ("BNS 90%", "contains a neutron star 100%", "one in 32 years (significant)", "Fermi, 2.02 s apart"):
+        assert fact in words
+    assert "TEST" not in draft.body
+    assert max(map(len, draft.body.splitlines())) <= 72
+    assert draft.link is not None
+    parts = urlsplit(draft.link)
+    assert (parts.netloc, parts.path) == ("gcn.nasa.gov", "/circulars/new")
+    assert parse_qs(parts.query) == {"subject": [draft.subject], "body": [draft.body]}
+
+
+def test_draft_of_a_mock_and_of_a_retraction(filled: Home) -> None:
+    """A draft about a mock says so first, one about a retracted event that it describes no astrophysical event."""
+    mock = circular(filled.archive, "MS240301a")
+    assert mock.subject.startswith("TEST: ")
+    assert mock.body.startswith("THIS IS A TEST.")
+    assert "was retracted" in circular(filled.archive, "S240229b").body
+    with pytest.raises(NotFoundError):
+        circular(filled.archive, "S190425z")
+
+
+@needs_real_alerts
+def test_draft_of_a_real_event(home: Home) -> None:
+    """S230518h's draft has the values of its public notices: FAR 1 in 98 years, NSBH 86 % (GCN Circular 33813)."""
+    for path in real_paths("S230518h*"):
+        home.receive(path.read_bytes())
+    words = " ".join(circular(home.archive, "S230518h").body.split())
+    assert "one in 98 years" in words
+    assert "NSBH 86%" in words
+    assert "2023-05-18 12:59:08 UTC" in words
+
+
+@pytest.mark.parametrize(
+    ("far", "said"),
+    [
+        (1e-9, "one in 32 years"),
+        (9.9e-12, "one in 3,200 years"),
+        (1 / 86400, "one in 1.0 days"),
+        (1e-5, "one in 1.2 days"),
+        (1e-3, "several an hour"),
+        (5e-324, "one in more than 10^300 years"),
+        (1e-120, "one in 10^112 years"),
+        (0.0, ""),
+        (None, ""),
+    ],
+)
+def test_false_alarm_in_words(far: float | None, said: str) -> None:
+    """A rate is one in so many years or days, with two digits, and never a bare power of ten of hertz."""
+    assert false_alarm(far) == said
+
+
+def test_numbers_for_people() -> None:
+    """Positions round without a 60 in them; ages and sizes have one unit."""
+    assert sexagesimal(101.5, -30.25) == "06:46:00.0 -30:15:00"
+    assert sexagesimal(359.99999, 89.99999) == "00:00:00.0 +90:00:00"
+    assert sexagesimal(0.0, -0.00001) == "00:00:00.0 +00:00:00"
+    assert ago(utc("2026-01-01T00:00:00Z"), utc("2026-01-01T03:00:00Z")) == "3 h ago"
+    assert (size(999), size(1500), size(12_345_678)) == ("999 bytes", "1.5 kB", "12 MB")

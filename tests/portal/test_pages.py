@@ -1,0 +1,195 @@
+"""Pages of the portal: what they show, what they refuse, and that nothing from outside runs in them."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from fastapi.testclient import TestClient
+
+from mma_pipeline.portal.app import create_app
+from mma_pipeline.portal.context import Portal
+from tests.homes import Home
+from tests.portal.conftest import HOSTILE, LIVE
+
+PAGES = ("/", "/?test=true", "/events/S240229b/files", "/events/S240229b/circular", "/quarantine", "/health", "/api")
+
+
+def rows(text: str) -> list[str]:
+    """Ids of the events of a list, in order."""
+    return re.findall(r'<th scope="row"><a href="[^"]*/events/([^"]+)"', text)
+
+
+def _tags(text: str) -> list[tuple[str, dict[str, str | None]]]:
+    """Every tag of a page with its attributes, as a browser reads them."""
+    found = list[tuple[str, dict[str, str | None]]]()
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.append((tag, dict(attrs)))
+
+    Reader().feed(text)
+    return found
+
+
+def test_newest_real_event_first(web: TestClient) -> None:
+    """The list has real events, the newest first, and says of a retracted one that it is; mocks are on a list of their own."""
+    answer = web.get("/")
+    assert answer.status_code == 200
+    assert rows(answer.text) == [LIVE, "S240301a", "S240229b"]
+    assert "BNS 90 %" in answer.text
+    assert "one in 32 years" in answer.text
+    retracted = answer.text[answer.text.index("S240229b") :]
+    assert "retracted</strong>" in retracted.partition("</tr>")[0]
+    assert rows(web.get("/?test=true").text) == ["MS240301a"]
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("retracted=false&before=2025-01-01", ["S240301a"]),
+        ("retracted=true", ["S240229b"]),
+        ("coincidence=true", ["S240301a"]),
+        ("kind=Retraction", ["S240229b"]),
+        ("significant=false", ["S240229b"]),
+        ("since=2024-03-01&before=2024-03-02", ["S240301a"]),
+        ("text=s2403", ["S240301a"]),
+        ("source_class=HasRemnant&min_probability=0.95", []),
+        ("max_area_deg2=10", []),
+        ("min_distance_mpc=90&max_distance_mpc=130&before=2025-01-01", ["S240301a", "S240229b"]),
+    ],
+)
+def test_filters(web: TestClient, query: str, wanted: list[str]) -> None:
+    """Each filter takes the events that it names, in the list and in the API alike."""
+    assert rows(web.get(f"/?{query}").text) == wanted
+    assert [e["event"] for e in web.get(f"/api/v1/events?{query}").json()["events"]] == wanted
+
+
+def test_wrong_filter_says_so(web: TestClient) -> None:
+    """A filter that cannot be read is named, not ignored."""
+    answer = web.get("/?since=yesterday")
+    assert answer.status_code == 400
+    assert "since: Input should be a valid" in answer.text
+
+
+def test_every_link_is_answered(web: TestClient) -> None:
+    """Every link of every page, the page of an event included, leads to something on the portal."""
+    seen, waiting = set[str](), ["/", "/?test=true"]
+    while waiting:
+        path = waiting.pop()
+        answer = web.get(path)
+        assert answer.status_code == 200, path
+        if "html" not in answer.headers["content-type"]:
+            continue
+        base = answer.url.path
+        for link in re.findall(r'(?:href|src)="([^"#]+)"', answer.text):
+            if re.match("[a-z]+:", link):
+                continue
+            target = str(answer.url.join(link.replace("&amp;", "&"))).removeprefix(str(web.base_url))
+            if target not in seen:
+                seen.add(target)
+                waiting.append(target)
+        assert base
+    assert any(target.endswith("_moc.fits.gz") for target in seen)
+    assert len(seen) > 40
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_from_outside_runs(web: TestClient, path: str) -> None:
+    """Text of alerts and problems is escaped; the policy allows the portal's own script file and nothing inline."""
+    answer = web.get(path)
+    assert answer.status_code == 200
+    assert HOSTILE not in answer.text
+    assert "<img src=x" not in answer.text
+    for tag, attributes in _tags(answer.text):
+        assert not any(name.startswith("on") or name == "style" for name in attributes)
+        assert tag != "script" or attributes["src"] == "/static/live.js"
+        assert not (attributes.get("href") or "").lower().startswith(("javascript:", "data:"))
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'; script-src 'self';" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_hostile_text_is_shown_as_text(web: TestClient) -> None:
+    """What an alert says is seen as it was written."""
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in web.get("/quarantine").text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in web.get("/health").text
+
+
+def test_page_of_an_event(web: TestClient, filled: Home) -> None:
+    """The page of an event is the store's, byte for byte, at an address from which its relative links work."""
+    answer = web.get("/events/S240301a")
+    assert answer.url.path == "/files/mma/S240301a/index.html"
+    assert answer.content == filled.store.get("mma/S240301a/index.html")
+    assert "sandbox" not in answer.headers["content-security-policy"]
+
+
+def test_unknown_event(web: TestClient) -> None:
+    """An event that is not archived, and what can be none, are not found; the page says so."""
+    for path in (
+        "/events/S190425z",
+        "/events/S190425z/files",
+        "/events/nonsense",
+        "/events/S190425z/circular",
+        "/none",
+    ):
+        answer = web.get(path)
+        assert answer.status_code == 404
+        assert "text/html" in answer.headers["content-type"]
+
+
+def test_nothing_changes_anything(web: TestClient) -> None:
+    """No page takes anything but GET and HEAD."""
+    for path in (*PAGES, "/files/mma/S240301a/index.html"):
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            assert web.request(method, path).status_code == 405
+
+
+def test_unchanged_pages_are_not_sent_again(web: TestClient) -> None:
+    """A page has an ETag; asked with it, the answer is 304 without a body. HEAD gives the same headers without a body."""
+    for path in ("/quarantine", "/api/v1/events"):
+        first = web.get(path)
+        again = web.get(path, headers={"if-none-match": f'"other", {first.headers["etag"]}'})
+        assert (again.status_code, again.content) == (304, b"")
+        head = web.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == str(len(first.content))
+
+
+def test_other_hosts_are_refused(web: TestClient) -> None:
+    """A name that is not the portal's gets nothing, so that no other site can lead a browser here."""
+    assert web.get("/", headers={"host": "evil.example.org"}).status_code == 421
+    assert web.get("/", headers={"host": "testserver:8000"}).status_code == 200
+
+
+def test_below_a_path(filled: Home) -> None:
+    """A portal whose address has a path answers there, and its links stay there."""
+    portal = Portal(filled.archive, filled.store, url="https://example.org/mma/portal/")
+    with TestClient(create_app(portal)) as client:
+        text = client.get("/mma/portal/").text
+        links = re.findall(r'href="(/[^"]*)"', text)
+        assert links
+        assert all(link.startswith("/mma/portal/") for link in links)
+        assert client.get("/mma/portal/events/S240301a").status_code == 200
+        files = client.get("/mma/portal/api/v1/events/S240301a/files").json()["files"]
+        assert client.get(files[0]["href"]).status_code == 200
+
+
+def test_failures_name_nothing(filled: Home, tmp_path: object) -> None:
+    """Where the store is away, the answer is 503 and repeats neither its address nor what the library said."""
+    from mma_pipeline.adapters.errors import TransientError
+
+    class Away:
+        def __getattr__(self, name: str) -> object:
+            raise TransientError("get s3://secret-bucket/x: the connection failed (key AKIA123)")
+
+    portal = Portal(filled.archive, Away())  # type: ignore[arg-type]
+    with TestClient(create_app(portal), raise_server_exceptions=False) as client:
+        for path in ("/files/fit/x.json", "/events/S240301a", "/api/v1/events/S240301a/files"):
+            answer = client.get(path)
+            assert answer.status_code == 503
+            assert "secret" not in answer.text
+            assert "AKIA" not in answer.text
