@@ -14,6 +14,7 @@ from mma_pipeline.adapters.archive.photometry import ArchivedCandidate, Archived
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.defs.candidates.vetting import host_of, vet_candidates, with_vetting
 from mma_pipeline.notices import lvk
+from mma_pipeline.notices.candidate_summary import contradiction
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.source_words import no_source_words
@@ -258,7 +259,7 @@ def published(
     if earlier:
         numbers = {**numbers, "status": "excluded", "excluded_by": as_values(earlier)}
     here = record.candidate
-    return {
+    result = {
         "candidate": here.name,
         "event_id": key.event_id,
         "night": key.night,
@@ -275,6 +276,8 @@ def published(
         "no_prior": (no_source_words(version.facts) or None) if numbers["prior"] is None else None,
         **numbers,
     }
+    said = contradiction(result)
+    return result if said is None else {**result, "contradiction": said}
 
 
 class ScoredNight(CandidateSource):
