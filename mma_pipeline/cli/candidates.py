@@ -46,6 +46,8 @@ def candidate_lines(results: list[dict[str, Any]], *, everything: bool = False) 
 
     for place, result in enumerate(results[:SHOWN], start=1):
         yield f"{place}. {result['candidate']}: {_numbers(result)}"
+        if result.get("contradiction"):
+            yield f"   {result['contradiction']}"
         for words in reasons(result, found_only=not everything):
             yield f"   {words}"
     if len(results) > SHOWN:

@@ -18,6 +18,7 @@ from enum import StrEnum
 from importlib import resources
 from typing import Any
 
+from mma_pipeline.notices.candidate_summary import AssumedDistance, CheckVerdict, HostSummary
 from mma_pipeline.notices.coincidence import Coincidence, with_coincidence
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import decode_json, time_at
@@ -29,7 +30,7 @@ SCHEMA_V1 = "scimma.alert-integration-demo/broker/v1"
 SENDER_V1 = "alert-integration-demo"
 SCHEMA_V2 = "mma.derived-alert/2.0"
 #: A message names the lowest version that has all of its keys: this one added `completes`, `chirp_mass`, `observability`,
-#: `forecast`, `coverage` and `coincidence`.
+#: `forecast`, `coverage` and `coincidence`, and of a candidate everything from `p_phot` on.
 SCHEMA_V2_1 = "mma.derived-alert/2.1"
 SENDER_V2 = "mma_pipeline"
 #: Hopskotch `_format` of v2 messages before it became `json`; the hop plugin still reads it.
@@ -273,6 +274,39 @@ class CandidateScore:
     """Band of that magnitude."""
     aliases: tuple[str, ...] = ()
     """Other names of the candidate."""
+    p_phot: float | None = None
+    """Probability of a kilonova from the light curve and the assumed distance, 0 to 1: the same as `kilonova_probability`."""
+    p_afterglow: float | None = None
+    """The same of an afterglow of a gamma-ray burst."""
+    posterior: float | None = None
+    """Probability that it is the event's kilonova: light curve, sky factor and prior together; None without a prior."""
+    prior: float | None = None
+    """Probability of that before the light curve and the place are known."""
+    sky_factor: float | None = None
+    """Likelihood ratio of its place for the event's counterpart and for an unrelated transient."""
+    sky_factor_dimensions: int | None = None
+    """2 (position) or 3 (position and distance)."""
+    no_prior: str | None = None
+    """Why there is no prior, for people."""
+    vetted_probability: float | None = None
+    """The posterior (p_phot without one) whose odds were multiplied by the vetting's factor: what rankings use."""
+    vetting_factor: float | None = None
+    vetting: tuple[CheckVerdict, ...] = ()
+    credible_level: float | None = None
+    """Credible level of its position in the map, 0 to 1: the same as `searched_probability`."""
+    redshift: float | None = None
+    """Of the candidate or its host, as the photometry states it."""
+    host: HostSummary | None = None
+    """Host galaxy from a catalog."""
+    distance: AssumedDistance | None = None
+    contradiction: str | None = None
+    """That and why the posterior contradicts the light curve, for people; None where it does not."""
+
+    @property
+    def best_probability(self) -> float:
+        """All that is known together: after vetting, else the posterior, else by the light curve."""
+        known = (self.vetted_probability, self.posterior)
+        return next((value for value in known if value is not None), self.kilonova_probability)
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +338,8 @@ class DerivedAlert:
     def schema(self) -> str:
         """Name of the message's schema."""
         mass = self.event and self.event.chirp_mass
-        later = self.completes, self.observability, self.forecast, self.coverage, self.coincidence, mass
+        scored = self.candidate and self.candidate.p_phot
+        later = scored, self.completes, self.observability, self.forecast, self.coverage, self.coincidence, mass
         return SCHEMA_V2_1 if any(value is not None for value in later) else SCHEMA_V2
 
     @property
@@ -341,7 +376,7 @@ class DerivedAlert:
                 external=_nested(CoincidenceSummary, record.get("external")),
                 neutrinos=None if (found := record.get("neutrinos")) is None else NeutrinoSearch.from_json(found),
                 forecast=_nested(ForecastSummary, record.get("forecast")),
-                candidate=_nested(CandidateScore, record.get("candidate")),
+                candidate=_candidate(record.get("candidate")),
                 products=tuple(ProductLink(**_known(ProductLink, p)) for p in record.get("products", ())),
                 retracts=record.get("retracts"),
                 reason=record.get("reason"),
@@ -436,6 +471,18 @@ def _event(record: Mapping[str, Any] | None) -> EventSummary | None:
         return None
     found: EventSummary = _nested(EventSummary, {k: v for k, v in record.items() if k != "chirp_mass"}, times=("time",))
     return replace(found, chirp_mass=_nested(ChirpMassSummary, record.get("chirp_mass")))
+
+
+def _candidate(record: Mapping[str, Any] | None) -> CandidateScore | None:
+    if record is None:
+        return None
+    found: CandidateScore = _nested(CandidateScore, {**record, "vetting": None, "host": None, "distance": None})
+    return replace(
+        found,
+        vetting=tuple(_nested(CheckVerdict, one) for one in record.get("vetting", ())),
+        host=_nested(HostSummary, record.get("host")),
+        distance=_nested(AssumedDistance, record.get("distance")),
+    )
 
 
 def _observability(record: Mapping[str, Any] | None) -> Observability | None:

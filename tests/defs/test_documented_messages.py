@@ -23,9 +23,11 @@ PUBLIC = {"MMA_PUBLIC_URL": "https://alerts.example.org/products"}
 
 
 def documented() -> dict[str, Any]:
-    """The example of the document."""
-    (text,) = re.findall(r"```json\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    found: dict[str, Any] = json.loads(text)
+    """The example of a version in the document."""
+    blocks: list[dict[str, Any]] = [
+        json.loads(text) for text in re.findall(r"```json\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    ]
+    (found,) = (block for block in blocks if block["kind"] == "version")
     return found
 
 

@@ -73,6 +73,7 @@ def summary(content: Mapping[str, Any]) -> str:
             f"  {candidate['name']} at {candidate['ra']:.5f} {candidate['dec']:+.5f} deg:"
             f" kilonova {candidate['kilonova_probability']:.0%}"
         )
+        lines += _candidate_lines(candidate)
     if external := content.get("external"):
         lines.append(f"  with {external['observatory']} {external.get('gcn_notice_id', '')}".rstrip())
     lines += _window_lines(content.get("observability") or {})
@@ -80,6 +81,17 @@ def summary(content: Mapping[str, Any]) -> str:
     lines += [f"  {p['name']}: {p['url']} ({p['size']} bytes)" for p in content.get("products") or ()]
     lines.append(f"  id {content.get('id')}")
     return "\n".join(lines)
+
+
+def _candidate_lines(candidate: Mapping[str, Any]) -> list[str]:
+    known = (("posterior", "posterior"), ("after vetting", "vetted_probability"), ("afterglow", "p_afterglow"))
+    shown = [f"{words} {candidate[name]:.2g}" for words, name in known if name in candidate]
+    lines = [f"    {', '.join(shown)}"] if shown else []
+    if "contradiction" in candidate:
+        lines.append(f"    {candidate['contradiction']}")
+    return lines + [
+        f"    {v['words']}" for v in candidate.get("vetting") or () if v["outcome"] in ("found", "doubtful")
+    ]
 
 
 def _neutrino_lines(search: Mapping[str, Any]) -> list[str]:

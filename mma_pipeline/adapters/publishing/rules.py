@@ -49,7 +49,9 @@ class Rule:
     classes_min: Mapping[str, float] = field(default_factory=dict)
     """Smallest probability by class or source property; one of them suffices."""
     kilonova_min: float | None = None
-    """Smallest kilonova probability of a candidate."""
+    """Smallest kilonova probability of a candidate, by its light curve."""
+    posterior_min: float | None = None
+    """Smallest probability of a candidate after vetting; that of the light curve where there is no other."""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str) -> Rule:
@@ -96,6 +98,10 @@ class Rule:
             probability = alert.candidate.kilonova_probability
             passed = probability >= self.kilonova_min
             yield Reason(f"kilonova probability at least {self.kilonova_min:g}", passed, f"{probability:.3g}")
+        if self.posterior_min is not None and alert.candidate is not None:
+            probability = alert.candidate.best_probability
+            passed = probability >= self.posterior_min
+            yield Reason(f"probability after vetting at least {self.posterior_min:g}", passed, f"{probability:.3g}")
 
 
 def _one_of(name: str, wanted: tuple[str, ...], found: str | None) -> Reason:

@@ -32,6 +32,7 @@ from mma_pipeline.defs.metadata import address, in_table, plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
 from mma_pipeline.defs.skymaps.newest_skymap import newest_skymap
+from mma_pipeline.notices.candidate_summary import AssumedDistance, contradiction, host_of, verdicts_of
 from mma_pipeline.notices.derived import CandidateScore, DerivedAlert, DerivedKind
 
 GROUP = "candidate"
@@ -257,6 +258,7 @@ def kilonova_alert(
 def derived_alert(source: ScoredNight, result: Mapping[str, Any]) -> DerivedAlert:
     """The message of a score: v1 consumers read the same numbers as kn_score and other_score."""
     latest = [m.measurement for m in source.measurements if m.measurement.detected][-1]
+    vetting = result.get("vetting", {})
     return DerivedAlert(
         kind=DerivedKind.CANDIDATE,
         event_id=source.key.event_id,
@@ -273,5 +275,28 @@ def derived_alert(source: ScoredNight, result: Mapping[str, Any]) -> DerivedAler
             magnitude=latest.magnitude,
             magnitude_error=latest.error,
             band=latest.band,
+            aliases=source.record.aliases,
+            p_phot=float(result["p_phot"]),
+            p_afterglow=result.get("p_afterglow"),
+            posterior=result.get("posterior"),
+            prior=result.get("prior"),
+            sky_factor=result.get("sky_factor"),
+            sky_factor_dimensions=result.get("sky_factor_dimensions"),
+            no_prior=result.get("no_prior"),
+            vetted_probability=result.get("vetted_probability"),
+            vetting_factor=result.get("vetting_factor"),
+            vetting=verdicts_of(vetting),
+            credible_level=float(result["credible_level"]),
+            redshift=result.get("redshift"),
+            host=host_of(vetting),
+            distance=_assumed(result),
+            contradiction=contradiction(result),
         ),
+    )
+
+
+def _assumed(result: Mapping[str, Any]) -> AssumedDistance | None:
+    mean, source = result.get("assumed_distance_mpc"), result.get("distance_source")
+    return (
+        None if mean is None or source is None else AssumedDistance(mean, source, result["assumed_distance_sigma_mpc"])
     )

@@ -13,6 +13,7 @@ from mma_pipeline.adapters.archive.event_history import newest_map, retraction_o
 from mma_pipeline.adapters.archive.photometry import ArchivedCandidate, ArchivedMeasurement, PhotometryArchive
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.defs.candidates.vetting import host_of, vet_candidates, with_vetting
+from mma_pipeline.notices.candidate_summary import contradiction
 from mma_pipeline.notices.key import is_gravitational_wave
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
@@ -260,7 +261,7 @@ def published(
     if earlier:
         numbers = {**numbers, "status": "excluded", "excluded_by": as_values(earlier)}
     here = record.candidate
-    return {
+    result = {
         "candidate": here.name,
         "event_id": key.event_id,
         "night": key.night,
@@ -277,6 +278,8 @@ def published(
         "no_prior": (no_source_words(version.facts) or None) if numbers["prior"] is None else None,
         **numbers,
     }
+    said = contradiction(result)
+    return result if said is None else {**result, "contradiction": said}
 
 
 class ScoredNight(CandidateSource):
