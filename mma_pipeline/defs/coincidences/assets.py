@@ -42,7 +42,6 @@ from mma_pipeline.products.declaration import (
     FileSpec,
     Product,
     ProductFiles,
-    Severity,
     is_share,
     own_file,
 )
@@ -208,8 +207,8 @@ coincidences = Product(
             "pairs_in_range",
             "Probabilities lie between 0 and 1, overlaps and rates are not negative.",
             _in_range,
+            # No version's message states them, so the version is published; the pair is not.
             shows=("pairs_found", "best_p_chance"),
-            severity=Severity.ERROR,
         ),
         CheckSpec(
             "combined_map_is_smaller",
@@ -271,9 +270,9 @@ def announce(
 
 
 def keep_pairs(archive: Archive, partition_key: str, now: datetime) -> list[PairRecord]:
-    """Record the pairs of a version's product in the archive; none if the version does not say how its event stands."""
+    """Record the pairs of a version's product in the archive; none if it does not say how its event stands, or is wrong."""
     product = archive.product(partition_key, coincidences.files[0].name)
-    if product is None or not product.statistics["current"]:
+    if product is None or not product.statistics["current"] or _in_range(product.statistics) is False:
         return []
     event_id = str(product.statistics["event"])
     record_pairs(archive, event_id, [_record(values) for values in product.statistics["pairs"]], now)
