@@ -38,6 +38,8 @@ TOPIC = "igwn.gwalert"
 MALFORMED = b'{"alert_type": "PRELIMINARY", "superevent_id": "../../etc/passwd", "time_created": "yesterday"'
 #: Seconds without any progress after which the demo gives up.
 PATIENCE_S = 240.0
+#: Streams of other observatories whose notices are simulated.
+_OBSERVATORIES = ("fermi_gbm", "einstein_probe_wxt", "icecube_tracks")
 #: Fields that the simulated camera takes in a night.
 _FIELDS = 2
 
@@ -75,6 +77,7 @@ def demo(
     The Kafka is librdkafka's mock cluster, for demonstrations only. Ctrl-C stops everything.
     """
     from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
+    from mma_pipeline.notices.gcn.streams import CORE_STREAMS, stream_named
 
     if not workspace.is_file():
         raise fail(
@@ -82,12 +85,18 @@ def demo(
         )
     home = fresh_home(current().home)
     with clear_errors(), EmbeddedKafka() as kafka:
-        for topic in (TOPIC, PHOTOMETRY_TOPIC, ALERTS_TOPIC):
+        observatories = [topic for name in _OBSERVATORIES if (s := stream_named(name)) for topic in s.topics]
+        for topic in (TOPIC, PHOTOMETRY_TOPIC, ALERTS_TOPIC, *observatories):
             kafka.create_topic(topic)
         env = {
             "MMA_KAFKA_BOOTSTRAP": kafka.bootstrap,
             "MMA_ARCHIVE_URL": f"sqlite:///{home / 'archive.db'}",
             "MMA_STORE_URL": (home / "products").as_uri(),
+            # Of the other observatories those that the simulation has.
+            **{
+                f"MMA_NOTICES_{stream.name.upper()}": str(stream.name in _OBSERVATORIES).lower()
+                for stream in CORE_STREAMS
+            },
             "MMA_PUBLICATION_CONFIG": str(publication_settings(home, kafka.bootstrap)),
             # A demonstration must neither read from nor write to the services that the user's environment names.
             **dict.fromkeys(
@@ -106,6 +115,7 @@ def demo(
 def _run(dagster: LocalDagster, bootstrap: str, archive_url: str, home: Path, pace: float, seed: int) -> bool:
     from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
+    from mma_pipeline.defs.alerts.streams import topic_of
 
     with _spinner("starting Dagster (web server, daemon, code server)"):
         plan, nights, pointings = _plan(seed)
@@ -121,7 +131,7 @@ def _run(dagster: LocalDagster, bootstrap: str, archive_url: str, home: Path, pa
             if plan and time.monotonic() >= next_at:
                 title, body, keys = plan.pop(0)
                 _observe(archive, pointings.pop(keys, None))
-                _, _, at = producer.send(TOPIC, body)
+                _, _, at = producer.send(topic_of(body), body)
                 sent.append(Sent(title, at, keys))
                 next_at = time.monotonic() + pace
             _update(archive, sent)
@@ -149,6 +159,8 @@ def _plan(
 
     The merger lies so far back that the photometry of the nights after it is not in the future.
     """
+    from mma_pipeline.cli.simulate import triggers_of
+    from mma_pipeline.defs.alerts.streams import parser_for
     from mma_pipeline.notices import lvk
     from mma_pipeline.science.simulation.alerts import simulate_event, simulate_retracted
 
@@ -162,6 +174,15 @@ def _plan(
         external = " with external coincidence" if notice.external is not None else ""
         plan.append((f"{notice.superevent_id} {notice.alert_type.value}{external}", body, keys))
     plan.insert(len(plan) - 1, ("malformed message", MALFORMED, ()))
+    triggers = []
+    for record in triggers_of(notices, merger, seed):
+        body = json.dumps(record).encode()
+        ((version, facts),) = parser_for(body)(body)
+        triggers.append(
+            (f"{version.event_id} {version.label}, {facts['instruments'][0]}", body, (version.partition_key,))
+        )
+    # They come while the first alerts of the event do.
+    plan[2:2] = triggers
     return (
         plan,
         nights_of(notices, event_id, seed),

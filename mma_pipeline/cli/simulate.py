@@ -51,6 +51,14 @@ def simulate(
             "--neutrino", help="Also write an IceCube notice about the event, with a neutrino and background."
         ),
     ] = False,
+    triggers: Annotated[
+        bool,
+        typer.Option(
+            "--triggers",
+            help="Also write notices of other observatories: a gamma-ray burst, a neutrino and an X-ray transient of the "
+            "event, and an unrelated burst of the same hour.",
+        ),
+    ] = False,
     nights: Annotated[int, typer.Option(help="Nights of that photometry.", min=1, max=20)] = 6,
     survey_night: Annotated[
         int, typer.Option(help="Also a night of so many survey alerts, the event's kilonova hidden among them.", min=0)
@@ -72,7 +80,7 @@ def simulate(
     """Write the alerts of a simulated merger, from early warning to update, with an external coincidence.
 
     Every file is an igwn.gwalert message by the published schema, with a multi-order map that has distance layers.
-    Send them, and the notice of --neutrino, with `mma replay FOLDER/*.json`, and the photometry of --kilonova with
+    Send them, and the notices of --neutrino and --triggers, with `mma replay FOLDER/*.json`, and the photometry of --kilonova with
     `mma publish-photometry`. The night of --survey-night is a tar file of ZTF packets, which `mma survey replay` reads,
     or goes to Kafka; the same seed, event and time give the same packets.
     """
@@ -123,6 +131,9 @@ def simulate(
             path = folder / f"{name}-{record['alert_datetime'][:19].replace('-', '').replace(':', '')}-IceCube.json"
             path.write_text(json.dumps(record, sort_keys=True), encoding="utf-8")
             written.append(str(path))
+        if triggers:
+            for record in triggers_of(notices, merger, seed):
+                written.append(_write_trigger(folder, record))
         if kilonova and not retracted:
             photometry = folder / f"{name}-kilonova.photometry"
             rows = counterpart_of(notices, name=f"{name}-kn", seed=seed, nights=nights, distance_mpc=distance)
@@ -134,6 +145,31 @@ def simulate(
             night = _night(region, folder, survey_night, nights_after, seed, images, bootstrap, topic, rate)
     found: dict[str, Any] = {"event": name, "files": written}
     _say(found if night is None else {**found, "night": night}, as_json)
+
+
+def triggers_of(notices: Sequence[LvkNotice], merger: datetime, seed: int) -> list[dict[str, Any]]:
+    """Notices of other observatories about a simulated event, tests if the event is one; none if it has no map."""
+    from mma_pipeline.notices.model import Role
+    from mma_pipeline.science.simulation.triggers import simulate_triggers
+    from mma_pipeline.science.skymaps.model import decode_skymap
+
+    maps = [notice.event.skymap for notice in notices if notice.event is not None and notice.event.skymap is not None]
+    if not maps:
+        return []
+    test = notices[0].role is Role.TEST
+    return simulate_triggers(decode_skymap(maps[-1]), time=merger, seed=seed, test=test)
+
+
+def _write_trigger(folder: Path, record: dict[str, Any]) -> str:
+    from mma_pipeline.defs.alerts.streams import subject_of
+
+    body = json.dumps(record, sort_keys=True).encode()
+    told = subject_of(body)
+    if told is None:
+        raise ValueError("a simulated notice cannot be read")
+    path = folder / f"{told.event_id}-{told.created:%Y%m%dT%H%M%S}.json"
+    path.write_bytes(body)
+    return str(path)
 
 
 def _say(found: dict[str, Any], as_json: bool) -> None:

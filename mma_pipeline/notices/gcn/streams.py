@@ -39,7 +39,6 @@ CORE_STREAMS: tuple[CoreStream, ...] = (
         "Fermi GBM",
         "gamma rays",
         "Triggers of Fermi's burst monitor as VOEvents, which came before its JSON notices.",
-        # First of all: its records have the marks of the next one too.
         {"ivorn": "Fermi#GBM_"},
         systematic=gbm_systematic,
         hosts=_HEASARC,
@@ -208,15 +207,17 @@ def stream_of_message(data: bytes) -> CoreStream | None:
 def stream_for(record: Mapping[str, Any]) -> CoreStream | None:
     """The stream of a decoded notice by its own marks, for files that no topic names; None if none fits.
 
-    The address of the schema decides; a notice without one must match every other mark of its stream.
+    The address of the schema decides; a notice without one must match every other mark of its stream, and of several streams
+    that it matches the one with the longest marks counts.
     """
     schema = str(record.get("$schema") or "").lower()
     for stream in CORE_STREAMS:
         mark = stream.marks.get("$schema")
         if mark is not None and mark.lower() in schema:
             return stream
+    matched: list[tuple[int, CoreStream]] = []
     for stream in CORE_STREAMS:
         others = [(key, text) for key, text in stream.marks.items() if key != "$schema"]
         if others and all(text.lower() in str(record.get(key) or "").lower() for key, text in others):
-            return stream
-    return None
+            matched.append((sum(len(text) for _, text in others), stream))
+    return max(matched, key=lambda one: one[0])[1] if matched else None

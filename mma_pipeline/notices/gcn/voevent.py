@@ -76,7 +76,7 @@ def _parsed(data: bytes) -> ET.Element:
     except ET.ParseError as error:
         raise NoticeError(f"the message is not XML: {error}") from error
     except (LookupError, ValueError) as error:
-        raise UndecodableError(f"the message's XML cannot be decoded: {type(error).__name__}") from error
+        raise UndecodableError("the message's XML is of an encoding that is not known") from error
     if not root.tag.endswith("VOEvent"):
         raise NoticeError(f"the message is XML of {root.tag[:40]!r}, not a VOEvent")
     return root

@@ -33,8 +33,8 @@ _SIGMA_SHARE, _DISTANCE_SHARE, _CHILDREN = 0.18, 0.25, 2
 #: Standard deviations around an ellipse within which its pixels are smallest.
 _REACH = 2.5
 _FIRST_ORDER = 2
-#: More rows than any real map: beyond, the ellipse is too narrow to be one.
-_MOST_ROWS = 400_000
+#: Longest axis in units of the shortest: a map of it has some 400,000 rows, more than any real one.
+_LONGEST = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,10 @@ def localisation(shape: Shape) -> Localisation:
     components = []
     for weight, radius, containment in added:
         more = sigma_of(radius, containment) if radius > 0 else 0.0
-        components.append(Gaussian(weight, (math.hypot(sigma[0], more), math.hypot(sigma[1], more))))
+        axes = math.hypot(sigma[0], more), math.hypot(sigma[1], more)
+        if max(axes) > _LONGEST * min(axes):
+            raise SkyMapError("the stated error is too narrow for a map: one axis is sixty times the other")
+        components.append(Gaussian(weight, axes))
     return Localisation(centre, first, second, tuple(components))
 
 
@@ -149,7 +152,6 @@ def _pixels(found: Localisation) -> tuple[IntArray, IntArray]:
 
     order, ipix = _FIRST_ORDER, np.arange(12 << (2 * _FIRST_ORDER), dtype=np.int64)
     done: list[tuple[IntArray, IntArray]] = []
-    rows = 0
     while len(ipix):
         size = math.sqrt(math.pi / 3.0) / 2.0**order
         reach = float(healpy.max_pixrad(1 << order))
@@ -165,9 +167,6 @@ def _pixels(found: Localisation) -> tuple[IntArray, IntArray]:
         fine = size <= wanted
         if order == MAX_ORDER:
             fine[:] = True
-        rows += int(fine.sum())
-        if rows + 4 * int((~fine).sum()) > _MOST_ROWS:
-            raise SkyMapError("the ellipse is too narrow for a map")
         done.append((np.full(int(fine.sum()), order, dtype=np.int64), ipix[fine]))
         ipix = ((ipix[~fine, None] << 2) + np.arange(4)).ravel()
         order += 1

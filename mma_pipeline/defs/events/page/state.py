@@ -54,6 +54,10 @@ class EventState:
         """The version `map_version`; None if there is none yet."""
         return next((v for v in self.versions if v["partition"] == self.map_version), None)
 
+    def left_out(self, product: str) -> str | None:
+        """Why the newest notice's source has no such product; None where it makes sense."""
+        return None if not self.versions else (self.versions[0]["facts"].get("left_out") or {}).get(product)
+
     def product(self, name: str) -> Mapping[str, Any] | None:
         """The file of this name of the newest own version that has it, as in `files`; None if none has it."""
         found = (f for v in self.versions if v["own"] for f in v["files"] if f["name"] == name)
