@@ -249,6 +249,8 @@ def test_a_retraction_of_the_gravitational_wave_withdraws_the_message_once(home:
     make(home, grb)
     (gone,) = home.receive(body(kind="RETRACTION", created="2024-03-01T13:00:00Z"))
     make(home, gone)
+    # It says that the event itself is retracted, as the publication of the retraction would.
+    assert [w["version"]["label"] for w in messages(home, "retraction")] == ["Retraction"]
     Decider(home.archive, lambda _: None, load(current().access)).decide(gone, datetime.now(UTC))
     assert [w["retracts"] for w in messages(home, "retraction")] == [m["id"] for m in messages(home, "coincidence")]
     assert topic
