@@ -20,6 +20,7 @@ from mma_pipeline.adapters.publishing.config import load
 from mma_pipeline.adapters.publishing.decision import Decider
 from mma_pipeline.adapters.publishing.hopskotch import HopskotchDestination
 from mma_pipeline.cli import app
+from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.coincidences import sensors
 from mma_pipeline.defs.coincidences.assets import announce, coincidences, keep_pairs
 from mma_pipeline.notices.derived import SCHEMA_V2_1, DerivedAlert, encode, json_schema_v2
@@ -331,3 +332,6 @@ def test_own_table_of_searches(home: Home, tmp_path: Path, monkeypatch: pytest.M
     write([{"gw": "CBC", "other": "aurora", "window": [-1, 1], "source": "this test"}])
     with pytest.raises(ConfigurationError, match="MMA_COINCIDENCE_SEARCHES"):
         _ = current().coincidences.rules
+    # The version is not kept waiting for it, and the asset says why it has no pairs.
+    assert "MMA_COINCIDENCE_SEARCHES" in str(coincidences.unconfigured())
+    assert "coincidences" not in expected_files(gw)

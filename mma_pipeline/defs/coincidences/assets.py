@@ -20,6 +20,7 @@ import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.coincidences import PairRecord, PairState, pairs_of, record_pairs
+from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.publishing.coincidences import enqueue_pair
 from mma_pipeline.adapters.publishing.config import DestinationConfig
 from mma_pipeline.defs.candidates.scoring import skymap_of
@@ -52,6 +53,15 @@ if TYPE_CHECKING:
     from mma_pipeline.science.skymaps.model import SkyMap
 
 _ABOUT, _ABOUT_ALERT = (part.strip() for part in (__doc__ or "").split("\n\n")[1:])
+
+
+def why_not() -> str | None:
+    """What is wrong with the table of searches; None if it can be used."""
+    try:
+        _ = current().coincidences.rules
+    except ConfigurationError as error:
+        return str(error)
+    return None
 
 
 def _side(source: ProductInput) -> tuple[Side | None, bool]:
@@ -202,6 +212,7 @@ coincidences = Product(
     inputs=_inputs,
     make=_make,
     need=NEEDS_ALERT,
+    unconfigured=why_not,
     checks=(
         CheckSpec(
             "pairs_in_range",
