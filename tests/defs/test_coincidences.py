@@ -46,6 +46,7 @@ def fermi(
     created: str = "2024-03-01T12:00:30",
     at: tuple[float, float] = (152.0, 21.0),
     error: float = 3.0,
+    classes: dict[str, float] | None = None,
 ) -> bytes:
     """A notice of Fermi GBM, with a position and its error."""
     record: dict[str, Any] = {
@@ -58,6 +59,7 @@ def fermi(
         "trigger_time": time,
         "id": [trigger],
         "subtype": "GROUND_POSITION",
+        **({} if classes is None else {"classification": classes}),
     }
     if kind != "retraction":
         record |= {"ra": at[0], "dec": at[1], "ra_dec_error": error, "containment_probability": 0.68}
@@ -301,6 +303,18 @@ def test_page_and_show(home: Home) -> None:
     answer = CliRunner().invoke(app, ["show", GW])
     assert answer.exit_code == 0
     assert f"{GRB} claimed: -1.70 s" in answer.output
+
+
+def test_what_is_no_burst_takes_no_part(home: Home) -> None:
+    """A trigger that Fermi's newest classification gives to particles or the Sun makes no pair; one that is open does."""
+    (gw,) = home.receive(body(far=1e-6))
+    home.receive(fermi("731246340", classes={"GRB": 0.3, "DISTANT_PARTICLES": 0.7}))
+    home.receive(fermi("731246341", classes={"GRB": 0.85, "GENERIC_SGR": 0.14}))
+    home.receive(fermi("731246341", kind="update", created="2024-03-01T12:05:00"))  # does not classify
+    home.receive(fermi("731246342", classes={"UNRELIABLE_LOCATION": 1.0}))
+    home.receive(fermi("731246343", classes={"GRB": 0.9}))
+    home.receive(fermi("731246343", kind="update", created="2024-03-01T12:05:00", classes={"SOLAR_FLARE": 0.8}))
+    assert {p["other_event"] for p in make(home, gw)["pairs"]} == {"TFermi_731246341", "TFermi_731246342"}
 
 
 def test_pairs_go_with_their_mock_events(home: Home) -> None:
