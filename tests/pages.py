@@ -18,6 +18,7 @@ def hostile_state(picture: str = f"fit/{HOSTILE}") -> EventState:
     }  # fmt: skip
     statistics = {
         "version_difference": {"before": "x", "summary": HOSTILE, "changed": {HOSTILE: [HOSTILE, HOSTILE]}},
+        "coincidences": _hostile_pair(),
         "visibility": {f"{HOSTILE}_state": HOSTILE, f"{HOSTILE}_reason": HOSTILE},
         "skymap_statistics": {"area_90_deg2": 10.0, "peak_ra_deg": 1.0, "peak_dec_deg": 2.0, HOSTILE: HOSTILE},
     }
@@ -37,3 +38,13 @@ def hostile_state(picture: str = f"fit/{HOSTILE}") -> EventState:
         "sufficient": False, "redshift": 0.0098, "host_distance_mpc": 42.2, "sky_factor_dimensions": 3,
     }  # fmt: skip
     return EventState(HOSTILE, (version, neutrino), (candidate,), map_version=HOSTILE)
+
+
+def _hostile_pair() -> dict[str, Any]:
+    words = ("gw_event", "other_event", "search", "state", "no_far", "withdrawn_by")
+    numbers = ("difference_s", "overlap", "p_chance", "p_chance_all", "area_90_combined_deg2")
+    pair = dict.fromkeys(words, HOSTILE) | dict.fromkeys(numbers, 0.5) | {"pairs_looked_at": 1}
+    pair |= {"far_hz": None, "far_time_hz": None, "window_s": [-5.0, 1.0], "instruments": [HOSTILE]}
+    lvk = {"observatory": HOSTILE, "gcn_notice_id": HOSTILE, "words": HOSTILE, "time_difference_s": 1.0}
+    lvk |= {"far_time_hz": 1e-9, "far_space_time_hz": None}
+    return {"takes_part": True, "best_event": HOSTILE, "pairs": [pair], "lvk": lvk}

@@ -292,7 +292,7 @@ def _summary(archive: Archive, sent: list[Sent], home: Path, dagster: LocalDagst
             complete = False
             console.print("[red]missing[/]: the malformed message is not in quarantine")
     console.print(table)
-    for line in _left(archive, sent):
+    for line in (*_left(archive, sent), *_coincidences(archive, sent)):
         console.print(line, highlight=False)
     for _, message, reason in archive.quarantined():
         console.print(f"quarantine: {message.coordinates}: {reason}", highlight=False)
@@ -323,6 +323,36 @@ def _left(archive: Archive, sent: list[Sent]) -> Iterator[str]:
                 f"coverage of {key}: {s['probability_covered']:.0%} by {s['visits_completed']} pointings, left of the 90 % "
                 f"region {s['probability_left_in_90']:.0%} on {s['area_left_in_90_deg2']:.0f} deg²"
             )
+
+
+def _coincidences(archive: Archive, sent: list[Sent]) -> Iterator[str]:
+    """Pairs of events of different messengers, and the bursts, neutrinos and X-ray transients that make none."""
+    from mma_pipeline.adapters.archive.coincidences import pairs_of_events
+
+    found: dict[tuple[str, str], float] = {}
+    events: dict[str, None] = {}
+    for entry in sent:
+        for key in entry.keys:
+            product = archive.product(key, "coincidences")
+            if product is None:
+                continue
+            events[str(product.statistics["event"])] = None
+            for pair in product.statistics["pairs"]:
+                names = (pair["gw_event"], pair["other_event"])
+                found[names] = min(found.get(names, float("inf")), _since(entry, product.written))
+    pairs = pairs_of_events(archive, events)
+    for pair in {(p.gw_event, p.other_event): p for some in pairs.values() for p in some}.values():
+        figures, seconds = pair.figures, found.get((pair.gw_event, pair.other_event))
+        rate = figures["far_hz"]
+        words = "" if rate is None else f", joint rate one in {1 / (rate * 365.25 * 86400):,.0f} years"
+        if figures["area_90_combined_deg2"] is not None:
+            areas = (figures[f"area_90_{name}_deg2"] for name in ("gw", "other", "combined"))
+            words += ", 90 % regions {:.0f} and {:.0f}, of both {:.0f} deg²".format(*areas)
+        when = "" if seconds is None else f", found {seconds:.1f} s after a notice"
+        yield f"coincidence of {pair.gw_event} with {pair.other_event}: {pair.state}{words}{when}"
+    alone = [event for event in events if "_" in event and not pairs[event]]
+    if alone:
+        yield f"in no coincidence: {', '.join(alone)}"
 
 
 def _published(archive: Archive) -> int:

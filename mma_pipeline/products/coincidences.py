@@ -47,8 +47,10 @@ _KINDS: Mapping[str, OtherKind] = {
     "km3net": OtherKind.NEUTRINO,
     "superk_sn": OtherKind.SUPERNOVA,
 }
-#: Probability of a burst, by the notice's own classification, below which a trigger is taken for something else.
-_LEAST_GRB = 0.5
+#: Classes of a trigger, by parts of their names, that are no burst (Fermi GBM's `classification`).
+_NO_BURST = ("SGR", "TRANSIENT", "PARTICLE", "FLARE", "TGF", "HORIZON", "NOISE", "KNOWN_SOURCE")
+#: Probability from which a trigger that is stated to be something else takes no part.
+_SURELY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def side_of(records: Sequence[VersionRecord]) -> Side | None:
     if not stating:
         return None
     newest = stating[-1]
-    kind = _kind(newest)
+    kind = _kind(newest, stating)
     if kind is None:
         return None
     retraction = retraction_of(records)
@@ -312,18 +314,26 @@ def _state(pair: Pair, found: Compared, rules: SearchRules, excluded: float) -> 
     return PairState.CLAIMED if found.far <= rules.far_max else PairState.CHANCE
 
 
-def _kind(record: VersionRecord) -> GwKind | OtherKind | None:
-    facts = record.facts
-    if record.version.is_gravitational_wave:
+def _kind(newest: VersionRecord, stating: Sequence[VersionRecord]) -> GwKind | OtherKind | None:
+    facts = newest.facts
+    if newest.version.is_gravitational_wave:
         return gw_kind(facts.get("group"), facts.get("search"))
     kind = _KINDS.get(str(facts.get("stream")))
     if kind is OtherKind.GRB_TARGETED_SWIFT and _follows_a_burst(facts):
         kind = OtherKind.GRB
-    classes = facts.get("classification") or {}
-    bursts = [share for name, share in classes.items() if "GRB" in str(name).upper()]
-    if bursts and sum(bursts) < _LEAST_GRB:
+    if kind is OtherKind.GRB and not _may_be_a_burst(stating):
         return None
     return kind
+
+
+def _may_be_a_burst(stating: Sequence[VersionRecord]) -> bool:
+    """Whether the newest notice that classifies the trigger leaves a burst possible; true where none does."""
+    for record in reversed(stating):
+        classes = {str(name).upper(): share for name, share in (record.facts.get("classification") or {}).items()}
+        others = sum(share for name, share in classes.items() if any(part in name for part in _NO_BURST))
+        if others or "GRB" in classes:
+            return bool(others < _SURELY)
+    return True
 
 
 def _follows_a_burst(facts: Mapping[str, Any]) -> bool:

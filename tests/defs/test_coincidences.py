@@ -20,6 +20,7 @@ from mma_pipeline.adapters.publishing.config import load
 from mma_pipeline.adapters.publishing.decision import Decider
 from mma_pipeline.adapters.publishing.hopskotch import HopskotchDestination
 from mma_pipeline.cli import app
+from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.coincidences import sensors
 from mma_pipeline.defs.coincidences.assets import announce, coincidences, keep_pairs
 from mma_pipeline.notices.derived import SCHEMA_V2_1, DerivedAlert, encode, json_schema_v2
@@ -45,6 +46,7 @@ def fermi(
     created: str = "2024-03-01T12:00:30",
     at: tuple[float, float] = (152.0, 21.0),
     error: float = 3.0,
+    classes: dict[str, float] | None = None,
 ) -> bytes:
     """A notice of Fermi GBM, with a position and its error."""
     record: dict[str, Any] = {
@@ -57,6 +59,7 @@ def fermi(
         "trigger_time": time,
         "id": [trigger],
         "subtype": "GROUND_POSITION",
+        **({} if classes is None else {"classification": classes}),
     }
     if kind != "retraction":
         record |= {"ra": at[0], "dec": at[1], "ra_dec_error": error, "containment_probability": 0.68}
@@ -249,6 +252,8 @@ def test_a_retraction_of_the_gravitational_wave_withdraws_the_message_once(home:
     make(home, grb)
     (gone,) = home.receive(body(kind="RETRACTION", created="2024-03-01T13:00:00Z"))
     make(home, gone)
+    # It says that the event itself is retracted, as the publication of the retraction would.
+    assert [w["version"]["label"] for w in messages(home, "retraction")] == ["Retraction"]
     Decider(home.archive, lambda _: None, load(current().access)).decide(gone, datetime.now(UTC))
     assert [w["retracts"] for w in messages(home, "retraction")] == [m["id"] for m in messages(home, "coincidence")]
     assert topic
@@ -300,6 +305,18 @@ def test_page_and_show(home: Home) -> None:
     assert f"{GRB} claimed: -1.70 s" in answer.output
 
 
+def test_what_is_no_burst_takes_no_part(home: Home) -> None:
+    """A trigger that Fermi's newest classification gives to particles or the Sun makes no pair; one that is open does."""
+    (gw,) = home.receive(body(far=1e-6))
+    home.receive(fermi("731246340", classes={"GRB": 0.3, "DISTANT_PARTICLES": 0.7}))
+    home.receive(fermi("731246341", classes={"GRB": 0.85, "GENERIC_SGR": 0.14}))
+    home.receive(fermi("731246341", kind="update", created="2024-03-01T12:05:00"))  # does not classify
+    home.receive(fermi("731246342", classes={"UNRELIABLE_LOCATION": 1.0}))
+    home.receive(fermi("731246343", classes={"GRB": 0.9}))
+    home.receive(fermi("731246343", kind="update", created="2024-03-01T12:05:00", classes={"SOLAR_FLARE": 0.8}))
+    assert {p["other_event"] for p in make(home, gw)["pairs"]} == {"TFermi_731246341", "TFermi_731246342"}
+
+
 def test_pairs_go_with_their_mock_events(home: Home) -> None:
     """Removing old mock events removes their pairs."""
     (gw,) = home.receive(body(far=1e-6))
@@ -329,3 +346,6 @@ def test_own_table_of_searches(home: Home, tmp_path: Path, monkeypatch: pytest.M
     write([{"gw": "CBC", "other": "aurora", "window": [-1, 1], "source": "this test"}])
     with pytest.raises(ConfigurationError, match="MMA_COINCIDENCE_SEARCHES"):
         _ = current().coincidences.rules
+    # The version is not kept waiting for it, and the asset says why it has no pairs.
+    assert "MMA_COINCIDENCE_SEARCHES" in str(coincidences.unconfigured())
+    assert "coincidences" not in expected_files(gw)

@@ -29,7 +29,7 @@ NEEDS_CATALOG = {"galaxies"}
 #: Made for neutrino notices only (`test_neutrinos.py`).
 OF_NEUTRINOS = {"neutrino_notice", "neutrino_coincidence"}
 #: Of the event's other versions as well as of the map.
-OF_THE_EVENT = {"version_difference"}
+OF_THE_EVENT = {"version_difference", "coincidences"}
 #: Files of the forecast that a version without a forecast does not have.
 FORECAST = {"forecast_table", "forecast_votable", "forecast_plot"}
 MAP_PRODUCTS = {product.name for product in PRODUCTS} - {"raw_alert"} - NEEDS_CATALOG - OF_NEUTRINOS - OF_THE_EVENT
@@ -138,11 +138,12 @@ def test_retraction_has_its_alert_only(home: Home) -> None:
     (record,) = home.receive(data)
     result = home.make(record)
     assert result.success
-    assert set(_materialisations(result)) == {"raw_alert", "version_difference"}
+    assert set(_materialisations(result)) == {"raw_alert", "version_difference", "coincidences"}
     files = home.files()
     assert files.pop("fit/S240301z-Retraction_alert.json") == data
-    assert set(files) == {PAGE.format("S240301z"), f"mma/S240301z/{record.partition_key}/difference.json"}
-    assert expected_files(record) == {"alert", "difference"}
+    folder = f"mma/S240301z/{record.partition_key}"
+    assert set(files) == {PAGE.format("S240301z"), f"{folder}/difference.json", f"{folder}/coincidences.json"}
+    assert expected_files(record) == {"alert", "difference", "coincidences"}
 
 
 def test_alert_without_map(home: Home) -> None:
@@ -152,7 +153,7 @@ def test_alert_without_map(home: Home) -> None:
     (version,) = home.receive(json.dumps(record).encode())
     result = home.make(version)
     assert result.success
-    assert set(_materialisations(result)) == {"raw_alert", "visibility", "version_difference"}
+    assert set(_materialisations(result)) == {"raw_alert", "visibility", "version_difference", "coincidences"}
 
 
 def test_external_coincidence_beside_its_parent(home: Home) -> None:

@@ -20,6 +20,7 @@ from mma_pipeline.adapters.publishing.config import HOPSKOTCH, DestinationConfig
 from mma_pipeline.notices.coincidence import Coincidence
 from mma_pipeline.notices.derived import DerivedAlert, DerivedKind, Localisation, ProductLink
 from mma_pipeline.notices.derived import retraction_of as withdrawal_of
+from mma_pipeline.notices.key import EventVersion
 
 #: Beginning of the keys under which pairs are published.
 KEY = "coincidence:"
@@ -53,6 +54,10 @@ def enqueue_pair(
         return []
     gw = archive.version(pair.gw_partition)
     alert = pair_alert(archive, pair, gw, url) if pair.state is PairState.CLAIMED else None
+    by = pair.figures.get("withdrawn_by")
+    if by is not None and EventVersion.from_partition_key(by).event_id == pair.gw_event:
+        # As the withdrawal of every message of the event says: consumers then know that the event itself is retracted.
+        gw = archive.version(by)
     made: list[str] = []
     with writing(archive.engine) as connection:
         lock_event(connection, pair.gw_event)

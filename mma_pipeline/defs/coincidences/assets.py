@@ -20,6 +20,7 @@ import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.coincidences import PairRecord, PairState, pairs_of, record_pairs
+from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.publishing.coincidences import enqueue_pair
 from mma_pipeline.adapters.publishing.config import DestinationConfig
 from mma_pipeline.defs.candidates.scoring import skymap_of
@@ -42,7 +43,6 @@ from mma_pipeline.products.declaration import (
     FileSpec,
     Product,
     ProductFiles,
-    Severity,
     is_share,
     own_file,
 )
@@ -53,6 +53,15 @@ if TYPE_CHECKING:
     from mma_pipeline.science.skymaps.model import SkyMap
 
 _ABOUT, _ABOUT_ALERT = (part.strip() for part in (__doc__ or "").split("\n\n")[1:])
+
+
+def why_not() -> str | None:
+    """What is wrong with the table of searches; None if it can be used."""
+    try:
+        _ = current().coincidences.rules
+    except ConfigurationError as error:
+        return str(error)
+    return None
 
 
 def _side(source: ProductInput) -> tuple[Side | None, bool]:
@@ -203,13 +212,14 @@ coincidences = Product(
     inputs=_inputs,
     make=_make,
     need=NEEDS_ALERT,
+    unconfigured=why_not,
     checks=(
         CheckSpec(
             "pairs_in_range",
             "Probabilities lie between 0 and 1, overlaps and rates are not negative.",
             _in_range,
+            # No version's message states them, so the version is published; the pair is not.
             shows=("pairs_found", "best_p_chance"),
-            severity=Severity.ERROR,
         ),
         CheckSpec(
             "combined_map_is_smaller",
@@ -271,9 +281,9 @@ def announce(
 
 
 def keep_pairs(archive: Archive, partition_key: str, now: datetime) -> list[PairRecord]:
-    """Record the pairs of a version's product in the archive; none if the version does not say how its event stands."""
+    """Record the pairs of a version's product in the archive; none if it does not say how its event stands, or is wrong."""
     product = archive.product(partition_key, coincidences.files[0].name)
-    if product is None or not product.statistics["current"]:
+    if product is None or not product.statistics["current"] or _in_range(product.statistics) is False:
         return []
     event_id = str(product.statistics["event"])
     record_pairs(archive, event_id, [_record(values) for values in product.statistics["pairs"]], now)

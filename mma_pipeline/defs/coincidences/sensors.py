@@ -12,7 +12,7 @@ import dagster as dg
 from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.coincidences import PairState, pairs_since
 from mma_pipeline.adapters.archive.event_history import chronological
-from mma_pipeline.defs.coincidences.assets import coincidence_alert, coincidences
+from mma_pipeline.defs.coincidences.assets import coincidence_alert, coincidences, why_not
 from mma_pipeline.defs.jobs import Lane, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource
@@ -52,6 +52,8 @@ def coincidence_sensor(
     context: dg.SensorEvaluationContext, archive: ArchiveResource
 ) -> dg.SensorResult | dg.SkipReason:
     """One tick: request the newest version of every event whose product does not show a pair as it stands."""
+    if (problem := why_not()) is not None:
+        return dg.SkipReason(f"no pair is compared: {problem}")
     requests: list[dg.RunRequest] = []
     for record, wanted in outdated(archive.open(), current().coincidences.rules, datetime.now(UTC)):
         request = _request(context.instance, record, wanted)
