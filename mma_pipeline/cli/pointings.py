@@ -111,6 +111,7 @@ def coverage(event: EventArgument, as_json: JsonOption = False) -> None:
 
     from mma_pipeline.adapters.archive.event_history import newest_map
     from mma_pipeline.defs.observing.coverage_ledger import ledger_of
+    from mma_pipeline.science.coverage.tables import row_words
 
     with clear_errors():
         archive = open_archive()
@@ -124,12 +125,12 @@ def coverage(event: EventArgument, as_json: JsonOption = False) -> None:
         print_json({"event": event, "partition": record.partition_key, **figures, "rows": rows, "curve": curve})
         return
     table = Table(title=f"{record.stem}: {figures['probability_covered']:.1%} covered")
-    for column in ("of", "", "visits", "probability", "area, deg²", "within reach"):
-        table.add_column(column, justify="left" if column in {"of", ""} else "right")
+    for column in ("of", "visits", "probability", "area, deg²", "within reach"):
+        table.add_column(column, justify="left" if column == "of" else "right")
     for row in found.rows:
         reached = "" if row.reached is None else f"{row.reached:.1%}"
         cells = (str(row.visits), f"{row.probability:.1%}", f"{row.area_deg2:.1f}", reached)
-        table.add_row(row.by, escape(row.value), *cells)
+        table.add_row(escape(row_words(row)), *cells)
     console.print(table)
     console.print(
         f"left of the 90 % region: {figures['probability_left_in_90']:.1%} on {figures['area_left_in_90_deg2']:.0f} deg²",

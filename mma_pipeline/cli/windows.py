@@ -113,7 +113,7 @@ def _print(key: str, found: Sequence[Windows], rows: Sequence[Mapping[str, Any]]
     for row in sorted(rows, key=lambda r: (-round(r["probability"], 2), r["begins"] or "9", r["site"])):
         if row["begins"] is None:
             why = "never dark" if not row["dark"] else "nothing within the limits"
-            table.add_row(Text(row["site"]), "0 %", Text(why), *[""] * 6, _minute(row["dusk"]), _minute(row["dawn"]))
+            table.add_row(Text(row["site"]), "0.0%", Text(why), *[""] * 6, _minute(row["dusk"]), _minute(row["dawn"]))
             continue
         table.add_row(
             Text(row["site"]),

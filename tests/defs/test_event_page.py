@@ -355,3 +355,15 @@ def test_false_alarm_rates_as_people_write_them() -> None:
     assert false_alarms(5e-324) == "1 in 6.34e+315 years"
     assert false_alarms(3.168808781402895e-10) == "1 in 100 years"
     assert false_alarms(0.0) == false_alarms(None) == ""
+
+
+def test_powers_and_shares_are_typeset() -> None:
+    """A power of ten is written as one, thousands have a comma, and a share is 0.0% or 100.0% only where it is that."""
+    from mma_pipeline.defs.events.page.render import percent, typeset
+
+    assert typeset("1.004e-116") == "1.004 × 10⁻¹¹⁶"
+    assert typeset("1 in 3.17e+03 years") == "1 in 3,170 years"
+    assert typeset("1 in 6.34e+315 years") == "1 in 6.34 × 10³¹⁵ years"
+    assert typeset("0.0123") == "0.0123"
+    shares = (None, 0.0, 1e-116, 0.0004, 0.0006, 0.5, 0.9996, 1.0)
+    assert [percent(share) for share in shares] == ["", "0.0%", "<0.1%", "<0.1%", "0.1%", "50.0%", ">99.9%", "100.0%"]

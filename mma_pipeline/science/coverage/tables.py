@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from mma_pipeline.science.coverage.ledger import Ledger
+from mma_pipeline.science.coverage.ledger import Ledger, Row
 from mma_pipeline.science.tables import ecsv
 
 _UNITS = {"area_deg2": "deg2", "first_hours": "h", "last_hours": "h", "depth_median": "mag"}
@@ -22,6 +22,7 @@ _ABOUT = {
     "first_hours": "time of the first after the event",
     "last_hours": "time of the last after the event",
 }
+_WORDS = {"time": "until {} h", "depth": "{} mag or deeper", "planned": "planned", "all": "all completed"}
 
 
 def ledger_json(ledger: Ledger, about: Mapping[str, Any]) -> bytes:
@@ -55,13 +56,17 @@ def ledger_ecsv(ledger: Ledger, about: Mapping[str, Any]) -> bytes:
     return ecsv(table)
 
 
+def row_words(row: Row) -> str:
+    """Which visits a row counts, for people: `until 24 h`, `21 mag or deeper`, a band, an instrument."""
+    return _WORDS.get(row.by, "{}").format(row.value)
+
+
 def ledger_markdown(ledger: Ledger) -> str:
     """The rows as a Markdown table for people."""
-    words = {"time": "until {} h", "depth": "{} mag or deeper", "planned": "planned", "all": "all completed"}
     lines = ["| of | visits | probability | area, deg² | within reach |", "| --- | --- | --- | --- | --- |"]
     for row in ledger.rows:
         # Names of bands and instruments come from outside: nothing in them is markup.
-        name = words.get(row.by, "{}").format(re.sub(r"[^\w .+/:'-]", " ", row.value))
+        name = re.sub(r"[^\w .+/:'-]", " ", row_words(row))
         reached = "" if row.reached is None else f"{row.reached:.1%}"
         lines.append(f"| {name} | {row.visits} | {row.probability:.1%} | {row.area_deg2:.1f} | {reached} |")
     return "\n".join(lines)

@@ -31,6 +31,8 @@ ALADIN = "https://cdn.jsdelivr.net/npm/aladin-lite@3.8.2/dist/aladin.js"
 ALADIN_INTEGRITY = "sha384-/ymkiSIIZYSHUE2kIcPf4PWW4meM/MIvDZbgCurNjz4k6/Fe21cxLQ9cEn0DlBsZ"
 #: Rows of the tables of galaxies.
 GALAXIES = 20
+_POWER = re.compile(r"(-?\d+(?:\.\d+)?)e([+-]\d+)")
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _UNITS = {"deg2": "deg²", "mpc": "Mpc", "mpc3": "Mpc³", "hz": "Hz"}
 
 
@@ -82,12 +84,12 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "figure": figure,
+        "figure": lambda value: typeset(figure(value)) if isinstance(value, float) else figure(value),
         "source": source_words,
-        "percent": lambda value: "" if value is None else f"{value:.1%}",
+        "percent": percent,
         "when": lambda text: f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}",
         "minute": lambda text: "" if text is None else f"{datetime.fromisoformat(text):%m-%d %H:%M}",
-        "years": false_alarms,
+        "years": lambda rate_hz: typeset(false_alarms(rate_hz)),
         "web": web_address,
         "words": words,
         "cell": markdown_cell,
@@ -113,6 +115,27 @@ def figure(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(figure(entry) for entry in value)
     return str(value)
+
+
+def percent(share: float | None) -> str:
+    """A share (0 to 1) in percent; 0.0% and 100.0% are only what is exactly that, an empty text is None."""
+    if share is None:
+        return ""
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return ">99.9%" if 0.9995 <= share < 1 else f"{share:.1%}"
+
+
+def typeset(text: str) -> str:
+    """A number in e-notation as people write it: `3.17e+03` is `3,170`, and `1.004e-116` is `1.004 × 10⁻¹¹⁶`."""
+
+    def written(match: re.Match[str]) -> str:
+        power = int(match[2])
+        if 0 <= power <= 6:
+            return f"{float(match[0]):,.0f}"
+        return f"{match[1]} × 10{str(power).translate(_RAISED)}"
+
+    return _POWER.sub(written, text)
 
 
 def false_alarms(rate_hz: float | None) -> str:
