@@ -367,7 +367,7 @@ def _statistics(archive: Archive, record: VersionRecord) -> tuple[str, str, str]
     products = archive.products(record.partition_key)
     statistics = next((product.statistics for product in products if product.asset == "skymap_statistics"), {})
     areas = (statistics.get("area_50_deg2"), statistics.get("area_90_deg2"))
-    a50, a90 = ("" if area is None else f"{area:.1f}" for area in areas)
+    a50, a90 = ("" if area is None else f"{area:.1f}" if area >= 1 else f"{area:.2g}" for area in areas)
     return str(len(products)), a50, a90
 
 

@@ -169,6 +169,9 @@ def _brokers() -> list[Finding]:
     for stream in STREAMS:
         name = f"doctor-{stream.name}"
         hop = stream.broker is Broker.HOPSKOTCH
+        if stream.core and not current().notice_streams:
+            findings.append(Finding(f"stream {stream.name}", Verdict.OK, "every stream of notices is switched off", ""))
+            continue
         config = stream_config(current(), stream, name)
         if config is None:
             findings.append(
@@ -187,6 +190,10 @@ def _brokers() -> list[Finding]:
             batch = reader.poll({}, max_messages=1, timeout_s=0.0)
             waiting = sum(reader.lag().values())
         except MissingTopicError:
+            if stream.core:
+                told = "the broker has the topic of no other observatory"
+                findings.append(Finding(f"stream {stream.name}", Verdict.WARNING, told, "see docs/messengers.md"))
+                continue
             own = bool(current().kafka.bootstrap) and not hop
             verdict = Verdict.WARNING if own else Verdict.FAILED
             advice = "create the topic if you want this stream" if own else "check the credential's permissions"
@@ -197,7 +204,12 @@ def _brokers() -> list[Finding]:
         finally:
             reader.close()
         count = sum(len(partitions) for partitions in batch.offsets.values())
-        detail = f"{stream.topic}: {count} partitions, {waiting} messages to read from the start"
+        what = stream.topic
+        if stream.core:
+            there = {config.names[topic] for topic in batch.offsets}
+            lacking = sorted(set(config.names.values()) - there)
+            what = ", ".join(sorted(there)) + (f" (not there: {', '.join(lacking)})" if lacking else "")
+        detail = f"{what}: {count} partitions, {waiting} messages to read from the start"
         findings.append(Finding(f"stream {stream.name}", Verdict.OK, detail))
     return findings
 

@@ -279,4 +279,4 @@ def _state(entry: Mapping[str, Any]) -> str:
 
 
 def _area(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
+    return "" if value is None else f"{value:.1f}" if value >= 1 or value == 0 else f"{value:.2g}"

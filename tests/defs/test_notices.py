@@ -19,17 +19,19 @@ from mma_pipeline.adapters.archive.event_history import chronological, newest_ma
 from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
+from mma_pipeline.adapters.kafka.watch import BrokerWatch
 from mma_pipeline.adapters.publishing.config import GWTM, DestinationConfig
 from mma_pipeline.adapters.publishing.decision import Decider
 from mma_pipeline.adapters.publishing.rules import Rule
 from mma_pipeline.defs.alerts.notice_maps import notice_maps_sensor
-from mma_pipeline.defs.alerts.streams import NOTICES, STREAMS
+from mma_pipeline.defs.alerts.streams import NOTICES, STREAMS, stream_config
 from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.events.page.write import write_event_page
 from mma_pipeline.defs.resources import ArchiveResource
 from mma_pipeline.notices.gcn.streams import CORE_STREAMS, stream_named
 from mma_pipeline.products.ingest import MAX_REASON, Quarantined, ingest
 from mma_pipeline.products.notices import core_parser
+from mma_pipeline.settings import current
 from tests.alerts import body as gw_body
 from tests.alerts import fits_map
 from tests.defs.malformed_notices import partly_used, refused
@@ -85,11 +87,19 @@ def test_one_sensor_reads_every_stream(home: Home, monkeypatch: pytest.MonkeyPat
             producer.send(topic_of(stream), data, key="notices")
         keys = keys_of(streaming.ticks(4))
         streaming.process_ends()
+        config = stream_config(current().with_(MMA_KAFKA_BOOTSTRAP=kafka.bootstrap), CORE, "watch-notices")
+        assert config is not None
+        watch = BrokerWatch(config)
+        lags, missing = watch.lags({})
+        watch.close()
     assert sorted(key.partition("-")[0] for key in keys) == ["Fermi_794059200"] * 2 + ["IceCube_141000_12345678"]
     archived = {record.message_id: record for record in home.archive.versions()}
     names = {message.stream for message in home.archive.origins(archived).values()}
     assert names == {"fermi_gbm", "icecube_tracks", "fermi_gbm_classic"}
     assert len(home.archive.quarantined()) == 1
+    # The watch counts each topic that the broker has by itself: from the beginning here, without a cursor.
+    assert not missing
+    assert lags == {topic_of("fermi_gbm"): 1, topic_of("icecube_tracks"): 2, topic_of("fermi_gbm_classic"): 1}
 
 
 def test_every_stream_can_be_switched_off(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

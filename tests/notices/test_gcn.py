@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.gcn.localisation import Shape
@@ -15,7 +18,7 @@ from mma_pipeline.notices.gcn.streams import CORE_STREAMS, core_stream, stream_f
 from mma_pipeline.notices.gcn.words import localisation_words, trigger_words
 from mma_pipeline.notices.key import EventVersion, FileStem, check_any_event_id, check_event_id
 from mma_pipeline.notices.model import AlertType, Role, role_of
-from mma_pipeline.notices.trigger_ids import LONGEST, TRIGGERS, observatory_of, trigger_event
+from mma_pipeline.notices.trigger_ids import LONGEST, TRIGGER_ID, TRIGGERS, observatory_of, trigger_event
 from mma_pipeline.products.notices import notice_summary
 from mma_pipeline.settings import NoticeSettings
 from tests.gcn_notices import FOLDER, NOTICES, body, examples, needs_examples, record, voevent
@@ -148,7 +151,9 @@ def test_the_classic_voevent_is_the_same_event() -> None:
     assert notice.names == ("794059200", "bn260301500")
     assert notice.shape is not None
     assert (notice.shape.semi_major, notice.shape.containment) == (4.0, 0.6827)
-    assert notice.skymap_url == "http://heasarc.gsfc.nasa.gov/FTP/bn260301500/quicklook/glg_healpix_all_bn260301500.fit"
+    assert (
+        notice.skymap_url == "https://heasarc.gsfc.nasa.gov/FTP/bn260301500/quicklook/glg_healpix_all_bn260301500.fit"
+    )
     # The first alert names no place of the source, whatever numbers it holds.
     alert = parse_core(stream, voevent(packet=110))[0]
     assert (alert.alert_type, alert.shape, alert.position) == (AlertType.INITIAL, None, None)
@@ -199,6 +204,17 @@ def test_event_ids_are_as_strict_as_those_of_superevents() -> None:
     assert role_of("S230518h") is Role.OBSERVATION
     assert role_of("Swift_694215995") is Role.OBSERVATION
     assert role_of("TSwift_694215995") is Role.TEST
+
+
+@given(st.from_regex(TRIGGER_ID, fullmatch=True), st.sampled_from(["Initial", "Update-Map", "Retraction"]))
+def test_keys_of_triggers_round_trip(event_id: str, label: str) -> None:
+    """Every id that is accepted gives a key, a stem and a role that lead back to it, and fits the archive's columns."""
+    version = EventVersion(event_id, datetime(2026, 3, 1, 12, tzinfo=UTC), label, "0123456789")
+    assert EventVersion.from_partition_key(version.partition_key) == version
+    assert FileStem.parse(f"{event_id}-{label}3") == FileStem(event_id, label, 3)
+    assert not version.is_gravitational_wave
+    assert (version.role is Role.TEST) == event_id.startswith("T")
+    assert len(version.partition_key) <= 120
 
 
 def test_words() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from mma_pipeline.adapters.errors import MissingTopicError, TransientError
@@ -20,6 +22,15 @@ def partitions_of(consumer: Consumer, stream: str, topic: str, timeout_s: float)
         kind = MissingTopicError if found.error.code() in _NOT_OURS else TransientError
         raise kind(f"stream {stream}: topic {topic}: {found.error.str()}")
     return sorted(found.partitions)
+
+
+def topics_there(consumer: Consumer, stream: str, topics: Iterable[str], timeout_s: float) -> dict[str, list[int]]:
+    """The partitions of those topics that the broker has and lets us see, in one request; raises TransientError."""
+    try:
+        found = consumer.list_topics(timeout=timeout_s).topics
+    except KafkaException as error:
+        raise TransientError(f"stream {stream}: no broker answers: {reason(error)}") from error
+    return {t: sorted(found[t].partitions) for t in topics if t in found and found[t].error is None}
 
 
 def offset_range(consumer: Consumer, stream: str, topic: str, partition: int, timeout_s: float) -> tuple[int, int]:

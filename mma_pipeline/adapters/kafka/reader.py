@@ -33,7 +33,7 @@ from mma_pipeline.adapters.deadline import left, within
 from mma_pipeline.adapters.errors import MissingTopicError, PermanentError, TransientError
 from mma_pipeline.adapters.kafka.cursor import Offsets, TopicIds
 from mma_pipeline.adapters.kafka.message import StreamMessage
-from mma_pipeline.adapters.kafka.questions import offset_range, partitions_of, reason
+from mma_pipeline.adapters.kafka.questions import offset_range, partitions_of, reason, topics_there
 from mma_pipeline.adapters.kafka.stream import Batch, Gap, StreamConfig
 from mma_pipeline.adapters.kafka.topics import TopicDirectory
 
@@ -193,16 +193,11 @@ class StreamReader:
 
     def _there(self) -> dict[str, list[int]]:
         """The partitions of each topic. Of many topics some may be missing, but not all: raises MissingTopicError."""
-        found, missing = {}, None
-        for topic in self.config.topics:
-            try:
-                found[topic] = self._partitions(topic)
-            except MissingTopicError as error:
-                if not self.config.names:
-                    raise
-                missing = error
-        if missing is not None and not found:
-            raise missing
+        if not self.config.names:
+            return {topic: self._partitions(topic) for topic in self.config.topics}
+        found = topics_there(self._consumer, self.config.name, self.config.topics, left(REQUEST_TIMEOUT_S))
+        if not found:
+            raise MissingTopicError(f"stream {self.config.name}: the broker has none of its topics")
         return found
 
     def _assign(self) -> None:

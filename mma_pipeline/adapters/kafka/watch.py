@@ -17,7 +17,7 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaException, T
 from mma_pipeline.adapters.deadline import left, within
 from mma_pipeline.adapters.errors import MissingTopicError, PermanentError, TransientError
 from mma_pipeline.adapters.kafka.cursor import Offsets
-from mma_pipeline.adapters.kafka.questions import offset_range, partitions_of, reason
+from mma_pipeline.adapters.kafka.questions import offset_range, partitions_of, reason, topics_there
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 
 #: Seconds that one request may take: a tick of the health sensor makes three or four per stream.
@@ -73,11 +73,15 @@ class BrokerWatch:
         waiting: dict[str, int] = {}
         missing: dict[str, MissingTopicError] = {}
         with self._exclusive():
+            many = bool(self.config.names)
+            there = topics_there(self._consumer, self.config.name, self.config.topics, left(TIMEOUT_S)) if many else {}
             for topic in self.config.topics:
                 try:
-                    partitions = self._partitions(topic)
+                    partitions = there.get(topic, []) if many else self._partitions(topic)
                 except MissingTopicError as error:
                     missing[topic] = error
+                    continue
+                if many and topic not in there:
                     continue
                 waiting[topic] = 0
                 for partition in partitions:

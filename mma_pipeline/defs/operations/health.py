@@ -143,6 +143,8 @@ def _of_statistics(found: Health) -> Iterator[Problem]:
 
 
 def _of_stream(stream: StreamHealth) -> Iterator[Problem]:
+    if (read_by := READ_BY.get(stream.name)) is not None and read_by.name != stream.name:
+        return  # said once, of the entry whose sensor reads them all
     if stream.tick_age_s is not None and stream.tick_age_s > TICK_S:
         text = f"stream {stream.name} was last read {stream.tick_age_s:.0f} s ago: see {stream.reader}"
         yield Problem(Kind.STREAM_UNREAD, text, stream.name)

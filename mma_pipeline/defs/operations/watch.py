@@ -162,7 +162,7 @@ def _seen(
     try:
         lags, missing = _resident(config).lags(decode_offsets(cursor))
         # A private broker need not have every topic, and none need have those of every observatory.
-        lag = None if missing and not lags else sum(lags.values())
+        lag = sum(lags.values()) if lags or not missing else None
         for topic, waiting in lags.items():
             if topic in config.names:
                 own[config.names[topic]] += waiting

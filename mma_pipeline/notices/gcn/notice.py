@@ -237,7 +237,7 @@ def _file(record: Mapping[str, Any]) -> bytes | None:
 
 
 def _url(record: Mapping[str, Any], stream: CoreStream) -> str | None:
-    """The map's address, if it is on one of the stream's servers; raises NoticeError for what is no address."""
+    """The map's address by TLS, if it is on one of the stream's servers; raises NoticeError for what is no address."""
     value = text_at(record, "healpix_url")
     if not value:
         return None
@@ -251,7 +251,10 @@ def _url(record: Mapping[str, Any], stream: CoreStream) -> str | None:
     if parts.hostname not in stream.hosts or port not in (None, 80, 443):
         raise NoticeError(f"healpix_url is on {parts.hostname[:60]}, from where no map of this stream is fetched")
     # The address of a server alone, as some examples have it, names no file.
-    return value if parts.path.strip("/") else None
+    if not parts.path.strip("/"):
+        return None
+    # These servers all speak TLS, whatever their notices say, and clusters let nothing else out.
+    return parts._replace(scheme="https", netloc=parts.hostname).geturl()
 
 
 def _signal(record: Mapping[str, Any], found: Degraded) -> Mapping[str, float | str]:
