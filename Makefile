@@ -9,7 +9,7 @@ export UV_SYSTEM_CERTS ?= true
 export PYTHONDONTWRITEBYTECODE :=
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
-.PHONY: demo dev check pythons docs soak soak-surveys test test-k8s services lint bench bench-delivery bench-events bench-observing bench-storage bench-surveys bench-vetting setup constraints clean help
+.PHONY: demo dev check pythons docs soak soak-surveys test test-k8s services lint bench bench-delivery bench-events bench-observing bench-portal bench-storage bench-surveys bench-vetting setup constraints clean help
 
 VENV_TOM := .venv-tom
 BIN_TOM := $(VENV_TOM)/bin
@@ -89,6 +89,9 @@ bench-observing: setup ## compare coverage, windows and forecast with what a use
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/observing.py
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/windows.py
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/forecast.py
+
+bench-portal: setup ## the portal's lists, pages and memory with 10,000 events, one JSON line each
+	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/portal.py
 
 bench-storage: setup ## compare the rate of a move between stores with a plain sequential copy
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/storage.py

@@ -2,22 +2,26 @@
 
 A list of 10,000 events would otherwise read every version's facts for each request. Here a request costs one statement that
 says whether a version came or went; only what is new is read. What no statement shows (map statistics made again) is read
-anew every ten minutes.
+anew every ten minutes, without keeping anybody waiting.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.overview import all_versions, state_of_versions, statistics_of, version_keys
+from mma_pipeline.adapters.errors import AdapterError
 from mma_pipeline.portal.summary import EventFilter, EventSummary, summary_of
 
+_log = logging.getLogger(__name__)
 #: The file whose statistics describe a map.
 STATISTICS = "statistics"
 #: What lists show of a map.
@@ -41,6 +45,21 @@ class Arrival:
     record: VersionRecord
 
 
+@dataclass
+class _Content:
+    """What was drawn up from the archive."""
+
+    state: tuple[int, int]
+    """State of the versions when they were read (`state_of_versions`)."""
+    events: dict[str, EventSummary] = field(default_factory=dict)
+    event_of: dict[str, str] = field(default_factory=dict)
+    """Event of each version."""
+    maps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Statistics of maps by version."""
+    awaited: set[str] = field(default_factory=set)
+    """Versions with a map whose statistics may still come."""
+
+
 class EventList:
     """The events of an archive; safe to share between threads."""
 
@@ -48,13 +67,10 @@ class EventList:
         """Read nothing yet."""
         self._archive = archive
         self._lock = threading.Lock()
-        self._events: dict[str, EventSummary] = {}
+        self._content: _Content | None = None
         self._ordered: tuple[EventSummary, ...] = ()
-        self._event_of: dict[str, str] = {}
-        self._awaited: set[str] = set()
-        self._maps: dict[str, dict[str, Any]] = {}
-        self._state: tuple[int, int] | None = None
         self._asked = self._read = float("-inf")
+        self._reader: threading.Thread | None = None
         self._arrivals: deque[Arrival] = deque(maxlen=_REMEMBERED)
         self._number = 0
 
@@ -75,7 +91,7 @@ class EventList:
     def find(self, event_id: str) -> EventSummary | None:
         """One event; None if it is not archived."""
         self.current()
-        return self._events.get(event_id)
+        return None if self._content is None else self._content.events.get(event_id)
 
     def arrivals(self, after: int) -> list[Arrival]:
         """Versions that came after a number, in order."""
@@ -88,79 +104,89 @@ class EventList:
         return self._number
 
     def _follow(self) -> None:
+        if self._content is None:
+            self._content = self._read_all()
+            self._order(self._content)
+        elif time.monotonic() - self._read > _ANEW_S and (self._reader is None or not self._reader.is_alive()):
+            # Nobody waits for it: what was drawn up is followed meanwhile.
+            self._reader = threading.Thread(target=self._replace, name="events anew", daemon=True)
+            self._reader.start()
+        content = self._content
         state = state_of_versions(self._archive)
-        now = time.monotonic()
-        if self._state is None or now - self._read > _ANEW_S:
-            self._read_all()
-            self._read = now
-        elif state != self._state:
-            self._take_changes(self._state)
-        self._state = state
-        self._take_statistics()
+        if state != content.state:
+            self._take_changes(content, state)
+            content.state = state
+        self._take_statistics(content)
 
-    def _read_all(self) -> None:
-        first = self._state is None
-        known = set(self._event_of)
-        self._maps = {key: _kept(found) for key, found in statistics_of(self._archive, STATISTICS)}
-        grouped: dict[str, list[VersionRecord]] = {}
-        fresh: list[VersionRecord] = []
-        self._event_of = {}
-        lacking: list[VersionRecord] = []
-        for record in all_versions(self._archive):
-            grouped.setdefault(record.version.event_id, []).append(record)
-            self._event_of[record.partition_key] = record.version.event_id
-            if record.partition_key not in known:
-                fresh.append(record)
-            if record.has_map and record.partition_key not in self._maps:
-                lacking.append(record)
-        self._events = {event: summary_of(records, self._maps) for event, records in grouped.items()}
-        lacking.sort(key=lambda record: record.message_id)
-        self._awaited = {record.partition_key for record in lacking[-_AWAITED:]}
-        self._order()
-        if not first:
-            self._remember(fresh)
+    def _replace(self) -> None:
+        try:
+            content = self._read_all()
+        except AdapterError:
+            _log.exception("the list of events could not be drawn up anew: it is tried again")
+            return
+        with self._lock:
+            # What came while this was read is taken by the next look, which compares with the older state.
+            known = set() if self._content is None else set(self._content.event_of)
+            missed = self._archive.versions_at(content.event_of.keys() - known)
+            self._content = content
+            self._remember(list(missed.values()))
+            self._order(content)
 
-    def _take_changes(self, before: tuple[int, int]) -> None:
+    def _read_all(self) -> _Content:
+        self._read = time.monotonic()
+        content = _Content(state_of_versions(self._archive))
+        content.maps = {key: _kept(found) for key, found in statistics_of(self._archive, STATISTICS)}
+        lacking: list[tuple[int, str]] = []
+        for event, found in groupby(all_versions(self._archive), key=lambda record: record.version.event_id):
+            records = list(found)
+            content.events[event] = summary_of(records, content.maps)
+            for record in records:
+                content.event_of[record.partition_key] = event
+                if record.has_map and record.partition_key not in content.maps:
+                    lacking.append((record.message_id, record.partition_key))
+        content.awaited = {key for _, key in sorted(lacking)[-_AWAITED:]}
+        return content
+
+    def _take_changes(self, content: _Content, state: tuple[int, int]) -> None:
         """Read what came; find out what went, or came by the retry of an older message, where the numbers do not add up."""
-        fresh = {record.partition_key: record for record in self._archive.brought_after(before[1])}
-        came = {key for key in fresh if key not in self._event_of}
+        fresh = {record.partition_key: record for record in self._archive.brought_after(content.state[1])}
+        came = {key for key in fresh if key not in content.event_of}
         touched = {fresh[key].version.event_id for key in came}
-        count, _ = state_of_versions(self._archive)
-        if len(self._event_of) + len(came) != count:
+        if len(content.event_of) + len(came) != state[0]:
             keys = version_keys(self._archive)
-            touched |= {event for key, event in self._event_of.items() if key not in keys}
-            others = keys - self._event_of.keys() - came
+            touched |= {event for key, event in content.event_of.items() if key not in keys}
+            others = keys - content.event_of.keys() - came
             fresh |= self._archive.versions_at(others)
             came |= others & fresh.keys()
             touched |= {fresh[key].version.event_id for key in others & fresh.keys()}
-        self._awaited |= {key for key in came if fresh[key].has_map}
-        self._summarise(touched)
+        content.awaited |= {key for key in came if fresh[key].has_map}
+        self._summarise(content, touched)
         self._remember([fresh[key] for key in came])
 
-    def _take_statistics(self) -> None:
-        if not self._awaited:
+    def _take_statistics(self, content: _Content) -> None:
+        if not content.awaited:
             return
-        found = {key: _kept(made) for key, made in statistics_of(self._archive, STATISTICS, self._awaited)}
+        found = {key: _kept(made) for key, made in statistics_of(self._archive, STATISTICS, content.awaited)}
         if found:
-            self._maps |= found
-            self._awaited -= found.keys()
-            self._summarise({self._event_of[key] for key in found if key in self._event_of})
+            content.maps |= found
+            content.awaited -= found.keys()
+            self._summarise(content, {content.event_of[key] for key in found if key in content.event_of})
 
-    def _summarise(self, events: Iterable[str]) -> None:
-        touched = set(events)
+    def _summarise(self, content: _Content, touched: set[str]) -> None:
         records = self._archive.versions_of(touched)
-        for key in [key for key, event in self._event_of.items() if event in touched]:
-            del self._event_of[key]
+        for key in [key for key, event in content.event_of.items() if event in touched]:
+            del content.event_of[key]
         for event in touched:
-            self._events.pop(event, None)
+            content.events.pop(event, None)
         for event, versions in records.items():
-            self._events[event] = summary_of(versions, self._maps)
-            self._event_of |= {record.partition_key: event for record in versions}
-        self._awaited &= self._event_of.keys()
-        self._order()
+            content.events[event] = summary_of(versions, content.maps)
+            content.event_of |= {record.partition_key: event for record in versions}
+        content.awaited &= content.event_of.keys()
+        self._order(content)
 
-    def _order(self) -> None:
-        self._ordered = tuple(sorted(self._events.values(), key=lambda event: (event.when, event.event), reverse=True))
+    def _order(self, content: _Content) -> None:
+        newest = sorted(content.events.values(), key=lambda event: (event.when, event.event), reverse=True)
+        self._ordered = tuple(newest)
 
     def _remember(self, records: Sequence[VersionRecord]) -> None:
         for record in sorted(records, key=lambda r: (r.message_id, r.version)):

@@ -29,6 +29,10 @@ OIDC: dict[str, Any] = {
     }
 }
 
+PORTAL: dict[str, Any] = {
+    "portal": {"enabled": True, "url": "https://portal.example", "ingress": {"enabled": True, "className": "nginx"}}
+}
+
 
 def values_of(name: str) -> dict[str, Any]:
     """A values file of the chart."""

@@ -14,6 +14,7 @@ from tests.k8s.chart import (
     BASE,
     CHART,
     OIDC,
+    PORTAL,
     RELEASE,
     dagster_settings,
     environment,
@@ -30,6 +31,7 @@ FILES = sorted(path.name for path in CHART.glob("values*.yaml"))
 SETUPS = {name: values_of(name) for name in FILES} | {
     "values.yaml": merged(values_of("values.yaml"), BASE),
     "oidc": merged(BASE, OIDC),
+    "portal": merged(BASE, OIDC, PORTAL),
     "survey": merged(
         BASE, {"survey": {"enabled": True, "topics": "ztf_alerts", "broker": "b:9092", "authenticate": True}}
     ),
@@ -240,6 +242,46 @@ def test_dagster_is_reached_through_the_login_only() -> None:
     ]
     (rule,) = only(manifests, "NetworkPolicy", "-webserver")["spec"]["ingress"]
     assert rule["ports"] == [{"protocol": "TCP", "port": 4180}]
+
+
+def test_the_portal_is_reached_through_the_same_login_only() -> None:
+    """The portal listens on the loopback interface behind the UI's login; it has the database and the store, nothing else."""
+    manifests = render(BASE, OIDC, PORTAL)
+    pod = only(manifests, "Deployment", "-portal")["spec"]["template"]["spec"]
+    portal, proxy = pod["containers"]
+    assert portal["command"] == ["mma", "serve", "--host", "127.0.0.1", "--port", "3001"]
+    assert "ports" not in portal
+    assert set(secret_keys(portal)) == {"PGPASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    _, ui_proxy = only(manifests, "Deployment", "-webserver")["spec"]["template"]["spec"]["containers"]
+    place = ("--redirect-url=", "--upstream=")
+    assert [a for a in proxy["args"] if not a.startswith(place)] == [
+        a for a in ui_proxy["args"] if not a.startswith(place)
+    ]
+    assert "--redirect-url=https://portal.example/oauth2/callback" in proxy["args"]
+    assert "--upstream=http://127.0.0.1:3001" in proxy["args"]
+    assert only(manifests, "Service", "-portal")["spec"]["ports"] == [
+        {"name": "proxy", "port": 80, "targetPort": "proxy"}
+    ]
+    (rule,) = only(manifests, "NetworkPolicy", "-portal")["spec"]["ingress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 4180}]
+    (ingress,) = only(manifests, "Ingress", "-portal")["spec"]["rules"]
+    assert ingress["host"] == "portal.example"
+    assert environment(manifests)["MMA_PORTAL_URL"] == "https://portal.example"
+
+
+def test_the_portal_is_off_by_default_and_never_open() -> None:
+    """Without being asked for there is no portal; without OIDC nothing leads to it, and an Ingress is refused."""
+    assert not [m for m in render(BASE, OIDC) if m["metadata"]["name"].endswith("-portal")]
+    alone = render(BASE, {"portal": {"enabled": True}})
+    assert {m["kind"] for m in alone if m["metadata"]["name"].endswith("-portal")} <= {
+        "Deployment",
+        "PodDisruptionBudget",
+    }
+    with pytest.raises(Exception, match=r"needs webserver\.oidc"):
+        render(BASE, PORTAL)
+    for address in ("http://portal.example", "https://user@portal.example", "https://portal.example/below"):
+        with pytest.raises(helm_python.HelmValuesError, match="url"):
+            render(BASE, OIDC, {"portal": {"enabled": True, "url": address}})
 
 
 def test_without_login_there_is_no_way_in() -> None:

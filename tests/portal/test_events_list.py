@@ -84,6 +84,27 @@ def test_out_of_quarantine(home: Home, listed: EventList) -> None:
     assert [a.record.version.event_id for a in listed.arrivals(seen)] == ["S240229c"]
 
 
+def test_drawn_up_anew(home: Home, listed: EventList, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statistics made again, which no count shows, are seen when the list is drawn up anew; nothing arrives twice by that."""
+    from tests.portal.conftest import make
+
+    make(home, "skymap", "skymap_statistics")
+    assert listed.current()[0].area_90_deg2 is not None
+    seen = listed.last_arrival
+    with writing(home.archive.engine) as connection:
+        table = schema.product
+        changed = sa.update(table).where(table.c.name == "statistics").values(statistics={"area_90_deg2": 12.0})
+        connection.execute(changed)
+    assert listed.current()[0].area_90_deg2 != 12.0
+    monkeypatch.setattr(module, "_ANEW_S", 0.0)
+    listed.current()
+    assert listed._reader is not None
+    listed._reader.join(20)
+    monkeypatch.setattr(module, "_ANEW_S", 600.0)
+    assert listed.current()[0].area_90_deg2 == 12.0
+    assert listed.arrivals(seen) == []
+
+
 def test_stream(home: Home, listed: EventList, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream sends what was missed, then what comes: versions and retractions, mocks only on request."""
     monkeypatch.setattr(stream, "LOOK_S", 0.05)

@@ -122,6 +122,18 @@ capabilities: {drop: [ALL]}
 {{- include "mma.secretEnv" $keys }}
 {{- end -}}
 
+{{/* The same for what only reads archive and store. */}}
+{{- define "mma.readingEnv" -}}
+{{- $keys := list .Values.listeners.existingSecret -}}
+{{- with .Values.listeners -}}
+{{- if eq .storage.type "s3" }}{{ $keys = concat $keys (list "AWS_ACCESS_KEY_ID" "aws-access-key-id" "AWS_SECRET_ACCESS_KEY" "aws-secret-access-key") }}{{ end -}}
+{{- if eq .storage.type "swift" }}{{ $keys = concat $keys (list "OS_USERNAME" "swift-username" "OS_PASSWORD" "swift-password") }}{{ end -}}
+{{- if eq .storage.type "abfs" }}{{ $keys = concat $keys (list "AZURE_ACCOUNT_NAME" "azure-account-name" "AZURE_ACCOUNT_KEY" "azure-account-key") }}{{ end -}}
+{{- end -}}
+{{- include "mma.databaseEnv" . }}
+{{- include "mma.secretEnv" $keys }}
+{{- end -}}
+
 {{/* Pods that roll when their settings change. */}}
 {{- define "mma.checksum" -}}
 checksum/settings: {{ print (include "mma.dagsterYaml" .) (include "mma.environment" .) | sha256sum }}
@@ -137,4 +149,43 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- with .Values.listeners.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{/* The login in front of a web page of this pod: (dict "root" $ "redirect" ADDRESS "upstream" ADDRESS) */}}
+{{- define "mma.oauth2Proxy" -}}
+{{- $oidc := .root.Values.webserver.oidc -}}
+- name: oauth2-proxy
+  image: {{ $oidc.image }}
+  args:
+    - --provider=oidc
+    - --oidc-issuer-url={{ $oidc.issuerUrl }}
+    - --redirect-url={{ .redirect }}
+    - --scope={{ $oidc.scope }}
+    - --http-address=0.0.0.0:4180
+    - --upstream={{ .upstream }}
+    # X-Forwarded-… headers are not trusted: the redirect address gives the public address, the ingress's log the clients.
+    - --reverse-proxy=false
+    - --cookie-secure=true
+    - --cookie-httponly=true
+    - --cookie-samesite=lax
+    - --cookie-expire=12h
+    - --cookie-refresh=1h
+    - --skip-provider-button=true
+    - --code-challenge-method=S256
+    {{- range $oidc.allowedGroups }}
+    - --allowed-group={{ . }}
+    {{- end }}
+    {{- range ($oidc.emailDomains | default (list "*")) }}
+    - --email-domain={{ . }}
+    {{- end }}
+  env:
+    {{- include "mma.secretEnv" (list $oidc.existingSecret "OAUTH2_PROXY_CLIENT_ID" "client-id"
+          "OAUTH2_PROXY_CLIENT_SECRET" "client-secret" "OAUTH2_PROXY_COOKIE_SECRET" "cookie-secret") | indent 4 }}
+  ports: [{name: proxy, containerPort: 4180}]
+  readinessProbe:
+    httpGet: {path: /ready, port: proxy}
+  livenessProbe:
+    httpGet: {path: /ping, port: proxy}
+  resources: {{- toYaml $oidc.resources | nindent 4 }}
+  securityContext: {{- include "mma.containerSecurity" .root | nindent 4 }}
 {{- end -}}

@@ -70,6 +70,11 @@ MMA_SURVEY_PROTOCOL: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- with $.Values.portal }}
+{{- if and .enabled .url }}
+MMA_PORTAL_URL: {{ .url | quote }}
+{{- end }}
+{{- end }}
 OBSERVING_RUN: {{ .observingRun | quote }}
 DRY_RUN: {{ .dryRun | quote }}
 WRITE_TO_STORAGE: {{ .writeToStorage | quote }}

@@ -31,9 +31,10 @@ def version_keys(archive: Archive) -> set[str]:
 
 
 def all_versions(archive: Archive) -> Iterator[VersionRecord]:
-    """Every version, read in portions, in no promised order."""
+    """Every version, by event; read in portions."""
+    query = sa.select(schema.version).order_by(schema.version.c.event_id)
     with reading(archive.engine) as connection:
-        for row in connection.execution_options(yield_per=_ROWS).execute(sa.select(schema.version)):
+        for row in connection.execution_options(yield_per=_ROWS).execute(query):
             yield version_record(row)
 
 
