@@ -9,6 +9,9 @@ export UV_SYSTEM_CERTS ?= true
 export PYTHONDONTWRITEBYTECODE :=
 DEMO_FLAGS := $(if $(EXIT),--exit)
 
+# pytest's options without those that leave out what needs a Kubernetes API server.
+WITH_K8S := -ra --strict-markers --strict-config
+
 .PHONY: demo dev check pythons docs soak soak-surveys test test-k8s services lint bench bench-delivery bench-events bench-observing bench-portal bench-storage bench-surveys bench-vetting setup constraints clean help
 
 VENV_TOM := .venv-tom
@@ -32,12 +35,15 @@ dev: setup ## Dagster on dagster_home with the streams that the environment conf
 	$(BIN)/mma serve --port $(PORTAL_PORT) & portal=$$!; trap 'kill $$portal 2>/dev/null' EXIT; \
 	$(BIN)/dagster dev -w workspace.yaml
 
-test: setup lint services ## lint, types, import directions, all tests, those of the TOM in its own environment
-	@echo "servers for the tests: the first time some minutes, MinIO is built"
-	@PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.services.installed azurite swift minio
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=5
-	$(MAKE) --no-print-directory test-k8s
-	$(MAKE) --no-print-directory test-tom
+# Tests of the TOM run beside the others, which partly wait: no core idles meanwhile. What they print comes at the end.
+test: setup setup-tom lint services ## lint, types, import directions, all tests, those of the TOM in its own environment
+	@echo "servers for the tests: the first time some minutes, MinIO, an API server and oauth2-proxy are built"
+	@PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.services.installed azurite swift minio kubernetes oauth2-proxy oidc-provider
+	@mkdir -p build
+	@make --no-print-directory test-tom >build/test-tom.log 2>&1 & tom=$$!; \
+	  $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=5 \
+	    -o addopts="$(WITH_K8S) --ignore=tests/tom"; main=$$?; \
+	  wait $$tom; tom=$$?; cat build/test-tom.log; test $$main = 0 -a $$tom = 0
 
 services: ## programs that the tests' real services need, where they are missing
 	@tests/services/system.sh
@@ -45,7 +51,7 @@ services: ## programs that the tests' real services need, where they are missing
 test-k8s: setup services ## chart and launcher on a real Kubernetes API server (needs Go, which builds it once); alerts end to end; the login
 	@echo "API server and oauth2-proxy for the tests: the first time some minutes, they are built"
 	@PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.services.installed kubernetes oauth2-proxy oidc-provider
-	$(BIN)/python -m pytest -n 2 --dist loadfile -o addopts="-ra --strict-markers --strict-config" tests/k8s/test_api_server.py tests/k8s/test_login.py tests/k8s/test_production.py
+	$(BIN)/python -m pytest -n 2 --dist loadfile -o addopts="$(WITH_K8S)" tests/k8s/test_api_server.py tests/k8s/test_login.py tests/k8s/test_production.py
 
 soak: setup ## the kill test for an hour (MINUTES=60): real Kafka and PostgreSQL, everything dies at random moments
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.delivery.storm --minutes $(or $(MINUTES),60)

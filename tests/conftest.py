@@ -20,8 +20,12 @@ SERVERS = {
 }
 
 
-#: Folders whose files take minutes each, longest first: begun last, one of them would keep one worker busy and the others idle.
-LONG = ("delivery", "browser", "cli", "defs")
+#: Files, then folders whose files take minutes each, longest first: begun last, one of them would keep one worker busy and the
+#: others idle.
+LONG = (
+    *("test_storm.py", "test_restart.py", "test_real_alerts.py", "test_production.py"),
+    *("delivery", "k8s", "browser", "cli", "defs"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import os
 import shutil
@@ -147,7 +148,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 def replayed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, list[dict[str, str]]]:
     """A home into which `mma replay --direct` brought every real alert and the bad one, and what it reported.
 
-    Shared by the whole session: read only.
+    Made once for all workers of the session: read only.
     """
     import json
 
@@ -158,11 +159,26 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, list[dict[
 
     if not real_paths():
         pytest.skip(f"no real alerts: {REAL_FOLDER} is not there (see CONTRIBUTING.md)")
-    home = Home(tmp_path_factory.mktemp("replayed"))
-    with home.active():
-        answer = CliRunner().invoke(app, ["replay", "--direct", "--json", str(REAL_FOLDER), str(BAD_FOLDER)])
-    assert answer.exit_code == 0, answer.output
-    return home, json.loads(answer.stdout)
+    # Workers of pytest-xdist have their folders side by side in one of the whole run.
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "replayed"
+    told = folder / "outcome.json"
+    with one_at_a_time(folder.with_suffix(".lock")):
+        home = Home(folder)
+        if not told.exists():
+            with home.active():
+                answer = CliRunner().invoke(app, ["replay", "--direct", "--json", str(REAL_FOLDER), str(BAD_FOLDER)])
+            assert answer.exit_code == 0, answer.output
+            told.write_text(answer.stdout)
+    return home, json.loads(told.read_text())
+
+
+@contextlib.contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold a lock file, for what one worker of pytest-xdist makes for all."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def tree(folder: Path) -> set[str]:

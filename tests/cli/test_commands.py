@@ -76,7 +76,7 @@ def test_simulated_alerts_follow_the_schema(simulated: list[Path], tmp_path: Pat
 
 
 def test_simulated_areas_are_those_asked_for(simulated: list[Path], tmp_path: Path) -> None:
-    """ligo.skymap finds the 90 % areas and distances that the simulation sets out to make (its docstring: blobs closely)."""
+    """ligo.skymap finds the 90 % areas that the simulation sets out to make (its docstring: blobs closely)."""
     from ligo.skymap.io import read_sky_map
     from ligo.skymap.postprocess.crossmatch import crossmatch
 
@@ -84,7 +84,9 @@ def test_simulated_areas_are_those_asked_for(simulated: list[Path], tmp_path: Pa
     for index, (holder, key, area) in asked.items():
         path = tmp_path / "map.fits"
         path.write_bytes(base64.b64decode(json.loads(simulated[index].read_text())[holder][key]))
-        found = crossmatch(read_sky_map(str(path), moc=True), contours=(0.9,))
+        table = read_sky_map(str(path), moc=True)
+        table.keep_columns(["UNIQ", "PROBDENSITY"])  # with distances, it works out volumes for many seconds
+        found = crossmatch(table, contours=(0.9,))
         assert found.contour_areas[0] == pytest.approx(area, rel=0.05)
 
 

@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -85,9 +84,8 @@ class Stack:
     @contextlib.contextmanager
     def running(self) -> Iterator[Stack]:
         """Start everything; SIGKILL everything at the end."""
-        subprocess.run(
-            ["dagster", "instance", "migrate"], env=self.env, check=True, capture_output=True, timeout=180, cwd=ROOT
-        )
+        with self.instance() as instance:
+            instance.upgrade()  # what `dagster instance migrate` does
         Archive(self.archive_url, create=True)
         try:
             for name in self._commands:
