@@ -102,9 +102,11 @@ bench-portal: setup ## the portal's lists, pages and memory with 10,000 events, 
 bench-storage: setup ## compare the rate of a move between stores with a plain sequential copy
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/storage.py
 
-bench-surveys: setup ## survey packets, decisions and a new map against kept rows, beside the plain way, one JSON line each
+bench-surveys: setup services ## survey packets, decisions, a new map against kept rows, nights, a real Kafka: an hour, one JSON line each
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/survey_packets.py
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/surveys.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/survey_night.py --alerts $(or $(ALERTS),30000)
+	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/survey_stream.py --minutes $(or $(MINUTES),30)
 
 bench-delivery: setup services ## measure latency of both lanes, 50,000 partitions, a backfill of 1,000: an hour on an idle machine
 	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/latency.py --alerts $(or $(ALERTS),50)

@@ -50,6 +50,8 @@ survey_scoring = dg.define_asset_job(
     "survey_scoring",
     selection=dg.AssetSelection.assets("survey_candidates"),
     executor_def=dg.in_process_executor,
+    # Of a run that a person starts; the sensor's says for itself.
+    tags=lane_tags(Lane.KILONOVA),
     description="Scores what surveys brought to an event in a night.",
 )
 

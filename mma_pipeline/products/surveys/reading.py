@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -19,10 +19,12 @@ from typing import TypeVar
 from mma_pipeline.adapters.archive.surveys import Beat, Place, SurveyArchive
 from mma_pipeline.adapters.errors import TransientError
 from mma_pipeline.adapters.kafka.group import GroupReader
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.retry import attempts
 from mma_pipeline.adapters.surveys.kept_rows import KeptAlert
 from mma_pipeline.adapters.surveys.nights import RecentNights
 from mma_pipeline.adapters.surveys.packets import Formats
+from mma_pipeline.notices.refusals import cause_of
 from mma_pipeline.products.surveys.judging import judge
 from mma_pipeline.science.surveys.regions import RegionIndex
 from mma_pipeline.science.surveys.vetting import Thresholds
@@ -102,8 +104,7 @@ class SurveyReader:
                 lambda: self._archive.record(self._stream, judged.kept, judged.unusable, judged.outcomes, beat)
             )
             kept, quarantined = len(judged.kept), len(judged.unusable)
-            for message, reason in judged.unusable:
-                _log.warning("%s put in quarantine: %s", message.coordinates, reason)
+            self._say(judged.unusable)
             self._rows += judged.rows
             for message in taken.messages:
                 place = message.topic, message.partition
@@ -116,6 +117,16 @@ class SurveyReader:
             self._beaten = time.monotonic()
         due = len(self._rows) >= FLUSH_ROWS or time.monotonic() - self._flushed > FLUSH_S
         return Step(len(taken.messages), kept, quarantined, self.flush() if due else False)
+
+    def _say(self, unusable: Sequence[tuple[StreamMessage, str]]) -> None:
+        """A line for each cause: a flood must not fill the log either."""
+        by_cause: dict[str, list[tuple[StreamMessage, str]]] = {}
+        for message, reason in unusable:
+            by_cause.setdefault(cause_of(reason), []).append((message, reason))
+        for together in by_cause.values():
+            message, reason = together[0]
+            more = f" and {len(together) - 1} like it" if len(together) > 1 else ""
+            _log.warning("stream %s: %s%s cannot be used: %s", self._stream, message.coordinates, more, reason)
 
     def flush(self) -> bool:
         """Write the rows of the kept nights, then commit everything that is durable; returns whether the group took it."""
