@@ -73,6 +73,8 @@ def _panel(figure: Figure, number: int, limits: tuple[float, float]) -> Axes:
     magnitudes = np.arange(2 * np.ceil(bright / 2), faint, 2)
     axes.hlines(magnitudes, *axes.get_xlim(), color=_GRID, lw=0.5, zorder=0)
     axes.vlines(np.log10(_MARKED_HOURS), *limits, color=_GRID, lw=0.5, zorder=0)
-    axes.set_xticks(np.log10(_MARKED_HOURS) if row == 2 else [], _MARKED_HOURS if row == 2 else [])
+    axes.set_xticks(
+        np.log10(_MARKED_HOURS) if row == 2 else [], [str(hour) for hour in _MARKED_HOURS] if row == 2 else []
+    )
     axes.set_yticks(magnitudes if column == 0 else [])
     return axes
