@@ -38,6 +38,44 @@ def test_environment_is_read_in_one_place() -> None:
     assert found == BESIDE
 
 
+#: Modules that look the process's settings up, beside the commands: resources, what sensors and assets begin with, and some
+#: that should be handed theirs. No module of science, adapters or products is among them.
+LOOK_UP = {
+    "client.py",
+    "defs/alerts/notice_maps.py",
+    "defs/alerts/quarantine.py",
+    "defs/alerts/unfinished.py",
+    "defs/candidates/scoring.py",
+    "defs/candidates/sensors.py",
+    "defs/candidates/vetting.py",
+    "defs/coincidences/assets.py",
+    "defs/coincidences/sensors.py",
+    "defs/metadata.py",
+    "defs/observing/configuration.py",
+    "defs/observing/pointings_sensor.py",
+    "defs/operations/health.py",
+    "defs/resources.py",
+    "defs/surveys/assets.py",
+    "defs/surveys/sensors.py",
+}
+
+
+def test_settings_are_looked_up_at_the_boundary() -> None:
+    """Commands and the modules listed look the settings up; all others are handed what they need."""
+    package = ROOT / "mma_pipeline"
+    found = set()
+    for path in package.rglob("*.py"):
+        names = {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.module == "mma_pipeline.settings"
+            for alias in node.names
+        }
+        if "current" in names:
+            found.add(path.relative_to(package).as_posix())
+    assert {name for name in found if not name.startswith("cli/")} <= LOOK_UP
+
+
 def test_page_is_todays() -> None:
     """docs/settings.md lists exactly the settings that the code has."""
     assert (ROOT / "docs" / "settings.md").read_text() == page(), "run: mma settings --markdown > docs/settings.md"

@@ -31,7 +31,7 @@ PUBLICATION_KINDS = {Kind.PUBLICATION_BLOCKED, Kind.PUBLICATION_LATE, Kind.PUBLI
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishingHome]:
+def publishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishingHome]:
     """Archive, store, Dagster and the site, wired as in production."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.delenv("MMA_GWTM_BARE_ROWS", raising=False)
@@ -39,13 +39,13 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishin
         yield PublishingHome(tmp_path, monkeypatch, server)
 
 
-def take(house: PublishingHome, data: bytes, *, make: bool = True) -> VersionRecord:
+def take(publishing: PublishingHome, data: bytes, *, make: bool = True) -> VersionRecord:
     """Archive an alert and make what publication needs of it."""
-    house.taken += 1
-    record = take_in(house.archive, [data], start=house.taken)[0]
-    house.instance.add_dynamic_partitions("alert_version", [record.partition_key])
+    publishing.taken += 1
+    record = take_in(publishing.archive, [data], start=publishing.taken)[0]
+    publishing.instance.add_dynamic_partitions("alert_version", [record.partition_key])
     if make:
-        assert house.run(alert_products.name, record).success
+        assert publishing.run(alert_products.name, record).success
     return record
 
 
@@ -61,20 +61,20 @@ def mma(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def problems(house: PublishingHome, *, later: timedelta = timedelta()) -> dict[Kind, Problem]:
+def problems(publishing: PublishingHome, *, later: timedelta = timedelta()) -> dict[Kind, Problem]:
     """What people are told about publication."""
     now = datetime.now(UTC) + later
-    found = find(Situation(house.instance, house.archive, now, None, PublicationResource().names()))
+    found = find(Situation(publishing.instance, publishing.archive, now, None, PublicationResource().names()))
     return {problem.kind: problem for problem in found if problem.kind in PUBLICATION_KINDS}
 
 
-def keys(house: PublishingHome) -> list[str]:
+def keys(publishing: PublishingHome) -> list[str]:
     """Run keys that the sensor asks for."""
-    answer = house.tick()
+    answer = publishing.tick()
     return [] if isinstance(answer, dg.SkipReason) else [str(r.run_key) for r in answer.run_requests]
 
 
-def failed_run(house: PublishingHome, record: VersionRecord, *, times: int) -> None:
+def failed_run(publishing: PublishingHome, record: VersionRecord, *, times: int) -> None:
     """Runs of the products that ended with a failure for good."""
 
     @dg.op
@@ -87,17 +87,17 @@ def failed_run(house: PublishingHome, record: VersionRecord, *, times: int) -> N
 
     tags = {"dagster/partition": record.partition_key, **PERMANENT}
     for _ in range(times):
-        broken.execute_in_process(instance=house.instance, raise_on_error=False, tags=tags)
+        broken.execute_in_process(instance=publishing.instance, raise_on_error=False, tags=tags)
 
 
-def test_a_blocked_version_is_heard_and_let_pass(house: PublishingHome) -> None:
+def test_a_blocked_version_is_heard_and_let_pass(publishing: PublishingHome) -> None:
     """Explain and the problem name the check and its values; a release publishes it, and is shown with its reason."""
-    record = take(house, body("S240301a", skymap=other_events_map()))
-    result = house.run("publish_version", record)
+    record = take(publishing, body("S240301a", skymap=other_events_map()))
+    result = publishing.run("publish_version", record)
     assert not result.success
-    assert house.server.alerts == []
+    assert publishing.server.alerts == []
     key = record.partition_key
-    told = problems(house)[Kind.PUBLICATION_BLOCKED]
+    told = problems(publishing)[Kind.PUBLICATION_BLOCKED]
     assert (told.event, told.subject) == ("S240301a", key)
     for text in (told.text, mma("explain", "S240301a")[1], mma("publication", "blocked")[1].replace("\n", "")):
         assert "map_is_of_this_event" in text
@@ -109,29 +109,29 @@ def test_a_blocked_version_is_heard_and_let_pass(house: PublishingHome) -> None:
     assert blocking["check"] == "skymap.map_is_of_this_event"
     assert blocking["values"]["time_offset_s"] == pytest.approx(-3600, abs=1)
     # The run says it once: people are not told of the run besides.
-    run = house.instance.get_run_by_id(result.run_id)
+    run = publishing.instance.get_run_by_id(result.run_id)
     assert run is not None
     assert REPORTED.items() <= run.tags.items()
-    assert keys(house) == []
+    assert keys(publishing) == []
     assert mma("publication", "release", key, "--reason", " ")[0] == 2
     assert mma("publication", "release", "S240301a", "--reason", "x")[0] != 0
     code, _ = mma("publication", "release", key, "--reason", "LVK confirmed the map by telephone")
     assert code == 0
-    assert keys(house) == [f"publish:{key}:1"]
-    assert house.run("publish_version", record).success
-    assert [r["graceid"] for r in house.server.alerts] == ["S240301a"]
-    assert "LVK confirmed the map by telephone" in house.answer()["released"]
+    assert keys(publishing) == [f"publish:{key}:1"]
+    assert publishing.run("publish_version", record).success
+    assert [r["graceid"] for r in publishing.server.alerts] == ["S240301a"]
+    assert "LVK confirmed the map by telephone" in publishing.answer()["released"]
     assert "LVK confirmed the map by telephone" in mma("explain", "S240301a")[1]
-    assert problems(house, later=timedelta(hours=1)) == {}
+    assert problems(publishing, later=timedelta(hours=1)) == {}
 
 
-def test_gps_seconds_and_a_sum_of_1_002_are_published_and_said(house: PublishingHome) -> None:
+def test_gps_seconds_and_a_sum_of_1_002_are_published_and_said(publishing: PublishingHome) -> None:
     """Eighteen seconds off and two thousandths too much mislead nobody: the alert goes out, and explain names both."""
     uniq, density = gaussian_map(150.0, 20.0, 2.0, order=6, coarse=2)
     date = {"DATE-OBS": "2024-03-01T11:59:18.500000"}
-    record = take(house, body("S240301a", skymap=map_of_columns(uniq, 1.002 * density, **date)))
-    assert house.run("publish_version", record).success
-    assert len(house.server.alerts) == 1
+    record = take(publishing, body("S240301a", skymap=map_of_columns(uniq, 1.002 * density, **date)))
+    assert publishing.run("publish_version", record).success
+    assert len(publishing.server.alerts) == 1
     (row,) = json.loads(mma("explain", "S240301a", "--json")[1])
     assert not row["blocked"]
     assert {check["check"] for check in row["checks"]} == {
@@ -139,33 +139,35 @@ def test_gps_seconds_and_a_sum_of_1_002_are_published_and_said(house: Publishing
         "skymap.map_and_alert_agree",
     }
     assert "map_and_alert_agree" in mma("explain", "S240301a")[1]
-    assert "map_and_alert_agree" in str(house.answer()["checks not passed"])
-    assert problems(house) == {}
+    assert "map_and_alert_agree" in str(publishing.answer()["checks not passed"])
+    assert problems(publishing) == {}
 
 
-def test_mock_events_trouble_nobody(house: PublishingHome) -> None:
+def test_mock_events_trouble_nobody(publishing: PublishingHome) -> None:
     """A blocked mock version is shown, and is no problem."""
-    record = take(house, body("MS240301a", skymap=other_events_map()))
-    assert not house.run("publish_version", record).success
-    assert problems(house, later=timedelta(hours=1)) == {}
+    record = take(publishing, body("MS240301a", skymap=other_events_map()))
+    assert not publishing.run("publish_version", record).success
+    assert problems(publishing, later=timedelta(hours=1)) == {}
     assert json.loads(mma("publication", "blocked", "--json")[1])[0]["partition"] == record.partition_key
 
 
-def test_a_file_that_is_back_unblocks(house: PublishingHome) -> None:
+def test_a_file_that_is_back_unblocks(publishing: PublishingHome) -> None:
     """What the store had lost blocks; once it holds it again, the next run publishes, and the problem is over."""
-    record = take(house, body("S240301a", skymap=fits_map()))
-    (lost,) = house.store_folder.rglob("S240301a-Preliminary.fits.gz")
+    record = take(publishing, body("S240301a", skymap=fits_map()))
+    (lost,) = publishing.store_folder.rglob("S240301a-Preliminary.fits.gz")
     kept = lost.read_bytes()
     lost.unlink()
-    assert not house.run("publish_version", record).success
-    assert "files_are_in_the_store" in problems(house)[Kind.PUBLICATION_BLOCKED].text
+    assert not publishing.run("publish_version", record).success
+    assert "files_are_in_the_store" in problems(publishing)[Kind.PUBLICATION_BLOCKED].text
     assert "files_are_in_the_store" in mma("explain", "S240301a")[1]
     lost.write_bytes(kept)
-    assert house.run("publish_version", record).success
-    assert problems(house) == {}
+    assert publishing.run("publish_version", record).success
+    assert problems(publishing) == {}
 
 
-def test_products_that_failed_for_good(house: PublishingHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_products_that_failed_for_good(
+    publishing: PublishingHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Waiting with no run and after one failure; bare after the second; completed when the products come."""
     config = tmp_path / "publication.toml"
     config.write_text(
@@ -174,80 +176,80 @@ def test_products_that_failed_for_good(house: PublishingHome, monkeypatch: pytes
     )
     monkeypatch.setenv("MMA_PUBLICATION_CONFIG", str(config))
     monkeypatch.setenv("HOOK", "http://127.0.0.1:1/x")
-    record = take(house, body("S240301a", skymap=fits_map()), make=False)
+    record = take(publishing, body("S240301a", skymap=fits_map()), make=False)
     key = record.partition_key
 
     def state() -> Readiness:
-        products = {product.name: product for product in house.archive.products(record.partition_key)}
-        return readiness(record, products, house.instance, datetime.now(UTC))
+        products = {product.name: product for product in publishing.archive.products(record.partition_key)}
+        return readiness(record, products, publishing.instance, datetime.now(UTC))
 
     assert state() is Readiness.WAITING
-    failed_run(house, record, times=1)
+    failed_run(publishing, record, times=1)
     assert state() is Readiness.WAITING
-    assert keys(house) == []
-    late = problems(house, later=timedelta(minutes=20))
+    assert keys(publishing) == []
+    late = problems(publishing, later=timedelta(minutes=20))
     assert set(late) == {Kind.PUBLICATION_LATE}
     assert f"{key} waits for" in late[Kind.PUBLICATION_LATE].text
-    assert problems(house, later=timedelta(minutes=5)) == {}
+    assert problems(publishing, later=timedelta(minutes=5)) == {}
     # By hand it is not sent bare either, as long as the products may come.
-    assert not house.run("publish_version", record).success
-    assert house.outbox() == []
-    failed_run(house, record, times=1)
+    assert not publishing.run("publish_version", record).success
+    assert publishing.outbox() == []
+    failed_run(publishing, record, times=1)
     assert state() is Readiness.GIVEN_UP
     # The newer product runs are no change of the version: the pause after the run by hand has to pass.
-    with house.archive.engine.begin() as connection:
+    with publishing.archive.engine.begin() as connection:
         connection.execute(schema.message.update().values(received=datetime.now(UTC)))
-    (request,) = house.tick().run_requests
+    (request,) = publishing.tick().run_requests
     assert (request.run_key, request.tags["dagster/priority"]) == (f"publish:{key}:1", "8")
-    assert house.run("publish_version", record).success
-    (told,) = house.outbox()
+    assert publishing.run("publish_version", record).success
+    (told,) = publishing.outbox()
     assert (told.destination, told.payload["bare"]) == ("people", True)
-    assert house.server.alerts == []
-    with house.archive.engine.begin() as connection:
+    assert publishing.server.alerts == []
+    with publishing.archive.engine.begin() as connection:
         connection.execute(schema.publication.update().values(state=State.DONE))
-    assert f"{key} went to people without its map's values" in problems(house)[Kind.PUBLISHED_BARE].text
-    assert keys(house) == []
-    assert house.run(alert_products.name, record).success
-    (request,) = house.tick().run_requests
+    assert f"{key} went to people without its map's values" in problems(publishing)[Kind.PUBLISHED_BARE].text
+    assert keys(publishing) == []
+    assert publishing.run(alert_products.name, record).success
+    (request,) = publishing.tick().run_requests
     assert request.tags["dagster/priority"] == "12"
-    assert house.run("publish_version", record).success
-    assert [(r["area_90"] is not None, r["skymap_fits_url"]) for r in house.server.alerts] == [
+    assert publishing.run("publish_version", record).success
+    assert [(r["area_90"] is not None, r["skymap_fits_url"]) for r in publishing.server.alerts] == [
         (True, "fit/S240301a-Preliminary.fits.gz")
     ]
-    assert [p.payload.get("bare") for p in house.outbox() if p.destination == "people"] == [True, None]
-    assert problems(house) == {}
+    assert [p.payload.get("bare") for p in publishing.outbox() if p.destination == "people"] == [True, None]
+    assert problems(publishing) == {}
 
 
 @needs_alerts
-def test_a_waiting_row_asks_for_few_runs(house: PublishingHome) -> None:
+def test_a_waiting_row_asks_for_few_runs(publishing: PublishingHome) -> None:
     """A row whose predecessor was given up is looked at at its own, growing pauses: some twenty runs in the first hour."""
     first, second = (p.read_bytes() for p in sorted(ALERTS.glob("S240114aj*.json"))[:2])
-    house.server.fail("post_alert", "400")
-    assert not house.run("publish_version", take(house, first)).success
-    assert house.run("publish_version", take(house, second)).success
+    publishing.server.fail("post_alert", "400")
+    assert not publishing.run("publish_version", take(publishing, first)).success
+    assert publishing.run("publish_version", take(publishing, second)).success
     runs, waited = 0, 0.0
     while waited < 3600:
-        waiting = next(p for p in house.outbox() if p.state is State.PENDING)
+        waiting = next(p for p in publishing.outbox() if p.state is State.PENDING)
         pause = (waiting.next_attempt - datetime.now(UTC)).total_seconds()
-        assert keys(house) == []
-        with house.archive.engine.begin() as connection:
+        assert keys(publishing) == []
+        with publishing.archive.engine.begin() as connection:
             connection.execute(
                 schema.publication.update()
                 .where(schema.publication.c.id == waiting.id)
                 .values(next_attempt=datetime.now(UTC))
             )
-        assert len(keys(house)) == 1
-        house.run("publish_outbox")
+        assert len(keys(publishing)) == 1
+        publishing.run("publish_outbox")
         runs, waited = runs + 1, waited + max(pause, 1.0)
     assert runs < 20
-    assert house.server.requests["POST post_alert"] == 1
+    assert publishing.server.requests["POST post_alert"] == 1
 
 
-def test_retry_by_destination_and_time(house: PublishingHome) -> None:
+def test_retry_by_destination_and_time(publishing: PublishingHome) -> None:
     """All, or by destination, or since a time; nothing meant is exit code 3, and both ways at once is wrong usage."""
-    house.server.fail("post_alert", "400")
-    record = take(house, body("S240301a", skymap=fits_map()))
-    assert not house.run("publish_version", record).success
+    publishing.server.fail("post_alert", "400")
+    record = take(publishing, body("S240301a", skymap=fits_map()))
+    assert not publishing.run("publish_version", record).success
     for arguments in (["--destination", "hop"], ["--since", "2100-01-01"]):
         assert mma("publication", "retry", *arguments)[0] == 3
     for wrong in ([], ["1", "--all"], ["--since", "yesterday"]):
@@ -256,6 +258,6 @@ def test_retry_by_destination_and_time(house: PublishingHome) -> None:
     code, text = mma("publication", "retry", "--destination", "gwtm", "--since", before)
     assert code == 0
     assert "publication 1 will be sent again" in text
-    assert house.run("publish_outbox").success
-    assert len(house.server.alerts) == 1
+    assert publishing.run("publish_outbox").success
+    assert len(publishing.server.alerts) == 1
     assert mma("publication", "retry", "--all")[0] == 3

@@ -81,122 +81,122 @@ class PublishingHome:
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishingHome]:
+def publishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishingHome]:
     """Everything, empty."""
     with GwtmStandIn() as server:
         yield PublishingHome(tmp_path, monkeypatch, server)
 
 
-def test_materialisation_shows_the_receivers_answer(house: PublishingHome) -> None:
+def test_materialisation_shows_the_receivers_answer(publishing: PublishingHome) -> None:
     """Id, time and state of the stored row are in the metadata; a second run posts nothing."""
-    record = house.take("S230518h-PRELIMINARY*.json")
+    record = publishing.take("S230518h-PRELIMINARY*.json")
     for _ in range(2):
-        assert house.run("publish_version", record).success
-        assert len(house.server.alerts) == 1
-    shown = house.answer()
-    assert shown["reference"] == f"gw_alert {house.server.alerts[0]['id']}"
+        assert publishing.run("publish_version", record).success
+        assert len(publishing.server.alerts) == 1
+    shown = publishing.answer()
+    assert shown["reference"] == f"gw_alert {publishing.server.alerts[0]['id']}"
     assert shown["state"] == "done"
     assert shown["published"]
     assert "role is observation or test" in shown["decision"]
     # Areas of this alert by an independent tool (ligo.skymap): 1002.05 and 265.79 deg².
-    row = house.server.alerts[0]
+    row = publishing.server.alerts[0]
     assert row["area_90"] == pytest.approx(1002.05, rel=1e-3)
     assert row["area_50"] == pytest.approx(265.79, rel=1e-3)
     # The site reads our own flat map, under the name that it counts.
     assert row["skymap_fits_url"] == "fit/S230518h-Preliminary.fits.gz"
-    assert (house.store_folder / row["skymap_fits_url"]).is_file()
+    assert (publishing.store_folder / row["skymap_fits_url"]).is_file()
 
 
-def test_nothing_is_published_that_failed_a_check(house: PublishingHome) -> None:
+def test_nothing_is_published_that_failed_a_check(publishing: PublishingHome) -> None:
     """A file that is not what was written stops publication before anything is decided or called."""
-    record = house.take("S230518h-PRELIMINARY*.json")
-    written = next(self for self in house.store_folder.rglob("*_moc.fits.gz"))
+    record = publishing.take("S230518h-PRELIMINARY*.json")
+    written = next(self for self in publishing.store_folder.rglob("*_moc.fits.gz"))
     written.write_bytes(b"something else")
-    assert not house.run("publish_version", record).success
-    assert house.server.alerts == []
-    assert house.outbox() == []
-    assert house.server.requests.total() == 0
+    assert not publishing.run("publish_version", record).success
+    assert publishing.server.alerts == []
+    assert publishing.outbox() == []
+    assert publishing.server.requests.total() == 0
 
 
 def test_dry_run_calls_nothing_and_shows_what_it_would_send(
-    house: PublishingHome, monkeypatch: pytest.MonkeyPatch
+    publishing: PublishingHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No request, no publication; the body is in the observation."""
     monkeypatch.setenv("DRY_RUN", "true")
-    record = house.take("S230518h-PRELIMINARY*.json")
-    result = house.run("publish_version", record)
+    record = publishing.take("S230518h-PRELIMINARY*.json")
+    result = publishing.run("publish_version", record)
     assert result.success
-    assert house.server.requests.total() == 0
-    assert house.outbox() == []
+    assert publishing.server.requests.total() == 0
+    assert publishing.outbox() == []
     (event,) = [e for e in result.all_events if e.event_type_value == "ASSET_OBSERVATION"]
     shown = event.asset_observation_data.asset_observation.metadata["would send"].value
     assert shown[0]["endpoint"] == "post_alert"
     assert shown[0]["body"]["graceid"] == "S230518h"
     assert ADMIN not in json.dumps(shown)
-    assert house.instance.get_latest_materialization_event(dg.AssetKey("gwtm_publication")) is None
+    assert publishing.instance.get_latest_materialization_event(dg.AssetKey("gwtm_publication")) is None
 
 
-def test_a_refusal_fails_with_the_servers_words(house: PublishingHome) -> None:
+def test_a_refusal_fails_with_the_servers_words(publishing: PublishingHome) -> None:
     """The UI shows what the server said and how to send it again; other versions go on."""
-    house.server.fail("post_alert", "400")
-    refused, fine = house.take("S230518h-PRELIMINARY*.json"), house.take("S240112e-*.json")
-    result = house.run("publish_version", refused)
+    publishing.server.fail("post_alert", "400")
+    refused, fine = publishing.take("S230518h-PRELIMINARY*.json"), publishing.take("S240112e-*.json")
+    result = publishing.run("publish_version", refused)
     assert not result.success
     (failure,) = [e for e in result.all_events if e.is_step_failure]
     assert "Request validation error" in str(failure.event_specific_data.error_display_string)
-    assert house.run("publish_version", fine).success
-    assert [row["graceid"] for row in house.server.alerts] == ["S240112e"]
+    assert publishing.run("publish_version", fine).success
+    assert [row["graceid"] for row in publishing.server.alerts] == ["S240112e"]
 
 
-def test_an_outage_is_finished_by_the_outbox(house: PublishingHome) -> None:
+def test_an_outage_is_finished_by_the_outbox(publishing: PublishingHome) -> None:
     """Not sent: no materialisation and no failure. When the time has come the sensor asks, and the row is reported."""
-    house.server.fail("query_alerts", "500")
-    record = house.take("S230518h-PRELIMINARY*.json")
-    assert house.run("publish_version", record).success
-    assert house.instance.get_latest_materialization_event(dg.AssetKey("gwtm_publication")) is None
-    (item,) = house.outbox()
+    publishing.server.fail("query_alerts", "500")
+    record = publishing.take("S230518h-PRELIMINARY*.json")
+    assert publishing.run("publish_version", record).success
+    assert publishing.instance.get_latest_materialization_event(dg.AssetKey("gwtm_publication")) is None
+    (item,) = publishing.outbox()
     assert item.state is State.PENDING
-    with house.archive.engine.begin() as connection:
+    with publishing.archive.engine.begin() as connection:
         connection.execute(schema.publication.update().values(next_attempt=item.created))
-    (request,) = house.tick().run_requests
+    (request,) = publishing.tick().run_requests
     assert request.job_name == "publish_outbox"
-    assert house.run("publish_outbox").success
-    assert house.answer()["reference"] == f"gw_alert {house.server.alerts[0]['id']}"
-    assert house.partitions() == {record.partition_key}
-    assert isinstance(house.tick(), dg.SkipReason)
+    assert publishing.run("publish_outbox").success
+    assert publishing.answer()["reference"] == f"gw_alert {publishing.server.alerts[0]['id']}"
+    assert publishing.partitions() == {record.partition_key}
+    assert isinstance(publishing.tick(), dg.SkipReason)
 
 
-def test_sensor_asks_once_for_what_is_ready(house: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sensor_asks_once_for_what_is_ready(publishing: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """A version without its products is left alone; one with them is asked for under one run key until decided."""
-    (waiting,) = take_in(house.archive, [next(ALERTS.glob("S240112e-*.json")).read_bytes()], start=50)
-    assert isinstance(house.tick(), dg.SkipReason)
-    record = house.take("S230518h-PRELIMINARY*.json")
-    keys = [[r.run_key for r in house.tick().run_requests] for _ in range(2)]
+    (waiting,) = take_in(publishing.archive, [next(ALERTS.glob("S240112e-*.json")).read_bytes()], start=50)
+    assert isinstance(publishing.tick(), dg.SkipReason)
+    record = publishing.take("S230518h-PRELIMINARY*.json")
+    keys = [[r.run_key for r in publishing.tick().run_requests] for _ in range(2)]
     assert keys == [[f"publish:{record.partition_key}:0"]] * 2
     assert waiting.partition_key not in str(keys)
-    assert house.run("publish_version", record).success
-    assert isinstance(house.tick(), dg.SkipReason)
+    assert publishing.run("publish_version", record).success
+    assert isinstance(publishing.tick(), dg.SkipReason)
     monkeypatch.delenv("API_BASE")
-    assert "no destination" in str(house.tick().skip_message)
+    assert "no destination" in str(publishing.tick().skip_message)
 
 
-def test_what_another_versions_run_sends_is_reported_too(house: PublishingHome) -> None:
+def test_what_another_versions_run_sends_is_reported_too(publishing: PublishingHome) -> None:
     """A version that waited and went out in the run of a later one has its own materialisation."""
-    house.server.fail("query_alerts", "500")
-    first = house.take("S240112e-PRELIMINARY-2024-01-12T010901Z.json")
-    assert house.run("publish_version", first).success
-    assert house.partitions() == set()
-    (item,) = house.outbox()
-    with house.archive.engine.begin() as connection:
+    publishing.server.fail("query_alerts", "500")
+    first = publishing.take("S240112e-PRELIMINARY-2024-01-12T010901Z.json")
+    assert publishing.run("publish_version", first).success
+    assert publishing.partitions() == set()
+    (item,) = publishing.outbox()
+    with publishing.archive.engine.begin() as connection:
         connection.execute(schema.publication.update().values(next_attempt=item.created))
-    second = house.take("S240112e-PRELIMINARY-2024-01-12T011334Z.json")
-    assert house.run("publish_version", second).success
-    assert house.partitions() == {first.partition_key, second.partition_key}
-    assert [row["alert_type"] for row in house.server.alerts] == ["Preliminary", "Preliminary"]
+    second = publishing.take("S240112e-PRELIMINARY-2024-01-12T011334Z.json")
+    assert publishing.run("publish_version", second).success
+    assert publishing.partitions() == {first.partition_key, second.partition_key}
+    assert [row["alert_type"] for row in publishing.server.alerts] == ["Preliminary", "Preliminary"]
 
 
 def test_a_wrong_setting_stops_no_other_destination(
-    house: PublishingHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    publishing: PublishingHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A topic whose credential is half set fails with what to do; the site gets its row all the same."""
     path = tmp_path / "publication.toml"
@@ -205,25 +205,25 @@ def test_a_wrong_setting_stops_no_other_destination(
     path.write_text(f"{topic}\n[destinations.site]\nkind = 'gwtm'\n{rule}\n")
     monkeypatch.setenv("MMA_PUBLICATION_CONFIG", str(path))
     monkeypatch.setenv("HOP_USERNAME", "somebody")
-    record = house.take("S230518h-PRELIMINARY*.json")
-    result = house.run("publish_version", record)
+    record = publishing.take("S230518h-PRELIMINARY*.json")
+    result = publishing.run("publish_version", record)
     assert [e.step_key for e in result.all_events if e.is_step_failure] == ["hopskotch_publication"]
-    assert len(house.server.alerts) == 1
-    (stuck,) = house.tick().run_requests
-    assert not house.run("publish_outbox").success
+    assert len(publishing.server.alerts) == 1
+    (stuck,) = publishing.tick().run_requests
+    assert not publishing.run("publish_outbox").success
     # What comes due behind the one that cannot be sent makes a new request.
-    house.server.fail("query_alerts", "500")
-    later = house.take("S240112e-PRELIMINARY-2024-01-12T010901Z.json")
-    house.run("publish_version", later)
-    with house.archive.engine.begin() as connection:
-        connection.execute(schema.publication.update().values(next_attempt=house.outbox()[0].created))
-    (other,) = house.tick().run_requests
+    publishing.server.fail("query_alerts", "500")
+    later = publishing.take("S240112e-PRELIMINARY-2024-01-12T010901Z.json")
+    publishing.run("publish_version", later)
+    with publishing.archive.engine.begin() as connection:
+        connection.execute(schema.publication.update().values(next_attempt=publishing.outbox()[0].created))
+    (other,) = publishing.tick().run_requests
     assert other.run_key != stuck.run_key
-    house.run("publish_outbox")
-    assert {(p.destination, p.state) for p in house.outbox()} == {("site", State.DONE), ("a", State.PENDING)}
+    publishing.run("publish_outbox")
+    assert {(p.destination, p.state) for p in publishing.outbox()} == {("site", State.DONE), ("a", State.PENDING)}
 
 
-def failed_run(house: PublishingHome, job: str, error: str, tags: dict[str, str]) -> dg.RunFailureSensorContext:
+def failed_run(publishing: PublishingHome, job: str, error: str, tags: dict[str, str]) -> dg.RunFailureSensorContext:
     """A run of a job whose step raised; what Dagster hands to the sensor."""
 
     @dg.op
@@ -234,25 +234,25 @@ def failed_run(house: PublishingHome, job: str, error: str, tags: dict[str, str]
     def broken() -> None:
         breaks()
 
-    result = broken.execute_in_process(instance=house.instance, raise_on_error=False, tags=tags)
+    result = broken.execute_in_process(instance=publishing.instance, raise_on_error=False, tags=tags)
     (failure,) = [e for e in result.all_events if e.event_type_value == "PIPELINE_FAILURE"]
     return dg.build_run_status_sensor_context(
         sensor_name="failed_runs_sensor",
         dagster_event=failure,
-        dagster_instance=house.instance,
+        dagster_instance=publishing.instance,
         dagster_run=result.dagster_run,
     ).for_run_failure()
 
 
-def test_people_hear_of_a_failed_run(house: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_people_hear_of_a_failed_run(publishing: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that could not make its products is one message in the outbox of the webhook: the cause, without secrets."""
-    record = take_in(house.archive, [next(ALERTS.glob("S230518h-PRELIMINARY*.json")).read_bytes()])[0]
+    record = take_in(publishing.archive, [next(ALERTS.glob("S230518h-PRELIMINARY*.json")).read_bytes()])[0]
     monkeypatch.setenv("MMA_WEBHOOK_URL", "https://hooks.example/T0000-B0000-XXXXXXXX")
     tags = {"dagster/partition": record.partition_key, "mma/event": "S230518h"}
-    context = failed_run(house, "alert_products", f"no space for {ADMIN}", tags)
+    context = failed_run(publishing, "alert_products", f"no space for {ADMIN}", tags)
     for _ in range(2):
         failed_runs_sensor(context, archive=ArchiveResource(), publication=PublicationResource())
-    (item,) = house.outbox()
+    (item,) = publishing.outbox()
     assert (item.destination, item.kind, item.event_id) == ("webhook", "failure", "S230518h")
     assert item.partition_key == record.partition_key
     assert item.payload["failure"]["destination"] == "alert_products"
@@ -261,7 +261,7 @@ def test_people_hear_of_a_failed_run(house: PublishingHome, monkeypatch: pytest.
     assert ADMIN not in str(item)
 
 
-def test_a_storm_of_failures_floods_nobody(house: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storm_of_failures_floods_nobody(publishing: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """One message per job, event and cause, whichever the job; mock events are one; what is tried again is none."""
     monkeypatch.setenv("MMA_WEBHOOK_URL", "https://hooks.example/T0000-B0000-XXXXXXXX")
     monkeypatch.setattr("mma_pipeline.defs.operations.failed_runs.QUIET_S", 10**11)  # a test may run over the full hour
@@ -269,7 +269,7 @@ def test_a_storm_of_failures_floods_nobody(house: PublishingHome, monkeypatch: p
     def fail(job: str, error: str, **tags: str) -> None:
         named = {f"mma/{name}" if name == "event" else f"dagster/{name}": value for name, value in tags.items()}
         failed_runs_sensor(
-            failed_run(house, job, error, named), archive=ArchiveResource(), publication=PublicationResource()
+            failed_run(publishing, job, error, named), archive=ArchiveResource(), publication=PublicationResource()
         )
 
     for number in range(3):
@@ -279,7 +279,7 @@ def test_a_storm_of_failures_floods_nobody(house: PublishingHome, monkeypatch: p
         fail("retention", "the database went away")
         fail("publish_version", "will come again", event="S230518h", will_retry="true")
     fail("alert_products", "another cause", event="S230518h")
-    told = [(item.payload["failure"]["destination"], item.event_id) for item in house.outbox()]
+    told = [(item.payload["failure"]["destination"], item.event_id) for item in publishing.outbox()]
     assert sorted(told) == [
         ("alert_products", "MS230510a"),
         ("alert_products", "S230518h"),
@@ -289,25 +289,25 @@ def test_a_storm_of_failures_floods_nobody(house: PublishingHome, monkeypatch: p
     ]
 
 
-def test_every_job_is_watched(house: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_job_is_watched(publishing: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dagster calls the sensor of failed runs for each job of the code location, those to come too."""
     monkeypatch.setenv("MMA_WEBHOOK_URL", "https://hooks.example/T0000-B0000-XXXXXXXX")
 
     def tick(cursor: str | None) -> str | None:
         resources = {"archive": ArchiveResource(), "publication": PublicationResource()}
-        with dg.build_sensor_context(instance=house.instance, cursor=cursor, resources=resources) as context:
+        with dg.build_sensor_context(instance=publishing.instance, cursor=cursor, resources=resources) as context:
             return failed_runs_sensor.evaluate_tick(context).cursor
 
     cursor = tick(None)
     for job in ("completeness", "a_job_to_come"):
-        failed_run(house, job, "no answer", {})
+        failed_run(publishing, job, "no answer", {})
     tick(cursor)
-    assert {item.payload["failure"]["destination"] for item in house.outbox()} == {"completeness", "a_job_to_come"}
+    assert {item.payload["failure"]["destination"] for item in publishing.outbox()} == {"completeness", "a_job_to_come"}
 
 
-def test_a_retraction_is_published_though_it_has_no_map(house: PublishingHome) -> None:
+def test_a_retraction_is_published_though_it_has_no_map(publishing: PublishingHome) -> None:
     """Products that do not apply do not keep a retraction from going out."""
-    record = house.take("MS181101ab-retraction.json")
-    assert house.run("publish_version", record).success
-    (row,) = house.server.alerts
+    record = publishing.take("MS181101ab-retraction.json")
+    assert publishing.run("publish_version", record).success
+    (row,) = publishing.server.alerts
     assert (row["alert_type"], row["packet_type"], row["skymap_fits_url"]) == ("Retraction", 164, None)

@@ -85,7 +85,7 @@ class PublishingHome:
 
 
 @pytest.fixture
-def house(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishingHome]:
+def publishing(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishingHome]:
     """Everything, empty; the topic on an embedded Kafka without credentials."""
     with GwtmStandIn() as server, EmbeddedKafka() as kafka:
         kafka.create_topic("derived")
@@ -105,19 +105,19 @@ def house(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         yield PublishingHome(home, server, topic)
 
 
-def test_a_neutrino_notice_goes_out_once(house: PublishingHome) -> None:
+def test_a_neutrino_notice_goes_out_once(publishing: PublishingHome) -> None:
     """The site has the notice with its tracks, the topic one message with the comparison; again, nothing is added."""
-    alert = house.take(body())
-    record = house.take(notice("MS240301a", track(150.0, 20.0), track(10.0, -20.0, radius=[0.4, 0.6])))
+    alert = publishing.take(body())
+    record = publishing.take(notice("MS240301a", track(150.0, 20.0), track(10.0, -20.0, radius=[0.4, 0.6])))
     for _ in range(2):
-        assert house.run("publish_version", record).success
-    (stored,) = house.server.notices
+        assert publishing.run("publish_version", record).success
+    (stored,) = publishing.server.notices
     assert (stored["ref_id"], stored["graceid"]) == ("MS240301a-1-Preliminary", "MS240301a")
     assert [(e["ra"], e["dec"]) for e in stored["events"]] == [(150.0, 20.0), (10.0, -20.0)]
-    assert [row["alert_type"] for row in house.server.alerts] == ["Preliminary"]
-    assert house.shown()["reference"] == f"icecube_notice {stored['id']}"
+    assert [row["alert_type"] for row in publishing.server.alerts] == ["Preliminary"]
+    assert publishing.shown()["reference"] == f"icecube_notice {stored['id']}"
     # The comparison, as the picture's page shows it: inside the map's centre, and far from it.
-    found = {message["version"]["label"]: message for message in house.messages()}
+    found = {message["version"]["label"]: message for message in publishing.messages()}
     assert set(found) == {"Preliminary", "IceCube"}
     search = found["IceCube"]["neutrinos"]
     assert (search["count"], search["map_version"]) == (2, alert.partition_key)
@@ -132,15 +132,15 @@ def test_a_neutrino_notice_goes_out_once(house: PublishingHome) -> None:
         "coincidence_picture",
     }
     assert DerivedAlert.from_json(found["IceCube"]).is_test
-    assert {p.state for p in house.publications()} == {State.DONE}
+    assert {p.state for p in publishing.publications()} == {State.DONE}
 
 
-def test_an_upper_limit_and_a_second_notice_of_a_reference(house: PublishingHome) -> None:
+def test_an_upper_limit_and_a_second_notice_of_a_reference(publishing: PublishingHome) -> None:
     """A notice without tracks is posted; another of the same reference is not, and `mma explain` says why."""
-    house.take(body(skymap=tiny_map()))
-    first = house.take(notice(coincident_events=..., most_probable_direction=None))
-    again = house.take(notice("MS240301a", track(1.0, 2.0), alert_datetime="2024-03-01T13:00:00Z"))
-    assert [(n["ref_id"], n["events"]) for n in house.server.notices] == [("MS240301a-1-Preliminary", [])]
+    publishing.take(body(skymap=tiny_map()))
+    first = publishing.take(notice(coincident_events=..., most_probable_direction=None))
+    again = publishing.take(notice("MS240301a", track(1.0, 2.0), alert_datetime="2024-03-01T13:00:00Z"))
+    assert [(n["ref_id"], n["events"]) for n in publishing.server.notices] == [("MS240301a-1-Preliminary", [])]
     from mma_pipeline.cli import app
 
     answer = CliRunner().invoke(app, ["explain", "MS240301a", "--json"])
@@ -152,45 +152,47 @@ def test_an_upper_limit_and_a_second_notice_of_a_reference(house: PublishingHome
     assert not refused["wanted"]
     assert first.partition_key in json.dumps(refused["reasons"])
     # Both are news to the readers of the topic.
-    assert sorted(m["neutrinos"]["count"] for m in house.messages() if "neutrinos" in m) == [0, 1]
+    assert sorted(m["neutrinos"]["count"] for m in publishing.messages() if "neutrinos" in m) == [0, 1]
 
 
-def test_rules_speak_of_the_event(house: PublishingHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_rules_speak_of_the_event(publishing: PublishingHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A topic for significant events takes the notice of one, and none of an event that is not; roles hold on the site."""
     config = tmp_path / "choice.toml"
-    hop = f"[destinations.hop]\nkind = 'hopskotch'\nurl = '{house.topic}'\nanonymous = true\n"
+    hop = f"[destinations.hop]\nkind = 'hopskotch'\nurl = '{publishing.topic}'\nanonymous = true\n"
     site = "[destinations.gwtm]\nkind = 'gwtm'\nrule = { roles = ['observation'] }\n"
     config.write_text(f"{hop}rule = {{ roles = ['test'], significant = true }}\n{site}")
     monkeypatch.setenv("MMA_PUBLICATION_CONFIG", str(config))
     for event, significant in (("MS240301a", True), ("MS240301b", False)):
-        house.take(body(event, skymap=tiny_map(), significant=significant))
-        house.take(notice(event))
-    assert house.server.notices == []
-    assert {(m["event_id"], m["version"]["label"]) for m in house.messages()} == {
+        publishing.take(body(event, skymap=tiny_map(), significant=significant))
+        publishing.take(notice(event))
+    assert publishing.server.notices == []
+    assert {(m["event_id"], m["version"]["label"]) for m in publishing.messages()} == {
         ("MS240301a", "Preliminary"),
         ("MS240301a", "IceCube"),
     }
 
 
-def test_a_retraction_withdraws_the_message(house: PublishingHome) -> None:
+def test_a_retraction_withdraws_the_message(publishing: PublishingHome) -> None:
     """The message about neutrinos is withdrawn with the others; a notice that comes afterwards is the site's alone."""
-    house.take(body(skymap=tiny_map()))
-    house.take(notice())
-    house.take(body(kind="RETRACTION", created="2024-03-01T14:00:00Z"))
-    house.take(notice(reference={"gcn.notices.LVK.alert": "MS240301a-2-Initial"}))
-    messages = house.messages()
+    publishing.take(body(skymap=tiny_map()))
+    publishing.take(notice())
+    publishing.take(body(kind="RETRACTION", created="2024-03-01T14:00:00Z"))
+    publishing.take(notice(reference={"gcn.notices.LVK.alert": "MS240301a-2-Initial"}))
+    messages = publishing.messages()
     sent = {m["id"] for m in messages if m["kind"] == "version"}
     assert {m["retracts"] for m in messages if m["kind"] == "retraction"} == sent
     assert len(sent) == 2
-    assert [n["ref_id"] for n in house.server.notices] == ["MS240301a-1-Preliminary", "MS240301a-2-Initial"]
+    assert [n["ref_id"] for n in publishing.server.notices] == ["MS240301a-1-Preliminary", "MS240301a-2-Initial"]
 
 
-def test_dry_run_shows_the_notice_and_calls_nothing(house: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dry_run_shows_the_notice_and_calls_nothing(
+    publishing: PublishingHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With DRY_RUN the body of the post is in the observation, and neither site nor topic hears anything."""
     monkeypatch.setenv("DRY_RUN", "true")
-    (record,) = house.home.receive(notice("MS240301a", track(1.0, 2.0)))
-    assert house.home.make(record).success
-    result = house.run("publish_version", record)
+    (record,) = publishing.home.receive(notice("MS240301a", track(1.0, 2.0)))
+    assert publishing.home.make(record).success
+    result = publishing.run("publish_version", record)
     assert result.success
     seen = {
         e.asset_observation_data.asset_observation.asset_key.to_user_string(): e.asset_observation_data.asset_observation
@@ -202,37 +204,37 @@ def test_dry_run_shows_the_notice_and_calls_nothing(house: PublishingHome, monke
     assert would["body"]["notice_data"]["graceid"] == "MS240301a"
     (message,) = seen["hopskotch_publication"].metadata["would send"].value
     assert message["body"]["neutrinos"]["count"] == 1
-    assert house.server.requests.total() == 0
-    assert house.publications() == []
-    assert house.messages() == []
+    assert publishing.server.requests.total() == 0
+    assert publishing.publications() == []
+    assert publishing.messages() == []
 
 
-def test_a_notice_waits_a_while_for_its_map(house: PublishingHome) -> None:
+def test_a_notice_waits_a_while_for_its_map(publishing: PublishingHome) -> None:
     """The sensor offers a notice once it was compared with a map, or ten minutes after it was compared with none."""
     from mma_pipeline.defs.publication.sensors import publication_sensor
 
     def asked() -> set[str]:
-        context = dg.build_sensor_context(instance=house.home.instance)
+        context = dg.build_sensor_context(instance=publishing.home.instance)
         answer = publication_sensor(
             context, archive=ArchiveResource(), store=StoreResource(), publication=PublicationResource()
         )
         requests = answer.run_requests or [] if isinstance(answer, dg.SensorResult) else []
         return {str(request.partition_key) for request in requests}
 
-    (record,) = house.home.receive(notice())
-    house.home.make(record)
+    (record,) = publishing.home.receive(notice())
+    publishing.home.make(record)
     assert asked() == set()
-    house.home.receive(body(skymap=tiny_map()))
-    house.home.make(record)
+    publishing.home.receive(body(skymap=tiny_map()))
+    publishing.home.make(record)
     assert asked() == {record.partition_key}
-    (late,) = house.home.receive(notice("MS240301z"))
-    house.home.make(late)
+    (late,) = publishing.home.receive(notice("MS240301z"))
+    publishing.home.make(late)
     # However long ago it came: what counts is how long ago it was compared.
     before = datetime.now(UTC) - timedelta(minutes=11)
-    with house.home.archive.engine.begin() as connection:
+    with publishing.home.archive.engine.begin() as connection:
         connection.execute(schema.message.update().values(received=before))
     assert asked() == {record.partition_key}
-    with house.home.archive.engine.begin() as connection:
+    with publishing.home.archive.engine.begin() as connection:
         connection.execute(schema.product.update().values(written=before))
     assert asked() >= {record.partition_key, late.partition_key}
 
@@ -253,39 +255,41 @@ def _catalog(folder: Path) -> None:
     build_index(folder / "ned.fits", folder / "galaxies")
 
 
-def test_a_galaxy_list_replaces_the_one_before(house: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_galaxy_list_replaces_the_one_before(publishing: PublishingHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """The site has the galaxies of the file, in its order; the next version's list replaces them; a rerun changes nothing."""
-    _catalog(house.home.folder)
+    _catalog(publishing.home.folder)
     monkeypatch.setenv("MMA_GALAXY_PUBLISHED", "25")
-    first = house.take(body())
-    (listed,) = house.server.lists
-    product = house.home.archive.product(first.partition_key, "galaxies")
+    first = publishing.take(body())
+    (listed,) = publishing.server.lists
+    product = publishing.home.archive.product(first.partition_key, "galaxies")
     assert product is not None
-    wanted = json.loads(house.home.files()[product.store_key])
+    wanted = json.loads(publishing.home.files()[product.store_key])
     assert len(wanted) == 25
     assert [(e["name"], e["rank"]) for e in listed["entries"]] == [(g["name"], g["rank"]) for g in wanted]
     assert [e["score"] for e in listed["entries"]] == pytest.approx([g["score"] for g in wanted], rel=1e-12)
-    assert listed["alert"] == house.server.alerts[0]["id"]
+    assert listed["alert"] == publishing.server.alerts[0]["id"]
     # A point of the site is lon/lat in ±180: the best galaxy lies where the file says.
     lon, lat = map(float, listed["entries"][0]["position"][7:-1].split())
     assert (lon % 360, lat) == pytest.approx((wanted[0]["ra"], wanted[0]["dec"]))
     assert listed["entries"][0]["info"]["Distance [Mpc]"] == pytest.approx(wanted[0]["info"]["Distance [Mpc]"])
-    second = house.take(body(kind="UPDATE", created="2024-03-01T15:00:00Z", skymap=fits_map(ra=152.0)))
-    (now,) = house.server.lists
+    second = publishing.take(body(kind="UPDATE", created="2024-03-01T15:00:00Z", skymap=fits_map(ra=152.0)))
+    (now,) = publishing.server.lists
     assert now["id"] != listed["id"]
-    assert now["alert"] == next(r["id"] for r in house.server.alerts if r["alert_type"] == "Update")
-    product = house.home.archive.product(second.partition_key, "galaxies")
+    assert now["alert"] == next(r["id"] for r in publishing.server.alerts if r["alert_type"] == "Update")
+    product = publishing.home.archive.product(second.partition_key, "galaxies")
     assert product is not None
-    assert [e["name"] for e in now["entries"]] == [g["name"] for g in json.loads(house.home.files()[product.store_key])]
-    assert "removed_lists" in json.dumps(house.shown(), default=str)
+    assert [e["name"] for e in now["entries"]] == [
+        g["name"] for g in json.loads(publishing.home.files()[product.store_key])
+    ]
+    assert "removed_lists" in json.dumps(publishing.shown(), default=str)
     # A version near the pole has no galaxy of the catalog in its region: the list goes, once.
-    third = house.take(body(kind="UPDATE", created="2024-03-01T16:00:00Z", skymap=fits_map(ra=10.0, dec=-80.0)))
-    product = house.home.archive.product(third.partition_key, "galaxies")
+    third = publishing.take(body(kind="UPDATE", created="2024-03-01T16:00:00Z", skymap=fits_map(ra=10.0, dec=-80.0)))
+    product = publishing.home.archive.product(third.partition_key, "galaxies")
     assert product is not None
     assert product.statistics["galaxies_listed"] == 0
-    assert house.server.lists == []
-    posts = house.server.requests["POST event_galaxies"]
+    assert publishing.server.lists == []
+    posts = publishing.server.requests["POST event_galaxies"]
     for record in (first, second, third):
-        assert house.run("publish_version", record).success
-    assert house.server.requests["POST event_galaxies"] == posts == 2
-    assert house.server.lists == []
+        assert publishing.run("publish_version", record).success
+    assert publishing.server.requests["POST event_galaxies"] == posts == 2
+    assert publishing.server.lists == []

@@ -68,7 +68,7 @@ class PublishingHome:
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishingHome]:
+def publishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishingHome]:
     """Archive, store and instance; one candidate is simulated, the other measured, and both name the mock event."""
     url = f"sqlite:///{tmp_path / 'archive.db'}"
     monkeypatch.setenv("MMA_ARCHIVE_URL", url)
@@ -105,51 +105,53 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishin
         yield PublishingHome(archive, Store.open((tmp_path / "products").as_uri()), instance)
 
 
-def test_nights_of_a_mock_event_go_with_it(house: PublishingHome) -> None:
+def test_nights_of_a_mock_event_go_with_it(publishing: PublishingHome) -> None:
     """Its files, runs, partitions (scored or not) and scores go; the real event and measured photometry are as before."""
-    kept_files, kept_nights = house.files(REAL), [key for key in house.nights() if key.startswith(REAL)]
-    kept_scores = house.photometry.latest_scores(REAL)
-    measurements = house.photometry.measurements("AT2026abc")
+    kept_files, kept_nights = publishing.files(REAL), [key for key in publishing.nights() if key.startswith(REAL)]
+    kept_scores = publishing.photometry.latest_scores(REAL)
+    measurements = publishing.photometry.measurements("AT2026abc")
     assert len(kept_scores) == 2
-    assert {"score.json", "light_curve.png", "candidates.json"} <= {key.split("/")[-1] for key in house.files(MOCK)}
-    page_apart = len(house.files(MOCK)) - 1
-    assert house.retain() == (1, page_apart)
-    assert house.files(MOCK) == []
-    assert house.files(REAL) == kept_files
-    assert house.nights() == kept_nights
-    assert {key.partition("-")[0] for key in house.runs()} == {REAL}
-    assert house.photometry.latest_scores(MOCK) == []
-    assert house.photometry.latest_scores(REAL) == kept_scores
-    assert house.photometry.measurements("AT2026abc") == measurements
-    assert house.photometry.measurements("SIM-kn") == []
-    assert house.archive.message(measurements[0].message_id).body
-    assert house.retain() == (0, 0)
+    assert {"score.json", "light_curve.png", "candidates.json"} <= {
+        key.split("/")[-1] for key in publishing.files(MOCK)
+    }
+    page_apart = len(publishing.files(MOCK)) - 1
+    assert publishing.retain() == (1, page_apart)
+    assert publishing.files(MOCK) == []
+    assert publishing.files(REAL) == kept_files
+    assert publishing.nights() == kept_nights
+    assert {key.partition("-")[0] for key in publishing.runs()} == {REAL}
+    assert publishing.photometry.latest_scores(MOCK) == []
+    assert publishing.photometry.latest_scores(REAL) == kept_scores
+    assert publishing.photometry.measurements("AT2026abc") == measurements
+    assert publishing.photometry.measurements("SIM-kn") == []
+    assert publishing.archive.message(measurements[0].message_id).body
+    assert publishing.retain() == (0, 0)
 
 
 @pytest.mark.parametrize("reached", ["files", "partitions", "page"])
-def test_a_pass_that_was_cut_short_is_repeated(house: PublishingHome, reached: str) -> None:
+def test_a_pass_that_was_cut_short_is_repeated(publishing: PublishingHome, reached: str) -> None:
     """Cut short in the middle of any step, the next pass completes it, and the real event stays whole."""
-    (version,) = (record.partition_key for record in house.archive.versions(MOCK))
-    nights = [key for key in house.nights() if key.startswith(MOCK)]
-    kept = house.files(REAL)
+    (version,) = (record.partition_key for record in publishing.archive.versions(MOCK))
+    nights = [key for key in publishing.nights() if key.startswith(MOCK)]
+    kept = publishing.files(REAL)
     page = f"mma/{MOCK}/index.html"
-    files = [key for key in house.files(MOCK) if key != page]
+    files = [key for key in publishing.files(MOCK) if key != page]
     for key in files[::2] if reached == "files" else files:
-        house.store.delete(key)
+        publishing.store.delete(key)
     if reached != "files":
-        for run in house.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": version})):
-            house.instance.delete_run(run.run_id)
+        for run in publishing.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": version})):
+            publishing.instance.delete_run(run.run_id)
     if reached in {"partitions", "page"}:
-        house.instance.delete_dynamic_partition("alert_version", version)
+        publishing.instance.delete_dynamic_partition("alert_version", version)
         for key in nights[::2] if reached == "partitions" else nights:
-            for run in house.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": key})):
-                house.instance.delete_run(run.run_id)
-            house.instance.delete_dynamic_partition(NIGHTS, key)
+            for run in publishing.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": key})):
+                publishing.instance.delete_run(run.run_id)
+            publishing.instance.delete_dynamic_partition(NIGHTS, key)
     if reached == "page":
-        house.store.delete(page)
-    assert house.retain()[0] == 1
-    assert house.files(MOCK) == []
-    assert house.files(REAL) == kept
-    assert {key.partition("-")[0] for key in (*house.nights(), *house.runs())} == {REAL}
-    assert {record.version.event_id for record in house.archive.versions()} == {REAL}
-    assert house.retain() == (0, 0)
+        publishing.store.delete(page)
+    assert publishing.retain()[0] == 1
+    assert publishing.files(MOCK) == []
+    assert publishing.files(REAL) == kept
+    assert {key.partition("-")[0] for key in (*publishing.nights(), *publishing.runs())} == {REAL}
+    assert {record.version.event_id for record in publishing.archive.versions()} == {REAL}
+    assert publishing.retain() == (0, 0)

@@ -148,6 +148,16 @@ def limits() -> Limits:
     return Limits(wanted.airmass_max, wanted.moon_min_deg, wanted.sun_max_deg)
 
 
+def windows_days() -> int:
+    """Days for which an event's windows are computed again, `MMA_WINDOWS_DAYS`; raises ConfigurationError."""
+    return current().observing.windows_days
+
+
+def absolute_magnitude() -> float:
+    """Source whose reach weights coverage, `MMA_COVERAGE_ABSOLUTE_MAGNITUDE`; raises ConfigurationError."""
+    return current().coverage.absolute_magnitude
+
+
 def wrong_sites() -> str | None:
     """Why the configured sites or limits cannot be used; None where they can."""
     try:

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.adapters.archive.pointings import PointingArchive
+from mma_pipeline.defs.observing.configuration import absolute_magnitude
 from mma_pipeline.notices.pointings import Pointing, Status
 from mma_pipeline.products.declaration import (
     CheckSpec,
@@ -26,7 +27,6 @@ from mma_pipeline.products.declaration import (
     own_file,
 )
 from mma_pipeline.products.inputs import ProductInput
-from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
     from mma_pipeline.science.coverage.ledger import Ledger, Visits
@@ -85,7 +85,7 @@ def ledger_of(
 
     time = facts.get("time")
     visits = visits_of(pointings, None if time is None else datetime.fromisoformat(str(time)))
-    found = ledger(skymap, visits, absolute_magnitude=current().coverage.absolute_magnitude, level=LEVEL / 100)
+    found = ledger(skymap, visits, absolute_magnitude=absolute_magnitude(), level=LEVEL / 100)
     cancelled = sum(p.status is Status.CANCELLED for p in pointings)
     figures = {
         **found.figures,
@@ -104,7 +104,7 @@ def _inputs(source: ProductInput) -> Sequence[str]:
         *of_the_map(source),
         source.record.version.event_id,
         str(source.facts.get("time")),
-        f"{current().coverage.absolute_magnitude:g}",
+        f"{absolute_magnitude():g}",
         pointings_digest(_pointings(source)),
     ]
 

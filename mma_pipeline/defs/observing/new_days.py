@@ -13,12 +13,11 @@ from mma_pipeline.adapters.archive.event_history import newest_map, retraction_o
 from mma_pipeline.adapters.archive.recent import recent_versions
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.defs.jobs import Lane, lane_tags
-from mma_pipeline.defs.observing.configuration import wrong_sites
+from mma_pipeline.defs.observing.configuration import windows_days, wrong_sites
 from mma_pipeline.defs.observing.observability import begin_of, observability
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource
 from mma_pipeline.notices.model import Role
-from mma_pipeline.settings import current
 
 #: Runs asked for in one tick.
 MOST = 20
@@ -44,7 +43,7 @@ def observability_sensor(
     """One tick: ask for the versions whose 24 h are over."""
     now = datetime.now(UTC)
     try:
-        days, problem = current().observing.windows_days, wrong_sites()
+        days, problem = windows_days(), wrong_sites()
     except ConfigurationError as error:
         return dg.SkipReason(str(error))
     if problem is not None:

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.earth_orientation import orientation_at
-from mma_pipeline.defs.observing.configuration import limits, sites, usable_ranking, wrong_sites
+from mma_pipeline.defs.observing.configuration import limits, sites, usable_ranking, windows_days, wrong_sites
 from mma_pipeline.products.declaration import CheckSpec, Product, ProductFiles, is_share, of_the_map, own_file
 from mma_pipeline.products.inputs import ProductInput
-from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
     from mma_pipeline.science.observing.targets import Target
@@ -73,7 +72,7 @@ def _candidates(archive: Archive, event_id: str) -> list[Mapping[str, Any]]:
 
 
 def _begin(source: ProductInput) -> datetime:
-    return begin_of(source.record.version.created, source.now, current().observing.windows_days)
+    return begin_of(source.record.version.created, source.now, windows_days())
 
 
 def _inputs(source: ProductInput) -> Sequence[str]:

@@ -149,7 +149,7 @@ def _overlap_fits(statistics: Mapping[str, Any]) -> bool | None:
 version_difference = Product(
     name="version_difference",
     about=__doc__ or "",
-    code_version="2",
+    code_version="3",
     group="event",
     kinds=frozenset({"numpy", "json"}),
     # Does not depend on the map: a retraction has a difference too.

@@ -76,7 +76,7 @@ class PublishingHome:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> PublishingHome:
+def publishing(request: pytest.FixtureRequest, tmp_path: Path) -> PublishingHome:
     """The archive on each database."""
     sqlite = f"sqlite:///{tmp_path / 'archive.db'}"
     return PublishingHome(sqlite if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
@@ -87,130 +87,130 @@ def seen(of: Candidate, day: int = 0) -> Measurement:
     return Measurement(of, MJD + day + 0.25, "r", 19.0, 0.1)
 
 
-def test_a_named_mock_event_goes_with_what_was_invented_for_it(house: PublishingHome) -> None:
+def test_a_named_mock_event_goes_with_what_was_invented_for_it(publishing: PublishingHome) -> None:
     """Simulated photometry that names the event goes, repetitions too, and with its score the candidate; others stay."""
     body = encode([seen(INVENTED)], event_id=FIRST, simulated=True)
-    gone = [house.receive(body), house.receive(body)]
+    gone = [publishing.receive(body), publishing.receive(body)]
     other, nameless = Candidate("SIM-2", 12.0, 22.0), Candidate("SIM-3", 13.0, 23.0)
     kept = [
-        house.receive(encode([seen(other)], event_id=SECOND, simulated=True)),
-        house.receive(encode([seen(nameless)], simulated=True)),
+        publishing.receive(encode([seen(other)], event_id=SECOND, simulated=True)),
+        publishing.receive(encode([seen(nameless)], simulated=True)),
     ]
     for event_id, of in ((FIRST, INVENTED), (FIRST, other), (SECOND, other)):
-        house.score(event_id, of)
-    house.forget(FIRST)
-    assert [house.has(message) for message in gone] == [False, False]
-    assert [house.has(message) for message in kept] == [True, True]
-    assert house.column(candidate.c.name) == ["SIM-2", "SIM-3"]
-    assert house.column(candidate_score.c.event_id) == [SECOND]
-    assert house.column(measurement.c.candidate) == ["SIM-2", "SIM-3"]
-    assert len(house.column(schema.body.c.sha256)) == 4
+        publishing.score(event_id, of)
+    publishing.forget(FIRST)
+    assert [publishing.has(message) for message in gone] == [False, False]
+    assert [publishing.has(message) for message in kept] == [True, True]
+    assert publishing.column(candidate.c.name) == ["SIM-2", "SIM-3"]
+    assert publishing.column(candidate_score.c.event_id) == [SECOND]
+    assert publishing.column(measurement.c.candidate) == ["SIM-2", "SIM-3"]
+    assert len(publishing.column(schema.body.c.sha256)) == 4
 
 
-def test_measured_photometry_stays_whatever_event_it_names(house: PublishingHome) -> None:
+def test_measured_photometry_stays_whatever_event_it_names(publishing: PublishingHome) -> None:
     """A real candidate keeps measurements, messages with contents and other events' scores, though it named a mock event."""
     kept = [
-        house.receive(encode([seen(MEASURED)], event_id=FIRST)),
-        house.receive(encode([seen(MEASURED)], event_id=FIRST)),
-        house.receive(encode([seen(MEASURED, 1)], event_id=FIRST, simulated=True)),
+        publishing.receive(encode([seen(MEASURED)], event_id=FIRST)),
+        publishing.receive(encode([seen(MEASURED)], event_id=FIRST)),
+        publishing.receive(encode([seen(MEASURED, 1)], event_id=FIRST, simulated=True)),
     ]
-    before = house.photometry.measurements(MEASURED.name)
+    before = publishing.photometry.measurements(MEASURED.name)
     for event_id in (FIRST, SECOND, REAL):
-        house.score(event_id, MEASURED)
-    house.forget(FIRST)
-    assert house.photometry.measurements(MEASURED.name) == before
-    assert all(house.has(message) for message in kept)
-    assert house.column(candidate_score.c.event_id) == [SECOND, REAL]
-    house.forget(SECOND)
-    assert house.photometry.candidate(MEASURED.name).first_detection == MJD + 0.25
+        publishing.score(event_id, MEASURED)
+    publishing.forget(FIRST)
+    assert publishing.photometry.measurements(MEASURED.name) == before
+    assert all(publishing.has(message) for message in kept)
+    assert publishing.column(candidate_score.c.event_id) == [SECOND, REAL]
+    publishing.forget(SECOND)
+    assert publishing.photometry.candidate(MEASURED.name).first_detection == MJD + 0.25
 
 
-def test_a_message_of_both_keeps_what_was_measured(house: PublishingHome) -> None:
+def test_a_message_of_both_keeps_what_was_measured(publishing: PublishingHome) -> None:
     """Of a message with a real and a simulated candidate the simulated measurements go; the message stays."""
-    house.receive(encode([seen(MEASURED)]))
-    message = house.message(json.dumps({"candidates": "two"}).encode())
+    publishing.receive(encode([seen(MEASURED)]))
+    message = publishing.message(json.dumps({"candidates": "two"}).encode())
     rows = (seen(MEASURED, 2), seen(INVENTED, 2))
-    house.photometry.record(message, PhotometryNotice(rows, "hermes", FIRST, True))
-    house.forget(FIRST)
-    assert house.has(message)
-    assert house.column(measurement.c.mjd) == [MJD + 0.25, MJD + 2.25]
-    assert house.column(candidate.c.name) == [MEASURED.name]
+    publishing.photometry.record(message, PhotometryNotice(rows, "hermes", FIRST, True))
+    publishing.forget(FIRST)
+    assert publishing.has(message)
+    assert publishing.column(measurement.c.mjd) == [MJD + 0.25, MJD + 2.25]
+    assert publishing.column(candidate.c.name) == [MEASURED.name]
 
 
-def test_photometry_that_cannot_be_read_again_stays(house: PublishingHome) -> None:
+def test_photometry_that_cannot_be_read_again_stays(publishing: PublishingHome) -> None:
     """A message of photometry that brought nothing and that nobody can read is not judged, so it is kept."""
-    message = house.message(b"of another time")
-    house.photometry.record(message, PhotometryNotice((), "older", FIRST))
-    house.forget(FIRST)
-    assert house.has(message)
+    message = publishing.message(b"of another time")
+    publishing.photometry.record(message, PhotometryNotice((), "older", FIRST))
+    publishing.forget(FIRST)
+    assert publishing.has(message)
 
 
-def test_a_simulated_candidate_stays_until_its_last_event_goes(house: PublishingHome) -> None:
+def test_a_simulated_candidate_stays_until_its_last_event_goes(publishing: PublishingHome) -> None:
     """While another event has a score of it the candidate stays, and goes with that event, though nothing names it."""
-    house.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
+    publishing.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
     for event_id in (FIRST, SECOND):
-        house.score(event_id, INVENTED)
-    house.forget(FIRST)
-    assert house.column(candidate_score.c.event_id) == [SECOND]
-    assert house.column(candidate.c.name) == [INVENTED.name]
+        publishing.score(event_id, INVENTED)
+    publishing.forget(FIRST)
+    assert publishing.column(candidate_score.c.event_id) == [SECOND]
+    assert publishing.column(candidate.c.name) == [INVENTED.name]
     with pytest.raises(NotFoundError):
-        house.photometry.candidate(INVENTED.name)
-    house.forget(SECOND)
-    assert house.column(candidate.c.name) == []
-    assert [record.version.event_id for record in house.archive.versions()] == [REAL]
+        publishing.photometry.candidate(INVENTED.name)
+    publishing.forget(SECOND)
+    assert publishing.column(candidate.c.name) == []
+    assert [record.version.event_id for record in publishing.archive.versions()] == [REAL]
 
 
-def test_what_was_to_be_published_of_a_night_goes_with_the_event(house: PublishingHome) -> None:
+def test_what_was_to_be_published_of_a_night_goes_with_the_event(publishing: PublishingHome) -> None:
     """Publications and decisions of a forgotten event go, whatever version they name; those of others stay."""
-    with writing(house.archive.engine) as connection:
+    with writing(publishing.archive.engine) as connection:
         for event_id in (FIRST, SECOND, REAL):
-            for key in (house.keys[event_id], None, f"{event_id}-Update-20260301T130000-aaaaaaaaaa"):
+            for key in (publishing.keys[event_id], None, f"{event_id}-Update-20260301T130000-aaaaaaaaaa"):
                 outbox.enqueue(connection, Draft("hop", "v2", f"{event_id} {key}", event_id, {}, key), NOW)
             night = f"{event_id}-SIM-kn-MJD{MJD}"
             decisions.record_decision(connection, "hop", night, event_id, accepted=True, reasons=[], now=NOW)
-    house.forget(FIRST)
-    assert house.column(schema.publication.c.event_id) == [SECOND] * 3 + [REAL] * 3
-    assert house.column(schema.decision.c.event_id) == [SECOND, REAL]
+    publishing.forget(FIRST)
+    assert publishing.column(schema.publication.c.event_id) == [SECOND] * 3 + [REAL] * 3
+    assert publishing.column(schema.decision.c.event_id) == [SECOND, REAL]
 
 
-def test_an_event_of_which_a_version_stays_keeps_its_candidates(house: PublishingHome) -> None:
+def test_an_event_of_which_a_version_stays_keeps_its_candidates(publishing: PublishingHome) -> None:
     """Scores, photometry and publications go with the last version only: a younger one still shows them."""
     younger = EventVersion(FIRST, NOW, "Update", "9876543210")
-    house.archive.record(house.message(b"younger", "gw"), [(younger, {})])
-    message = house.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
-    house.score(FIRST, INVENTED)
-    house.forget(FIRST)
-    assert [v.partition_key for v in house.archive.versions(FIRST)] == [younger.partition_key]
-    assert house.column(candidate_score.c.event_id) == [FIRST]
-    assert len(house.photometry.measurements(INVENTED.name)) == 1
-    assert house.has(message)
+    publishing.archive.record(publishing.message(b"younger", "gw"), [(younger, {})])
+    message = publishing.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
+    publishing.score(FIRST, INVENTED)
+    publishing.forget(FIRST)
+    assert [v.partition_key for v in publishing.archive.versions(FIRST)] == [younger.partition_key]
+    assert publishing.column(candidate_score.c.event_id) == [FIRST]
+    assert len(publishing.photometry.measurements(INVENTED.name)) == 1
+    assert publishing.has(message)
 
 
 def test_a_candidate_measured_meanwhile_stays(postgres: PostgresServer, postgres_url: str) -> None:
     """Photometry that is being archived while the candidate would go is waited for, and then the candidate stays."""
-    house = PublishingHome(postgres_url)
-    house.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
-    later = house.message(b"later")
-    house.photometry.record(later, PhotometryNotice((), "ours"))
-    (id_of_later,) = house.column(schema.message.c.id)[-1:]
+    publishing = PublishingHome(postgres_url)
+    publishing.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
+    later = publishing.message(b"later")
+    publishing.photometry.record(later, PhotometryNotice((), "ours"))
+    (id_of_later,) = publishing.column(schema.message.c.id)[-1:]
     row = {"mjd": MJD + 1.5, "band": "r", "magnitude": 19.5, "upper_limit": False, "message_id": id_of_later}
     with ThreadPoolExecutor(1) as pool:
-        with writing(house.archive.engine) as connection:
+        with writing(publishing.archive.engine) as connection:
             connection.execute(sa.insert(measurement).values(candidate=INVENTED.name, **row))
-            forgotten = pool.submit(house.forget, FIRST)
+            forgotten = pool.submit(publishing.forget, FIRST)
             wait_until(postgres.somebody_waits, "the removal at the candidate's lock", timeout=30)
         forgotten.result(timeout=60)
-    assert house.column(measurement.c.mjd) == [MJD + 1.5]
-    assert house.column(candidate.c.name) == [INVENTED.name]
+    assert publishing.column(measurement.c.mjd) == [MJD + 1.5]
+    assert publishing.column(candidate.c.name) == [INVENTED.name]
 
 
-def test_two_mock_events_that_share_a_candidate_go_together(house: PublishingHome) -> None:
+def test_two_mock_events_that_share_a_candidate_go_together(publishing: PublishingHome) -> None:
     """Both events in one pass leave nothing of the candidate, and nothing of the real event is touched."""
-    house.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
-    house.receive(encode([seen(INVENTED, 1)], event_id=SECOND, simulated=True))
+    publishing.receive(encode([seen(INVENTED)], event_id=FIRST, simulated=True))
+    publishing.receive(encode([seen(INVENTED, 1)], event_id=SECOND, simulated=True))
     for event_id in (FIRST, SECOND):
-        house.score(event_id, INVENTED)
-    house.forget(FIRST, SECOND)
+        publishing.score(event_id, INVENTED)
+    publishing.forget(FIRST, SECOND)
     for column in (candidate.c.name, measurement.c.id, candidate_score.c.partition_key):
-        assert house.column(column) == []
-    assert house.column(schema.message.c.event_id) == [REAL]
+        assert publishing.column(column) == []
+    assert publishing.column(schema.message.c.event_id) == [REAL]
