@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from mma_pipeline.science.kilonova.by_night import nightly_scores_of
 from mma_pipeline.science.kilonova.distance import Distance, assumed_distance, own_distance
 from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve
@@ -19,6 +21,7 @@ from mma_pipeline.science.kilonova.posterior import (
     posterior,
     prior,
     row_at,
+    rows_at,
     search_distance_mpc,
     sky_factor,
 )
@@ -62,19 +65,22 @@ def sky_factor_of(
     area_deg2: float,
     redshift: float | None,
     host: Distance | None = None,
+    *,
+    row: int | None = None,
 ) -> tuple[SkyFactor, float | None]:
     """The sky factor of a position (ra, dec; ICRS, degrees), and the candidate's own distance in Mpc where it is known.
 
     3-D if there is a redshift or the distance of a host, and the map has a distance at the position, else 2-D: an unknown
     distance has no influence. The redshift comes first. The volume extends to the distance up to which
-    `contaminants_per_deg2` counts, so that it cancels in the posterior.
+    `contaminants_per_deg2` counts, so that it cancels in the posterior. `row` is the map's at the position, if known.
     """
+    row = row_at(skymap, *position) if row is None else row
     distance, sigma = None, 0.0
     if redshift is not None:
         distance, sigma = host_distance(redshift)
     elif host is not None:
         distance, sigma = host.mean_mpc, host.std_mpc or 0.0
-    flat = distance is None or distance_at(skymap, row_at(skymap, *position)) is None
+    flat = distance is None or distance_at(skymap, row) is None
     factor = sky_factor(
         skymap,
         *position,
@@ -82,6 +88,7 @@ def sky_factor_of(
         host_distance_mpc=None if flat else distance,
         host_sigma_mpc=sigma,
         search_distance_mpc=search_distance_mpc(),
+        row=row,
     )
     return factor, distance
 
@@ -162,9 +169,10 @@ def assess_many(
     events = [one.seen_from(event) for one in candidates]
     histories = nightly_scores_of(model, [one.curve for one in candidates], events)
     stated = prior(has_remnant=has_remnant, terrestrial=terrestrial, area_deg2=area)
+    rows = rows_at(skymap, *np.array([one.position for one in candidates], dtype=float).reshape(-1, 2).T)
     return [
-        None if not history else _numbers(history, one, event, skymap, ranking, area, stated)
-        for one, history in zip(candidates, histories, strict=True)
+        None if not history else _numbers(history, one, event, skymap, ranking, area, stated, row)
+        for one, history, row in zip(candidates, histories, rows.tolist(), strict=True)
     ]
 
 
@@ -176,10 +184,11 @@ def _numbers(
     ranking: Ranking,
     area: float,
     stated: Prior | None,
+    row: int,
 ) -> Mapping[str, Any]:
     last = history[-1]
-    level = float(ranking.searched_prob[row_at(skymap, *one.position)])
-    factor, distance = sky_factor_of(skymap, one.position, area, one.redshift, one.host)
+    level = float(ranking.searched_prob[row])
+    factor, distance = sky_factor_of(skymap, one.position, area, one.redshift, one.host, row=row)
     density = contaminants_per_deg2()
     after = None if stated is None else posterior(last["p_phot"], factor.value, stated.value)
     return {

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mma_pipeline.science.kilonova import calibration, model
+from mma_pipeline.science.kilonova.by_night import nightly_scores_of
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES
 from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve
 from mma_pipeline.science.kilonova.trees import DEPTH
@@ -242,3 +243,31 @@ def test_real_supernovae_do_not_pass():
 def test_feature_names_are_unique():
     """Every feature has a name of its own."""
     assert len(set(FEATURE_NAMES)) == len(FEATURE_NAMES)
+
+
+def test_history_is_the_score_of_each_night_alone():
+    """Of several candidates at once, each night scores exactly as the part of the light curve that ends with it."""
+    rng = np.random.default_rng(8)
+    curves, events = [], []
+    for k in range(60):
+        n = int(rng.integers(1, 40))
+        t = rng.integers(-3, 12, n) + rng.uniform(0.3, 0.5, n)
+        mag, err, band = (
+            19 + 0.3 * t + rng.normal(0, 0.2, n),
+            rng.uniform(0.02, 0.4, n),
+            list(rng.choice(list("grizJ"), n)),
+        )
+        curves.append(LightCurve(MERGER + t, mag, err, band, rng.random(n) < 0.2))
+        events.append(Event(MERGER, 40.0 + k, 8.0, 0.1))
+    found = nightly_scores_of(model.packaged(), curves, events)
+    assert sum(map(len, found)) > 200
+    for curve, event, history in zip(curves, events, found, strict=True):
+        for number, entry in enumerate(history, start=1):
+            keep = curve.mjd < MERGER + int(entry["days"]) + 0.6
+            band = [b for b, k in zip(curve.band, keep, strict=True) if k]
+            part = LightCurve(curve.mjd[keep], curve.magnitude[keep], curve.error[keep], band, curve.upper_limit[keep])
+            s = model.packaged().score([part], [event])
+            assert (entry["nights"], s.nights[0]) == (number, number)
+            assert (entry["p_phot"], entry["p_all_points"]) == (s.probability[0, 0], s.all_points[0])
+        if not history:
+            assert model.packaged().score([curve], [event]).nights[0] == 0
