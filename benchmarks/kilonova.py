@@ -345,6 +345,13 @@ def bench_simulated(
         line(f"night {night}: scored objects at P >= 0.9", wanted, value, met)
 
 
+def bench_supernovae_of_bursts(model: Model) -> None:
+    """Simulated afterglows with a supernova, at the event's distance, which need not be theirs."""
+    table = scored(model, simulate(TEST_SEED + 9, 15_000, shares=(0.0, 0.0, 0.0, 1.0)), 7)
+    value = {f"P >= {limit}": by_night(table, table.p >= limit) for limit in (0.9, 0.5)}
+    report("simulated afterglows with supernova, % of scored objects by night", "", value, None)
+
+
 def bench_unseen(tables: kasen.Tables) -> None:
     """A model trained on the two analytic families alone, tried on the radiative-transfer tables."""
     started = time.perf_counter()
@@ -463,6 +470,7 @@ def run(options: argparse.Namespace) -> None:
     else:
         report("real data", "", f"{options.data} is not here: those lines are missing", None)
     bench_simulated(model, FAMILIES, None)
+    bench_supernovae_of_bursts(model)
     if tables is not None:
         bench_simulated(model, (*FAMILIES, "kasen"), tables)
         bench_simulated(model, (*FAMILIES, "kasen"), tables, broad=True)

@@ -107,7 +107,7 @@ def assess(
 ) -> Mapping[str, Any] | None:
     """The published score, as JSON values; None before the first detection in griz after the merger.
 
-    p_phot, p_afterglow, p_other, p_all_points, sufficient, nights, days, time_obs_mjd, slope_err_mag_per_day, sky_factor,
+    p_phot, p_afterglow, p_afterglow_supernova, p_other, p_all_points, sufficient, nights, days, time_obs_mjd, slope_err_mag_per_day, sky_factor,
     sky_factor_dimensions, host_distance_mpc and redshift (None if unknown), prior, posterior (None if no prior
     can be stated), source_probability, contaminants_per_deg2, area_90_deg2, credible_level and the history night by
     night. p_phot assumes the candidate's own distance, else the event's: assumed_distance_mpc, assumed_distance_sigma_mpc
@@ -194,6 +194,7 @@ def _numbers(
     return {
         "p_phot": last["p_phot"],
         "p_afterglow": last["p_afterglow"],
+        "p_afterglow_supernova": last["p_afterglow_supernova"],
         "p_other": last["p_other"],
         "p_all_points": last["p_all_points"],
         "sufficient": last["sufficient"],

@@ -29,8 +29,8 @@ def until(curve: LightCurve, mjd: float) -> LightCurve:
 def nightly_scores(model: Model, curve: LightCurve, event: Event) -> list[dict[str, Any]]:
     """Score after each night with a detection in griz, oldest first.
 
-    Each entry: mjd (days, end of the night's data), days since the merger, nights, p_phot, p_afterglow, p_other,
-    p_all_points (p_phot if no point were doubted), sufficient (False: insufficient data, the value is provisional) and slope_err (mag/day, None without a slope).
+    Each entry: mjd (days, end of the night's data), days since the merger, nights, p_phot, p_afterglow,
+    p_afterglow_supernova, p_other, p_all_points (p_phot if no point were doubted), sufficient (False: insufficient data, the value is provisional) and slope_err (mag/day, None without a slope).
     """
     return nightly_scores_of(model, [curve], [event])[0]
 
@@ -64,6 +64,7 @@ def _scores_of(model: Model, curves: Sequence[LightCurve], events: Sequence[Even
                 "nights": nights,
                 "p_phot": probability[0],
                 "p_afterglow": probability[1],
+                "p_afterglow_supernova": probability[3],
                 "p_other": probability[2],
                 "p_all_points": all_points,
                 "sufficient": sufficient,
@@ -81,8 +82,10 @@ def night_ends(points: Points) -> tuple[IntArray, FloatArray, FloatArray]:
     rows = np.flatnonzero(~points.limit)
     rows = rows[np.lexsort((points.t[rows], points.snapshot[rows]))]
     owner, t = points.snapshot[rows], points.t[rows]
+    if not len(rows):
+        return owner, t, t
     number = night_numbers(owner, t)
-    first = np.flatnonzero(np.r_[True, (owner[1:] != owner[:-1]) | (number[1:] != number[:-1])]) if len(rows) else rows
+    first = np.flatnonzero(np.r_[True, (owner[1:] != owner[:-1]) | (number[1:] != number[:-1])])
     last = np.r_[first[1:], len(rows)] - 1
     owner, start, latest = owner[first], t[first], t[last]
     following = np.full(len(start), MAX_AGE_DAYS)

@@ -271,3 +271,21 @@ def test_history_is_the_score_of_each_night_alone():
             assert (entry["p_phot"], entry["p_all_points"]) == (s.probability[0, 0], s.all_points[0])
         if not history:
             assert model.packaged().score([curve], [event]).nights[0] == 0
+    unseen = LightCurve(MERGER + np.arange(1.0, 3.0), np.full(2, 19.0), np.full(2, 0.1), ["J", "o"], np.zeros(2, bool))
+    assert nightly_scores_of(model.packaged(), [unseen], [EVENT]) == [[]]
+    assert nightly_scores_of(model.packaged(), [], []) == []
+
+
+def test_fourth_class_is_bayes_for_one_more_class():
+    """Evident odds take from the kilonova by Bayes' rule; others take from the rest alone. Rows sum to one, none is negative."""
+    three = np.array([[0.6, 0.1, 0.3], [0.6, 0.1, 0.3], [0.001, 0.5, 0.499], [0.999, 0.0005, 0.0005]])
+    log_odds = np.log(np.array([40.0, 2.0, 1e6, 1e-6]))
+    four = model.with_supernova(three, log_odds)
+    assert four.sum(1) == pytest.approx(np.ones(4))
+    assert (four >= 0).all()
+    # One such afterglow for ten kilonovae: odds of 4, so that 0.6 : 0.1 : 0.3 : 2.4 share the probability.
+    assert four[0] == pytest.approx(np.array([0.6, 0.1, 0.3, 2.4]) / 3.4)
+    assert four[1, 0] == 0.6
+    assert four[1, 1:] == pytest.approx(np.array([0.1, 0.3, 0.12]) / 0.52 * 0.4)
+    assert four[2, 0] == 0.001
+    assert four[3, 0] == 0.999
