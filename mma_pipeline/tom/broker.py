@@ -38,7 +38,7 @@ class MmaBroker(GenericBroker):
 
     name = "MMA"
     form = MmaBrokerForm
-    score_description = "Kilonova probability, 0 to 1."
+    score_description = "Probability of being the event's kilonova, else of a kilonova by the light curve, 0 to 1."
 
     def fetch_alerts(self, parameters: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Rows of the local table as dictionaries with the key `alert`, newest first."""
@@ -59,7 +59,7 @@ class MmaBroker(GenericBroker):
             ra=row.ra,
             dec=row.dec,
             mag=row.magnitude,
-            score=row.kilonova_probability,
+            score=row.kilonova_probability if row.posterior is None else row.posterior,
             url=target,
         )
 

@@ -99,6 +99,8 @@ def _row(alert: DerivedAlert) -> dict[str, Any]:
         "event": alert.event_id or "",
         "significant": alert.event.significant if alert.event else None,
         "kilonova_probability": alert.kilonova_probability,
+        "posterior": alert.posterior,
+        "reasons": alert.reasons,
         "credible_level": alert.credible_level,
         "magnitude": alert.magnitude,
         "band": alert.band,

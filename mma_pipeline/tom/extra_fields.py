@@ -7,6 +7,7 @@ EXTRA_FIELDS = [
     {"name": "events", "type": "string"},
     {"name": "kilonova probability", "type": "number"},
     {"name": "other probability", "type": "number"},
+    {"name": "posterior", "type": "number"},
     {"name": "credible level", "type": "number"},
     {"name": "magnitude", "type": "number"},
     {"name": "band", "type": "string"},

@@ -16,7 +16,11 @@ class AlertQueryForm(BaseQueryForm):
     """Criteria of `query.Criteria`, field by field."""
 
     min_kilonova_probability = forms.FloatField(
-        required=False, min_value=0, max_value=1, label="Minimum kilonova probability", help_text="0 to 1"
+        required=False,
+        min_value=0,
+        max_value=1,
+        label="Minimum kilonova probability",
+        help_text="0 to 1; the posterior where there is one, else by the light curve",
     )
     max_credible_level = forms.FloatField(
         required=False,

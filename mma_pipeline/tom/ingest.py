@@ -62,9 +62,14 @@ class TargetRule:
             and alert.kind == DerivedAlert.Kind.CANDIDATE
             and not alert.retracted
             and (self.test_events or not alert.is_test)
-            and (alert.kilonova_probability or 0.0) >= self.min_kilonova_probability
+            and (_probability(alert) or 0.0) >= self.min_kilonova_probability
             and (not self.only_significant or (alert.event is not None and bool(alert.event.significant)))
         )
+
+
+def _probability(alert: DerivedAlert) -> float | None:
+    """The posterior where there is one, else what the light curve says."""
+    return alert.kilonova_probability if alert.posterior is None else alert.posterior
 
 
 def store_batch(stream: str, messages: Iterable[StreamMessage], offsets: Mapping[str, Any]) -> dict[Outcome, int]:
@@ -108,6 +113,7 @@ def store(
     if not created:
         return Outcome.KNOWN
     _mark_mock(alert)
+    _share_posterior(alert)
     if reading.kind is DerivedKind.RETRACTION:
         _retract(alert, whole_event=reading.retracts_event)
     elif _is_withdrawn(alert):
@@ -133,6 +139,23 @@ def _mark_mock(alert: DerivedAlert) -> None:
     same.filter(event=None).exclude(is_test=is_test).update(is_test=is_test)
     if alert.event_id is None:
         alert.is_test = is_test
+
+
+def _share_posterior(alert: DerivedAlert) -> None:
+    """Give v1 messages, which have none, the posterior and the reasons of the v2 message of the same score, in any order of arrival.
+
+    A score that belongs to several events has the largest.
+    """
+    if alert.kind != DerivedAlert.Kind.CANDIDATE:
+        return
+    score = ("candidate", "ra", "dec", "observed", "kilonova_probability")
+    same = DerivedAlert.objects.filter(kind=alert.kind, **{name: getattr(alert, name) for name in score})
+    best = same.exclude(event=None).exclude(posterior=None).order_by("-posterior").first()
+    if best is None:
+        return
+    same.filter(event=None).update(posterior=best.posterior, reasons=best.reasons)
+    if alert.event_id is None:
+        alert.posterior, alert.reasons = best.posterior, best.reasons
 
 
 def _update_target(alert: DerivedAlert) -> None:
@@ -194,6 +217,8 @@ def _columns(reading: Reading) -> dict[str, Any]:
         "magnitude_error": position.magnitude_error,
         "band": position.band or "",
         "aliases": list(position.aliases),
+        "posterior": position.posterior,
+        "reasons": list(position.reasons),
     }
 
 

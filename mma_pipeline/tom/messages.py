@@ -22,6 +22,8 @@ from mma_pipeline.notices.text import REPLACEMENT
 _MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 #: Greatest length of a target's name in the toolkit.
 _NAME_LENGTH = 100
+#: Longest reason that is kept.
+_REASON_LENGTH = 500
 #: Plausible times of a light curve, MJD: 1950 to 2140. Other times are mistakes, often Julian Dates.
 _MJD_RANGE = (33282.0, 102830.0)
 
@@ -48,6 +50,10 @@ class Position:
     magnitude_error: float | None = None
     band: str | None = None
     aliases: tuple[str, ...] = ()
+    posterior: float | None = None
+    """By all that is known: after vetting, else the posterior without it; None if the message has neither."""
+    reasons: tuple[str, ...] = ()
+    """What vetting found, in words; first, where it is so, that the posterior contradicts the light curve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +171,23 @@ def _position(record: Mapping[str, Any], kilonova: str, other: str, *, name: str
         magnitude_error=_optional(record, "magnitude_error", 0.0, 10.0),
         band=text_at(record, "band"),
         aliases=_aliases(record.get("aliases")),
+        posterior=_first(_optional(record, "vetted_probability", 0.0, 1.0), _optional(record, "posterior", 0.0, 1.0)),
+        reasons=_reasons(record),
     )
+
+
+def _first(*values: float | None) -> float | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _reasons(record: Mapping[str, Any]) -> tuple[str, ...]:
+    said = [text_at(record, "contradiction")]
+    verdicts = record.get("vetting")
+    for verdict in verdicts if isinstance(verdicts, list) else ():
+        # What was looked for and not found is no reason.
+        if isinstance(verdict, Mapping) and verdict.get("outcome") in ("found", "doubtful"):
+            said.append(text_at(verdict, "words"))
+    return tuple(words[:_REASON_LENGTH] for words in said if words)
 
 
 def _aliases(value: object) -> tuple[str, ...]:

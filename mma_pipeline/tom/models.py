@@ -69,6 +69,10 @@ class DerivedAlert(models.Model):
     magnitude_error = models.FloatField(null=True)
     band = models.CharField(max_length=32, blank=True, default="")
     aliases = models.JSONField(default=list)
+    posterior = models.FloatField(null=True, db_index=True)
+    """By all that is known: after vetting, else without; null if no message of the score says. v1 has it from its v2 twin."""
+    reasons = models.JSONField(default=list)
+    """What vetting found, in words."""
 
     retracts = models.CharField(max_length=32, blank=True, default="", db_index=True)
     """Id of the message that this one retracts."""

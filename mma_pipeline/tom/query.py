@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from .ingest import unit_vector
 from .models import DerivedAlert
@@ -22,6 +22,7 @@ class Criteria:
     """Criteria of a query; None means any."""
 
     min_kilonova_probability: float | None = None
+    """Of the posterior where there is one, else of the light curve."""
     since: datetime | None = None
     """Published at or after, UTC."""
     until: datetime | None = None
@@ -61,7 +62,8 @@ def select(criteria: Criteria) -> QuerySet[DerivedAlert]:
     if not criteria.include_test:
         rows = rows.filter(is_test=False)
     if criteria.min_kilonova_probability is not None:
-        rows = rows.filter(kilonova_probability__gte=criteria.min_kilonova_probability)
+        least = criteria.min_kilonova_probability
+        rows = rows.filter(Q(posterior__gte=least) | Q(posterior=None, kilonova_probability__gte=least))
     if criteria.since is not None:
         rows = rows.filter(published__gte=criteria.since)
     if criteria.until is not None:

@@ -102,6 +102,7 @@ def refresh(target_pk: int) -> Status:
         "events": ", ".join(events),
         "kilonova probability": newest.kilonova_probability,
         "other probability": newest.other_probability,
+        "posterior": newest.posterior,
         "credible level": placed.credible_level if placed else None,
         "magnitude": measured.magnitude if measured else None,
         "band": measured.band if measured else None,

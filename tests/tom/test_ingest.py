@@ -14,6 +14,7 @@ from tom_targets.models import Target, TargetName
 
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices import derived
+from mma_pipeline.notices.candidate_summary import CheckVerdict
 from mma_pipeline.notices.icecube_summary import NeutrinoSearch, NeutrinoTrack
 from mma_pipeline.tom import ingest, targets
 from mma_pipeline.tom.demo.event import Sent, SimulatedEvent
@@ -52,6 +53,7 @@ def test_a_candidate_is_one_target(event, auto_targets) -> None:
     extras = target.extra_fields
     assert extras["magnitude"] == 18.8
     assert extras["kilonova probability"] == 0.98
+    assert extras["posterior"] == 0.991
     assert extras["credible level"] == 0.47
     assert extras["events"] == event.event_id
     assert extras["alert status"] == "live"
@@ -117,6 +119,24 @@ def test_only_what_the_rule_admits(event, settings) -> None:
     deliver(*wanted.score(0.81, NIGHT + timedelta(days=1)))
     assert Target.objects.get().name == "wanted"
     assert DerivedAlert.objects.count() == 8
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["v1 first", "v2 first"])
+def test_the_posterior_decides_and_its_reasons_are_kept(event, settings, first: int) -> None:
+    """A supernova far behind: 0.964 by the light curve, 0.005 in the end. Both messages of the score have the latter, and v2 alone no target."""
+    rule = {"enabled": True, "min_kilonova_probability": 0.5, "only_significant": False, "test_events": True}
+    settings.MMA_TOM = settings.MMA_TOM | {"target_rule": rule}
+    verdicts = (
+        CheckVerdict("star", "nothing", "no star at its place", 1.0, counted=True),
+        CheckVerdict("host", "found", "host FAR at 2 arcsec", 0.001, counted=True),
+    )
+    sent = event.score(0.964, NIGHT, posterior=0.005, vetting=verdicts)
+    deliver(sent[first], sent[1 - first])
+    for alert in DerivedAlert.objects.all():
+        assert (alert.kilonova_probability, alert.posterior) == (0.964, 0.005)
+        assert alert.reasons == ["host FAR at 2 arcsec"]
+    # v1 alone says nothing else than the light curve: what came before its twin was judged by that.
+    assert Target.objects.exists() is (first == 0)
 
 
 def test_a_target_deleted_by_a_person_stays_away(event, auto_targets) -> None:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from tom_dataservices.models import DataServiceQuery
 from tom_targets.models import Target
 
+from mma_pipeline.notices.candidate_summary import CheckVerdict
 from mma_pipeline.tom import ingest
 from mma_pipeline.tom.broker import MmaBroker, MmaBrokerForm
 from mma_pipeline.tom.dataservice import MmaDataService
@@ -54,6 +55,20 @@ def test_each_criterion(three) -> None:
     assert names(until=NIGHT + timedelta(minutes=30)) == {"strong"}
     assert names(since=NIGHT + timedelta(minutes=30)) == {"weak"}
     assert names(ra=9.0, dec=80.0, radius=1.0) == {"weak"}
+
+
+def test_the_posterior_is_what_is_asked_for(three) -> None:
+    """A candidate with a posterior is found by it, not by its light curve; others by the light curve; the row has the reasons."""
+    far = SimulatedEvent(candidate="far", event_id=REAL)
+    verdict = CheckVerdict("host", "found", "host FAR at 2 arcsec", 0.001, counted=True)
+    deliver(*far.score(0.964, NIGHT, posterior=0.005, vetting=(verdict,)))
+    near = SimulatedEvent(candidate="near", event_id=REAL, ra=11.0)
+    deliver(*near.score(0.4, NIGHT, posterior=0.97))
+    assert names(min_kilonova_probability=0.5) == {"strong", "near"}
+    assert names(min_kilonova_probability=0.001) == {"strong", "weak", "far", "near"}
+    rows = MmaDataService().query_targets({"min_kilonova_probability": 0.001})
+    found = next(row for row in rows if row["name"] == "far")
+    assert (found["posterior"], found["reasons"]) == (0.005, ["host FAR at 2 arcsec"])
 
 
 @pytest.mark.parametrize("first", [0, 1], ids=["v1 first", "v2 first"])

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from mma_pipeline.notices.candidate_summary import CheckVerdict
 from mma_pipeline.notices.derived import (
     BrokerAlertV1,
     CandidateScore,
@@ -71,12 +72,22 @@ class SimulatedEvent:
 
     def nights(self) -> Iterator[tuple[Sent, Sent]]:
         """The score of each night, as v1 and as v2."""
-        scores = ((1, 0.42, 17.1), (2, 0.86, 17.9), (3, 0.98, 18.8))
-        for night, probability, magnitude in scores:
+        scores = ((1, 0.42, 17.1, 0.55), (2, 0.86, 17.9, 0.93), (3, 0.98, 18.8, 0.991))
+        words = "host SIM 1 (simulated) at 10.3 arcsec, 2.0 kpc in projection, 40.7 Mpc away, chance coincidence 0.21 %"
+        host = CheckVerdict("host", "found", words, 8.0, counted=True)
+        for night, probability, magnitude, posterior in scores:
             observed = self.time + timedelta(days=night)
-            yield self.score(probability, observed, magnitude)
+            yield self.score(probability, observed, magnitude, posterior=posterior, vetting=(host,))
 
-    def score(self, probability: float, observed: datetime, magnitude: float | None = None) -> tuple[Sent, Sent]:
+    def score(
+        self,
+        probability: float,
+        observed: datetime,
+        magnitude: float | None = None,
+        *,
+        posterior: float | None = None,
+        vetting: tuple[CheckVerdict, ...] = (),
+    ) -> tuple[Sent, Sent]:
         """One score of the candidate as v1 and as v2; `magnitude` in the AB system, r band."""
         mjd = (observed - _MJD_EPOCH) / timedelta(days=1)
         rest = round(1.0 - probability, 6)
@@ -98,6 +109,10 @@ class SimulatedEvent:
                 magnitude=magnitude,
                 magnitude_error=None if magnitude is None else 0.05,
                 band=None if magnitude is None else "r",
+                p_phot=None if posterior is None else probability,
+                posterior=posterior,
+                vetted_probability=posterior,
+                vetting=vetting,
             ),
             products=(self._product("light_curve.png"),),
         )
