@@ -105,7 +105,7 @@ STREAMS = (
         parse_any_notice,
         "Notices of other observatories in GCN's core schema, from NASA GCN Kafka.",
         core=True,
-        interval_s=5,
+        interval_s=1,
     ),
 )
 #: The names under which messages are archived, each with the entry whose sensor reads them.
