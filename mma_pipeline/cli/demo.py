@@ -327,7 +327,8 @@ def _left(archive: Archive, sent: list[Sent]) -> Iterator[str]:
 
 def _coincidences(archive: Archive, sent: list[Sent]) -> Iterator[str]:
     """Pairs of events of different messengers, and the bursts, neutrinos and X-ray transients that make none."""
-    from mma_pipeline.adapters.archive.coincidences import pairs_of_events
+    from mma_pipeline.adapters.archive.coincidences import PairState, pairs_of_events
+    from mma_pipeline.defs.events.page.render import false_alarms
 
     found: dict[tuple[str, str], float] = {}
     events: dict[str, None] = {}
@@ -343,8 +344,7 @@ def _coincidences(archive: Archive, sent: list[Sent]) -> Iterator[str]:
     pairs = pairs_of_events(archive, events)
     for pair in {(p.gw_event, p.other_event): p for some in pairs.values() for p in some}.values():
         figures, seconds = pair.figures, found.get((pair.gw_event, pair.other_event))
-        rate = figures["far_hz"]
-        words = "" if rate is None else f", joint rate one in {1 / (rate * 365.25 * 86400):,.0f} years"
+        words = f", {false_alarms(figures['far_hz'])} by chance" if pair.state is PairState.CLAIMED else ""
         if figures["area_90_combined_deg2"] is not None:
             areas = (figures[f"area_90_{name}_deg2"] for name in ("gw", "other", "combined"))
             words += ", 90 % regions {:.0f} and {:.0f}, of both {:.0f} deg²".format(*areas)

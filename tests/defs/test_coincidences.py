@@ -27,6 +27,7 @@ from mma_pipeline.notices.derived import SCHEMA_V2_1, DerivedAlert, encode, json
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import materialize
 from mma_pipeline.science.coincidence.searches import SearchRules
+from mma_pipeline.science.simulation.triggers import simulate_triggers
 from mma_pipeline.science.skymaps.model import decode_skymap
 from mma_pipeline.settings import current
 from tests.alerts import body, fits_map
@@ -303,6 +304,22 @@ def test_page_and_show(home: Home) -> None:
     answer = CliRunner().invoke(app, ["show", GW])
     assert answer.exit_code == 0
     assert f"{GRB} claimed: -1.70 s" in answer.output
+
+
+def test_simulated_burst_of_the_merger(home: Home) -> None:
+    """Of the simulated notices of a merger its burst makes a claimed pair; neutrino, X-rays and the later burst do not."""
+    merger = datetime(2024, 3, 1, 11, 59, 0, 500000, tzinfo=UTC)
+    (gw,) = home.receive(body(far=1e-9))
+    names = {}
+    for record in simulate_triggers(decode_skymap(fits_map()), time=merger, seed=1, test=True):
+        (version,) = home.receive(json.dumps(record).encode())
+        names[version.version.event_id] = record["instrument"]
+    assert sorted(names.values()) == ["GBM", "GBM", "IC86", "WXT"]
+    (pair,) = make(home, gw)["pairs"]
+    assert names[pair["other_event"]] == "GBM"
+    assert pair["state"] == "claimed"
+    assert pair["difference_s"] == pytest.approx(-1.7, abs=0.01)
+    assert pair["area_90_combined_deg2"] < min(pair["area_90_gw_deg2"], pair["area_90_other_deg2"])
 
 
 def test_what_is_no_burst_takes_no_part(home: Home) -> None:
