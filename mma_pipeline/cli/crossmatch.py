@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def crossmatch(
     event: Annotated[str, typer.Argument(help="Superevent id (newest map) or partition key of a version.")],
-    ra: Annotated[float | None, typer.Option(help="Right ascension, deg.")] = None,
+    ra: Annotated[float | None, typer.Option(help="Right ascension, deg.", min=-360, max=360)] = None,
     dec: Annotated[float | None, typer.Option(help="Declination, deg.", min=-90, max=90)] = None,
     distance: Annotated[float | None, typer.Option(help="Luminosity distance, Mpc.")] = None,
     table: Annotated[
