@@ -1,4 +1,4 @@
-"""Completion of event ids in a shell (`mma --install-completion`)."""
+"""Completion of event ids in a shell (`--install-completion`)."""
 
 from __future__ import annotations
 
