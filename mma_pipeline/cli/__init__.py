@@ -12,6 +12,7 @@ from mma_pipeline.cli.doctor import doctor
 from mma_pipeline.cli.forecast import forecast
 from mma_pipeline.cli.health import alive, metrics
 from mma_pipeline.cli.kilonova import kilonova
+from mma_pipeline.cli.open_event import open_event
 from mma_pipeline.cli.photometry import publish_photometry
 from mma_pipeline.cli.pointings import pointings
 from mma_pipeline.cli.publication import explain, publication
@@ -32,6 +33,7 @@ app.command()(simulate)
 app.command()(replay)
 app.command()(status)
 app.command()(show)
+app.command("open")(open_event)
 app.command()(serve)
 app.add_typer(quarantine, name="quarantine")
 app.command()(explain)

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mma_pipeline.cli.app import Exit, JsonOption, console, fail, open_archive, open_store
+from mma_pipeline.cli.completion import complete_event
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive
 
 
 def crossmatch(
-    event: Annotated[str, typer.Argument(help="Superevent id (newest map) or partition key of a version.")],
-    ra: Annotated[float | None, typer.Option(help="Right ascension, deg.")] = None,
+    event: Annotated[
+        str,
+        typer.Argument(help="Superevent id (newest map) or partition key of a version.", autocompletion=complete_event),
+    ],
+    ra: Annotated[float | None, typer.Option(help="Right ascension, deg.", min=-360, max=360)] = None,
     dec: Annotated[float | None, typer.Option(help="Declination, deg.", min=-90, max=90)] = None,
     distance: Annotated[float | None, typer.Option(help="Luminosity distance, Mpc.")] = None,
     table: Annotated[

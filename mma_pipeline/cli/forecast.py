@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store
+from mma_pipeline.cli.completion import complete_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +21,11 @@ _HOURS = (1, 6, 12, 24, 48, 72, 120, 168, 240)
 
 def forecast(
     event: Annotated[
-        str, typer.Argument(help="Superevent id (newest version with a map) or partition key of a version.")
+        str,
+        typer.Argument(
+            help="Superevent id (newest version with a map) or partition key of a version.",
+            autocompletion=complete_event,
+        ),
     ],
     ebv: Annotated[
         float, typer.Option(min=0, help="Galactic E(B-V) on the line of sight, mag: added to what is shown.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,9 @@ from rich.text import Text
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
 from mma_pipeline.cli.candidates import WITHOUT, candidate_lines, candidates_of, checked_names
+from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.cli.quarantine import plain
+from mma_pipeline.notices.key import EXTERNAL_SUFFIX
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
@@ -91,41 +94,138 @@ def _described(
 
 
 def status(
-    limit: Annotated[int, typer.Option(help="Show at most this many versions, newest first.", min=1)] = 50,
+    limit: Annotated[int, typer.Option(help="Show at most this many events, newest first.", min=1)] = 50,
+    real: Annotated[bool, typer.Option("--real", help="Leave mock and test events out.")] = False,
+    since: Annotated[
+        str | None, typer.Option(help="Events with a version created since a time, such as 2026-01-31; UTC.")
+    ] = None,
+    versions: Annotated[
+        bool, typer.Option("--versions", help="A row for each version, with its files, not for each event.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List events and versions with their products, and what is missing."""
+    """List events, newest first: what each is, how well it is located, and what is missing."""
+    from mma_pipeline.adapters.archive.overview import newest_events
+
+    begin = _time(since)
     with clear_errors():
         archive = _open()
         counts = archive.counts()
-        versions = describe(archive, archive.versions(limit=limit))
+        events = newest_events(archive, limit=limit, real=real, since=begin)
+        found = archive.versions_of(events)
+        records = sorted(
+            (record for some in found.values() for record in some), key=lambda r: r.version.created, reverse=True
+        )
+        if as_json or versions:
+            records = [r for r in records if begin is None or r.version.created >= begin][:limit]
+        described = describe(archive, records)
     if as_json:
-        print_json({"counts": counts, "versions": versions})
+        print_json({"counts": counts, "versions": described})
         return
-    table = Table(title=", ".join(f"{count} {name}" for name, count in counts.items()))
-    for column in ("event", "version", "created (UTC)", "status", "files", "missing", "50 % deg²", "90 % deg²"):
-        table.add_column(column, justify="right" if "deg²" in column or column == "files" else "left")
-    for entry in versions:
+    by_event: dict[str, list[dict[str, Any]]] = {}
+    for entry in described:
+        by_event.setdefault(entry["event"], []).append(entry)
+    title = ", ".join(f"{count} {name}" for name, count in counts.items())
+    ordered = {event: by_event[event] for event in events if event in by_event}
+    console.print(_version_table(described, title) if versions else _event_table(ordered, found, title))
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise fail(f"--since {text!r} is no time such as 2026-01-31 or 2026-01-31T12:00", Exit.USAGE) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _narrow(title: str) -> Table:
+    # The title is a line of its own: it would widen a narrow table, or be broken by it.
+    console.print(title, highlight=False, soft_wrap=True)
+    return Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+
+
+def _event_table(
+    events: Mapping[str, Sequence[dict[str, Any]]], records: Mapping[str, Sequence[VersionRecord]], title: str
+) -> Table:
+    """A row for each event. Ids and kinds are never cut, whatever the width; what is left wraps."""
+    from mma_pipeline.portal.summary import summary_of
+
+    summaries = {
+        event: summary_of(
+            records[event], {e["partition"]: s for e in entries if (s := e["statistics"].get("skymap_statistics"))}
+        )
+        for event, entries in events.items()
+    }
+    table = _narrow(title)
+    table.add_column("event", no_wrap=True, overflow="ignore", min_width=max(map(len, events), default=5))
+    kinds = (len(summary.kind) for summary in summaries.values())
+    table.add_column("newest", no_wrap=True, overflow="ignore", min_width=max(kinds, default=6))
+    table.add_column("time (UTC)", no_wrap=True, min_width=14)
+    table.add_column("source", min_width=11)
+    for column in ("90 %", "Mpc"):
+        table.add_column(column, justify="right", min_width=5)
+    table.add_column("status", min_width=9)
+    for event, entries in events.items():
+        summary = summaries[event]
+        likeliest = summary.likeliest
+        table.add_row(
+            event,
+            summary.kind,
+            f"{summary.when:%y-%m-%d %H:%M}",
+            # Classes and groups are the sender's words: nothing in them is markup.
+            Text(summary.group or "" if likeliest is None else f"{likeliest[0]} {likeliest[1]:.0%}"),
+            "" if summary.area_90_deg2 is None else f"{summary.area_90_deg2:,.0f}",
+            "" if summary.distance_mpc is None else f"{summary.distance_mpc:.0f}",
+            _event_state(entries),
+        )
+    return table
+
+
+def _event_state(entries: Sequence[Mapping[str, Any]]) -> str:
+    if entries[0]["retracted_by"] is not None:
+        return "[red]retracted[/red]"
+    missing = len({name for entry in entries for name in entry["missing"]})
+    said = ["[yellow]degraded[/yellow]"] if any(entry["facts"].get("degraded") for entry in entries) else []
+    return ", ".join([*said, *([f"lacks {missing}"] if missing else [])])
+
+
+def _version_table(entries: Sequence[Mapping[str, Any]], title: str) -> Table:
+    """A row for each version."""
+    table = _narrow(title)
+    stems = [(entry["event"], entry["stem"].removeprefix(entry["event"] + "-")) for entry in entries]
+    for number, column in enumerate(("event", "version")):
+        widest = max((len(stem[number]) for stem in stems), default=len(column))
+        table.add_column(column, no_wrap=True, overflow="ignore", min_width=widest)
+    table.add_column("created (UTC)", no_wrap=True, min_width=14)
+    table.add_column("status", min_width=9)
+    for column in ("files", "lacks", "50 %", "90 %"):
+        table.add_column(column, justify="right")
+    for stem, entry in zip(stems, entries, strict=True):
         areas = entry["statistics"].get("skymap_statistics", {})
         table.add_row(
-            entry["event"],
-            entry["stem"].removeprefix(entry["event"] + "-"),
-            entry["created"][:19].replace("T", " "),
+            *stem,
+            entry["created"][2:16].replace("T", " "),
             _state(entry),
             str(len(entry["products"])),
-            ", ".join(entry["missing"]) or "nothing",
+            str(len(entry["missing"]) or ""),
             _area(areas.get("area_50_deg2")),
             _area(areas.get("area_90_deg2")),
         )
-    console.print(table)
+    return table
 
 
 def show(
-    event: Annotated[str, typer.Argument(help="Superevent id such as S230518h, or one partition key.")],
+    event: Annotated[
+        str,
+        typer.Argument(help="Superevent id such as S230518h, or one partition key.", autocompletion=complete_event),
+    ],
+    everything: Annotated[bool, typer.Option("--all", help="All versions in full, not the newest alone.")] = False,
     without: Annotated[str, WITHOUT] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Show everything about an event: all versions with statistics and files, its candidates, and its messages in quarantine."""
+    """Show an event: its newest version with statistics and files, what else there is, its candidates, and its messages in quarantine."""
     from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
 
     off = checked_names(without)
@@ -155,7 +255,8 @@ def show(
     if found[0]["retracted_by"] is not None:
         console.print(f"[bold red]{found[0]['event']} is retracted[/bold red] ({found[0]['retracted_by']})")
     console.print(f"page: {found[0]['page']}", highlight=False)
-    for entry in reversed(found):
+    whole = found if everything or len(found) == 1 else [_telling(found)]
+    for entry in whole:
         console.rule(f"{entry['stem']}  ({entry['partition']})")
         # What the notice says of the source stands in words.
         worded = {"degraded", "classification", "properties", "chirp_mass"}
@@ -180,10 +281,23 @@ def show(
         if entry["missing"]:
             grid.add_row("missing", ", ".join(entry["missing"]))
         console.print(grid)
+    others = [entry for entry in found if entry not in whole]
+    if others:
+        console.rule(f"{len(others)} other versions, newest first; --all shows them in full")
+    for entry in others:
+        console.print(
+            f"{entry['created'][:19]}  {entry['stem']}  ({entry['partition']})", highlight=False, soft_wrap=True
+        )
     if candidates:
         console.rule("candidates" + (f" without {', '.join(off)}" if off else ""))
     for line in candidate_lines(candidates):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _telling(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The newest version that says what the event is: a retraction states no facts, and a combined map is no notice."""
+    own = [e for e in found if "time" in e["facts"] and not e["type"].endswith(EXTERNAL_SUFFIX)]
+    return own[0] if own else found[0]
 
 
 def readable(value: Any) -> str:

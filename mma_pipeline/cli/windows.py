@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
+from mma_pipeline.cli.completion import complete_event
 
 if TYPE_CHECKING:
     from mma_pipeline.science.observing.sites import Site
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def windows(
-    event: Annotated[str, typer.Argument(help="Superevent id (newest map) or partition key of a version.")],
+    event: Annotated[
+        str,
+        typer.Argument(help="Superevent id (newest map) or partition key of a version.", autocompletion=complete_event),
+    ],
     site: Annotated[list[str] | None, typer.Option(help="An observatory, by name or its beginning; repeat it.")] = None,
     date: Annotated[
         str | None,

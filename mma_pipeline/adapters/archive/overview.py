@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from mma_pipeline.adapters.archive import schema
 from mma_pipeline.adapters.archive.alerts import Archive, VersionRecord, version_record
 from mma_pipeline.adapters.archive.database import batched, reading
+from mma_pipeline.notices.model import Role
 
 #: Rows that are read at a time, so that memory does not grow with the archive.
 _ROWS = 2000
@@ -28,6 +30,34 @@ def version_keys(archive: Archive) -> set[str]:
     """Partition keys of all versions."""
     with reading(archive.engine) as connection:
         return set(connection.execute(sa.select(schema.version.c.partition_key)).scalars())
+
+
+def event_ids(archive: Archive, beginning: str, *, limit: int) -> list[str]:
+    """Ids of events that begin with a text, the event with the newest version first."""
+    c = schema.version.c
+    query = (
+        sa.select(c.event_id)
+        .where(c.event_id.startswith(beginning, autoescape=True))
+        .group_by(c.event_id)
+        .order_by(sa.func.max(c.created).desc(), c.event_id)
+        .limit(limit)
+    )
+    with reading(archive.engine) as connection:
+        return [str(event_id) for event_id in connection.execute(query).scalars()]
+
+
+def newest_events(archive: Archive, *, limit: int, real: bool = False, since: datetime | None = None) -> list[str]:
+    """Ids of the events with the newest versions, newest first: of all or of real ones alone, created since a time (UTC)."""
+    c = schema.version.c
+    query = sa.select(c.event_id).group_by(c.event_id)
+    if real:
+        query = query.where(c.role == Role.OBSERVATION.value)
+    newest = sa.func.max(c.created)
+    if since is not None:
+        query = query.having(newest >= sa.literal(since, schema.UTCDateTime()))
+    with reading(archive.engine) as connection:
+        rows = connection.execute(query.order_by(newest.desc(), c.event_id).limit(limit))
+        return [str(event_id) for event_id in rows.scalars()]
 
 
 def all_versions(archive: Archive) -> Iterator[VersionRecord]:

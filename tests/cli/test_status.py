@@ -1,0 +1,98 @@
+"""`mma status`, `mma show`, `mma open` and completion: what a person sees, also on 80 columns."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from mma_pipeline.cli import app
+from mma_pipeline.cli.completion import complete_event
+from tests.alerts import body, fits_map
+from tests.homes import Home
+
+RUN = CliRunner()
+
+
+@pytest.fixture
+def eighty(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """An archive with the longest names there are, on a terminal of 80 columns."""
+    from rich.console import Console
+
+    # The package's attribute of this name is the command.
+    monkeypatch.setattr(sys.modules["mma_pipeline.cli.status"], "console", Console(width=80))
+    home.receive(body("S240301a", group="[/red] <b>", classification={}))
+    home.receive(body("S240301a", "UPDATE", created="2024-03-01T13:00:00Z"))
+    home.receive(body("MS240302abcdef", created="2024-03-02T13:00:00Z", external=fits_map(140.0, 25.0, 3.0)))
+    home.receive(body("S240229b", "RETRACTION", created="2024-03-01T15:00:00Z"))
+    return home
+
+
+def lines(*arguments: str) -> list[str]:
+    """What a command prints."""
+    done = RUN.invoke(app, list(arguments))
+    assert done.exit_code == 0, done.output
+    return done.stdout.splitlines()
+
+
+def test_one_row_for_each_event(eighty: Home) -> None:
+    """Each event has one row, the newest first; no id and no kind is cut, and no line is longer than the terminal."""
+    shown = lines("status")
+    assert [line.split()[0] for line in shown[2:] if line[:1].strip()] == ["MS240302abcdef", "S240229b", "S240301a"]
+    assert max(map(len, shown)) <= 80
+    assert "retracted" in shown[3]
+    assert "Update" in shown[-1] or "Update" in shown[-2]
+    versions = lines("status", "--versions")
+    assert any("MS240302abcdef" in line and "Preliminary-ExtCoinc" in line for line in versions)
+    assert sum("S240301a" in line for line in versions) == 2
+
+
+def test_choices(eighty: Home) -> None:
+    """Mock events are left out on request, and events before a time; a time that is none is wrong usage."""
+    assert not any("MS240302abcdef" in line for line in lines("status", "--real"))
+    late = "\n".join(lines("status", "--since", "2024-03-01T14:00"))
+    assert "S240301a" not in late
+    assert "S240229b" in late
+    assert "MS240302abcdef" in late
+    assert len(lines("status", "--limit", "1")) < len(lines("status"))
+    assert RUN.invoke(app, ["status", "--since", "yesterday"]).exit_code == 2
+
+
+def test_show_begins_with_the_newest(eighty: Home) -> None:
+    """The newest notice stands in full; the rest in a line each, or in full with --all, newest first."""
+    text = "\n".join(lines("show", "S240301a"))
+    assert text.index("S240301a-Update") < text.index("S240301a-Preliminary")
+    assert "1 other versions" in text
+    whole = "\n".join(lines("show", "S240301a", "--all"))
+    assert whole.count("far_hz") == 2
+    assert whole.index("S240301a-Update") < whole.index("S240301a-Preliminary")
+
+
+def test_open(eighty: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page is opened on the portal where there is one, else in the local store, if it is made."""
+    opened = list[str]()
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    assert RUN.invoke(app, ["open", "S240301a"]).exit_code == 3
+    eighty.store.put("mma/S240301a/index.html", b"<p>page</p>")
+    assert RUN.invoke(app, ["open", "S240301a"]).exit_code == 0
+    monkeypatch.setenv("MMA_PORTAL_URL", "https://portal.example.org/")
+    assert RUN.invoke(app, ["open", "S240301a"]).exit_code == 0
+    assert opened == [
+        f"{eighty.products.as_uri()}/mma/S240301a/index.html",
+        "https://portal.example.org/events/S240301a",
+    ]
+    assert RUN.invoke(app, ["open", "S190425z"]).exit_code == 3
+
+
+def test_completion(eighty: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids are completed from the archive, newest first; where there is none, nothing is offered and nothing fails."""
+    assert complete_event("S24") == ["S240229b", "S240301a"]
+    assert complete_event("S2_") == []
+    monkeypatch.setenv("MMA_ARCHIVE_URL", "sqlite:////nonexistent/archive.db")
+    assert complete_event("S") == []
+
+
+def test_impossible_positions(eighty: Home) -> None:
+    """A right ascension that no sphere has is refused."""
+    assert RUN.invoke(app, ["crossmatch", "S240301a", "--ra", "400", "--dec", "1"]).exit_code == 2
