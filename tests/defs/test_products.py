@@ -229,7 +229,7 @@ def test_alert_by_the_schema_has_no_drift(home: Home) -> None:
     """An alert that follows the schema, with and without coincidence, passes the check."""
     for data in (body(), body(kind="RETRACTION")):
         (version,) = home.receive(data)
-        result = home.make(version)
+        result = home.make(version, ["raw_alert"])
         (check,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "follows_published_schema"]
         assert check.passed
 
@@ -243,7 +243,7 @@ def test_map_and_alert_agree(home: Home, cards: dict[str, str], passed: bool) ->
 
     skymap = map_of_columns(np.arange(12) + 4, np.full(12, 1 / (4 * np.pi)), layers=False, **cards)
     (version,) = home.receive(body(skymap=skymap))
-    result = home.make(version)
+    result = home.make(version, ["raw_alert", "skymap"])
     assert result.success
     (check,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "map_and_alert_agree"]
     assert check.passed is passed
@@ -256,7 +256,9 @@ def test_probability_sum_is_checked_as_sent(home: Home) -> None:
     skymap = map_of_columns(np.arange(12) + 4, np.full(12, 1.02 / (4 * np.pi)), layers=False)
     (version,) = home.receive(body(skymap=skymap))
     (check,) = [
-        e for e in home.make(version).get_asset_check_evaluations() if e.check_name == "probability_sums_to_one"
+        e
+        for e in home.make(version, ["raw_alert", "skymap"]).get_asset_check_evaluations()
+        if e.check_name == "probability_sums_to_one"
     ]
     assert not check.passed
     assert check.metadata["probability_sum"].value == pytest.approx(1.02)
