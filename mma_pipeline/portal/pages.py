@@ -25,7 +25,7 @@ from mma_pipeline.notices.source_words import PROPERTIES, percent
 from mma_pipeline.portal.api.events import EventQuery, files_of
 from mma_pipeline.portal.circular import circular
 from mma_pipeline.portal.context import Portal, portal_of
-from mma_pipeline.portal.words import ago, amount, false_alarm, size
+from mma_pipeline.portal.words import ago, amount, distance, false_alarm, size
 
 ThePortal = Annotated[Portal, Depends(portal_of)]
 EventId = Annotated[str, Path(pattern=f"^{EVENT_ID.pattern}$")]
@@ -179,6 +179,7 @@ def _environment() -> jinja2.Environment:
         "percent": percent,
         "far": false_alarm,
         "amount": amount,
+        "distance": distance,
         "bare": lambda value: "" if value is None else f"{value:g}",
         "bytes": size,
     }

@@ -32,7 +32,9 @@ def ago(then: datetime, now: datetime) -> str:
     seconds = (now - then).total_seconds()
     if seconds < 0:
         return "in the future"
-    for size, unit in ((86_400 * 365.25, "yr"), (86_400, "d"), (3600, "h"), (60, "min")):
+    if seconds >= 2 * YEAR_S:
+        return f"{seconds / YEAR_S:.1f} yr ago"
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size * (2 if size > 60 else 1):
             return f"{seconds / size:.0f} {unit} ago"
     return f"{seconds:.0f} s ago"
@@ -45,6 +47,12 @@ def amount(value: float | None) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
+
+
+def distance(mean: float, width: float | None) -> str:
+    """A distance and its width (Mpc), to whole megaparsecs from 10 Mpc on: `280 ± 69`."""
+    digits = 0 if mean >= 10 else 1
+    return f"{mean:,.{digits}f}" + ("" if width is None else f" ± {width:,.{digits}f}")
 
 
 def size(count: int) -> str:

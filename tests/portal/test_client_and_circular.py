@@ -15,7 +15,7 @@ from mocpy import MOC
 from mma_pipeline import client
 from mma_pipeline.adapters.errors import ConfigurationError, DigestError, NotFoundError, PermanentError
 from mma_pipeline.portal.circular import circular
-from mma_pipeline.portal.words import ago, false_alarm, sexagesimal, size
+from mma_pipeline.portal.words import ago, distance, false_alarm, sexagesimal, size
 from tests.alerts import needs_real_alerts, real_paths, utc
 from tests.homes import Home
 from tests.portal.conftest import DEC, LIVE, RA, SIGMA
@@ -140,4 +140,6 @@ def test_numbers_for_people() -> None:
     assert sexagesimal(359.99999, 89.99999) == "00:00:00.0 +90:00:00"
     assert sexagesimal(0.0, -0.00001) == "00:00:00.0 +00:00:00"
     assert ago(utc("2026-01-01T00:00:00Z"), utc("2026-01-01T03:00:00Z")) == "3 h ago"
+    assert ago(utc("2023-01-01T00:00:00Z"), utc("2026-07-02T00:00:00Z")) == "3.5 yr ago"
+    assert (distance(280.4, 68.9), distance(1234.5, None), distance(1.26, 0.31)) == ("280 ± 69", "1,234", "1.3 ± 0.3")
     assert (size(999), size(1500), size(12_345_678)) == ("999 bytes", "1.5 kB", "12 MB")

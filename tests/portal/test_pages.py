@@ -91,6 +91,7 @@ def test_every_link_is_answered(web: TestClient) -> None:
                 seen.add(target)
                 waiting.append(target)
         assert base
+    assert "/static/icon.svg" in seen
     assert any(target.endswith("_moc.fits.gz") for target in seen)
     assert len(seen) > 40
 
