@@ -35,6 +35,10 @@ _KEPT, _KEPT_AFTER, _AFTER_DAYS = 0.7, 0.23, 4.0
 _EARLY = (2.0, 1.5)
 
 
+#: Fewest objects of the second model: of fewer, some feature might be missing everywhere.
+_FEWEST = 2_000
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of a training run; the defaults are those of the shipped model."""
@@ -183,7 +187,7 @@ def train_supernova(settings: Settings, *, tables: kasen.Tables | None = None) -
     from threadpoolctl import threadpool_limits
 
     sample = simulate(
-        settings.seed + 5, settings.objects // 4, families=settings.families, tables=tables, broad=True,
+        settings.seed + 5, max(settings.objects // 4, _FEWEST), families=settings.families, tables=tables, broad=True,
         shares=(0.5, 0.0, 0.0, 0.5),
     )  # fmt: skip
     table = training_nights(sample, np.random.default_rng(settings.seed + 6))

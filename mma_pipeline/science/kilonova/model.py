@@ -29,9 +29,11 @@ from mma_pipeline.science.kilonova.trees import Trees
 FORMAT = "mma-kilonova-model/2"
 #: A score is published once the error of one band's slope is at most this, mag per day.
 MAX_SLOPE_ERR = 0.2
-#: Share of afterglows with a supernova for each kilonova in the reference shares, and the odds from which on they count against it.
+#: Afterglows with a supernova for each kilonova in the reference shares; the odds from which on they count against it, and the
+#: first number of nights in which they do: no supernova shows in the first two.
 SUPERNOVA_SHARE = 0.1
 EVIDENT_ODDS = 0.5
+EVIDENT_NIGHTS = 3
 _TREES = ("column", "threshold", "value", "baseline")
 _ARRAYS = (*_TREES, *(f"supernova_{name}" for name in _TREES), "score", "probability")
 
@@ -81,23 +83,24 @@ class Model:
         """Class probabilities (S, 4) if every point is trusted, and the features."""
         f = compute(points)
         three = self.calibration.apply(self.trees.probabilities(f.matrix), f.nights)
-        return less_sure(with_supernova(three, self.supernova.decision(f.matrix)[:, 0]), f), f
+        return less_sure(with_supernova(three, self.supernova.decision(f.matrix)[:, 0], f.nights), f), f
 
     def score(self, curves: Sequence[LightCurve], events: Sequence[Event]) -> Scores:
         """Score S candidates, each against its event; raises ValueError if column lengths differ."""
         return self.score_points(prepare(curves, events))
 
 
-def with_supernova(probability: FloatArray, log_odds: FloatArray) -> FloatArray:
+def with_supernova(probability: FloatArray, log_odds: FloatArray, nights: IntArray) -> FloatArray:
     """Probabilities of four classes (S, 4) from those of three (S, 3) and the log-odds of supernova to kilonova (S,).
 
-    Bayes for one more class, at SUPERNOVA_SHARE. Below EVIDENT_ODDS it takes nothing from the kilonova, only from the rest:
+    Bayes for one more class, at SUPERNOVA_SHARE. Below EVIDENT_ODDS or EVIDENT_NIGHTS (nights: (S,)) it takes only from the rest:
     a kilonova beside its own burst's afterglow looks similar at first (GRB 211211A: Rastinejad et al. 2022, Nature 612 223).
     """
     odds = SUPERNOVA_SHARE * np.exp(np.clip(log_odds, -20.0, 20.0))
     kilonova = probability[:, 0]
     less = np.maximum(kilonova / (1 + odds * kilonova), CLIP[0])
-    left = np.where(odds > EVIDENT_ODDS, np.minimum(less, kilonova), kilonova)
+    evident = (odds > EVIDENT_ODDS) & (nights >= EVIDENT_NIGHTS)
+    left = np.where(evident, np.minimum(less, kilonova), kilonova)
     rest = np.concatenate([probability[:, 1:], (odds * kilonova)[:, None]], axis=1)
     rest *= ((1 - left) / rest.sum(1))[:, None]
     return np.concatenate([left[:, None], rest], axis=1)

@@ -278,10 +278,11 @@ def test_history_is_the_score_of_each_night_alone():
 
 def test_fourth_class_is_bayes_for_one_more_class():
     """Evident odds take from the kilonova by Bayes' rule; others take from the rest alone. Rows sum to one, none is negative."""
-    three = np.array([[0.6, 0.1, 0.3], [0.6, 0.1, 0.3], [0.001, 0.5, 0.499], [0.999, 0.0005, 0.0005]])
-    log_odds = np.log(np.array([40.0, 2.0, 1e6, 1e-6]))
-    four = model.with_supernova(three, log_odds)
-    assert four.sum(1) == pytest.approx(np.ones(4))
+    likely = [0.6, 0.1, 0.3]
+    three = np.array([likely, likely, [0.001, 0.5, 0.499], [0.999, 0.0005, 0.0005], likely])
+    log_odds, nights = np.log(np.array([40.0, 2.0, 1e6, 1e-6, 40.0])), np.array([3, 5, 5, 5, 2])
+    four = model.with_supernova(three, log_odds, nights)
+    assert four.sum(1) == pytest.approx(np.ones(5))
     assert (four >= 0).all()
     # One such afterglow for ten kilonovae: odds of 4, so that 0.6 : 0.1 : 0.3 : 2.4 share the probability.
     assert four[0] == pytest.approx(np.array([0.6, 0.1, 0.3, 2.4]) / 3.4)
@@ -289,3 +290,5 @@ def test_fourth_class_is_bayes_for_one_more_class():
     assert four[1, 1:] == pytest.approx(np.array([0.1, 0.3, 0.12]) / 0.52 * 0.4)
     assert four[2, 0] == 0.001
     assert four[3, 0] == 0.999
+    # No supernova shows in the first two nights.
+    assert four[4, 0] == 0.6
