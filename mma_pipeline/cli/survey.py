@@ -119,10 +119,15 @@ def replay(
     topic: Annotated[str, typer.Option(help="Topic that the messages are taken to come from.")] = "replay",
     as_json: JsonOption = False,
 ) -> None:
-    """Take packets of files through the filter, as the reader takes those of Kafka; the same files again change nothing."""
+    """Take packets of files through the filter, as the reader takes those of Kafka; the same files again change nothing.
+
+    What is printed is what the packets are to the events that are live now. `mma survey stats` counts each once, as what it was
+    when it first came.
+    """
     from mma_pipeline.adapters.archive.surveys import Beat, SurveyArchive
     from mma_pipeline.adapters.surveys.nights import RecentNights
     from mma_pipeline.adapters.surveys.packets import Formats
+    from mma_pipeline.products.surveys.explaining import NO_EVENT
     from mma_pipeline.products.surveys.judging import judge
     from mma_pipeline.products.surveys.parquet import DecodedAlerts
     from mma_pipeline.settings import current
@@ -155,6 +160,8 @@ def replay(
         print_json(total)
     else:
         console.print(", ".join(f"{number} {name}" for name, number in total.items()), highlight=False)
+        if not total["inside"] and not live().regions:
+            console.print(NO_EVENT, highlight=False)
 
 
 def _messages(where: Path, stream: str, topic: str) -> Iterator[StreamMessage]:
@@ -194,7 +201,7 @@ def _batches(messages: Iterator[StreamMessage]) -> Iterator[list[StreamMessage]]
 
 @survey.command()
 def stats(as_json: JsonOption = False) -> None:
-    """How far each partition was read, and what became of its alerts."""
+    """How far each partition was read, and what became of its alerts when they first came."""
     from mma_pipeline.adapters.archive.surveys import SurveyArchive
 
     with clear_errors():

@@ -20,6 +20,7 @@ from mma_pipeline.adapters.store import Store
 from mma_pipeline.adapters.surveys.kept_rows import KeptAlert
 from mma_pipeline.adapters.surveys.nights import PREFIX, RecentNights
 from mma_pipeline.notices.surveys import AlertHead, FluxPoint, PacketFacts, SolarSystemMatch
+from tests.services.s3 import S3Server
 
 NIGHT = 60083
 SKY = np.array([0]), np.array([12 << 58])
@@ -295,3 +296,20 @@ def test_a_store_that_does_not_answer_is_told(nights, store, monkeypatch):
     monkeypatch.setattr(store, "put", refuse)
     with pytest.raises(TransientError, match="away"):
         nights.write(alerts(3))
+
+
+@pytest.mark.service("s3")
+def test_nights_on_s3(s3_server: S3Server):
+    """Writing, compacting, reading and removing on an S3 server give what a folder gives."""
+    nights = RecentNights(Store.open(f"s3://nights-{uuid.uuid4().hex}", environ=s3_server.environ, create=True))
+    some, later = alerts(200), alerts(50, seed=2, night=NIGHT + 1)
+    for start in range(0, 200, 20):
+        nights.write(some[start : start + 20])
+    nights.write(later)
+    assert nights.compact(NIGHT, whole=True) >= 10
+    nights.write(some[:20])  # a reader that came back
+    expected = sorted(one.head.alert_id for one in some)
+    assert ids(nights.read(*SKY, NIGHT, NIGHT + 0.9999)) == expected
+    assert [kept.night for kept in nights.nights()] == [NIGHT, NIGHT + 1]
+    assert nights.remove_before(NIGHT + 1) > 0
+    assert ids(nights.read(*SKY, 0, 1e5)) == sorted(one.head.alert_id for one in later)

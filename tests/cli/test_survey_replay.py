@@ -49,3 +49,22 @@ def test_what_is_no_packet(home: Home, tmp_path: Path):
     assert CliRunner().invoke(app, ["survey", "explain", "ZTF18abudxnw"]).exit_code == 3
     assert CliRunner().invoke(app, ["survey", "stats"]).exit_code == 3
     assert CliRunner().invoke(app, ["survey", "read"]).exit_code == 2
+
+
+@needs_packets
+def test_what_is_said_where_no_event_is_live(home: Home, monkeypatch: pytest.MonkeyPatch):
+    """Who replays without an event, or with a mock one that takes no candidates, reads why nothing is inside."""
+    monkeypatch.setenv("MMA_SURVEY_SCHEMA_REGISTRY", "")
+    answer = CliRunner().invoke(app, ["survey", "replay", str(SURVEYS / "ztf")])
+    assert "MMA_SURVEY_MOCKS" in answer.output
+    name = oracle_name(SURVEYS / "ztf")
+    (said,) = json.loads(CliRunner().invoke(app, ["survey", "explain", name, "--json"]).stdout)
+    assert (said["verdict"], "MMA_SURVEY_MOCKS" in said["why"]) == ("outside", True)
+
+
+def oracle_name(folder: Path) -> str:
+    """Name of the object of the first packet, by fastavro alone."""
+    import fastavro
+
+    with sorted(folder.glob("*.avro"))[0].open("rb") as packed:
+        return str(next(fastavro.reader(packed))["objectId"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,31 @@ def test_a_flood_is_one_problem(home: Home):
     dismiss(home.archive, [entry.id for entry in quarantined(home.archive)], "seen", NOW)
     assert unsolved(home.archive) == of_quarantine(home.archive) == []
     assert stream_statistics(home.archive)["survey"].quarantined == 0
+
+
+def test_readers_count_together_on_postgresql(postgres_url: str):
+    """Readers that count the same causes at the same time, in any order, wait for one another; each packet counts once."""
+    reasons = ["the packet is damaged", "the packet has no head", "nobody knew this format"]
+    Archive(postgres_url, create=True)
+
+    def read(partition: int) -> None:
+        surveys = SurveyArchive(Archive(postgres_url))
+        for batch in range(10):
+            numbers = range(batch * 6, batch * 6 + 6)
+            aside = [
+                (message(n, b"%d %d" % (partition, n), partition=partition), reasons[(n + partition) % 3])
+                for n in numbers
+            ]
+            outcomes = [Outcome(("ztf", partition), n, quarantined=True) for n in numbers]
+            for _ in range(2):
+                surveys.record("survey", [], aside, outcomes, Beat(f"here:{partition}", NOW))
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(read, range(3)))
+    archive = Archive(postgres_url)
+    assert [(one.packets, one.kept) for one in unsolved(archive)] == [(60, KEPT)] * 3
+    assert sum(one.quarantined for one in SurveyArchive(archive).partitions()) == 180
+    assert len(quarantined(archive)) == 3 * KEPT
 
 
 def test_causes_and_nights_have_bounds(home: Home):

@@ -136,6 +136,7 @@ def test_a_map_that_comes_late(surveyed: Home, night: Path):
     assert run("survey", "replay", str(packed(night)))["kept"] == 0
     assert SurveyArchive(surveyed.archive).candidates() == []
     receive(surveyed, night)
+    assert {one["verdict"] for one in run("survey", "explain", hidden_in(night))} == {"not recorded"}
     answer = tick()
     assert isinstance(answer, dg.SensorResult)
     assert hidden_in(night) in {one.candidate for one in SurveyArchive(surveyed.archive).candidates()}

@@ -212,7 +212,9 @@ class Formats:
         except ValueError as error:
             raise NoticeError("the message's key is not the schema of its packet") from error
         if not isinstance(found, dict):
-            raise NoticeError(f"the schema {text[:40]!r} that the key names is not in the schema folder")
+            raise NoticeError(
+                f"the packet is in no format that is known here, and its key {text[:40]!r} names no schema of the schema folder"
+            )
         return found
 
 

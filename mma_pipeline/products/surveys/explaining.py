@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from mma_pipeline.science.healpix import MAX_ORDER
 from mma_pipeline.science.surveys.regions import RegionIndex
 from mma_pipeline.science.surveys.vetting import Thresholds, vet
 
+NO_EVENT = "no event is live: none of the last days (MMA_SURVEY_DAYS) has a map; mock and test events need MMA_SURVEY_MOCKS=true"
 _SKY = 12 << (2 * MAX_ORDER)
 
 
@@ -31,7 +32,7 @@ class Explained:
     """Time of the alert, MJD in days (UTC)."""
     alert_id: str | None
     verdict: str
-    """`candidate`, `outside`, `dropped` or the status of its score."""
+    """`candidate`, `not recorded`, `outside`, `dropped` or the status of its score."""
     why: str
 
 
@@ -46,9 +47,11 @@ def explain(
     """Everything that is known of an object by any of its names, by time; empty where it is neither kept nor archived."""
     found = []
     names = photometry.names_of(name)
+    recorded = surveys.candidates(name=names[0])
+    there = {(one.event_id, one.night) for one in recorded}
     for row in _rows({name, *names}, nights):
-        found += _of_row(row, regions, limits)
-    for one in surveys.candidates(name=names[0]):
+        found += [_beside(one, there) for one in _of_row(row, regions, limits)]
+    for one in recorded:
         score = photometry.score(CandidateNight(one.event_id, slug_of(one.candidate), one.night).partition_key)
         if score is None:
             said = (
@@ -61,6 +64,17 @@ def explain(
             text += f", {len(score['excluded_by'])} detections before the event"
         found.append(Explained(one.event_id, float(one.night), None, str(score["status"]), text))
     return found
+
+
+def _beside(one: Explained, there: Set[tuple[str, int]]) -> Explained:
+    """What a row says, beside what was recorded: a row has no light curve, and may be older than the event's map."""
+    if one.verdict != "candidate" or one.mjd is None or (one.event_id, math.floor(one.mjd)) in there:
+        return one
+    why = (
+        "nothing in its row speaks against it, but it was not recorded: the packet's light curve has an earlier detection, "
+        "or the event's map came later and was not looked up yet"
+    )
+    return replace(one, verdict="not recorded", why=why)
 
 
 def _rows(names: Set[str], nights: RecentNights) -> list[Mapping[str, Any]]:
@@ -86,6 +100,8 @@ def _of_row(row: Mapping[str, Any], regions: RegionIndex, limits: Thresholds) ->
     if not inside:
         others = [r.event_id for r in regions.regions if r.holds(np.array([row["index29"]]))[0]]
         why = f"in the region of {', '.join(others)}, but not in its days" if others else "in no live event's region"
+        if not regions.regions:
+            why = NO_EVENT
         return [Explained(None, row["mjd"], row["alert_id"], "outside", why)]
     near = SolarSystemMatch(None, row["solar_system_arcsec"]) if row["solar_system"] else None
     facts = PacketFacts(

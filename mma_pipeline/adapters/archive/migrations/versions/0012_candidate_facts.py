@@ -5,8 +5,8 @@ from alembic import op
 
 from mma_pipeline.adapters.archive.schema import CleanJSON, RowId
 
-revision = "0013"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
