@@ -19,10 +19,18 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
+from mma_pipeline.adapters.photometry.files import Defaults, read_photometry
+from mma_pipeline.notices.photometry.brightness import ZERO_POINTS, of_flux
+from mma_pipeline.notices.photometry.measurement import Measurement
+from mma_pipeline.science.healpix import order_ipix_to_uniq
+from mma_pipeline.science.kilonova.assess import CandidateCurve, assess_many
 from mma_pipeline.science.kilonova.bands import BANDS, band_index
+from mma_pipeline.science.kilonova.by_night import nightly_scores_of
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES, compute
 from mma_pipeline.science.kilonova.lightcurve import MAX_ERROR, Event, LightCurve, Points, prepare, weak_as_limits
+from mma_pipeline.science.kilonova.measured import LOOK_BACK_DAYS, earlier_detections, light_curve
 from mma_pipeline.science.kilonova.model import Model, digest, packaged
+from mma_pipeline.science.skymaps.model import SkyMap
 from mma_pipeline.training.calibration import reference_weights
 from mma_pipeline.training.data import at2017gfo, kilonova_tables, real_transients
 from mma_pipeline.training.negatives import RealTransient, after_mergers, held_out, with_gross_error
@@ -124,6 +132,70 @@ def bench_at2017gfo(model: Model, folder: Path) -> None:
     for distance in (100.0, 200.0):
         (p,) = kilonova_of_2017(model, c, [2.9], "griz", distance)
         report(f"AT2017gfo at {distance:.0f} Mpc, 2.9 d", ">= 0.95", p, p is not None and p >= 0.95)
+
+
+def published_nights(
+    path: Path, merger: float, event: Event, *, redshift: float | None = None, noise: bool = False
+) -> tuple[dict[float, float], bool]:
+    """Probability after each scored night by days since the merger, as `mma kilonova score` gives it, and whether it is excluded.
+
+    With `noise`, 240 forced points of 2 uJy noise in the 60 days before the merger come with it, half of them positive.
+    """
+    measured = list(read_photometry(path, mapping={}, defaults=Defaults("it", 0.0, 0.0, event.ebv)).measurements)
+    if noise:
+        rng = np.random.default_rng(3)
+        for k, flux in enumerate(rng.normal(0, 2.0, 240)):
+            found = of_flux(float(flux), 2.0, ZERO_POINTS["uJy"])
+            t = merger - 60 + k / 4
+            measured.append(
+                Measurement(
+                    measured[0].candidate, t, BANDS[k % 4], found.magnitude, found.error, upper_limit=found.upper_limit
+                )
+            )
+    one = CandidateCurve(light_curve(measured), event.ebv, (0.0, 0.0), redshift)
+    (history,) = nightly_scores_of(packaged(), [one.curve], [one.seen_from(event)])
+    excluded = earlier_detections(measured, merger, LOOK_BACK_DAYS)
+    return {round(n["days"], 1): round(n["p_phot"], 3) for n in history if n["sufficient"]}, bool(excluded)
+
+
+def bench_distances_and_bursts(folder: Path) -> None:
+    """AT2017gfo with forced noise and with wrong map distances, and two gamma-ray bursts: one with a kilonova, one with a supernova."""
+    gfo = folder / "AT2017gfo_DECam_griz.csv"
+    near = Event(MERGER, DISTANCE, DISTANCE_ERROR, EBV)
+    plain, _ = published_nights(gfo, MERGER, near)
+    noisy, excluded = published_nights(gfo, MERGER, near, noise=True)
+    report(
+        "AT2017gfo with 60 days of forced noise before the merger",
+        "admitted, each night as without",
+        {"excluded": excluded, "nights": noisy},
+        not excluded and noisy == plain,
+    )
+    for distance in (80.0, 150.0):
+        wrong = Event(MERGER, distance, distance * DISTANCE_ERROR / DISTANCE, EBV)
+        known, _ = published_nights(gfo, MERGER, wrong, redshift=0.009783)
+        value = {"host known": known, "unknown": published_nights(gfo, MERGER, wrong)[0], "true distance": plain}
+        met = all(abs(known[day] - plain[day]) <= 0.03 for day in plain)
+        report(
+            f"AT2017gfo at a map distance of {distance:.0f} Mpc, NGC 4993 known",
+            "as with the true distance",
+            value,
+            met,
+        )
+    with_kilonova = {
+        sigma: published_nights(folder / "GRB211211A.txt", 59559.548599537, Event(59559.548599537, 348.0, sigma))[0]
+        for sigma in (20.0, 70.0)
+    }
+    met = all(p >= 0.9 for one in with_kilonova.values() for day, p in one.items() if day >= 2.6)
+    report("GRB 211211A at 348 Mpc (20, 70 Mpc uncertain), its griz", ">= 0.9 from 2.7 d", with_kilonova, met)
+    burst = 60168.790416667
+    for redshift, goal in ((None, 0.5), (0.36, 0.1)):
+        for distance in (None, 40.0, 150.0):
+            event = Event(burst, distance, None if distance is None else 0.2 * distance)
+            nights, _ = published_nights(folder / "ZTF23aaxeacr.dat", burst, event, redshift=redshift)
+            known = "no redshift" if redshift is None else f"z = {redshift}"
+            at = "an event without distance" if distance is None else f"an event at {distance:.0f} Mpc"
+            met = max(nights.values()) <= goal
+            report(f"GRB 230812B with SN 2023pel, {known}, {at}", f"<= {goal} every scored night", nights, met)
 
 
 def is_type_ia(r: RealTransient) -> bool:
@@ -273,6 +345,13 @@ def bench_simulated(
         line(f"night {night}: scored objects at P >= 0.9", wanted, value, met)
 
 
+def bench_supernovae_of_bursts(model: Model) -> None:
+    """Simulated afterglows with a supernova, at the event's distance, which need not be theirs."""
+    table = scored(model, simulate(TEST_SEED + 9, 15_000, shares=(0.0, 0.0, 0.0, 1.0)), 7)
+    value = {f"P >= {limit}": by_night(table, table.p >= limit) for limit in (0.9, 0.5)}
+    report("simulated afterglows with supernova, % of scored objects by night", "", value, None)
+
+
 def bench_unseen(tables: kasen.Tables) -> None:
     """A model trained on the two analytic families alone, tried on the radiative-transfer tables."""
     started = time.perf_counter()
@@ -322,6 +401,8 @@ def bench_time(model: Model) -> None:
     report("time, one candidate (ms of CPU, one thread)", "<= 30", round(single, 2), single <= 30)
     report("time, 1,000 candidates (ms of CPU, one thread)", "<= 150", round(thousand, 1), thousand <= 150)
 
+    bench_history_time(milliseconds)
+
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     x = rng.normal(size=(3000, len(FEATURE_NAMES)))
@@ -334,6 +415,35 @@ def bench_time(model: Model) -> None:
     theirs = milliseconds(lambda: stock.predict_proba(compute(points).matrix))
     value = {"ours": round(thousand, 1), "scikit-learn": round(theirs, 1), "ratio": round(theirs / thousand, 2)}
     report("1,000 candidates beside scikit-learn's predict_proba (ms)", "", value, None)
+
+
+def bench_history_time(milliseconds: Callable[[Callable[[], object]], float]) -> None:
+    """A thousand different candidates, each with the score of every night, map and prior included."""
+    rng = np.random.default_rng(2)
+    uniform = SkyMap(order_ipix_to_uniq(np.zeros(12, int), np.arange(12)), np.full(12, 1 / (4 * np.pi)))
+    event = Event(MERGER, DISTANCE, DISTANCE_ERROR)
+    for nights in (5, 10):
+        candidates = []
+        for k in range(1000):
+            t = np.repeat(rng.uniform(0.3, 1.0) + np.arange(nights), 3) + rng.uniform(0, 0.1, 3 * nights)
+            mag = 18 + rng.uniform(-0.1, 0.8) * t + rng.normal(0, 0.1, len(t))
+            curve = LightCurve(
+                MERGER + t, mag, np.full(len(t), 0.1), list(rng.choice(list("griz"), len(t))), np.zeros(len(t), bool)
+            )
+            candidates.append(
+                CandidateCurve(
+                    curve, 0.1, (float(rng.uniform(0, 360)), float(rng.uniform(-60, 60))), 0.01 if k % 2 else None
+                )
+            )
+        value = milliseconds(
+            lambda candidates=candidates: assess_many(
+                packaged(), candidates, event, uniform, has_remnant=1.0, terrestrial=0.0
+            )
+        )
+        report(
+            f"time, 1,000 different candidates with the history of {nights} nights (ms of CPU, one thread)",
+            "<= 500", round(value), value <= 500,
+        )  # fmt: skip
 
 
 def main() -> None:
@@ -355,10 +465,12 @@ def run(options: argparse.Namespace) -> None:
     if options.data.is_dir():
         tables = kasen.read(kilonova_tables(options.data))
         bench_at2017gfo(model, options.data)
+        bench_distances_and_bursts(options.data)
         bench_negatives(model, options.data, real_negatives(options.data), "trained on")
     else:
         report("real data", "", f"{options.data} is not here: those lines are missing", None)
     bench_simulated(model, FAMILIES, None)
+    bench_supernovae_of_bursts(model)
     if tables is not None:
         bench_simulated(model, (*FAMILIES, "kasen"), tables)
         bench_simulated(model, (*FAMILIES, "kasen"), tables, broad=True)

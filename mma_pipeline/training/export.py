@@ -10,7 +10,7 @@ from mma_pipeline.science.kilonova.trees import DEPTH, INNER, LEAVES, Trees
 
 
 def export(classifier: Any, features: int) -> Trees:
-    """Arrays of a fitted multi-class HistGradientBoostingClassifier grown no deeper than DEPTH.
+    """Arrays of a fitted HistGradientBoostingClassifier grown no deeper than DEPTH.
 
     Raises ValueError for a deeper tree or a categorical split. scikit-learn has no public view of its trees; the
     test suite compares the result with its `predict_proba`.

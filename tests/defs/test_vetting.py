@@ -203,7 +203,15 @@ def test_at2017gfo_and_the_example_of_the_document(at2017gfo: dict[str, Any]) ->
     jsonschema.validate(shown, json_schema_v2())
     assert DerivedAlert.from_json(shown).to_json() == shown
     made = _four_digits(at2017gfo)
-    learned = ("p_phot", "p_afterglow", "kilonova_probability", "other_probability", "posterior", "vetted_probability")
+    learned = (
+        "p_phot",
+        "p_afterglow",
+        "p_afterglow_supernova",
+        "kilonova_probability",
+        "other_probability",
+        "posterior",
+        "vetted_probability",
+    )
     for name in learned:
         assert made["candidate"].pop(name) == pytest.approx(shown["candidate"].pop(name), abs=0.02), name
     for one in (made, shown):

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from mma_pipeline.science.kilonova.by_night import nightly_scores_of
 from mma_pipeline.science.kilonova.distance import Distance, assumed_distance, own_distance
 from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve
@@ -19,6 +21,7 @@ from mma_pipeline.science.kilonova.posterior import (
     posterior,
     prior,
     row_at,
+    rows_at,
     search_distance_mpc,
     sky_factor,
 )
@@ -65,20 +68,23 @@ def sky_factor_of(
     redshift: float | None,
     host: Distance | None = None,
     host_chance: float = 0.0,
+    *,
+    row: int | None = None,
 ) -> tuple[SkyFactor, float | None]:
     """The sky factor of a position (ra, dec; ICRS, degrees), and the candidate's own distance in Mpc where it is known.
 
     3-D if there is a redshift or the distance of a host, and the map has a distance at the position, else 2-D: an unknown
     distance has no influence. The redshift comes first. The volume extends to the distance up to which
     `contaminants_per_deg2` counts, so that it cancels in the posterior. `host_chance` is the probability that the host is
-    none of the candidate's: by so much the position alone counts.
+    none of the candidate's: by so much the position alone counts. `row` is the map's at the position, if known.
     """
+    row = row_at(skymap, *position) if row is None else row
     distance, sigma = None, 0.0
     if redshift is not None:
         distance, sigma = host_distance(redshift)
     elif host is not None:
         distance, sigma = host.mean_mpc, host.std_mpc or 0.0
-    flat = distance is None or distance_at(skymap, row_at(skymap, *position)) is None
+    flat = distance is None or distance_at(skymap, row) is None
     factor = sky_factor(
         skymap,
         *position,
@@ -86,9 +92,10 @@ def sky_factor_of(
         host_distance_mpc=None if flat else distance,
         host_sigma_mpc=sigma,
         search_distance_mpc=search_distance_mpc(),
+        row=row,
     )
     if redshift is None and factor.dimensions > _FLAT and host_chance > 0:
-        alone = sky_factor(skymap, *position, area_deg2=area_deg2).value
+        alone = sky_factor(skymap, *position, area_deg2=area_deg2, row=row).value
         factor = replace(factor, value=(1.0 - host_chance) * factor.value + host_chance * alone)
     return factor, distance
 
@@ -108,7 +115,7 @@ def assess(
 ) -> Mapping[str, Any] | None:
     """The published score, as JSON values; None before the first detection in griz after the merger.
 
-    p_phot, p_afterglow, p_other, p_all_points, sufficient, nights, days, time_obs_mjd, slope_err_mag_per_day, sky_factor,
+    p_phot, p_afterglow, p_afterglow_supernova, p_other, p_all_points, sufficient, nights, days, time_obs_mjd, slope_err_mag_per_day, sky_factor,
     sky_factor_dimensions, sky_factor_2d (by the position alone), host_distance_mpc and redshift (None if unknown), prior, posterior (None if no prior
     can be stated), source_probability, contaminants_per_deg2, area_90_deg2, credible_level and the history night by
     night. p_phot assumes the candidate's own distance, else the event's: assumed_distance_mpc, assumed_distance_sigma_mpc
@@ -173,9 +180,10 @@ def assess_many(
     events = [one.seen_from(event) for one in candidates]
     histories = nightly_scores_of(model, [one.curve for one in candidates], events)
     stated = prior(has_remnant=has_remnant, terrestrial=terrestrial, area_deg2=area)
+    rows = rows_at(skymap, *np.array([one.position for one in candidates], dtype=float).reshape(-1, 2).T)
     return [
-        None if not history else _numbers(history, one, event, skymap, ranking, area, stated)
-        for one, history in zip(candidates, histories, strict=True)
+        None if not history else _numbers(history, one, event, skymap, ranking, area, stated, row)
+        for one, history, row in zip(candidates, histories, rows.tolist(), strict=True)
     ]
 
 
@@ -187,15 +195,17 @@ def _numbers(
     ranking: Ranking,
     area: float,
     stated: Prior | None,
+    row: int,
 ) -> Mapping[str, Any]:
     last = history[-1]
-    level = float(ranking.searched_prob[row_at(skymap, *one.position)])
-    factor, distance = sky_factor_of(skymap, one.position, area, one.redshift, one.host, one.host_chance)
+    level = float(ranking.searched_prob[row])
+    factor, distance = sky_factor_of(skymap, one.position, area, one.redshift, one.host, one.host_chance, row=row)
     density = contaminants_per_deg2()
     after = None if stated is None else posterior(last["p_phot"], factor.value, stated.value)
     return {
         "p_phot": last["p_phot"],
         "p_afterglow": last["p_afterglow"],
+        "p_afterglow_supernova": last["p_afterglow_supernova"],
         "p_other": last["p_other"],
         "p_all_points": last["p_all_points"],
         "sufficient": last["sufficient"],
@@ -206,7 +216,7 @@ def _numbers(
         "slope_err_mag_per_day": last["slope_err"],
         "sky_factor": factor.value,
         "sky_factor_dimensions": factor.dimensions,
-        "sky_factor_2d": sky_factor(skymap, *one.position, area_deg2=area).value,
+        "sky_factor_2d": sky_factor(skymap, *one.position, area_deg2=area, row=row).value,
         "redshift": one.redshift,
         "host_distance_mpc": distance,
         **one.assumed(event),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mma_pipeline.science.kilonova.lightcurve import MAX_AGE_DAYS, NIGHT_DAYS, Event, LightCurve, prepare
+from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.kilonova.lightcurve import MAX_AGE_DAYS, NIGHT_DAYS, Event, LightCurve, Points, prepare
 from mma_pipeline.science.kilonova.model import Model
 from mma_pipeline.science.kilonova.nights import night_numbers
 
 #: Candidates scored together: bounds memory.
-_TOGETHER = 200
+_TOGETHER = 1000
 
 
 def until(curve: LightCurve, mjd: float) -> LightCurve:
@@ -27,8 +29,8 @@ def until(curve: LightCurve, mjd: float) -> LightCurve:
 def nightly_scores(model: Model, curve: LightCurve, event: Event) -> list[dict[str, Any]]:
     """Score after each night with a detection in griz, oldest first.
 
-    Each entry: mjd (days, end of the night's data), days since the merger, nights, p_phot, p_afterglow, p_other,
-    p_all_points (p_phot if no point were doubted), sufficient (False: insufficient data, the value is provisional) and slope_err (mag/day, None without a slope).
+    Each entry: mjd (days, end of the night's data), days since the merger, nights, p_phot, p_afterglow,
+    p_afterglow_supernova, p_other, p_all_points (p_phot if no point were doubted), sufficient (False: insufficient data, the value is provisional) and slope_err (mag/day, None without a slope).
     """
     return nightly_scores_of(model, [curve], [event])[0]
 
@@ -44,46 +46,63 @@ def nightly_scores_of(
 
 
 def _scores_of(model: Model, curves: Sequence[LightCurve], events: Sequence[Event]) -> list[list[dict[str, Any]]]:
-    ends = [_ends(curve, event) for curve, event in zip(curves, events, strict=True)]
-    parts = [
-        until(curve, event.merger_mjd + end)
-        for curve, event, some in zip(curves, events, ends, strict=True)
-        for end, _ in some
-    ]
-    if not parts:
-        return [[] for _ in curves]
-    scores = model.score(parts, [event for event, some in zip(events, ends, strict=True) for _ in some])
-    found: list[list[dict[str, Any]]] = []
-    k = 0
-    for event, some in zip(events, ends, strict=True):
-        history = []
-        for _, last in some:
-            history.append(
-                {
-                    "mjd": event.merger_mjd + last,
-                    "days": last,
-                    "nights": int(scores.nights[k]),
-                    "p_phot": float(scores.probability[k, 0]),
-                    "p_afterglow": float(scores.probability[k, 1]),
-                    "p_other": float(scores.probability[k, 2]),
-                    "p_all_points": float(scores.all_points[k]),
-                    "sufficient": bool(scores.sufficient[k]),
-                    "slope_err": float(scores.slope_err[k]) if np.isfinite(scores.slope_err[k]) else None,
-                }
-            )
-            k += 1
-        found.append(history)
+    points = prepare(curves, events)
+    owner, end, last = night_ends(points)
+    found: list[list[dict[str, Any]]] = [[] for _ in curves]
+    if not len(owner):
+        return found
+    scores = model.score_points(cut(points, owner, end))
+    columns = zip(
+        owner.tolist(), last.tolist(), scores.nights.tolist(), scores.probability.tolist(),
+        scores.all_points.tolist(), scores.sufficient.tolist(), scores.slope_err.tolist(), strict=True,
+    )  # fmt: skip
+    for candidate, days, nights, probability, all_points, sufficient, slope_err in columns:
+        found[candidate].append(
+            {
+                "mjd": events[candidate].merger_mjd + days,
+                "days": days,
+                "nights": nights,
+                "p_phot": probability[0],
+                "p_afterglow": probability[1],
+                "p_afterglow_supernova": probability[3],
+                "p_other": probability[2],
+                "p_all_points": all_points,
+                "sufficient": sufficient,
+                "slope_err": slope_err if math.isfinite(slope_err) else None,
+            }
+        )
     return found
 
 
-def _ends(curve: LightCurve, event: Event) -> list[tuple[float, float]]:
-    """Of each night with a detection: where its data end, and when its last detection was, days since the merger."""
-    points = prepare([curve], [event])
-    t = points.t[~points.limit]
-    if not len(t):
-        return []
-    number = night_numbers(np.zeros(len(t), dtype=np.int64), t)
-    starts = np.array([t[number == k].min() for k in range(int(number.max()) + 1)])
-    # Everything up to the next night's first detection belongs to the night, including limits.
-    ends = np.minimum(starts + NIGHT_DAYS, np.append(starts[1:] - 1e-9, MAX_AGE_DAYS))
-    return [(float(end), float(t[number <= k].max())) for k, end in enumerate(ends)]
+def night_ends(points: Points) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Each night with a detection, by snapshot and time: its snapshot, where its data end, and its last detection, days (M,).
+
+    Everything up to the next night's first detection belongs to a night, including limits.
+    """
+    rows = np.flatnonzero(~points.limit)
+    rows = rows[np.lexsort((points.t[rows], points.snapshot[rows]))]
+    owner, t = points.snapshot[rows], points.t[rows]
+    if not len(rows):
+        return owner, t, t
+    number = night_numbers(owner, t)
+    first = np.flatnonzero(np.r_[True, (owner[1:] != owner[:-1]) | (number[1:] != number[:-1])])
+    last = np.r_[first[1:], len(rows)] - 1
+    owner, start, latest = owner[first], t[first], t[last]
+    following = np.full(len(start), MAX_AGE_DAYS)
+    same = owner[1:] == owner[:-1]
+    following[:-1][same] = start[1:][same] - 1e-9
+    return owner, np.minimum(start + NIGHT_DAYS, following), latest
+
+
+def cut(points: Points, owner: IntArray, end: FloatArray) -> Points:
+    """M new snapshots: the points of snapshot `owner` (M,) up to and including `end` (M,), days since the merger."""
+    begin = np.searchsorted(points.snapshot, owner, side="left")
+    length = np.searchsorted(points.snapshot, owner, side="right") - begin
+    snapshot = np.repeat(np.arange(len(owner), dtype=np.int64), length)
+    rows = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length) + np.repeat(begin, length)
+    keep = points.t[rows] <= end[snapshot]
+    rows, snapshot = rows[keep], snapshot[keep]
+    return Points(
+        snapshot, points.t[rows], points.mag[rows], points.err[rows], points.band[rows], points.limit[rows],
+        len(owner), points.modulus[owner], points.modulus_err[owner],
+    )  # fmt: skip

@@ -20,16 +20,22 @@ from typing import Any
 import numpy as np
 
 from mma_pipeline.science.arrays import FloatArray, IntArray
-from mma_pipeline.science.kilonova.calibration import Calibration
+from mma_pipeline.science.kilonova.calibration import CLIP, Calibration
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES, Features, compute
 from mma_pipeline.science.kilonova.lightcurve import BoolArray, Event, LightCurve, Points, prepare
 from mma_pipeline.science.kilonova.support import less_sure, supported
 from mma_pipeline.science.kilonova.trees import Trees
 
-FORMAT = "mma-kilonova-model/1"
+FORMAT = "mma-kilonova-model/2"
 #: A score is published once the error of one band's slope is at most this, mag per day.
 MAX_SLOPE_ERR = 0.2
-_ARRAYS = ("column", "threshold", "value", "baseline", "score", "probability")
+#: Afterglows with a supernova for each kilonova in the reference shares; the odds from which on they count against it, and the
+#: first number of nights in which they do: no supernova shows in the first two.
+SUPERNOVA_SHARE = 0.1
+EVIDENT_ODDS = 0.5
+EVIDENT_NIGHTS = 3
+_TREES = ("column", "threshold", "value", "baseline")
+_ARRAYS = (*_TREES, *(f"supernova_{name}" for name in _TREES), "score", "probability")
 
 
 class ModelError(ValueError):
@@ -41,7 +47,7 @@ class Scores:
     """Photometric probabilities of S candidates; they refer to the class shares `calibration.REFERENCE`."""
 
     probability: FloatArray
-    """Kilonova, afterglow, other; shape (S, 3), rows sum to one."""
+    """Kilonova, afterglow, other, afterglow with supernova; shape (S, 4), rows sum to one."""
     all_points: FloatArray
     """Probability of a kilonova if every point is trusted, shape (S,): larger than the first column of `probability` if
     that would rest on a single point."""
@@ -58,6 +64,9 @@ class Model:
     """Trees, calibration and their origin."""
 
     trees: Trees
+    """Kilonova, afterglow, other."""
+    supernova: Trees
+    """Log-odds of an afterglow with supernova against a kilonova, at equal shares."""
     calibration: Calibration
     features: tuple[str, ...]
     info: Mapping[str, Any]
@@ -71,13 +80,30 @@ class Model:
         return Scores(held, p[:, 0], np.asarray(sufficient), f.nights, f.best_slope_err)
 
     def _with_all(self, points: Points) -> tuple[FloatArray, Features]:
-        """Class probabilities (S, 3) if every point is trusted, and the features."""
+        """Class probabilities (S, 4) if every point is trusted, and the features."""
         f = compute(points)
-        return less_sure(self.calibration.apply(self.trees.probabilities(f.matrix), f.nights), f), f
+        three = self.calibration.apply(self.trees.probabilities(f.matrix), f.nights)
+        return less_sure(with_supernova(three, self.supernova.decision(f.matrix)[:, 0], f.nights), f), f
 
     def score(self, curves: Sequence[LightCurve], events: Sequence[Event]) -> Scores:
         """Score S candidates, each against its event; raises ValueError if column lengths differ."""
         return self.score_points(prepare(curves, events))
+
+
+def with_supernova(probability: FloatArray, log_odds: FloatArray, nights: IntArray) -> FloatArray:
+    """Probabilities of four classes (S, 4) from those of three (S, 3) and the log-odds of supernova to kilonova (S,).
+
+    Bayes for one more class, at SUPERNOVA_SHARE. Below EVIDENT_ODDS or EVIDENT_NIGHTS (nights: (S,)) it takes only from the rest:
+    a kilonova beside its own burst's afterglow looks similar at first (GRB 211211A: Rastinejad et al. 2022, Nature 612 223).
+    """
+    odds = SUPERNOVA_SHARE * np.exp(np.clip(log_odds, -20.0, 20.0))
+    kilonova = probability[:, 0]
+    less = np.maximum(kilonova / (1 + odds * kilonova), CLIP[0])
+    evident = (odds > EVIDENT_ODDS) & (nights >= EVIDENT_NIGHTS)
+    left = np.where(evident, np.minimum(less, kilonova), kilonova)
+    rest = np.concatenate([probability[:, 1:], (odds * kilonova)[:, None]], axis=1)
+    rest *= ((1 - left) / rest.sum(1))[:, None]
+    return np.concatenate([left[:, None], rest], axis=1)
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -91,13 +117,21 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 def _arrays(model: Model) -> dict[str, np.ndarray]:
     return {
-        "column": model.trees.column.astype("<i2"),
-        "threshold": model.trees.threshold.astype("<f4"),
-        "value": model.trees.value.astype("<f4"),
-        "baseline": model.trees.baseline.astype("<f8"),
+        **_arrays_of(model.trees, ""),
+        **_arrays_of(model.supernova, "supernova_"),
         "score": model.calibration.score.astype("<f8"),
         "probability": model.calibration.probability.astype("<f8"),
     }
+
+
+def _arrays_of(trees: Trees, prefix: str) -> dict[str, np.ndarray]:
+    kinds = zip(_TREES, ("<i2", "<f4", "<f4", "<f8"), strict=True)
+    return {prefix + name: getattr(trees, name).astype(kind) for name, kind in kinds}
+
+
+def _trees_of(arrays: Mapping[str, np.ndarray], prefix: str) -> Trees:
+    column, threshold, value, baseline = (arrays[prefix + name] for name in _TREES)
+    return Trees(column.astype(np.int32), threshold, value, baseline, len(FEATURE_NAMES))
 
 
 def encode(model: Model) -> bytes:
@@ -131,10 +165,8 @@ def decode(data: bytes) -> Model:
         raise ModelError("the model's digest does not fit its arrays: the file is damaged or was changed")
     if tuple(header.get("features", ())) != FEATURE_NAMES:
         raise ModelError("the model was trained with other features than this version computes: train it again")
-    trees = Trees(
-        arrays["column"].astype(np.int32), arrays["threshold"], arrays["value"], arrays["baseline"], len(FEATURE_NAMES)
-    )
-    return Model(trees, Calibration(arrays["score"], arrays["probability"]), FEATURE_NAMES, header["info"])
+    curves = Calibration(arrays["score"], arrays["probability"])
+    return Model(_trees_of(arrays, ""), _trees_of(arrays, "supernova_"), curves, FEATURE_NAMES, header["info"])
 
 
 def digest(model: Model) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.healpix import DEG2_PER_SR, MAX_ORDER, SKY_DEG2
 from mma_pipeline.science.kilonova.calibration import REFERENCE
 from mma_pipeline.science.kilonova.simulation.radiation import luminosity_distance
@@ -85,12 +86,19 @@ def contaminants_per_deg2(depth_mag: float = 21.5) -> float:
 
 def row_at(skymap: SkyMap, ra_deg: float, dec_deg: float) -> int:
     """Row of the map that holds a position (ICRS, degrees); raises SkyFactorError for an impossible position."""
-    if not (math.isfinite(ra_deg) and math.isfinite(dec_deg) and -90 <= dec_deg <= 90):
-        raise SkyFactorError(f"({ra_deg}, {dec_deg}) is not a position in degrees")
+    return int(rows_at(skymap, np.array([ra_deg]), np.array([dec_deg]))[0])
+
+
+def rows_at(skymap: SkyMap, ra_deg: FloatArray, dec_deg: FloatArray) -> IntArray:
+    """`row_at` of several positions, shape (N,)."""
+    possible = np.isfinite(ra_deg) & np.isfinite(dec_deg) & (np.abs(dec_deg) <= 90)
+    if not possible.all():
+        wrong = int(np.flatnonzero(~possible)[0])
+        raise SkyFactorError(f"({ra_deg[wrong]}, {dec_deg[wrong]}) is not a position in degrees")
     import healpy
 
     index = healpy.ang2pix(2**MAX_ORDER, ra_deg % 360.0, dec_deg, nest=True, lonlat=True)
-    return int(skymap.row_of(np.array([index], dtype=np.int64))[0])
+    return np.asarray(skymap.row_of(np.asarray(index, dtype=np.int64)))
 
 
 def host_distance(redshift: float) -> tuple[float, float]:
@@ -118,6 +126,7 @@ def sky_factor(
     host_distance_mpc: float | None = None,
     host_sigma_mpc: float = 0.0,
     search_distance_mpc: float | None = None,
+    row: int | None = None,
 ) -> SkyFactor:
     """Likelihood ratio of a position (ICRS, degrees), and of the host's distance where one is given.
 
@@ -127,11 +136,12 @@ def sky_factor(
     are exact. A host distance with an error is the Gaussian convolution, distsigma² + host_sigma², of that density:
     valid if the error is small compared to the distance. `search_distance_mpc` is d_max; A and V cancel in the posterior
     against contaminants counted in the same area and to the same distance. For a host beyond d_max the ratio assumes the
-    same density of contaminants; fewer of them are seen there, so its posterior is somewhat too low.
+    same density of contaminants; fewer of them are seen there, so its posterior is somewhat too low. `row` saves the search for
+    the map's row at the position where the caller knows it.
 
     Raises SkyFactorError for an impossible position, or a host distance without a search distance or map distances.
     """
-    row = row_at(skymap, ra_deg, dec_deg)
+    row = row_at(skymap, ra_deg, dec_deg) if row is None else row
     per_sr = float(skymap.probdensity[row])
     if host_distance_mpc is None:
         density = per_sr / DEG2_PER_SR

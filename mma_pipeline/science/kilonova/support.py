@@ -148,7 +148,7 @@ def rising_alone(f: Features) -> BoolArray:
 
 
 def less_sure(probability: FloatArray, f: Features) -> FloatArray:
-    """Class probabilities (S, 3) with the odds of a kilonova lowered for what only brightens in one band."""
+    """Class probabilities (S, 4) with the odds of a kilonova lowered for what only brightens in one band."""
     kilonova = probability[:, 0]
     odds = kilonova / (1 - kilonova) * RISING_ODDS
     return with_kilonova(
@@ -157,14 +157,14 @@ def less_sure(probability: FloatArray, f: Features) -> FloatArray:
 
 
 def with_kilonova(probability: FloatArray, kilonova: FloatArray) -> FloatArray:
-    """Class probabilities (S, 3) with another share of kilonova (S,); the others keep their proportion."""
+    """Class probabilities (S, 4) with another share of kilonova (S,); the others keep their proportion."""
     rest = (1 - kilonova) / (1 - probability[:, 0])
     changed = np.concatenate([kilonova[:, None], probability[:, 1:] * rest[:, None]], axis=1)
     return np.where((kilonova == probability[:, 0])[:, None], probability, changed)
 
 
 def supported(p: Points, probability: FloatArray, of: Callable[[Points], FloatArray]) -> FloatArray:
-    """Class probabilities (S, 3) of the points with what no second point supports taken out.
+    """Class probabilities (S, 4) of the points with what no second point supports taken out.
 
     `of` gives the class probabilities of other points; it is asked once for each suspect point.
     """

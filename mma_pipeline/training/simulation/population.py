@@ -17,15 +17,18 @@ from mma_pipeline.science.kilonova.simulation.radiation import (
     redshift_at,
 )
 from mma_pipeline.training.simulation import kasen, variables
-from mma_pipeline.training.simulation.afterglow import afterglow
+from mma_pipeline.training.simulation.afterglow import afterglow, with_supernova
 from mma_pipeline.training.simulation.survey import Reported, Visits, observe, schedule
 from mma_pipeline.training.simulation.transients import FAST_IBC, FBOT, IBC, IIN, SLSN, tde, type_ii, type_iib
 from mma_pipeline.training.simulation.type_ia import type_ia
 
 Contaminant = Callable[[np.random.Generator, FloatArray, FloatArray, FloatArray], FloatArray]
 
-CLASSES: tuple[str, ...] = ("kilonova", "afterglow", "other")
-KILONOVA, AFTERGLOW, OTHER = range(3)
+CLASSES: tuple[str, ...] = ("kilonova", "afterglow", "other", "afterglow with supernova")
+KILONOVA, AFTERGLOW, OTHER, AFTERGLOW_SUPERNOVA = range(4)
+#: Shares of the classes in a sky without, and with, supernovae that follow gamma-ray bursts; before detection.
+SHARES = (0.45, 0.1, 0.45)
+SHARES_WITH_SUPERNOVAE = (0.43, 0.1, 0.41, 0.06)
 
 #: Contaminants and their shares among "other".
 CONTAMINANTS: Mapping[str, tuple[float, Contaminant]] = MappingProxyType(
@@ -37,6 +40,7 @@ CONTAMINANTS: Mapping[str, tuple[float, Contaminant]] = MappingProxyType(
         "asteroid": (0.03, variables.asteroid),
     }
 )  # fmt: skip
+_BURSTS: Mapping[int, Contaminant] = MappingProxyType({AFTERGLOW: afterglow, AFTERGLOW_SUPERNOVA: with_supernova})
 #: Families of kilonovae that need no data file.
 FAMILIES: tuple[str, ...] = ("villar", "shells")
 _CHUNK = 3000
@@ -103,24 +107,25 @@ def simulate(
     *,
     families: tuple[str, ...] = FAMILIES,
     tables: kasen.Tables | None = None,
-    shares: tuple[float, float, float] = (0.45, 0.1, 0.45),
+    shares: tuple[float, ...] = SHARES,
     broad: bool = False,
 ) -> Sample:
     """Simulate n objects and keep those with a detection; deterministic for a given seed.
 
-    `shares` are those of kilonova, afterglow and other before detection. Kilonovae are split evenly over
+    `shares` are those of kilonova, afterglow, other and, if there are four, afterglow with supernova, before detection. Kilonovae are split evenly over
     `families`; "kasen" needs `tables`. `broad` makes the sky harder than the real one, for training: wider ranges for every
     second chunk of kilonovae, more fast contaminants, and a tenth of the light curves from several telescopes that disagree.
     """
     rng = np.random.default_rng(seed)
     names = list(CONTAMINANTS)
     weights = np.array([CONTAMINANTS[name][0] * (_BROAD_FACTORS.get(name, 1.0) if broad else 1.0) for name in names])
-    classes = rng.choice(3, n, p=shares)
+    classes = rng.choice(len(shares), n, p=shares)
     kinds = np.where(
         classes == KILONOVA,
         rng.choice(list(families), n),
         np.where(classes == AFTERGLOW, "afterglow", rng.choice(names, n, p=weights / weights.sum())),
     )
+    kinds = np.where(classes == AFTERGLOW_SUPERNOVA, CLASSES[AFTERGLOW_SUPERNOVA], kinds)
     parts: list[tuple[Reported, IntArray, list[str], FloatArray]] = []
     for kind in sorted(set(kinds.tolist())):
         label = int(classes[kinds == kind][0])
@@ -133,7 +138,7 @@ def simulate(
                     rng, visits, kind, tables, broad=broad and begin // _CHUNK % 2 == 0
                 )
             else:
-                model = afterglow if label == AFTERGLOW else CONTAMINANTS[kind][1]
+                model = CONTAMINANTS[kind][1] if label == OTHER else _BURSTS[label]
                 magnitudes = model(rng, visits.t, visits.wavelength_um, visits.typical_depth)
                 distance = event_distance(rng, visits.typical_depth, rng.normal(-15.2, 1.1, size))
             points = observe(rng, magnitudes, visits, collected=_BROAD_COLLECTED if broad else 0.0)

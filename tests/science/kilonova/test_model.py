@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mma_pipeline.science.kilonova import calibration, model
+from mma_pipeline.science.kilonova.by_night import nightly_scores_of
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES
 from mma_pipeline.science.kilonova.lightcurve import Event, LightCurve
 from mma_pipeline.science.kilonova.trees import DEPTH
@@ -242,3 +243,52 @@ def test_real_supernovae_do_not_pass():
 def test_feature_names_are_unique():
     """Every feature has a name of its own."""
     assert len(set(FEATURE_NAMES)) == len(FEATURE_NAMES)
+
+
+def test_history_is_the_score_of_each_night_alone():
+    """Of several candidates at once, each night scores exactly as the part of the light curve that ends with it."""
+    rng = np.random.default_rng(8)
+    curves, events = [], []
+    for k in range(60):
+        n = int(rng.integers(1, 40))
+        t = rng.integers(-3, 12, n) + rng.uniform(0.3, 0.5, n)
+        mag, err, band = (
+            19 + 0.3 * t + rng.normal(0, 0.2, n),
+            rng.uniform(0.02, 0.4, n),
+            list(rng.choice(list("grizJ"), n)),
+        )
+        curves.append(LightCurve(MERGER + t, mag, err, band, rng.random(n) < 0.2))
+        events.append(Event(MERGER, 40.0 + k, 8.0, 0.1))
+    found = nightly_scores_of(model.packaged(), curves, events)
+    assert sum(map(len, found)) > 200
+    for curve, event, history in zip(curves, events, found, strict=True):
+        for number, entry in enumerate(history, start=1):
+            keep = curve.mjd < MERGER + int(entry["days"]) + 0.6
+            band = [b for b, k in zip(curve.band, keep, strict=True) if k]
+            part = LightCurve(curve.mjd[keep], curve.magnitude[keep], curve.error[keep], band, curve.upper_limit[keep])
+            s = model.packaged().score([part], [event])
+            assert (entry["nights"], s.nights[0]) == (number, number)
+            assert (entry["p_phot"], entry["p_all_points"]) == (s.probability[0, 0], s.all_points[0])
+        if not history:
+            assert model.packaged().score([curve], [event]).nights[0] == 0
+    unseen = LightCurve(MERGER + np.arange(1.0, 3.0), np.full(2, 19.0), np.full(2, 0.1), ["J", "o"], np.zeros(2, bool))
+    assert nightly_scores_of(model.packaged(), [unseen], [EVENT]) == [[]]
+    assert nightly_scores_of(model.packaged(), [], []) == []
+
+
+def test_fourth_class_is_bayes_for_one_more_class():
+    """Evident odds take from the kilonova by Bayes' rule; others take from the rest alone. Rows sum to one, none is negative."""
+    likely = [0.6, 0.1, 0.3]
+    three = np.array([likely, likely, [0.001, 0.5, 0.499], [0.999, 0.0005, 0.0005], likely])
+    log_odds, nights = np.log(np.array([40.0, 2.0, 1e6, 1e-6, 40.0])), np.array([3, 5, 5, 5, 2])
+    four = model.with_supernova(three, log_odds, nights)
+    assert four.sum(1) == pytest.approx(np.ones(5))
+    assert (four >= 0).all()
+    # One such afterglow for ten kilonovae: odds of 4, so that 0.6 : 0.1 : 0.3 : 2.4 share the probability.
+    assert four[0] == pytest.approx(np.array([0.6, 0.1, 0.3, 2.4]) / 3.4)
+    assert four[1, 0] == 0.6
+    assert four[1, 1:] == pytest.approx(np.array([0.1, 0.3, 0.12]) / 0.52 * 0.4)
+    assert four[2, 0] == 0.001
+    assert four[3, 0] == 0.999
+    # No supernova shows in the first two nights.
+    assert four[4, 0] == 0.6

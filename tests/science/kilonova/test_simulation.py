@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from mma_pipeline.science.kilonova.bands import BANDS, EXTINCTION, WAVELENGTH_UM, band_index, unused_bands
 from mma_pipeline.science.kilonova.simulation import heating, radiation, shells, villar
 from mma_pipeline.training.data import at2017gfo, kilonova_tables
-from mma_pipeline.training.simulation import kasen, population, type_ia
+from mma_pipeline.training.simulation import afterglow, kasen, population, type_ia
 from mma_pipeline.training.simulation.survey import schedule
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "photometry"
@@ -153,3 +153,25 @@ def test_unused_bands_are_counted():
     """Every name that the classifier does not use, as it was written, with its number of points."""
     names = ["g", "bessellr", "r_P1", "o", "bessellr", "J"]
     assert unused_bands(names) == {"J": 1, "bessellr": 2, "o": 1}
+
+
+def test_supernova_of_a_burst_takes_over():
+    """A burst's supernova peaks 9 to 17 rest-frame days later near SN 1998bw's -19.2, when its afterglow has faded."""
+    n = 400
+    t = np.broadcast_to(np.arange(0.5, 30.0, 0.5), (n, 59)).copy()
+    um, depth = np.full(t.shape, float(WAVELENGTH_UM[1])), np.full(n, 24.0)
+    mags = afterglow.with_supernova(np.random.default_rng(4), t, um, depth)
+    at = {day: mags[:, int(2 * day) - 1] for day in (2.0, 5.0, 15.0, 29.0)}
+    # The afterglow fades first, most supernovae shine near their peak on day 15, and fade to day 29.
+    assert np.median(at[5.0] - at[2.0]) > 0.2
+    rising_again = at[15.0] < at[5.0]
+    assert 0.3 < rising_again.mean() < 0.95
+    assert np.median((at[29.0] - at[15.0])[rising_again]) > 0.3
+
+
+def test_sky_with_supernovae_of_bursts():
+    """With a fourth share, the fourth class is in the sky, and nothing else is new in it."""
+    sky = population.simulate(5, 1500, shares=population.SHARES_WITH_SUPERNOVAE)
+    new = {kind for kind, label in zip(sky.kind, sky.label, strict=True) if label == population.AFTERGLOW_SUPERNOVA}
+    assert new == {"afterglow with supernova"}
+    assert set(sky.kind) == {"villar", "shells", "afterglow", *population.CONTAMINANTS} | new
