@@ -302,9 +302,11 @@ def _tom() -> list[Finding]:
 
 
 def _settings() -> list[Finding]:
-    """Settings, galaxy catalog, instruments and observatories that cannot be used; empty if all can."""
+    """Settings, catalogs, instruments and observatories that cannot be used; empty if all can."""
     from mma_pipeline.adapters.errors import AdapterError
+    from mma_pipeline.defs.candidates.vetting import tables as vetting_tables
     from mma_pipeline.defs.observing.configuration import galaxy_catalog, wrong_instruments, wrong_ranking, wrong_sites
+    from mma_pipeline.science.vetting.checks import Check
 
     found = {f"settings {group}": problem for group, problem in current().problems().items()}
     if "settings galaxies" not in found:
@@ -314,6 +316,9 @@ def _settings() -> list[Finding]:
             found["galaxy catalog"] = str(error)
         if wrong := wrong_ranking():
             found["galaxy ranking"] = wrong
+    if "settings vetting" not in found:
+        found |= {f"catalog for the check {check}": problem for check, problem in vetting_tables().problems.items()
+                  if check != Check.HOST}  # fmt: skip
     if "settings observing" not in found and (wrong := wrong_instruments()):
         found["instruments"] = wrong
     if "settings observing" not in found and (wrong := wrong_sites()):

@@ -278,6 +278,8 @@ class CandidateScore:
     """Probability of a kilonova from the light curve and the assumed distance, 0 to 1: the same as `kilonova_probability`."""
     p_afterglow: float | None = None
     """The same of an afterglow of a gamma-ray burst."""
+    p_afterglow_supernova: float | None = None
+    """The same of an afterglow with its supernova."""
     posterior: float | None = None
     """Probability that it is the event's kilonova: light curve, sky factor and prior together; None without a prior."""
     prior: float | None = None

@@ -314,6 +314,7 @@ def test_what_fails_is_said_in_one_line(home: Home, arguments: list[str], env: d
         ({"MMA_GALAXY_LEVEL": "ninety"}, "settings galaxies"),
         ({"MMA_GALAXY_LEVEL": "7"}, "galaxy ranking"),
         ({"MMA_GALAXY_CATALOG": "/nonexistent"}, "galaxy catalog"),
+        ({"MMA_STAR_CATALOG": "/nonexistent"}, "catalog for the check star"),
         ({"MMA_INSTRUMENTS": "/nonexistent.json"}, "instruments"),
     ],
 )

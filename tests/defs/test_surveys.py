@@ -15,6 +15,7 @@ import pytest
 from astropy.table import Table
 from typer.testing import CliRunner
 
+from mma_pipeline.adapters.archive.packet_facts import facts_of
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.surveys import Beat, Kept, Outcome, SurveyArchive
 from mma_pipeline.adapters.kafka.message import StreamMessage
@@ -116,6 +117,10 @@ def test_a_night_is_scored_at_once(surveyed: Home, night: Path):
     assert list(table["rank"]) == list(range(1, len(table) + 1))
     row = table[list(table["candidate"]).index(hidden_in(night))]
     assert row["rank"] <= 5
+    # Without catalogs nothing but packets speaks; its packets say that it is no star and no known asteroid.
+    assert row["vetted_probability"] == row["posterior"]
+    assert [row[f"factor_{check}"] for check in ("host", "star", "agn", "minor_planet", "earlier")] == [1.0] * 5
+    assert facts_of(surveyed.archive, [hidden_in(night)])[hidden_in(night)].real_bogus is not None
     # The packets of the hidden object by fastavro alone: their places in the file are the messages' offsets.
     places = []
     with tarfile.open(packed(night)) as members:

@@ -124,9 +124,12 @@ def _told(expected: list[str]) -> None:
 def test_a_table_that_cannot_be_read_stops_nothing(
     house: PublishingHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A configured table that is missing is said in the verdict; the candidate is scored. Switched off, a check does not count."""
+    """A configured table that is missing, and a damaged one, are said in the verdicts; the candidate is scored. Switched off, a check does not count."""
     monkeypatch.setenv("MMA_STAR_CATALOG", str(tmp_path / "nowhere"))
     ra, dec = house.peak
+    (tmp_path / "a.csv").write_text(f"name,ra,dec\nQ,{ra},{dec}\n")
+    build_table([tmp_path / "a.csv"], tmp_path / "agn", "agn")
+    (tmp_path / "agn" / "rows.npy").write_bytes(b"\x93NUMPY cut")
     _galaxies(tmp_path, [("FAR", ra, dec, 900.0, 3e11)])
     monkeypatch.setenv("MMA_VETTING_OFF", "host")
     key = wanted_nights(house.archive, house.photometry(kilonova(Candidate("SIM", ra, dec), 3)))[-1].partition_key
@@ -135,6 +138,7 @@ def test_a_table_that_cannot_be_read_stops_nothing(
     assert score is not None
     verdicts = {v["check"]: v for v in score["vetting"]["verdicts"]}
     assert "MMA_STAR_CATALOG names" in verdicts["star"]["words"]
+    assert "rows of the table in" in verdicts["agn"]["words"]
     assert "FAR" in verdicts["host"]["words"]
     assert not verdicts["host"]["counted"]
     assert (score["distance_source"], score["sky_factor_dimensions"]) == ("event", 2)
@@ -199,7 +203,15 @@ def test_at2017gfo_and_the_example_of_the_document(at2017gfo: dict[str, Any]) ->
     jsonschema.validate(shown, json_schema_v2())
     assert DerivedAlert.from_json(shown).to_json() == shown
     made = _four_digits(at2017gfo)
-    learned = ("p_phot", "p_afterglow", "kilonova_probability", "other_probability", "posterior", "vetted_probability")
+    learned = (
+        "p_phot",
+        "p_afterglow",
+        "p_afterglow_supernova",
+        "kilonova_probability",
+        "other_probability",
+        "posterior",
+        "vetted_probability",
+    )
     for name in learned:
         assert made["candidate"].pop(name) == pytest.approx(shown["candidate"].pop(name), abs=0.02), name
     for one in (made, shown):

@@ -278,6 +278,7 @@ def derived_alert(source: ScoredNight, result: Mapping[str, Any]) -> DerivedAler
             aliases=source.record.aliases,
             p_phot=float(result["p_phot"]),
             p_afterglow=result.get("p_afterglow"),
+            p_afterglow_supernova=result.get("p_afterglow_supernova"),
             posterior=result.get("posterior"),
             prior=result.get("prior"),
             sky_factor=result.get("sky_factor"),

@@ -81,17 +81,20 @@ def tables() -> Tables:
 
     problems: dict[str, str] = {}
 
-    def opened(check: Check, find: Callable[[], _T | None]) -> _T | None:
+    def opened(check: Check, find: Callable[[], _T | None], parts: Sequence[str]) -> _T | None:
         try:
-            return find()
+            table = find()
+            for part in parts if table is not None else ():
+                getattr(table, part)  # a file that is damaged says so here, not in the middle of the vetting
         except AdapterError as error:
             problems[check] = str(error)
             return None
+        return table
 
     return Tables(
-        opened(Check.HOST, galaxy_catalog),
-        opened(Check.STAR, star_table),
-        opened(Check.AGN, agn_table),
+        opened(Check.HOST, galaxy_catalog, ("index29", "ra", "dec", "distance", "name")),
+        opened(Check.STAR, star_table, ("index29", "rows")),
+        opened(Check.AGN, agn_table, ("index29", "rows")),
         problems,
     )
 

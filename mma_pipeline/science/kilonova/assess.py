@@ -95,7 +95,7 @@ def sky_factor_of(
         row=row,
     )
     if redshift is None and factor.dimensions > _FLAT and host_chance > 0:
-        alone = sky_factor(skymap, *position, area_deg2=area_deg2).value
+        alone = sky_factor(skymap, *position, area_deg2=area_deg2, row=row).value
         factor = replace(factor, value=(1.0 - host_chance) * factor.value + host_chance * alone)
     return factor, distance
 
@@ -217,7 +217,7 @@ def _numbers(
         "slope_err_mag_per_day": last["slope_err"],
         "sky_factor": factor.value,
         "sky_factor_dimensions": factor.dimensions,
-        "sky_factor_2d": sky_factor(skymap, *one.position, area_deg2=area).value,
+        "sky_factor_2d": sky_factor(skymap, *one.position, area_deg2=area, row=row).value,
         "redshift": one.redshift,
         "host_distance_mpc": distance,
         **one.assumed(event),
