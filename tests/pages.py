@@ -47,4 +47,4 @@ def _hostile_pair() -> dict[str, Any]:
     pair |= {"far_hz": None, "far_time_hz": None, "window_s": [-5.0, 1.0], "instruments": [HOSTILE]}
     lvk = {"observatory": HOSTILE, "gcn_notice_id": HOSTILE, "words": HOSTILE, "time_difference_s": 1.0}
     lvk |= {"far_time_hz": 1e-9, "far_space_time_hz": None}
-    return {"takes_part": True, "best_event": HOSTILE, "pairs": [pair], "lvk": lvk}
+    return {"best_event": HOSTILE, "pairs": [pair], "lvk": lvk}

@@ -30,7 +30,7 @@ from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, St
 from mma_pipeline.products.coincidences import (
     CODE,
     ComparedPair,
-    Side,
+    Pair,
     beside_lvk,
     compared,
     pairs_with,
@@ -47,6 +47,7 @@ from mma_pipeline.products.declaration import (
     own_file,
 )
 from mma_pipeline.products.inputs import ProductInput
+from mma_pipeline.science.coincidence.searches import SearchRules
 from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
@@ -64,45 +65,32 @@ def why_not() -> str | None:
     return None
 
 
-def _side(source: ProductInput) -> tuple[Side | None, bool]:
-    """The event as this version states it, and whether that is how it stands now."""
+def _pairs(source: ProductInput, rules: SearchRules) -> list[Pair]:
+    """Pairs of the event as this version states it."""
     side = side_of(source.archive.versions(source.record.version.event_id))
-    if side is None:
-        return None, False
-    mine = with_version(side, source.record)
-    return mine, mine == side
+    return [] if side is None else pairs_with(source.archive, with_version(side, source.record), rules)
 
 
 def _inputs(source: ProductInput) -> Sequence[str]:
-    side, stands = _side(source)
-    if side is None:
-        return [CODE, "no part", json.dumps(source.facts.get("external"), sort_keys=True)]
     rules = current().coincidences.rules
-    pairs = [pair.identity(rules) for pair in pairs_with(source.archive, side, rules)]
     external = json.dumps(source.facts.get("external"), sort_keys=True)
-    return [CODE, json.dumps(side.identity), str(stands), external, rules.identity, *pairs]
+    pairs = [pair.identity(rules) for pair in _pairs(source, rules)]
+    return [CODE, source.record.version.event_id, external, *pairs]
 
 
 def _make(source: ProductInput) -> ProductFiles:
-    side, stands = _side(source)
     rules = current().coincidences.rules
-    found: list[ComparedPair] = []
-    if side is not None:
-        own = side
 
-        def map_of(record: VersionRecord) -> "SkyMap | None":
-            if record.partition_key == source.record.partition_key:
-                return source.skymap_as_sent
-            return skymap_of(source.archive, record)
+    def map_of(record: VersionRecord) -> "SkyMap | None":
+        if record.partition_key == source.record.partition_key:
+            return source.skymap_as_sent
+        return skymap_of(source.archive, record)
 
-        found = [compared(source.archive, pair, rules, map_of) for pair in pairs_with(source.archive, own, rules)]
+    found = [compared(source.archive, pair, rules, map_of) for pair in _pairs(source, rules)]
     ranked = sorted(found, key=_rank)
     best = ranked[0] if ranked else None
     statistics: dict[str, Any] = {
         "event": source.record.version.event_id,
-        "takes_part": side is not None,
-        "current": stands,
-        "retracted_by": None if side is None else side.retracted_by,
         "pairs_found": len(ranked),
         "pairs_claimed": sum(p.record.state is PairState.CLAIMED for p in ranked),
         "best_event": None if best is None else best.record.partner_of(source.record.version.event_id),
@@ -283,8 +271,11 @@ def announce(
 def keep_pairs(archive: Archive, partition_key: str, now: datetime) -> list[PairRecord]:
     """Record the pairs of a version's product in the archive; none if it does not say how its event stands, or is wrong."""
     product = archive.product(partition_key, coincidences.files[0].name)
-    if product is None or not product.statistics["current"] or _in_range(product.statistics) is False:
+    if product is None or _in_range(product.statistics) is False:
         return []
     event_id = str(product.statistics["event"])
+    side = side_of(archive.versions(event_id))
+    if side is None or with_version(side, archive.version(partition_key)) != side:
+        return []
     record_pairs(archive, event_id, [_record(values) for values in product.statistics["pairs"]], now)
     return pairs_of(archive, event_id)
