@@ -28,7 +28,7 @@ from tests.services.s3 import S3Account
 from tests.services.swift_cluster import SwiftCluster
 
 ROOT = Path(__file__).parents[3]
-COUNT = 600
+COUNT = 750
 # the first test of a run may have to install its server
 pytestmark = [pytest.mark.service("s3, minio, azurite, swift"), pytest.mark.timeout(2700)]
 
@@ -92,7 +92,7 @@ def everything(request: pytest.FixtureRequest, swift_cluster: SwiftCluster, azur
 
 
 def test_killed_twice_and_resumed(everything: dict[str, str], tmp_path: Path) -> None:
-    """600 objects go S3 -> Swift -> Azure -> folder; each move is killed twice, goes on, and ends equal by digest."""
+    """750 objects go S3 -> Swift -> Azure -> folder; each move is killed twice, goes on, and ends equal by digest."""
     made = contents(COUNT)
     name = everything["AWS_BUCKET"]
     fill(Store.open(f"s3://{name}", environ=everything, create=True), made)
