@@ -114,7 +114,7 @@ class Vetting:
 
 
 def host_numbers(host: Host) -> dict[str, float | int | str]:
-    """What is known of a host, without what is not."""
+    """What is known of a host, without what is not; units (deg, arcsec, kpc, Mpc, mag) are in the names or in `Host`."""
     values = {name: getattr(host, name) for name in Host.__dataclass_fields__}
     return {name: value for name, value in values.items() if value is not None}
 
