@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from mma_pipeline.adapters.errors import ConfigurationError, DigestError, PermanentError
-from mma_pipeline.adapters.http import client, refusal, transport_error
+from mma_pipeline.adapters.http import client, refusal, timeouts, transport_error
 from mma_pipeline.adapters.retry import attempts
 from mma_pipeline.settings import current
 
@@ -148,9 +148,8 @@ class Portal:
         """New versions and retractions as they come, until the portal ends the stream (after an hour)."""
         url, query = f"{self.address}/api/v1/stream", _query({"test": test})
         # Signs of life come every 15 s.
-        waits = httpx.Timeout(60.0, connect=10.0)
         try:
-            with self._http.stream("GET", url, params=query, timeout=waits) as answer:
+            with self._http.stream("GET", url, params=query, timeout=timeouts(_SECONDS)) as answer:
                 if not answer.is_success:
                     answer.read()
                     raise refusal(answer, _WHO, (), changes=False) or PermanentError("the portal refused")
@@ -194,7 +193,7 @@ class Portal:
                     params=query,
                     content=body,
                     headers=headers,
-                    timeout=httpx.Timeout(_SECONDS, connect=10),
+                    timeout=timeouts(_SECONDS),
                 )
             except httpx.TransportError as error:
                 raise transport_error(error, _WHO, changes=False) from error

@@ -46,7 +46,7 @@ def test_simulated_notice_is_replayed_and_shown(home: Home, tmp_path: Path) -> N
     assert found["message"]["stream"] == "replay"
     assert found["statistics"]["neutrino_coincidence"]["map_version"] == shown["MS240301a-Preliminary"]["partition"]
     assert found["statistics"]["neutrino_notice"]["schema_drift"] == []
-    table = CliRunner().invoke(app, ["show", "MS240301a"])
+    table = CliRunner().invoke(app, ["show", "MS240301a", "--all"])
     assert "MS240301a-IceCube" in table.output
     assert "best_p_trials" in table.output
     assert mma_json("status")["versions"][0]["missing"] == []
