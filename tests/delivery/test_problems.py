@@ -40,6 +40,8 @@ from mma_pipeline.adapters.publishing.webhook import WebhookDestination
 from mma_pipeline.cli.health import fill
 from mma_pipeline.definitions import RESOURCES
 from mma_pipeline.defs.alerts.streams import STREAMS
+from mma_pipeline.defs.observing.pointings_memory import SENSOR, Memory
+from mma_pipeline.defs.observing.pointings_sensor import _ask
 from mma_pipeline.defs.operations import watch as watching
 from mma_pipeline.defs.operations.health import LAG, Health, health, pipeline_health_sensor
 from mma_pipeline.defs.operations.notifying import QUIET_S
@@ -136,14 +138,18 @@ def daemon_silent(pipeline: Pipeline) -> None:
     pipeline.instance.add_daemon_heartbeat(DaemonHeartbeat(datetime.now(UTC).timestamp() - 600, "SENSOR", "1"))
 
 
-def stream_unread(pipeline: Pipeline) -> None:
-    """The last good tick of a stream's sensor is ten minutes old."""
-    origin = RemoteInstigatorOrigin(
-        RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("mma"), "__repository__"), GWALERT.sensor_name
-    )
-    data = SensorInstigatorData(min_interval=1)
+def sensor_state(pipeline: Pipeline, name: str, cursor: str | None = None) -> InstigatorState:
+    """A running sensor, as Dagster keeps it."""
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("mma"), "__repository__"), name)
+    data = SensorInstigatorData(min_interval=1, cursor=cursor)
     state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, data)
     pipeline.instance.add_instigator_state(state)
+    return state
+
+
+def stream_unread(pipeline: Pipeline) -> None:
+    """The last good tick of a stream's sensor is ten minutes old."""
+    state = sensor_state(pipeline, GWALERT.sensor_name)
     pipeline.instance.create_tick(
         TickData(
             state.instigator_origin_id,
@@ -220,6 +226,17 @@ def messages_lost(pipeline: Pipeline) -> None:
     surveys.lose("survey", ("ztf_20261128_programid1", 0), 1000, 5000, Beat("here:1", now))
 
 
+def pointings_unread(pipeline: Pipeline) -> None:
+    """Nobody listens at the Treasure Map's address while a real event is live."""
+    pipeline.patch.setenv("MMA_POINTINGS_URL", "http://127.0.0.1:1/api/v1/")
+    pipeline.patch.setenv("MMA_POINTINGS_MINUTES", "10")
+    pipeline.receive(good("S240301b"), ago=timedelta(hours=1))
+    memory, now = Memory(), datetime.now(UTC)
+    for ago in (30, 10):
+        assert _ask(pipeline.archive, memory, now - timedelta(minutes=ago))
+    sensor_state(pipeline, SENSOR, memory.to_json())
+
+
 def degraded(pipeline: Pipeline) -> None:
     """A real event's version was made of what is sound in its alert."""
     record_degraded(pipeline, "S240301b", ["event.far is missing", "the map holds a NaN"])
@@ -287,6 +304,7 @@ SITUATIONS: dict[Kind, Callable[[Pipeline], None]] = {
     Kind.STORE_AWAY: store_away,
     Kind.QUARANTINE: quarantine,
     Kind.MESSAGES_LOST: messages_lost,
+    Kind.POINTINGS_UNREAD: pointings_unread,
     Kind.DEGRADED: degraded,
     Kind.RUN_FAILED: run_failed,
     Kind.PUBLICATION_BLOCKED: publication_blocked,

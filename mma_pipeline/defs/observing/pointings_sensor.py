@@ -5,9 +5,7 @@ later each time; each source for itself. Mock and test events are not asked for.
 brought count the same.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,6 +23,7 @@ from mma_pipeline.adapters.pointings.treasure_map import TreasureMap
 from mma_pipeline.adapters.publishing.gwtm_pointings import CANCELLATION, POINTING, cancellations
 from mma_pipeline.defs.jobs import Lane, lane_tags
 from mma_pipeline.defs.observing.coverage_ledger import coverage_ledger
+from mma_pipeline.defs.observing.pointings_memory import SENSOR, Looks, Memory
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource
 from mma_pipeline.notices.model import Role
@@ -47,33 +46,8 @@ coverage_products = dg.define_asset_job(
 )
 
 
-@dataclass
-class _Looks:
-    """What the sensor remembers of a source."""
-
-    asked: dict[str, str] = field(default_factory=dict)
-    """When each live event was asked for."""
-    failures: int = 0
-    """In a row."""
-    not_before: str | None = None
-
-
-@dataclass
-class _Cursor(_Looks):
-    """What the sensor remembers; what it has inherited is of the Treasure Map."""
-
-    change: int = 0
-    """Last change of a pointing that it has looked at."""
-    tom: _Looks = field(default_factory=_Looks)
-
-    @classmethod
-    def read(cls, text: str | None) -> "_Cursor":
-        found = json.loads(text) if text else {}
-        return cls(**{**found, "tom": _Looks(**found.get("tom", {}))})
-
-
 @dg.sensor(
-    name="pointings_sensor",
+    name=SENSOR,
     job=coverage_products,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -82,7 +56,7 @@ class _Cursor(_Looks):
 def pointings_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult:
     """One tick: ask for what is due, then request the coverage of events whose pointings changed."""
     now, opened = datetime.now(UTC), archive.open()
-    cursor = _Cursor.read(context.cursor)
+    cursor = Memory.read(context.cursor)
     for problem in _ask(opened, cursor, now):
         context.log.warning(problem)
     withdrawn = _withdraw(opened, now)
@@ -95,12 +69,12 @@ def pointings_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResour
     return dg.SensorResult(
         run_requests=requests,
         dynamic_partitions_requests=[alert_versions.build_add_request(keys)] if keys else [],
-        cursor=json.dumps(asdict(cursor)),
+        cursor=cursor.to_json(),
         skip_reason=None if requests else dg.SkipReason("no pointing of a live event has changed"),
     )
 
 
-def _ask(archive: Archive, cursor: _Cursor, now: datetime) -> list[str]:
+def _ask(archive: Archive, cursor: Memory, now: datetime) -> list[str]:
     """Ask for the pointings of the events that are due; returns what went wrong, in sentences."""
     try:
         wanted = current().coverage
@@ -108,7 +82,7 @@ def _ask(archive: Archive, cursor: _Cursor, now: datetime) -> list[str]:
         return [f"pointings are not read: {error}"]
     interval, problems = timedelta(minutes=wanted.minutes), []
     live: dict[str, datetime] | None = None
-    sources: tuple[tuple[str, _Looks, Callable[[Archive], _Look | None]], ...] = (
+    sources: tuple[tuple[str, Looks, Callable[[Archive], _Look | None]], ...] = (
         ("the Treasure Map", cursor, _treasure_map),
         ("the TOM", cursor.tom, _tom),
     )
@@ -145,7 +119,7 @@ def _tom(archive: Archive) -> _Look | None:
 def _ask_one(
     name: str,
     look: _Look,
-    looks: _Looks,
+    looks: Looks,
     live: Mapping[str, datetime],
     interval: timedelta,
     now: datetime,
@@ -161,13 +135,11 @@ def _ask_one(
                 polled = look(event, now)
                 looks.asked[event] = now.isoformat()
                 problems += [f"{event}: {text}" for text in polled.problems[:_SHOWN]]
-        looks.failures, looks.not_before = 0, None
+        looks.succeeded()
     except OutOfTimeError:
         problems.append(f"{name} is slow: the other events are asked for in the next tick")
     except AdapterError as error:
-        looks.failures += 1
-        pause = min(interval * 2 ** min(looks.failures, 10), LONGEST)
-        looks.not_before = (now + pause).isoformat()
+        pause = looks.failed(str(error), now, interval, LONGEST)
         problems.append(f"{name}: {error}; asked again in {pause.total_seconds() / 60:.0f} minutes")
     return problems
 

@@ -18,8 +18,10 @@ from mma_pipeline.adapters.archive.refusals import unsolved
 from mma_pipeline.adapters.archive.surveys import SurveyArchive
 from mma_pipeline.defs.alerts.unfinished import LOOK_BACK, lacking, patience, will_be_retried
 from mma_pipeline.defs.jobs import REPORTED
+from mma_pipeline.defs.observing.pointings_memory import SENSOR as POINTINGS
+from mma_pipeline.defs.observing.pointings_memory import Memory
 from mma_pipeline.defs.operations.problems import Kind, Problem
-from mma_pipeline.defs.operations.watch import BrokerState
+from mma_pipeline.defs.operations.watch import BrokerState, cursors_of
 from mma_pipeline.defs.publication.problems import bare_messages, blocked_publications, late_publications
 from mma_pipeline.notices.model import Role, role_of
 
@@ -27,6 +29,10 @@ from mma_pipeline.notices.model import Role, role_of
 FAILED_RUNS = timedelta(days=1)
 #: How long lost messages of a survey count as a problem: nothing brings them back.
 LOST = timedelta(days=1)
+#: Failures in a row after which a source of pointings is a problem: half an hour by the default interval.
+FAILED_LOOKS = 2
+#: How long after its time a source of pointings may wait to be asked; one that waits longer is no longer configured.
+STILL_ASKED = timedelta(hours=1)
 #: Greatest number of failed runs considered.
 RUNS = 500
 #: Greatest number of jobs and partitions among them for which a later run is searched.
@@ -139,6 +145,18 @@ def lost_packets(look: Situation) -> Iterator[Problem]:
         yield Problem(Kind.MESSAGES_LOST, text, f"{one.stream}:{place}", since=one.lost_at)
 
 
+def unread_pointings(look: Situation) -> Iterator[Problem]:
+    """A source of pointings that failed several times in a row, while it is still asked."""
+    for text in cursors_of(look.instance, POINTINGS)[:1]:
+        for name, looks in Memory.read(text).sources.items():
+            if looks.failures < FAILED_LOOKS or looks.not_before is None or looks.since is None:
+                continue
+            if look.now - datetime.fromisoformat(looks.not_before) > STILL_ASKED:
+                continue
+            said = f"pointings cannot be read from {name}: {looks.error}; what is covered of live events may be out of date"
+            yield Problem(Kind.POINTINGS_UNREAD, said, name, since=datetime.fromisoformat(looks.since))
+
+
 def degraded_versions(look: Situation) -> Iterator[Problem]:
     """Real events' versions of the last three days with wrong parts in their alert, until a newer sound one follows."""
     bad = [found for found in look.recent if found.record.version.role is not Role.TEST and _degraded(found.record)]
@@ -214,6 +232,7 @@ FINDERS: tuple[Finder, ...] = (
     messages_in_quarantine,
     packets_in_quarantine,
     lost_packets,
+    unread_pointings,
     degraded_versions,
     failed_runs,
     blocked_publications,

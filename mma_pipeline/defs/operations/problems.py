@@ -38,6 +38,8 @@ class Kind(StrEnum):
     """A message of a real or unknown event could not be used."""
     MESSAGES_LOST = "messages_lost"
     """A broker dropped messages of a survey before they were read."""
+    POINTINGS_UNREAD = "pointings_unread"
+    """The Treasure Map or the TOM does not say what of live events is covered."""
     DEGRADED = "degraded"
     """A real event's version was made without the wrong parts of its alert."""
     RUN_FAILED = "run_failed"

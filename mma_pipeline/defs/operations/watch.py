@@ -103,7 +103,7 @@ def from_json(text: str | None) -> BrokerState | None:
 def last_watched(instance: dg.DagsterInstance) -> BrokerState | None:
     """What the health sensor saw last; None if it never ran."""
     return max(
-        (seen for text in _cursors(instance, SENSOR) if (seen := from_json(text)) is not None),
+        (seen for text in cursors_of(instance, SENSOR) if (seen := from_json(text)) is not None),
         key=lambda seen: seen.at,
         default=None,
     )
@@ -118,7 +118,7 @@ def watch(instance: dg.DagsterInstance, settings: Settings, before: BrokerState 
     for stream in STREAMS:
         config = _config(settings, stream)
         if config is not None:
-            cursor = next(iter(_cursors(instance, stream.sensor_name)), None)
+            cursor = next(iter(cursors_of(instance, stream.sensor_name)), None)
             state, lags = _seen(config, cursor, known.get(stream.name, StreamState()), stamp)
             streams |= {stream.name: state, **{name: StreamState(lag) for name, lag in lags.items()}}
     heartbeat = _heartbeat(settings, before)
@@ -191,7 +191,7 @@ def _heartbeat(settings: Settings, before: BrokerState | None) -> float | None:
     return last if newest is None else newest.timestamp()
 
 
-def _cursors(instance: dg.DagsterInstance, sensor: str) -> list[str | None]:
+def cursors_of(instance: dg.DagsterInstance, sensor: str) -> list[str | None]:
     """Cursors kept for a sensor, that of the running one first."""
     states = [state for state in instance.all_instigator_state() if state.instigator_name == sensor]
     states.sort(key=lambda state: not state.is_running)
