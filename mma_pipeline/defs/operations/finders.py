@@ -147,6 +147,8 @@ def lost_packets(look: Situation) -> Iterator[Problem]:
 
 def unread_pointings(look: Situation) -> Iterator[Problem]:
     """A source of pointings that failed several times in a row, while it is still asked."""
+    if look.instance.schedule_storage is None:
+        return  # an instance in memory, which has no sensors
     for text in cursors_of(look.instance, POINTINGS)[:1]:
         for name, looks in Memory.read(text).sources.items():
             if looks.failures < FAILED_LOOKS or looks.not_before is None or looks.since is None:

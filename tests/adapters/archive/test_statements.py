@@ -39,7 +39,7 @@ from mma_pipeline.defs.events.page.state import event_states
 from mma_pipeline.defs.events.sensors import event_page_sensor
 from mma_pipeline.defs.neutrinos.sensors import outdated
 from mma_pipeline.defs.observing.sensors import _states
-from mma_pipeline.defs.operations.finders import FINDERS, Finder, Situation, failed_runs, store_away
+from mma_pipeline.defs.operations.finders import FINDERS, Finder, Situation, failed_runs, store_away, unread_pointings
 from mma_pipeline.defs.operations.health import health
 from mma_pipeline.defs.operations.problems import Problem
 from mma_pipeline.defs.publication.sensors import publication_sensor
@@ -56,7 +56,7 @@ from tests.alerts import body, fits_map
 NOW = datetime.now(UTC)
 FEW, MANY = 3, 60
 #: Finders that ask Dagster or the health sensor's memory alone.
-WITHOUT = (store_away, failed_runs)
+WITHOUT = (store_away, failed_runs, unread_pointings)
 
 
 def filled(place: Path, count: int) -> Archive:
