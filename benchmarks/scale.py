@@ -36,7 +36,8 @@ from mma_pipeline.defs.operations.health import health
 from mma_pipeline.defs.operations.retention import remove_expired
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.publication.sensors import publication_sensor
-from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
+from mma_pipeline.settings import current
 
 SMALL = 1000
 REMOVED = 100
@@ -83,7 +84,7 @@ def fill(archive: Archive, instance: dg.DagsterInstance, count: int) -> None:
             connection.execute(sa.insert(schema.version), rows)
             if not names:
                 (row,) = connection.execute(sa.select(schema.version).limit(1))
-                names = sorted(expected_files(version_record(row)))
+                names = sorted(expected_files(version_record(row), current()))
             file = {
                 "sha256": DIGEST, "size": 1, "content_type": "text/plain", "code_version": "1", "address": DIGEST,
                 "statistics": {"area_90_deg2": 100.0, "peak_ra_deg": 150.0},
@@ -147,6 +148,7 @@ def measure(count: int, folder: Path) -> dict[str, float]:
             "archive": ArchiveResource(url=url),
             "store": StoreResource(),
             "publication": PublicationResource(),
+            "settings": SettingsResource(),
         }
 
         def tick(sensor: dg.SensorDefinition, cursor: str | None = None) -> Any:
@@ -164,7 +166,7 @@ def measure(count: int, folder: Path) -> dict[str, float]:
             "tick of the unfinished-versions sensor": timed(lambda: tick(unfinished_versions_sensor)),
             "tick of the page sensor": timed(lambda: tick(event_page_sensor, pages)),
             "tick of the publication sensor": timed(lambda: tick(publication_sensor)),
-            "health": timed(lambda: health(instance, archive, NOW, destinations=(DESTINATION,))),
+            "health": timed(lambda: health(instance, archive, NOW, destinations=(DESTINATION,), settings=current())),
             "the 50 newest versions, as `mma status` shows": timed(
                 lambda: describe(archive, archive.versions(limit=50))
             ),

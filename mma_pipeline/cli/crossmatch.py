@@ -40,6 +40,7 @@ def crossmatch(
     from mma_pipeline.products.inputs import ProductInput
     from mma_pipeline.science.skymaps.crossmatch import crossmatch as match
     from mma_pipeline.science.sphere import PositionError
+    from mma_pipeline.settings import current
 
     try:
         archive, store = open_archive(), open_store()
@@ -48,7 +49,7 @@ def crossmatch(
             raise fail(f"{event} has no version with a map in the archive", Exit.NOTHING)
         names, ras, decs, distances = ([None], [ra], [dec], [distance]) if table is None else _read(table)
         known = [math.nan if d is None else d for d in distances]
-        skymap = ProductInput(archive, store, key).skymap
+        skymap = ProductInput(archive, store, key, current()).skymap
         found = match(skymap, ras, decs, known if any(d == d for d in known) else None)  # type: ignore[arg-type]
     except OSError as error:
         raise fail(f"{table} cannot be read: {error.strerror or error}") from error

@@ -23,6 +23,7 @@ from mma_pipeline.cli import app
 from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.coincidences import sensors
 from mma_pipeline.defs.coincidences.assets import announce, coincidences, keep_pairs
+from mma_pipeline.defs.resources import SettingsResource
 from mma_pipeline.notices.derived import SCHEMA_V2_1, DerivedAlert, encode, json_schema_v2
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import materialize
@@ -70,8 +71,8 @@ def fermi(
 def make(home: Home, record: VersionRecord) -> dict[str, Any]:
     """Make the product and what follows from it, without a run of Dagster; returns its statistics."""
     archive, key, now = home.archive, record.partition_key, datetime.now(UTC)
-    statistics = materialize(coincidences, ProductInput(archive, home.store, key)).statistics
-    announce(archive, keep_pairs(archive, key, now), load(current().access), now)
+    statistics = materialize(coincidences, ProductInput(archive, home.store, key, current())).statistics
+    announce(archive, keep_pairs(archive, key, now), load(current().access), now, current())
     return dict(statistics)
 
 
@@ -90,7 +91,9 @@ def follow(home: Home) -> int:
 
     count = 0
     while True:
-        context = dg.build_sensor_context(instance=home.instance, resources={"archive": ArchiveResource()})
+        context = dg.build_sensor_context(
+            instance=home.instance, resources={"archive": ArchiveResource(), "settings": SettingsResource()}
+        )
         answer = sensors.coincidence_sensor(context)
         requests = list(answer.run_requests or []) if isinstance(answer, dg.SensorResult) else []
         if not requests:
@@ -364,5 +367,5 @@ def test_own_table_of_searches(home: Home, tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(ConfigurationError, match="MMA_COINCIDENCE_SEARCHES"):
         _ = current().coincidences.rules
     # The version is not kept waiting for it, and the asset says why it has no pairs.
-    assert "MMA_COINCIDENCE_SEARCHES" in str(coincidences.unconfigured())
-    assert "coincidences" not in expected_files(gw)
+    assert "MMA_COINCIDENCE_SEARCHES" in str(coincidences.unconfigured(current()))
+    assert "coincidences" not in expected_files(gw, current())

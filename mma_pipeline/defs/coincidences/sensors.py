@@ -15,11 +15,10 @@ from mma_pipeline.adapters.archive.event_history import chronological
 from mma_pipeline.defs.coincidences.assets import coincidence_alert, coincidences, why_not
 from mma_pipeline.defs.jobs import Lane, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.notices.model import Role
 from mma_pipeline.products.coincidences import pair_between, side_of
 from mma_pipeline.science.coincidence.searches import SearchRules
-from mma_pipeline.settings import current
 
 #: Newer maps of an event may come for months; older pairs are compared again by hand.
 LOOK_BACK = timedelta(days=180)
@@ -49,13 +48,14 @@ coincidence_products = dg.define_asset_job(
     description="Compares pairs of events again when either of them has changed.",
 )
 def coincidence_sensor(
-    context: dg.SensorEvaluationContext, archive: ArchiveResource
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, settings: SettingsResource
 ) -> dg.SensorResult | dg.SkipReason:
     """One tick: request the newest version of every event whose product does not show a pair as it stands."""
-    if (problem := why_not()) is not None:
+    wanted_by = settings.get()
+    if (problem := why_not(wanted_by)) is not None:
         return dg.SkipReason(f"no pair is compared: {problem}")
     requests: list[dg.RunRequest] = []
-    for record, wanted in outdated(archive.open(), current().coincidences.rules, datetime.now(UTC)):
+    for record, wanted in outdated(archive.open(), wanted_by.coincidences.rules, datetime.now(UTC)):
         request = _request(context.instance, record, wanted)
         if request is not None:
             context.log.info(f"{record.partition_key} will be compared again")

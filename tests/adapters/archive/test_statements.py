@@ -43,7 +43,13 @@ from mma_pipeline.defs.operations.finders import FINDERS, Finder, Situation, fai
 from mma_pipeline.defs.operations.health import health
 from mma_pipeline.defs.operations.problems import Problem
 from mma_pipeline.defs.publication.sensors import publication_sensor
-from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource, destination_names
+from mma_pipeline.defs.resources import (
+    ArchiveResource,
+    PublicationResource,
+    SettingsResource,
+    StoreResource,
+    destination_names,
+)
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.photometry.message import encode, parse
@@ -158,7 +164,9 @@ def _problems(finder: Finder) -> Callable[[Archive], list[Problem]]:
     def look(archive: Archive) -> list[Problem]:
         later = NOW + timedelta(hours=2)
         found = _instance(
-            lambda instance: list(finder(Situation(instance, archive, later, None, destination_names(current()))))
+            lambda instance: list(
+                finder(Situation(instance, archive, later, None, destination_names(current()), current()))
+            )
         )
         assert found or finder in WITHOUT
         return found
@@ -181,13 +189,15 @@ LISTS: dict[str, Callable[[Archive], object]] = {
     "neutrinos": lambda archive: list(outdated(archive, NOW)),
     "visibility": lambda archive: _states(archive, archive.versions(), DEFAULT_INSTRUMENTS),
     "health": lambda archive: _instance(
-        lambda instance: health(instance, archive, datetime.now(UTC), destinations=destination_names(current()))
+        lambda instance: health(
+            instance, archive, datetime.now(UTC), destinations=destination_names(current()), settings=current()
+        )
     ),
     "tick of the page sensor": _tick(event_page_sensor, store=StoreResource()),
     "tick of the publication sensor": _tick(
-        publication_sensor, store=StoreResource(), publication=PublicationResource()
+        publication_sensor, store=StoreResource(), publication=PublicationResource(), settings=SettingsResource()
     ),
-    "tick of the unfinished-versions sensor": _tick(unfinished_versions_sensor),
+    "tick of the unfinished-versions sensor": _tick(unfinished_versions_sensor, settings=SettingsResource()),
     **{f"problems: {finder.__name__}": _problems(finder) for finder in FINDERS},
     "quarantine": lambda archive: (quarantined(archive), archive.quarantined()),
     "messages that wait for their content": lambda archive: held(archive, NOW - timedelta(days=1)),
