@@ -15,9 +15,8 @@ from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-#: Who reads the environment beside the settings: the TOM, whose settings are Django's in another environment, and the
-#: Swift filesystem where another program opens it through fsspec.
-BESIDE = {"mma_pipeline/settings.py", "mma_pipeline/adapters/store/swiftfs.py"}
+#: Who reads the environment, beside the TOM, whose settings are Django's in another environment.
+READER = {"mma_pipeline/settings/environment.py"}
 
 
 def _reads_environment(path: Path) -> bool:
@@ -32,10 +31,10 @@ def _reads_environment(path: Path) -> bool:
 
 
 def test_environment_is_read_in_one_place() -> None:
-    """Nothing in the package but the settings looks at the environment."""
+    """Nothing in the package but one module of the settings looks at the environment."""
     files = (p for p in (ROOT / "mma_pipeline").rglob("*.py") if "mma_pipeline/tom/" not in p.as_posix())
     found = {path.relative_to(ROOT).as_posix() for path in files if _reads_environment(path)}
-    assert found == BESIDE
+    assert found == READER
 
 
 #: Modules that look the process's settings up, beside the commands: the resources of Dagster, and the client of the portal,

@@ -59,18 +59,9 @@ def crossmatch(
         raise fail(str(error), Exit.NOTHING if isinstance(error, NotFoundError) else Exit.FAILED) from error
     except ValueError as error:
         raise fail(f"{table} cannot be read as a table of positions: {error}") from error
-    columns = {
-        "searched_prob": found.searched_prob,
-        "searched_area_deg2": found.searched_area,
-        "offset_deg": found.offset,
-        "probdensity_per_sr": found.probdensity,
-        "searched_prob_vol": found.searched_prob_vol,
-        "searched_vol_mpc3": found.searched_vol,
-    }
     rows: list[dict[str, Any]] = []
     for i, (name, x, y, d) in enumerate(zip(names, ras, decs, distances, strict=True)):
-        values = {c: None if v is None or not math.isfinite(v[i]) else float(v[i]) for c, v in columns.items()}
-        rows.append({"name": name, "ra_deg": x, "dec_deg": y, "distance_mpc": d, **values})
+        rows.append({"name": name, "ra_deg": x, "dec_deg": y, "distance_mpc": d, **found.figures(i)})
     if as_json:
         typer.echo(json.dumps({"version": key, "positions": rows}))
         return

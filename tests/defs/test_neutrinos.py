@@ -16,6 +16,7 @@ import pytest
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
+from mma_pipeline.defs import run_again
 from mma_pipeline.defs.alerts.sensors import stream_sensor
 from mma_pipeline.defs.alerts.streams import STREAMS, stream_of
 from mma_pipeline.defs.all_products import expected_files
@@ -184,11 +185,11 @@ def test_the_sensor_asks_once_at_a_time(home: Home) -> None:
     home.instance.report_run_failed(run)
     assert tick(home) == []
     # Long ago, and still not compared: asked for under a new key.
-    neutrino_fill.PAUSE, kept = timedelta(0), neutrino_fill.PAUSE
+    run_again.PAUSE, kept = timedelta(0), run_again.PAUSE
     try:
         (again,) = tick(home)
     finally:
-        neutrino_fill.PAUSE = kept
+        run_again.PAUSE = kept
     assert again.run_key != request.run_key
 
 

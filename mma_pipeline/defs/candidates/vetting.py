@@ -46,7 +46,7 @@ def agn_table(settings: Settings) -> PositionTable | None:
 
 
 def _table(kind: Kind, settings: Settings) -> PositionTable | None:
-    from mma_pipeline.adapters.catalogs.index import MANIFEST
+    from mma_pipeline.adapters.catalogs.folder import MANIFEST
     from mma_pipeline.adapters.catalogs.positions import PositionTable
 
     folder = table_folder(settings, kind)

@@ -55,7 +55,8 @@ def galaxy_catalog(settings: Settings) -> CatalogIndex | None:
 
     Raises NotFoundError if the named one does not exist, PermanentError if it is damaged.
     """
-    from mma_pipeline.adapters.catalogs.index import MANIFEST, CatalogIndex
+    from mma_pipeline.adapters.catalogs.folder import MANIFEST
+    from mma_pipeline.adapters.catalogs.index import CatalogIndex
 
     folder = catalog_folder(settings)
     manifest = folder / MANIFEST

@@ -107,21 +107,10 @@ def _matched(portal: Any, event: str, positions: list[Any]) -> Matches:
     distance = np.array([np.nan if p.distance is None else p.distance for p in positions], dtype=float)
     known = None if np.isnan(distance).all() else distance
     found = match(skymap, [p.ra for p in positions], [p.dec for p in positions], known)
-    columns = {
-        "searched_prob": found.searched_prob,
-        "searched_area_deg2": found.searched_area,
-        "offset_deg": found.offset,
-        "probdensity_per_sr": found.probdensity,
-        "searched_prob_vol": found.searched_prob_vol,
-        "searched_vol_mpc3": found.searched_vol,
-    }
     rows = []
     for i, p in enumerate(positions):
-        values: dict[str, Any] = {
-            name: None if column is None or not np.isfinite(column[i]) else float(column[i])
-            for name, column in columns.items()
-        }
-        rows.append(Match(name=p.name, ra_deg=p.ra % 360, dec_deg=p.dec, distance_mpc=p.distance, **values))
+        figures: dict[str, Any] = found.figures(i)
+        rows.append(Match(name=p.name, ra_deg=p.ra % 360, dec_deg=p.dec, distance_mpc=p.distance, **figures))
     return Matches(event=event, version=record.partition_key, positions=rows)
 
 
