@@ -199,15 +199,17 @@ def _due(live: Mapping[str, datetime], asked: Mapping[str, str], interval: timed
 def _requests(archive: Archive, changed: Mapping[str, int]) -> Iterable[dg.RunRequest]:
     """Runs for the newest maps of events whose pointings changed."""
     histories = archive.versions_of(changed)
-    for event, number in changed.items():
-        for record in newest_maps(histories.get(event, [])):
-            # A version whose map is not made yet gets its coverage in its own run.
-            if archive.product(record.partition_key, "skymap") is not None:
-                yield dg.RunRequest(
-                    run_key=f"coverage:{record.partition_key}:{number}",
-                    partition_key=record.partition_key,
-                    tags={**lane_tags(Lane.BACKFILL), "mma/event": event},
-                )
+    mapped = [record for event in changed for record in newest_maps(histories.get(event, []))]
+    products = archive.products_of(record.partition_key for record in mapped)
+    for record in mapped:
+        key, event = record.partition_key, record.version.event_id
+        # A version whose map is not made yet gets its coverage in its own run.
+        if any(product.name == "skymap" for product in products[key]):
+            yield dg.RunRequest(
+                run_key=f"coverage:{key}:{changed[event]}",
+                partition_key=key,
+                tags={**lane_tags(Lane.BACKFILL), "mma/event": event},
+            )
 
 
 def newest_maps(records: Iterable[VersionRecord]) -> list[VersionRecord]:
