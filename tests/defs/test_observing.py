@@ -20,12 +20,14 @@ from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.spacecraft.orbits import parse_tle
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.cli.materialise import materialise
+from mma_pipeline.definitions import build_defs
 from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.observing import configuration as observing
 from mma_pipeline.defs.observing import sensors as visibility_fill
+from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, ObservingResource, SettingsResource, StoreResource
 from mma_pipeline.products.ingest import ingest, parse_alert
-from mma_pipeline.settings import current
+from mma_pipeline.settings import Settings, current
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(not SHARED.exists(), reason=f"no real alerts: {SHARED} is not there")
@@ -176,6 +178,23 @@ def test_instruments_from_a_file(place: Path, monkeypatch: pytest.MonkeyPatch) -
     path.write_text("[{}]")
     with pytest.raises(ConfigurationError, match="MMA_INSTRUMENTS"):
         observing.instruments(current())
+
+
+def test_settings_that_are_handed_in_decide(place: Path) -> None:
+    """Products are made by the settings of the resource that a deployment gives, not by those of the environment."""
+    path = place / "instruments.json"
+    path.write_text('[{"name": "SVOM-GRM", "file": "SVOM", "norad_id": 60086, "view": "unocculted"}]')
+
+    class Given(SettingsResource):
+        def get(self) -> Settings:
+            return super().get().with_(MMA_INSTRUMENTS=str(path))
+
+    record = _record(place, S230518H)
+    job = build_defs({"settings": Given()}).resolve_job_def("visibility_products")
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(alert_versions.name or "", [record.partition_key])
+        assert job.execute_in_process(instance=instance, partition_key=record.partition_key).success
+    assert list(json.loads(_products(place, record)["visibility"])) == ["SVOM-GRM"]
 
 
 def test_a_wrong_instruments_file_is_said_by_the_sensor(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
