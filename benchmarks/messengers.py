@@ -33,7 +33,7 @@ from typing import Any
 import dagster as dg
 import httpx
 
-from benchmarks.latency import TOPIC, line
+from benchmarks.latency import TOPIC
 from benchmarks.scale import DESTINATION, fill, timed
 from mma_pipeline.adapters.archive import Archive, ProductRecord
 from mma_pipeline.adapters.archive.coincidences import PairRecord, PairState, record_pairs
@@ -51,6 +51,8 @@ from mma_pipeline.products.notices import core_parser
 from mma_pipeline.science.simulation.alerts import simulate_event
 
 PATIENCE_S = 180.0
+#: Pairs of which the other event's product is waited for: its sensor ticks every 30 s.
+OTHERS = 5
 GRB_STREAM = "fermi_gbm"
 GRB_TOPIC = "gcn.notices.fermi.gbm.trigger"
 #: Goal of the 95th percentile, seconds, on an idle machine with two cores.
@@ -71,6 +73,13 @@ UI = {
     "assetPartitionStatuses { __typename ... on DefaultPartitionStatuses { materializedPartitions } } } } }",
     "UI: list of runs": "{ runsOrError(limit: 25) { ... on Runs { results { runId status tags { key value } } } } }",
 }
+
+
+def line(benchmark: str, figure: str, **values: object) -> None:
+    """Print one figure."""
+    found = {"benchmark": f"messengers, {benchmark}", "figure": figure, **values, "load": round(os.getloadavg()[0], 1)}
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
 
 
 def pair_notices(count: int) -> Iterator[tuple[tuple[bytes, str], tuple[bytes, str]]]:
@@ -140,7 +149,7 @@ def measure_pairs(count: int) -> None:
         producer = held.enter_context(ConfirmedProducer(kafka.client()))
         held.enter_context(deployment.running())
         archive = deployment.archive()
-        for (merger, first), (burst, second) in notices:
+        for number, ((merger, first), (burst, second)) in enumerate(notices):
             producer.send(TOPIC, merger)
             if wait_for(archive, first, 0) is None:
                 raise TimeoutError(f"{first}: no product within {PATIENCE_S} s")
@@ -150,13 +159,13 @@ def measure_pairs(count: int) -> None:
             if product is None:
                 raise TimeoutError(f"{second}: no pair within {PATIENCE_S} s")
             row = {"second notice to the pair's product": (product.written - sent).total_seconds()}
-            if (other := wait_for(archive, first, 1)) is not None:
+            if 0 < number <= OTHERS and (other := wait_for(archive, first, 1)) is not None:
                 row["second notice to the other event's product"] = (other.written - sent).total_seconds()
             rows.append(row)
         alone = bare(notices, folder)
     rows = rows[1:]
-    name = "messengers, pair in the warm lane"
-    for figure in rows[0]:
+    name = "pair in the warm lane"
+    for figure in dict.fromkeys(name for row in rows for name in row):
         values = sorted(row[figure] for row in rows if figure in row)
         p95 = values[min(len(values) - 1, int(0.95 * len(values)))]
         met = {"goal_p95_s": GOAL_S, "met": p95 < GOAL_S} if figure.endswith("pair's product") else {}
@@ -393,7 +402,7 @@ def measure_sizes(measure: Callable[[int, Path], dict[str, float]], count: int) 
     small, large = found
     for figure, seconds in large.items():
         sizes = {"s": round(seconds, 4), f"s_with_{SMALL}": round(small[figure], 4)}
-        line(f"messengers, {count} versions in a year", figure, **sizes, ratio=round(seconds / small[figure], 2))
+        line(f"{count} versions in a year", figure, **sizes, ratio=round(seconds / small[figure], 2))
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mma_pipeline.adapters.archive import Archive, Recorded, VersionRecord
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 #: Greatest length of a reason in characters: one line, whatever the message contains.
 MAX_REASON = 400
-#: By which a notice may be made after it came, for clocks that differ.
+#: By which a notice may be made in the future, for clocks that differ.
 AHEAD = timedelta(days=1)
 
 Facts = Mapping[str, Any]
@@ -74,12 +74,12 @@ def read(message: StreamMessage, parse: Parser) -> Versions | str:
 def _check_times(message: StreamMessage, versions: Versions) -> None:
     """Raise NoticeError for a version of the future: it would count as the newest of its event for ever."""
     # Of two clocks the later one: ours may be wrong, and then no alert may be refused.
-    now = max(message.received, message.broker_time or message.received)
+    now = max(datetime.now(UTC), message.broker_time or message.received)
     for version, _ in versions:
         if version.created > now + AHEAD:
             raise NoticeError(
                 f"the notice says that it was made on {version.created:%Y-%m-%d %H:%M} UTC, "
-                f"more than a day after it came ({now:%Y-%m-%d %H:%M} UTC)"
+                f"more than a day after now ({now:%Y-%m-%d %H:%M} UTC)"
             )
 
 
