@@ -48,7 +48,8 @@ class NoticeSettings(Group):
     maxi_gsc_known: bool = setting(
         False, "MMA_NOTICES_MAXI_GSC_KNOWN", about="MAXI's outbursts of known sources, most of them in the Galaxy."
     )
-    svom: bool = setting(True, "MMA_NOTICES_SVOM", about="SVOM's triggers.")
+    svom_voevent: bool = setting(True, "MMA_NOTICES_SVOM_VOEVENT", about="SVOM's triggers, as VOEvents.")
+    svom: bool = setting(True, "MMA_NOTICES_SVOM", about="The same as JSON, once GCN sends them.")
     burstcube: bool = setting(False, "MMA_NOTICES_BURSTCUBE", about="BurstCube, which has ended.")
     glowbug: bool = setting(False, "MMA_NOTICES_GLOWBUG", about="Glowbug, which has ended.")
     map_seconds: float = Field(
@@ -104,7 +105,9 @@ class SurveyStreamSettings(Group):
         "survey", "MMA_SURVEY_STREAM", about="Name of the stream, for several readers of several brokers."
     )
     broker: str | None = setting(
-        None, "MMA_SURVEY_BROKER", about="Broker, `host:port`; by default Hopskotch with its credential."
+        None,
+        "MMA_SURVEY_BROKER",
+        about="Broker, `host:port`; by default Hopskotch, and GCN for topics that begin with `gcn.`.",
     )
     username: str | None = setting(None, "MMA_SURVEY_USERNAME", about="Credential there: the user name.")
     password: SecretStr | None = setting(None, "MMA_SURVEY_PASSWORD", about="Credential there: the password.")

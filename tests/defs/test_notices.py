@@ -37,7 +37,7 @@ from tests.alerts import body as gw_body
 from tests.alerts import fits_map
 from tests.defs.malformed_notices import partly_used, refused
 from tests.defs.streaming import Streaming, keys_of
-from tests.gcn_notices import body, voevent
+from tests.gcn_notices import VOEVENTS, body, voevent
 from tests.homes import Home
 
 CORE = next(stream for stream in STREAMS if stream.name == NOTICES)
@@ -146,7 +146,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Version
 
 def good(stream: str) -> bytes:
     """A notice of a stream with nothing wrong."""
-    return voevent(packet=115) if stream == "fermi_gbm_classic" else body(stream, far=1e-9)
+    return VOEVENTS[stream]() if stream in VOEVENTS else body(stream, far=1e-9)
 
 
 def digest_of(data: bytes) -> str:

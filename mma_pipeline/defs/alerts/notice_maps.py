@@ -119,7 +119,7 @@ def fetch_map(
     url = str(record.facts["skymap_url"])
     data = download(url, most_bytes=int(settings.map_megabytes * 1e6), seconds=settings.map_seconds)
     message = StreamMessage(STREAM, url, 0, record.message_id, data, None, (), None, now)
-    usable, problems = map_problems(data)
+    usable, problems = map_problems(data, record.facts.get("position_deg"))
     if not usable:
         reason = presentable(f"the map of {record.partition_key}: {'; '.join(problems)}")
         event_id = record.version.event_id

@@ -145,7 +145,7 @@ def _look_back(
     wanted, today = settings.surveys, mjd_of_datetime(now)
     index = LiveRegions(archive, days=wanted.days, level=wanted.level, mocks=wanted.mocks).index(today)
     stream = settings.survey_stream
-    config = survey_stream(settings.survey_broker, settings.hop_broker, stream.name, stream.topics)
+    config = survey_stream(settings.survey_broker, settings.hop_broker, settings.gcn_broker, stream.name, stream.topics)
     regions = {region.version: region for region in index.regions}
     started = time.monotonic()
     for key in due:
