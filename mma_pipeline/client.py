@@ -133,6 +133,29 @@ class Portal:
             if not page["objects"] or len(rows) >= page["total"]:
                 return pd.DataFrame(rows)
 
+    def pairs(self, **filters: Any) -> pd.DataFrame:
+        """All pairs of events of different messengers that a filter takes, the newest gravitational wave first.
+
+        Args:
+            filters: those of the API, such as ``state="claimed"``, ``since="2026-01-01"``.
+        """
+        return self.pairs_at("pairs", filters)
+
+    def pairs_at(self, path: str, filters: Mapping[str, Any]) -> pd.DataFrame:
+        """Pairs at a path of the API, with a column for each figure."""
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = []
+        while True:
+            page = self.get(path, {**_query(filters), "start": str(len(rows)), "size": "500"})
+            rows += page["pairs"]
+            if not page["pairs"] or len(rows) >= page["total"]:
+                break
+        frame = pd.DataFrame([{**{k: v for k, v in row.items() if k != "figures"}, **row["figures"]} for row in rows])
+        if rows:
+            frame["time"] = pd.to_datetime(frame["time"], format="ISO8601", utc=True)
+        return frame
+
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """The JSON answer of the API below /api/v1."""
         return json.loads(self._get(f"{self.address}/api/v1/{path}", query))
@@ -248,6 +271,10 @@ class Event:
             rows += page["candidates"]
             if not page["candidates"] or len(rows) >= page["total"]:
                 return pd.DataFrame([{k: v for k, v in row.items() if k != "history"} for row in rows])
+
+    def pairs(self) -> pd.DataFrame:
+        """The pairs that it makes with events of other messengers, claimed or not."""
+        return self._portal.pairs_at(f"events/{self.id}/pairs", {})
 
     def crossmatch(self, positions: Table | pd.DataFrame) -> Table:
         """Where its newest map has positions, as `Portal.crossmatch`."""

@@ -31,7 +31,7 @@ _ABOUT = f"""Events of gravitational waves and neutrinos with everything that wa
 Lists have pages (`start`, `size`); bodies have at most {MAX_BODY >> 20} MiB. Every answer has an ETag: with `If-None-Match`, what is
 unchanged is not sent again. Tables come as JSON, VOTable or ECSV (`format`, or the header Accept). Times are UTC, angles
 degrees (ICRS); null means unknown. `/files/KEY` serves every file of the store, with ranges; `href` leads there.
-Pairs of events will come below `{API}/pairs`.
+`{API}/pairs` has the coincidences of events of different messengers.
 """
 
 

@@ -1,8 +1,8 @@
 """All events in memory, as lists show them, kept current with the archive.
 
 A list of 10,000 events would otherwise read every version's facts for each request. Here a request costs one statement that
-says whether a version came or went; only what is new is read. What no statement shows (map statistics made again) is read
-anew every ten minutes, without keeping anybody waiting.
+says whether a version came or went, and one for the claimed pairs; only what is new is read. What no statement shows (map
+statistics made again) is read anew every ten minutes, without keeping anybody waiting.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from itertools import groupby
 from typing import Any
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive.coincidences import claimed_partners
 from mma_pipeline.adapters.archive.overview import all_versions, state_of_versions, statistics_of, version_keys
 from mma_pipeline.adapters.errors import AdapterError
 from mma_pipeline.portal.summary import EventFilter, EventSummary, summary_of
@@ -56,6 +57,8 @@ class _Content:
     """Event of each version."""
     maps: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Statistics of maps by version."""
+    partners: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Partners of events in claimed pairs."""
     awaited: set[str] = field(default_factory=set)
     """Versions with a map whose statistics may still come."""
 
@@ -117,6 +120,7 @@ class EventList:
             self._take_changes(content, state)
             content.state = state
         self._take_statistics(content)
+        self._take_pairs(content)
 
     def _replace(self) -> None:
         try:
@@ -136,10 +140,11 @@ class EventList:
         self._read = time.monotonic()
         content = _Content(state_of_versions(self._archive))
         content.maps = {key: _kept(found) for key, found in statistics_of(self._archive, STATISTICS)}
+        content.partners = claimed_partners(self._archive)
         lacking: list[tuple[int, str]] = []
         for event, found in groupby(all_versions(self._archive), key=lambda record: record.version.event_id):
             records = list(found)
-            content.events[event] = summary_of(records, content.maps)
+            content.events[event] = summary_of(records, content.maps, content.partners.get(event, ()))
             for record in records:
                 content.event_of[record.partition_key] = event
                 if record.has_map and record.partition_key not in content.maps:
@@ -172,6 +177,14 @@ class EventList:
             content.awaited -= found.keys()
             self._summarise(content, {content.event_of[key] for key in found if key in content.event_of})
 
+    def _take_pairs(self, content: _Content) -> None:
+        """Few pairs are claimed, and a comparison changes them without a version: so they are read each time."""
+        found = claimed_partners(self._archive)
+        if found != content.partners:
+            before, content.partners = content.partners, found
+            changed = {event for event in found.keys() | before.keys() if found.get(event) != before.get(event)}
+            self._summarise(content, changed & content.events.keys())
+
     def _summarise(self, content: _Content, touched: set[str]) -> None:
         records = self._archive.versions_of(touched)
         for key in [key for key, event in content.event_of.items() if event in touched]:
@@ -179,7 +192,7 @@ class EventList:
         for event in touched:
             content.events.pop(event, None)
         for event, versions in records.items():
-            content.events[event] = summary_of(versions, content.maps)
+            content.events[event] = summary_of(versions, content.maps, content.partners.get(event, ()))
             content.event_of |= {record.partition_key: event for record in versions}
         content.awaited &= content.event_of.keys()
         self._order(content)

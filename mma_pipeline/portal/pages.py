@@ -20,7 +20,7 @@ from mma_pipeline import __version__
 from mma_pipeline.adapters.archive.event_history import chronological
 from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
 from mma_pipeline.adapters.store.paths import event_key
-from mma_pipeline.notices.key import EVENT_ID
+from mma_pipeline.notices.key import ANY_EVENT_ID
 from mma_pipeline.notices.source_words import PROPERTIES, percent
 from mma_pipeline.portal.api.events import EventQuery, files_of
 from mma_pipeline.portal.circular import circular
@@ -28,7 +28,7 @@ from mma_pipeline.portal.context import Portal, portal_of
 from mma_pipeline.portal.words import ago, amount, distance, false_alarm, size
 
 ThePortal = Annotated[Portal, Depends(portal_of)]
-EventId = Annotated[str, Path(pattern=f"^{EVENT_ID.pattern}$")]
+EventId = Annotated[str, Path(pattern=f"^{ANY_EVENT_ID.pattern}$")]
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 #: Rows of a list, and of the page of the quarantine.
 PAGE, QUARANTINE_PAGE = 50, 200

@@ -51,6 +51,8 @@ class EventSummary:
     distance_std_mpc: float | None
     coincidences: tuple[str, ...]
     """Observatories of external coincidences, and `IceCube` where there is a neutrino notice."""
+    partners: tuple[str, ...]
+    """Events of other messengers with which it makes a claimed pair."""
     retracted_by: str | None
     """Partition key of its retraction."""
     degraded: bool
@@ -69,8 +71,10 @@ class EventSummary:
         return min(self.classification.items(), key=lambda item: (-item[1], item[0]))
 
 
-def summary_of(records: Sequence[VersionRecord], maps: Mapping[str, Mapping[str, Any]]) -> EventSummary:
-    """Draw up an event from all its versions, and the map statistics of those that have them, by partition key."""
+def summary_of(
+    records: Sequence[VersionRecord], maps: Mapping[str, Mapping[str, Any]], partners: Sequence[str] = ()
+) -> EventSummary:
+    """Draw up an event from all its versions, the map statistics of those that have them, and its claimed pairs."""
     ordered = chronological(records)
     last = ordered[-1]
     stated = [r for r in ordered if "time" in r.facts and not r.version.is_external] or [
@@ -104,6 +108,7 @@ def summary_of(records: Sequence[VersionRecord], maps: Mapping[str, Mapping[str,
         distance_mpc=statistics.get("distance_mean_mpc"),
         distance_std_mpc=statistics.get("distance_std_mpc"),
         coincidences=tuple(sorted(observatories | neutrinos)),
+        partners=tuple(partners),
         retracted_by=None if retraction is None else retraction.partition_key,
         degraded=any(r.facts.get("degraded") for r in ordered),
     )
@@ -131,6 +136,7 @@ class EventFilter:
     max_distance_mpc: float | None = None
     """Farthest mean distance; events without one are left out."""
     coincidence: bool | None = None
+    """Whether a notice states a coincidence, or one of our pairs is claimed."""
     retracted: bool | None = None
 
     def takes(self, event: EventSummary) -> bool:
@@ -145,7 +151,7 @@ class EventFilter:
             and (self.source_class is None or self._likely(event))
             and _within(event.area_90_deg2, None, self.max_area_deg2)
             and _within(event.distance_mpc, self.min_distance_mpc, self.max_distance_mpc)
-            and (self.coincidence is None or bool(event.coincidences) is self.coincidence)
+            and (self.coincidence is None or bool(event.coincidences or event.partners) is self.coincidence)
             and (self.retracted is None or (event.retracted_by is not None) is self.retracted)
         )
 

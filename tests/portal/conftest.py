@@ -1,4 +1,4 @@
-"""A portal over a small archive: a real event with a coincidence, a retracted one, one of today, a mock, a hostile message."""
+"""A portal over a small archive: a real event with a coincidence, a retracted one, one of today, a mock with a burst, a hostile message."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mma_pipeline.portal.app import create_app
 from mma_pipeline.portal.context import HealthReport, Portal
 from mma_pipeline.settings import current
 from tests.alerts import body, fits_map
+from tests.defs.test_coincidences import fermi
 from tests.homes import Home
 
 #: Text that would run if a page did not escape it.
@@ -38,6 +39,16 @@ def make(home: Home, *names: str) -> None:
         write_event_page(home.archive, home.store, event_id)
 
 
+def compare(home: Home, partition_key: str) -> None:
+    """Compare an event with those of other messengers and keep the pairs, as a run does."""
+    from mma_pipeline.defs.coincidences.assets import coincidences, keep_pairs
+    from mma_pipeline.products.inputs import ProductInput
+    from mma_pipeline.products.materialize import materialize
+
+    materialize(coincidences, ProductInput(home.archive, home.store, partition_key))
+    keep_pairs(home.archive, partition_key, datetime.now(UTC))
+
+
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """The archive and its store; read only."""
@@ -52,7 +63,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Home:
         home.receive(body("S240229b", "RETRACTION", created="2024-03-01T15:00:00Z"))
         home.receive(body("MS240301a"))
         home.receive(body(LIVE, created=f"{TODAY:%Y-%m-%dT%H:%M:%SZ}", time=f"{TODAY:%Y-%m-%dT%H:%M:%SZ}"))
+        (burst,) = home.receive(fermi())
         make(home, "raw_alert", "skymap", "skymap_statistics", "coverage")
+        compare(home, burst.partition_key)
         message = StreamMessage(
             "gcn-gwalert", "igwn.gwalert", 0, 900, b'{"superevent_id": "S240301a"', None, (), None, datetime.now(UTC)
         )

@@ -11,6 +11,7 @@ import pytest
 from astropy.table import Table
 from fastapi.testclient import TestClient
 
+from mma_pipeline.adapters.archive.coincidences import PairState, pairs_of
 from tests.homes import Home
 from tests.portal.conftest import DEC, LIVE, RA, SIGMA
 
@@ -68,6 +69,31 @@ def test_tables(web: TestClient, kind: str) -> None:
     assert list(table["area_90_deg2"]) == [event["area_90_deg2"] for event in events]
     empty = read(web.get(f"/api/v1/events?text=S99&format={kind}").content, kind)
     assert len(empty) == 0
+
+
+def test_pairs(web: TestClient, filled: Home) -> None:
+    """A pair is what the archive has of it, from either event and in the list of all, in every format."""
+    (kept,) = pairs_of(filled.archive, "MS240301a")
+    assert kept.state is PairState.CLAIMED
+    (pair,) = web.get("/api/v1/pairs?test=true&state=claimed").json()["pairs"]
+    assert (pair["gw_event"], pair["other_event"], pair["test"]) == ("MS240301a", "TFermi_731246338", True)
+    assert pair["figures"]["far_hz"] == kept.figures["far_hz"]
+    assert pair["figures"]["difference_s"] == pytest.approx(-1.7)
+    for event in (pair["gw_event"], pair["other_event"]):
+        assert web.get(f"/api/v1/events/{event}/pairs").json() == {"total": 1, "start": 0, "pairs": [pair]}
+    for kind in ("votable", "ecsv"):
+        table = read(web.get(f"/api/v1/pairs?test=true&format={kind}").content, kind)
+        assert list(table["far_hz"]) == [kept.figures["far_hz"]]
+        assert list(table["other_event"]) == ["TFermi_731246338"]
+    for none in ("", "?test=true&state=chance", "?test=true&before=2024-03-01", "?test=true&start=1"):
+        assert web.get(f"/api/v1/pairs{none}").json()["pairs"] == []
+    assert web.get("/api/v1/pairs?state=sure").status_code == 422
+    assert web.get("/api/v1/events/Fermi_731246338/pairs").status_code == 404
+    events = web.get("/api/v1/events?test=true&coincidence=true").json()["events"]
+    assert {e["event"]: e["partners"] for e in events} == {
+        "MS240301a": ["TFermi_731246338"],
+        "TFermi_731246338": ["MS240301a"],
+    }
 
 
 @pytest.mark.parametrize("sent", ["json", "csv", "ecsv", "votable"])

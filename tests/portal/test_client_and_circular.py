@@ -64,6 +64,15 @@ def test_tables_of_the_client(served: client.Portal) -> None:
     assert len(served.event(LIVE).files()) >= 6
 
 
+def test_pairs_of_the_client(served: client.Portal) -> None:
+    """Pairs are a frame with a column for each figure; an event without any has an empty one."""
+    pairs = served.pairs(test=True, state="claimed")
+    assert list(pairs["other_event"]) == ["TFermi_731246338"]
+    assert pairs["difference_s"][0] == pytest.approx(-1.7)
+    assert served.event("MS240301a").pairs().equals(pairs)
+    assert served.event(LIVE).pairs().empty
+
+
 def test_failures_of_the_client(served: client.Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not there, what was changed on the way, and addresses elsewhere are errors that say so."""
     with pytest.raises(NotFoundError, match="S190425z"):

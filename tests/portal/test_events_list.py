@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from mma_pipeline.adapters.archive import schema, writing
+from mma_pipeline.adapters.archive.coincidences import PairRecord, PairState, record_pairs
 from mma_pipeline.adapters.archive.quarantine import accept
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.portal import events as module
@@ -82,6 +83,18 @@ def test_out_of_quarantine(home: Home, listed: EventList) -> None:
     accept(home.archive, number, parse_alert(alert), datetime.now(UTC))
     assert {e.event for e in listed.current()} == {"S240301a", "S240302b", "S240229c"}
     assert [a.record.version.event_id for a in listed.arrivals(seen)] == ["S240229c"]
+
+
+def test_pairs_that_come_and_go(home: Home, listed: EventList) -> None:
+    """A pair that is claimed, and one that no longer is, are seen at once although no version came."""
+    (event,) = listed.current()
+    assert event.partners == ()
+    now, identity = datetime.now(UTC), "0" * 64
+    pair = PairRecord("S240301a", "Fermi_731246338", "observation", now, PairState.CLAIMED, "a", "b", identity, {})
+    record_pairs(home.archive, "S240301a", [pair], now)
+    assert listed.current()[0].partners == ("Fermi_731246338",)
+    record_pairs(home.archive, "S240301a", [], now)
+    assert listed.current()[0].partners == ()
 
 
 def test_drawn_up_anew(home: Home, listed: EventList, monkeypatch: pytest.MonkeyPatch) -> None:

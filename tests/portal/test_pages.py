@@ -42,7 +42,9 @@ def test_newest_real_event_first(web: TestClient) -> None:
     assert "one in 32 years" in answer.text
     retracted = answer.text[answer.text.index("S240229b") :]
     assert "retracted</strong>" in retracted.partition("</tr>")[0]
-    assert rows(web.get("/?test=true").text) == ["MS240301a"]
+    mocks = web.get("/?test=true").text
+    assert rows(mocks) == ["TFermi_731246338", "MS240301a"]
+    assert 'href="/events/TFermi_731246338">with TFermi_731246338</a>' in mocks
 
 
 @pytest.mark.parametrize(

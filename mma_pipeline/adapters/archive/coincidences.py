@@ -117,6 +117,43 @@ def pairs_since(archive: Archive, since: datetime, *, limit: int) -> list[PairRe
         return [_record(row) for row in connection.execute(query.limit(limit))]
 
 
+def pairs_page(
+    archive: Archive,
+    role: str,
+    *,
+    state: PairState | None = None,
+    since: datetime | None = None,
+    before: datetime | None = None,
+    start: int = 0,
+    limit: int,
+) -> tuple[list[PairRecord], int]:
+    """Some pairs of a role, the newest gravitational wave first, and the number of all that are asked for."""
+    asked = [coincidence.c.role == role]
+    if state is not None:
+        asked.append(coincidence.c.state == state.value)
+    if since is not None:
+        asked.append(coincidence.c.gw_time >= since)
+    if before is not None:
+        asked.append(coincidence.c.gw_time < before)
+    query = sa.select(coincidence).where(*asked)
+    query = query.order_by(coincidence.c.gw_time.desc(), coincidence.c.gw_event, coincidence.c.other_event)
+    with reading(archive.engine) as connection:
+        total = connection.execute(sa.select(sa.func.count()).select_from(coincidence).where(*asked)).scalar_one()
+        return [_record(row) for row in connection.execute(query.offset(start).limit(limit))], int(total)
+
+
+def claimed_partners(archive: Archive) -> dict[str, tuple[str, ...]]:
+    """Events that are part of a claimed pair, each with its partners, sorted."""
+    c = coincidence.c
+    query = sa.select(c.gw_event, c.other_event).where(c.state == PairState.CLAIMED.value)
+    found: dict[str, set[str]] = {}
+    with reading(archive.engine) as connection:
+        for gw, other in connection.execute(query):
+            found.setdefault(gw, set()).add(other)
+            found.setdefault(other, set()).add(gw)
+    return {event_id: tuple(sorted(partners)) for event_id, partners in found.items()}
+
+
 def looked_at(archive: Archive, role: str, until: datetime, besides: tuple[str, str]) -> int:
     """Number of pairs of a role whose gravitational wave came up to a time, without the pair `besides`."""
     other = sa.and_(coincidence.c.gw_event == besides[0], coincidence.c.other_event == besides[1])

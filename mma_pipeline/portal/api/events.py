@@ -11,12 +11,14 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query
 from pydantic import BaseModel, BeforeValidator
 
 from mma_pipeline.adapters.archive import VersionRecord
+from mma_pipeline.adapters.archive.coincidences import PairState, pairs_of, pairs_page
 from mma_pipeline.adapters.archive.event_history import chronological
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.pointings import PointingArchive
 from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
 from mma_pipeline.adapters.store.paths import event_key
-from mma_pipeline.notices.key import EVENT_ID
+from mma_pipeline.notices.key import ANY_EVENT_ID
+from mma_pipeline.notices.model import Role
 from mma_pipeline.portal.api.models import (
     Candidates,
     Coverage,
@@ -25,6 +27,8 @@ from mma_pipeline.portal.api.models import (
     File,
     Files,
     Format,
+    Pair,
+    Pairs,
     Problem,
     Product,
     Products,
@@ -42,7 +46,9 @@ from mma_pipeline.portal.summary import EventFilter
 #: Longest page of any list.
 MAX_PAGE = 500
 ThePortal = Annotated[Portal, Depends(portal_of)]
-EventId = Annotated[str, Path(pattern=f"^{EVENT_ID.pattern}$", description="Superevent id such as S230518h.")]
+EventId = Annotated[
+    str, Path(pattern=f"^{ANY_EVENT_ID.pattern}$", description="Such as S230518h, or Fermi_745121685 of a trigger.")
+]
 Start = Annotated[int, Query(ge=0, le=10_000_000, description="Entries to leave out.")]
 Size = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most entries.")]
 FormatName = Annotated[Format | None, Query(alias="format", description="In place of the header Accept.")]
@@ -54,10 +60,15 @@ router = APIRouter()
 _EVENT_COLUMNS: Mapping[str, type] = {
     "event": str, "time": str, "kind": str, "versions": int, "significant": str, "far_hz": float, "instruments": str,
     "group": str, "area_50_deg2": float, "area_90_deg2": float, "distance_mpc": float, "distance_std_mpc": float,
-    "coincidences": str, "retracted_by": str, "newest_version": str, "page": str,
+    "coincidences": str, "partners": str, "retracted_by": str, "newest_version": str, "page": str,
 }  # fmt: skip
 _CANDIDATE_COLUMNS: Mapping[str, type] = {
     "candidate": str, "ra": float, "dec": float, "night": int, "status": str, "p_phot": float, "posterior": float,
+}  # fmt: skip
+_PAIR_COLUMNS: Mapping[str, type] = {
+    "gw_event": str, "other_event": str, "time": str, "state": str, "search": str, "messenger": str, "instruments": str,
+    "difference_s": float, "overlap": float, "far_hz": float, "p_chance": float, "p_chance_all": float,
+    "area_90_combined_deg2": float, "distance_mean_combined_mpc": float, "gw_version": str, "other_version": str,
 }  # fmt: skip
 
 
@@ -212,6 +223,49 @@ def candidates(
     if form == "json":
         return Candidates(event=event, total=len(found), candidates=shown)
     return table_response(shown, _CANDIDATE_COLUMNS, form, event=event, total=str(len(found)))
+
+
+@router.get("/events/{event}/pairs", response_model=Pairs, responses={**_NOT_FOUND, **_TABLES})
+def event_pairs(
+    event: EventId,
+    portal: ThePortal,
+    start: Start = 0,
+    size: Size = 100,
+    kind: FormatName = None,
+    accept: Accept = None,
+) -> Any:
+    """List the pairs that an event makes with events of other messengers, claimed or not."""
+    versions_of(portal, event)
+    found = pairs_of(portal.archive, event)[::-1]
+    shown = Pairs(total=len(found), start=start, pairs=[Pair.of(pair) for pair in found[start : start + size]])
+    return _pairs_answer(shown, kind, accept)
+
+
+@router.get("/pairs", response_model=Pairs, responses=_TABLES)
+def pairs(
+    portal: ThePortal,
+    state: Annotated[PairState | None, Query(description="Only pairs of this state.")] = None,
+    since: Annotated[Moment, Query(description="Gravitational waves from this time on; UTC without a zone.")] = None,
+    before: Annotated[Moment, Query(description="Gravitational waves before this time.")] = None,
+    test: Annotated[bool, Query(description="Pairs of mock and test events, in place of real ones.")] = False,
+    start: Start = 0,
+    size: Size = 100,
+    kind: FormatName = None,
+    accept: Accept = None,
+) -> Any:
+    """List pairs of events of different messengers, the newest gravitational wave first."""
+    role = Role.TEST if test else Role.OBSERVATION
+    span = {"since": _utc(since), "before": _utc(before)}
+    found, total = pairs_page(portal.archive, role.value, state=state, **span, start=start, limit=size)
+    return _pairs_answer(Pairs(total=total, start=start, pairs=[Pair.of(pair) for pair in found]), kind, accept)
+
+
+def _pairs_answer(found: Pairs, kind: Format | None, accept: str | None) -> Any:
+    form = wanted_format(kind, accept)
+    if form == "json":
+        return found
+    rows = [{**pair.figures, **pair.model_dump(mode="json", exclude={"figures"})} for pair in found.pairs]
+    return table_response(rows, _PAIR_COLUMNS, form, total=str(found.total))
 
 
 @router.get("/events/{event}/coverage", response_model=Coverage, responses=_NOT_FOUND)

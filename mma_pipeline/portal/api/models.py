@@ -8,7 +8,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from mma_pipeline.adapters.archive import ProductRecord, VersionRecord
+from mma_pipeline.adapters.archive.coincidences import PairRecord, PairState
 from mma_pipeline.adapters.archive.quarantine import QuarantinedMessage
+from mma_pipeline.notices.model import Role
 from mma_pipeline.notices.pointings import Pointing
 from mma_pipeline.portal.context import Portal
 from mma_pipeline.portal.guard import plain
@@ -46,7 +48,8 @@ class Event(BaseModel):
     area_90_deg2: float | None
     distance_mpc: float | None
     distance_std_mpc: float | None
-    coincidences: list[str]
+    coincidences: list[str] = Field(description="Observatories of coincidences that its notices state.")
+    partners: list[str] = Field(description="Events with which it makes a claimed pair.")
     retracted_by: str | None
     degraded: bool
     page: str = Field(description="Path of its page.")
@@ -159,6 +162,41 @@ class Candidates(BaseModel):
     event: str
     total: int
     candidates: list[dict[str, Any]]
+
+
+class Pair(BaseModel):
+    """A gravitational wave and an event of another messenger within a search window of it."""
+
+    gw_event: str
+    other_event: str
+    test: bool = Field(description="Whether they are mock or test events.")
+    time: datetime = Field(description="Time of the gravitational wave, UTC.")
+    state: PairState = Field(description="`claimed`, or why it is not.")
+    gw_version: str = Field(description="The version of the gravitational wave that was compared.")
+    other_version: str
+    figures: dict[str, Any] = Field(description="What the comparison gave, with units in the names.")
+
+    @classmethod
+    def of(cls, pair: PairRecord) -> Pair:
+        """From the archive's record."""
+        return cls(
+            gw_event=pair.gw_event,
+            other_event=pair.other_event,
+            test=pair.role == Role.TEST.value,
+            time=pair.gw_time,
+            state=pair.state,
+            gw_version=pair.gw_partition,
+            other_version=pair.other_partition,
+            figures=plain(dict(pair.figures)),
+        )
+
+
+class Pairs(BaseModel):
+    """Pairs of events of different messengers, the newest gravitational wave first."""
+
+    total: int
+    start: int
+    pairs: list[Pair]
 
 
 class Visit(BaseModel):
