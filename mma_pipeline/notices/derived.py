@@ -393,9 +393,12 @@ class DerivedAlert:
 
 def encode(alert: BrokerAlertV1 | DerivedAlert) -> bytes:
     """Serialise to canonical JSON: UTF-8, sorted keys, no spaces, no NaN. Raises ValueError for NaN and infinities."""
-    return json.dumps(
-        alert.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return encode_json(alert.to_json())
+
+
+def encode_json(body: Mapping[str, Any]) -> bytes:
+    """The same of the JSON values of a message in any form."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def decode_v2(data: bytes) -> DerivedAlert:
@@ -448,8 +451,7 @@ def json_schema_v2() -> dict[str, Any]:
 
 
 def _content_id(body: Mapping[str, Any]) -> uuid.UUID:
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return uuid.uuid5(ID_NAMESPACE, text)
+    return uuid.uuid5(ID_NAMESPACE, encode_json(body).decode())
 
 
 def _plain(value: Any) -> Any:

@@ -20,6 +20,7 @@ from mma_pipeline.adapters.archive.event_history import chronological, newest_ma
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.pointings import PointingArchive
 from mma_pipeline.adapters.errors import NotFoundError
+from mma_pipeline.notices.key import is_gravitational_wave
 from mma_pipeline.notices.pointings import Status
 from mma_pipeline.notices.source_words import class_words, property_words
 from mma_pipeline.portal.summary import summary_of
@@ -48,10 +49,10 @@ class Circular:
 
 
 def circular(archive: Archive, event_id: str) -> Circular:
-    """Draft a Circular about an event; raises NotFoundError if it is not archived."""
+    """Draft a Circular about a gravitational-wave event; raises NotFoundError if there is none of that id."""
     records = chronological(archive.versions(event_id))
-    if not records:
-        raise NotFoundError(f"no event {event_id} is archived")
+    if not records or not is_gravitational_wave(event_id):
+        raise NotFoundError(f"no gravitational-wave event {event_id} is archived")
     products = archive.products_of(record.partition_key for record in records)
     maps = {
         record.partition_key: dict(made.statistics)
@@ -66,27 +67,29 @@ def circular(archive: Archive, event_id: str) -> Circular:
     instruments = sorted({visit.instrument for visit in visits})
     scores = [s for s in PhotometryArchive(archive).latest_scores(event_id) if s.get("status") != "excluded"]
     ledger = made.get("coverage_ledger") or {}
-    body = (
-        _environment()
-        .get_template("circular.txt.j2")
-        .render(
-            event=summary,
-            version=newest or records[-1],
-            map=maps.get(newest.partition_key, {}) if newest else {},
-            classes=class_words(summary.classification).replace(" %", "%"),
-            properties=property_words(summary.properties).replace(" %", "%"),
-            false_alarm=false_alarm(summary.far_hz),
-            external=[r.facts["external"] for r in records if r.facts.get("external")][-1:],
-            ledger=ledger if ledger.get("visits_completed") else {},
-            instruments=instruments,
-            candidates=scores[:_CANDIDATES],
-            omitted=max(0, len(scores) - _CANDIDATES),
-            link=next((url for r in reversed(records) if (url := (r.facts.get("urls") or {}).get("gracedb"))), None),
-        )
+    body = rendered(
+        "circular.txt.j2",
+        event=summary,
+        version=newest or records[-1],
+        map=maps.get(newest.partition_key, {}) if newest else {},
+        classes=class_words(summary.classification).replace(" %", "%"),
+        properties=property_words(summary.properties).replace(" %", "%"),
+        false_alarm=false_alarm(summary.far_hz),
+        external=[r.facts["external"] for r in records if r.facts.get("external")][-1:],
+        ledger=ledger if ledger.get("visits_completed") else {},
+        instruments=instruments,
+        candidates=scores[:_CANDIDATES],
+        omitted=max(0, len(scores) - _CANDIDATES),
+        link=next((url for r in reversed(records) if (url := (r.facts.get("urls") or {}).get("gracedb"))), None),
     )
     what = "retraction" if summary.retracted_by else "candidates" if scores else "observations" if visits else "summary"
     prefix = "TEST: " if summary.test else ""
-    return Circular(f"{prefix}LIGO/Virgo/KAGRA {event_id}: {what} from automated products", _wrapped(body))
+    return Circular(f"{prefix}LIGO/Virgo/KAGRA {event_id}: {what} from automated products", body)
+
+
+def rendered(template: str, **values: Any) -> str:
+    """The text of a draft by its template."""
+    return _wrapped(_environment().get_template(template).render(values))
 
 
 def _wrapped(text: str) -> str:

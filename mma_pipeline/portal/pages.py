@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import jinja2
-from fastapi import APIRouter, Depends, HTTPException, Path, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import ValidationError
 
@@ -20,11 +20,12 @@ from mma_pipeline import __version__
 from mma_pipeline.adapters.archive.event_history import chronological
 from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
 from mma_pipeline.adapters.store.paths import event_key
-from mma_pipeline.notices.key import ANY_EVENT_ID
+from mma_pipeline.notices.key import ANY_EVENT_ID, is_gravitational_wave
 from mma_pipeline.notices.source_words import PROPERTIES, percent
 from mma_pipeline.portal.api.events import EventQuery, files_of
 from mma_pipeline.portal.circular import circular
 from mma_pipeline.portal.context import Portal, portal_of
+from mma_pipeline.portal.observations import instruments_of, observations
 from mma_pipeline.portal.words import ago, amount, distance, false_alarm, size
 
 ThePortal = Annotated[Portal, Depends(portal_of)]
@@ -100,6 +101,7 @@ def event_files(event: EventId, portal: ThePortal) -> Response:
         f"Files of {event}",
         event=portal.events.find(event) or _Unknown(event),
         quarantine=aside,
+        gravitational_wave=is_gravitational_wave(event) and bool(records),
         page=any(file.key == event_key(event, "index.html") for file in files),
         versions=[(record, [f for f in files if f.version == record.partition_key]) for record in records],
         others=[file for file in files if file.version is None],
@@ -116,10 +118,23 @@ class _Unknown:
 
 
 @router.get("/events/{event}/circular")
-def event_circular(event: EventId, portal: ThePortal) -> Response:
-    """The draft of a GCN Circular."""
-    draft = circular(portal.archive, event)
-    return _page(portal, "circular.html.j2", f"Draft of a Circular about {event}", event=event, draft=draft)
+def event_circular(
+    event: EventId, portal: ThePortal, instrument: Annotated[str | None, Query(max_length=100)] = None
+) -> Response:
+    """The draft of a GCN Circular: about the event, or about what one instrument observed of it."""
+    if instrument is None:
+        draft, title = circular(portal.archive, event), f"Draft of a Circular about {event}"
+    else:
+        draft = observations(portal.archive, portal.store, event, instrument)
+        title = f"Draft of a Circular about {event} with {instrument}"
+    known = [
+        (name, f"{portal.base}/events/{event}/circular?{urlencode({'instrument': name})}")
+        for name in instruments_of(portal.archive, event)
+        if name != instrument
+    ]
+    return _page(
+        portal, "circular.html.j2", title, event=event, draft=draft, instruments=known, of_event=instrument is None
+    )
 
 
 @router.get("/quarantine")

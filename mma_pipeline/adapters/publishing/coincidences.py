@@ -16,7 +16,7 @@ from mma_pipeline.adapters.archive.database import lock_event
 from mma_pipeline.adapters.archive.publications import Draft, Publication, State
 from mma_pipeline.adapters.publishing import hopskotch
 from mma_pipeline.adapters.publishing.compose import event_summary, version_ref
-from mma_pipeline.adapters.publishing.config import HOPSKOTCH, DestinationConfig
+from mma_pipeline.adapters.publishing.config import DestinationConfig
 from mma_pipeline.notices.coincidence import Coincidence
 from mma_pipeline.notices.derived import DerivedAlert, DerivedKind, Localisation, ProductLink
 from mma_pipeline.notices.derived import retraction_of as withdrawal_of
@@ -44,12 +44,12 @@ def enqueue_pair(
 
     Args:
         archive: versions, products and outbox.
-        destinations: as configured; only Hopskotch topics with v2 messages take pairs.
+        destinations: as configured; only Hopskotch topics with v2 messages or GCN's notices take pairs.
         pair: as last compared.
         now: time of the decision.
         url: public address of a storage key; None if it has none.
     """
-    takers = [c for c in destinations if c.kind == HOPSKOTCH and "v2" in c.settings.get("formats", ["v2"])]
+    takers = [c for c in destinations if _forms(c)]
     if not takers:
         return []
     gw = archive.version(pair.gw_partition)
@@ -131,15 +131,32 @@ def _alerts(config: DestinationConfig, pair: PairRecord, alert: DerivedAlert, no
     if not all(reason.passed for reason in config.rule.judge(alert)):
         return []
     key = f"{KEY}{pair.gw_partition}:{pair.other_partition}"
-    payload = {"alert": alert.to_json(), "published": now.isoformat()}
-    order = f"pair {pair.other_event}"
-    return [Draft(config.name, hopskotch.V2, key, pair.gw_event, payload, pair.gw_partition, sequence=order)]
+    payload, order = {"alert": alert.to_json(), "published": now.isoformat()}, f"pair {pair.other_event}"
+    return [
+        Draft(
+            config.name,
+            form,
+            key if form == hopskotch.V2 else f"{form}:{key}",
+            pair.gw_event,
+            payload,
+            pair.gw_partition,
+            sequence=order if form == hopskotch.V2 else f"{form} {order}",
+        )
+        for form in _forms(config)
+    ]
+
+
+def _forms(config: DestinationConfig) -> list[str]:
+    """Forms in which a destination takes pairs."""
+    return [form for form in (hopskotch.V2, hopskotch.GCN) if form in config.formats]
 
 
 def _withdrawals(
     connection: Connection, config: DestinationConfig, pair: PairRecord, gw: VersionRecord, now: datetime
 ) -> list[Draft]:
-    sent = outbox.publications(connection, event_id=pair.gw_event, destination=config.name, kinds=(hopskotch.V2,))
+    sent = outbox.publications(
+        connection, event_id=pair.gw_event, destination=config.name, kinds=(hopskotch.V2, hopskotch.GCN)
+    )
     by = pair.figures.get("withdrawn_by")
     reason = f"{pair.gw_event} with {pair.other_event}: {_REASONS[pair.state]}" + (f" ({by})" if by else "")
     drafts = []
@@ -151,7 +168,13 @@ def _withdrawals(
         key = f"retract:{message}"
         drafts.append(
             Draft(
-                config.name, hopskotch.RETRACTION, key, pair.gw_event, payload, pair.gw_partition, after=item.dedupe_key
+                config.name,
+                hopskotch.withdrawal_form(item.kind),
+                key,
+                pair.gw_event,
+                payload,
+                pair.gw_partition,
+                after=item.dedupe_key,
             )
         )
     return drafts
@@ -159,4 +182,7 @@ def _withdrawals(
 
 def _is_of(item: Publication, pair: PairRecord) -> bool:
     stated = item.payload["alert"].get("coincidence") or {}
-    return item.dedupe_key.startswith(KEY) and stated.get("other_event") == pair.other_event
+    return (
+        item.dedupe_key.removeprefix(f"{hopskotch.GCN}:").startswith(KEY)
+        and stated.get("other_event") == pair.other_event
+    )

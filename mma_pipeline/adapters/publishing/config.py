@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mma_pipeline.adapters.errors import ConfigurationError
+from mma_pipeline.adapters.publishing.hopskotch import FORMATS
 from mma_pipeline.adapters.publishing.model import Destination
 from mma_pipeline.adapters.publishing.rules import Rule
 
@@ -20,7 +21,7 @@ GWTM, HOPSKOTCH, WEBHOOK = "gwtm", "hopskotch", "webhook"
 _SETTINGS: dict[str, dict[str, type | tuple[type, ...]]] = {
     GWTM: {
         "groupname": str, "timeout_s": (int, float), "settle_s": (int, float), "repeat_s": (int, float),
-        "per_minute": int, "bare_rows": bool,
+        "per_minute": int, "bare_rows": bool, "candidates": bool,
     },
     HOPSKOTCH: {"url": str, "formats": list, "anonymous": bool, "verify": bool, "settle_s": (int, float), "per_minute": int},
     WEBHOOK: {
@@ -50,6 +51,16 @@ class DestinationConfig:
     def wants_failures(self) -> bool:
         """Whether it gets messages about publications that failed for good."""
         return bool(self.settings.get("failures", self.kind == WEBHOOK))
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Forms of its messages; none where it is no Hopskotch topic."""
+        return tuple(self.settings.get("formats", ["v2"])) if self.kind == HOPSKOTCH else ()
+
+    @property
+    def takes_candidates(self) -> bool:
+        """Whether scored candidates go there: to Hopskotch topics, to the Treasure Map if `candidates` is set."""
+        return bool(self.settings.get("candidates", False)) if self.kind == GWTM else self.kind == HOPSKOTCH
 
     @property
     def takes_bare(self) -> bool:
@@ -109,7 +120,8 @@ def open_destination(config: DestinationConfig, access: Access) -> Destination:
 
         base, token = _needed("API_BASE", access.api_base), _needed("API_TOKEN", access.api_token)
         timeout = float(settings.pop("timeout_s", 30))
-        settings.pop("bare_rows", None)
+        for decided in ("bare_rows", "candidates"):
+            settings.pop(decided, None)
         return GwtmDestination(
             GwtmClient(base, token, timeout_s=timeout), config.name, observing_run=access.observing_run, **settings
         )
@@ -165,8 +177,8 @@ def _destination(name: str, table: Any, path: Path) -> DestinationConfig:
 def _check_hopskotch(settings: Mapping[str, Any], where: str) -> None:
     if "url" not in settings:
         raise ConfigurationError(f"{where} needs url = 'kafka://host/topic'")
-    if not set(settings.get("formats", ["v2"])) <= {"v1", "v2"}:
-        raise ConfigurationError(f"{where}.formats may hold 'v1' and 'v2'")
+    if not set(settings.get("formats", ["v2"])) <= set(FORMATS):
+        raise ConfigurationError(f"{where}.formats may hold {', '.join(map(repr, FORMATS))}")
 
 
 def _hop_auth(access: Access) -> Any:

@@ -36,16 +36,18 @@ from mma_pipeline.adapters.archive import (
 )
 from mma_pipeline.adapters.archive.database import lock_event
 from mma_pipeline.adapters.archive.event_history import retraction_of
+from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.publications import Draft, Publication, State
-from mma_pipeline.adapters.publishing import gwtm, hopskotch, webhook
+from mma_pipeline.adapters.publishing import gwtm, gwtm_candidates, hopskotch, webhook
 from mma_pipeline.adapters.publishing.compose import FLAT_MAP, GALAXIES, compose, is_bare, plot_url, version_ref
 from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, DestinationConfig
 from mma_pipeline.adapters.publishing.gwtm_fields import icecube_body
 from mma_pipeline.adapters.publishing.rules import Reason
-from mma_pipeline.notices.derived import ID_NAMESPACE, BrokerAlertV1, DerivedAlert, message_id
+from mma_pipeline.notices.derived import ID_NAMESPACE, BrokerAlertV1, DerivedAlert
 from mma_pipeline.notices.derived import retraction_of as withdrawal_of
 from mma_pipeline.notices.fields import decode_notice
 from mma_pipeline.notices.key import EXTERNAL_SUFFIX, ICECUBE_LABEL
+from mma_pipeline.notices.outgoing.points import points_of
 
 #: Whether a version may be published in its present state: its products exist, and nothing blocks it.
 Fit = Callable[[VersionRecord], bool]
@@ -240,7 +242,27 @@ class Decider:
             self._gwtm_alert(config, one, provisional=not self._is_fit(one), versions=versions)
             for one in _prerequisites(record, versions)
         ]
-        return [*before, own, *self._galaxies(connection, config, record, versions, extras, own)]
+        removals = self._candidate_removals(connection, config, record)
+        return [*before, own, *self._galaxies(connection, config, record, versions, extras, own), *removals]
+
+    def _candidate_removals(
+        self, connection: Connection, config: DestinationConfig, record: VersionRecord
+    ) -> list[Draft]:
+        """Removals of the candidates that were posted of an event that is retracted."""
+        if not record.version.is_retraction:
+            return []
+        posted = outbox.publications(
+            connection,
+            event_id=record.version.event_id,
+            destination=config.name,
+            kinds=(gwtm_candidates.CANDIDATE,),
+        )
+        drafts = []
+        for item in posted:
+            name, key = item.payload["fields"]["candidate_name"], f"remove {item.dedupe_key}"
+            kind = gwtm_candidates.REMOVAL
+            drafts.append(self._draft(config, record, kind, key, {"name": name}, after=item.dedupe_key))
+        return drafts
 
     def _is_fit(self, record: VersionRecord) -> bool:
         key = record.partition_key
@@ -325,30 +347,43 @@ class Decider:
     ) -> list[Draft]:
         published = now.isoformat()
         if not record.version.is_retraction:
-            if "v2" not in config.settings.get("formats", ["v2"]):
-                return []  # v1 is for candidates only
-            # By version, not by content: products that are made later cause no second message, except after a bare one.
-            key = f"version:{record.partition_key}"
-            earlier = outbox.keyed(connection, config.name, key)
-            if self._completes(earlier, record):
-                key = f"{key}:completed"
-                if earlier is not None and earlier.state is not State.FAILED:
-                    alert = replace(alert, completes=str(hopskotch.id_of(earlier.kind, earlier.payload)))
-            payload = {"alert": alert.to_json(), "published": published, **self._bare(record)}
-            return [self._draft(config, record, hopskotch.V2, key, payload, sequence="versions")]
+            # v1 and Hermes are for candidates only.
+            forms = [form for form in (hopskotch.V2, hopskotch.GCN) if form in config.formats]
+            return [self._version_message(connection, config, record, alert, published, form) for form in forms]
         sent = outbox.publications(
-            connection, event_id=record.version.event_id, destination=config.name, kinds=(hopskotch.V1, hopskotch.V2)
+            connection, event_id=record.version.event_id, destination=config.name, kinds=hopskotch.FORMATS
         )
         reason = f"{record.version.event_id} was retracted by LIGO/Virgo/KAGRA at {record.version.created.isoformat()}"
         drafts = []
-        for item in (p for p in sent if p.state is not State.FAILED):
+        for item in (p for p in sent if p.state is not State.FAILED and not hopskotch.withdraws(p.kind, p.payload)):
             message = hopskotch.id_of(item.kind, item.payload)
             withdrawal = withdrawal_of(message, record.version.event_id, version=version_ref(record), reason=reason)
             payload = {"alert": withdrawal.to_json(), "published": published}
-            key = f"retract:{message}"
+            key, form = f"retract:{message}", hopskotch.withdrawal_form(item.kind)
             # A withdrawal waits only for the message that it withdraws.
-            drafts.append(self._draft(config, record, hopskotch.RETRACTION, key, payload, after=item.dedupe_key))
+            drafts.append(self._draft(config, record, form, key, payload, after=item.dedupe_key))
         return drafts
+
+    def _version_message(
+        self,
+        connection: Connection,
+        config: DestinationConfig,
+        record: VersionRecord,
+        alert: DerivedAlert,
+        published: str,
+        form: str,
+    ) -> Draft:
+        # By version, not by content: products that are made later cause no second message, except after a bare one.
+        key = f"version:{record.partition_key}" if form == hopskotch.V2 else f"{form}:version:{record.partition_key}"
+        earlier = outbox.keyed(connection, config.name, key)
+        if self._completes(earlier, record):
+            key = f"{key}:completed"
+            if earlier is not None and earlier.state is not State.FAILED:
+                alert = replace(alert, completes=str(hopskotch.id_of(earlier.kind, earlier.payload)))
+        payload = {"alert": alert.to_json(), "published": published, **self._bare(record)}
+        return self._draft(
+            config, record, form, key, payload, sequence="versions" if form == hopskotch.V2 else f"{form} versions"
+        )
 
     def _webhook(self, connection: Connection, config: DestinationConfig, record: VersionRecord) -> list[Draft]:
         alert, products = self._cache[record.partition_key]
@@ -387,9 +422,10 @@ class Decider:
 def enqueue_candidate(
     archive: Archive, destinations: Iterable[DestinationConfig], alert: DerivedAlert, now: datetime
 ) -> list[str]:
-    """Write a scored candidate to the outbox of every Hopskotch topic whose rule it meets, in the configured formats.
+    """Write a scored candidate to the outbox of every Hopskotch topic whose rule it meets, in the configured formats, and
+    once to the Treasure Map where its destination takes candidates.
 
-    Returns the ids of the messages (UUID text). Idempotent for the same score.
+    Returns the ids of the messages (UUID text) and keys of rows. Idempotent for the same score.
     """
     candidate, made = alert.candidate, []
     if candidate is None:
@@ -402,21 +438,40 @@ def enqueue_candidate(
         candidate.kilonova_probability,
         candidate.other_probability,
     )
-    bodies: dict[str, DerivedAlert | BrokerAlertV1] = {"v1": old, "v2": alert}
     partition = alert.version.partition_key if alert.version else None
+    takers = [c for c in destinations if c.takes_candidates and all(reason.passed for reason in c.rule.judge(alert))]
+    points, simulated = list[dict[str, Any]](), False
+    if any(c.kind == GWTM or {hopskotch.GCN, hopskotch.HERMES} & {*c.formats} for c in takers):
+        photometry = PhotometryArchive(archive)
+        found = photometry.measurements(candidate.name)
+        points = points_of((one.measurement for one in found), candidate.time_obs)
+        simulated = any(one.simulated for one in photometry.candidates_named([candidate.name]))
     with writing(archive.engine) as connection:
         lock_event(connection, alert.event_id)
-        for config in destinations:
-            if config.kind != HOPSKOTCH or not all(reason.passed for reason in config.rule.judge(alert)):
-                continue
-            for form in config.settings.get("formats", ["v2"]):
-                key, body = str(message_id(bodies[form])), bodies[form].to_json()
-                payload = {"alert": body, "published": now.isoformat(), "test": alert.is_test}
+        for config in takers:
+            for form in config.formats:
+                if simulated and not alert.is_test and form in {hopskotch.GCN, hopskotch.HERMES}:
+                    continue  # their readers cannot tell it from a real one
+                payload: dict[str, Any] = {
+                    "alert": (old if form == hopskotch.V1 else alert).to_json(),
+                    "published": now.isoformat(),
+                }
+                if form == hopskotch.V1:
+                    payload["test"] = alert.is_test
+                elif form in {hopskotch.GCN, hopskotch.HERMES}:
+                    payload["photometry"] = points
+                key = str(hopskotch.id_of(form, payload))
                 # The nights of one candidate stay in order; the digest keeps the name of the sequence short.
                 named = f"{form} {uuid5(ID_NAMESPACE, candidate.name)}"
-                draft = Draft(config.name, form, key, alert.event_id, payload, partition, sequence=named)
-                outbox.enqueue(connection, draft, now)
+                outbox.enqueue(
+                    connection, Draft(config.name, form, key, alert.event_id, payload, partition, sequence=named), now
+                )
                 made.append(key)
+            wanted = config.kind == GWTM and (alert.is_test or not simulated)
+            row = gwtm_candidates.draft(config.name, alert, points) if wanted else None
+            if row is not None:
+                outbox.enqueue(connection, row, now)
+                made.append(row.dedupe_key)
     return made
 
 

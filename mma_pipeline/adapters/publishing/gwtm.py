@@ -25,7 +25,7 @@ from mma_pipeline.adapters.errors import (
     UncertainError,
     WaitingError,
 )
-from mma_pipeline.adapters.publishing import gwtm_pointings
+from mma_pipeline.adapters.publishing import gwtm_candidates, gwtm_pointings
 from mma_pipeline.adapters.publishing.gwtm_client import GwtmClient
 from mma_pipeline.adapters.publishing.gwtm_fields import AlertRow, alert_row, galaxies_body
 from mma_pipeline.adapters.publishing.model import Note
@@ -47,7 +47,7 @@ class GwtmDestination:
     """The Treasure Map as a destination.
 
     Payloads: `alert` {alert, number, skymap_key, bare}, `galaxies` {alert, galaxies}, `icecube` {body}, `mock_removal` {}, `pointing`
-    {fields, planned_time}, `pointing_cancellation` {fields}, where alert is the JSON of a `DerivedAlert`. An empty list of
+    {fields, planned_time}, `pointing_cancellation` {fields}, `candidate` {fields}, `candidate_removal` {name}, where alert is the JSON of a `DerivedAlert`. An empty list of
     galaxies means the removal of our group's lists.
 
     Args:
@@ -83,6 +83,10 @@ class GwtmDestination:
         if item.kind in {gwtm_pointings.POINTING, gwtm_pointings.CANCELLATION}:
             posts = item.kind == gwtm_pointings.POINTING
             return {"endpoint": "pointings" if posts else "update_pointings", "body": item.payload["fields"]}
+        if item.kind == gwtm_candidates.CANDIDATE:
+            return {"endpoint": "candidate", "body": {"graceid": item.event_id, "candidate": item.payload["fields"]}}
+        if item.kind == gwtm_candidates.REMOVAL:
+            return {"endpoint": "candidate (DELETE)", "body": dict(item.payload)}
         return {"endpoint": "post_icecube_notice", "body": item.payload["body"]}
 
     def send(self, item: Publication, note: Note) -> Answer:
@@ -106,6 +110,13 @@ class GwtmDestination:
             )
         if item.kind == gwtm_pointings.CANCELLATION:
             return gwtm_pointings.cancel(self.client, item.event_id, item.payload["fields"])
+        if item.kind == gwtm_candidates.CANDIDATE:
+            fields = item.payload["fields"]
+            return gwtm_candidates.send(
+                self.client, item.event_id, fields, lambda post: self._post_once(item, note, post)
+            )
+        if item.kind == gwtm_candidates.REMOVAL:
+            return gwtm_candidates.remove(self.client, item.event_id, item.payload["name"])
         raise PermanentError(f"GWTM does not accept {item.kind}")
 
     def _row(self, payload: Mapping[str, Any]) -> AlertRow:
@@ -192,13 +203,16 @@ class GwtmDestination:
         return {"removed_lists": removed, "lists_of_others": kept}
 
     def _remove_mock(self, item: Publication) -> Answer:
-        """Remove our lists of a mock event, then its rows.
+        """Remove our lists and candidates of a mock event, then its rows.
 
-        The lists go first: the site removes a mock's rows but not its lists, which nobody would find again.
+        They go first: the site removes a mock's rows but neither of those, which nobody would find again.
         """
         if role_of(item.event_id) is not Role.TEST:
             raise PermanentError(f"{item.event_id} is not a mock event, and only mock events are removed")
         details = self._remove_lists(self.client.galaxies(item.event_id, self.groupname))
+        removed = gwtm_candidates.remove_all(self.client, item.event_id)
+        if removed:
+            details["candidates"] = removed
         rows = self.client.alerts(item.event_id)
         real = [row.get("id") for row in rows if row.get("role") != str(Role.TEST)]
         if real:

@@ -144,6 +144,32 @@ class GwtmClient:
         """Cancel planned pointings of ours; the site leaves out all others without a word."""
         self._request("POST", "update_pointings", json={"status": "cancelled", "ids": list(ids)})
 
+    def candidates(self, graceid: str) -> list[dict[str, Any]]:
+        """Candidates of an event, whoever posted them, by ascending id."""
+        rows = self._request("GET", "candidate", params={"graceid": graceid})
+        if not isinstance(rows, list) or not all(isinstance(r, dict) and isinstance(r.get("id"), int) for r in rows):
+            raise PermanentError(f"{_WHO} answered candidate with something other than rows")
+        return sorted(rows, key=lambda row: int(row["id"]))
+
+    def post_candidate(self, graceid: str, fields: Mapping[str, Any]) -> int:
+        """Add a candidate, even if it exists; returns its id. The site answers 200 to what it refuses: PermanentError."""
+        answer = self._request("POST", "candidate", json={"graceid": graceid, "candidate": dict(fields)})
+        found = answer if isinstance(answer, dict) else {}
+        if found.get("ERRORS"):
+            raise PermanentError(f"{_WHO} refused the candidate: {str(found['ERRORS'])[:300]}")
+        ids = found.get("candidate_ids")
+        if not isinstance(ids, list) or len(ids) != 1:
+            raise UncertainError(f"{_WHO} answered candidate without the id", settled=True)
+        return int(ids[0])
+
+    def remove_candidates(self, ids: Sequence[int]) -> list[int]:
+        """Remove those of the given candidates that are ours; returns their ids."""
+        if not ids:
+            return []
+        answer = self._request("DELETE", "candidate", json={"ids": list(ids)})
+        found = answer.get("deleted_ids") if isinstance(answer, dict) else None
+        return [int(one) for one in found or ()]
+
     def post_icecube(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Store a neutrino notice; the server ignores a reference that it knows."""
         answer = self._request("POST", "post_icecube_notice", json=dict(body))

@@ -27,8 +27,14 @@ from mma_pipeline.adapters.errors import (
 from mma_pipeline.adapters.publishing.model import Note
 from mma_pipeline.adapters.redact import redact
 from mma_pipeline.notices import derived
+from mma_pipeline.notices.derived import DerivedKind
+from mma_pipeline.notices.outgoing.gcn import unified
+from mma_pipeline.notices.outgoing.hermes import hermes_message
 
 V1, V2, RETRACTION = "v1", "v2", "retraction"
+#: Forms of other receivers: GCN's unified notice, and Hermes's message. Both withdraw in their own form.
+GCN, HERMES = "gcn", "hermes"
+FORMATS = (V1, V2, GCN, HERMES)
 _log = logging.getLogger(__name__)
 
 
@@ -36,8 +42,9 @@ _log = logging.getLogger(__name__)
 class HopskotchDestination:
     """A topic as a destination.
 
-    Payloads: {alert, published} with the JSON of a `DerivedAlert` (kinds `v2`, `retraction`) or of a `BrokerAlertV1`
-    (kind `v1`), and the time of the decision (ISO 8601).
+    Payloads: {alert, published} with the JSON of a `DerivedAlert` (kinds `v2`, `retraction`, `gcn`, `hermes`) or of a
+    `BrokerAlertV1` (kind `v1`), and the time of the decision (ISO 8601); for `gcn` and `hermes` also the candidate's
+    photometry (`notices.outgoing.points`).
 
     Args:
         name: name of the destination.
@@ -73,9 +80,9 @@ class HopskotchDestination:
 
     def preview(self, item: Draft) -> Mapping[str, Any]:
         """Headers and message; sends no request."""
-        alert, headers, test = _message(item.kind, item.payload)
-        shown = {**headers, "_id": derived.message_id(alert).hex, **({"_test": "true"} if test else {})}
-        return {"topic": self.topic, "headers": shown, "body": alert.to_json()}
+        message = _message(item.kind, item.payload, self.topic)
+        shown = {**message.headers, "_id": message.id.hex, **({"_test": "true"} if message.test else {})}
+        return {"topic": self.topic, "headers": shown, "body": dict(message.body)}
 
     def prepare(self, item: Publication) -> Mapping[str, Any]:  # noqa: ARG002 - the topic alone matters
         """Offset at which each partition ends now."""
@@ -83,15 +90,14 @@ class HopskotchDestination:
 
     def send(self, item: Publication, note: Note | None = None) -> Answer:  # noqa: ARG002 - the ends say it all
         """Publish one message; raises UncertainError if it is unknown whether it was written."""
-        alert, headers, test = _message(item.kind, item.payload)
-        message = derived.message_id(alert)
+        message = _message(item.kind, item.payload, self.topic)
         if item.progress.get("ends"):  # of an earlier attempt
-            found = self._find(message.bytes, item.progress["ends"])
+            found = self._find(message.id.bytes, item.progress["ends"])
             if found is not None:
                 partition, offset = found
-                return Answer(f"{self.topic}/{partition}/{offset}", {"id": str(message)}, already_there=True)
-        partition, offset = self._write(alert, headers, message.bytes, test=test, key=item.event_id)
-        return Answer(f"{self.topic}/{partition}/{offset}", {"id": str(message)})
+                return Answer(f"{self.topic}/{partition}/{offset}", {"id": str(message.id)}, already_there=True)
+        partition, offset = self._write(message, key=item.event_id)
+        return Answer(f"{self.topic}/{partition}/{offset}", {"id": str(message.id)})
 
     def close(self) -> None:
         """Close the connections."""
@@ -99,28 +105,20 @@ class HopskotchDestination:
             self._consumer.close()
         self._producer = self._consumer = None
 
-    def _write(
-        self,
-        alert: derived.DerivedAlert | derived.BrokerAlertV1,
-        headers: dict[str, str],
-        message: bytes,
-        *,
-        test: bool,
-        key: str,
-    ) -> tuple[int, int]:
+    def _write(self, message: _Message, *, key: str) -> tuple[int, int]:
         producer = self._open_producer()
         sender = [] if producer.auth is None else [("_sender", producer.auth.username.encode())]
         packed = [
-            *((name, value.encode()) for name, value in headers.items()),
-            ("_id", message),
+            *((name, value.encode()) for name, value in message.headers.items()),
+            ("_id", message.id.bytes),
             *sender,
-            *([("_test", b"true")] if test else []),
+            *([("_test", b"true")] if message.test else []),
             # With a format name of our own, consumers without our plugin would get raw bytes.
             ("_format", b"json"),
         ]
         delivered: list[tuple[Any, Any]] = []
         producer.write_raw(
-            derived.encode(alert), packed, delivery_callback=lambda e, m: delivered.append((e, m)), key=key
+            derived.encode_json(message.body), packed, delivery_callback=lambda e, m: delivered.append((e, m)), key=key
         )
         producer.flush(timedelta(seconds=self.timeout_s + 5))
         if not delivered or delivered[0][0] is not None:
@@ -233,18 +231,51 @@ class HopskotchDestination:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What goes on the wire."""
+
+    body: Mapping[str, Any]
+    headers: Mapping[str, str]
+    id: uuid.UUID
+    test: bool
+
+
 def id_of(kind: str, payload: Mapping[str, Any]) -> uuid.UUID:
-    """Id of a payload's message."""
-    return derived.message_id(_message(kind, payload)[0])
+    """Id of a payload's message: it depends on the content alone, and differs between the forms of one alert."""
+    if kind == V1:
+        return derived.message_id(derived.BrokerAlertV1(**payload["alert"]))
+    plain = derived.message_id(derived.DerivedAlert.from_json(payload["alert"]))
+    if kind not in {GCN, HERMES}:
+        return plain
+    points = derived.encode_json({"points": payload.get("photometry", [])}).decode()
+    return uuid.uuid5(plain, f"{kind} {points}")
 
 
-def _message(
-    kind: str, payload: Mapping[str, Any]
-) -> tuple[derived.DerivedAlert | derived.BrokerAlertV1, dict[str, str], bool]:
-    """The alert of a payload, its headers, and whether it is a test."""
-    published = datetime.fromisoformat(payload["published"])
+def withdrawal_form(kind: str) -> str:
+    """Kind of publication that withdraws one of a kind: GCN and Hermes read their own form alone."""
+    return kind if kind in {GCN, HERMES} else RETRACTION
+
+
+def withdraws(kind: str, payload: Mapping[str, Any]) -> bool:
+    """Whether a payload is the withdrawal of another message."""
+    return kind != V1 and payload["alert"].get("kind") == DerivedKind.RETRACTION
+
+
+def _message(kind: str, payload: Mapping[str, Any], topic: str) -> _Message:
+    """The message of a payload; raises NoticeError if its form does not hold it."""
+    published, number = datetime.fromisoformat(payload["published"]), id_of(kind, payload)
     if kind == V1:
         old = derived.BrokerAlertV1(**payload["alert"])
-        return old, derived.headers_v1(old, published), bool(payload.get("test"))
+        return _Message(old.to_json(), derived.headers_v1(old, published), number, bool(payload.get("test")))
     alert = derived.DerivedAlert.from_json(payload["alert"])
-    return alert, derived.headers_v2(alert, published), alert.is_test
+    headers = derived.headers_v2(alert, published)
+    if kind not in {GCN, HERMES}:
+        return _Message(alert.to_json(), headers, number, alert.is_test)
+    points = payload.get("photometry", [])
+    if kind == GCN:
+        body, own = unified(alert, points, published, number), {"schema": "gcn"}
+    else:
+        body = hermes_message(alert, points, topic)
+        own = {"schema": "hermes", "title": str(body["title"])}
+    return _Message(body, {**headers, **own, "id": str(number)}, number, alert.is_test)
