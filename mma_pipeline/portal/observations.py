@@ -26,6 +26,7 @@ from mma_pipeline.portal.summary import EventSummary, summary_of
 #: Measurements in a draft, the latest.
 _POINTS = 40
 _LEDGER = "coverage_ledger"
+_UNITS = {"ab_mag": "mag (AB)", "vega_mag": "mag (Vega)", "flux_jy": "Jy", "flux_erg": "erg/cm^2/s"}
 
 
 def instruments_of(archive: Archive, event_id: str) -> list[str]:
@@ -112,7 +113,7 @@ def _depths(visits: Sequence[Pointing]) -> list[dict[str, Any]]:
     return [
         {
             "band": band,
-            "unit": unit.replace("_", " "),
+            "unit": _UNITS.get(unit, unit),
             "number": len(values),
             "median": median(values),
             "least": min(values),

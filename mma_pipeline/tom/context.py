@@ -39,6 +39,9 @@ def target_alerts(context: Any) -> dict[str, Any]:
     return {
         "mma_alerts": DerivedAlert.objects.filter(target_id=target.pk).select_related("event")[:_SHOWN],
         "mma_versions": [version for version in versions if version is not None],
+        "mma_pairs": DerivedAlert.objects.filter(
+            kind=DerivedAlert.Kind.COINCIDENCE, event__in=events, retracted=False
+        ).order_by("event_id", "-published"),
     }
 
 

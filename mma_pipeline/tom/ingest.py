@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 #: Greatest number of bytes of a rejected message that are kept.
 _KEPT_BYTES = 64 * 1024
+#: What v1 and v2 messages of one score share beside the candidate.
+_SCORE = ("ra", "dec", "observed", "kilonova_probability")
 
 
 class Outcome(StrEnum):
@@ -124,21 +126,25 @@ def store(
 
 
 def _mark_mock(alert: DerivedAlert) -> None:
-    """Set the test flag of v1 messages, which do not name their event, from the v2 messages of the same score.
+    """Set the test flag of v1 messages, which do not name their event, from the v2 messages of the candidate.
 
-    Works in any order of arrival. A score that also belongs to a real event is no test.
+    Those of the same score decide; a score that also belongs to a real event is no test. Without any, a message is a
+    test if all v2 messages of the candidate are of mocks. Works in any order of arrival.
     """
     if alert.kind != DerivedAlert.Kind.CANDIDATE:
         return
-    score = ("candidate", "ra", "dec", "observed", "kilonova_probability")
-    same = DerivedAlert.objects.filter(kind=alert.kind, **{name: getattr(alert, name) for name in score})
-    of_events = set(same.exclude(event=None).values_list("is_test", flat=True))
-    if not of_events:
+    same = DerivedAlert.objects.filter(kind=alert.kind, candidate=alert.candidate)
+    told = list(same.exclude(event=None).values_list(*_SCORE, "is_test"))
+    if not told:
         return
-    is_test = of_events == {True}
-    same.filter(event=None).exclude(is_test=is_test).update(is_test=is_test)
-    if alert.event_id is None:
-        alert.is_test = is_test
+    only_mocks = all(is_test for *_, is_test in told)
+    for pk, is_test, *score in same.filter(event=None).values_list("pk", "is_test", *_SCORE):
+        of_score = {flag for *other, flag in told if other == score}
+        found = of_score == {True} if of_score else is_test or only_mocks
+        if found != is_test:
+            DerivedAlert.objects.filter(pk=pk).update(is_test=found)
+        if pk == alert.pk:
+            alert.is_test = found
 
 
 def _share_posterior(alert: DerivedAlert) -> None:
@@ -148,8 +154,8 @@ def _share_posterior(alert: DerivedAlert) -> None:
     """
     if alert.kind != DerivedAlert.Kind.CANDIDATE:
         return
-    score = ("candidate", "ra", "dec", "observed", "kilonova_probability")
-    same = DerivedAlert.objects.filter(kind=alert.kind, **{name: getattr(alert, name) for name in score})
+    score = {name: getattr(alert, name) for name in ("candidate", *_SCORE)}
+    same = DerivedAlert.objects.filter(kind=alert.kind, **score)
     best = same.exclude(event=None).exclude(posterior=None).order_by("-posterior").first()
     if best is None:
         return

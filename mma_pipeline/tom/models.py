@@ -38,6 +38,7 @@ class DerivedAlert(models.Model):
 
         VERSION = "version"
         CANDIDATE = "candidate"
+        COINCIDENCE = "coincidence"
         RETRACTION = "retraction"
 
     message_id = models.CharField(max_length=32, unique=True)
@@ -86,7 +87,17 @@ class DerivedAlert(models.Model):
 
     def __str__(self) -> str:
         """Candidate, or kind and event."""
-        return self.candidate or f"{self.kind} of {self.event_id}"
+        return self.candidate or self.label
+
+    @property
+    def label(self) -> str:
+        """What it is about, for people: of a pair, with which event and how far apart in time."""
+        pair = self.body.get("coincidence")
+        if self.kind != self.Kind.COINCIDENCE or not isinstance(pair, dict):
+            return f"{self.get_kind_display()} of {self.event_id}"
+        apart = pair.get("time_difference")
+        seconds = f", {abs(apart):.1f} s apart" if isinstance(apart, int | float) else ""
+        return f"Coincidence with {str(pair.get('other_event', 'another event'))[:60]}{seconds}"
 
     @property
     def products(self) -> list[dict[str, object]]:

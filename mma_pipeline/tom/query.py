@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import CharField, F, Q, QuerySet, Value, Window
+from django.db.models.functions import Cast, Coalesce, Concat, RowNumber
 
 from .ingest import unit_vector
 from .models import DerivedAlert
@@ -51,25 +52,27 @@ class Criteria:
 
 
 def select(criteria: Criteria) -> QuerySet[DerivedAlert]:
-    """Candidate alerts that meet all criteria, newest first, at most `MAX_ROWS`.
+    """Candidates that meet all criteria by their latest alert, one row each, newest first, at most `MAX_ROWS`.
 
-    An alert that lacks the value of a criterion does not meet it: a v1 message has no event, so it is not
+    The latest alert is that of the latest observation, v2 before v1 of the same score, of those in the span of time, of the
+    event, and retracted or of mocks only if asked for. Names that lead to one target are one candidate. An alert that lacks the value of a criterion does not meet it: a v1 message has no event, so it is not
     found by event, significance or credible level.
     """
-    rows = DerivedAlert.objects.filter(kind=DerivedAlert.Kind.CANDIDATE).select_related("event")
+    rows = DerivedAlert.objects.filter(kind=DerivedAlert.Kind.CANDIDATE)
     if not criteria.include_retracted:
         rows = rows.filter(retracted=False)
     if not criteria.include_test:
         rows = rows.filter(is_test=False)
-    if criteria.min_kilonova_probability is not None:
-        least = criteria.min_kilonova_probability
-        rows = rows.filter(Q(posterior__gte=least) | Q(posterior=None, kilonova_probability__gte=least))
     if criteria.since is not None:
         rows = rows.filter(published__gte=criteria.since)
     if criteria.until is not None:
         rows = rows.filter(published__lt=criteria.until)
     if criteria.event:
         rows = rows.filter(event_id=criteria.event)
+    rows = _latest(rows)
+    if criteria.min_kilonova_probability is not None:
+        least = criteria.min_kilonova_probability
+        rows = rows.filter(Q(posterior__gte=least) | Q(posterior=None, kilonova_probability__gte=least))
     if criteria.only_significant:
         rows = rows.filter(event__significant=True)
     if criteria.max_credible_level is not None:
@@ -77,6 +80,15 @@ def select(criteria: Criteria) -> QuerySet[DerivedAlert]:
     if criteria.ra is not None and criteria.dec is not None and criteria.radius is not None:
         rows = _in_cone(rows, criteria.ra, criteria.dec, criteria.radius)
     return rows.defer("body")[:MAX_ROWS]
+
+
+def _latest(rows: QuerySet[DerivedAlert]) -> QuerySet[DerivedAlert]:
+    """The latest alert of each candidate among these."""
+    candidate = Coalesce(Cast("target_id", CharField()), Concat(Value("name "), "candidate"))
+    order = (F("observed").desc(nulls_last=True), F("schema").desc(), F("published").desc(), F("pk").desc())
+    place = Window(RowNumber(), partition_by=[candidate], order_by=order)
+    latest = rows.order_by().annotate(place=place).filter(place=1).values("pk")
+    return DerivedAlert.objects.filter(pk__in=latest).select_related("event")
 
 
 def _in_cone(rows: QuerySet[DerivedAlert], ra: float, dec: float, radius: float) -> QuerySet[DerivedAlert]:

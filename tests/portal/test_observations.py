@@ -91,7 +91,7 @@ def test_draft_has_pointings_coverage_and_photometry(observed: Home) -> None:
     assert (
         "3 completed pointings from 2024-03-01 13:00:00 to 2024-03-01 15:00:00 UTC, beginning 1.0 hours after" in text
     )
-    assert "r | 3 | 22.00 | 21.00 to 22.50 ab mag" in text
+    assert "r | 3 | 22.00 | 21.00 to 22.50 mag (AB)" in text
     (record,) = observed.archive.versions(EVENT)
     product = observed.archive.product(record.partition_key, "coverage_ledger")
     assert product is not None

@@ -58,7 +58,10 @@ TEMPLATES = [
         "DIRS": [Path(__file__).parent / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "libraries": {"targets_extras": "mma_pipeline.tom.project.target_tags"},
+            "libraries": {
+                "targets_extras": "mma_pipeline.tom.project.target_tags",
+                "observation_extras": "mma_pipeline.tom.project.observation_tags",
+            },
             "context_processors": [
                 "django.template.context_processors.debug",
                 "django.template.context_processors.request",
@@ -69,7 +72,7 @@ TEMPLATES = [
         },
     },
 ]
-# "targets_extras is used for multiple modules": on purpose, see target_tags.
+# "targets_extras is used for multiple modules": on purpose, see target_tags and observation_tags.
 SILENCED_SYSTEM_CHECKS = ["templates.W003"]
 CRISPY_TEMPLATE_PACK = "bootstrap5"
 FORM_RENDERER = "django.forms.renderers.DjangoTemplates"
@@ -149,6 +152,11 @@ USE_TZ = True
 FORMAT_MODULE_PATH = ["tom_base.formats"]
 STATIC_URL = f"{_PREFIX}static/"
 WHITENOISE_USE_FINDERS = True
+# From this server, not from a CDN: the pages work without the internet.
+BOOTSTRAP5 = {
+    "css_url": {"url": f"{STATIC_URL}mma_tom/vendor/bootstrap.min.css"},
+    "javascript_url": {"url": f"{STATIC_URL}mma_tom/vendor/bootstrap.bundle.min.js"},
+}
 WHITENOISE_AUTOREFRESH = DEBUG
 MEDIA_ROOT = DATA_DIR / "media"
 MEDIA_URL = f"{_PREFIX}data/"

@@ -7,11 +7,13 @@ from typing import Any
 from django.conf import settings
 from django.urls import include, path
 
+from .home import HomeView
 from .tables import AlertTargetListView
 
 _base = f"{settings.BASE_PATH}/" if settings.BASE_PATH else ""
 urlpatterns = [
-    path(f"{_base}targets/", AlertTargetListView.as_view()),  # before the toolkit's; its name stays the toolkit's
+    path(_base, HomeView.as_view()),  # before the toolkit's, as the next; their names stay the toolkit's
+    path(f"{_base}targets/", AlertTargetListView.as_view()),
     path(_base, include("tom_common.urls")),
 ]
 if settings.OIDC_ENABLED:

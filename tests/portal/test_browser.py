@@ -1,0 +1,71 @@
+"""The portal in a real browser, served as `mma serve` does: usable by everybody at both widths, and no link is dead."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+
+from mma_pipeline.portal.app import create_app
+from mma_pipeline.portal.context import HealthReport, Portal
+from tests.browser.test_ui import ARGUMENTS
+from tests.homes import Home
+from tests.portal.conftest import HOSTILE
+from tests.services.fixtures import needs
+from tests.services.process import ServiceUnavailableError
+
+playwright_api = pytest.importorskip("playwright.sync_api")
+pytestmark = [pytest.mark.browser]
+PAGES = (
+    "/", "/?test=true", "/quarantine", "/health", "/api", "/events/S240301a", "/events/S240229b/files",
+    "/events/S240301a/circular",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def address(filled: Home) -> Iterator[str]:
+    """A portal on this machine."""
+    report = HealthReport((HOSTILE,), {"runs queued": 3})
+    app = create_app(Portal(filled.archive, filled.store, health=lambda: report), hosts=["127.0.0.1"])
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    running = threading.Thread(target=server.run, daemon=True)
+    running.start()
+    while not server.started:
+        assert running.is_alive()
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    running.join(20)
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[playwright_api.Page]:
+    """One page of one browser for all tests here; nothing but this machine is reached."""
+    with needs("chromium"):
+        if (chromium := shutil.which("chromium") or shutil.which("chromium-browser")) is None:
+            raise ServiceUnavailableError("no chromium: install it from the distribution's packages")
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+        found = browser.new_page()
+        found.route(lambda url: not url.startswith("http://127.0.0.1"), lambda route: route.abort())
+        yield found
+        browser.close()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_everybody_can_use_it(address: str, page: playwright_api.Page, path: str) -> None:
+    """axe finds nothing serious on a desktop or a telephone, the page itself does not scroll sideways, and every link answers."""
+    from tests.accessibility import problems_at_both_widths
+
+    page.goto(f"{address}{path}", wait_until="load")
+    assert problems_at_both_widths(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    links = page.evaluate("[...document.querySelectorAll('a[href], link[href], img[src]')].map(e => e.href || e.src)")
+    own = {link.partition("#")[0] for link in links if link.startswith(address)}
+    assert own
+    answers = {link: page.request.head(link).status for link in sorted(own)}
+    assert {link: status for link, status in answers.items() if status != 200} == {}
