@@ -45,7 +45,7 @@ def compare(home: Home, partition_key: str) -> None:
     from mma_pipeline.products.inputs import ProductInput
     from mma_pipeline.products.materialize import materialize
 
-    materialize(coincidences, ProductInput(home.archive, home.store, partition_key))
+    materialize(coincidences, ProductInput(home.archive, home.store, partition_key, current()))
     keep_pairs(home.archive, partition_key, datetime.now(UTC))
 
 
