@@ -186,7 +186,11 @@ def light_curve_plot(
     stored = target.put(night_key(source.key, LIGHT_CURVE), data, content_type="image/png", metadata={})
     target.put(latest_light_curve_key(source.key), data, content_type="image/png", metadata={})
     return dg.MaterializeResult(
-        metadata={"light curve": plot(source.settings, target, stored.key), "size (bytes)": len(data), **_lineage(source)}
+        metadata={
+            "light curve": plot(source.settings, target, stored.key),
+            "size (bytes)": len(data),
+            **_lineage(source),
+        }
     )
 
 
