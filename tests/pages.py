@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from mma_pipeline.defs.events.page.state import EventState
 
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">|[a](javascript:alert(3))\n# x'
+
+
+def untimed(page: bytes) -> bytes:
+    """A page without the time at which it was made: all else follows from what is archived."""
+    found = re.search(rb'<meta name="mma-made" content="([^"]+)">', page)
+    assert found, "a page says when it was made"
+    made = found[1]
+    return page.replace(made, b"").replace(made[:19].replace(b"T", b" "), b"")
 
 
 def hostile_state(picture: str = f"fit/{HOSTILE}") -> EventState:
@@ -23,7 +32,7 @@ def hostile_state(picture: str = f"fit/{HOSTILE}") -> EventState:
         "skymap_statistics": {"area_90_deg2": 10.0, "peak_ra_deg": 1.0, "peak_dec_deg": 2.0, HOSTILE: HOSTILE},
     }
     version = {
-        "partition": HOSTILE, "label": "Retraction", "own": True, "neutrino": False, "test": True, "stem": HOSTILE,
+        "partition": HOSTILE, "label": "Retraction", "own": True, "external": False, "neutrino": False, "test": True, "stem": HOSTILE,
         "created": "2024-03-01T12:00:00+00:00", "retracted": True, "facts": facts, "statistics": statistics,
         "files": [{"name": HOSTILE, "asset": "skymap_plot", "key": picture, "size": 1, "sha256": "0", "picture": True}],
     }  # fmt: skip

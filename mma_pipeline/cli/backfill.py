@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json, wrong_usage
+from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.observing_runs import observing_run
 
@@ -19,7 +20,9 @@ Entry = dict[str, Any]
 
 
 def backfill(
-    events: Annotated[list[str] | None, typer.Argument(help="Superevent ids or partition keys.")] = None,
+    events: Annotated[
+        list[str] | None, typer.Argument(help="Superevent ids or partition keys.", autocompletion=complete_event)
+    ] = None,
     between: Annotated[
         str | None,
         typer.Option(help="START..END: notices created in this time range, UTC, such as 2023-05-18..2023-05-20."),

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from posixpath import dirname, relpath
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 from rich.live import Live
@@ -155,7 +157,12 @@ def _run(dagster: LocalDagster, bootstrap: str, archive_url: str, home: Path, pa
             time.sleep(0.25)
     with ConfirmedProducer({"bootstrap.servers": bootstrap}) as producer:
         scored = finished and follow_nights(archive, producer, nights, PATIENCE_S)
-    return _summary(archive, sent, home, dagster) and scored
+    complete = _summary(archive, sent, home, dagster)
+    with _spinner("waiting for the pages of the events"):
+        absent = absent_from_pages(archive, home, sent, PATIENCE_S)
+    for line in absent:
+        console.print(f"[red]missing[/] on the page of {line}", highlight=False)
+    return complete and scored and not absent
 
 
 def _plan(
@@ -304,6 +311,41 @@ def _summary(archive: Archive, sent: list[Sent], home: Path, dagster: LocalDagst
     return complete
 
 
+def absent_from_pages(archive: Archive, home: Path, sent: Sequence[Sent], patience_s: float) -> list[str]:
+    """What the pages of the events lack when they have had their time: products and candidates, by event."""
+    from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+    from mma_pipeline.adapters.errors import NotFoundError
+    from mma_pipeline.adapters.store import Store
+    from mma_pipeline.defs.events.page.state import event_state
+    from mma_pipeline.defs.events.page.write import page_key, shows
+    from mma_pipeline.notices.key import EventVersion
+
+    store, until = Store.open((home / "products").as_uri()), time.monotonic() + patience_s
+    events = {EventVersion.from_partition_key(key).event_id for entry in sent for key in entry.keys}
+    while True:
+        absent = []
+        for event_id in sorted(events):
+            try:
+                page = store.get(page_key(event_id)).decode()
+            except NotFoundError:
+                absent.append(f"{event_id}: the page itself")
+                continue
+            products = archive.products_of(record.partition_key for record in archive.versions(event_id))
+            links = {
+                p.store_key: quote(relpath(p.store_key, dirname(page_key(event_id))))
+                for made in products.values()
+                for p in made
+            }
+            absent += [f"{event_id}: {key}" for key, link in links.items() if link not in page]
+            scores = PhotometryArchive(archive).latest_scores(event_id)
+            absent += [f"{event_id}: {score['candidate']}" for score in scores if str(score["candidate"]) not in page]
+            if not shows(store, event_id, event_state(archive, event_id).digest):
+                absent.append(f"{event_id}: what came last")
+        if not absent or time.monotonic() > until:
+            return absent
+        time.sleep(1)
+
+
 def _say_where(portal: str, env: dict[str, str]) -> None:
     """The portal's address, and how `mma` in another terminal talks to the demonstration."""
     console.print(f"portal: {portal}", highlight=False)
@@ -328,7 +370,7 @@ def _left(archive: Archive, sent: list[Sent]) -> Iterator[str]:
 def _coincidences(archive: Archive, sent: list[Sent]) -> Iterator[str]:
     """Pairs of events of different messengers, and the bursts, neutrinos and X-ray transients that make none."""
     from mma_pipeline.adapters.archive.coincidences import PairState, pairs_of_events
-    from mma_pipeline.defs.events.page.render import false_alarms
+    from mma_pipeline.notices.words import false_alarm
 
     found: dict[tuple[str, str], float] = {}
     events: dict[str, None] = {}
@@ -344,7 +386,7 @@ def _coincidences(archive: Archive, sent: list[Sent]) -> Iterator[str]:
     pairs = pairs_of_events(archive, events)
     for pair in {(p.gw_event, p.other_event): p for some in pairs.values() for p in some}.values():
         figures, seconds = pair.figures, found.get((pair.gw_event, pair.other_event))
-        words = f", {false_alarms(figures['far_hz'])} by chance" if pair.state is PairState.CLAIMED else ""
+        words = f", {false_alarm(figures['far_hz'])} by chance" if pair.state is PairState.CLAIMED else ""
         if figures["area_90_combined_deg2"] is not None:
             areas = (figures[f"area_90_{name}_deg2"] for name in ("gw", "other", "combined"))
             words += ", 90 % regions {:.0f} and {:.0f}, of both {:.0f} deg²".format(*areas)

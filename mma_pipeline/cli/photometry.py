@@ -46,7 +46,9 @@ def publish_photometry(
     ] = MessageFormat.MMA,
     column: Annotated[list[str] | None, typer.Option(help="Column mapping FIELD=NAME, such as time=obs_mjd.")] = None,
     candidate: Annotated[str | None, typer.Option(help="Name of the candidate, used if the file has none.")] = None,
-    ra: Annotated[float | None, typer.Option(help="Right ascension, deg, used if the file has none.")] = None,
+    ra: Annotated[
+        float | None, typer.Option(help="Right ascension, deg, used if the file has none.", min=-360, max=360)
+    ] = None,
     dec: Annotated[
         float | None, typer.Option(help="Declination, deg, used if the file has none.", min=-90, max=90)
     ] = None,

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
+from mma_pipeline.cli.completion import complete_event
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 pointings = typer.Typer(help="Pointings of telescopes, and what they cover of the map.", no_args_is_help=True)
 
-EventArgument = Annotated[str, typer.Argument(help="Superevent id such as S230518h.")]
+EventArgument = Annotated[str, typer.Argument(help="Superevent id such as S230518h.", autocompletion=complete_event)]
 
 
 @pointings.command(name="import")
@@ -29,7 +30,7 @@ def import_(
     file: Annotated[
         Path, typer.Argument(help="CSV or ECSV: ra, dec, and time, band, depth, instrument, pos_angle, status.")
     ],
-    event: Annotated[str, typer.Option(help="Superevent that was pointed for.")],
+    event: Annotated[str, typer.Option(help="Superevent that was pointed for.", autocompletion=complete_event)],
     instrument: Annotated[str | None, typer.Option(help="Name of the instrument, where the file has none.")] = None,
     footprint: Annotated[
         str | None,

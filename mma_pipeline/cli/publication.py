@@ -11,6 +11,7 @@ from rich.table import Table
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
 from mma_pipeline.cli.candidates import candidate_lines, candidates_of
+from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ def _open() -> Publications:
 
 
 def explain(
-    event: Annotated[str, typer.Argument(help="Superevent id, such as S230518h, or a partition key.")],
+    event: Annotated[
+        str,
+        typer.Argument(help="Superevent id, such as S230518h, or a partition key.", autocompletion=complete_event),
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Explain for each destination why the versions of an event are published or not. Sends nothing.

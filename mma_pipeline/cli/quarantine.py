@@ -12,6 +12,7 @@ from rich.text import Text
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
 from mma_pipeline.cli.backfill import parse_range
+from mma_pipeline.cli.completion import complete_event
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 quarantine = typer.Typer(help="List messages that could not be used; save, retry or dismiss them.")
 
 Ids = Annotated[list[int] | None, typer.Argument(help="Numbers of messages, see `mma quarantine`.")]
-EventOption = Annotated[str | None, typer.Option("--event", help="Only messages of this superevent.")]
+EventOption = Annotated[
+    str | None, typer.Option("--event", help="Only messages of this superevent.", autocompletion=complete_event)
+]
 SinceOption = Annotated[str | None, typer.Option(help="Received since a UTC time, such as 2026-11-28T12:00.")]
 BetweenOption = Annotated[str | None, typer.Option(help="Received START..END, UTC, end excluded.")]
 AllOption = Annotated[bool, typer.Option("--all", help="All unsolved messages.")]

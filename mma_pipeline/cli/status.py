@@ -151,6 +151,7 @@ def _event_table(
     events: Mapping[str, Sequence[dict[str, Any]]], records: Mapping[str, Sequence[VersionRecord]], title: str
 ) -> Table:
     """A row for each event. Ids and kinds are never cut, whatever the width; what is left wraps."""
+    from mma_pipeline.notices.words import area
     from mma_pipeline.portal.summary import summary_of
 
     summaries = {
@@ -177,7 +178,7 @@ def _event_table(
             f"{summary.when:%y-%m-%d %H:%M}",
             # Classes and groups are the sender's words: nothing in them is markup.
             Text(summary.group or "" if likeliest is None else f"{likeliest[0]} {likeliest[1]:.0%}"),
-            "" if summary.area_90_deg2 is None else f"{summary.area_90_deg2:,.0f}",
+            area(summary.area_90_deg2),
             "" if summary.distance_mpc is None else f"{summary.distance_mpc:.0f}",
             _event_state(entries),
         )

@@ -6,8 +6,17 @@ from enum import StrEnum
 
 import dagster as dg
 
+from mma_pipeline.notices.key import EventVersion
+from mma_pipeline.notices.model import Role
+
 #: Run tag by which queues and launchers assign runs.
 LANE_TAG = "mma/lane"
+#: Run tag with the event that a run is about, and that of a run about several.
+EVENT_TAG, EVENTS_TAG = "mma/event", "mma/events"
+#: What a retraction adds to the priority of a run, for real events and for mock ones.
+RETRACTION, MOCK_RETRACTION = 5, 2
+#: Events that the tag of a run about several names.
+_NAMED = 8
 #: Tag of a failed run whose cause is reported to people separately, so that the run itself is not.
 REPORTED = {"mma/told": "true"}
 
@@ -36,6 +45,27 @@ def lane_tags(lane: Lane, *, priority: int = 0, most_s: int | None = None) -> di
     tags = {LANE_TAG: lane.value, "dagster/priority": str(priority)}
     limit = most_s or MOST_S.get(lane)
     return tags if limit is None else tags | {RUNTIME_TAG: str(limit)}
+
+
+def urgency(version: EventVersion) -> int:
+    """Priority of a version's run in the queue: real before mock, and a retraction before the versions that it withdraws."""
+    if version.role is Role.OBSERVATION:
+        return 10 + RETRACTION * version.is_retraction
+    # No mock event comes before a real one, whatever its run does.
+    return MOCK_RETRACTION * version.is_retraction
+
+
+def tag_event(context: dg.AssetExecutionContext) -> None:
+    """Tag the run with its event where who started it did not, as a person in the UI or a backfill."""
+    tags = context.run.tags
+    if EVENT_TAG in tags or EVENTS_TAG in tags:
+        return
+    events = sorted({key.partition("-")[0] for key in context.partition_keys})
+    if len(events) == 1:
+        context.instance.add_run_tags(context.run_id, {EVENT_TAG: events[0]})
+    else:
+        more = f" and {len(events) - _NAMED} more" if len(events) > _NAMED else ""
+        context.instance.add_run_tags(context.run_id, {EVENTS_TAG: ", ".join(events[:_NAMED]) + more})
 
 
 #: Every product of a version, in one process: a process of its own per product would cost seconds each.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 import re
 from typing import Any
 
@@ -19,10 +20,19 @@ from mma_pipeline.settings import Settings
 
 #: Width of the window in which the UI shows a picture, pixels.
 PLOT_WIDTH = 1120
+#: From this size on six digits are fewer than thousandths.
+_THOUSANDTHS = 1e3
 
 
-def plot(store: Store, key: str) -> dg.MarkdownMetadataValue:
-    """A PNG from the store, embedded in the metadata, no wider than the UI's window for it."""
+def plot(settings: Settings, store: Store, key: str) -> dg.MarkdownMetadataValue:
+    """A PNG from the store: on the portal, where there is one, else embedded in the metadata.
+
+    The UI shows Markdown of up to 1,000 characters as it is, and folds what is longer behind a button. An embedded picture is
+    no wider than the window in which that opens.
+    """
+    served = settings.portal.file_address(key)
+    if served is not None:
+        return dg.MetadataValue.md(f"[![{key.rpartition('/')[2]}]({served})]({served})")
     encoded = base64.b64encode(_fitted(store.get(key))).decode()
     return dg.MetadataValue.md(f"![{key.rpartition('/')[2]}](data:image/png;base64,{encoded})")
 
@@ -53,11 +63,27 @@ def in_table(text: str) -> str:
 
 
 def metadata_value(value: Any) -> Any:
-    """A statistic in the form that suits the UI: objects and lists as JSON, texts of several lines as Markdown."""
+    """A statistic for people in the UI: rounded numbers, objects and lists as JSON, texts of several lines as Markdown.
+
+    All digits are in the product's file.
+    """
     if isinstance(value, dict | list):
-        return dg.MetadataValue.json(value)
+        return dg.MetadataValue.json(_rounded(value))
+    if isinstance(value, float):
+        return _rounded(value)
     if isinstance(value, str) and "\n" in value:
         return dg.MetadataValue.md(value)
+    return value
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers to six digits, or to a thousandth where that is finer, as for dates; objects and lists with all that is in them."""
+    if isinstance(value, dict):
+        return {name: _rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(inner) for inner in value]
+    if isinstance(value, float) and math.isfinite(value):
+        return round(value, 3) if abs(value) >= _THOUSANDTHS else float(f"{value:.6g}")
     return value
 
 
@@ -70,7 +96,7 @@ def materialization_metadata(product: Product, source: ProductInput, produced: M
     """Metadata of a materialisation."""
     origin = source.origin
     plots = {
-        record.name: plot(source.store, record.store_key)
+        record.name: plot(source.settings, source.store, record.store_key)
         for record in produced.records
         if any(spec.plot and spec.name == record.name for spec in product.all_files(source.settings))
     }

@@ -11,10 +11,11 @@ import dagster as dg
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.errors import TransientError
 from mma_pipeline.adapters.store import Store
+from mma_pipeline.defs.jobs import tag_event
 from mma_pipeline.defs.metadata import materialization_metadata, metadata_value
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, SettingsResource, StoreResource
-from mma_pipeline.products.declaration import CheckSpec, Product
+from mma_pipeline.products.declaration import NEEDS_NEUTRINO_NOTICE, CheckSpec, Product
 from mma_pipeline.products.ingest import MAX_REASON
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import MaterializedProduct, materialize
@@ -33,7 +34,7 @@ PERMANENT = {"dagster/retry_on_asset_or_op_failure": "false"}
 def product_asset(product: Product) -> dg.AssetsDefinition:
     """The Dagster asset of a product."""
 
-    # A multi-asset of one, because only there an asset with checks may yield nothing, as it must for a retraction.
+    # A multi-asset of one, because only there an asset with checks may yield nothing, as it must where a product makes no sense.
     @dg.multi_asset(
         name=product.name,
         specs=[
@@ -82,14 +83,18 @@ def _materialise(
     told = False
     failed: dict[str, Exception] = {}
     keys = context.partition_keys
+    tag_event(context)
     for key in keys:
         source = ProductInput(archive, store, key, settings)
         if not product.need.met(source.record):
             context.log.info(f"{key} has no {product.name}, which needs {product.need.label}")
-            if len(keys) > 1:
-                # A batch is materialised as a whole, so the metadata must say that this partition has no product.
+            withdrawn = source.record.version.is_retraction and product.need is not NEEDS_NEUTRINO_NOTICE
+            if len(keys) > 1 or withdrawn:
+                # A batch is materialised as a whole, so the metadata must say that this partition has no product. For a
+                # retraction alone the same is said, or the UI shows the products that it cannot have as missing.
                 missing = {"applies": False, "reason": f"needs {product.need.label}"}
                 context.add_asset_metadata(missing, partition_key=key)
+                told = told or withdrawn
             continue
         if lacking is not None:
             context.log.info(f"{key} has no {product.name}: {lacking}")

@@ -18,7 +18,7 @@ from mma_pipeline.portal.context import SERVED, Portal, portal_of
 from mma_pipeline.portal.guard import FILE_POLICY, PAGE_POLICY, matches
 
 router = APIRouter()
-_PAGE = re.compile(r"mma/[A-Za-z0-9]+/index\.html")
+_PAGE = re.compile(r"mma/[A-Za-z0-9_]+/index\.html")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 #: Types that a browser shows; everything else is saved.
 _SHOWN = ("image/png", "image/jpeg", "application/json", "application/geo+json", "text/plain", "text/html")
@@ -84,6 +84,9 @@ def _headers(found: StoredObject) -> dict[str, str]:
         "content-security-policy": PAGE_POLICY if page else FILE_POLICY,
         "cache-control": "no-cache",
     }
+    if plain in {"image/png", "image/jpeg"}:
+        # The Dagster UI beside the portal shows pictures from here.
+        headers["cross-origin-resource-policy"] = "same-site"
     if found.sha256 is not None:
         # RFC 9530; the tag is the digest, so that equal bytes have equal tags whichever store they come from
         headers["repr-digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(found.sha256)).decode()}:"

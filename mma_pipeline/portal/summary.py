@@ -11,9 +11,6 @@ from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.archive.event_history import chronological, newest_map, retraction_of
 from mma_pipeline.notices.model import Role
 
-#: Seconds in a year of 365.25 days.
-YEAR_S = 365.25 * 86_400
-
 
 @dataclass(frozen=True, slots=True)
 class EventSummary:

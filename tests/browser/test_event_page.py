@@ -1,29 +1,148 @@
-"""The page of an event in a real browser without a network: its picture is drawn, and no text of an alert acts."""
+"""The page of an event in a real browser: what the first screen says, that it stays current, and that no text of an alert acts."""
 
 from __future__ import annotations
 
 import base64
+import functools
+import http.server
 import shutil
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from mma_pipeline.defs.events.page.render import ALADIN, Attachments, page_html
+from mma_pipeline.defs.events.page.state import event_state
+from mma_pipeline.defs.events.page.write import page_key
+from tests.alerts import body, fits_map, needs_real_alerts, real_paths
 from tests.browser.test_ui import ARGUMENTS
+from tests.homes import Home
+from tests.neutrinos import notice, track
 from tests.pages import HOSTILE, hostile_state
+from tests.portal.conftest import make
 from tests.services.fixtures import needs
 from tests.services.process import ServiceUnavailableError
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 
-def test_page_without_network(tmp_path: Path) -> None:
-    """From a folder, offline: the picture shows, Aladin stays hidden, the banner is seen, nothing hostile runs."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[playwright_api.Browser]:
+    """One browser for all pages."""
     with needs("chromium"):
         if (chromium := shutil.which("chromium") or shutil.which("chromium-browser")) is None:
             raise ServiceUnavailableError("no chromium: install it from the distribution's packages")
+    with playwright_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+        yield opened
+        opened.close()
+
+
+def offline(page: playwright_api.Page, *served: str) -> list[str]:
+    """Cut a page off from all but files and what starts with `served`; returns what it asked for elsewhere."""
+    asked: list[str] = []
+
+    def refuse(route: playwright_api.Route) -> None:
+        asked.append(route.request.url)
+        route.abort()
+
+    page.route(lambda url: not url.startswith(("file:", "data:", *served)), refuse)
+    return asked
+
+
+def first_screen(browser: playwright_api.Browser, home: Home, event_id: str, size: dict[str, int]) -> str:
+    """Words of the first screen; all of them and the links to the sections are on it, and nothing scrolls sideways."""
+    page = browser.new_page(viewport=size)
+    offline(page)
+    page.goto((home.products / page_key(event_id)).as_uri(), wait_until="load")
+    box = page.locator("#first").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= size["height"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    words = " ".join(page.locator("body").inner_text().split("\nSky map\n")[0].split())
+    page.close()
+    return words
+
+
+@needs_real_alerts
+def test_first_screen_of_a_real_event(browser: playwright_api.Browser, home: Home) -> None:
+    """S230518h without scrolling, at a desk and on a telephone: what, when, how sure, which detectors, where, how far."""
+    (path,) = real_paths("S230518h-UPDATE*")
+    home.receive(path.read_bytes())
+    make(home, "raw_alert", "skymap", "skymap_statistics", "contours", "skymap_plot")
+    for size in (DESKTOP, PHONE):
+        said = first_screen(browser, home, "S230518h", size)
+        for words in (
+            "NSBH 86 %, Terrestrial 10 %, BBH 4 %",
+            "contains a neutron star >99 %, ejecta 0 %",
+            "2023-05-18 12:59:08 UTC",
+            "MJD 60082.54107",
+            "years ago",
+            "significant, one false alarm in 98 years",
+            "H1 (Hanford), L1 (Livingston)",
+            "280 ± 69 Mpc",
+            "90 %: 666 deg², 50 %: 180 deg²",
+            "peak RA 95.7129°, Dec -10.9589° (06:22:51.1 -10:57:32)",
+            "Update, own map, 2023-05-18 16:52:32 UTC",
+            "No other messenger that we know of.",
+            "Page made",
+        ):
+            assert words in said, (size, words)
+        assert "e-" not in said
+
+
+def test_first_screen_with_everything(browser: playwright_api.Browser, home: Home) -> None:
+    """A retraction stands above all, and coincidences with time and rate, and the smallest region, are still on the screen."""
+    home.receive(body("S240301a", "UPDATE", external=fits_map(sigma=0.5)))
+    home.receive(notice("S240301a", track(150.2, 20.1), track(170.0, -40.0)))
+    home.receive(body("S240301a", "RETRACTION", created="2024-03-01T15:00:00Z"))
+    make(home, "raw_alert", "skymap", "skymap_statistics", "neutrino_coincidence")
+    for size in (DESKTOP, PHONE):
+        said = first_screen(browser, home, "S240301a", size)
+        assert said.startswith("S240301a Retracted at 2024-03-01 15:00:00 UTC"), size
+        assert "Fermi GRB, 2.02 s apart, joint rate one in 10⁶ years" in said
+        assert "IceCube, 2 tracks in its search, p = 1.9 %" in said
+        assert said.index("combined with Fermi by LVK") < said.index("own map")
+        assert "holds only if both are one source" in said
+
+
+def test_a_newer_page_is_loaded(browser: playwright_api.Browser, home: Home, tmp_path: Path) -> None:
+    """An open page counts the time since the event, and loads itself again when the server has a newer one, within its policy."""
+    home.receive(body("S240301a"))
+    state = event_state(home.archive, "S240301a")
+    shown = tmp_path / "index.html"
+    now = datetime.now(UTC)
+    shown.write_bytes(page_html(state, "mma/S240301a/index.html", Attachments(), now - timedelta(hours=3)))
+    quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(quiet, directory=tmp_path)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        page = browser.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        offline(page, url)
+        page.clock.install(time=now)
+        page.goto(f"{url}index.html", wait_until="load")
+        made = page.locator("p [data-since]")
+        assert made.inner_text() == "3 h 0 min ago"
+        page.clock.run_for(61_000)
+        assert made.inner_text() == "3 h 1 min ago"
+        shown.write_bytes(page_html(state, "mma/S240301a/index.html", Attachments(), now))
+        with page.expect_event("load"):
+            page.clock.run_for(31_000)
+        assert page.locator('meta[name="mma-made"]').get_attribute("content") == now.isoformat(timespec="seconds")
+        page.close()
+        server.shutdown()
+    assert not [text for text in complaints if "Content Security Policy" in text]
+
+
+def test_page_without_network(browser: playwright_api.Browser, tmp_path: Path) -> None:
+    """From a folder, offline: the picture shows, Aladin stays hidden, the banner is seen, nothing hostile runs."""
     folder = tmp_path / "mma" / "MS240301a"
     folder.mkdir(parents=True)
     (folder / "skymap.png").write_bytes(base64.b64decode(PIXEL))
@@ -31,27 +150,19 @@ def test_page_without_network(tmp_path: Path) -> None:
     attached = Attachments(galaxies, {"90": [[[1.0, 2.0], [2.0, 3.0]]]})
     state = hostile_state("mma/MS240301a/skymap.png")
     (folder / "index.html").write_bytes(page_html(state, "mma/MS240301a/index.html", attached))
-    asked: list[str] = []
     dialogs: list[str] = []
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
-        page = browser.new_page()
-
-        def offline(route: playwright_api.Route) -> None:
-            asked.append(route.request.url)
-            route.abort()
-
-        page.route(lambda url: not url.startswith(("file:", "data:")), offline)
-        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-        page.goto((folder / "index.html").as_uri(), wait_until="load")
-        width = page.locator("img").first.evaluate("image => image.decode().then(() => image.naturalWidth)")
-        assert width == 1
-        assert page.locator("#aladin").is_hidden()
-        assert page.get_by_role("alert").is_visible()
-        assert "<script>alert(1)</script>" in page.locator("h1").inner_text()
-        # On a telephone only tables scroll sideways, each for itself.
-        page.set_viewport_size({"width": 390, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        browser.close()
+    page = browser.new_page()
+    asked = offline(page)
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.goto((folder / "index.html").as_uri(), wait_until="load")
+    width = page.locator("img").first.evaluate("image => image.decode().then(() => image.naturalWidth)")
+    assert width == 1
+    assert page.locator("#aladin").is_hidden()
+    assert page.get_by_role("alert").is_visible()
+    assert "<script>alert(1)</script>" in page.locator("h1").inner_text()
+    # On a telephone only tables scroll sideways, each for itself.
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
     assert dialogs == []
     assert set(asked) == {ALADIN}

@@ -1,4 +1,4 @@
-"""The demo's photometry: what it sends, and where its alerts go."""
+"""The demo's photometry: what it sends, and where its alerts go; and when its pages are complete."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from pathlib import Path
 import pytest
 
 from mma_pipeline.adapters.publishing.config import load
+from mma_pipeline.cli.demo import Sent, absent_from_pages
 from mma_pipeline.cli.demo_nights import NIGHTS, nights_of, publication_settings
+from mma_pipeline.defs.alerts.raw_alert import raw_alert
 from mma_pipeline.notices.photometry.message import parse
+from mma_pipeline.products.inputs import ProductInput
+from mma_pipeline.products.materialize import materialize
 from mma_pipeline.science.kilonova.counterpart import counterpart_of
 from mma_pipeline.science.simulation.alerts import simulate_event, simulate_retracted
 from mma_pipeline.science.skymaps.crossmatch import crossmatch
 from mma_pipeline.science.skymaps.model import decode_skymap
-from mma_pipeline.settings import Settings
+from mma_pipeline.settings import Settings, current
+from tests.alerts import body
+from tests.homes import Home
+from tests.portal.conftest import make
 
 MERGER = datetime(2026, 1, 10, 3, tzinfo=UTC)
 
@@ -64,3 +71,16 @@ def test_alerts_go_to_the_embedded_kafka_only(tmp_path: Path) -> None:
     (destination,) = load(Settings(env).access)
     assert destination.settings["url"] == "kafka://127.0.0.1:4711/mma.alerts"
     assert destination.settings["formats"] == ["v1", "v2"]
+
+
+def test_what_the_pages_lack_is_named(home: Home) -> None:
+    """The demo is complete when each page shows every product and candidate; what a page lacks is named, and a missing page."""
+    (first,) = home.receive(body("MS240301a"))
+    sent = [Sent("", datetime.now(UTC), (first.partition_key,))]
+    assert absent_from_pages(home.archive, home.folder, sent, 0.0) == ["MS240301a: the page itself"]
+    make(home, "raw_alert")
+    assert absent_from_pages(home.archive, home.folder, sent, 0.0) == []
+    (second,) = home.receive(body("MS240301a", "UPDATE", created="2024-03-01T13:00:00Z"))
+    materialize(raw_alert, ProductInput(home.archive, home.store, second.partition_key, current()))
+    lacking = absent_from_pages(home.archive, home.folder, sent, 0.0)
+    assert lacking == ["MS240301a: test/MS240301a-Update_alert.json", "MS240301a: what came last"]

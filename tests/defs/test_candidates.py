@@ -144,7 +144,7 @@ def test_nights_become_partitions_with_scores_plots_and_a_ranking(house: Publish
     last = [max(w.partition_key for w in wanted if w.candidate == name) for name in ("SIM-kn", "SIM sn:1")]
     for key in reversed(last):
         result = house.run(key)
-    ranking = result.asset_materializations_for_node("ranked_candidates")[0].metadata
+    ranking = result.asset_materializations_for_node("ranked_candidates")[-1].metadata
     assert ranking["number"].value == 2
     assert ranking["candidates"].value.index("SIM-kn") < ranking["candidates"].value.index("SIM sn:1")
     scored = result.asset_materializations_for_node("kilonova_probability")[0].metadata
@@ -157,6 +157,12 @@ def test_nights_become_partitions_with_scores_plots_and_a_ranking(house: Publish
     )
     listed = json.loads((house.store / "mma" / EVENT / "candidates.json").read_text())
     assert [c["candidate"] for c in listed["candidates"]] == ["SIM-kn", "SIM sn:1"]
+    # The event's page shows it without waiting for anybody, with the latest magnitude of each.
+    page = (house.store / "mma" / EVENT / "index.html").read_text()
+    assert page.index("SIM-kn") < page.index("SIM sn:1")
+    assert "rising 0.15 mag a day (r)" in page
+    pages = [e for e in result.get_asset_materialization_events() if e.asset_key.to_user_string() == "event_page"]
+    assert [event.partition for event in pages] == [scored["version"].value]
 
 
 def test_the_redshift_of_a_host_decides(house: PublishingHome):
@@ -181,7 +187,7 @@ def test_the_redshift_of_a_host_decides(house: PublishingHome):
     listed = json.loads((house.store / "mma" / EVENT / "candidates.json").read_text())["candidates"]
     assert [c["candidate"] for c in listed] == ["C-near", "B-unknown", "A-behind"]
     assert [c["redshift"] for c in listed] == [hosts["C-near"], None, 0.3]
-    table = made.asset_materializations_for_node("ranked_candidates")[0].metadata["candidates"].value
+    table = made.asset_materializations_for_node("ranked_candidates")[-1].metadata["candidates"].value
     assert "0.3 | 0 (3-D)" in table
     assert "(2-D)" in table
 
@@ -363,7 +369,7 @@ def test_what_was_there_before_the_merger_is_listed_as_excluded(house: Publishin
     assert shown["status"].value == "excluded"
     assert [p["mjd"] for p in shown["excluded_by"].value] == [MJD - 40, MJD - 12]
     assert shown["unused_bands"].value == {"J": 1}
-    ranking = made.asset_materializations_for_node("ranked_candidates")[0].metadata["candidates"].value
+    ranking = made.asset_materializations_for_node("ranked_candidates")[-1].metadata["candidates"].value
     assert ranking.index("Z-good") < ranking.index("A-old")
     assert f"excluded: detected before the merger, MJD {MJD - 40:.2f} r 20.00" in ranking
     monkeypatch.setenv("MMA_LOOK_BACK_DAYS", "30")
@@ -437,7 +443,7 @@ def test_keys_of_an_old_name_lead_to_the_one_object(house: PublishingHome):
     listed = json.loads((house.store / "mma" / EVENT / "candidates.json").read_text())["candidates"]
     assert [(c["candidate"], c["aliases"]) for c in listed] == [("A", ["AT 2026xy", "B"])]
     assert (
-        "A, AT 2026xy, B" in made.asset_materializations_for_node("ranked_candidates")[0].metadata["candidates"].value
+        "A, AT 2026xy, B" in made.asset_materializations_for_node("ranked_candidates")[-1].metadata["candidates"].value
     )
 
 

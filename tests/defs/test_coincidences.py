@@ -301,7 +301,7 @@ def test_page_and_show(home: Home) -> None:
     (gw, _) = home.receive(body(far=1e-6, external=fits_map(151.0, 20.5, 1.5)))
     assert home.make(gw, ["raw_alert", "coincidences", "coincidence_alert", "event_page"]).success
     page = home.files()[f"mma/{GW}/index.html"].decode()
-    assert "<h2>Coincidences</h2>" in page
+    assert "Coincident events</h3>" in page
     assert GRB in page
     assert "coincidences.png" in page
     assert "LIGO/Virgo/KAGRA state a coincidence with Fermi" in page

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import threading
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -16,7 +18,10 @@ from mma_pipeline.adapters.archive.event_history import chronological, map_befor
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.defs.events.assets import overtaken_differences
 from mma_pipeline.defs.events.page import write
+from mma_pipeline.defs.events.page.figures import figure, typeset
+from mma_pipeline.defs.events.page.headline import headline
 from mma_pipeline.defs.events.page.render import ALADIN, Attachments, page_html, page_markdown
+from mma_pipeline.defs.events.page.sentences import neutrinos
 from mma_pipeline.defs.events.page.state import event_state
 from mma_pipeline.defs.events.page.write import page_key, write_event_page
 from mma_pipeline.defs.events.sensors import event_page_sensor
@@ -25,7 +30,7 @@ from mma_pipeline.settings import current
 from tests.alerts import alert, body, fits_map
 from tests.homes import Home
 from tests.neutrinos import notice, track
-from tests.pages import HOSTILE, hostile_state
+from tests.pages import HOSTILE, hostile_state, untimed
 
 EVENT = "MS240301a"
 #: What these tests look at; pictures and contours take most of a run's time and are tested in `test_products.py`.
@@ -61,7 +66,12 @@ class _Page(HTMLParser):
 
     def links(self) -> list[str]:
         found = [attributes.get("href") or attributes.get("src") for _, attributes in self.elements]
-        return [link for link in found if link and "://" not in link]
+        return [link for link in found if link and "://" not in link and not link.startswith("#")]
+
+    def anchors(self) -> tuple[set[str], set[str | None]]:
+        """Places that links within the page name, and those that exist."""
+        named = {link[1:] for _, attributes in self.elements if (link := attributes.get("href") or "").startswith("#")}
+        return named, {attributes.get("id") for _, attributes in self.elements}
 
 
 def _page(home: Home, event_id: str = EVENT) -> _Page:
@@ -145,7 +155,7 @@ def test_a_late_notice_changes_what_its_successor_is_compared_with(home: Home) -
 
 
 def test_order_of_arrival_leaves_the_same_files(tmp_path: Any) -> None:
-    """Pages and differences are the same bytes whichever of an event's notices came first."""
+    """Pages, but for the time at which they were made, and differences are the same bytes whichever notice came first."""
     sent = [
         body(EVENT, created=EARLY),
         body(EVENT, "UPDATE", created=LATER, skymap=fits_map(sigma=1.0), external=fits_map(sigma=0.8)),
@@ -157,7 +167,8 @@ def test_order_of_arrival_leaves_the_same_files(tmp_path: Any) -> None:
             for data in order:
                 for record in home.receive(data):
                     assert home.make(record, QUICK).success
-            found.append({key: data for key, data in home.files().items() if key.startswith("mma/")})
+            files = {key: data for key, data in home.files().items() if key.startswith("mma/")}
+            found.append({key: untimed(data) if key == page_key(EVENT) else data for key, data in files.items()})
     assert found[0] == found[1]
 
 
@@ -183,13 +194,15 @@ def test_page_shows_every_version_and_links_every_file(home: Home) -> None:
     linked = {(base / link).resolve().relative_to(home.products).as_posix() for link in page.links()}
     assert linked <= set(files)
     assert {p.store_key for r in home.archive.versions() for p in home.archive.products(r.partition_key)} <= linked
+    named, there = page.anchors()
+    assert named <= there
     (aladin,) = [a for tag, a in page.elements if tag == "script" and a.get("src")]
     assert aladin["src"] == ALADIN
     assert (aladin["integrity"] or "").startswith("sha384-")
 
 
 def test_the_same_state_is_the_same_page(home: Home) -> None:
-    """Written again, the page has the same bytes and nothing is written; products made again change nothing on it."""
+    """Where nothing changed, nothing is written and the page keeps the time at which it was made; a lost one is made again."""
     (record,) = home.receive(body(EVENT))
     home.make(record, QUICK)
     before = home.store.get(page_key(EVENT))
@@ -198,7 +211,7 @@ def test_the_same_state_is_the_same_page(home: Home) -> None:
     assert home.store.get(page_key(EVENT)) == before
     home.store.delete(page_key(EVENT))
     assert write_event_page(home.archive, home.store, EVENT).writes == 1
-    assert home.store.get(page_key(EVENT)) == before
+    assert untimed(home.store.get(page_key(EVENT))) == untimed(before)
 
 
 def test_nothing_of_an_alert_is_markup() -> None:
@@ -208,7 +221,7 @@ def test_nothing_of_an_alert_is_markup() -> None:
     plain = Attachments(galaxies, {"90": [[[1.0, 2.0]]]})
     page = _Page(page_html(hostile_state(), "mma/x/index.html", attached))
     reference = [tag for tag, _ in page.elements]
-    assert reference.count("script") == 3
+    assert reference.count("script") == 4
     assert [tag for tag, _ in _Page(page_html(hostile_state(), "mma/x/index.html", plain)).elements] == reference
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
     addresses = [a.get("href") or a.get("src") or "" for _, a in page.elements]
@@ -221,13 +234,41 @@ def test_nothing_of_an_alert_is_markup() -> None:
     assert "\n# x" not in shown
 
 
+def test_the_smallest_region_comes_first_and_says_what_it_is(home: Home) -> None:
+    """A newer combined map that is smaller leads, with the condition under which it holds, and the own map stands beside it."""
+    sent = body(EVENT, "UPDATE", created=LATER, skymap=fits_map(sigma=2.0), external=fits_map(sigma=0.5))
+    for record in home.receive(sent):
+        assert home.make(record, QUICK).success
+    first = headline(event_state(home.archive, EVENT))
+    combined, own = first.regions
+    # 90 % of a narrow Gaussian lies within 2π ln(10) σ².
+    assert combined.area_90 == pytest.approx(2 * math.pi * math.log(10) * 0.5**2, rel=0.1)
+    assert (combined.combined, own.combined) == (True, False)
+    assert own.area_90 == pytest.approx(2 * math.pi * math.log(10) * 2.0**2, rel=0.05)
+    text = _page(home).text
+    assert (
+        "Update-ExtCoinc, combined with Fermi by LVK, 2024-03-01 12:06:00 UTC; holds only if both are one source"
+        in text
+    )
+    # Moments of r² N(100, 20): (μ³ + 3μσ²) / (μ² + σ²), and so on.
+    assert re.search(r"Update, own map: 90 % 5\d deg², 108 ± 19 Mpc", text)
+    # 1 / 2.1e-14 Hz is 1.5 million years.
+    assert "Fermi GRB, 2.02 s apart, joint rate one in 10⁶ years, as LIGO/Virgo/KAGRA state" in text
+    earlier = body(EVENT, "INITIAL", created=LATEST, skymap=fits_map(sigma=1.0))
+    for record in home.receive(earlier):
+        assert home.make(record, QUICK).success
+    assert [r.combined for r in headline(event_state(home.archive, EVENT)).regions] == [False], (
+        "the combined map is older"
+    )
+
+
 def test_candidates_show_what_is_known_of_their_host() -> None:
     """A redshift, the host's distance and the form of the sky factor stand on the page; a score without them does too."""
     plain = {"slug": "x", "ra": 1.0, "dec": 2.0, "p_phot": 0.5, "sky_factor": 1.25, "nights": 2, "sufficient": True}
     known = {**plain, "candidate": "near", "redshift": 0.0098, "host_distance_mpc": 42.31, "sky_factor_dimensions": 3}
     state = replace(hostile_state(), candidates=(known, {**plain, "candidate": "of-before"}))
     text = _Page(page_html(state, "mma/x/index.html", Attachments((), {}))).text
-    assert "near 1.00000 2.00000 0.500 0.0098 42.31 1.25 (3-D)" in text
+    assert "near 1.00000 2.00000 0.500 0.0098 42.3 1.25 (3-D)" in text
     assert "of-before 1.00000 2.00000 0.500 1.25 2" in text
 
 
@@ -320,7 +361,8 @@ def test_a_retraction_goes_through(home: Home) -> None:
     assert [a for tag, a in page.elements if a.get("role") == "alert"]
     assert page.text.startswith(f"RETRACTED {EVENT}")
     told = [e.event_specific_data.asset_observation for e in result.all_events if e.is_asset_observation]
-    assert {o.asset_key.to_user_string() for o in told} == {p.asset for p in home.archive.products(first.partition_key)}
+    products = {p.asset for p in home.archive.products(first.partition_key)}
+    assert {o.asset_key.to_user_string() for o in told} == {"event_page", *products}
     assert all(o.partition == first.partition_key and o.metadata["retracted"].value is True for o in told)
     assert _difference(home, retraction)["summary"] == "the event is retracted"
     (late,) = home.receive(body(EVENT, "UPDATE", created=LATER, skymap=fits_map(sigma=1.0)))
@@ -328,6 +370,17 @@ def test_a_retraction_goes_through(home: Home) -> None:
     metadata = made["skymap"].step_materialization_data.materialization.metadata
     assert metadata["retracted by"].value == retraction.partition_key
     assert _difference(home, retraction)["before"] == late.partition_key
+
+
+def test_a_version_after_a_retraction_is_compared_with_what_stated_facts(home: Home) -> None:
+    """An update after a retraction says what changed against the version before it, not against the retraction."""
+    (first,) = home.receive(body(EVENT, created=EARLY))
+    home.receive(body(EVENT, "RETRACTION", created=LATER))
+    (after,) = home.receive(body(EVENT, "UPDATE", created=LATEST, skymap=fits_map(sigma=1.0), far=1e-12))
+    assert version_before(home.archive.versions(EVENT), after) == first
+    assert home.make(after, QUICK).success
+    assert "false alarms: one in 32 years → one in 32,000 years" in _page(home).text
+    assert "Retracted" in _page(home).text
 
 
 # -- neutrinos -------------------------------------------------------------------------------------------------------
@@ -347,24 +400,58 @@ def test_neutrinos_are_on_the_page(home: Home) -> None:
     assert version_before(home.archive.versions(EVENT), record) is None
 
 
-def test_false_alarm_rates_as_people_write_them() -> None:
-    """The smallest rate is neither zero nor infinite, and has no digits that it was not sent with."""
-    from mma_pipeline.defs.events.page.render import false_alarms, figure
+def test_neutrinos_in_sentences() -> None:
+    """When, where, how near to the map and how often by chance, for each track; a notice without any is an upper limit."""
+    track = {"time_offset_s": -12.9, "ra_deg": 150.2, "dec_deg": 20.1, "radius_deg": 0.5, "credible_level": 0.23}
+    track |= {"probability_inside": 0.04, "p_spacetime": 1 / 3200, "p_trials": 1 / 1600}
+    far = {**track, "credible_level": 0.9999, "probability_inside": 0.0}
+    facts = {"neutrinos": 2, "pval_generic": 0.0191, "pval_bayesian": None}
+    statistics = {"neutrino_coincidence": {"map_version": "x", "tracks": [track, far]}}
+    said = neutrinos({"facts": facts, "statistics": statistics})
+    assert (
+        said[0]
+        == "IceCube's search has 2 tracks in coincidence. Probability of as much by chance: as a transient 1.9 %."
+    )
+    assert said[1] == (
+        "Track 1 came 13 s before the event, at RA 150.20°, Dec +20.10° within 0.5°, on the edge of the map's 23 % region, "
+        "with 4.0 % of the map inside its circle. So near in time and place by chance: 1 in 3,200, for any of the 2 tracks "
+        "1 in 1,600."
+    )
+    assert "outside of the map, with 0 % of the map" in said[2]
+    none = {"facts": {"neutrinos": 0}, "statistics": {"neutrino_notice": {"flux_sensitivity_gev_cm2": [0.0277, 0.647]}}}
+    assert neutrinos(none) == [
+        "IceCube's search has no track in coincidence.",
+        "An upper limit: sensitive to 0.0277 to 0.647 GeV/cm² for an E⁻² spectrum.",
+    ]
 
-    assert figure(5e-324) == "5e-324"
-    # 1 / (5e-324 / s x 31557600 s a year) = 6.338e+315 years
-    assert false_alarms(5e-324) == "1 in 6.34e+315 years"
-    assert false_alarms(3.168808781402895e-10) == "1 in 100 years"
-    assert false_alarms(0.0) == false_alarms(None) == ""
+
+def test_galaxies_in_front_of_the_map_are_said_to_be() -> None:
+    """Where the map lies beyond the catalog, the page warns and names the catalog, in HTML and in Markdown."""
+    listed = {
+        "catalog": "50MGC",
+        "catalog_depth_mpc": 52.7,
+        "probability_beyond_catalog": 1.0,
+        "galaxies_considered": 2,
+    }
+    state = hostile_state()
+    version = {**state.versions[0], "statistics": {**state.versions[0]["statistics"], "galaxies": listed}}
+    galaxies = [{"rank": 1, "name": "NGC 1", "ra": 1.0, "dec": 2.0, "score": 0.2, "info": {"Distance [Mpc]": 40.0}}]
+    shown = replace(state, versions=(version,))
+    text = _Page(page_html(shown, "mma/x/index.html", Attachments(galaxies, {}))).text
+    assert "The map lies beyond the catalog: the source is farther than 53 Mpc, where 50MGC ends" in text
+    assert "**The map lies beyond 50MGC**" in page_markdown(shown, "mma/x/index.html", Attachments(galaxies, {}))
+    near = {
+        **version,
+        "statistics": {**version["statistics"], "galaxies": {**listed, "probability_beyond_catalog": 0.02}},
+    }
+    shown = replace(state, versions=(near,))
+    assert "lies beyond" not in _Page(page_html(shown, "mma/x/index.html", Attachments(galaxies, {}))).text
 
 
-def test_powers_and_shares_are_typeset() -> None:
-    """A power of ten is written as one, thousands have a comma, and a share is 0.0% or 100.0% only where it is that."""
-    from mma_pipeline.defs.events.page.render import percent, typeset
-
-    assert typeset("1.004e-116") == "1.004 × 10⁻¹¹⁶"
-    assert typeset("1 in 3.17e+03 years") == "1 in 3,170 years"
-    assert typeset("1 in 6.34e+315 years") == "1 in 6.34 × 10³¹⁵ years"
-    assert typeset("0.0123") == "0.0123"
-    shares = (None, 0.0, 1e-116, 0.0004, 0.0006, 0.5, 0.9996, 1.0)
-    assert [percent(share) for share in shares] == ["", "0.0%", "<0.1%", "<0.1%", "0.1%", "50.0%", ">99.9%", "100.0%"]
+def test_figures_as_people_write_them() -> None:
+    """Three digits, thousands with commas, powers of ten as such; the smallest number is not zero."""
+    assert [figure(value) for value in (5e-324, 1.004e-116, 0.01234, 6.125, 3170.4, 8.2e9)] == [
+        "5 × 10⁻³²⁴", "1 × 10⁻¹¹⁶", "0.0123", "6.12", "3,170", "8.2 × 10⁹",
+    ]  # fmt: skip
+    assert (figure(None), figure(True), figure([1.0, "a"])) == ("", "yes", "1, a")
+    assert typeset("one in 10^112 years") == "one in 10¹¹² years"

@@ -76,7 +76,7 @@ def test_reasons_order_the_ranking(house: PublishingHome, tmp_path: Path, monkey
     assert scores["alone"]["vetted_probability"] == pytest.approx(scores["alone"]["posterior"])
     listed = json.loads((house.store / "mma" / EVENT / "candidates.json").read_text())["candidates"]
     assert [c["candidate"] for c in listed] == ["in-host", "alone", "on-star"]
-    table = made.asset_materializations_for_node("ranked_candidates")[0].metadata["candidates"].value
+    table = made.asset_materializations_for_node("ranked_candidates")[-1].metadata["candidates"].value
     assert "host NEAR (test galaxies) at 3.0 arcsec" in table
     assert "its parallax is 100 times its error" in table
     night = house.store / "mma" / EVENT / "candidates" / "on-star" / str(int(MJD + 2.6)) / "vetting.json"

@@ -11,6 +11,7 @@ from astropy.table import Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mma_pipeline.science.galaxies.depth import catalog_depth, probability_beyond
 from mma_pipeline.science.galaxies.ranking import Choice, Detectability, GalaxyError, GalaxyList, rank_galaxies
 from mma_pipeline.science.healpix import order_ipix_to_uniq
 from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
@@ -228,3 +229,29 @@ def test_detectability_limits() -> None:
     assert factor[0] == 1.0
     assert factor[-1] == 0.01
     assert (np.diff(factor) <= 0).all()
+
+
+def test_probability_beyond_a_distance() -> None:
+    """The share of the posterior beyond a distance is its integral, and all of it lies beyond zero and none beyond infinity."""
+    from scipy.integrate import quad
+
+    sky = _gaussian(mu=120.0, spread=30.0)
+
+    def posterior(r: float) -> float:
+        return r**2 * np.exp(-((r - 120.0) ** 2) / (2 * 30.0**2))
+
+    for depth in (60.0, 130.0, 200.0):
+        beyond = quad(posterior, depth, 500.0)[0] / quad(posterior, 0.0, 500.0)[0]
+        assert probability_beyond(sky, depth) == pytest.approx(beyond, abs=1e-6)
+    assert (probability_beyond(sky, 1e-9), probability_beyond(sky, 1e5)) == (pytest.approx(1.0), pytest.approx(0.0))
+
+
+@needs_data
+def test_s230518h_lies_beyond_the_catalog_of_50_mpc(mgc: Galaxies) -> None:
+    """The catalog of 50 Mpc reaches to about that, and nothing of S230518h (280 ± 69 Mpc) lies within it."""
+    depth = catalog_depth(mgc.distance)
+    assert depth == pytest.approx(50, rel=0.1)
+    assert probability_beyond(decode_skymap(real_maps()["S230518h-INITIAL-2023-05-18T160718"]), depth) > 0.99
+    # A map without distances tells nothing, and a catalog without distances has no depth.
+    assert probability_beyond(decode_skymap(real_maps()["S240112e-PRELIMINARY-2024-01-12T010901"]), depth) is None
+    assert catalog_depth(np.full(5, np.nan)) is None

@@ -50,12 +50,13 @@ def withdrawn_by(archive: Archive, record: VersionRecord) -> VersionRecord | Non
 
 
 def version_before(records: Sequence[VersionRecord], record: VersionRecord) -> VersionRecord | None:
-    """The version that a version is compared with; None for the first of its event.
+    """The version that a version is compared with, the one before that states facts; None for the first of its event.
 
-    For a combined map the combined map before it; for the first of them the own version of the same notice.
+    A retraction states none, so what follows it is compared with what stood before it. For a combined map the combined
+    map before it; for the first of them the own version of the same notice.
     """
     line = _line(records, record)
-    earlier = [r for r in line if _key(r) < _key(record)]
+    earlier = [r for r in line if _key(r) < _key(record) and _states_facts(r)]
     return earlier[-1] if earlier else None
 
 
@@ -73,6 +74,10 @@ def map_before(records: Sequence[VersionRecord], record: VersionRecord) -> Versi
     """The newest earlier version in the same line that has a map, which need not be the one directly before."""
     earlier = [r for r in _line(records, record) if _key(r) < _key(record) and r.has_map]
     return earlier[-1] if earlier else None
+
+
+def _states_facts(record: VersionRecord) -> bool:
+    return not record.version.is_retraction and "time" in record.facts
 
 
 def _line(records: Sequence[VersionRecord], record: VersionRecord) -> list[VersionRecord]:

@@ -16,7 +16,7 @@ from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.reader import StreamReader
 from mma_pipeline.adapters.kafka.stream import Batch
 from mma_pipeline.defs.alerts.streams import Broker, Stream
-from mma_pipeline.defs.jobs import Lane, alert_products, lane_tags
+from mma_pipeline.defs.jobs import Lane, alert_products, lane_tags, urgency
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
 from mma_pipeline.notices.model import Role
@@ -183,7 +183,7 @@ def run_request(record: VersionRecord, message: StreamMessage) -> dg.RunRequest:
         run_key=record.partition_key,
         partition_key=record.partition_key,
         tags={
-            **lane_tags(Lane.LIVE if real else Lane.MOCK, priority=10 if real else 0),
+            **lane_tags(Lane.LIVE if real else Lane.MOCK, priority=urgency(record.version)),
             "mma/event": record.version.event_id,
             "mma/message": message.coordinates[:200],
         },

@@ -28,6 +28,9 @@ from mma_pipeline.adapters.store.paths import (
 from mma_pipeline.defs.candidates.scoring import CandidateSource, ScoredNight
 from mma_pipeline.defs.candidates.sensors import candidate_nights
 from mma_pipeline.defs.candidates.vetting import reasons
+from mma_pipeline.defs.events.assets import PAGE_ASSET, page_metadata
+from mma_pipeline.defs.events.page.write import write_event_page
+from mma_pipeline.defs.jobs import tag_event
 from mma_pipeline.defs.metadata import address, in_table, plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
@@ -93,6 +96,7 @@ def candidate_vetting(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, settings: SettingsResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Compare the candidate with catalogs on disk and with what its packets say."""
+    tag_event(context)
     source, target = CandidateSource(archive.open(), context.partition_key, settings.get()), store.open()
     if source.withdrawn:
         context.log.info(f"{context.partition_key}: {source.key.event_id} no longer has a map, so nothing is vetted")
@@ -121,6 +125,7 @@ def kilonova_probability(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, settings: SettingsResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Score the candidate with all measurements up to this night."""
+    tag_event(context)
     started = time.perf_counter()
     source, target = CandidateSource(archive.open(), context.partition_key, settings.get()), store.open()
     if source.withdrawn:
@@ -169,6 +174,7 @@ def light_curve_plot(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, settings: SettingsResource
 ) -> dg.MaterializeResult[Any]:
     """Draw the measurements up to this night, with the archived probabilities."""
+    tag_event(context)
     from mma_pipeline.science.kilonova.measured import light_curve
     from mma_pipeline.science.kilonova.plot import light_curve_png
 
@@ -180,7 +186,11 @@ def light_curve_plot(
     stored = target.put(night_key(source.key, LIGHT_CURVE), data, content_type="image/png", metadata={})
     target.put(latest_light_curve_key(source.key), data, content_type="image/png", metadata={})
     return dg.MaterializeResult(
-        metadata={"light curve": plot(target, stored.key), "size (bytes)": len(data), **_lineage(source)}
+        metadata={
+            "light curve": plot(source.settings, target, stored.key),
+            "size (bytes)": len(data),
+            **_lineage(source),
+        }
     )
 
 
@@ -193,12 +203,19 @@ def ranked_candidates(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, settings: SettingsResource
 ) -> dg.MaterializeResult[Any]:
     """Rank the latest scores of the event."""
+    started = time.perf_counter()
+    tag_event(context)
     source, target = CandidateSource(archive.open(), context.partition_key, settings.get()), store.open()
     ranked = source.photometry.latest_scores(source.key.event_id)
     slim = [{k: v for k, v in entry.items() if k != "history"} for entry in ranked]
     body = {"event_id": source.key.event_id, "candidates": slim}
     data = json.dumps(body, sort_keys=True, indent=1).encode()
     stored = target.put(ranking_key(source.key.event_id), data, content_type="application/json", metadata={})
+    if not source.withdrawn:
+        # Now, and not when `event_page_sensor` finds out: whoever waits for a candidate looks at the page.
+        written = write_event_page(source.archive, target, source.key.event_id)
+        shown = page_metadata(source.settings, target, written, time.perf_counter() - started)
+        context.log_event(dg.AssetMaterialization(PAGE_ASSET, partition=source.version.partition_key, metadata=shown))
     return dg.MaterializeResult(
         metadata={
             "candidates": dg.MetadataValue.md(_table(ranked)),
@@ -244,6 +261,7 @@ def kilonova_alert(
     settings: SettingsResource,
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Write the archived score to the outbox of every destination whose rule accepts it."""
+    tag_event(context)
     source = ScoredNight(archive.open(), context.partition_key, settings.get())
     if source.withdrawn:
         context.log.info(f"{context.partition_key}: {source.key.event_id} no longer has a map, so nothing is published")

@@ -17,6 +17,7 @@ from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.event_history import map_before, retraction_of, version_before
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.defs.events.page.write import WrittenPage, write_event_page
+from mma_pipeline.defs.jobs import tag_event
 from mma_pipeline.defs.metadata import address, materialize_directly
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import BATCH, OWNERS, RETRY
@@ -26,8 +27,12 @@ from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.settings import Settings
 
+#: Name of the asset below.
+PAGE_ASSET = "event_page"
+
 
 @dg.asset(
+    name=PAGE_ASSET,
     group_name="event",
     kinds={"html"},
     owners=OWNERS,
@@ -48,6 +53,7 @@ def event_page(
     """Update what depends on other versions of the event, and write its page."""
     opened, target, wanted = archive.open(), store.open(), settings.get()
     started, written = time.perf_counter(), None
+    tag_event(context)
     by_event: dict[str, list[str]] = {}
     for key in context.partition_keys:
         by_event.setdefault(EventVersion.from_partition_key(key).event_id, []).append(key)
@@ -59,7 +65,7 @@ def event_page(
             context.log_event(event)
         written = write_event_page(opened, target, event_id)
         for key in keys:
-            metadata = _metadata(wanted, target, written, time.perf_counter() - started)
+            metadata = page_metadata(wanted, target, written, time.perf_counter() - started)
             context.add_asset_metadata(metadata, partition_key=key)
     if written is not None:
         yield dg.MaterializeResult(data_version=dg.DataVersion(written.sha256[:16]))
@@ -106,12 +112,13 @@ def withdrawals(archive: Archive, event_id: str, keys: list[str]) -> Iterator[dg
         if record.version.is_retraction:
             continue
         if everywhere or record.partition_key in keys:
-            for asset in sorted({product.asset for product in products[record.partition_key]}):
+            for asset in sorted({PAGE_ASSET, *(product.asset for product in products[record.partition_key])}):
                 words = f"{event_id} was retracted: this product describes no astrophysical event"
                 yield dg.AssetObservation(asset, partition=record.partition_key, description=words, metadata=said)
 
 
-def _metadata(settings: Settings, store: Store, written: WrittenPage, seconds: float) -> dict[str, Any]:
+def page_metadata(settings: Settings, store: Store, written: WrittenPage, seconds: float) -> dict[str, Any]:
+    """What the UI shows of a page: the same as Markdown, and where the page is."""
     state = written.state
     return {
         "event": dg.MetadataValue.md(written.markdown),

@@ -232,7 +232,7 @@ def _times_agree(statistics: Mapping[str, Any]) -> bool | None:
 neutrino_coincidence = Product(
     name="neutrino_coincidence",
     about=_ABOUT_COINCIDENCE,
-    code_version="2",
+    code_version="3",
     group="neutrino",
     kinds=frozenset({"numpy", "matplotlib", "png"}),
     deps=("neutrino_notice", "newest_skymap"),

@@ -44,6 +44,7 @@ def _inputs(source: ProductInput) -> Sequence[str]:
 
 
 def _make(source: ProductInput) -> ProductFiles:
+    from mma_pipeline.science.galaxies.depth import catalog_depth, probability_beyond
     from mma_pipeline.science.galaxies.ranking import rank_galaxies
     from mma_pipeline.science.galaxies.tables import galaxies_markdown, galaxies_table, galaxy_entries
     from mma_pipeline.science.tables import ecsv, votable
@@ -54,6 +55,7 @@ def _make(source: ProductInput) -> ProductFiles:
     found = rank_galaxies(source.skymap, catalog, wanted.choice)
     entries = galaxy_entries(found, wanted.published)
     about = {"catalog": catalog.label, "level": wanted.choice.level, "method": "Arcavi et al. 2017, ApJL 848 L33"}
+    depth = catalog_depth(catalog.distance)
     statistics = {
         "galaxies_considered": found.considered,
         "galaxies_listed": len(found),
@@ -62,6 +64,8 @@ def _make(source: ProductInput) -> ProductFiles:
         "credible_level": wanted.choice.level,
         "catalog": catalog.label,
         "catalog_rows": len(catalog),
+        "catalog_depth_mpc": depth,
+        "probability_beyond_catalog": None if depth is None else probability_beyond(source.skymap, depth),
         "best": galaxies_markdown(found) if len(found) else None,
         "best_names": [entry["name"] for entry in entries[:20]],
     }
@@ -74,7 +78,7 @@ def _make(source: ProductInput) -> ProductFiles:
 galaxies = Product(
     name="galaxies",
     about=__doc__ or "",
-    code_version="2",
+    code_version="3",
     group="observing",
     kinds=frozenset({"numpy", "json"}),
     deps=("skymap",),

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive, outbox, reading
+from mma_pipeline.adapters.archive.overview import newest_events
 from mma_pipeline.adapters.archive.publications import State
 from mma_pipeline.adapters.archive.recent import StreamStatistics, stream_statistics
 from mma_pipeline.adapters.archive.surveys import SurveyArchive
@@ -269,9 +271,21 @@ pipeline_health_asset = dg.AssetSpec(
     description=(
         "The pipeline's health: age of heartbeats, of each stream's last tick and last message, messages in quarantine, "
         "versions that lack products, queued and failed runs, messages that wait at the brokers, GCN's heartbeat, age of "
-        "the credentials. `pipeline_health_sensor` reports it every five minutes."
+        "the credentials. `pipeline_health_sensor` reports it every five minutes, with links to the portal, the newest event and "
+        "its health page: the place to begin."
     ),
 )
+
+
+def portal_links(archive: Archive, portal: str | None) -> dict[str, dg.MetadataValue[Any]]:
+    """Links to the portal, to the newest real event (any, where there is none) and to its health page; none without a portal."""
+    if portal is None:
+        return {}
+    portal = portal.rstrip("/")
+    links: dict[str, dg.MetadataValue[Any]] = {"portal": dg.MetadataValue.url(f"{portal}/")}
+    for event_id in newest_events(archive, limit=1, real=True) or newest_events(archive, limit=1):
+        links["newest event"] = dg.MetadataValue.md(f"[{event_id}]({portal}/events/{event_id})")
+    return {**links, "health": dg.MetadataValue.url(f"{portal}/health")}
 
 
 @dg.asset_check(asset="pipeline_health", name="nothing_wrong", description="Nothing needs a person's attention.")
@@ -327,7 +341,9 @@ def pipeline_health_sensor(
         metadata={"problems": dg.MetadataValue.text(_listed(found))},
         severity=dg.AssetCheckSeverity.ERROR,
     )
-    report = dg.AssetMaterialization(asset_key="pipeline_health", metadata=statistics(found))
+    report = dg.AssetMaterialization(
+        asset_key="pipeline_health", metadata={**portal_links(opened, settings.get().portal.url), **statistics(found)}
+    )
     cursor = replace(watched, trouble=trouble, reported=now.timestamp()).to_json()
     return dg.SensorResult(asset_events=[report, check, *stream_reports(found, watched)], cursor=cursor)
 

@@ -17,7 +17,7 @@ from mma_pipeline.adapters.publishing.compose import is_bare
 from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, WEBHOOK
 from mma_pipeline.adapters.publishing.service import Readiness
 from mma_pipeline.defs.all_products import PRODUCTS, expected_files
-from mma_pipeline.defs.jobs import REPORTED
+from mma_pipeline.defs.jobs import REPORTED, tag_event
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import OWNERS, PERMANENT
 from mma_pipeline.defs.publication.readiness import FILES, THERE, Finding, failed_checks, missing_files, readiness
@@ -75,6 +75,7 @@ def publishable(
     settings: SettingsResource,
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Check a version's products before it is published; what blocks it is recorded, and reported to people."""
+    tag_event(context)
     published = publication.open(archive.open(), store.open())
     source = ProductInput(archive.open(), store.open(), context.partition_key, settings.get())
     record = source.record
@@ -149,6 +150,7 @@ def _publication(kind: str) -> dg.AssetsDefinition:
         publication: PublicationResource,
         settings: SettingsResource,
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetObservation]:
+        tag_event(context)
         published = publication.open(archive.open(), store.open())
         source = ProductInput(archive.open(), store.open(), context.partition_key, settings.get())
         yield from publish_version(context, published, source, kind)

@@ -22,7 +22,7 @@ from mma_pipeline.adapters.publishing.decision import Decision, Extras
 from mma_pipeline.adapters.publishing.service import Offer, Publications
 from mma_pipeline.defs.alerts.unfinished import failing
 from mma_pipeline.defs.all_products import expected_files
-from mma_pipeline.defs.jobs import PUBLICATION_S, Lane, lane_tags
+from mma_pipeline.defs.jobs import EVENT_TAG, MOCK_RETRACTION, PUBLICATION_S, RETRACTION, Lane, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.publication.readiness import Finding, failed_checks, may_be_published, readiness
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
@@ -215,17 +215,21 @@ def _publish_request(instance: dg.DagsterInstance, offer: Offer, now: datetime) 
         run_key=f"publish:{key}:{len(records)}",
         job_name=publication_job.name,
         partition_key=key,
-        tags=_tags(real=real, bare=offer.bare),
+        tags={
+            **_tags(real=real, bare=offer.bare, retraction=offer.record.version.is_retraction),
+            EVENT_TAG: offer.record.version.event_id,
+        },
     )
 
 
-def _tags(*, real: bool, bare: bool = False) -> dict[str, str]:
+def _tags(*, real: bool, bare: bool = False, retraction: bool = False) -> dict[str, str]:
     """Lane and priority of a publication.
 
-    Publications go before the making of products (priority 10, for mock events 0), bare ones after it; mock events wait for
-    all real ones.
+    Publications go before the making of products (priority 10, for mock events 0), bare ones after it, retractions before
+    all others; mock events wait for all real ones.
     """
     priority = (8 if bare else 12) if real else (-1 if bare else 1)
+    priority += retraction * (RETRACTION if real else MOCK_RETRACTION)
     return lane_tags(Lane.LIVE if real else Lane.MOCK, priority=priority, most_s=PUBLICATION_S)
 
 

@@ -135,7 +135,7 @@ def _plots(source: EventNightSource, found: ScoredEventNight, target: Store) -> 
             simulated=record.simulated,
         )
         stored = target.put(event_night_key(source.key, best_plot(place)), data, content_type="image/png", metadata={})
-        drawn[f"{place}: {name}"] = plot(target, stored.key)
+        drawn[f"{place}: {name}"] = plot(source.settings, target, stored.key)
     return drawn
 
 

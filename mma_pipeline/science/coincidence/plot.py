@@ -4,67 +4,78 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.coincidence.neutrinos import Overlap
 from mma_pipeline.science.healpix import vec_to_index29
+from mma_pipeline.science.plots.projections import Azimuthal, mollweide
+from mma_pipeline.science.plots.skymap import _draw_near, _draw_sky, _png, region_of
 from mma_pipeline.science.skymaps.credible import Ranking, credible_areas
 from mma_pipeline.science.skymaps.model import SkyMap
 from mma_pipeline.science.sphere import index29
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 def draw_overlaps(m: SkyMap, found: Sequence[Overlap], title: str) -> bytes:
-    """PNG of the whole sky (Mollweide, RA to the left): density, 50 and 90 % outlines, circles, numbered.
+    """PNG of the whole sky (Mollweide, RA to the left) and of the map close by: density, 50 and 90 % outlines, numbered circles.
 
     Deterministic: the bytes depend on the arguments and the versions of matplotlib and NumPy only.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    lon, lat = np.linspace(-179.75, 179.75, 720), np.linspace(-89.75, 89.75, 360)
-    grid_lon, grid_lat = np.meshgrid(lon, lat)
-    row = m.row_of(index29((-grid_lon.ravel()) % 360.0, grid_lat.ravel()))
-    density = m.probdensity[row].reshape(grid_lon.shape)
-    level = Ranking(m).searched_prob[row].reshape(grid_lon.shape)
-    figure = Figure(figsize=(9, 5), dpi=100)
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot(projection="mollweide")
-    axes.pcolormesh(np.radians(lon), np.radians(lat), density, cmap="OrRd", rasterized=True)
-    axes.contour(np.radians(lon), np.radians(lat), level, levels=[0.5, 0.9], colors="0.3", linewidths=0.8)
-    for number, one in enumerate(found, start=1):
-        if one.ra is None or one.dec is None:
-            continue
-        for ra, dec in _circle(one.ra, one.dec, one.radius or 0.5):
-            axes.plot(np.radians(ra), np.radians(dec), color="tab:blue", linewidth=1.4)
-        x = np.radians(-((one.ra + 180.0) % 360.0 - 180.0))
-        # The circles of good tracks are half a degree wide: a cross makes them findable.
-        axes.plot(x, np.radians(one.dec), marker="+", markersize=11, color="tab:blue")
-        axes.annotate(
-            str(number), (x, np.radians(one.dec)), xytext=(6, 6), textcoords="offset points", color="tab:blue"
-        )
-    axes.grid(alpha=0.3)
-    hours = [f"{(360 - x) % 360}°" for x in range(-150, 180, 30)]
-    axes.set_xticks(np.radians(range(-150, 180, 30)), hours, fontsize=7)
-    axes.set_title(title, fontsize=10)
-    figure.subplots_adjust(left=0.06, right=0.97, bottom=0.04, top=0.92)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    figure = Figure(figsize=(15.0, 6.2), dpi=100, facecolor="white")
+    canvas = FigureCanvasAgg(figure)
+    sky, near = figure.add_axes((0.01, 0.06, 0.585, 0.78)), figure.add_axes((0.625, 0.1, 0.355, 0.76))
+    ra, dec, _ = region_of(m)
+    frame = Azimuthal(ra, dec)
+    _draw_sky(sky, m, {}, float(m.probdensity.max()), [])
+    _draw_near(near, m, {}, [])
+    _levels(near, m, frame)
+    for axes, project in ((sky, mollweide), (near, frame.forward)):
+        longest = float(np.ptp(axes.get_xlim())) / 4
+        for number, one in enumerate(found, start=1):
+            if one.ra is None or one.dec is None:
+                continue
+            circle = np.stack(project(*_circle(one.ra, one.dec, one.radius or 0.5)), axis=1)
+            jumps = np.flatnonzero(np.hypot(*np.diff(circle, axis=0).T) > longest) + 1
+            for part in np.split(circle, jumps):
+                axes.plot(*part.T, color="tab:blue", linewidth=1.4, zorder=6)
+            (x,), (y,) = project(np.array([one.ra % 360]), np.array([one.dec]))
+            # The circles of good tracks are half a degree wide: a cross makes them findable.
+            axes.plot(x, y, marker="+", markersize=11, color="tab:blue", zorder=6)
+            axes.annotate(
+                str(number), (x, y), xytext=(6, 6), textcoords="offset points", color="tab:blue", annotation_clip=True
+            )
+    figure.text(0.02, 0.945, title, fontsize=13, fontweight="bold", color="#1d2733")
+    figure.text(0.02, 0.9, "numbered: tracks with their error circles", fontsize=10, color="#3b4754")
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return _png(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
 
 
-def _circle(ra: float, dec: float, radius: float) -> list[tuple[FloatArray, FloatArray]]:
-    """Pieces of a circle on the sphere as plot coordinates (minus RA within ±180, Dec), deg, cut at the map's edge."""
+def _levels(axes: Axes, m: SkyMap, frame: Azimuthal) -> None:
+    """Outlines of the 50 and 90 % regions in a picture close by."""
+    edge = axes.get_xlim()[1]
+    along = np.linspace(-edge, edge, 321)
+    index = index29(*(place.ravel() for place in frame.inverse(*np.meshgrid(along, along))))
+    level = Ranking(m).searched_prob[m.row_of(index)].reshape(len(along), -1)
+    for threshold, width in ((0.5, 1.4), (0.9, 1.0)):
+        if level.min() < threshold < level.max():
+            axes.contour(along, along, level, levels=[threshold], colors="#7a0f0f", linewidths=width)
+
+
+def _circle(ra: float, dec: float, radius: float) -> tuple[FloatArray, FloatArray]:
+    """Right ascension and declination, deg, along a circle on the sphere, shape (181,) each."""
     theta, phi = np.radians(radius), np.linspace(0.0, 2.0 * np.pi, 181)
     d, a = np.radians(dec), np.radians(ra)
     sin_dec = np.sin(d) * np.cos(theta) + np.cos(d) * np.sin(theta) * np.cos(phi)
     east = np.arctan2(np.sin(phi) * np.sin(theta) * np.cos(d), np.cos(theta) - np.sin(d) * sin_dec)
-    x = -((np.degrees(a + east) + 180.0) % 360.0 - 180.0)
-    y = np.degrees(np.arcsin(np.clip(sin_dec, -1.0, 1.0)))
-    cuts = np.flatnonzero(np.abs(np.diff(x)) > 180.0) + 1
-    return list(zip(np.split(x, cuts), np.split(y, cuts), strict=True))
+    return np.degrees(a + east) % 360.0, np.degrees(np.arcsin(np.clip(sin_dec, -1.0, 1.0)))
 
 
 def draw_pair(gw: SkyMap, other: SkyMap, combined: SkyMap | None, names: tuple[str, str], title: str) -> bytes:

@@ -79,6 +79,16 @@ def moc_json(coverage: Coverage) -> bytes:
     return json.dumps(ordered, separators=(",", ":")).encode()
 
 
+def cells_of_fits(data: bytes, finest: int) -> dict[str, list[int]]:
+    """Cells of a MOC in FITS by order, as its JSON form has them, in order; cells finer than `finest` become that order."""
+    from mocpy import MOC
+
+    moc = MOC.from_fits(io.BytesIO(data))
+    coarse = moc.degrade_to_order(finest) if moc.max_order > finest else moc
+    cells: dict[str, list[int]] = coarse.serialize("json")
+    return {order: sorted(cells[order]) for order in sorted(cells, key=int) if cells[order]}
+
+
 def overlap_area(first: MOC, second: MOC) -> float:
     """Area that two coverage maps share, deg²."""
     return float(first.intersection(second).sky_fraction) * SKY_DEG2

@@ -2,19 +2,17 @@
 
 The HTML is one file. Links to plots and products are relative, so that it works in a folder, a bucket and on a web server.
 Aladin Lite is loaded from a pinned address with its digest. Without a network, or if the digest differs, the page shows the
-plot of the same map.
+plots of the same maps. Its own script keeps times since the event current, and loads the page again when a newer one is there.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
+from datetime import UTC, datetime
 from functools import cache
 from posixpath import dirname, relpath
 from typing import Any
@@ -23,53 +21,73 @@ from urllib.parse import quote, urlsplit
 import jinja2
 
 from mma_pipeline.defs.candidates.vetting import reasons
+from mma_pipeline.defs.events.page.figures import figure, typeset, words
+from mma_pipeline.defs.events.page.headline import headline
+from mma_pipeline.defs.events.page.sentences import changes, host, neutrinos
 from mma_pipeline.defs.events.page.state import EventState
 from mma_pipeline.notices.source_words import source_words
-from mma_pipeline.notices.text import plain_number
+from mma_pipeline.notices.times import datetime_of_mjd
+from mma_pipeline.notices.words import amount, area, chance, distance, false_alarm, sexagesimal, share
+from mma_pipeline.science.kilonova.latest import Latest
 
 ALADIN = "https://cdn.jsdelivr.net/npm/aladin-lite@3.8.2/dist/aladin.js"
 ALADIN_INTEGRITY = "sha384-/ymkiSIIZYSHUE2kIcPf4PWW4meM/MIvDZbgCurNjz4k6/Fe21cxLQ9cEn0DlBsZ"
 #: Rows of the tables of galaxies.
 GALAXIES = 20
-_POWER = re.compile(r"(-?\d+(?:\.\d+)?)e([+-]\d+)")
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_UNITS = {"deg2": "deg²", "mpc": "Mpc", "mpc3": "Mpc³", "hz": "Hz"}
+#: From this probability on that the source lies behind the catalog, a list of galaxies is given with a warning.
+BEYOND = 0.1
 
 
 @dataclass(frozen=True)
 class Attachments:
-    """Content read from the store for a page: parts of files that the state names with their digests."""
+    """Content for a page beside its state: parts of files that the state names, light curves, where messages came from."""
 
     galaxies: Sequence[Mapping[str, Any]] = ()
     """Best galaxies of the newest list, as in `galaxies.json`."""
     lines: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """Outlines by credible level (percent): lines of [RA, Dec] in degrees."""
+    partners: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Outlines of 90 % of coincident events, by event."""
+    covered: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """What telescopes have covered: order to NESTED HEALPix cells, as in a MOC in JSON."""
+    brightness: Mapping[str, Latest] = field(default_factory=dict)
+    """How bright candidates were last, by name."""
+    messages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Topic and SHA-256 of the message of each version, by partition key."""
 
 
-def page_html(state: EventState, key: str, attached: Attachments) -> bytes:
-    """The page of an event, to be stored at `key`; the same state gives the same bytes."""
-    return _render("event.html.j2", state, key, attached).encode()
+def page_html(state: EventState, key: str, attached: Attachments, made: datetime | None = None) -> bytes:
+    """The page of an event, to be stored at `key`; equal arguments give the same bytes. `made` is the time now, UTC."""
+    return _render("event.html.j2", state, key, attached, made).encode()
 
 
 def page_markdown(state: EventState, key: str, attached: Attachments) -> str:
-    """The same for the UI, as Markdown."""
-    return re.sub(r"\n{3,}", "\n\n", _render("event.md.j2", state, key, attached)).strip() + "\n"
+    """The same for the UI, shorter, as Markdown."""
+    return re.sub(r"\n{3,}", "\n\n", _render("event.md.j2", state, key, attached, None)).strip() + "\n"
 
 
-def _render(template: str, state: EventState, key: str, attached: Attachments) -> str:
+def _render(template: str, state: EventState, key: str, attached: Attachments, made: datetime | None) -> str:
     environment = _environment()
-    script = environment.get_template("aladin.js.j2").render(address=ALADIN)
+    scripts = {name: environment.get_template(f"{name}.js.j2").render(address=ALADIN) for name in ("aladin", "live")}
     return environment.get_template(template).render(
         state=state,
+        first=headline(state),
         newest=state.localisation,
+        attached=attached,
         galaxies=attached.galaxies[:GALAXIES],
+        beyond=BEYOND,
         regions=_regions(state, attached),
         link=lambda target: quote(relpath(target, dirname(key))),
-        script=script,
-        script_digest="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        made="" if made is None else made.astimezone(UTC).isoformat(timespec="seconds"),
+        scripts=scripts,
+        digests=" ".join(f"'sha256-{_digest(script)}'" for script in scripts.values()),
         aladin=ALADIN,
         integrity=ALADIN_INTEGRITY,
     )
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 @cache
@@ -84,68 +102,30 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "figure": lambda value: typeset(figure(value)) if isinstance(value, float) else figure(value),
+        "figure": figure,
+        "amount": amount,
+        "area": area,
         "source": source_words,
-        "percent": percent,
+        "percent": share,
+        "chance": lambda value: typeset(chance(value)),
+        "typeset": typeset,
         "when": lambda text: f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}",
         "minute": lambda text: "" if text is None else f"{datetime.fromisoformat(text):%m-%d %H:%M}",
-        "years": lambda rate_hz: typeset(false_alarms(rate_hz)),
+        "moment": lambda mjd: datetime_of_mjd(mjd).isoformat(timespec="seconds"),
+        "power": lambda value: "" if value is None else typeset(f"{value:.1e}"),
+        "years": lambda rate_hz: typeset(false_alarm(rate_hz)),
+        "distance": lambda values: "" if values[0] is None else distance(*values),
+        "place": lambda place: sexagesimal(*place),
         "web": web_address,
         "words": words,
         "cell": markdown_cell,
         "rows": rows,
         "reasons": reasons,
+        "changes": lambda version: [typeset(line) for line in changes(version)],
+        "neutrinos": lambda version: [typeset(line) for line in neutrinos(version)],
+        "host": host,
     }
     return environment
-
-
-def words(name: Any) -> str:
-    """The name of a statistic for people: `area_90_deg2` is `area 90 deg²`."""
-    return " ".join(_UNITS.get(part, part) for part in str(name).split("_"))
-
-
-def figure(value: Any) -> str:
-    """A value for people: four significant digits, an empty text for None."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return plain_number(value, 4) if abs(value) < 1e4 else f"{value:,.0f}"
-    if isinstance(value, list | tuple):
-        return ", ".join(figure(entry) for entry in value)
-    return str(value)
-
-
-def percent(share: float | None) -> str:
-    """A share (0 to 1) in percent; 0.0% and 100.0% are only what is exactly that, an empty text is None."""
-    if share is None:
-        return ""
-    if 0 < share < 0.0005:
-        return "<0.1%"
-    return ">99.9%" if 0.9995 <= share < 1 else f"{share:.1%}"
-
-
-def typeset(text: str) -> str:
-    """A number in e-notation as people write it: `3.17e+03` is `3,170`, and `1.004e-116` is `1.004 × 10⁻¹¹⁶`."""
-
-    def written(match: re.Match[str]) -> str:
-        power = int(match[2])
-        if 0 <= power <= 6:
-            return f"{float(match[0]):,.0f}"
-        return f"{match[1]} × 10{str(power).translate(_RAISED)}"
-
-    return _POWER.sub(written, text)
-
-
-def false_alarms(rate_hz: float | None) -> str:
-    """A false alarm rate (Hz) as one in so many years (of 365.25 days)."""
-    if rate_hz is None or rate_hz <= 0:
-        return ""
-    years = 1 / rate_hz / (365.25 * 86400)
-    if math.isinf(years):  # rates near the smallest float: their inverse is larger than the largest
-        return f"1 in {1 / (Decimal(repr(rate_hz)) * Decimal(365.25 * 86400)):.3g} years"
-    return f"1 in {years:.3g} years" if years >= 1 else f"1 in {years * 365.25:.3g} days"
 
 
 def web_address(text: Any) -> str | None:
@@ -182,9 +162,21 @@ def _regions(state: EventState, attached: Attachments) -> Mapping[str, Any] | No
     statistics = newest["statistics"]["skymap_statistics"]
     # A field of view that would hold a round region of this area, with some sky around it.
     view = min(180.0, 4.0 * (statistics["area_90_deg2"] / 3.14159) ** 0.5 + 1.0)
+    tracks = [t for v in state.versions if v["neutrino"] for t in _tracks(v)]
     return {
         "ra": statistics["peak_ra_deg"],
         "dec": statistics["peak_dec_deg"],
         "fov": round(view, 1),
         "lines": dict(attached.lines),
+        "partners": dict(attached.partners),
+        "covered": dict(attached.covered),
+        "circles": tracks,
+        "candidates": [[c["ra"], c["dec"], c["candidate"]] for c in state.candidates],
     }
+
+
+def _tracks(version: Mapping[str, Any]) -> list[list[float]]:
+    """Neutrinos with a place and an error: RA, Dec and radius in degrees."""
+    found = version["statistics"].get("neutrino_coincidence", {}).get("tracks") or ()
+    places = [[t.get("ra_deg"), t.get("dec_deg"), t.get("radius_deg")] for t in found]
+    return [place for place in places if None not in place]

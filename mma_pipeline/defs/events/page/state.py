@@ -20,7 +20,7 @@ from mma_pipeline.notices.model import AlertType, Role
 from mma_pipeline.notices.photometry.candidate_key import slug_of
 
 #: To be changed when the page's content or layout changes: then all pages are written again.
-LAYOUT = "6"
+LAYOUT = "7"
 #: Candidates that a page shows, the most probable first: surveys bring thousands.
 MOST_CANDIDATES = 50
 
@@ -53,6 +53,19 @@ class EventState:
     def localisation(self) -> Mapping[str, Any] | None:
         """The version `map_version`; None if there is none yet."""
         return next((v for v in self.versions if v["partition"] == self.map_version), None)
+
+    @property
+    def stated(self) -> Mapping[str, Any] | None:
+        """The newest own version that states facts, which a retraction does not; None if there is none."""
+        said = (v for v in self.versions if v["own"] and v["label"] != AlertType.RETRACTION)
+        return next((v for v in said if "time" in v["facts"]), None)
+
+    @property
+    def coincidences(self) -> Mapping[str, Any]:
+        """Pairs as the newest own version that was compared has them, and the newest coincidence that LVK state."""
+        found = [c for v in self.versions if v["own"] and (c := v["statistics"].get("coincidences"))]
+        lvk = next((c["lvk"] for c in found if c.get("lvk")), None)
+        return {**found[0], "lvk": lvk} if found else {}
 
     def left_out(self, product: str) -> str | None:
         """Why the newest notice's source has no such product; None where it makes sense."""
@@ -113,6 +126,7 @@ def _version(record: VersionRecord, products: list[ProductRecord], retracted: bo
         "partition": version.partition_key,
         "label": version.label,
         "own": version.alert_type is not None and not version.is_external,
+        "external": version.is_external,
         "neutrino": version.alert_type is None,
         "test": version.role is Role.TEST,
         "stem": str(record.stem),

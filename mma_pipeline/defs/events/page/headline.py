@@ -1,0 +1,204 @@
+"""What stands first on the page of an event: what, when, how sure, which detectors, coincidences, where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mma_pipeline.adapters.archive.coincidences import PairState
+from mma_pipeline.defs.events.page.state import EventState
+from mma_pipeline.notices.source_words import source_words
+from mma_pipeline.notices.times import mjd_of_datetime
+from mma_pipeline.notices.words import chance, false_alarm, false_alarms_in_words, seconds
+
+_DETECTORS = {"H1": "Hanford", "L1": "Livingston", "V1": "Virgo", "K1": "KAGRA"}
+_PAIR_WORDS = {
+    PairState.CLAIMED: "claimed as one source",
+    PairState.CHANCE: "as chance makes such pairs",
+    PairState.EXCLUDED: "not the same place",
+    PairState.UNRATED: "no joint rate",
+    PairState.WITHDRAWN: "withdrawn",
+    PairState.OUTSIDE: "outside of the search window by a later notice",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A localisation of the event that holds now."""
+
+    label: str
+    """What it is, for people."""
+    created: str | None
+    """Creation time of its notice, ISO 8601; None for our own combined map."""
+    area_50: float | None
+    """deg²"""
+    area_90: float
+    """deg²"""
+    ra: float
+    """Of the peak, deg."""
+    dec: float
+    distance: float | None
+    """Mean, Mpc."""
+    distance_std: float | None
+    combined: bool
+    """Whether it holds only if two events are one source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coincidence:
+    """Another event near this one, in words."""
+
+    name: str
+    event: str | None
+    """Its id where it is an event of ours, for a link."""
+    when: str
+    rate: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The first screen of the page; empty texts where nothing is known."""
+
+    source: tuple[str, ...]
+    time: str | None
+    """ISO 8601."""
+    mjd: float | None
+    sure: tuple[str, ...]
+    detectors: tuple[str, ...]
+    coincidences: tuple[Coincidence, ...]
+    regions: tuple[Region, ...]
+    """The smallest first."""
+    stated_by: Mapping[str, Any] | None
+    """The version whose notice says it."""
+
+
+def headline(state: EventState) -> Headline:
+    """What the newest notice that states facts says, with the coincidences and regions of now."""
+    stated = state.stated
+    facts: Mapping[str, Any] = {} if stated is None else stated["facts"]
+    moment = None if not facts.get("time") else datetime.fromisoformat(str(facts["time"]))
+    return Headline(
+        source=source_words(facts),
+        time=None if moment is None else moment.isoformat(),
+        mjd=None if moment is None else mjd_of_datetime(moment),
+        sure=tuple(_sure(facts)),
+        detectors=tuple(
+            f"{name} ({_DETECTORS[name]})" if name in _DETECTORS else str(name)
+            for name in facts.get("instruments") or ()
+        ),
+        coincidences=tuple(_coincidences(state)),
+        regions=tuple(sorted(_regions(state), key=lambda region: region.area_90)),
+        stated_by=stated,
+    )
+
+
+def _sure(facts: Mapping[str, Any]) -> Iterator[str]:
+    significant = facts.get("significant")
+    if significant is not None:
+        yield "significant" if significant else "not significant"
+    if rate := false_alarms_in_words(facts.get("far_hz")):
+        yield rate
+    if facts.get("search") or facts.get("pipeline"):
+        yield " ".join(str(facts[name]) for name in ("group", "pipeline", "search") if facts.get(name))
+
+
+def _coincidences(state: EventState) -> Iterator[Coincidence]:
+    for pair in state.coincidences.get("pairs", ()):
+        is_gw = pair["gw_event"] == state.event_id
+        partner = pair["other_event"] if is_gw else pair["gw_event"]
+        instruments = ", ".join(pair.get("instruments") or ()) if is_gw else ""
+        yield Coincidence(
+            name=instruments or partner,
+            event=partner,
+            when=_apart(pair["difference_s"] if is_gw else -pair["difference_s"]),
+            rate=_joint(pair.get("far_hz")),
+            verdict=_PAIR_WORDS.get(pair["state"], str(pair["state"])),
+        )
+    theirs = next((e for v in state.versions if (e := v["facts"].get("external"))), None)
+    if theirs:
+        apart = theirs.get("time_difference_s")
+        rate = theirs.get("time_sky_position_coincidence_far_hz") or theirs.get("time_coincidence_far_hz")
+        yield Coincidence(
+            name=" ".join(str(theirs[name]) for name in ("observatory", "search") if theirs.get(name))
+            or "another event",
+            event=None,
+            when="" if apart is None else f"{seconds(apart)} apart",
+            rate=_joint(rate),
+            verdict="as LIGO/Virgo/KAGRA state",
+        )
+    for version in state.versions:
+        if version["neutrino"]:
+            yield _neutrinos(version)
+            break
+
+
+def _joint(far_hz: float | None) -> str:
+    rate = false_alarm(far_hz)
+    return f"joint rate {rate}" if rate else ""
+
+
+def _apart(difference_s: float) -> str:
+    """This event's time minus the other's, in words."""
+    if not difference_s:
+        return "at the same time"
+    return f"{seconds(difference_s)} {'before' if difference_s > 0 else 'after'} this event"
+
+
+def _neutrinos(version: Mapping[str, Any]) -> Coincidence:
+    count, p = version["facts"].get("neutrinos"), version["facts"].get("pval_generic")
+    best = version["statistics"].get("neutrino_coincidence", {}).get("best_p_trials")
+    words = {0: "no track in its search", 1: "1 track in its search"}.get(count, f"{count} tracks in its search")
+    rate = f"p = {chance(p)}" if p is not None else ""
+    return Coincidence(
+        name="IceCube",
+        event=None,
+        when=words,
+        rate=rate,
+        verdict="" if best is None else f"best track by time and place: {chance(best)} by chance",
+    )
+
+
+def _regions(state: EventState) -> Iterator[Region]:
+    own = state.localisation
+    if own is not None:
+        yield _of_version(own, "own map", combined=False)
+    since = "" if own is None else own["created"]
+    for version in state.versions:
+        if version["external"] and version["created"] >= since and "skymap_statistics" in version["statistics"]:
+            with_what = (version["facts"].get("external") or {}).get("observatory")
+            yield _of_version(version, f"combined with {with_what or 'another event'} by LVK", combined=True)
+            break
+    for pair in state.coincidences.get("pairs", ()):
+        if pair["state"] != PairState.CLAIMED or pair.get("area_90_combined_deg2") is None:
+            continue
+        partner = pair["other_event"] if pair["gw_event"] == state.event_id else pair["gw_event"]
+        if pair.get("peak_ra_combined_deg") is not None:
+            yield Region(
+                f"combined with {partner} by us",
+                None,
+                pair.get("area_50_combined_deg2"),
+                pair["area_90_combined_deg2"],
+                pair["peak_ra_combined_deg"],
+                pair["peak_dec_combined_deg"],
+                pair.get("distance_mean_combined_mpc"),
+                pair.get("distance_std_combined_mpc"),
+                combined=True,
+            )
+
+
+def _of_version(version: Mapping[str, Any], label: str, *, combined: bool) -> Region:
+    s = version["statistics"]["skymap_statistics"]
+    return Region(
+        f"{version['label']}, {label}",
+        version["created"],
+        s.get("area_50_deg2"),
+        s["area_90_deg2"],
+        s["peak_ra_deg"],
+        s["peak_dec_deg"],
+        s.get("distance_mean_mpc"),
+        s.get("distance_std_mpc"),
+        combined,
+    )
