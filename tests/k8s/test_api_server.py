@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +19,7 @@ from tests.k8s.cluster import IMAGE, SECRETS, Release
 from tests.k8s.test_chart import SETUPS
 from tests.services.kubernetes import KubernetesApi
 from tests.services.postgres import PostgresServer
+from tests.services.redis import RedisServer
 
 pytestmark = [
     pytest.mark.kubernetes,
@@ -27,10 +30,13 @@ Status = dg.DagsterRunStatus
 
 @pytest.fixture(scope="module")
 def release(
-    kubernetes_api: KubernetesApi, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+    kubernetes_api: KubernetesApi,
+    postgres: PostgresServer,
+    redis: RedisServer,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Release]:
     """The chart's default release with daemon and code server running."""
-    made = Release(kubernetes_api, tmp_path_factory.mktemp("release"), postgres.create_database())
+    made = Release(kubernetes_api, tmp_path_factory.mktemp("release"), postgres.create_database(), redis.url)
     with made.running():
         yield made
 
@@ -165,6 +171,29 @@ def test_a_run_whose_pod_fails_has_failed(release: Release) -> None:
         assert any("failed=1" in message for message in said), said
 
 
+def test_a_run_whose_pod_dies_at_work_is_started_again(release: Release) -> None:
+    """A Job that fails while its run is under way, as when the pod runs out of memory: the run has failed, another has a Job."""
+    run_id = str(uuid.uuid4())
+    release.launch(run_id, {LANE_TAG: "backfill"})
+    job = release.job_of(run_id)
+    release.report(job, active=1)
+    with release.instance() as instance:
+        began = dg.DagsterEvent(dg.DagsterEventType.PIPELINE_START.value, job_name="publish_outbox")
+        instance.report_dagster_event(began, run_id=run_id)
+    release.wait_for(run_id, Status.STARTED)
+    died = time.time()
+    release.report(job, active=0, failed=1)
+    release.wait_for(run_id, Status.FAILURE)
+    with release.instance() as instance:
+
+        def replaced() -> list[str]:
+            return [run.run_id for run in instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": run_id}))]
+
+        release.wait(lambda: bool(replaced()), "the run that replaces it")
+        release.job_of(replaced()[0])
+    sys.stdout.write(f"the Job of the next run was there {time.time() - died:.1f} s after the pod's death\n")
+
+
 def test_ending_a_run_deletes_its_job(release: Release) -> None:
     """Ending a run in the UI removes the Job, with the launcher's own rights."""
     run_id = str(uuid.uuid4())
@@ -195,7 +224,7 @@ def test_tags_may_ask_for_resources_and_for_nothing_else(release: Release) -> No
 
 
 def test_a_live_run_asks_for_no_pod(release: Release) -> None:
-    """A run of the live lane waits for a resident worker: the task is in PostgreSQL, and no Job is made."""
+    """A run of the live lane waits for a resident worker: the task is in the queue, and no Job is made."""
     run_id = str(uuid.uuid4())
     release.launch(run_id, {LANE_TAG: "live"})
     release.wait_for(run_id, Status.STARTING)
