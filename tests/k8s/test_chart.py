@@ -348,7 +348,7 @@ def test_without_login_there_is_no_way_in() -> None:
     manifests = render(BASE)
     assert not [m for m in manifests if m["kind"] == "Ingress"]
     services = {m["metadata"]["name"] for m in manifests if m["kind"] == "Service"}
-    assert services == {f"{RELEASE}-code", f"{RELEASE}-metrics"}
+    assert services == {f"{RELEASE}-code", f"{RELEASE}-metrics", f"{RELEASE}-queue"}
 
 
 @pytest.mark.parametrize("name", SETUPS)
@@ -383,10 +383,10 @@ def test_rights_are_what_the_launcher_needs() -> None:
 
 
 def test_settings_that_change_roll_the_pods() -> None:
-    """A changed setting changes the pods' template, so that no pod goes on with the old one."""
+    """A changed setting changes the pods' template, so that no pod goes on with the old one; the queue has none of them."""
     before, after = render(BASE), render(BASE, {"listeners": {"dryRun": True}})
     for (owner, old), (_, new) in zip(pod_specs(before), pod_specs(after), strict=True):
-        assert old["metadata"]["annotations"] != new["metadata"]["annotations"], owner
+        assert owner.endswith("-queue") or old["metadata"]["annotations"] != new["metadata"]["annotations"], owner
 
 
 def test_products_of_a_dry_run_are_shared() -> None:
@@ -409,7 +409,7 @@ def test_applications_point_to_values_that_exist(name: str) -> None:
     files = [values_of(file) for file in source["helm"]["valueFiles"]]
     manifests = render(*files, source["helm"]["valuesObject"])
     images = {c["image"] for _, t in pod_specs(manifests) for c in t["spec"]["containers"]}
-    assert images == {f"registry.example/mma-pipeline:{__version__}"}
+    assert images == {f"registry.example/mma-pipeline:{__version__}", "redis:7"}
     for key, value in application["metadata"].get("annotations", {}).items():
         if ".helm.image-" in key:
             node: Any = merged(*files, source["helm"]["valuesObject"])
