@@ -169,7 +169,7 @@ def _queue() -> list[Finding]:
 
     with dg.DagsterInstance.get() as instance:
         launcher = instance.run_launcher
-        if not isinstance(launcher, CeleryRunLauncher):
+        if not isinstance(launcher, CeleryRunLauncher) or not getattr(launcher, "needs_workers", True):
             return []
         state = task_queue.look(launcher.celery, launcher.default_queue)
         where = launcher.celery.connection_for_read().as_uri()

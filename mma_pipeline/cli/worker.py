@@ -35,6 +35,8 @@ def worker(
     from dagster_celery.launcher import CeleryRunLauncher
     from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
+    from mma_pipeline.adapters.task_queue import is_experimental
+
     with dg.DagsterInstance.get() as instance:
         launcher = instance.run_launcher
         if not isinstance(launcher, CeleryRunLauncher):
@@ -49,6 +51,9 @@ def worker(
         for module in PRELOAD:
             if importlib.util.find_spec(module) is not None:
                 importlib.import_module(module)
+        # A name of its own, by which it is asked whether it still has a run. Files for a name that is gone would pile up where
+        # the queue is a folder, which has one worker only.
+        name = "mma" if is_experimental(launcher.broker) else f"mma-{os.getpid()}"
         app.worker_main(
             [
                 "worker",
@@ -56,8 +61,7 @@ def worker(
                 f"--concurrency={processes}",
                 f"--loglevel={loglevel}",
                 f"--max-tasks-per-child={RUNS_PER_PROCESS}",
-                # Each process has a name of its own: the daemon asks it by name whether it still has a run.
-                f"--hostname=mma-{os.getpid()}@%h",
+                f"--hostname={name}@%h",
                 # Workers need nothing of each other.
                 "--without-gossip",
                 "--without-mingle",

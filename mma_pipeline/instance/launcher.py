@@ -115,6 +115,11 @@ class WarmRunLauncher(CeleryRunLauncher):
         why = "The queue and its workers do not have this run: it was lost before it began."
         return {run.run_id: why for run in mine if run.run_id not in in_hand}
 
+    @property
+    def needs_workers(self) -> bool:
+        """Whether any run goes to resident workers."""
+        return True
+
     def is_warm(self, run: dg.DagsterRun) -> bool:  # noqa: ARG002 -- the launcher of lanes looks at it
         """Whether a run goes to a resident worker."""
         return True
@@ -188,6 +193,11 @@ class LaneRunLauncher(WarmRunLauncher):
                 dict, is_required=False, description="By lane: what is added to pods.run_k8s_config."
             ),
         }
+
+    @property
+    def needs_workers(self) -> bool:
+        """Whether any lane's runs go to resident workers."""
+        return bool(self._warm_lanes)
 
     def is_warm(self, run: dg.DagsterRun) -> bool:
         """Whether a run goes to a resident worker."""

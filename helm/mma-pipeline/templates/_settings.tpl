@@ -135,6 +135,9 @@ run_coordinator:
   config:
     # Without dequeue_use_threads: handing a run over takes milliseconds.
     dequeue_interval_seconds: 1
+    # While the code server is away (killed, restarting, an upgrade), runs wait in the queue, and no attempt is lost.
+    max_user_code_failure_retries: 150
+    user_code_failure_retry_delay: 2
 
 run_launcher:
   module: mma_pipeline.instance.launcher

@@ -147,7 +147,7 @@ def watch(instance: dg.DagsterInstance, settings: Settings, before: BrokerState 
 def queue_of(instance: dg.DagsterInstance) -> tuple[str | None, int | None]:
     """Why the resident workers' queue cannot be used, and how many workers answer; None where there is nothing to say."""
     launcher = instance.run_launcher
-    if not isinstance(launcher, CeleryRunLauncher):
+    if not isinstance(launcher, CeleryRunLauncher) or not getattr(launcher, "needs_workers", True):
         return None, None
     try:
         return None, len(task_queue.look(launcher.celery, launcher.default_queue).workers)
