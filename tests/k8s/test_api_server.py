@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -169,29 +167,6 @@ def test_a_run_whose_pod_fails_has_failed(release: Release) -> None:
     with release.instance() as instance:
         said = [entry.dagster_event.message or "" for entry in instance.all_logs(run_id) if entry.dagster_event]
         assert any("failed=1" in message for message in said), said
-
-
-def test_a_run_whose_pod_dies_at_work_is_started_again(release: Release) -> None:
-    """A Job that fails while its run is under way, as when the pod runs out of memory: the run has failed, another has a Job."""
-    run_id = str(uuid.uuid4())
-    release.launch(run_id, {LANE_TAG: "backfill"})
-    job = release.job_of(run_id)
-    release.report(job, active=1)
-    with release.instance() as instance:
-        began = dg.DagsterEvent(dg.DagsterEventType.PIPELINE_START.value, job_name="publish_outbox")
-        instance.report_dagster_event(began, run_id=run_id)
-    release.wait_for(run_id, Status.STARTED)
-    died = time.time()
-    release.report(job, active=0, failed=1)
-    release.wait_for(run_id, Status.FAILURE)
-    with release.instance() as instance:
-
-        def replaced() -> list[str]:
-            return [run.run_id for run in instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": run_id}))]
-
-        release.wait(lambda: bool(replaced()), "the run that replaces it")
-        release.job_of(replaced()[0])
-    sys.stdout.write(f"the Job of the next run was there {time.time() - died:.1f} s after the pod's death\n")
 
 
 def test_ending_a_run_deletes_its_job(release: Release) -> None:
