@@ -12,7 +12,7 @@ DEMO_FLAGS := $(if $(EXIT),--exit)
 # pytest's options without those that leave out what needs a Kubernetes API server.
 WITH_K8S := -ra --strict-markers --strict-config
 
-.PHONY: demo dev check pythons docs soak soak-surveys test test-k8s services lint bench bench-delivery bench-events bench-observing bench-portal bench-storage bench-surveys bench-vetting setup constraints clean help
+.PHONY: demo dev check pythons docs soak soak-surveys test test-k8s services lint bench bench-delivery bench-events bench-messengers bench-observing bench-portal bench-storage bench-surveys bench-vetting setup constraints clean help
 
 VENV_TOM := .venv-tom
 BIN_TOM := $(VENV_TOM)/bin
@@ -90,6 +90,9 @@ bench: setup ## compare cost and accuracy with what a user would run instead, on
 
 bench-events: setup ## compare galaxies, cross-match, whole alerts and large maps with what a user would run, one JSON line each
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/events.py
+
+bench-messengers: setup services ## seconds from the second notice to the pair, and a year of 40,000 versions, one JSON line each
+	PYTHONPATH=$(CURDIR) $(BIN)/python -W ignore benchmarks/messengers.py --pairs $(or $(PAIRS),20) --partitions $(or $(PARTITIONS),40000)
 
 bench-observing: setup ## compare coverage, windows and forecast with what a user would run, one JSON line each
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/observing.py

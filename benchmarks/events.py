@@ -140,6 +140,7 @@ def _alert(body: bytes, folder: Path) -> Work:
     from mma_pipeline.products.ingest import ingest, parse_alert
     from mma_pipeline.products.inputs import ProductInput
     from mma_pipeline.science.skymaps.model import decode_skymap, encode_skymap
+    from mma_pipeline.settings import current
 
     home = Path(tempfile.mkdtemp())
     os.environ |= {"DAGSTER_HOME": str(home), "MMA_GALAXY_CATALOG": str(folder / "index")}
@@ -157,8 +158,8 @@ def _alert(body: bytes, folder: Path) -> Work:
         message = StreamMessage("bench", "t", 0, count, data, None, (), None, datetime.now(UTC))
         (record,) = ingest(archive, message, parse_alert).versions  # type: ignore[union-attr]
         for product in PRODUCTS:
-            if product.need.met(record) and product.unconfigured() is None:
-                materialize_directly(product, ProductInput(archive, store, record.partition_key))
+            if product.need.met(record) and product.unconfigured(current()) is None:
+                materialize_directly(product, ProductInput(archive, store, record.partition_key, current()))
         write_event_page(archive, store, record.version.event_id)
         run.cpu = time.process_time() - begin  # type: ignore[attr-defined]
 

@@ -28,6 +28,7 @@ import psutil
 from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
 from mma_pipeline.notices import lvk
 from mma_pipeline.science.simulation.alerts import simulate_event
+from mma_pipeline.settings import current
 from tests.delivery.stack import Stack
 from tests.services.kafka import KafkaBroker
 from tests.services.postgres import PostgresServer
@@ -73,7 +74,7 @@ def one_alert(stack: Stack, producer: ConfirmedProducer, body: bytes, key: str) 
                 record, durable = archive.version(key), datetime.now(UTC)
             continue
         products = archive.products(key)
-        if expected_files(record) <= {product.name for product in products}:
+        if expected_files(record, current()) <= {product.name for product in products}:
             break
     else:
         raise TimeoutError(f"{key}: not complete within {PATIENCE_S} s")
@@ -124,9 +125,9 @@ def bare(bodies: list[tuple[bytes, str]], folder: Path) -> list[float]:
     for offset, (body, key) in enumerate(bodies):
         began = time.perf_counter()
         ingest(archive, StreamMessage("s", "t", 0, offset, body, None, (), None, datetime.now(UTC)), parse_alert)
-        source = ProductInput(archive, store, key)
+        source = ProductInput(archive, store, key, current())
         for product in PRODUCTS:
-            if product.need.met(source.record) and product.unconfigured() is None:
+            if product.need.met(source.record) and product.unconfigured(current()) is None:
                 for record in make(product, source, f"{key}-{product.name}")[1]:
                     archive.record_product(record)
         seconds.append(time.perf_counter() - began)

@@ -36,7 +36,8 @@ from mma_pipeline.defs.operations.health import health
 from mma_pipeline.defs.operations.retention import remove_expired
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.publication.sensors import publication_sensor
-from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
+from mma_pipeline.settings import current
 
 SMALL = 1000
 REMOVED = 100
@@ -51,42 +52,68 @@ DIGEST = "0" * 64
 DESTINATION = "people"
 
 
-def came(number: int, count: int) -> datetime:
+def event(number: int) -> str:
+    """A mock event."""
+    return f"MS230518{letters(number)}"
+
+
+def letters(number: int) -> str:
+    """Four letters for a number."""
+    return "".join(chr(97 + number // 26**power % 26) for power in (3, 2, 1, 0))
+
+
+def came(number: int, count: int, pace: float = PACE_S) -> datetime:
     """When a version of so many came; the newest an hour ago."""
-    return NOW - timedelta(hours=1, seconds=PACE_S * (count - 1 - number))
+    return NOW - timedelta(hours=1, seconds=pace * (count - 1 - number))
 
 
-def fill(archive: Archive, instance: dg.DagsterInstance, count: int) -> None:
-    """Versions of mock events with products and decisions; their partitions in Dagster."""
-    facts = {"time": NOW.isoformat(), "skymap_sha256": DIGEST}
+def fill(
+    archive: Archive,
+    instance: dg.DagsterInstance,
+    count: int,
+    *,
+    event: Callable[[int], str] = event,
+    label: str = "Preliminary",
+    facts: Callable[[int], dict[str, Any]] = lambda _: {},
+    pace: float = PACE_S,
+) -> None:
+    """Versions of mock events with products and decisions, `pace` seconds apart; their partitions in Dagster.
+
+    `event` and `facts` give the event of a version and what its notice says beside the time and the map.
+    """
+
+    def key(number: int) -> str:
+        return key_of(event(number), number, label)
+
+    common = {"time": NOW.isoformat(), "skymap_sha256": DIGEST}
     names: list[str] = []
     with writing(archive.engine) as connection:
         connection.execute(sa.insert(schema.body).values(sha256=DIGEST, data=b"{}"))
         for first in range(0, count, 1000):
             numbers = range(first, min(count, first + 1000))
             place = {"stream": "s", "topic": "t", "partition": 0, "headers": [], "sha256": DIGEST}
-            rows = [
-                {**place, "id": n + 1, "offset": n, "received": came(n, count), "event_id": event(n)} for n in numbers
-            ]
+            at = {n: came(n, count, pace) for n in numbers}
+            rows = [{**place, "id": n + 1, "offset": n, "received": at[n], "event_id": event(n)} for n in numbers]
             connection.execute(sa.insert(schema.message), rows)
-            like = {"label": "Preliminary", "number": 0, "role": "test", "facts": facts}
+            like = {"label": label, "number": 0, "role": "test"}
             rows = [
                 {
                     **like,
                     "partition_key": key(n),
                     "event_id": event(n),
-                    "created": came(n, count),
+                    "created": at[n],
                     "message_id": n + 1,
+                    "facts": common | facts(n),
                 }
                 for n in numbers
             ]
             connection.execute(sa.insert(schema.version), rows)
             if not names:
                 (row,) = connection.execute(sa.select(schema.version).limit(1))
-                names = sorted(expected_files(version_record(row)))
+                names = sorted(expected_files(version_record(row), current()))
             file = {
                 "sha256": DIGEST, "size": 1, "content_type": "text/plain", "code_version": "1", "address": DIGEST,
-                "statistics": {"area_90_deg2": 100.0, "peak_ra_deg": 150.0},
+                "statistics": {"area_90_deg2": 100.0, "peak_ra_deg": 150.0, "pairs": [], "event": event(first)},
             }  # fmt: skip
             rows = [
                 {
@@ -95,7 +122,7 @@ def fill(archive: Archive, instance: dg.DagsterInstance, count: int) -> None:
                     "name": name,
                     "asset": name,
                     "store_key": f"mma/{key(n)}/{name}",
-                    "written": came(n, count),
+                    "written": at[n],
                 }
                 for n in numbers
                 for name in (names[1:] if n % LACKS == 0 else names)
@@ -103,7 +130,7 @@ def fill(archive: Archive, instance: dg.DagsterInstance, count: int) -> None:
             connection.execute(sa.insert(schema.product), rows)
             made = {"destination": DESTINATION, "accepted": True, "reasons": [], "bare": False}
             rows = [
-                {**made, "partition_key": key(n), "event_id": event(n), "decided": came(n, count)}
+                {**made, "partition_key": key(n), "event_id": event(n), "decided": at[n]}
                 for n in numbers
                 if n < count - UNDECIDED
             ]
@@ -114,14 +141,14 @@ def fill(archive: Archive, instance: dg.DagsterInstance, count: int) -> None:
         )
 
 
-def event(number: int) -> str:
-    """A mock event."""
-    return f"MS230518{''.join(chr(97 + number // 26**power % 26) for power in (3, 2, 1, 0))}"
+def key_of(event_id: str, number: int, label: str) -> str:
+    """The partition key of a version."""
+    return f"{event_id}-{label}-20230518T133818-{number:010x}"
 
 
 def key(number: int) -> str:
-    """Its version's partition key."""
-    return f"{event(number)}-Preliminary-20230518T133818-{number:010x}"
+    """The partition key of a mock event's version."""
+    return key_of(event(number), number, "Preliminary")
 
 
 def measure(count: int, folder: Path) -> dict[str, float]:
@@ -147,6 +174,7 @@ def measure(count: int, folder: Path) -> dict[str, float]:
             "archive": ArchiveResource(url=url),
             "store": StoreResource(),
             "publication": PublicationResource(),
+            "settings": SettingsResource(),
         }
 
         def tick(sensor: dg.SensorDefinition, cursor: str | None = None) -> Any:
@@ -164,7 +192,7 @@ def measure(count: int, folder: Path) -> dict[str, float]:
             "tick of the unfinished-versions sensor": timed(lambda: tick(unfinished_versions_sensor)),
             "tick of the page sensor": timed(lambda: tick(event_page_sensor, pages)),
             "tick of the publication sensor": timed(lambda: tick(publication_sensor)),
-            "health": timed(lambda: health(instance, archive, NOW, destinations=(DESTINATION,))),
+            "health": timed(lambda: health(instance, archive, NOW, destinations=(DESTINATION,), settings=current())),
             "the 50 newest versions, as `mma status` shows": timed(
                 lambda: describe(archive, archive.versions(limit=50))
             ),

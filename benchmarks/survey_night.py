@@ -149,13 +149,16 @@ def score(night: int) -> dict[str, Any]:
     from astropy.table import Table
 
     from mma_pipeline.definitions import defs
-    from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+    from mma_pipeline.defs.resources import ArchiveResource, SettingsResource, StoreResource
     from mma_pipeline.defs.surveys.sensors import survey_sensor
     from mma_pipeline.notices.photometry.event_night import EventNight
 
     with dg.DagsterInstance.ephemeral() as instance:
         asked = survey_sensor(
-            dg.build_sensor_context(instance=instance), archive=ArchiveResource(), store=StoreResource()
+            dg.build_sensor_context(instance=instance),
+            archive=ArchiveResource(),
+            store=StoreResource(),
+            settings=SettingsResource(),
         )
         requests = asked.run_requests if isinstance(asked, dg.SensorResult) else []
         (key,) = [r.partition_key for r in requests or [] if f"MJD{night}" in str(r.partition_key)]

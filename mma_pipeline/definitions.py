@@ -62,6 +62,7 @@ from mma_pipeline.defs.resources import (
     ObservingResource,
     PhotometryResource,
     PublicationResource,
+    SettingsResource,
     StoreResource,
 )
 from mma_pipeline.defs.skymaps.newest_skymap import newest_skymap
@@ -70,6 +71,7 @@ from mma_pipeline.defs.surveys.sensors import survey_nights, survey_nights_sched
 
 #: Resources by the name under which assets and sensors request them.
 RESOURCES: Mapping[str, Any] = {
+    "settings": SettingsResource(),
     "archive": ArchiveResource(),
     "store": StoreResource(),
     "kafka": KafkaResource(),

@@ -144,6 +144,53 @@ VOEVENT = """<?xml version = '1.0' encoding = 'UTF-8'?>
 """
 
 
+SVOM = """<?xml version="1.0" encoding="UTF-8"?>
+<voe:VOEvent xmlns:voe="http://www.ivoa.net/xml/VOEvent/v2.0" role="{role}" version="2.0" ivorn="ivo://org.svom/fsc#{trigger}_x">
+  <Who><Date>{created}</Date></Who>
+  <What>
+    <Param name="Packet_Type" value="{packet}" />
+    <Param name="Instrument" value="{instrument}" />
+    <Group name="Svom_Identifiers">
+      <Param name="Burst_Id" value="{trigger}" />{more}
+    </Group>
+    <Group name="Detection_Info"><Param name="SNR" value="12.5" /><Param name="Timescale" value="20.4" /></Group>
+  </What>
+  <WhereWhen><ObsDataLocation><ObservationLocation><AstroCoords>
+    <Time unit="s"><TimeInstant><ISOTime>{time}</ISOTime></TimeInstant></Time>
+    <Position2D unit="deg"><Value2><C1>150.0</C1><C2>20.0</C2></Value2><Error2Radius>{radius}</Error2Radius></Position2D>
+  </AstroCoords></ObservationLocation></ObsDataLocation></WhereWhen>
+  {citations}
+</voe:VOEvent>
+"""
+
+
+def svom(
+    packet: int = 202,
+    *,
+    instrument: str = "ECLAIRs",
+    trigger: str = "sb26030101",
+    created: str = "2026-03-01T12:00:50+00:00",
+    time: str = "2026-03-01T12:00:00.250000",
+    radius: str = "0.1",
+    role: str = "observation",
+    t0: str | None = None,
+    source: str | None = None,
+    retracts: bool = False,
+) -> bytes:
+    """A VOEvent of SVOM: packet types 201 GRM, 202 ECLAIRs, 203 of a known source, 204 slewing, 209 MXT, 219 retraction."""
+    more = "" if t0 is None else f'<Param name="Alert_Seq_T0" value="{t0}" />'
+    more += "" if source is None else f'<Param name="Source_Name" value="{source}" />'
+    cite = '<Citations><EventIVORN cite="retraction">ivo://org.svom/fsc#x</EventIVORN></Citations>' if retracts else ""
+    return SVOM.format(
+        packet=packet, instrument=instrument, trigger=trigger, created=created, time=time, radius=radius, role=role,
+        more=more, citations=cite,
+    ).encode()  # fmt: skip
+
+
+#: Streams of VOEvents, with a good notice of each.
+VOEVENTS = {"fermi_gbm_classic": lambda: voevent(packet=115), "svom_voevent": svom}
+
+
 def voevent(*, packet: int = 112, trigger: str = "794059200", radius: str = "4.0", role: str = "observation") -> bytes:
     """A classic VOEvent of Fermi GBM."""
     return VOEVENT.format(packet=packet, trigger=trigger, radius=radius, role=role).encode()

@@ -59,7 +59,8 @@ def test_wrong_settings_do_not_stop_the_code_location(tmp_path: Path) -> None:
         "os.environ |= {'MMA_INSTRUMENTS': 'instruments.json', 'MMA_GALAXY_LEVEL': 'ninety'}\n"
         "import mma_pipeline.definitions\n"
         "from mma_pipeline.defs.all_products import PRODUCTS\n"
-        "print('\\n'.join(filter(None, (product.unconfigured() for product in PRODUCTS))))"
+        "from mma_pipeline.settings import current\n"
+        "print('\\n'.join(filter(None, (product.unconfigured(current()) for product in PRODUCTS))))"
     )
     said = _python("-c", code, cwd=tmp_path)
     assert "MMA_INSTRUMENTS" in said

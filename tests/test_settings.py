@@ -15,9 +15,8 @@ from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-#: Who reads the environment beside the settings: the TOM, whose settings are Django's in another environment, and the
-#: Swift filesystem where another program opens it through fsspec.
-BESIDE = {"mma_pipeline/settings.py", "mma_pipeline/adapters/store/swiftfs.py"}
+#: Who reads the environment, beside the TOM, whose settings are Django's in another environment.
+READER = {"mma_pipeline/settings/environment.py"}
 
 
 def _reads_environment(path: Path) -> bool:
@@ -32,37 +31,19 @@ def _reads_environment(path: Path) -> bool:
 
 
 def test_environment_is_read_in_one_place() -> None:
-    """Nothing in the package but the settings looks at the environment."""
+    """Nothing in the package but one module of the settings looks at the environment."""
     files = (p for p in (ROOT / "mma_pipeline").rglob("*.py") if "mma_pipeline/tom/" not in p.as_posix())
     found = {path.relative_to(ROOT).as_posix() for path in files if _reads_environment(path)}
-    assert found == BESIDE
+    assert found == READER
 
 
-#: Modules that look the process's settings up, beside the commands: resources, what sensors and assets begin with, and some
-#: that should be handed theirs. No module of science, adapters or products is among them.
-LOOK_UP = {
-    "client.py",
-    "defs/alerts/notice_maps.py",
-    "defs/alerts/quarantine.py",
-    "defs/alerts/unfinished.py",
-    "defs/candidates/scoring.py",
-    "defs/candidates/sensors.py",
-    "defs/candidates/vetting.py",
-    "defs/coincidences/assets.py",
-    "defs/coincidences/sensors.py",
-    "defs/metadata.py",
-    "defs/observing/configuration.py",
-    "defs/observing/pointings_sensor.py",
-    "defs/operations/health.py",
-    "defs/resources.py",
-    "defs/surveys/assets.py",
-    "defs/surveys/sensors.py",
-    "instance/launcher.py",  # Dagster makes it, with what dagster.yaml says
-}
+#: Modules that look the process's settings up, beside the commands: the resources of Dagster, the launcher that it makes by
+#: dagster.yaml, and the client of the portal, which runs where people work.
+LOOK_UP = {"client.py", "defs/resources.py", "instance/launcher.py"}
 
 
 def test_settings_are_looked_up_at_the_boundary() -> None:
-    """Commands and the modules listed look the settings up; all others are handed what they need."""
+    """Commands, resources, launcher and client look the settings up; all others are handed what they need."""
     package = ROOT / "mma_pipeline"
     found = set()
     for path in package.rglob("*.py"):
@@ -74,7 +55,7 @@ def test_settings_are_looked_up_at_the_boundary() -> None:
         }
         if "current" in names:
             found.add(path.relative_to(package).as_posix())
-    assert {name for name in found if not name.startswith("cli/")} <= LOOK_UP
+    assert {name for name in found if not name.startswith("cli/")} == LOOK_UP
 
 
 def test_page_is_todays() -> None:

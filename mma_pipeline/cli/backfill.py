@@ -100,9 +100,11 @@ def _chosen(archive: Archive, events: list[str], times: tuple[datetime, datetime
 def _incomplete(archive: Archive, records: list[VersionRecord]) -> list[VersionRecord]:
     """The given versions that lack a file."""
     from mma_pipeline.defs.all_products import expected_files
+    from mma_pipeline.settings import current
 
+    settings = current()
     written = archive.products_of(record.partition_key for record in records)
-    return [r for r in records if expected_files(r) - {product.name for product in written[r.partition_key]}]
+    return [r for r in records if expected_files(r, settings) - {product.name for product in written[r.partition_key]}]
 
 
 def _planned(record: VersionRecord, quiet: bool) -> Entry:

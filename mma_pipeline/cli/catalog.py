@@ -132,7 +132,7 @@ def show(kind: KindOption = CatalogKind.GALAXIES, as_json: JsonOption = False) -
     from mma_pipeline.defs.observing.configuration import galaxy_catalog
 
     with clear_errors():
-        opened = {"galaxies": galaxy_catalog, "stars": star_table, "agn": agn_table}[kind]()
+        opened = {"galaxies": galaxy_catalog, "stars": star_table, "agn": agn_table}[kind](current())
     if opened is None:
         if kind is CatalogKind.GALAXIES:
             raise fail("no galaxy catalog: `mma catalog import FILE` or `mma catalog download`", Exit.NOTHING)

@@ -40,6 +40,7 @@ def crossmatch(
     from mma_pipeline.products.inputs import ProductInput
     from mma_pipeline.science.skymaps.crossmatch import crossmatch as match
     from mma_pipeline.science.sphere import PositionError
+    from mma_pipeline.settings import current
 
     try:
         archive, store = open_archive(), open_store()
@@ -48,7 +49,7 @@ def crossmatch(
             raise fail(f"{event} has no version with a map in the archive", Exit.NOTHING)
         names, ras, decs, distances = ([None], [ra], [dec], [distance]) if table is None else _read(table)
         known = [math.nan if d is None else d for d in distances]
-        skymap = ProductInput(archive, store, key).skymap
+        skymap = ProductInput(archive, store, key, current()).skymap
         found = match(skymap, ras, decs, known if any(d == d for d in known) else None)  # type: ignore[arg-type]
     except OSError as error:
         raise fail(f"{table} cannot be read: {error.strerror or error}") from error
@@ -58,18 +59,9 @@ def crossmatch(
         raise fail(str(error), Exit.NOTHING if isinstance(error, NotFoundError) else Exit.FAILED) from error
     except ValueError as error:
         raise fail(f"{table} cannot be read as a table of positions: {error}") from error
-    columns = {
-        "searched_prob": found.searched_prob,
-        "searched_area_deg2": found.searched_area,
-        "offset_deg": found.offset,
-        "probdensity_per_sr": found.probdensity,
-        "searched_prob_vol": found.searched_prob_vol,
-        "searched_vol_mpc3": found.searched_vol,
-    }
     rows: list[dict[str, Any]] = []
     for i, (name, x, y, d) in enumerate(zip(names, ras, decs, distances, strict=True)):
-        values = {c: None if v is None or not math.isfinite(v[i]) else float(v[i]) for c, v in columns.items()}
-        rows.append({"name": name, "ra_deg": x, "dec_deg": y, "distance_mpc": d, **values})
+        rows.append({"name": name, "ra_deg": x, "dec_deg": y, "distance_mpc": d, **found.figures(i)})
     if as_json:
         typer.echo(json.dumps({"version": key, "positions": rows}))
         return

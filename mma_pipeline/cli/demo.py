@@ -244,7 +244,7 @@ def _update(archive: Archive, sent: list[Sent]) -> None:
         written: list[datetime] = []
         entry.expected = entry.made = 0
         for record in records:
-            expected = expected_files(record)
+            expected = expected_files(record, current())
             products = archive.products(record.partition_key)
             entry.expected += len(expected)
             entry.made += len(expected & {product.name for product in products})

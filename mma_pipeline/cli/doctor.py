@@ -107,7 +107,10 @@ def _pipeline() -> list[Finding]:
     except NotFoundError:
         return []  # the check of the database reports it
     with dg.DagsterInstance.get() as instance:
-        found = health(instance, archive, datetime.now(UTC), destinations=destination_names(current()))
+        settings = current()
+        found = health(
+            instance, archive, datetime.now(UTC), destinations=destination_names(settings), settings=settings
+        )
     quarantined = sum(stream.quarantined for stream in found.streams)
     by_job = ", ".join(f"{job} {number}" for job, number in sorted(found.failed_day.items()))
     detail = (
@@ -334,20 +337,21 @@ def _settings() -> list[Finding]:
     from mma_pipeline.defs.observing.configuration import galaxy_catalog, wrong_instruments, wrong_ranking, wrong_sites
     from mma_pipeline.science.vetting.checks import Check
 
-    found = {f"settings {group}": problem for group, problem in current().problems().items()}
+    settings = current()
+    found = {f"settings {group}": problem for group, problem in settings.problems().items()}
     if "settings galaxies" not in found:
         try:
-            galaxy_catalog()
+            galaxy_catalog(settings)
         except AdapterError as error:
             found["galaxy catalog"] = str(error)
-        if wrong := wrong_ranking():
+        if wrong := wrong_ranking(settings):
             found["galaxy ranking"] = wrong
     if "settings vetting" not in found:
-        found |= {f"catalog for the check {check}": problem for check, problem in vetting_tables().problems.items()
+        found |= {f"catalog for the check {check}": problem for check, problem in vetting_tables(settings).problems.items()
                   if check != Check.HOST}  # fmt: skip
-    if "settings observing" not in found and (wrong := wrong_instruments()):
+    if "settings observing" not in found and (wrong := wrong_instruments(settings)):
         found["instruments"] = wrong
-    if "settings observing" not in found and (wrong := wrong_sites()):
+    if "settings observing" not in found and (wrong := wrong_sites(settings)):
         found["observatories"] = wrong
     advice = "correct the variable; `mma settings` shows what is in force"
     return [Finding(what, Verdict.FAILED, detail, advice) for what, detail in found.items()]

@@ -145,6 +145,7 @@ def _read_health() -> Health:
     from mma_pipeline.defs.resources import destination_names
     from mma_pipeline.settings import current
 
+    settings = current()
     with dg.DagsterInstance.get() as instance:
-        archive = open_archive(create=True)
-        return health(instance, archive, datetime.now(UTC), destinations=destination_names(current()))
+        archive, names = open_archive(create=True), destination_names(settings)
+        return health(instance, archive, datetime.now(UTC), destinations=names, settings=settings)

@@ -15,6 +15,7 @@ from typing import Self
 
 import httpx
 
+from mma_pipeline.adapters.http import client
 from mma_pipeline.cli.app import Exit, fail
 from mma_pipeline.settings import environment_of_child
 
@@ -99,7 +100,8 @@ class LocalDagster(_Local):
     def _healthy(self) -> bool:
         headers = {"content-type": "application/json"}
         try:
-            answer = httpx.post(f"{self.url}/graphql", content=_DAEMONS, headers=headers, timeout=5.0)
+            with client(base=self.url, headers=headers) as asking:
+                answer = asking.post("/graphql", content=_DAEMONS, timeout=5.0)
             statuses = answer.json()["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             # Still starting: it does not answer, or not yet with the data asked for.
@@ -120,7 +122,8 @@ class LocalPortal(_Local):
 
     def _healthy(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/api/v1/events", timeout=5.0).is_success
+            with client(base=self.url) as asking:
+                return asking.get("/api/v1/events", timeout=5.0).is_success
         except httpx.HTTPError:
             return False
 

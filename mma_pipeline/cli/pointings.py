@@ -112,13 +112,15 @@ def coverage(event: EventArgument, as_json: JsonOption = False) -> None:
     from mma_pipeline.adapters.archive.event_history import newest_map
     from mma_pipeline.defs.observing.coverage_ledger import ledger_of
     from mma_pipeline.science.coverage.tables import row_words
+    from mma_pipeline.settings import current
 
     with clear_errors():
         archive = open_archive()
         record = newest_map(archive.versions(event), combined=True)
         if record is None:
             raise fail(f"no version of {event} with a map is archived: see `mma status` for what is", Exit.NOTHING)
-        found, _, figures = ledger_of(_map_of(archive, record), _pointings(archive, event), record.facts)
+        magnitude = current().coverage.absolute_magnitude
+        found, _, figures = ledger_of(_map_of(archive, record), _pointings(archive, event), record.facts, magnitude)
     if as_json:
         curve = [{"hours": h, "probability": p, "area_deg2": a} for h, p, a in found.curve]
         rows = [asdict(row) for row in found.rows]

@@ -99,7 +99,7 @@ def _readiness(published: Publications, record: VersionRecord) -> dict[str, Any]
         "checks": checks,
         "blocked_since": None if block is None or not noted else block.since.isoformat(),
         "released": None if block is None or released is None else {"time": released, "reason": block.reason},
-        "lacking": sorted(expected_files(record) - {product.name for product in products}),
+        "lacking": sorted(expected_files(record, current()) - {product.name for product in products}),
     }
 
 

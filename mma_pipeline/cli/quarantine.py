@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
 from mma_pipeline.cli.backfill import parse_range
 
 if TYPE_CHECKING:
@@ -122,11 +122,12 @@ def retry(
     The running pipeline starts the runs. Exit code 1 if some still cannot be used.
     """
     from mma_pipeline.defs.alerts.quarantine import retry_messages
+    from mma_pipeline.settings import current
 
     with clear_errors():
         archive = _open()
         chosen = _chosen(archive, _choice(ids, event, since, between, everything=everything))
-        outcomes = retry_messages(archive, chosen, datetime.now(UTC))
+        outcomes = retry_messages(archive, open_store, chosen, datetime.now(UTC), current())
     entries = [
         {
             "message": outcome.message.id,

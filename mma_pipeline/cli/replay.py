@@ -114,6 +114,7 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
     from mma_pipeline.defs.alerts.streams import parser_for
     from mma_pipeline.defs.all_products import expected_files
     from mma_pipeline.products.ingest import Quarantined, ingest
+    from mma_pipeline.settings import current
 
     outcome: list[dict[str, Any]] = []
     with clear_errors(), dg.DagsterInstance.get() as instance, _progress(quiet) as progress:
@@ -130,7 +131,7 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
                 for record in result.versions:
                     key = record.partition_key
                     names = {product.name for product in archive.products(key)}
-                    there = expected_files(record) <= names and not again
+                    there = expected_files(record, current()) <= names and not again
                     done = "already there" if there else "made" if materialise(instance, record) else "failed"
                     outcome.append({"name": item.name, "outcome": done, "partition": key, "stem": str(record.stem)})
             for entry in outcome[-2:]:

@@ -51,6 +51,7 @@ def _described(
     from mma_pipeline.defs.all_products import expected_files
     from mma_pipeline.defs.events.page.write import page_key
     from mma_pipeline.notices.source_words import source_words
+    from mma_pipeline.settings import current
 
     names = {product.name for product in products}
     statistics: dict[str, Any] = {}
@@ -88,7 +89,7 @@ def _described(
             }
             for product in products
         ],
-        "missing": sorted(expected_files(record) - names),
+        "missing": sorted(expected_files(record, current()) - names),
         "statistics": statistics,
     }
 

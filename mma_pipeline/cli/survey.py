@@ -57,10 +57,13 @@ def read(
     settings = current()
     wanted = settings.survey_stream
     with clear_errors():
-        config = survey_stream(settings.survey_broker, settings.hop_broker, wanted.name, wanted.topics)
+        config = survey_stream(
+            settings.survey_broker, settings.hop_broker, settings.gcn_broker, wanted.name, wanted.topics
+        )
         if config is None:
             raise fail(
-                "nothing to read: set MMA_SURVEY_TOPICS, and MMA_SURVEY_BROKER or a Hopskotch credential", Exit.USAGE
+                "nothing to read: set MMA_SURVEY_TOPICS, and MMA_SURVEY_BROKER or a credential of Hopskotch or GCN",
+                Exit.USAGE,
             )
         archive = open_archive(create=True)
         surveys = SurveyArchive(archive, settings.kilonova.nearness)

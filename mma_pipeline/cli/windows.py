@@ -42,6 +42,7 @@ def windows(
     from mma_pipeline.science.observing.sites import SiteError, named
     from mma_pipeline.science.observing.targets import best_order
     from mma_pipeline.science.observing.windows_table import document
+    from mma_pipeline.settings import current
 
     try:
         begins, nightly = _begins(date)
@@ -50,26 +51,29 @@ def windows(
     if plot is not None and nightly:
         raise fail("--plot shows one span of 24 h: give --date with a time, or leave it out", Exit.USAGE)
     with clear_errors():
-        archive, store = open_archive(), open_store()
+        archive, store, settings = open_archive(), open_store(), current()
         key = _newest(archive.versions_named(event))
         if key is None:
             raise NotFoundError(f"{event} has no version with a map in the archive")
-        source = ProductInput(archive, store, key)
+        source = ProductInput(archive, store, key, settings)
         skymap = source.skymap_as_sent
         if skymap is None:
             raise NotFoundError(f"{key} has no sky map that can be used")
         try:
-            chosen = sites() if not site else tuple(named(sites(), name) for name in site)
+            known = sites(settings)
+            chosen = known if not site else tuple(named(known, name) for name in site)
             groups = [(begins, chosen)] if not nightly else [(_noon(begins, one), (one,)) for one in chosen]
             found = []
             for start, group in groups:
                 earth = orientation_at(start)
                 found.append(
-                    science.windows(skymap, group, start, limits=limits(), ut1_utc=earth.ut1_utc, pole=earth.pole)
+                    science.windows(
+                        skymap, group, start, limits=limits(settings), ut1_utc=earth.ut1_utc, pole=earth.pole
+                    )
                 )
         except SiteError as error:
             raise fail(str(error), Exit.USAGE if site else Exit.FAILED) from error
-        targets = targets_of(archive, source.record.version.event_id, skymap) if site else []
+        targets = targets_of(archive, source.record.version.event_id, skymap, settings) if site else []
         spans = [document(w, {one.site.name: best_order(w, one, targets) for one in w.sites}) for w in found]
         if plot is not None:
             from mma_pipeline.science.plots.windows import draw_windows

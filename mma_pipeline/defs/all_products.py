@@ -19,6 +19,7 @@ from mma_pipeline.defs.skymaps.skymap_plot import skymap_plot
 from mma_pipeline.defs.skymaps.skymap_statistics import skymap_statistics
 from mma_pipeline.defs.skymaps.version_difference import version_difference
 from mma_pipeline.products.declaration import Product
+from mma_pipeline.settings import Settings
 
 PRODUCTS: tuple[Product, ...] = (
     raw_alert,
@@ -40,12 +41,12 @@ PRODUCTS: tuple[Product, ...] = (
 )
 
 
-def expected_files(record: VersionRecord) -> set[str]:
-    """Names of the files that a version has once all applicable products are made."""
+def expected_files(record: VersionRecord, settings: Settings) -> set[str]:
+    """Names of the files that a version has once all products are made that apply to it and are configured."""
     return {
         spec.name
         for product in PRODUCTS
-        if product.need.met(record) and product.unconfigured() is None
+        if product.need.met(record) and product.unconfigured(settings) is None
         for spec in product.files
         if not spec.optional
     }

@@ -15,7 +15,7 @@ from mma_pipeline.adapters.store import Store
 from mma_pipeline.products.declaration import Product
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import MaterializedProduct, materialize
-from mma_pipeline.settings import current
+from mma_pipeline.settings import Settings
 
 #: Width of the window in which the UI shows a picture, pixels.
 PLOT_WIDTH = 1120
@@ -27,9 +27,9 @@ def plot(store: Store, key: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![{key.rpartition('/')[2]}](data:image/png;base64,{encoded})")
 
 
-def address(store: Store, key: str) -> str:
+def address(settings: Settings, store: Store, key: str) -> str:
     """Where people find a file of the store: on the portal, else at the store's own address, which the UI cannot open."""
-    return current().portal.file_address(key) or store.url(key)
+    return settings.portal.file_address(key) or store.url(key)
 
 
 def _fitted(png: bytes) -> bytes:
@@ -72,10 +72,10 @@ def materialization_metadata(product: Product, source: ProductInput, produced: M
     plots = {
         record.name: plot(source.store, record.store_key)
         for record in produced.records
-        if any(spec.plot and spec.name == record.name for spec in product.files)
+        if any(spec.plot and spec.name == record.name for spec in product.all_files(source.settings))
     }
     links = "\n".join(
-        f"- [{record.store_key}]({address(source.store, record.store_key)}) ({record.size} bytes)"
+        f"- [{record.store_key}]({address(source.settings, source.store, record.store_key)}) ({record.size} bytes)"
         for record in produced.records
     )
     return {

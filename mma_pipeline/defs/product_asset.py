@@ -8,15 +8,18 @@ from typing import Any
 
 import dagster as dg
 
+from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.errors import TransientError
+from mma_pipeline.adapters.store import Store
 from mma_pipeline.defs.jobs import REPORTED
 from mma_pipeline.defs.metadata import materialization_metadata, metadata_value
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource, StoreResource
 from mma_pipeline.products.declaration import CheckSpec, Product
 from mma_pipeline.products.ingest import MAX_REASON
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import MaterializedProduct, materialize
+from mma_pipeline.settings import Settings
 
 OWNERS = ["team:multi-messenger"]
 #: Number of partitions in one run of a backfill: a process per alert would spend most of its time starting.
@@ -60,9 +63,9 @@ def product_asset(product: Product) -> dg.AssetsDefinition:
         ],
     )
     def _asset(
-        context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+        context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, settings: SettingsResource
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        yield from _materialise(product, context, archive, store)
+        yield from _materialise(product, context, archive.open(), store.open(), settings.get())
 
     return _asset
 
@@ -75,16 +78,15 @@ def _code_reference(product: Product) -> dict[str, Any]:
 
 
 def _materialise(
-    product: Product, context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+    product: Product, context: dg.AssetExecutionContext, archive: Archive, store: Store, settings: Settings
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-    opened, target = archive.open(), store.open()
     done: list[MaterializedProduct] = []
-    lacking = product.unconfigured()
+    lacking = product.unconfigured(settings)
     told = False
     failed: dict[str, Exception] = {}
     keys = context.partition_keys
     for key in keys:
-        source = ProductInput(opened, target, key)
+        source = ProductInput(archive, store, key, settings)
         if not product.need.met(source.record):
             context.log.info(f"{key} has no {product.name}, which needs {product.need.label}")
             if len(keys) > 1:

@@ -29,6 +29,17 @@ from mma_pipeline.science.observing.visibility import Instrument
 from mma_pipeline.settings import PublicationSettings, Settings, current
 
 
+class SettingsResource(dg.ConfigurableResource["SettingsResource"]):
+    """All settings, for assets, checks and sensors that need more than an open archive or store.
+
+    It has no fields, because the UI shows a resource's fields and settings hold secrets.
+    """
+
+    def get(self) -> Settings:
+        """The settings of this process; its groups raise ConfigurationError where a value cannot be used."""
+        return current()
+
+
 class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
     """The archive database: `MMA_ARCHIVE_URL`, or an SQLite file in DAGSTER_HOME."""
 
@@ -134,15 +145,15 @@ class ObservingResource(dg.ConfigurableResource["ObservingResource"]):
 
     def instruments(self) -> tuple[Instrument, ...]:
         """Instruments of `MMA_INSTRUMENTS`, else Fermi GBM and LAT; raises ConfigurationError."""
-        return configuration.instruments()
+        return configuration.instruments(current())
 
     def elements(self, store: Store) -> TleArchive:
         """Orbital elements: those in the store, and those of `MMA_TLE_SOURCE`."""
-        return configuration.tle_archive(store)
+        return configuration.tle_archive(store, current())
 
     def pointing(self, store: Store, name: str | None) -> FermiPointing | None:
         """Source of an instrument's boresight; None for an instrument without one. Raises ConfigurationError."""
-        return configuration.pointing_source(store, name, fetch=True)
+        return configuration.pointing_source(store, name, current(), fetch=True)
 
 
 def destination_names(settings: Settings) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ TRIGGERS = MappingProxyType(
         "Fermi": r"(?:\d{9,10}|bn\d{9})",
         "FermiTarget": r"\d{9,15}",
         "Swift": r"\d{6,11}",
-        "IceCube": r"\d{5,7}_\d{1,10}(?:_\d{1,3})?",
+        # Run and event, or the name where a notice gives only that.
+        "IceCube": r"(?:\d{5,7}_\d{1,10}(?:_\d{1,3})?|\d{6}[A-Z]{1,2})",
         "EP": r"\d{8,14}",
         "CHIME": r"\d{5,15}",
         "DSA110": r"\d{6}[a-z]{2,6}",

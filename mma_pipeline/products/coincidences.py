@@ -38,6 +38,7 @@ _KINDS: Mapping[str, OtherKind] = {
     "fermi_gbm_classic": OtherKind.GRB,
     "fermi_gbm_targeted": OtherKind.GRB_TARGETED_FERMI,
     "swift_bat_guano": OtherKind.GRB_TARGETED_SWIFT,
+    "svom_voevent": OtherKind.GRB,
     "svom": OtherKind.GRB,
     "burstcube": OtherKind.GRB,
     "glowbug": OtherKind.GRB,
@@ -327,8 +328,13 @@ def _kind(newest: VersionRecord, stating: Sequence[VersionRecord]) -> GwKind | O
 
 
 def _may_be_a_burst(stating: Sequence[VersionRecord]) -> bool:
-    """Whether the newest notice that classifies the trigger leaves a burst possible; true where none does."""
+    """Whether the newest notice that classifies the trigger leaves a burst possible; true where none does.
+
+    A trigger on a source of the instrument's catalogue is none.
+    """
     for record in reversed(stating):
+        if (record.facts.get("signal") or {}).get("known_source"):
+            return False
         classes = {str(name).upper(): share for name, share in (record.facts.get("classification") or {}).items()}
         others = sum(share for name, share in classes.items() if any(part in name for part in _NO_BURST))
         if others or "GRB" in classes:

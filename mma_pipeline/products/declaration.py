@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.store.paths import treasure_map_key, version_key
 from mma_pipeline.notices.key import ICECUBE_LABEL
 from mma_pipeline.products.inputs import ProductInput
+
+if TYPE_CHECKING:
+    from mma_pipeline.settings import Settings
 
 
 class Severity(StrEnum):
@@ -117,8 +120,14 @@ class Product:
     need: Need = NEEDS_MAP
     priority: int = 0
     """Of the products of a version that can be made next, that of the highest priority is."""
-    unconfigured: Callable[[], str | None] = lambda: None
+    unconfigured: Callable[[Settings], str | None] = lambda _: None
     """Why the product cannot be made, such as a missing catalog, and what to do; shown by a materialisation without files."""
+    configured_files: Callable[[Settings], tuple[FileSpec, ...]] = lambda _: ()
+    """Further optional files, which depend on the settings, such as one for each configured instrument."""
+
+    def all_files(self, settings: Settings) -> tuple[FileSpec, ...]:
+        """The files of a product that is made by these settings."""
+        return (*self.files, *self.configured_files(settings))
 
 
 def treasure_map_file(name: str, suffix: str, content_type: str, *, plot: bool = False) -> FileSpec:

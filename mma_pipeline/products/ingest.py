@@ -9,6 +9,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mma_pipeline.adapters.archive import Archive, Recorded, VersionRecord
@@ -31,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 #: Greatest length of a reason in characters: one line, whatever the message contains.
 MAX_REASON = 400
+#: By which a notice may be made in the future, for clocks that differ.
+AHEAD = timedelta(days=1)
 
 Facts = Mapping[str, Any]
 #: The versions of a message, with facts as JSON values.
@@ -57,13 +60,27 @@ def ingest(archive: Archive, message: StreamMessage, parse: Parser) -> Recorded 
 def read(message: StreamMessage, parse: Parser) -> Versions | str:
     """The versions of a message, or why it cannot be used; never raises, whatever the message contains."""
     try:
-        return parse(message.body)
+        found = parse(message.body)
+        _check_times(message, found)
     except NoticeError as error:
         return presentable(str(error))
     except Exception:  # noqa: BLE001 - one message that nobody foresaw must not stop the stream behind it
         _log.exception("%s: the parser failed unexpectedly", message.coordinates)
         where = f"see the log, {message.coordinates}"
         return presentable(f"the parser failed unexpectedly ({where}): please report this message")
+    return found
+
+
+def _check_times(message: StreamMessage, versions: Versions) -> None:
+    """Raise NoticeError for a version of the future: it would count as the newest of its event for ever."""
+    # Of two clocks the later one: ours may be wrong, and then no alert may be refused.
+    now = max(datetime.now(UTC), message.broker_time or message.received)
+    for version, _ in versions:
+        if version.created > now + AHEAD:
+            raise NoticeError(
+                f"the notice says that it was made on {version.created:%Y-%m-%d %H:%M} UTC, "
+                f"more than a day after now ({now:%Y-%m-%d %H:%M} UTC)"
+            )
 
 
 def quarantine_message(archive: Archive, message: StreamMessage, reason: str) -> Quarantined:

@@ -17,18 +17,22 @@ from mma_pipeline.products.maps import map_in, read_alert
 
 if TYPE_CHECKING:
     from mma_pipeline.science.skymaps.model import SkyMap
+    from mma_pipeline.settings import Settings
 
 
 class ProductInput:
     """One version of one event, read lazily: a product pays only for what it uses."""
 
-    def __init__(self, archive: Archive, store: Store, partition_key: str, *, now: datetime | None = None) -> None:
+    def __init__(
+        self, archive: Archive, store: Store, partition_key: str, settings: Settings, *, now: datetime | None = None
+    ) -> None:
         """Look the version up; raises NotFoundError if it was never archived.
 
-        `now` (timezone-aware) is the time for which a product of the day is made; by default that of the clock.
+        `settings` are those by which its products are made. `now` (timezone-aware) is the time for which a product of the day is made; by default that of the clock.
         """
         self.archive = archive
         self.store = store
+        self.settings = settings
         self.now = now or datetime.now(UTC)
         self.record: VersionRecord = archive.version(partition_key)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,20 +18,31 @@ from mma_pipeline.notices.model import LvkNotice
 if TYPE_CHECKING:
     from mma_pipeline.science.skymaps.model import SkyMap
 
+#: Probability within which a map holds the position that is stated beside it.
+_HOLDS = 0.999
+
 
 def read_alert(body: bytes) -> LvkNotice:
     """An `igwn.gwalert` message in JSON or Avro, recognised by its first bytes; raises NoticeError."""
     return lvk.from_record(decode_avro(body)) if body.startswith(MAGIC) else lvk.parse_json(body)
 
 
-def map_problems(data: bytes) -> tuple[bool, tuple[str, ...]]:
-    """Whether a map can be used, and which parts of it are wrong or left out."""
+def map_problems(data: bytes, position: Sequence[float] | None = None) -> tuple[bool, tuple[str, ...]]:
+    """Whether a map can be used, and which parts of it are wrong or left out.
+
+    `position`: RA and Dec in degrees that are stated beside it, where there are any. A map that does not hold them is of
+    another source, or its pixels are in another order than it says.
+    """
+    from mma_pipeline.science.skymaps.crossmatch import crossmatch
     from mma_pipeline.science.skymaps.model import SkyMapError, decode_skymap
 
     try:
-        return True, decode_skymap(data).notes
+        skymap = decode_skymap(data)
     except SkyMapError as error:
         return False, (f"{error}; map products are not made",)
+    if position is None or crossmatch(skymap, *position).searched_prob[0] <= _HOLDS:
+        return True, skymap.notes
+    return True, (*skymap.notes, f"the stated position lies outside of its {_HOLDS:.1%} region".replace("%", " %"))
 
 
 def archived_map(archive: Archive, record: VersionRecord) -> bytes | None:

@@ -52,10 +52,11 @@ def _known(
     own = source.record.partition_key
     for key in sorted(by_version, key=lambda k: k != own):
         found = by_version[key]
-        if any(spec.name not in found and not spec.optional for spec in product.files):
+        specs = product.all_files(source.settings)
+        if any(spec.name not in found and not spec.optional for spec in specs):
             continue
         try:
-            records = [_adopt(source, spec, found[spec.name]) for spec in product.files if spec.name in found]
+            records = [_adopt(source, spec, found[spec.name]) for spec in specs if spec.name in found]
         except NotFoundError:
             # The file was removed from the store: make it again.
             continue
@@ -79,7 +80,7 @@ def make(product: Product, source: ProductInput, address: str) -> tuple[Mapping[
     """Make a product and write its files; returns statistics and the records for the archive."""
     made = product.make(source)
     records = []
-    for spec in product.files:
+    for spec in product.all_files(source.settings):
         if spec.optional and spec.name not in made.files:
             continue
         data = made.files[spec.name]

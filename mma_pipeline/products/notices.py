@@ -69,8 +69,8 @@ def _map(notice: CoreNotice) -> tuple[str | None, str | None, tuple[str, ...]]:
         return None, "the notice withdraws the trigger", ()
     problems: tuple[str, ...] = ()
     if notice.skymap is not None:
-        usable, found = map_problems(notice.skymap)
-        problems = tuple(one_line(f"healpix_file: {problem}", MAX_LENGTH) for problem in found)
+        usable, wrong = map_problems(notice.skymap, notice.position)
+        problems = tuple(one_line(f"healpix_file: {problem}", MAX_LENGTH) for problem in wrong)
         if usable:
             return hashlib.sha256(notice.skymap).hexdigest(), None, problems
     if notice.shape is not None:
@@ -78,9 +78,11 @@ def _map(notice: CoreNotice) -> tuple[str | None, str | None, tuple[str, ...]]:
         from mma_pipeline.science.skymaps.model import SkyMapError
 
         try:
-            localisation(notice.shape)
+            found = localisation(notice.shape)
         except SkyMapError as error:
             return None, str(error), (*problems, one_line(str(error), MAX_LENGTH))
+        if not found.holds(notice.shape.ra, notice.shape.dec):
+            problems = (*problems, "the stated position lies outside of the stated error")
         return notice.shape.digest, None, problems
     later = ": its map is to be fetched" if notice.skymap_url else ""
     if notice.position is not None:

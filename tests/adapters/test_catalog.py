@@ -15,7 +15,8 @@ from astropy.io import fits
 from mma_pipeline.adapters.catalogs import files as catalog_files
 from mma_pipeline.adapters.catalogs.configuration import read_gwtm_settings
 from mma_pipeline.adapters.catalogs.files import Columns, download
-from mma_pipeline.adapters.catalogs.index import MANIFEST, CatalogIndex, build_index
+from mma_pipeline.adapters.catalogs.folder import MANIFEST
+from mma_pipeline.adapters.catalogs.index import CatalogIndex, build_index
 from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
 
 MGC = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "galaxies" / "50MGC_catalog_short.fits"
@@ -138,7 +139,7 @@ def test_missing_and_damaged_indexes_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="import it again"):
         _ = CatalogIndex.open(index.folder).ra
     (index.folder / MANIFEST).write_text(json.dumps({"format": 99}))
-    with pytest.raises(PermanentError, match="another format"):
+    with pytest.raises(PermanentError, match="of this format"):
         CatalogIndex.open(index.folder)
     with pytest.raises(NotFoundError):
         build_index(tmp_path / "nothing.fits", tmp_path / "x")

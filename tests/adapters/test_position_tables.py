@@ -11,7 +11,7 @@ import pytest
 from astropy.io import fits
 
 from mma_pipeline.adapters.catalogs import positions
-from mma_pipeline.adapters.catalogs.index import MANIFEST
+from mma_pipeline.adapters.catalogs.folder import MANIFEST
 from mma_pipeline.adapters.catalogs.positions import PositionTable, build_table
 from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError, PermanentError
 

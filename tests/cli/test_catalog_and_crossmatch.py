@@ -16,6 +16,7 @@ from mma_pipeline.cli import app
 from mma_pipeline.defs.skymaps.skymap import skymap
 from mma_pipeline.products.ingest import ingest, parse_alert
 from mma_pipeline.products.inputs import ProductInput
+from mma_pipeline.settings import current
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not SHARED.exists(), reason=f"no real data: {SHARED} is not there")
@@ -78,7 +79,7 @@ def test_crossmatch_of_an_event(place: Path) -> None:
     now = datetime(2024, 1, 1, tzinfo=UTC)
     message = StreamMessage("test", "t", 0, 0, S230518H.read_bytes(), None, (), None, now)
     recorded = ingest(archive, message, parse_alert)
-    source = ProductInput(archive, store, recorded.versions[0].partition_key)  # type: ignore[union-attr]
+    source = ProductInput(archive, store, recorded.versions[0].partition_key, current())  # type: ignore[union-attr]
     from mma_pipeline.products.materialize import materialize
 
     materialize(skymap, source)

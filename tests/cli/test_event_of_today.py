@@ -17,6 +17,7 @@ from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.times import datetime_of_mjd, mjd_of
 from mma_pipeline.science.sphere import separation
+from mma_pipeline.settings import current
 from tests.homes import Home
 from tests.science.test_visibility import FERMI_2017
 
@@ -72,7 +73,9 @@ def test_all_products_of_an_event_of_today(home: Home, files: list[str]) -> None
     assert sorted(record.version.label for record in records) == ["IceCube", "Preliminary"]
     for record in records:
         assert EventVersion.from_partition_key(record.partition_key) == record.version
-        assert expected_files(record) <= {product.name for product in home.archive.products(record.partition_key)}
+        assert expected_files(record, current()) <= {
+            product.name for product in home.archive.products(record.partition_key)
+        }
         if record.version.label == "IceCube":
             continue
         merger = datetime.fromisoformat(str(record.facts["time"]))

@@ -21,6 +21,7 @@ from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.product_asset import PERMANENT
 from mma_pipeline.defs.publication.readiness import readiness
 from mma_pipeline.defs.resources import PublicationResource
+from mma_pipeline.settings import current
 from tests.adapters.publishing.helpers import ALERTS, needs_alerts, take_in
 from tests.alerts import body, fits_map, map_of_columns
 from tests.defs.test_publication import PublishingHome
@@ -64,7 +65,9 @@ def mma(*arguments: str) -> tuple[int, str]:
 def problems(publishing: PublishingHome, *, later: timedelta = timedelta()) -> dict[Kind, Problem]:
     """What people are told about publication."""
     now = datetime.now(UTC) + later
-    found = find(Situation(publishing.instance, publishing.archive, now, None, PublicationResource().names()))
+    found = find(
+        Situation(publishing.instance, publishing.archive, now, None, PublicationResource().names(), current())
+    )
     return {problem.kind: problem for problem in found if problem.kind in PUBLICATION_KINDS}
 
 
@@ -181,7 +184,7 @@ def test_products_that_failed_for_good(
 
     def state() -> Readiness:
         products = {product.name: product for product in publishing.archive.products(record.partition_key)}
-        return readiness(record, products, publishing.instance, datetime.now(UTC))
+        return readiness(record, products, publishing.instance, datetime.now(UTC), current())
 
     assert state() is Readiness.WAITING
     failed_run(publishing, record, times=1)

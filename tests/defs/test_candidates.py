@@ -44,7 +44,7 @@ from mma_pipeline.science.kilonova.simulation import villar
 from mma_pipeline.science.kilonova.simulation.radiation import lnu_to_absolute, modulus, redshift_at
 from mma_pipeline.science.simulation.alerts import simulate_event, simulate_retracted
 from mma_pipeline.science.skymaps.model import decode_skymap
-from mma_pipeline.settings import Settings
+from mma_pipeline.settings import Settings, current
 
 MERGER = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 MJD = mjd_of_datetime(MERGER)
@@ -269,7 +269,7 @@ def test_plot_and_alert_carry_the_archived_score(house: PublishingHome, monkeypa
     history = [{**entry, "p_phot": 0.25} for entry in score["history"]]
     changed = {**score, "p_phot": 0.8125, "credible_level": 0.375, "history": history}
     house.photometry_archive.record_score(key, EVENT, candidate.name, score["night"], changed)
-    source = CandidateSource(house.archive, key)
+    source = CandidateSource(house.archive, key, current())
     curve = light_curve([m.measurement for m in source.measurements])
     expected = light_curve_png(curve, source.event, history, title=f"SIM-kn · {EVENT}", simulated=True)
     house.alert(house.notices[4])
@@ -285,7 +285,7 @@ def test_plot_and_alert_carry_the_archived_score(house: PublishingHome, monkeypa
     assert (
         alert["version"]["partition_key"]
         == score["version"]
-        != CandidateSource(house.archive, key).version.partition_key
+        != CandidateSource(house.archive, key, current()).version.partition_key
     )
 
 
@@ -308,7 +308,7 @@ def test_a_night_looks_at_nothing_later(house: PublishingHome):
     key = sorted(w.partition_key for w in wanted_nights(house.archive, house.photometry(rows)))
     night = f"{EVENT}-SIM-kn-MJD{int(early[-1].mjd)}"
     assert all(night < k for k in key)
-    source = CandidateSource(house.archive, night)
+    source = CandidateSource(house.archive, night, current())
     assert max(m.measurement.mjd for m in source.measurements) == early[-1].mjd
 
 
@@ -342,8 +342,8 @@ def test_forced_noise_before_the_merger_changes_nothing(house: PublishingHome):
     with_noise = wanted_nights(house.archive, house.photometry(before + kilonova(noisy, 3)))
     assert len(with_noise) == len(without) == 3
     for one, other in zip(without, with_noise, strict=True):
-        expected = CandidateSource(house.archive, one.partition_key).assess()
-        result = CandidateSource(house.archive, other.partition_key).assess()
+        expected = CandidateSource(house.archive, one.partition_key, current()).assess()
+        result = CandidateSource(house.archive, other.partition_key, current()).assess()
         assert expected is not None
         assert result is not None
         assert (result["p_phot"], result["status"]) == (expected["p_phot"], expected["status"])
@@ -367,7 +367,7 @@ def test_what_was_there_before_the_merger_is_listed_as_excluded(house: Publishin
     assert ranking.index("Z-good") < ranking.index("A-old")
     assert f"excluded: detected before the merger, MJD {MJD - 40:.2f} r 20.00" in ranking
     monkeypatch.setenv("MMA_LOOK_BACK_DAYS", "30")
-    assert CandidateSource(house.archive, excluded.partition_key).assess()["status"] != "excluded"  # type: ignore[index]
+    assert CandidateSource(house.archive, excluded.partition_key, current()).assess()["status"] != "excluded"  # type: ignore[index]
     for wrong in ("soon", "0", "-3", "nan", "inf"):
         with pytest.raises(ConfigurationError, match="MMA_LOOK_BACK_DAYS"):
             Settings({"MMA_LOOK_BACK_DAYS": wrong}).kilonova  # noqa: B018 - reading it is what must fail
@@ -430,7 +430,7 @@ def test_keys_of_an_old_name_lead_to_the_one_object(house: PublishingHome):
     assert len({w.partition_key for w in again}) == 3
     old = max(w.partition_key for w in wanted if w.candidate == "B")
     made = house.run(old)
-    source = CandidateSource(house.archive, old)
+    source = CandidateSource(house.archive, old, current())
     assert (source.name, len(source.measurements)) == ("A", len(rows) + 1)
     assert (house.store / night_key(source.key, LIGHT_CURVE)).is_file()
     assert "-A-" in source.key.partition_key

@@ -23,6 +23,8 @@ from mma_pipeline.cli import app
 from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.coincidences import sensors
 from mma_pipeline.defs.coincidences.assets import announce, coincidences, keep_pairs
+from mma_pipeline.defs.events.page.write import write_event_page
+from mma_pipeline.defs.resources import SettingsResource
 from mma_pipeline.notices.derived import SCHEMA_V2_1, DerivedAlert, encode, json_schema_v2
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import materialize
@@ -30,7 +32,7 @@ from mma_pipeline.science.coincidence.searches import SearchRules
 from mma_pipeline.science.simulation.triggers import simulate_triggers
 from mma_pipeline.science.skymaps.model import decode_skymap
 from mma_pipeline.settings import current
-from tests.alerts import body, fits_map
+from tests.alerts import REAL_FOLDER, body, fits_map, needs_real_alerts
 from tests.homes import Home
 
 GW = "MS240301a"
@@ -70,8 +72,8 @@ def fermi(
 def make(home: Home, record: VersionRecord) -> dict[str, Any]:
     """Make the product and what follows from it, without a run of Dagster; returns its statistics."""
     archive, key, now = home.archive, record.partition_key, datetime.now(UTC)
-    statistics = materialize(coincidences, ProductInput(archive, home.store, key)).statistics
-    announce(archive, keep_pairs(archive, key, now), load(current().access), now)
+    statistics = materialize(coincidences, ProductInput(archive, home.store, key, current())).statistics
+    announce(archive, keep_pairs(archive, key, now), load(current().access), now, current())
     return dict(statistics)
 
 
@@ -90,7 +92,9 @@ def follow(home: Home) -> int:
 
     count = 0
     while True:
-        context = dg.build_sensor_context(instance=home.instance, resources={"archive": ArchiveResource()})
+        context = dg.build_sensor_context(
+            instance=home.instance, resources={"archive": ArchiveResource(), "settings": SettingsResource()}
+        )
         answer = sensors.coincidence_sensor(context)
         requests = list(answer.run_requests or []) if isinstance(answer, dg.SensorResult) else []
         if not requests:
@@ -306,6 +310,49 @@ def test_page_and_show(home: Home) -> None:
     assert f"{GRB} claimed: -1.70 s" in answer.output
 
 
+@pytest.mark.usefixtures("_no_age")
+@pytest.mark.parametrize("retracted", ["burst", "gravitational wave"])
+def test_a_withdrawn_pair_on_both_pages(home: Home, retracted: str) -> None:
+    """Whichever event is retracted, both pages name the pair as withdrawn, and by what, and no combined map stays."""
+    (gw,) = home.receive(body(far=1e-6))
+    make(home, gw)
+    (grb,) = home.receive(fermi())
+    make(home, grb)
+    assert follow(home) == 1
+    late = "2024-03-01T13:00:00"
+    notice = (
+        fermi(kind="retraction", created=late) if retracted == "burst" else body(kind="RETRACTION", created=late + "Z")
+    )
+    (gone,) = home.receive(notice)
+    assert run(home, gone)["pairs"][0]["state"] == "withdrawn"
+    follow(home)
+    for event_id in (GW, GRB):
+        page = write_event_page(home.archive, home.store, event_id)
+        section = home.files()[page.key].decode().partition("<h2>Coincidences</h2>")[2].partition("<h2>")[0]
+        assert f"withdrawn ({gone.partition_key})" in section
+        assert "claimed" not in section
+    newest = home.archive.product(gone.partition_key, "coincidence_skymap")
+    assert newest is None
+
+
+@needs_real_alerts
+def test_lvks_own_coincidence_of_a_real_alert(home: Home) -> None:
+    """MS230425l with the burst that its notice names: the same rate in time but for RAVEN's rate of bursts, 310 a year then."""
+    data = (REAL_FOLDER / "MS230425l-preliminary.json").read_bytes()
+    stated = json.loads(data)["external_coinc"]
+    trigger = str(stated["gcn_notice_id"])
+    (grb,) = home.receive(fermi(trigger, time="2023-04-25T11:42:28.386", created="2023-04-25T11:43:00"))
+    make(home, grb)
+    (gw, *_) = home.receive(data)
+    found = make(home, gw)
+    assert found["pairs"][0]["difference_s"] == pytest.approx(stated["time_difference"], abs=0.01)
+    beside = found["lvk"]
+    assert beside["our_event"] == f"TFermi_{trigger}"
+    assert beside["far_time_hz"] == stated["time_coincidence_far"]
+    assert beside["far_space_time_hz"] == stated["time_sky_position_coincidence_far"]
+    assert beside["ratio_time"] == pytest.approx(325 / 310, rel=1e-3)
+
+
 def test_simulated_burst_of_the_merger(home: Home) -> None:
     """Of the simulated notices of a merger its burst makes a claimed pair; neutrino, X-rays and the later burst do not."""
     merger = datetime(2024, 3, 1, 11, 59, 0, 500000, tzinfo=UTC)
@@ -364,5 +411,5 @@ def test_own_table_of_searches(home: Home, tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(ConfigurationError, match="MMA_COINCIDENCE_SEARCHES"):
         _ = current().coincidences.rules
     # The version is not kept waiting for it, and the asset says why it has no pairs.
-    assert "MMA_COINCIDENCE_SEARCHES" in str(coincidences.unconfigured())
-    assert "coincidences" not in expected_files(gw)
+    assert "MMA_COINCIDENCE_SEARCHES" in str(coincidences.unconfigured(current()))
+    assert "coincidences" not in expected_files(gw, current())

@@ -19,7 +19,7 @@ from mma_pipeline.adapters.archive.pointings import PointingArchive
 from mma_pipeline.adapters.publishing.compose import compose
 from mma_pipeline.cli import app
 from mma_pipeline.defs.observing.pointings_sensor import pointings_sensor
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.notices.derived import DerivedAlert, encode, json_schema_v2
 from tests.adapters.pointings.site import filled
 from tests.alerts import body, fits_map
@@ -46,7 +46,9 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[GwtmStandIn]:
 
 
 def _tick(home: Home, cursor: str | None) -> dg.SensorResult:
-    context = dg.build_sensor_context(home.instance, cursor=cursor, resources={"archive": ArchiveResource()})
+    context = dg.build_sensor_context(
+        home.instance, cursor=cursor, resources={"archive": ArchiveResource(), "settings": SettingsResource()}
+    )
     answer = pointings_sensor(context)
     assert isinstance(answer, dg.SensorResult)
     return answer

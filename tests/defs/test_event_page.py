@@ -21,6 +21,7 @@ from mma_pipeline.defs.events.page.state import event_state
 from mma_pipeline.defs.events.page.write import page_key, write_event_page
 from mma_pipeline.defs.events.sensors import event_page_sensor
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.settings import current
 from tests.alerts import alert, body, fits_map
 from tests.homes import Home
 from tests.neutrinos import notice, track
@@ -139,7 +140,7 @@ def test_a_late_notice_changes_what_its_successor_is_compared_with(home: Home) -
     assert _difference(home, second)["before"] == first.partition_key
     told = [(e.asset_key.to_user_string(), e.partition) for e in result.get_asset_materialization_events()]
     assert ("version_difference", second.partition_key) in told
-    assert list(overtaken_differences(home.archive, home.store, EVENT)) == []
+    assert list(overtaken_differences(home.archive, home.store, EVENT, current())) == []
     assert "90 %: " in _page(home).text
 
 

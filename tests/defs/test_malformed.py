@@ -20,6 +20,7 @@ from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 from mma_pipeline.cli import app
 from mma_pipeline.defs.all_products import PRODUCTS, expected_files
 from mma_pipeline.products.ingest import MAX_REASON, Quarantined, parse_alert
+from mma_pipeline.settings import current
 from tests.alerts import SHARED, alert, fits_map
 from tests.defs.malformed import cases, combined, degraded, degraded_maps, good, strange, tiny_map
 from tests.defs.streaming import Streaming, keys_of
@@ -122,7 +123,7 @@ def test_strange_but_valid_alerts_are_processed(home: Home, name: str, data: byt
     for record in home.receive(data):
         result = home.make(record)
         assert result.success, [event.message for event in result.all_events if event.is_failure]
-        assert _required(home, record) == expected_files(record)
+        assert _required(home, record) == expected_files(record, current())
     made = tree(home.folder.parent) - before
     assert all(path.startswith((str(home.products), str(home.folder / "archive.db"))) for path in made)
 
@@ -178,7 +179,7 @@ def test_a_degraded_version_has_all_products_that_can_be_made(home: Home, name: 
     for record in home.receive(data):
         result = home.make(record)
         assert result.success, [event.message for event in result.all_events if event.is_failure]
-        assert _required(home, record) == expected_files(record)
+        assert _required(home, record) == expected_files(record, current())
         assert _failed_checks(result)["alert_is_whole"] is dg.AssetCheckSeverity.WARN
     shown = CliRunner().invoke(app, ["show", "S240302zz", "--json"])
     (lines,) = {tuple(version["degraded"]) for version in json.loads(shown.stdout)["versions"]}
@@ -198,9 +199,9 @@ def test_a_combined_map_of_nan_degrades_its_own_version_only(home: Home) -> None
     ]
     for record in (own, joint):
         assert home.make(record).success
-        assert _required(home, record) == expected_files(record)
-    assert "skymap" in expected_files(own)
-    assert "skymap" not in expected_files(joint)
+        assert _required(home, record) == expected_files(record, current())
+    assert "skymap" in expected_files(own, current())
+    assert "skymap" not in expected_files(joint, current())
 
 
 def test_one_impossible_distance_does_not_move_the_event(home: Home) -> None:
@@ -249,10 +250,10 @@ def test_inputs_that_failed_before(home: Home, name: str) -> None:
         found = record.facts.get("degraded", [])
         assert len(found) == bool(line)
         assert line in "".join(found)
-        assert ("contours" in expected_files(record)) is has_map
+        assert ("contours" in expected_files(record, current())) is has_map
         result = home.make(record)
         assert result.success, [event.message for event in result.all_events if event.is_failure]
-        assert _required(home, record) == expected_files(record)
+        assert _required(home, record) == expected_files(record, current())
     for command in (["status"], ["status", "--json"], ["show", records[0].version.event_id], ["quarantine"]):
         answer = CliRunner().invoke(app, command)
         assert answer.exit_code == 0, answer.output

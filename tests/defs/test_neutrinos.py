@@ -16,12 +16,14 @@ import pytest
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
+from mma_pipeline.defs import run_again
 from mma_pipeline.defs.alerts.sensors import stream_sensor
 from mma_pipeline.defs.alerts.streams import STREAMS, stream_of
 from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.neutrinos import sensors as neutrino_fill
 from mma_pipeline.defs.neutrinos.sensors import neutrino_coincidence_sensor
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
+from mma_pipeline.settings import current
 from tests.alerts import SHARED, alert, avro, body, fits_map
 from tests.defs.malformed import tiny_map
 from tests.defs.streaming import STREAM, Streaming, keys_of
@@ -97,7 +99,7 @@ def test_a_notice_is_a_partition_of_its_own(home: Home) -> None:
     assert files[f"{folder}/notice.json"] == data
     assert files[f"{folder}/coincidence.png"].startswith(b"\x89PNG")
     names = {product.name for product in home.archive.products(record.partition_key)}
-    assert expected_files(record) <= names
+    assert expected_files(record, current()) <= names
     assert not any(key.startswith(("fit/", "test/")) for key in files)
     assert "data:image/png;base64" in shown["neutrino_coincidence"]["coincidence_picture"]
     assert shown["neutrino_coincidence"]["map_version"] == version.partition_key
@@ -121,10 +123,10 @@ def test_products_of_maps_know_nothing_of_neutrinos(home: Home) -> None:
     (version,) = home.receive(body(skymap=tiny_map()))
     first, second = home.receive(notice()), home.receive(notice(pval_generic=0.5))
     assert [str(r.stem) for r in (*first, *second)] == ["MS240301a-IceCube", "MS240301a-IceCube1"]
-    assert not {"neutrino_notice", "coincidence"} & expected_files(version)
+    assert not {"neutrino_notice", "coincidence"} & expected_files(version, current())
     assert home.make_all([version, *first]).success
     for record in (version, *first):
-        assert {p.name for p in home.archive.products(record.partition_key)} >= expected_files(record)
+        assert {p.name for p in home.archive.products(record.partition_key)} >= expected_files(record, current())
     assert not {p.asset for p in home.archive.products(version.partition_key)} & {
         "neutrino_notice",
         "neutrino_coincidence",
@@ -183,11 +185,11 @@ def test_the_sensor_asks_once_at_a_time(home: Home) -> None:
     home.instance.report_run_failed(run)
     assert tick(home) == []
     # Long ago, and still not compared: asked for under a new key.
-    neutrino_fill.PAUSE, kept = timedelta(0), neutrino_fill.PAUSE
+    run_again.PAUSE, kept = timedelta(0), run_again.PAUSE
     try:
         (again,) = tick(home)
     finally:
-        neutrino_fill.PAUSE = kept
+        run_again.PAUSE = kept
     assert again.run_key != request.run_key
 
 

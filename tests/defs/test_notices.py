@@ -28,7 +28,7 @@ from mma_pipeline.defs.alerts.notice_maps import notice_maps_sensor
 from mma_pipeline.defs.alerts.streams import NOTICES, STREAMS, stream_config
 from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.events.page.write import write_event_page
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.notices.gcn.streams import CORE_STREAMS, stream_named
 from mma_pipeline.products.ingest import MAX_REASON, Quarantined, ingest
 from mma_pipeline.products.notices import core_parser
@@ -37,7 +37,7 @@ from tests.alerts import body as gw_body
 from tests.alerts import fits_map
 from tests.defs.malformed_notices import partly_used, refused
 from tests.defs.streaming import Streaming, keys_of
-from tests.gcn_notices import body, voevent
+from tests.gcn_notices import VOEVENTS, body, voevent
 from tests.homes import Home
 
 CORE = next(stream for stream in STREAMS if stream.name == NOTICES)
@@ -111,7 +111,9 @@ def test_every_stream_can_be_switched_off(home: Home, monkeypatch: pytest.Monkey
     for stream in CORE_STREAMS:
         monkeypatch.setenv(f"MMA_NOTICES_{stream.name.upper()}", "false")
     kafka = KafkaResource(bootstrap="127.0.0.1:1")
-    context = dg.build_sensor_context(instance=home.instance, resources={"archive": ArchiveResource(), "kafka": kafka})
+    context = dg.build_sensor_context(
+        instance=home.instance, resources={"archive": ArchiveResource(), "settings": SettingsResource(), "kafka": kafka}
+    )
     answer = stream_sensor(CORE)(context)
     assert isinstance(answer, dg.SkipReason)
     assert "switched off" in str(answer.skip_message)
@@ -144,7 +146,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Version
 
 def good(stream: str) -> bytes:
     """A notice of a stream with nothing wrong."""
-    return voevent(packet=115) if stream == "fermi_gbm_classic" else body(stream, far=1e-9)
+    return VOEVENTS[stream]() if stream in VOEVENTS else body(stream, far=1e-9)
 
 
 def digest_of(data: bytes) -> str:
@@ -198,7 +200,7 @@ def test_the_same_products_as_an_alert(home: Home) -> None:
     for record in (first, later):
         assert home.make(record).success
     names = {product.name: product for product in home.archive.products(later.partition_key)}
-    assert expected_files(later) <= set(names)
+    assert expected_files(later, current()) <= set(names)
     assert {"skymap", "statistics", "contours", "coverage_90_fits", "picture", "observability", "difference"} <= set(
         names
     )
@@ -295,7 +297,9 @@ def test_a_map_by_address_is_a_version_when_it_is_there(home: Home, monkeypatch:
         def tick() -> list[dg.RunRequest]:
             nonlocal cursor
             context = dg.build_sensor_context(
-                instance=home.instance, cursor=cursor, resources={"archive": ArchiveResource()}
+                instance=home.instance,
+                cursor=cursor,
+                resources={"archive": ArchiveResource(), "settings": SettingsResource()},
             )
             answer = notice_maps_sensor(context)
             assert isinstance(answer, dg.SensorResult)
@@ -318,7 +322,11 @@ def test_a_map_by_address_is_a_version_when_it_is_there(home: Home, monkeypatch:
         assert chronological(versions) == [circle, fetched]
         assert isinstance(
             notice_maps_sensor(
-                dg.build_sensor_context(instance=home.instance, cursor=cursor, resources={"archive": ArchiveResource()})
+                dg.build_sensor_context(
+                    instance=home.instance,
+                    cursor=cursor,
+                    resources={"archive": ArchiveResource(), "settings": SettingsResource()},
+                )
             ),
             dg.SkipReason,
         )

@@ -17,10 +17,11 @@ from mma_pipeline.cli.doctor import _settings
 from mma_pipeline.defs.events.page.write import write_event_page
 from mma_pipeline.defs.observing.new_days import observability_sensor, overtaken
 from mma_pipeline.defs.observing.observability import begin_of, observability
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.notices.derived import SCHEMA_V2_1, DerivedAlert, encode, json_schema_v2
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import materialize
+from mma_pipeline.settings import current
 from tests.alerts import REAL_FOLDER
 from tests.homes import Home
 
@@ -65,12 +66,14 @@ def test_a_replay_gives_the_first_day(home: Home, update: VersionRecord) -> None
 def test_the_same_day_costs_nothing_and_a_new_one_is_made(home: Home, update: VersionRecord) -> None:
     """The address of the content names the day: later the same day files are copied, the next day they are others."""
     key, archive, store = update.partition_key, home.archive, home.store
-    again = materialize(observability, ProductInput(archive, store, key, now=FIRST + timedelta(hours=9)))
+    again = materialize(observability, ProductInput(archive, store, key, current(), now=FIRST + timedelta(hours=9)))
     assert again.reused
-    later = materialize(observability, ProductInput(archive, store, key, now=FIRST + timedelta(days=2, hours=1)))
+    later = materialize(
+        observability, ProductInput(archive, store, key, current(), now=FIRST + timedelta(days=2, hours=1))
+    )
     assert not later.reused
     assert later.statistics["begins"] == "2023-05-20T16:00:00Z"
-    back = materialize(observability, ProductInput(archive, store, key, now=FIRST))
+    back = materialize(observability, ProductInput(archive, store, key, current(), now=FIRST))
     assert [r.sha256 for r in back.records] == [r.sha256 for r in again.records]
 
 
@@ -87,9 +90,13 @@ def test_a_new_day_is_asked_for(home: Home, update: VersionRecord, monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setenv("MMA_WINDOWS_DAYS", "365")
         with dg.build_sensor_context(instance=home.instance) as context:
-            outcome = observability_sensor(context, archive=ArchiveResource(url=home.env["MMA_ARCHIVE_URL"]))
+            outcome = observability_sensor(
+                context, archive=ArchiveResource(url=home.env["MMA_ARCHIVE_URL"]), settings=SettingsResource()
+            )
         assert isinstance(outcome, dg.SkipReason), "its year is over"
-    materialize(observability, ProductInput(archive, home.store, update.partition_key, now=FIRST + timedelta(days=3)))
+    materialize(
+        observability, ProductInput(archive, home.store, update.partition_key, current(), now=FIRST + timedelta(days=3))
+    )
     assert [r.partition_key for r, _ in overtaken(archive, now, days)] == [update.partition_key]
 
 
@@ -139,7 +146,7 @@ def test_wrong_sites_are_said(home: Home, update: VersionRecord, monkeypatch: py
     wrong = home.folder / "sites.json"
     wrong.write_text('[{"name": "here", "latitude_deg": 100, "longitude_deg": 0}]')
     monkeypatch.setenv("MMA_SITES", str(wrong))
-    reason = observability.unconfigured()
+    reason = observability.unconfigured(current())
     assert reason is not None
     assert "MMA_SITES" in reason
     assert "no place on the Earth" in reason

@@ -20,11 +20,14 @@ from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.spacecraft.orbits import parse_tle
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.cli.materialise import materialise
+from mma_pipeline.definitions import build_defs
 from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.observing import configuration as observing
 from mma_pipeline.defs.observing import sensors as visibility_fill
-from mma_pipeline.defs.resources import ArchiveResource, ObservingResource, StoreResource
+from mma_pipeline.defs.partitions import alert_versions
+from mma_pipeline.defs.resources import ArchiveResource, ObservingResource, SettingsResource, StoreResource
 from mma_pipeline.products.ingest import ingest, parse_alert
+from mma_pipeline.settings import Settings, current
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(not SHARED.exists(), reason=f"no real alerts: {SHARED} is not there")
@@ -92,8 +95,8 @@ def test_without_catalog_and_elements_nothing_fails(place: Path) -> None:
     assert "mma catalog import" in str(said["reason"])
     made = _products(place, record)
     assert "galaxies" not in made
-    assert "galaxies" not in expected_files(record)
-    assert expected_files(record) <= set(made)
+    assert "galaxies" not in expected_files(record, current())
+    assert expected_files(record, current()) <= set(made)
     told = json.loads(made["visibility"])
     assert told["Fermi-GBM"]["state"] == "unknown"
     assert "no orbital elements" in told["Fermi-GBM"]["reason"]
@@ -110,7 +113,7 @@ def test_galaxies_and_visibility_when_there_is_data(place: Path) -> None:
         assert materialise(instance, record)
         first = _products(place, record)
         Store.open(place / "products")
-        observing.tle_archive(Store.open(place / "products")).keep(parse_tle(_line1() + "\n" + LINE2))
+        observing.tle_archive(Store.open(place / "products"), current()).keep(parse_tle(_line1() + "\n" + LINE2))
         assert materialise(instance, record)
         made = _products(place, record)
         event = instance.get_latest_materialization_event(dg.AssetKey("galaxies"))
@@ -149,20 +152,21 @@ def test_settings(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ini = place / "gal_catalog_config.ini"
     ini.write_text("[GALAXIES]\nCREDZONE = 0.5\nNGALAXIES = 7\nSENSITIVITY = 20.5\nMINL=1e40\nMAXL=1e42\n")
     monkeypatch.setenv("PATH_TO_GALAXY_CATALOG_CONFIG", str(ini))
-    found = observing.galaxy_settings()
+    found = observing.galaxy_settings(current())
     assert (found.choice.level, found.published) == (0.5, 7)
     assert found.choice.detectability is not None
     assert found.choice.detectability.limiting_magnitude == 20.5
     monkeypatch.setenv("MMA_GALAXY_LEVEL", "0.9")
     monkeypatch.setenv("MMA_GALAXY_WEIGHT", "none")
-    assert (observing.galaxy_settings().choice.level, observing.galaxy_settings().choice.weight) == (0.9, None)
+    choice = observing.galaxy_settings(current()).choice
+    assert (choice.level, choice.weight) == (0.9, None)
     monkeypatch.setenv("MMA_GALAXY_LEVEL", "ninety")
     with pytest.raises(ConfigurationError, match="MMA_GALAXY_LEVEL"):
-        observing.galaxy_settings()
+        observing.galaxy_settings(current())
     monkeypatch.delenv("MMA_GALAXY_LEVEL")
     monkeypatch.setenv("MMA_GALAXY_CATALOG", str(place / "nowhere"))
     with pytest.raises(NotFoundError, match="mma catalog import"):
-        observing.galaxy_catalog()
+        observing.galaxy_catalog(current())
 
 
 def test_instruments_from_a_file(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,17 +174,39 @@ def test_instruments_from_a_file(place: Path, monkeypatch: pytest.MonkeyPatch) -
     path = place / "instruments.json"
     path.write_text('[{"name": "SVOM-GRM", "file": "SVOM", "norad_id": 60086, "view": "unocculted"}]')
     monkeypatch.setenv("MMA_INSTRUMENTS", str(path))
-    assert [i.name for i in observing.instruments()] == ["SVOM-GRM"]
+    assert [i.name for i in observing.instruments(current())] == ["SVOM-GRM"]
     path.write_text("[{}]")
     with pytest.raises(ConfigurationError, match="MMA_INSTRUMENTS"):
-        observing.instruments()
+        observing.instruments(current())
+
+
+def test_settings_that_are_handed_in_decide(place: Path) -> None:
+    """Products are made by the settings of the resource that a deployment gives, not by those of the environment."""
+    path = place / "instruments.json"
+    path.write_text('[{"name": "SVOM-GRM", "file": "SVOM", "norad_id": 60086, "view": "unocculted"}]')
+
+    class Given(SettingsResource):
+        def get(self) -> Settings:
+            return super().get().with_(MMA_INSTRUMENTS=str(path))
+
+    record = _record(place, S230518H)
+    job = build_defs({"settings": Given()}).resolve_job_def("visibility_products")
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(alert_versions.name or "", [record.partition_key])
+        assert job.execute_in_process(instance=instance, partition_key=record.partition_key).success
+    assert list(json.loads(_products(place, record)["visibility"])) == ["SVOM-GRM"]
 
 
 def test_a_wrong_instruments_file_is_said_by_the_sensor(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tick fails no more than that: it is skipped, with the variable's name."""
     (place / "instruments.json").write_text("[{}]")
     monkeypatch.setenv("MMA_INSTRUMENTS", str(place / "instruments.json"))
-    resources = {"archive": ArchiveResource(), "store": StoreResource(), "observing": ObservingResource()}
+    resources = {
+        "archive": ArchiveResource(),
+        "settings": SettingsResource(),
+        "store": StoreResource(),
+        "observing": ObservingResource(),
+    }
     with dg.DagsterInstance.ephemeral() as instance:
         answer = visibility_fill.visibility_sensor(dg.build_sensor_context(instance, resources=resources))
     assert isinstance(answer, dg.SkipReason)
@@ -199,7 +225,12 @@ def test_unknown_is_filled_in_later(place: Path, monkeypatch: pytest.MonkeyPatch
         def tick() -> object:
             context = dg.build_sensor_context(
                 instance,
-                resources={"archive": ArchiveResource(), "store": StoreResource(), "observing": ObservingResource()},
+                resources={
+                    "archive": ArchiveResource(),
+                    "settings": SettingsResource(),
+                    "store": StoreResource(),
+                    "observing": ObservingResource(),
+                },
             )
             return visibility_fill.visibility_sensor(context)
 

@@ -23,7 +23,7 @@ from mma_pipeline.adapters.errors import (
 from mma_pipeline.adapters.pointings.tom import TomRequests
 from mma_pipeline.cli.doctor import Verdict, _tom
 from mma_pipeline.defs.observing.pointings_sensor import pointings_sensor
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.notices.pointings import Status
 from tests.adapters.pointings.site import filled
 from tests.alerts import body
@@ -83,7 +83,9 @@ def named(tom: Tom, monkeypatch: pytest.MonkeyPatch) -> Tom:
 
 def tick(home: Home, cursor: str | None = None, log: list[str] | None = None) -> dg.SensorResult:
     """One tick of the sensor; what it warns of is added to `log`."""
-    with dg.build_sensor_context(home.instance, cursor=cursor, resources={"archive": ArchiveResource()}) as context:
+    with dg.build_sensor_context(
+        home.instance, cursor=cursor, resources={"archive": ArchiveResource(), "settings": SettingsResource()}
+    ) as context:
         if log is not None:
             context.log.warning = log.append  # type: ignore[method-assign]
         answer = pointings_sensor(context)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from mma_pipeline.adapters.publishing.service import Publications
 from mma_pipeline.cli import app
 from mma_pipeline.defs.observing.pointings_sensor import pointings_sensor
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.settings import current
 from tests.adapters.pointings.site import filled
 from tests.alerts import body
@@ -85,7 +85,9 @@ def test_each_pointing_is_posted_once_and_follows_its_status(home: Home, site: G
     assert _ours(site)[152.5][0] == "planned"
     # After a retraction what is still planned is cancelled.
     home.receive(body(EVENT, "RETRACTION", created="2024-03-01T14:00:00Z"))
-    context = dg.build_sensor_context(home.instance, resources={"archive": ArchiveResource()})
+    context = dg.build_sensor_context(
+        home.instance, resources={"archive": ArchiveResource(), "settings": SettingsResource()}
+    )
     for _ in range(2):
         pointings_sensor(context)
     settings = current()

@@ -16,10 +16,11 @@ from mma_pipeline.defs.all_products import PRODUCTS, expected_files
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import product_asset
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource, StoreResource
 from mma_pipeline.notices import lvk
 from mma_pipeline.products.declaration import NEEDS_NOTHING, Product, ProductFiles, own_file
 from mma_pipeline.products.inputs import ProductInput
+from mma_pipeline.settings import current
 from tests.alerts import BAD_FOLDER, REAL_FOLDER, alert, body, fits_map, map_of_columns, needs_real_alerts, real_paths
 from tests.defs.malformed import tiny_map
 from tests.homes import Home, tree
@@ -57,7 +58,7 @@ def test_files_under_the_names_of_the_site(home: Home) -> None:
     assert files["fit/S240301a-Initial_alert.json"] == data
     assert gzip.decompress(files["fit/S240301a-Initial_moc.fits.gz"]) == fits_map()
     names = {product.name: product.store_key for product in home.archive.products(record.partition_key)}
-    assert set(names) == expected_files(record) | FORECAST
+    assert set(names) == expected_files(record, current()) | FORECAST
     assert {*names.values(), PAGE.format("S240301a")} == set(files)
     assert all(
         key.startswith(("fit/S240301a-Initial", f"mma/S240301a/{record.partition_key}/")) for key in names.values()
@@ -143,7 +144,7 @@ def test_retraction_has_its_alert_only(home: Home) -> None:
     assert files.pop("fit/S240301z-Retraction_alert.json") == data
     folder = f"mma/S240301z/{record.partition_key}"
     assert set(files) == {PAGE.format("S240301z"), f"{folder}/difference.json", f"{folder}/coincidences.json"}
-    assert expected_files(record) == {"alert", "difference", "coincidences"}
+    assert expected_files(record, current()) == {"alert", "difference", "coincidences"}
 
 
 def test_alert_without_map(home: Home) -> None:
@@ -197,7 +198,7 @@ def test_batch_with_a_retraction(home: Home) -> None:
     assert result.success
     for record in records:
         made = {product.name for product in home.archive.products(record.partition_key)}
-        assert made - FORECAST == expected_files(record)
+        assert made - FORECAST == expected_files(record, current())
     seen = [
         (event.partition, event.asset_key.to_user_string(), event.step_materialization_data.materialization.metadata)
         for event in result.get_asset_materialization_events()
@@ -328,7 +329,7 @@ def breaking(home: Home) -> dg.JobDefinition:
     definitions = dg.Definitions(
         assets=[gwalert_stream, *(product_asset(product) for product in products)],
         jobs=[alert_products],
-        resources={"archive": ArchiveResource(), "store": StoreResource()},
+        resources={"archive": ArchiveResource(), "store": StoreResource(), "settings": SettingsResource()},
     )
     return definitions.resolve_job_def("alert_products")
 
@@ -367,7 +368,9 @@ def test_every_real_alert_has_every_product(replayed: tuple[Home, list[dict[str,
     files = home.files()
     for record in versions:
         products = home.archive.products(record.partition_key)
-        assert {product.name for product in products} - FORECAST == expected_files(record), record.partition_key
+        assert {product.name for product in products} - FORECAST == expected_files(record, current()), (
+            record.partition_key
+        )
         for product in products:
             assert hashlib.sha256(files[product.store_key]).hexdigest() == product.sha256
 

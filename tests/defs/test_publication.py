@@ -17,7 +17,7 @@ from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.operations.failed_runs import failed_runs_sensor
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.publication.sensors import publication_sensor
-from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
 from tests.adapters.publishing.helpers import ALERTS, needs_alerts, take_in
 from tests.services.gwtm_schemas import ADMIN
 from tests.services.gwtm_standin import GwtmStandIn
@@ -60,7 +60,11 @@ class PublishingHome:
         """What the sensor answers."""
         context = dg.build_sensor_context(instance=self.instance)
         return publication_sensor(
-            context, archive=ArchiveResource(), store=StoreResource(), publication=PublicationResource()
+            context,
+            archive=ArchiveResource(),
+            store=StoreResource(),
+            publication=PublicationResource(),
+            settings=SettingsResource(),
         )
 
     def outbox(self) -> list[Publication]:

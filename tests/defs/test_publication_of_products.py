@@ -20,7 +20,7 @@ from mma_pipeline.adapters.archive import schema
 from mma_pipeline.adapters.archive.publications import State
 from mma_pipeline.adapters.catalogs.index import build_index
 from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
-from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
 from mma_pipeline.notices.derived import DerivedAlert, json_schema_v2
 from tests.adapters.publishing.test_hopskotch import everything_on
 from tests.alerts import body, fits_map
@@ -216,7 +216,11 @@ def test_a_notice_waits_a_while_for_its_map(publishing: PublishingHome) -> None:
     def asked() -> set[str]:
         context = dg.build_sensor_context(instance=publishing.home.instance)
         answer = publication_sensor(
-            context, archive=ArchiveResource(), store=StoreResource(), publication=PublicationResource()
+            context,
+            archive=ArchiveResource(),
+            store=StoreResource(),
+            publication=PublicationResource(),
+            settings=SettingsResource(),
         )
         requests = answer.run_requests or [] if isinstance(answer, dg.SensorResult) else []
         return {str(request.partition_key) for request in requests}

@@ -18,18 +18,19 @@ from mma_pipeline.adapters.archive.recent import recent_versions
 from mma_pipeline.adapters.archive.retention import forget_quarantine
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.publishing.service import Publications, Readiness
+from mma_pipeline.cli.app import open_store
 from mma_pipeline.defs.alerts.quarantine import retry_messages
 from mma_pipeline.defs.alerts.unfinished import unfinished_versions_sensor
 from mma_pipeline.defs.candidates.sensors import ingest_photometry
 from mma_pipeline.defs.events.page.render import Attachments, page_html, page_markdown
 from mma_pipeline.defs.events.page.state import event_state
 from mma_pipeline.defs.events.page.write import page_key
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.photometry.message import encode
 from mma_pipeline.products.ingest import Parser, Quarantined, ingest, parse_alert
-from mma_pipeline.settings import Settings
+from mma_pipeline.settings import Settings, current
 from tests.alerts import alert, avro, body
 from tests.defs.malformed import good, tiny_map, with_top
 
@@ -99,7 +100,7 @@ def test_what_can_be_read_now_is_processed_as_if_it_had_just_come(
 ) -> None:
     """A message of weeks ago, read again: a version with its run asked for at the next tick, and offered for publication."""
     number = receive(archive, good("S240301b"))
-    (outcome,) = retry_messages(archive, quarantined(archive), NOW)
+    (outcome,) = retry_messages(archive, open_store, quarantined(archive), NOW, current())
     (record,) = archive.versions("S240301b")
     assert outcome.partitions == (record.partition_key,)
     assert record.message_id == number
@@ -113,7 +114,9 @@ def test_what_can_be_read_now_is_processed_as_if_it_had_just_come(
     (recent,) = recent_versions(archive, NOW - timedelta(minutes=1), NOW + timedelta(minutes=1))
     assert (recent.record.partition_key, recent.received, recent.retried) == (record.partition_key, NOW, True)
 
-    context = dg.build_sensor_context(instance=instance, resources={"archive": ArchiveResource()})
+    context = dg.build_sensor_context(
+        instance=instance, resources={"archive": ArchiveResource(), "settings": SettingsResource()}
+    )
     result = unfinished_versions_sensor(context)
     assert isinstance(result, dg.SensorResult)
     assert [request.partition_key for request in result.run_requests or ()] == [record.partition_key]
@@ -131,8 +134,8 @@ def test_read_again_twice_changes_nothing(archive: Archive) -> None:
     """A second pass over the same messages, as after a crash, gives the same versions."""
     receive(archive, good("S240301b"))
     chosen = quarantined(archive)
-    first = retry_messages(archive, chosen, NOW)
-    assert retry_messages(archive, chosen, NOW + timedelta(hours=1)) == first
+    first = retry_messages(archive, open_store, chosen, NOW, current())
+    assert retry_messages(archive, open_store, chosen, NOW + timedelta(hours=1), current()) == first
     assert archive.counts()["versions"] == 1
     assert only(archive, solved=True).solved == NOW
 
@@ -143,7 +146,7 @@ def test_numbers_follow_creation_whatever_the_order_of_receipt(archive: Archive)
     records[0]["time_created"], records[1]["time_created"] = "2024-03-01T13:00:00Z", "2024-03-01T12:00:00Z"
     for offset, record in enumerate(records):
         receive(archive, json.dumps(record).encode(), offset=offset)
-    retry_messages(archive, quarantined(archive), NOW)
+    retry_messages(archive, open_store, quarantined(archive), NOW, current())
     assert [str(record.stem) for record in reversed(archive.versions("S240301b"))] == [
         "S240301b-Preliminary",
         "S240301b-Preliminary1",
@@ -154,7 +157,7 @@ def test_what_still_cannot_be_used_stays_with_its_present_reason(archive: Archiv
     """One that is still refused holds up no other, and says why today."""
     bad = receive(archive, with_top(time_created=None))
     receive(archive, good("S240301b"), offset=1)
-    refused, taken = retry_messages(archive, quarantined(archive), NOW)
+    refused, taken = retry_messages(archive, open_store, quarantined(archive), NOW, current())
     assert (refused.message.id, refused.reason, refused.partitions) == (bad, "time_created is missing", ())
     assert taken.reason is None
     assert only(archive).reason == "time_created is missing"
@@ -173,7 +176,7 @@ def test_the_stream_bringing_it_again_solves_it(archive: Archive) -> None:
 def test_dismissed_messages_are_solved_once(archive: Archive) -> None:
     """A person's reason is kept; a message that was read again stays what it is."""
     first, second = receive(archive, b"not json"), receive(archive, good("S240301b"), offset=1)
-    retry_messages(archive, quarantined(archive, Choice(ids=[second])), NOW)
+    retry_messages(archive, open_store, quarantined(archive, Choice(ids=[second])), NOW, current())
     dismiss(archive, [first, second], "a test of the sender", NOW)
     found = {entry.id: entry.solution for entry in quarantined(archive, Choice(solved=True))}
     assert found == {first: "dismissed: a test of the sender", second: "retried"}
@@ -218,7 +221,7 @@ def test_photometry_is_read_again_too(archive: Archive) -> None:
     data = encode(rows)
     message = StreamMessage("photometry", "mma.photometry", 0, 0, data, None, (), None, LONG_AGO)
     archive.quarantine(message, "a format that nobody announced")
-    (outcome,) = retry_messages(archive, quarantined(archive), NOW)
+    (outcome,) = retry_messages(archive, open_store, quarantined(archive), NOW, current())
     assert outcome.reason is None
     found = PhotometryArchive(archive).measured_since_retry(NOW - timedelta(minutes=1))
     assert [one.measurement.candidate.name for one in found] == ["AT1"]

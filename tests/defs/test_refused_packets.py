@@ -37,6 +37,7 @@ from mma_pipeline.science.simulation.alerts import simulate_event
 from mma_pipeline.science.skymaps.model import decode_skymap
 from mma_pipeline.science.surveys.regions import RegionIndex
 from mma_pipeline.science.surveys.vetting import Thresholds
+from mma_pipeline.settings import current
 from tests.homes import Home
 
 NOW = datetime.now(UTC)
@@ -57,7 +58,7 @@ def refuse(archive: Archive, messages: list[StreamMessage], formats: Formats | N
 def of_quarantine(archive: Archive) -> list[Any]:
     """Problems of the quarantine that health sees."""
     with dg.instance_for_test() as instance:
-        found = health(instance, archive, NOW, destinations=()).problems
+        found = health(instance, archive, NOW, destinations=(), settings=current()).problems
     return [problem for problem in found if problem.kind is Kind.QUARANTINE]
 
 

@@ -24,11 +24,12 @@ from mma_pipeline.definitions import defs
 from mma_pipeline.defs.operations.health import health
 from mma_pipeline.defs.operations.problems import Kind
 from mma_pipeline.defs.operations.retention import remove_expired
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource, StoreResource
 from mma_pipeline.defs.surveys.sensors import survey_sensor
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.photometry.event_night import EventNight
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement, PhotometryNotice
+from mma_pipeline.settings import current
 from tests.homes import Home
 
 ALERTS = 800
@@ -82,7 +83,7 @@ def run(*arguments: str) -> Any:
 def tick(cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
     """One evaluation of the sensor."""
     context = dg.build_sensor_context(cursor=cursor, instance=dg.DagsterInstance.ephemeral())
-    return survey_sensor(context, archive=ArchiveResource(), store=StoreResource())
+    return survey_sensor(context, archive=ArchiveResource(), store=StoreResource(), settings=SettingsResource())
 
 
 def scored(home: Home, request: dg.RunRequest) -> dict[str, Any]:
@@ -186,7 +187,7 @@ def test_a_dead_reader_is_a_problem(surveyed: Home, monkeypatch: pytest.MonkeyPa
     surveys, now = SurveyArchive(surveyed.archive), datetime.now(UTC)
 
     def kinds(at: datetime) -> set[Kind]:
-        found = health(instance, surveyed.archive, at, destinations=())
+        found = health(instance, surveyed.archive, at, destinations=(), settings=current())
         return {p.kind for p in found.problems if p.subject == "survey"}
 
     with dg.instance_for_test() as instance:

@@ -138,7 +138,7 @@ def test_a_table_that_cannot_be_read_stops_nothing(
     assert score is not None
     verdicts = {v["check"]: v for v in score["vetting"]["verdicts"]}
     assert "MMA_STAR_CATALOG names" in verdicts["star"]["words"]
-    assert "rows of the table in" in verdicts["agn"]["words"]
+    assert "rows of the catalog in" in verdicts["agn"]["words"]
     assert "FAR" in verdicts["host"]["words"]
     assert not verdicts["host"]["counted"]
     assert (score["distance_source"], score["sky_factor_dimensions"]) == ("event", 2)

@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, TopicPartition
 from mma_pipeline.adapters.archive import reading
 from mma_pipeline.adapters.archive.schema import message as message_table
 from mma_pipeline.defs.all_products import expected_files
+from mma_pipeline.settings import current
 from tests.delivery.stack import Stack
 from tests.services.gwtm_standin import GwtmStandIn
 from tests.services.kafka import KafkaBroker
@@ -47,7 +48,7 @@ def compare(stack: Stack, sent: Sent) -> list[str]:
     records = {record.partition_key: record for record in archive.versions()}
     problems += _differences("versions", set(records), sent.keys)
     for key in sorted(sent.keys & set(records)):
-        missing = expected_files(records[key]) - {product.name for product in archive.products(key)}
+        missing = expected_files(records[key], current()) - {product.name for product in archive.products(key)}
         if missing:
             problems.append(f"{key} lacks {', '.join(sorted(missing))}")
     with stack.instance() as instance:

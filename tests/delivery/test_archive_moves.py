@@ -26,7 +26,7 @@ from mma_pipeline.cli.materialise import materialise
 from mma_pipeline.definitions import defs
 from mma_pipeline.defs.alerts.unfinished import SensorTick, request_for, unfinished_versions_sensor, was_requested
 from mma_pipeline.defs.operations.retention import remove_expired
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.observing_runs import observing_run
 from mma_pipeline.products.ingest import ingest, parse_alert
@@ -190,7 +190,9 @@ def test_unfinished_version_gets_another_run(
     """A version that was archived but never made is asked for once it is overdue, and not while it is finished."""
 
     def tick() -> object:
-        context = dg.build_sensor_context(instance=stored, resources={"archive": ArchiveResource()})
+        context = dg.build_sensor_context(
+            instance=stored, resources={"archive": ArchiveResource(), "settings": SettingsResource()}
+        )
         return unfinished_versions_sensor(context)
 
     assert isinstance(tick(), dg.SkipReason), "2023 is beyond its look back"

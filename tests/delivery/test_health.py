@@ -17,6 +17,7 @@ from mma_pipeline.definitions import RESOURCES
 from mma_pipeline.defs.operations.health import Health, StreamHealth, health, pipeline_health_sensor, stream_reports
 from mma_pipeline.defs.operations.problems import Kind
 from mma_pipeline.defs.operations.watch import BrokerState, StreamState
+from mma_pipeline.settings import current
 from tests.delivery.test_archive_moves import alerts, receive
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -63,7 +64,7 @@ def test_statistics_come_from_the_archive(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     receive(archive, [*alerts("S230601a"), b"not json"], received=now - timedelta(minutes=30))
     with dg.instance_for_test() as instance:
-        found = health(instance, archive, now, destinations=())
+        found = health(instance, archive, now, destinations=(), settings=current())
     stream = {stream.name: stream for stream in found.streams}["s"]
     assert (stream.messages, stream.quarantined) == (3, 1)
     assert stream.message_age_s == pytest.approx(1800, abs=1)

@@ -89,7 +89,7 @@ class Pipeline:
     def health(self, *, after: timedelta = timedelta()) -> Health:
         """How it does, as doctor and metrics see it."""
         now, names = datetime.now(UTC) + after, destination_names(current())
-        return health(self.instance, self.archive, now, from_json(self.cursor), destinations=names)
+        return health(self.instance, self.archive, now, from_json(self.cursor), destinations=names, settings=current())
 
     def of_kind(self, kind: Kind) -> list[Problem]:
         """The problems of a kind."""

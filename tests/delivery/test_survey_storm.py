@@ -76,7 +76,7 @@ def looked_back(home: Home, archive: SurveyArchive) -> None:
     """A second event with the same maps, whose notice comes only now: it finds at once what the first one found in time."""
     import dagster as dg
 
-    from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+    from mma_pipeline.defs.resources import ArchiveResource, SettingsResource, StoreResource
     from mma_pipeline.defs.surveys.sensors import survey_sensor
 
     (first,) = {one.event_id for one in archive.candidates()}
@@ -88,6 +88,7 @@ def looked_back(home: Home, archive: SurveyArchive) -> None:
         dg.build_sensor_context(instance=dg.DagsterInstance.ephemeral()),
         archive=ArchiveResource(),
         store=StoreResource(),
+        settings=SettingsResource(),
     )
     in_time = {(one.candidate, one.night) for one in archive.candidates(event_id=first)}
     assert in_time

@@ -20,7 +20,7 @@ from mma_pipeline.defs.operations import watch as watching
 from mma_pipeline.defs.operations.health import health, pipeline_health_sensor, statistics
 from mma_pipeline.defs.operations.watch import BrokerState, StreamState, from_json, watch
 from mma_pipeline.defs.resources import ArchiveResource
-from mma_pipeline.settings import Settings
+from mma_pipeline.settings import Settings, current
 from tests.services.kafka import KafkaBroker
 
 
@@ -152,7 +152,7 @@ def test_sensor_watches_every_minute_and_reports_every_five(
     assert seen.heartbeat is not None
     assert len(tick(replace(seen, reported=seen.reported - 301).to_json()).asset_events) == 2
     archive, now = ArchiveResource().open(), datetime.fromtimestamp(seen.heartbeat, UTC)
-    well = health(home, archive, now + timedelta(seconds=20), seen, destinations=())
+    well = health(home, archive, now + timedelta(seconds=20), seen, destinations=(), settings=current())
     assert statistics(well)["GCN: last heartbeat (s ago)"] == 20
-    dead = health(home, archive, now + timedelta(seconds=400), seen, destinations=())
+    dead = health(home, archive, now + timedelta(seconds=400), seen, destinations=(), settings=current())
     assert [problem for problem in dead.problems if "heartbeat is 400 s old" in problem.text]

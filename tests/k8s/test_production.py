@@ -23,6 +23,7 @@ from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.notices import lvk
 from mma_pipeline.science.simulation.alerts import simulate_event
+from mma_pipeline.settings import current
 from tests.delivery.stack import Stack
 from tests.delivery.storm import TOPICS
 from tests.k8s.chart import dagster_settings, render, values_of
@@ -145,7 +146,7 @@ def _missing(archive: Archive, keys: set[str], site: GwtmStandIn) -> list[str]:
     records = {record.partition_key: record for record in archive.versions()}
     found = [f"version {key}" for key in sorted(keys - set(records))]
     for key in sorted(keys & set(records)):
-        lacking = expected_files(records[key]) - {product.name for product in archive.products(key)}
+        lacking = expected_files(records[key], current()) - {product.name for product in archive.products(key)}
         found += [f"{key}: {name}" for name in sorted(lacking)]
     if len(site.alerts) < len(keys):
         found.append(f"{len(site.alerts)} of {len(keys)} posts")

@@ -21,7 +21,7 @@ from mma_pipeline.notices.model import AlertType, Role, role_of
 from mma_pipeline.notices.trigger_ids import LONGEST, TRIGGER_ID, TRIGGERS, observatory_of, trigger_event
 from mma_pipeline.products.notices import notice_summary
 from mma_pipeline.settings import NoticeSettings
-from tests.gcn_notices import FOLDER, NOTICES, body, examples, needs_examples, record, voevent
+from tests.gcn_notices import FOLDER, NOTICES, body, examples, needs_examples, record, svom, voevent
 
 #: Published examples that are of no trigger, with the reason.
 NOT_TRIGGERS = {
@@ -158,6 +158,49 @@ def test_the_classic_voevent_is_the_same_event() -> None:
     alert = parse_core(stream, voevent(packet=110))[0]
     assert (alert.alert_type, alert.shape, alert.position) == (AlertType.INITIAL, None, None)
     assert parse_core(stream, voevent(role="test"))[1].event_id == "TFermi_794059200"
+
+
+def svom_parsed(*args: Any, **options: Any) -> tuple[CoreNotice, EventVersion]:
+    """A VOEvent of SVOM, its stream told by its content."""
+    data = svom(*args, **options)
+    stream = stream_of_message(data)
+    assert stream is not None
+    assert stream.name == "svom_voevent"
+    return parse_core(stream, data)
+
+
+def test_svom_sends_voevents() -> None:
+    """Trigger, better position and retraction are versions of one event; the radius holds 90 %; -1 is no radius."""
+    notice, version = svom_parsed()
+    assert (version.event_id, version.label) == ("SVOM_sb26030101", "Initial")
+    assert notice.shape == Shape(150.0, 20.0, 0.1, 0.1, 0.0, 0.9)
+    assert notice.time == datetime(2026, 3, 1, 12, 0, 0, 250000, tzinfo=UTC)
+    assert notice.created == datetime(2026, 3, 1, 12, 0, 50, tzinfo=UTC)
+    assert (notice.pipeline, dict(notice.signal)) == ("ECLAIRs", {"snr": 12.5, "rate_duration_s": 20.4})
+    later = svom_parsed(204, radius="0.05")[1]
+    assert (later.event_id, later.label) == (version.event_id, "Update")
+    gone, withdrawn = svom_parsed(219, retracts=True)
+    assert (withdrawn.event_id, withdrawn.label, gone.shape) == (version.event_id, "Retraction", None)
+    grm = svom_parsed(201, instrument="GRM", radius="-1.0")[0]
+    assert (grm.shape, grm.position, grm.degraded) == (None, (150.0, 20.0), ())
+    assert svom_parsed(role="test")[1].event_id == "TSVOM_sb26030101"
+
+
+def test_svoms_telescopes_state_when_they_looked() -> None:
+    """A position of MXT comes with the time of its exposure, which is not that of the burst."""
+    looked = {"instrument": "MXT", "time": "2026-03-01T12:45:00"}
+    assert svom_parsed(209, **looked)[0].time is None
+    assert svom_parsed(209, **looked, t0="2026-03-01T12:00:01.500Z")[0].time == datetime(
+        2026, 3, 1, 12, 0, 1, 500000, tzinfo=UTC
+    )
+
+
+def test_only_names_of_triggers_are_names() -> None:
+    """A running number beside the trigger may be that of another one too: it joins no events. IceCube's name does."""
+    assert parsed("fermi_gbm_targeted", id=["794059200123", "7"])[0].names == ("794059200123",)
+    assert parsed("icecube_tracks")[0].names == ("141000_12345678", "260301A")
+    named, version = parsed("icecube_tracks", id=["141000", "12345678"])
+    assert (version.event_id, named.names) == ("IceCube_260301A", ("260301A",))
 
 
 def test_map_addresses_lead_to_the_streams_own_servers() -> None:

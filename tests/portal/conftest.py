@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from mma_pipeline.portal.app import create_app
 from mma_pipeline.portal.context import HealthReport, Portal
+from mma_pipeline.settings import current
 from tests.alerts import body, fits_map
 from tests.homes import Home
 
@@ -32,7 +33,7 @@ def make(home: Home, *names: str) -> None:
     for record in records:
         for product in PRODUCTS:
             if product.name in names and product.need.met(record):
-                materialize(product, ProductInput(home.archive, home.store, record.partition_key))
+                materialize(product, ProductInput(home.archive, home.store, record.partition_key, current()))
     for event_id in {record.version.event_id for record in records}:
         write_event_page(home.archive, home.store, event_id)
 

@@ -10,7 +10,7 @@ import pytest
 
 from mma_pipeline.science.coincidence.chance import among, background_overlaps, p_pair
 from mma_pipeline.science.coincidence.combined import combined_map
-from mma_pipeline.science.coincidence.joint_far import YEAR_S, Method, joint_far
+from mma_pipeline.science.coincidence.joint_far import RAVEN_YEAR_S, Method, joint_far
 from mma_pipeline.science.coincidence.overlap import overlap_integral, overlap_of_circle, overlap_of_point
 from mma_pipeline.science.coincidence.pair import compare
 from mma_pipeline.science.coincidence.searches import (
@@ -292,7 +292,7 @@ def test_table_of_searches() -> None:
     grb = search_of(SEARCHES, GwKind.CBC, OtherKind.GRB)
     assert grb is not None
     assert grb.window == (-5.0, 1.0)
-    assert grb.rate == pytest.approx(325 / YEAR_S)
+    assert grb.rate == pytest.approx(325 / RAVEN_YEAR_S)
     assert grb.holds(-1.74)  # GW170817 before GRB 170817A
     assert grb.holds(-5.0)
     assert not grb.holds(1.01)

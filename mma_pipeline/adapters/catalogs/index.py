@@ -8,23 +8,17 @@ Not here: fetching and reading the files that catalogs come in (`files`).
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mma_pipeline.adapters.catalogs.files import Columns, read_columns
-from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError, PermanentError
+from mma_pipeline.adapters.catalogs.folder import CatalogFolder, read_manifest, replaced, write_manifest
+from mma_pipeline.adapters.errors import ConfigurationError
 
 FORMAT = 1
-MANIFEST = "manifest.json"
 _ORDER = 29
 _UNITS = {
     "index29": "",
@@ -40,12 +34,8 @@ _UNITS = {
 }
 
 
-@dataclass(frozen=True)
-class CatalogIndex:
+class CatalogIndex(CatalogFolder):
     """An opened index; arrays have shape (G,), are read-only and memory-mapped. NaN where a value is absent."""
-
-    folder: Path
-    manifest: Mapping[str, Any] = field(repr=False)
 
     @classmethod
     def open(cls, folder: Path | str) -> CatalogIndex:
@@ -54,75 +44,35 @@ class CatalogIndex:
         Raises NotFoundError if the folder holds none, PermanentError if it is damaged or of another format.
         """
         folder = Path(folder)
-        try:
-            manifest = json.loads((folder / MANIFEST).read_text())
-        except FileNotFoundError:
-            raise NotFoundError(
-                f"no galaxy catalog index in {folder}: make one with `mma catalog import FILE`"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise PermanentError(f"the manifest of the galaxy catalog in {folder} cannot be read: {error}") from error
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise PermanentError(f"the galaxy catalog in {folder} has another format: import it again")
-        return cls(folder, manifest)
-
-    @property
-    def label(self) -> str:
-        """Name of the catalog, for people."""
-        return str(self.manifest["label"])
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the file that the index was made from; identifies the catalog in metadata."""
-        return str(self.manifest["source_sha256"])
-
-    def __len__(self) -> int:
-        return int(self.manifest["rows"])
-
-    @cached_property
-    def index29(self) -> npt.NDArray[np.int64]:
-        """Order-29 NESTED HEALPix index, ascending."""
-        return self._column("index29")
+        return cls(folder, read_manifest(folder, "galaxy catalog index", "mma catalog import FILE", format=FORMAT))
 
     @cached_property
     def ra(self) -> npt.NDArray[np.float64]:
         """Right ascension, deg."""
-        return self._column("ra")
+        return self._array("ra")
 
     @cached_property
     def dec(self) -> npt.NDArray[np.float64]:
         """Declination, deg."""
-        return self._column("dec")
+        return self._array("dec")
 
     @cached_property
     def distance(self) -> npt.NDArray[np.float32]:
         """Luminosity distance, Mpc."""
-        return self._column("distance")
+        return self._array("distance")
 
     @cached_property
     def name(self) -> npt.NDArray[np.bytes_]:
         """Name, UTF-8 bytes."""
-        return self._column("name")
+        return self._array("name")
 
     def weight(self, kind: str) -> npt.NDArray[np.float32] | None:
         """Column `mass` (M☉) or `luminosity` (L☉), None if the catalog has none."""
-        return self._column(kind) if kind in self.manifest["columns"] else None
+        return self._array(kind) if kind in self.manifest["columns"] else None
 
     def optional(self, name: str) -> npt.NDArray[np.float32] | None:
         """Column `distance_error` (Mpc), `magnitude` (R or r) or `half_light` (arcsec), None if the catalog has none."""
-        return self._column(name) if name in self.manifest["columns"] else None
-
-    def _column(self, name: str) -> npt.NDArray[Any]:
-        try:
-            values: npt.NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise PermanentError(
-                f"column {name} of the galaxy catalog in {self.folder} cannot be read ({error}): import it again"
-            ) from error
-        if values.shape != (len(self),):
-            raise PermanentError(f"column {name} of the galaxy catalog in {self.folder} is cut short: import it again")
-        # A plain view: np.memmap's own class makes every small operation on it ten times slower.
-        return values.view(np.ndarray)
+        return self._array(name) if name in self.manifest["columns"] else None
 
 
 def build_index(
@@ -157,23 +107,11 @@ def build_index(
         "columns": {name: {"unit": _UNITS[name], "dtype": str(column.dtype)} for name, column in table.items()},
         "mapping": columns.as_dict(),
     }
-    _write(folder, table, manifest)
-    return CatalogIndex.open(folder)
-
-
-def _write(folder: Path, table: Mapping[str, npt.NDArray[Any]], manifest: Mapping[str, Any]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
-        raise ConfigurationError(f"{folder} holds other files: name an empty folder for the index")
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        new = Path(scratch) / "new"
-        new.mkdir()
+    with replaced(folder) as (new, _):
         for name, column in table.items():
             np.save(new / f"{name}.npy", column, allow_pickle=False)
-        (new / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-        if folder.exists():  # readers that have the old files mapped keep them
-            folder.rename(Path(scratch) / "old")
-        shutil.move(new, folder)
+        write_manifest(new, manifest)
+    return CatalogIndex.open(folder)
 
 
 def _sha256(path: Path) -> str:

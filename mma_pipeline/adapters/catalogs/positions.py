@@ -9,11 +9,8 @@ Galaxies have an index of their own (`index`), because rankings read whole colum
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mma_pipeline.adapters.catalogs.batches import batches, column_names
-from mma_pipeline.adapters.catalogs.index import MANIFEST
-from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError, PermanentError
+from mma_pipeline.adapters.catalogs.folder import CatalogFolder, read_manifest, replaced, write_manifest
+from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError
 
 Kind = Literal["stars", "agn"]
 FORMAT = 1
@@ -64,65 +61,27 @@ _KNOWN: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class PositionTable:
+class PositionTable(CatalogFolder):
     """An opened table; arrays have shape (G,), are read-only and memory-mapped."""
 
-    folder: Path
     kind: Kind
-    manifest: Mapping[str, Any] = field(repr=False)
 
     @classmethod
     def open(cls, folder: Path | str, kind: Kind) -> PositionTable:
         """Open a table; NotFoundError if the folder holds none, PermanentError if it is damaged or of another kind."""
         folder = Path(folder)
-        try:
-            manifest = json.loads((folder / MANIFEST).read_text())
-        except FileNotFoundError:
-            raise NotFoundError(
-                f"no table of {kind} in {folder}: make one with `mma catalog import --kind {kind} FILE`"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise PermanentError(f"the manifest of the table in {folder} cannot be read: {error}") from error
-        if not isinstance(manifest, dict) or manifest.get("kind") != kind or manifest.get("format") != FORMAT:
-            raise PermanentError(f"{folder} holds no table of {kind} of this format: import it again")
-        return cls(folder, kind, manifest)
-
-    @property
-    def label(self) -> str:
-        """Name of the table, for people."""
-        return str(self.manifest["label"])
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over the files that the table was made from."""
-        return str(self.manifest["source_sha256"])
+        command = f"mma catalog import --kind {kind} FILE"
+        return cls(folder, read_manifest(folder, f"table of {kind}", command, kind=kind, format=FORMAT), kind)
 
     @property
     def epoch(self) -> float:
         """Time of the positions, Julian years."""
         return float(self.manifest["epoch"])
 
-    def __len__(self) -> int:
-        return int(self.manifest["rows"])
-
-    @cached_property
-    def index29(self) -> npt.NDArray[np.int64]:
-        """Order-29 NESTED HEALPix index, ascending."""
-        return self._array("index29", np.dtype(np.int64))
-
     @cached_property
     def rows(self) -> npt.NDArray[Any]:
         """The records (`RECORDS`), NaN and empty bytes where a value is absent."""
         return self._array("rows", RECORDS[self.kind])
-
-    def _array(self, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-        try:
-            values: npt.NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise PermanentError(f"{name} of the table in {self.folder} cannot be read ({error}): import it") from error
-        if values.shape != (len(self),) or values.dtype != dtype:
-            raise PermanentError(f"{name} of the table in {self.folder} is cut short or of another form: import it")
-        return values.view(np.ndarray)
 
 
 def build_table(
@@ -148,13 +107,7 @@ def build_table(
     for stars without proper motion, parallax and their errors.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
-        raise ConfigurationError(f"{folder} holds other files: name an empty folder for the table")
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        new, parts = Path(scratch) / "new", Path(scratch) / "parts"
-        new.mkdir()
-        parts.mkdir()
+    with replaced(folder) as (new, parts):
         digest = hashlib.sha256()
         mapping: dict[str, str] = {}
         dropped = 0
@@ -182,10 +135,7 @@ def build_table(
             "epoch": epoch,
             "columns": {name: {"unit": UNITS[name], "from": mapping[name]} for name in sorted(mapping)},
         }
-        (new / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-        if folder.exists():  # readers that have the old files mapped keep them
-            folder.rename(Path(scratch) / "old")
-        shutil.move(new, folder)
+        write_manifest(new, manifest)
     return PositionTable.open(folder, kind)
 
 

@@ -22,7 +22,7 @@ from mma_pipeline.adapters.deadline import left, within
 from mma_pipeline.adapters.errors import PermanentError, TransientError
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.questions import offset_range, reason
-from mma_pipeline.adapters.kafka.reader import MAX_MESSAGE_BYTES, headers_of
+from mma_pipeline.adapters.kafka.reader import consumer_settings, headers_of
 from mma_pipeline.adapters.kafka.stream import Gap, StreamConfig
 
 _log = logging.getLogger(__name__)
@@ -35,8 +35,6 @@ MOST_S = 300.0
 REQUEST_S = 10.0
 #: Seconds that finding out where to begin may take, all partitions together.
 BEGIN_S = 60.0
-#: Most that librdkafka fetches ahead, kB: it would take 64 MB of every partition.
-_AHEAD_KB = 65_536
 #: A commit that failed for one of these was another member's turn: it reads again what was not committed.
 _NOT_OURS = {
     KafkaError.ILLEGAL_GENERATION,
@@ -80,26 +78,14 @@ class GroupReader:
         self._positions: dict[Place, int] = {}
         self._gone: set[Place] = set()
         self._came: set[Place] = set()
-        settings = {
-            "group.id": f"mma-{config.name}",
-            "socket.keepalive.enable": True,
-            "fetch.wait.max.ms": 100,
-            "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
-            "fetch.max.bytes": MAX_MESSAGE_BYTES,
-            "receive.message.max.bytes": MAX_MESSAGE_BYTES + 1024 * 1024,
-            "queued.max.messages.kbytes": _AHEAD_KB,
-            "reconnect.backoff.max.ms": 5000,
-            # Where there is nothing at an offset, `_begin` says where to go on, and what was lost.
-            "auto.offset.reset": "error",
+        own = {
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": int(SESSION_S * 1000),
             "heartbeat.interval.ms": int(SESSION_S * 1000 / 3),
             "max.poll.interval.ms": int(MOST_S * 1000),
-            **config.client,
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "error_cb": self._note_error,
         }
+        # Where there is nothing at an offset, `_begin` says where to go on, and what was lost.
+        settings = {**consumer_settings(config, own), "error_cb": self._note_error}
         try:
             self._consumer = Consumer(settings, logger=_log)
             self._consumer.subscribe(

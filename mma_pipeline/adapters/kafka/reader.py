@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -48,6 +48,28 @@ REFRESH_S = 60.0
 REFRESH_MANY_S = 300.0
 #: Largest message accepted, bytes: GCN allows 4 MiB, with room for more.
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+#: Most that librdkafka fetches ahead, kB: by default it takes 64 MB of every partition.
+_AHEAD_KB = 65_536
+
+
+def consumer_settings(config: StreamConfig, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """librdkafka's settings for a consumer of a stream; `own` are those of one kind of consumer, which the stream's override."""
+    return {
+        "group.id": f"mma-{config.name}",
+        "socket.keepalive.enable": True,
+        "fetch.wait.max.ms": 100,
+        "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+        "fetch.max.bytes": MAX_MESSAGE_BYTES,
+        "receive.message.max.bytes": MAX_MESSAGE_BYTES + 1024 * 1024,
+        "queued.max.messages.kbytes": _AHEAD_KB,
+        "reconnect.backoff.max.ms": 5000,
+        # A message that the broker dropped must be reported, not skipped.
+        "auto.offset.reset": "error",
+        **(own or {}),
+        **config.client,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+    }
 
 
 class StreamReader:
@@ -66,22 +88,7 @@ class StreamReader:
         self._directory = TopicDirectory(config.name, config.client)
         self._topic_ids: TopicIds = {}
         self._problems: list[str] = []
-        settings = {
-            "group.id": f"mma-{config.name}",
-            "socket.keepalive.enable": True,
-            "fetch.wait.max.ms": 100,
-            "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
-            "fetch.max.bytes": MAX_MESSAGE_BYTES,
-            "receive.message.max.bytes": MAX_MESSAGE_BYTES + 1024 * 1024,
-            "queued.max.messages.kbytes": 65536,
-            "reconnect.backoff.max.ms": 5000,
-            # A message that the broker dropped must be reported, not skipped.
-            "auto.offset.reset": "error",
-            **config.client,
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "error_cb": self._note_error,
-        }
+        settings = {**consumer_settings(config), "error_cb": self._note_error}
         try:
             self._consumer = Consumer(settings, logger=_log)
         except KafkaException as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,18 +22,21 @@ class SwiftFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
     """Files in the containers of one account.
 
     Args:
-        account: by default the one that the ``OS_*`` environment names.
+        account: an account that is logged in.
+        login: without one, the ``OS_*`` names with their values (see `keystone_session`), such as `os.environ`.
 
     Raises:
-        ConfigurationError: no account is given, and the environment names none.
+        ConfigurationError: neither is given, or the names are not enough to log in.
     """
 
     protocol = "swift"
     cachable = False  # an account may be another user's login
 
-    def __init__(self, account: SwiftAccount | None = None, **options: Any) -> None:
+    def __init__(
+        self, account: SwiftAccount | None = None, login: Mapping[str, str] | None = None, **options: Any
+    ) -> None:
         super().__init__(use_listings_cache=False, **options)
-        self.account = account or account_of(os.environ)
+        self.account = account or account_of(login or {})
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:

@@ -88,7 +88,7 @@ class Tail:
 
     def read(self, body: bytes, start: int, end: int, number: int) -> dict[str, Any] | None:
         """The record from its field on; None where that is not found, or is not what it seems."""
-        place = body.rfind(self._mark + _of_long(number), start, end)
+        place = body.rfind(self._mark + of_long(number), start, end)
         if place < 0:
             return None
         stream = io.BytesIO(body)
@@ -110,7 +110,7 @@ def _beginning(kind: Any) -> tuple[bytes, str]:
         if isinstance(branch, Mapping) and branch.get("type") == "record" and branch.get("fields"):
             first = branch["fields"][0]
             if first.get("type") == "long":
-                return (_of_long(place) if isinstance(kind, list) else b""), str(first["name"])
+                return (of_long(place) if isinstance(kind, list) else b""), str(first["name"])
     raise NoticeError("the field is no record that begins with a number")
 
 
@@ -183,7 +183,7 @@ def _plain(schema: Any) -> Any:
     return found
 
 
-def _of_long(value: int) -> bytes:
+def of_long(value: int) -> bytes:
     """An Avro long: zigzag, seven bits a byte."""
     value = (value << 1) ^ (value >> 63)
     out = bytearray()

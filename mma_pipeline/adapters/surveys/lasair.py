@@ -11,7 +11,6 @@ from typing import Any
 
 from mma_pipeline.adapters.surveys import lsst, ztf
 from mma_pipeline.adapters.surveys.values import (
-    JD_OF_MJD_ZERO,
     by_time,
     details_of,
     frozen,
@@ -27,6 +26,7 @@ from mma_pipeline.adapters.surveys.values import (
 )
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.surveys import AlertHead, CatalogMatch, FluxPoint, PacketFacts, SurveyAlert
+from mma_pipeline.notices.times import JD_OF_MJD_ZERO
 
 Record = Mapping[str, Any]
 _RA, _DEC = ("ra", "ramean", "RA"), ("dec", "decl", "decmean", "DEC")

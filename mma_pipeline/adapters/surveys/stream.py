@@ -1,14 +1,18 @@
-"""Which broker a survey's alerts are read from: its own or a broker service's, Hopskotch, or one without authentication."""
+"""Which broker a survey's alerts are read from: its own or a broker service's, GCN, Hopskotch, or one without authentication."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.hopskotch.stream import HopBroker, hop_stream
+from mma_pipeline.adapters.kafka.gcn import GcnBroker, gcn_stream
 from mma_pipeline.adapters.kafka.stream import StreamConfig
+
+#: How the names of GCN's topics begin.
+_GCN = "gcn."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +34,21 @@ class SurveyBroker:
     """A broker without authentication (the demonstration's, a test's)."""
 
 
-def survey_stream(broker: SurveyBroker, hop: HopBroker, name: str, topics: Sequence[str]) -> StreamConfig | None:
+def survey_stream(
+    broker: SurveyBroker, hop: HopBroker, gcn: GcnBroker, name: str, topics: Sequence[str]
+) -> StreamConfig | None:
     """How to read a survey's topics; None where none are named, or there is nothing to read them from.
 
-    Raises ConfigurationError where half of a credential is set.
+    Without a broker of its own, topics of GCN (`gcn.notices.boom.alert`) are read there, others from Hopskotch.
+
+    Raises ConfigurationError where half of a credential is set, or topics of GCN stand beside others.
     """
     if not topics:
         return None
+    if broker.bootstrap is None and any(topic.startswith(_GCN) for topic in topics):
+        if not all(topic.startswith(_GCN) for topic in topics):
+            raise ConfigurationError("MMA_SURVEY_TOPICS names topics of GCN and others: a reader reads from one broker")
+        return gcn_stream(replace(gcn, group_id=broker.group, start=broker.start), name, *topics)
     if broker.bootstrap is None:
         found = hop_stream(hop, name, *topics)
         if found is not None:

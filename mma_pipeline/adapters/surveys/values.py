@@ -16,9 +16,8 @@ from mma_pipeline.notices.fields import finite
 from mma_pipeline.notices.photometry.brightness import LIMIT_SNR, SNR_MAG
 from mma_pipeline.notices.photometry.survey_points import NJY_ZERO_POINT
 from mma_pipeline.notices.surveys import AlertHead, FluxPoint, Survey
-from mma_pipeline.notices.times import mjd_of_tai
+from mma_pipeline.notices.times import JD_OF_MJD_ZERO, mjd_of_tai
 
-JD_OF_MJD_ZERO = 2400000.5
 #: ZTF writes what it does not know as -999 or -99999.
 _SENTINEL = -900.0
 #: 1900 to 2132 as MJD, as for every measurement.

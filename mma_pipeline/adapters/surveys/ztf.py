@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 from mma_pipeline.adapters.surveys.values import (
-    JD_OF_MJD_ZERO,
     by_time,
     details_of,
     flux_of_magnitude,
@@ -39,6 +38,7 @@ from mma_pipeline.notices.surveys import (
     SolarSystemMatch,
     SurveyAlert,
 )
+from mma_pipeline.notices.times import JD_OF_MJD_ZERO
 
 #: Numbers of the filters in every schema.
 BANDS = {1: "ztfg", 2: "ztfr", 3: "ztfi"}

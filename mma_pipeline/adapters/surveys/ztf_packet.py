@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from mma_pipeline.adapters.surveys.avro import of_long
+
 VERSION = "4.02"
 PUBLISHER = "ZTF (simulated)"
 #: Between the blocks of a container: any 16 bytes do. The same ones make the same packet twice the same bytes.
@@ -59,7 +61,7 @@ def encode_packet(record: Mapping[str, Any]) -> bytes:
     body = io.BytesIO()
     fastavro.schemaless_writer(body, schema, {"schemavsn": VERSION, "publisher": PUBLISHER, **record})
     data = body.getvalue()
-    return b"".join((header, _varint(1), _varint(len(data)), data, _SYNC))
+    return b"".join((header, of_long(1), of_long(len(data)), data, _SYNC))
 
 
 def cutouts(stamp: bytes) -> dict[str, Any]:
@@ -113,17 +115,6 @@ def _prepared() -> tuple[Any, bytes]:
     }
     text = json.dumps(schema, separators=(",", ":")).encode()
     entries = {b"avro.codec": b"null", b"avro.schema": text}
-    meta = b"".join(_varint(len(key)) + key + _varint(len(value)) + value for key, value in entries.items())
-    header = b"Obj\x01" + _varint(len(entries)) + meta + b"\x00" + _SYNC
+    meta = b"".join(of_long(len(key)) + key + of_long(len(value)) + value for key, value in entries.items())
+    header = b"Obj\x01" + of_long(len(entries)) + meta + b"\x00" + _SYNC
     return fastavro.parse_schema(schema), header
-
-
-def _varint(value: int) -> bytes:
-    """Avro's long: zig-zag, seven bits a byte, the low ones first."""
-    value = (value << 1) ^ (value >> 63)
-    out = bytearray()
-    while value > 0x7F:
-        out.append((value & 0x7F) | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

@@ -24,13 +24,13 @@ from mma_pipeline.defs.alerts.large_messages import FetchAttempts
 from mma_pipeline.defs.alerts.sensors import quarantine_event, run_request
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.notices.degraded import MAX_LENGTH, bounded
 from mma_pipeline.notices.key import DIGEST_LENGTH, FETCHED_SUFFIX
 from mma_pipeline.notices.text import one_line
 from mma_pipeline.products.ingest import Quarantined, presentable, requests_of
 from mma_pipeline.products.maps import map_problems
-from mma_pipeline.settings import NoticeSettings, current
+from mma_pipeline.settings import NoticeSettings
 
 #: Name under which fetched maps are archived: the topic is the address, the offset the notice's message.
 STREAM = "notice-maps"
@@ -50,19 +50,19 @@ _NOT_OF_THE_MAP = ("no_map", "skymap_url", "degraded")
     description="Fetches the maps that notices of other observatories name by their address.",
 )
 def notice_maps_sensor(
-    context: dg.SensorEvaluationContext, archive: ArchiveResource
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, settings: SettingsResource
 ) -> dg.SensorResult | dg.SkipReason:
     """One tick: try each due map once."""
     now = datetime.now(UTC)
     try:
-        settings = current().notices
+        wanted = settings.get().notices
     except ConfigurationError as error:
         return dg.SkipReason(str(error))
     opened = archive.open()
     tried = {
         key: FetchAttempts(**entry) for key, entry in (json.loads(context.cursor) if context.cursor else {}).items()
     }
-    waiting = waiting_for_maps(opened, now, settings)
+    waiting = waiting_for_maps(opened, now, wanted)
     tried = {record.partition_key: tried.get(record.partition_key, FetchAttempts()) for record in waiting}
     due = [record for record in waiting if tried[record.partition_key].next <= now.timestamp()]
     if not due:
@@ -73,7 +73,7 @@ def notice_maps_sensor(
         for record in sorted(due, key=lambda one: tried[one.partition_key].next)[:MOST]:
             key = record.partition_key
             try:
-                fetched = fetch_map(opened, record, settings, datetime.now(UTC))
+                fetched = fetch_map(opened, record, wanted, datetime.now(UTC))
             except OutOfTimeError:
                 break  # the rest stays due for the next tick
             except AdapterError as error:
@@ -119,7 +119,7 @@ def fetch_map(
     url = str(record.facts["skymap_url"])
     data = download(url, most_bytes=int(settings.map_megabytes * 1e6), seconds=settings.map_seconds)
     message = StreamMessage(STREAM, url, 0, record.message_id, data, None, (), None, now)
-    usable, problems = map_problems(data)
+    usable, problems = map_problems(data, record.facts.get("position_deg"))
     if not usable:
         reason = presentable(f"the map of {record.partition_key}: {'; '.join(problems)}")
         event_id = record.version.event_id

@@ -18,9 +18,9 @@ from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.jobs import Lane, alert_products, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import PERMANENT
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.notices.model import Role
-from mma_pipeline.settings import current
+from mma_pipeline.settings import Settings
 
 #: How far back to look: older versions need a person (`mma status` shows them).
 LOOK_BACK = timedelta(days=3)
@@ -39,14 +39,14 @@ TICKS = 20
 MOST_REQUESTS = 50
 
 
-def patience() -> timedelta:
+def patience(settings: Settings) -> timedelta:
     """How long a version may take, `MMA_UNFINISHED_AFTER_S`; raises ConfigurationError."""
-    return timedelta(seconds=current().lanes.unfinished_after_s)
+    return timedelta(seconds=settings.lanes.unfinished_after_s)
 
 
-def lacking(found: RecentVersion) -> set[str]:
+def lacking(found: RecentVersion, settings: Settings) -> set[str]:
     """Names of the files that a version should have but does not have."""
-    return expected_files(found.record) - found.files
+    return expected_files(found.record, settings) - found.files
 
 
 @dg.sensor(
@@ -57,17 +57,17 @@ def lacking(found: RecentVersion) -> set[str]:
     description="Starts another run for an archived version that lacks products and has no run in progress.",
 )
 def unfinished_versions_sensor(
-    context: dg.SensorEvaluationContext, archive: ArchiveResource
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, settings: SettingsResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Request runs for what is missing."""
-    now = datetime.now(UTC)
-    wait = patience()
+    now, wanted = datetime.now(UTC), settings.get()
+    wait = patience(wanted)
     looked = last_good_ticks(context.instance)
     requests = []
     for found in recent_versions(archive.open(), now - LOOK_BACK, now):
         if found.received >= now - wait and not found.retried:
             continue
-        missing = lacking(found)
+        missing = lacking(found, wanted)
         if not missing or not was_requested(found, looked):
             continue
         request = request_for(context.instance, found, missing, now - wait)

@@ -30,7 +30,7 @@ from mma_pipeline.defs.candidates.sensors import candidate_nights
 from mma_pipeline.defs.candidates.vetting import reasons
 from mma_pipeline.defs.metadata import address, in_table, plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
-from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
 from mma_pipeline.defs.skymaps.newest_skymap import newest_skymap
 from mma_pipeline.notices.candidate_summary import AssumedDistance, contradiction, host_of, verdicts_of
 from mma_pipeline.notices.derived import CandidateScore, DerivedAlert, DerivedKind
@@ -90,10 +90,10 @@ def _lineage(source: CandidateSource) -> dict[str, Any]:
     optional=True,
 )
 def candidate_vetting(
-    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, settings: SettingsResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Compare the candidate with catalogs on disk and with what its packets say."""
-    source, target = CandidateSource(archive.open(), context.partition_key), store.open()
+    source, target = CandidateSource(archive.open(), context.partition_key, settings.get()), store.open()
     if source.withdrawn:
         context.log.info(f"{context.partition_key}: {source.key.event_id} no longer has a map, so nothing is vetted")
         return
@@ -118,11 +118,11 @@ def candidate_vetting(
     optional=True,
 )
 def kilonova_probability(
-    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, settings: SettingsResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Score the candidate with all measurements up to this night."""
     started = time.perf_counter()
-    source, target = CandidateSource(archive.open(), context.partition_key), store.open()
+    source, target = CandidateSource(archive.open(), context.partition_key, settings.get()), store.open()
     if source.withdrawn:
         # A run that was queued before the retraction: this is no error, but there is nothing left to score.
         context.log.info(f"{context.partition_key}: {source.key.event_id} no longer has a map, so nothing is scored")
@@ -144,7 +144,7 @@ def kilonova_probability(
         metadata={
             **shown,
             **{k: dg.MetadataValue.json(result[k]) for k in listed if result.get(k)},
-            "file": dg.MetadataValue.url(address(target, stored.key)),
+            "file": dg.MetadataValue.url(address(source.settings, target, stored.key)),
             **_lineage(source),
             "seconds": round(time.perf_counter() - started, 4),
         }
@@ -166,13 +166,13 @@ def _vetting(source: CandidateSource, target: Store) -> Mapping[str, Any]:
     "Light curve by band with upper limits, the range expected of kilonovae, and the probability by night.",
 )
 def light_curve_plot(
-    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, settings: SettingsResource
 ) -> dg.MaterializeResult[Any]:
     """Draw the measurements up to this night, with the archived probabilities."""
     from mma_pipeline.science.kilonova.measured import light_curve
     from mma_pipeline.science.kilonova.plot import light_curve_png
 
-    source, target = ScoredNight(archive.open(), context.partition_key), store.open()
+    source, target = ScoredNight(archive.open(), context.partition_key, settings.get()), store.open()
     curve = light_curve([m.measurement for m in source.measurements])
     title = f"{source.name} · {source.key.event_id}"
     history = [] if source.score is None else source.score["history"]
@@ -190,10 +190,10 @@ def light_curve_plot(
     "All candidates of the event, the most probable first: as a table here, and as `candidates.json` in the store.",
 )
 def ranked_candidates(
-    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, settings: SettingsResource
 ) -> dg.MaterializeResult[Any]:
     """Rank the latest scores of the event."""
-    source, target = CandidateSource(archive.open(), context.partition_key), store.open()
+    source, target = CandidateSource(archive.open(), context.partition_key, settings.get()), store.open()
     ranked = source.photometry.latest_scores(source.key.event_id)
     slim = [{k: v for k, v in entry.items() if k != "history"} for entry in ranked]
     body = {"event_id": source.key.event_id, "candidates": slim}
@@ -203,7 +203,7 @@ def ranked_candidates(
         metadata={
             "candidates": dg.MetadataValue.md(_table(ranked)),
             "number": len(ranked),
-            "file": dg.MetadataValue.url(address(target, stored.key)),
+            "file": dg.MetadataValue.url(address(source.settings, target, stored.key)),
         }
     )
 
@@ -238,10 +238,13 @@ def _table(ranked: list[Mapping[str, Any]]) -> str:
     optional=True,
 )
 def kilonova_alert(
-    context: dg.AssetExecutionContext, archive: ArchiveResource, publication: PublicationResource
+    context: dg.AssetExecutionContext,
+    archive: ArchiveResource,
+    publication: PublicationResource,
+    settings: SettingsResource,
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Write the archived score to the outbox of every destination whose rule accepts it."""
-    source = ScoredNight(archive.open(), context.partition_key)
+    source = ScoredNight(archive.open(), context.partition_key, settings.get())
     if source.withdrawn:
         context.log.info(f"{context.partition_key}: {source.key.event_id} no longer has a map, so nothing is published")
         return

@@ -19,8 +19,9 @@ from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.source_words import no_source_words
 from mma_pipeline.notices.times import datetime_of_mjd, mjd_of_datetime
-from mma_pipeline.products.maps import archived_map
-from mma_pipeline.settings import current
+from mma_pipeline.products.maps import decoded_map
+from mma_pipeline.science.kilonova.measured import LOOK_BACK_DAYS
+from mma_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from mma_pipeline.science.kilonova.lightcurve import Event
@@ -56,14 +57,12 @@ def skymap_of(archive: Archive, record: VersionRecord) -> SkyMap:
     """The map of a version, decoded from the archived message; the last few are cached."""
     digest = str(record.facts["skymap_sha256"])
     if digest not in _maps:
-        from mma_pipeline.science.skymaps.model import decode_skymap
-
-        data = archived_map(archive, record)
-        if data is None:
+        skymap = decoded_map(archive, record)
+        if skymap is None:
             raise NotFoundError(f"{record.partition_key} was archived with a map that its message does not have")
         while len(_maps) >= _KEPT_MAPS:
             _maps.pop(next(iter(_maps)), None)
-        _maps[digest] = decode_skymap(data)
+        _maps[digest] = skymap
     return _maps[digest]
 
 
@@ -94,10 +93,11 @@ def nights_of(
     archive: Archive,
     events: Iterable[VersionRecord],
     measured: Iterable[tuple[ArchivedCandidate, Sequence[ArchivedMeasurement]]],
+    look_back_days: float = LOOK_BACK_DAYS,
 ) -> list[AdmittedNight]:
     """The nights of some candidates' measurements that are compatible with these events' maps and times.
 
-    A candidate that was detected before the merger has one night, that of its first detection in griz after it, in which it
+    A candidate that was detected up to `look_back_days` before the merger has one night, that of its first detection in griz after it, in which it
     is listed as excluded. Each map is read once, whatever the number of candidates.
     """
     events = list(events)
@@ -111,14 +111,19 @@ def nights_of(
             times = [m.measurement.mjd for m in some]
             if _is_watched(record, min(times), max(times)):
                 known = [m.measurement for m in everything[found.candidate.name]]
-                days = _days(archive, record, found.candidate, times, known)
+                days = _days(archive, record, found.candidate, times, known, look_back_days)
                 key = record.version.event_id, found.slug
                 nights += [AdmittedNight(CandidateNight(*key, day), found, record) for day in days]
     return nights
 
 
 def _days(
-    archive: Archive, record: VersionRecord, here: Candidate, times: Sequence[float], everything: Sequence[Measurement]
+    archive: Archive,
+    record: VersionRecord,
+    here: Candidate,
+    times: Sequence[float],
+    everything: Sequence[Measurement],
+    look_back_days: float,
 ) -> list[int]:
     """The nights (integer MJD) of a candidate with measurements at these times (MJD), compatible with an event."""
     from mma_pipeline.science.kilonova.assess import admits, locate
@@ -129,7 +134,7 @@ def _days(
     first = min((m.mjd for m in everything if m.detected and m.mjd >= merger), default=None)
     if first is None or not admits(locate(skymap_of(archive, record), here.ra, here.dec), merger, first):
         return []
-    if earlier_detections(everything, merger, current().kilonova.look_back_days):
+    if earlier_detections(everything, merger, look_back_days):
         usable = [m.mjd for m in everything if m.detected and m.mjd >= merger and band_index(m.band) >= 0]
         return [int(min(usable))] if usable else []
     return sorted({int(t) for t in times if merger <= t <= merger + WATCHED_DAYS})
@@ -138,12 +143,13 @@ def _days(
 class CandidateSource:
     """One night of one candidate of one event, read lazily."""
 
-    def __init__(self, archive: Archive, partition_key: str) -> None:
+    def __init__(self, archive: Archive, partition_key: str, settings: Settings) -> None:
         """Look the candidate up; raises NoticeError for a malformed key and NotFoundError for an unknown candidate.
 
         The key of an old name, of a candidate that has become part of another, gives that one's night.
         """
         self.archive = archive
+        self.settings = settings
         self.photometry = PhotometryArchive(archive)
         asked = CandidateNight.from_partition_key(partition_key)
         self.record = self.photometry.by_slug(asked.slug)
@@ -189,7 +195,8 @@ class CandidateSource:
     def vetting(self) -> Mapping[str, Any]:
         """The verdicts of catalogs and packets on this candidate, as JSON values."""
         measured = [m.measurement for m in self.photometry.measurements(self.name)]
-        found = vet_candidates(self.archive, merger_mjd(self.version), [(self.record, measured)], self.key.night + 1.0)
+        subject, until = [(self.record, measured)], self.key.night + 1.0
+        found = vet_candidates(self.archive, merger_mjd(self.version), subject, until, self.settings)
         return found[self.name]
 
     def assess(self, vetting: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
@@ -226,7 +233,7 @@ class CandidateSource:
             self.event,
             measured,
             model=digest(model)[:16],
-            look_back_days=current().kilonova.look_back_days,
+            look_back_days=self.settings.kilonova.look_back_days,
         )
 
 

@@ -38,9 +38,11 @@ from mma_pipeline.defs.resources import ArchiveResource, PhotometryResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.model import Role, role_of
 from mma_pipeline.notices.photometry.measurement import Candidate
+from mma_pipeline.notices.photometry.same_object import Nearness
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.products.ingest import Quarantined, quarantine_message
-from mma_pipeline.settings import current
+from mma_pipeline.science.kilonova.measured import LOOK_BACK_DAYS
+from mma_pipeline.settings import Settings
 
 #: Every night of every candidate of every event.
 candidate_nights = dg.DynamicPartitionsDefinition(name="candidate_night")
@@ -67,17 +69,24 @@ class NightRequest:
     """Newest measurement, version, redshift and extinction; the run key consists of this and the partition."""
 
 
-def ingest_photometry(archive: Archive, message: StreamMessage) -> list[ArchivedMeasurement] | Quarantined:
-    """Archive one photometry message, or quarantine it with the reason; idempotent."""
+def ingest_photometry(
+    archive: Archive, message: StreamMessage, nearness: Nearness | None = None
+) -> list[ArchivedMeasurement] | Quarantined:
+    """Archive one photometry message, or quarantine it with the reason; idempotent.
+
+    `nearness` says which candidates are one object; by default the published rule.
+    """
     try:
         notice = read_photometry_message(message.body, dict(message.headers))
-        return PhotometryArchive(archive, current().kilonova.nearness).record(message, notice)
+        return PhotometryArchive(archive, nearness).record(message, notice)
     except NoticeError as error:
         return quarantine_message(archive, message, str(error))
 
 
-def wanted_nights(archive: Archive, brought: Iterable[ArchivedMeasurement]) -> list[NightRequest]:
-    """Nights to score because of new measurements, by key."""
+def wanted_nights(
+    archive: Archive, brought: Iterable[ArchivedMeasurement], look_back_days: float = LOOK_BACK_DAYS
+) -> list[NightRequest]:
+    """Nights to score because of new measurements, by key; `look_back_days` as for `nights_of`."""
     photometry = PhotometryArchive(archive)
     by_name: dict[str, list[ArchivedMeasurement]] = {}
     for one in brought:
@@ -88,10 +97,13 @@ def wanted_nights(archive: Archive, brought: Iterable[ArchivedMeasurement]) -> l
     events = watched_events(archive, min(times), max(times))
     measured = [(found, by_name[found.candidate.name]) for found in photometry.candidates_named(by_name)]
     newest = {name: max(one.id for one in some) for name, some in by_name.items()}
-    return sorted(_requests(nights_of(archive, events, measured), newest), key=lambda w: w.partition_key)
+    nights = nights_of(archive, events, measured, look_back_days)
+    return sorted(_requests(nights, newest), key=lambda w: w.partition_key)
 
 
-def nights_for_new_maps(archive: Archive, events: Sequence[str], now_mjd: float) -> list[NightRequest]:
+def nights_for_new_maps(
+    archive: Archive, events: Sequence[str], now_mjd: float, look_back_days: float = LOOK_BACK_DAYS
+) -> list[NightRequest]:
     """The latest night of every recently measured candidate that is compatible with these events' new maps."""
     versions = current_versions(archive, events).values()
     if not versions:
@@ -102,7 +114,8 @@ def nights_for_new_maps(archive: Archive, events: Sequence[str], now_mjd: float)
     recent = [f for f in photometry.candidates(since_mjd=now_mjd - WATCHED_DAYS) if f.candidate.name not in of_surveys]
     everything = photometry.measurements_of(found.candidate.name for found in recent)
     last = {name: measured[-1] for name, measured in everything.items()}
-    nights = nights_of(archive, versions, [(found, [last[found.candidate.name]]) for found in recent])
+    newest = [(found, [last[found.candidate.name]]) for found in recent]
+    nights = nights_of(archive, versions, newest, look_back_days)
     return _requests(nights, {name: one.id for name, one in last.items()})
 
 
@@ -190,18 +203,18 @@ def photometry_sensor(
                 "MMA_HOP_STREAMS=true (Hopskotch), or "
                 "MMA_KAFKA_BOOTSTRAP for a broker without authentication"
             )
-        return _tick(context, archive, reader, own_broker=bool(photometry.settings().kafka.bootstrap))
+        return _tick(context, archive, reader, photometry.settings())
 
 
 def _tick(
-    context: dg.SensorEvaluationContext, archive: ArchiveResource, reader: StreamReader, *, own_broker: bool
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, reader: StreamReader, settings: Settings
 ) -> dg.SensorResult | dg.SkipReason:
     """Poll, archive, answer."""
     before, last_message = decode_cursor(context.cursor)
     try:
         batch = reader.poll(before, max_messages=MAX_MESSAGES, timeout_s=POLL_S)
     except MissingTopicError as error:
-        if before or not own_broker:
+        if before or not settings.kafka.bootstrap:
             raise
         return dg.SkipReason(f"nothing to read: {error}")
     reader.commit(before)
@@ -209,19 +222,20 @@ def _tick(
         context.log.error(f"messages lost: {gap}")
     for problem in batch.problems:
         context.log.warning(f"broker: {problem}")
-    opened = archive.open()
-    outcomes = list(map(partial(ingest_photometry, opened), batch.messages))
+    opened, wanted_by = archive.open(), settings.kilonova
+    outcomes = list(map(partial(ingest_photometry, opened, nearness=wanted_by.nearness), batch.messages))
     quarantined = [entry for entry in outcomes if isinstance(entry, Quarantined)]
     for entry in quarantined:
         context.log.warning(f"{entry.message.coordinates} put in quarantine: {entry.reason}")
     measured = [m for entry in outcomes if not isinstance(entry, Quarantined) for m in entry]
     # Messages that a person retried count as if they had just arrived; run keys prevent duplicate runs.
     measured += PhotometryArchive(opened).measured_since_retry(datetime.now(UTC) - READ_AGAIN)
-    wanted = wanted_nights(opened, measured)
+    wanted = wanted_nights(opened, measured, wanted_by.look_back_days)
     brought = opened.brought_after(last_message)
     if brought:
         now = mjd_of_datetime(datetime.now(UTC))
-        wanted = [*nights_for_new_maps(opened, sorted({v.version.event_id for v in brought}), now), *wanted]
+        events = sorted({v.version.event_id for v in brought})
+        wanted = [*nights_for_new_maps(opened, events, now, wanted_by.look_back_days), *wanted]
     if batch.offsets == before and not wanted and not batch.gaps and not brought:
         return dg.SkipReason("no new photometry")
     newest = brought[-1].message_id if brought else last_message

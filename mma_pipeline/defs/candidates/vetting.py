@@ -15,7 +15,7 @@ from mma_pipeline.adapters.archive.photometry import ArchivedCandidate
 from mma_pipeline.adapters.errors import AdapterError, NotFoundError
 from mma_pipeline.defs.observing.configuration import galaxy_catalog
 from mma_pipeline.notices.photometry.measurement import Measurement
-from mma_pipeline.settings import Settings, current
+from mma_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.catalogs.positions import Kind, PositionTable
@@ -32,24 +32,23 @@ def table_folder(settings: Settings, kind: Kind) -> Path:
     return wanted or settings.home / kind
 
 
-def star_table() -> PositionTable | None:
+def star_table(settings: Settings) -> PositionTable | None:
     """The table of stars; None if none was imported and no setting names one.
 
     Raises NotFoundError if the named one does not exist, PermanentError if it is damaged.
     """
-    return _table("stars")
+    return _table("stars", settings)
 
 
-def agn_table() -> PositionTable | None:
+def agn_table(settings: Settings) -> PositionTable | None:
     """The same of active nuclei."""
-    return _table("agn")
+    return _table("agn", settings)
 
 
-def _table(kind: Kind) -> PositionTable | None:
-    from mma_pipeline.adapters.catalogs.index import MANIFEST
+def _table(kind: Kind, settings: Settings) -> PositionTable | None:
+    from mma_pipeline.adapters.catalogs.folder import MANIFEST
     from mma_pipeline.adapters.catalogs.positions import PositionTable
 
-    settings = current()
     folder = table_folder(settings, kind)
     manifest = folder / MANIFEST
     if not manifest.is_file():
@@ -74,16 +73,16 @@ def _opened(
     return table.open(folder, kind)
 
 
-def tables() -> Tables:
+def tables(settings: Settings) -> Tables:
     """All of them. One that is configured and cannot be used is absent, and the verdicts that need it say why."""
     from mma_pipeline.science.vetting.checks import Check
     from mma_pipeline.science.vetting.vet import Tables
 
     problems: dict[str, str] = {}
 
-    def opened(check: Check, find: Callable[[], _T | None], parts: Sequence[str]) -> _T | None:
+    def opened(check: Check, find: Callable[[Settings], _T | None], parts: Sequence[str]) -> _T | None:
         try:
-            table = find()
+            table = find(settings)
             for part in parts if table is not None else ():
                 getattr(table, part)  # a file that is damaged says so here, not in the middle of the vetting
         except AdapterError as error:
@@ -99,11 +98,10 @@ def tables() -> Tables:
     )
 
 
-def limits() -> Limits:
+def limits(settings: Settings) -> Limits:
     """When a match counts, as configured; raises ConfigurationError."""
     from mma_pipeline.science.vetting.verdicts import Limits
 
-    settings = current()
     wanted, surveys = settings.vetting, settings.surveys
     return Limits(
         match_arcsec=wanted.match_arcsec,
@@ -116,7 +114,11 @@ def limits() -> Limits:
 
 
 def vet_candidates(
-    archive: Archive, event_mjd: float, found: Sequence[tuple[ArchivedCandidate, Sequence[Measurement]]], until: float
+    archive: Archive,
+    event_mjd: float,
+    found: Sequence[tuple[ArchivedCandidate, Sequence[Measurement]]],
+    until: float,
+    settings: Settings,
 ) -> dict[str, Mapping[str, Any]]:
     """The vetting of candidates of an event as JSON values (`Vetting.as_values`), by name.
 
@@ -125,6 +127,7 @@ def vet_candidates(
         event_mjd: time of the event, MJD in days.
         found: candidates with all their measurements; later nights tell of variability too.
         until: end of the night, MJD in days: where a moving star is looked for.
+        settings: which catalogs there are, and when a match counts.
     """
     from mma_pipeline.science.vetting.vet import Subject, vet_many
 
@@ -140,7 +143,7 @@ def vet_candidates(
         for record, measured in found
         for here in [record.candidate]
     ]
-    vetted = vet_many(subjects, event_mjd, tables(), limits())
+    vetted = vet_many(subjects, event_mjd, tables(settings), limits(settings))
     return {record.candidate.name: one.as_values() for (record, _), one in zip(found, vetted, strict=True)}
 
 

@@ -26,7 +26,8 @@ from mma_pipeline.adapters.publishing.config import DestinationConfig
 from mma_pipeline.defs.candidates.scoring import skymap_of
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import BATCH, OWNERS, RETRY
-from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
+from mma_pipeline.notices.times import YEAR_S
 from mma_pipeline.products.coincidences import (
     CODE,
     ComparedPair,
@@ -48,7 +49,7 @@ from mma_pipeline.products.declaration import (
 )
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.science.coincidence.searches import SearchRules
-from mma_pipeline.settings import current
+from mma_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from mma_pipeline.science.skymaps.model import SkyMap
@@ -56,10 +57,10 @@ if TYPE_CHECKING:
 _ABOUT, _ABOUT_ALERT = (part.strip() for part in (__doc__ or "").split("\n\n")[1:])
 
 
-def why_not() -> str | None:
+def why_not(settings: Settings) -> str | None:
     """What is wrong with the table of searches; None if it can be used."""
     try:
-        _ = current().coincidences.rules
+        _ = settings.coincidences.rules
     except ConfigurationError as error:
         return str(error)
     return None
@@ -72,14 +73,14 @@ def _pairs(source: ProductInput, rules: SearchRules) -> list[Pair]:
 
 
 def _inputs(source: ProductInput) -> Sequence[str]:
-    rules = current().coincidences.rules
+    rules = source.settings.coincidences.rules
     external = json.dumps(source.facts.get("external"), sort_keys=True)
     pairs = [pair.identity(rules) for pair in _pairs(source, rules)]
     return [CODE, source.record.version.event_id, external, *pairs]
 
 
 def _make(source: ProductInput) -> ProductFiles:
-    rules = current().coincidences.rules
+    rules = source.settings.coincidences.rules
 
     def map_of(record: VersionRecord) -> "SkyMap | None":
         if record.partition_key == source.record.partition_key:
@@ -125,7 +126,7 @@ def _of_the_best(best: ComparedPair) -> dict[str, bytes]:
     assert best.other_map is not None
     rate = record.figures["far_hz"]
     title = f"{record.gw_event} with {record.other_event}: {record.figures['difference_s']:+.2f} s, {record.state}"
-    title += "" if rate is None else f", joint rate {rate * 365.25 * 86400:.2g} a year"
+    title += "" if rate is None else f", joint rate {rate * YEAR_S:.2g} a year"
     files = {
         "coincidence_plot": draw_pair(
             best.gw_map, best.other_map, best.combined, (record.gw_event, record.other_event), title
@@ -237,7 +238,11 @@ coincidences = Product(
     backfill_policy=dg.BackfillPolicy.multi_run(BATCH),
 )
 def coincidence_alert(
-    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, publication: PublicationResource
+    context: dg.AssetExecutionContext,
+    archive: ArchiveResource,
+    store: StoreResource,
+    publication: PublicationResource,
+    settings: SettingsResource,
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Keep the pairs of the versions that say how their events stand, and queue or withdraw their derived alerts."""
     opened, now = archive.open(), datetime.now(UTC)
@@ -249,7 +254,7 @@ def coincidence_alert(
         context.log.info("no pair with an event of another messenger")
         return
     silent = publication.open(opened, store.open()).dry_run
-    queued = [] if silent else announce(opened, pairs.values(), publication.destinations(), now)
+    queued = [] if silent else announce(opened, pairs.values(), publication.destinations(), now, settings.get())
     lines = [f"- {p.gw_event} with {p.other_event}: {p.state}, {p.figures.get('far_hz')} Hz" for p in pairs.values()]
     yield dg.MaterializeResult(
         asset_key="coincidence_alert",
@@ -258,10 +263,13 @@ def coincidence_alert(
 
 
 def announce(
-    archive: Archive, pairs: Iterable[PairRecord], destinations: Sequence[DestinationConfig], now: datetime
+    archive: Archive,
+    pairs: Iterable[PairRecord],
+    destinations: Sequence[DestinationConfig],
+    now: datetime,
+    settings: Settings,
 ) -> list[str]:
     """Queue or withdraw the derived alerts of pairs; returns keys of new publications. Nothing if it is switched off."""
-    settings = current()
     if not settings.coincidences.alerts:
         return []
     url = settings.publication.public_address

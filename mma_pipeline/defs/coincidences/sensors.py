@@ -13,13 +13,11 @@ from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.coincidences import PairState, pairs_since
 from mma_pipeline.adapters.archive.event_history import chronological
 from mma_pipeline.defs.coincidences.assets import coincidence_alert, coincidences, why_not
-from mma_pipeline.defs.jobs import Lane, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.resources import ArchiveResource
-from mma_pipeline.notices.model import Role
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
+from mma_pipeline.defs.run_again import request_again
 from mma_pipeline.products.coincidences import pair_between, side_of
 from mma_pipeline.science.coincidence.searches import SearchRules
-from mma_pipeline.settings import current
 
 #: Newer maps of an event may come for months; older pairs are compared again by hand.
 LOOK_BACK = timedelta(days=180)
@@ -29,9 +27,6 @@ RECENT = 300
 MOST = 20
 #: Run tag that names what a pair is to be made from.
 WANTED_TAG = "mma/pair"
-#: Greatest number of runs for one state of a pair, and the pause between them.
-MOST_RUNS = 10
-PAUSE = timedelta(minutes=5)
 
 coincidence_products = dg.define_asset_job(
     "coincidence_products",
@@ -49,14 +44,15 @@ coincidence_products = dg.define_asset_job(
     description="Compares pairs of events again when either of them has changed.",
 )
 def coincidence_sensor(
-    context: dg.SensorEvaluationContext, archive: ArchiveResource
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, settings: SettingsResource
 ) -> dg.SensorResult | dg.SkipReason:
     """One tick: request the newest version of every event whose product does not show a pair as it stands."""
-    if (problem := why_not()) is not None:
+    wanted_by = settings.get()
+    if (problem := why_not(wanted_by)) is not None:
         return dg.SkipReason(f"no pair is compared: {problem}")
     requests: list[dg.RunRequest] = []
-    for record, wanted in outdated(archive.open(), current().coincidences.rules, datetime.now(UTC)):
-        request = _request(context.instance, record, wanted)
+    for record, wanted in outdated(archive.open(), wanted_by.coincidences.rules, datetime.now(UTC)):
+        request = request_again(context.instance, coincidence_products.name, record, WANTED_TAG, wanted)
         if request is not None:
             context.log.info(f"{record.partition_key} will be compared again")
             requests.append(request)
@@ -102,26 +98,3 @@ def _newest(records: Sequence[VersionRecord]) -> VersionRecord | None:
     """The version whose product says how an event stands: its newest own notice."""
     own = [r for r in chronological(records) if r.version.alert_type is not None and not r.version.is_external]
     return own[-1] if own else None
-
-
-def _request(instance: dg.DagsterInstance, record: VersionRecord, wanted: str) -> dg.RunRequest | None:
-    """A run for the version, unless one is in progress or has just ended, or too many were made."""
-    key = record.partition_key
-    before = instance.get_run_records(
-        dg.RunsFilter(job_name=coincidence_products.name, tags={"dagster/partition": key, WANTED_TAG: wanted})
-    )
-    now = datetime.now(UTC).timestamp()
-    if len(before) >= MOST_RUNS or any(not one.dagster_run.is_finished for one in before):
-        return None
-    if any(one.end_time is not None and now - one.end_time < PAUSE.total_seconds() for one in before):
-        return None
-    real = record.version.role is Role.OBSERVATION
-    return dg.RunRequest(
-        run_key=f"{key}/{wanted}/{len(before)}",
-        partition_key=key,
-        tags={
-            **lane_tags(Lane.LIVE if real else Lane.MOCK, priority=5 if real else 0),
-            "mma/event": record.version.event_id,
-            WANTED_TAG: wanted,
-        },
-    )

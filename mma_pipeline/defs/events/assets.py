@@ -20,10 +20,11 @@ from mma_pipeline.defs.events.page.write import WrittenPage, write_event_page
 from mma_pipeline.defs.metadata import address, materialize_directly
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import BATCH, OWNERS, RETRY
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource, StoreResource
 from mma_pipeline.defs.skymaps.version_difference import version_difference
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.products.inputs import ProductInput
+from mma_pipeline.settings import Settings
 
 
 @dg.asset(
@@ -42,28 +43,31 @@ from mma_pipeline.products.inputs import ProductInput
     description=__doc__,
 )
 def event_page(
-    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, settings: SettingsResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Update what depends on other versions of the event, and write its page."""
-    opened, target = archive.open(), store.open()
+    opened, target, wanted = archive.open(), store.open(), settings.get()
     started, written = time.perf_counter(), None
     by_event: dict[str, list[str]] = {}
     for key in context.partition_keys:
         by_event.setdefault(EventVersion.from_partition_key(key).event_id, []).append(key)
     for event_id, keys in by_event.items():
-        for key, metadata in overtaken_differences(opened, target, event_id):
+        for key, metadata in overtaken_differences(opened, target, event_id, wanted):
             context.log.info(f"{key} is compared with a different version now, because an earlier notice arrived late")
             context.log_event(dg.AssetMaterialization(version_difference.name, partition=key, metadata=metadata))
         for event in withdrawals(opened, event_id, keys):
             context.log_event(event)
         written = write_event_page(opened, target, event_id)
         for key in keys:
-            context.add_asset_metadata(_metadata(target, written, time.perf_counter() - started), partition_key=key)
+            metadata = _metadata(wanted, target, written, time.perf_counter() - started)
+            context.add_asset_metadata(metadata, partition_key=key)
     if written is not None:
         yield dg.MaterializeResult(data_version=dg.DataVersion(written.sha256[:16]))
 
 
-def overtaken_differences(archive: Archive, store: Store, event_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def overtaken_differences(
+    archive: Archive, store: Store, event_id: str, settings: Settings
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Make differences again that no longer compare with the previous version.
 
     Yields the partition key and the metadata of each. The run of the notice that arrived late does this for its successor.
@@ -81,10 +85,8 @@ def overtaken_differences(archive: Archive, store: Store, event_id: str) -> Iter
             for r in (version_before(records, record), map_before(records, record))
         ]
         if now != [made.statistics["before"], made.statistics.get("map_before")]:
-            yield (
-                record.partition_key,
-                materialize_directly(version_difference, ProductInput(archive, store, record.partition_key)),
-            )
+            source = ProductInput(archive, store, record.partition_key, settings)
+            yield record.partition_key, materialize_directly(version_difference, source)
 
 
 def withdrawals(archive: Archive, event_id: str, keys: list[str]) -> Iterator[dg.AssetObservation]:
@@ -109,11 +111,11 @@ def withdrawals(archive: Archive, event_id: str, keys: list[str]) -> Iterator[dg
                 yield dg.AssetObservation(asset, partition=record.partition_key, description=words, metadata=said)
 
 
-def _metadata(store: Store, written: WrittenPage, seconds: float) -> dict[str, Any]:
+def _metadata(settings: Settings, store: Store, written: WrittenPage, seconds: float) -> dict[str, Any]:
     state = written.state
     return {
         "event": dg.MetadataValue.md(written.markdown),
-        "page": dg.MetadataValue.md(f"[{written.key}]({address(store, written.key)}) ({written.size} bytes)"),
+        "page": dg.MetadataValue.md(f"[{written.key}]({address(settings, store, written.key)}) ({written.size} bytes)"),
         "versions": len(state.versions),
         "retracted": state.retraction is not None,
         "content sha256": written.sha256,

@@ -10,13 +10,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
-from mma_pipeline.defs.jobs import Lane, lane_tags
 from mma_pipeline.defs.neutrinos.assets import neutrino_coincidence
 from mma_pipeline.defs.neutrinos.compared_event import ComparedEvent, compared_event_among
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.run_again import request_again
 from mma_pipeline.notices.key import ICECUBE_LABEL
-from mma_pipeline.notices.model import Role
 
 #: New maps of an event may arrive for months; older notices are compared again by hand.
 LOOK_BACK = timedelta(days=180)
@@ -26,9 +25,6 @@ RECENT = 500
 MOST = 20
 #: Run tag that names the map and retraction to compare with.
 WANTED_TAG = "mma/compare-with"
-#: Greatest number of runs for one comparison, and the pause between them.
-MOST_RUNS = 10
-PAUSE = timedelta(minutes=5)
 
 neutrino_products = dg.define_asset_job(
     "neutrino_products",
@@ -51,7 +47,7 @@ def neutrino_coincidence_sensor(
     """One tick: request the notices that were compared with a map other than the newest."""
     requests: list[dg.RunRequest] = []
     for record, found in outdated(archive.open(), datetime.now(UTC)):
-        request = _request(context.instance, record, found)
+        request = request_again(context.instance, neutrino_products.name, record, WANTED_TAG, "/".join(found.identity))
         if request is not None:
             context.log.info(f"{record.partition_key} will be compared with {' and '.join(found.identity)}")
             requests.append(request)
@@ -77,26 +73,3 @@ def outdated(archive: Archive, now: datetime) -> Iterator[tuple[VersionRecord, C
         found = compared_event_among(events[record.version.event_id])
         if tuple(made.statistics.get("counterpart", ())) != found.identity:
             yield record, found
-
-
-def _request(instance: dg.DagsterInstance, record: VersionRecord, found: ComparedEvent) -> dg.RunRequest | None:
-    """A run for the notice, unless one is in progress or has just failed, or too many have failed."""
-    key, wanted = record.partition_key, "/".join(found.identity)
-    before = instance.get_run_records(
-        dg.RunsFilter(job_name=neutrino_products.name, tags={"dagster/partition": key, WANTED_TAG: wanted})
-    )
-    now = datetime.now(UTC).timestamp()
-    if len(before) >= MOST_RUNS or any(not one.dagster_run.is_finished for one in before):
-        return None
-    if any(one.end_time is not None and now - one.end_time < PAUSE.total_seconds() for one in before):
-        return None
-    real = record.version.role is Role.OBSERVATION
-    return dg.RunRequest(
-        run_key=f"{key}/{wanted}/{len(before)}",
-        partition_key=key,
-        tags={
-            **lane_tags(Lane.LIVE if real else Lane.MOCK, priority=5 if real else 0),
-            "mma/event": record.version.event_id,
-            WANTED_TAG: wanted,
-        },
-    )

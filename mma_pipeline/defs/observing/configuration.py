@@ -22,7 +22,7 @@ from mma_pipeline.science.observing.visibility import (
     InstrumentError,
     instruments_from_json,
 )
-from mma_pipeline.settings import Settings, current
+from mma_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.catalogs.index import CatalogIndex
@@ -50,14 +50,14 @@ def catalog_folder(settings: Settings) -> Path:
     return settings.galaxies.catalog or settings.home / "galaxies"
 
 
-def galaxy_catalog() -> CatalogIndex | None:
+def galaxy_catalog(settings: Settings) -> CatalogIndex | None:
     """The catalog index; None if none was imported and no setting names one.
 
     Raises NotFoundError if the named one does not exist, PermanentError if it is damaged.
     """
-    from mma_pipeline.adapters.catalogs.index import MANIFEST, CatalogIndex
+    from mma_pipeline.adapters.catalogs.folder import MANIFEST
+    from mma_pipeline.adapters.catalogs.index import CatalogIndex
 
-    settings = current()
     folder = catalog_folder(settings)
     manifest = folder / MANIFEST
     if not manifest.is_file():
@@ -75,13 +75,12 @@ def _opened(folder: Path, changed: int, inode: int, kind: type[CatalogIndex]) ->
     return kind.open(folder)
 
 
-def has_catalog() -> bool:
+def has_catalog(settings: Settings) -> bool:
     """Whether a catalog is configured or imported; one that is configured but missing counts, so that this is reported."""
-    settings = current()
     return settings.galaxies.catalog is not None or (catalog_folder(settings) / "manifest.json").is_file()
 
 
-def galaxy_settings() -> GalaxySettings:
+def galaxy_settings(settings: Settings) -> GalaxySettings:
     """Ranking as configured: `MMA_GALAXY_*`, else the old listener's `gal_catalog_config.ini`, else defaults.
 
     Raises ConfigurationError for a value that cannot be used.
@@ -89,7 +88,7 @@ def galaxy_settings() -> GalaxySettings:
     from mma_pipeline.adapters.catalogs.configuration import GwtmGalaxySettings, read_gwtm_settings
     from mma_pipeline.science.galaxies.ranking import Choice, Detectability, GalaxyError
 
-    ours = current().galaxies
+    ours = settings.galaxies
     old = GwtmGalaxySettings() if ours.gwtm_catalog_config is None else read_gwtm_settings(ours.gwtm_catalog_config)
     plain, assumed = Choice(), Detectability()
     weight = ours.weight or plain.weight
@@ -116,12 +115,12 @@ def _first(*values: float | None) -> float:
     return next(value for value in values if value is not None)
 
 
-def instruments() -> tuple[Instrument, ...]:
+def instruments(settings: Settings) -> tuple[Instrument, ...]:
     """Instruments in orbit: the JSON file that `MMA_INSTRUMENTS` names, else Fermi GBM and LAT.
 
     Raises ConfigurationError if the file cannot be used.
     """
-    path = current().observing.instruments
+    path = settings.observing.instruments
     if path is None:
         return DEFAULT_INSTRUMENTS
     try:
@@ -130,77 +129,67 @@ def instruments() -> tuple[Instrument, ...]:
         raise ConfigurationError(f"MMA_INSTRUMENTS: {error}") from error
 
 
-def sites() -> tuple[Site, ...]:
+def sites(settings: Settings) -> tuple[Site, ...]:
     """Observatories on the ground: the JSON file that `MMA_SITES` names, else the shipped list.
 
     Raises ConfigurationError where the file cannot be used.
     """
-    path = current().observing.sites
+    path = settings.observing.sites
     try:
         return shipped_sites() if path is None else sites_from_json(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"MMA_SITES: {error}") from error
 
 
-def limits() -> Limits:
+def limits(settings: Settings) -> Limits:
     """What counts as observable where a site does not say otherwise; raises ConfigurationError."""
-    wanted = current().observing
+    wanted = settings.observing
     return Limits(wanted.airmass_max, wanted.moon_min_deg, wanted.sun_max_deg)
 
 
-def windows_days() -> int:
-    """Days for which an event's windows are computed again, `MMA_WINDOWS_DAYS`; raises ConfigurationError."""
-    return current().observing.windows_days
-
-
-def absolute_magnitude() -> float:
-    """Source whose reach weights coverage, `MMA_COVERAGE_ABSOLUTE_MAGNITUDE`; raises ConfigurationError."""
-    return current().coverage.absolute_magnitude
-
-
-def wrong_sites() -> str | None:
+def wrong_sites(settings: Settings) -> str | None:
     """Why the configured sites or limits cannot be used; None where they can."""
     try:
-        for site in sites():
-            site.limits(limits())
+        for site in sites(settings):
+            site.limits(limits(settings))
     except (ConfigurationError, SiteError) as error:
         return str(error)
     return None
 
 
-def usable_ranking() -> tuple[CatalogIndex, GalaxySettings] | None:
+def usable_ranking(settings: Settings) -> tuple[CatalogIndex, GalaxySettings] | None:
     """Catalog and ranking; None without a catalog, or if a setting is wrong, which the asset `galaxies` reports."""
     try:
-        catalog = galaxy_catalog()
-        return None if catalog is None else (catalog, galaxy_settings())
+        catalog = galaxy_catalog(settings)
+        return None if catalog is None else (catalog, galaxy_settings(settings))
     except ConfigurationError:
         return None
 
 
-def wrong_instruments() -> str | None:
+def wrong_instruments(settings: Settings) -> str | None:
     """Why the configured instruments cannot be used; None if they can, or if none are configured."""
     try:
-        instruments()
+        instruments(settings)
     except ConfigurationError as error:
         return str(error)
     return None
 
 
-def wrong_ranking() -> str | None:
+def wrong_ranking(settings: Settings) -> str | None:
     """Why the configured ranking of galaxies cannot be used; None if it can."""
     try:
-        galaxy_settings()
+        galaxy_settings(settings)
     except AdapterError as error:
         return str(error)
     return None
 
 
-def tle_archive(store: Store) -> TleArchive:
+def tle_archive(store: Store, settings: Settings) -> TleArchive:
     """Orbital elements: stored ones, and those of `MMA_TLE_SOURCE` (files or addresses, comma-separated; empty: none)."""
-    return TleArchive(store, list(current().observing.tle_source))
+    return TleArchive(store, list(settings.observing.tle_source))
 
 
-def pointing_source(store: Store, name: str | None, *, fetch: bool) -> FermiPointing | None:
+def pointing_source(store: Store, name: str | None, settings: Settings, *, fetch: bool) -> FermiPointing | None:
     """Source of an instrument's boresight; None for an instrument without one.
 
     `fetch` allows asking `MMA_FT2_SOURCE` (address or folder; empty: none). Raises ConfigurationError for an unknown name.
@@ -209,5 +198,5 @@ def pointing_source(store: Store, name: str | None, *, fetch: bool) -> FermiPoin
         return None
     if name != "fermi-ft2":
         raise ConfigurationError(f"there is no pointing source {name!r}: the only known one is fermi-ft2")
-    sources = current().observing.ft2_source
+    sources = settings.observing.ft2_source
     return FermiPointing(store, sources[0] if fetch and sources else None)

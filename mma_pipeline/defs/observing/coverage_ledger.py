@@ -15,7 +15,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.adapters.archive.pointings import PointingArchive
-from mma_pipeline.defs.observing.configuration import absolute_magnitude
 from mma_pipeline.notices.pointings import Pointing, Status
 from mma_pipeline.products.declaration import (
     CheckSpec,
@@ -78,14 +77,17 @@ def visits_of(pointings: Sequence[Pointing], event: datetime | None) -> Visits:
 
 
 def ledger_of(
-    skymap: SkyMap, pointings: Sequence[Pointing], facts: Mapping[str, Any]
+    skymap: SkyMap, pointings: Sequence[Pointing], facts: Mapping[str, Any], absolute_magnitude: float
 ) -> tuple[Ledger, Visits, dict[str, Any]]:
-    """The ledger of a version's map, the pointings as arrays, and its figures with what was left out."""
+    """The ledger of a version's map, the pointings as arrays, and its figures with what was left out.
+
+    `absolute_magnitude` is that of the source whose reach weights the coverage.
+    """
     from mma_pipeline.science.coverage.ledger import ledger
 
     time = facts.get("time")
     visits = visits_of(pointings, None if time is None else datetime.fromisoformat(str(time)))
-    found = ledger(skymap, visits, absolute_magnitude=absolute_magnitude(), level=LEVEL / 100)
+    found = ledger(skymap, visits, absolute_magnitude=absolute_magnitude, level=LEVEL / 100)
     cancelled = sum(p.status is Status.CANCELLED for p in pointings)
     figures = {
         **found.figures,
@@ -104,7 +106,7 @@ def _inputs(source: ProductInput) -> Sequence[str]:
         *of_the_map(source),
         source.record.version.event_id,
         str(source.facts.get("time")),
-        f"{absolute_magnitude():g}",
+        f"{source.settings.coverage.absolute_magnitude:g}",
         pointings_digest(_pointings(source)),
     ]
 
@@ -114,7 +116,9 @@ def _make(source: ProductInput) -> ProductFiles:
     from mma_pipeline.science.regions.coverage import moc_fits
 
     pointings = _pointings(source)
-    found, visits, figures = ledger_of(source.skymap, pointings, source.facts)
+    found, visits, figures = ledger_of(
+        source.skymap, pointings, source.facts, source.settings.coverage.absolute_magnitude
+    )
     about = {"event": source.record.version.event_id, "event_time": source.facts.get("time")}
     files = {
         "coverage_ledger": ledger_json(found, {**about, "pointings_sha256": pointings_digest(pointings)}),

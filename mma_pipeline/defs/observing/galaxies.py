@@ -23,23 +23,24 @@ from mma_pipeline.products.declaration import (
     own_file,
 )
 from mma_pipeline.products.inputs import ProductInput
+from mma_pipeline.settings import Settings
 
 
-def _no_catalog() -> str | None:
+def _no_catalog(settings: Settings) -> str | None:
     try:
-        named = has_catalog()
+        named = has_catalog(settings)
     except ConfigurationError as error:
         return str(error)
     if named:
-        return wrong_ranking()
+        return wrong_ranking(settings)
     return (
         "no galaxy catalog is configured: `mma catalog import FILE` or `mma catalog download`, then materialise again"
     )
 
 
 def _inputs(source: ProductInput) -> Sequence[str]:
-    catalog = galaxy_catalog()
-    return [*of_the_map(source), "" if catalog is None else galaxy_settings().identity(catalog)]
+    catalog = galaxy_catalog(source.settings)
+    return [*of_the_map(source), "" if catalog is None else galaxy_settings(source.settings).identity(catalog)]
 
 
 def _make(source: ProductInput) -> ProductFiles:
@@ -47,7 +48,7 @@ def _make(source: ProductInput) -> ProductFiles:
     from mma_pipeline.science.galaxies.tables import galaxies_markdown, galaxies_table, galaxy_entries
     from mma_pipeline.science.tables import ecsv, votable
 
-    catalog, wanted = galaxy_catalog(), galaxy_settings()
+    catalog, wanted = galaxy_catalog(source.settings), galaxy_settings(source.settings)
     if catalog is None:
         raise ValueError("the galaxy catalog disappeared while the list was made: import it again")
     found = rank_galaxies(source.skymap, catalog, wanted.choice)

@@ -13,10 +13,10 @@ from mma_pipeline.adapters.archive.event_history import newest_map, retraction_o
 from mma_pipeline.adapters.archive.recent import recent_versions
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.defs.jobs import Lane, lane_tags
-from mma_pipeline.defs.observing.configuration import windows_days, wrong_sites
+from mma_pipeline.defs.observing.configuration import wrong_sites
 from mma_pipeline.defs.observing.observability import begin_of, observability
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.notices.model import Role
 
 #: Runs asked for in one tick.
@@ -38,12 +38,12 @@ observability_products = dg.define_asset_job(
     description="Asks for the windows of a new day, for real events that stand and are followed.",
 )
 def observability_sensor(
-    context: dg.SensorEvaluationContext, archive: ArchiveResource
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, settings: SettingsResource
 ) -> dg.SensorResult | dg.SkipReason:
     """One tick: ask for the versions whose 24 h are over."""
-    now = datetime.now(UTC)
+    now, found = datetime.now(UTC), settings.get()
     try:
-        days, problem = windows_days(), wrong_sites()
+        days, problem = found.observing.windows_days, wrong_sites(found)
     except ConfigurationError as error:
         return dg.SkipReason(str(error))
     if problem is not None:

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.earth_orientation import orientation_at
-from mma_pipeline.defs.observing.configuration import limits, sites, usable_ranking, windows_days, wrong_sites
+from mma_pipeline.defs.observing.configuration import limits, sites, usable_ranking, wrong_sites
 from mma_pipeline.products.declaration import CheckSpec, Product, ProductFiles, is_share, of_the_map, own_file
 from mma_pipeline.products.inputs import ProductInput
 
 if TYPE_CHECKING:
     from mma_pipeline.science.observing.targets import Target
     from mma_pipeline.science.skymaps.model import SkyMap
+    from mma_pipeline.settings import Settings
 
 #: Galaxies that are put into an order, the likeliest.
 GALAXIES = 20
@@ -41,7 +42,7 @@ def begin_of(created: datetime, now: datetime, days: int) -> datetime:
     return first + passed * _DAY if 0 <= passed <= days else first
 
 
-def targets_of(archive: Archive, event_id: str, skymap: SkyMap) -> list[Target]:
+def targets_of(archive: Archive, event_id: str, skymap: SkyMap, settings: Settings) -> list[Target]:
     """The likeliest galaxies of a map, where a catalog can be used, and the event's candidates that are not excluded.
 
     A candidate is worth more than any galaxy; among candidates the posterior counts, else the light curve.
@@ -53,7 +54,7 @@ def targets_of(archive: Archive, event_id: str, skymap: SkyMap) -> list[Target]:
         likely = score.get("posterior")
         weight = 1.0 + (float(score["p_phot"]) if likely is None else float(likely))
         found.append(Target(str(score["candidate"]), "candidate", float(score["ra"]), float(score["dec"]), weight))
-    ranking = usable_ranking()
+    ranking = usable_ranking(settings)
     if ranking is not None:
         from mma_pipeline.science.galaxies.ranking import rank_galaxies
 
@@ -72,18 +73,18 @@ def _candidates(archive: Archive, event_id: str) -> list[Mapping[str, Any]]:
 
 
 def _begin(source: ProductInput) -> datetime:
-    return begin_of(source.record.version.created, source.now, windows_days())
+    return begin_of(source.record.version.created, source.now, source.settings.observing.windows_days)
 
 
 def _inputs(source: ProductInput) -> Sequence[str]:
-    ranking = usable_ranking()
+    ranking = usable_ranking(source.settings)
     earth = orientation_at(_begin(source))
     names = ("candidate", "ra", "dec", "p_phot", "posterior")
     return [
         *of_the_map(source),
         source.record.version.event_id,
         _begin(source).isoformat(),
-        json.dumps([asdict(limits()), *(asdict(site) for site in sites())]),
+        json.dumps([asdict(limits(source.settings)), *(asdict(site) for site in sites(source.settings))]),
         "" if ranking is None else ranking[1].identity(ranking[0]),
         json.dumps([[s.get(n) for n in names] for s in _candidates(source.archive, source.record.version.event_id)]),
         json.dumps([earth.ut1_utc, earth.pole, str(earth.measured_until)]),
@@ -98,8 +99,11 @@ def _make(source: ProductInput) -> ProductFiles:
 
     begins, event_id = _begin(source), source.record.version.event_id
     earth = orientation_at(begins)
-    found = windows(source.skymap, sites(), begins, limits=limits(), ut1_utc=earth.ut1_utc, pole=earth.pole)
-    targets = targets_of(source.archive, event_id, source.skymap)
+    settings = source.settings
+    found = windows(
+        source.skymap, sites(settings), begins, limits=limits(settings), ut1_utc=earth.ut1_utc, pole=earth.pole
+    )
+    targets = targets_of(source.archive, event_id, source.skymap, settings)
     orders = {one.site.name: best_order(found, one, targets) for one in found.sites}
     statistics = {
         "begins": stamp(begins),

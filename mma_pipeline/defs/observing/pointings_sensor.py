@@ -25,9 +25,9 @@ from mma_pipeline.defs.jobs import Lane, lane_tags
 from mma_pipeline.defs.observing.coverage_ledger import coverage_ledger
 from mma_pipeline.defs.observing.pointings_memory import SENSOR, Looks, Memory
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.notices.model import Role
-from mma_pipeline.settings import current
+from mma_pipeline.settings import Settings
 
 #: Events that a source is asked for in one tick, and seconds that this may take of the tick's 60.
 MOST_ASKED, ASK_S = 5, 20.0
@@ -53,11 +53,13 @@ coverage_products = dg.define_asset_job(
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Reads pointings of live events from the Treasure Map and the TOM; makes coverage again where they changed.",
 )
-def pointings_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResource) -> dg.SensorResult:
+def pointings_sensor(
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, settings: SettingsResource
+) -> dg.SensorResult:
     """One tick: ask for what is due, then request the coverage of events whose pointings changed."""
     now, opened = datetime.now(UTC), archive.open()
     cursor = Memory.read(context.cursor)
-    for problem in _ask(opened, cursor, now):
+    for problem in _ask(opened, cursor, now, settings.get()):
         context.log.warning(problem)
     withdrawn = _withdraw(opened, now)
     if withdrawn:
@@ -74,21 +76,21 @@ def pointings_sensor(context: dg.SensorEvaluationContext, archive: ArchiveResour
     )
 
 
-def _ask(archive: Archive, cursor: Memory, now: datetime) -> list[str]:
+def _ask(archive: Archive, cursor: Memory, now: datetime, settings: Settings) -> list[str]:
     """Ask for the pointings of the events that are due; returns what went wrong, in sentences."""
     try:
-        wanted = current().coverage
+        wanted = settings.coverage
     except ConfigurationError as error:
         return [f"pointings are not read: {error}"]
     interval, problems = timedelta(minutes=wanted.minutes), []
     live: dict[str, datetime] | None = None
-    sources: tuple[tuple[str, Looks, Callable[[Archive], _Look | None]], ...] = (
+    sources: tuple[tuple[str, Looks, Callable[[Archive, Settings], _Look | None]], ...] = (
         ("the Treasure Map", cursor, _treasure_map),
         ("the TOM", cursor.tom, _tom),
     )
     for name, looks, source in sources:
         try:
-            look = source(archive)
+            look = source(archive, settings)
         except ConfigurationError as error:
             problems.append(f"pointings of {name} are not read: {error}")
             continue
@@ -100,16 +102,16 @@ def _ask(archive: Archive, cursor: Memory, now: datetime) -> list[str]:
     return problems
 
 
-def _treasure_map(archive: Archive) -> _Look | None:
-    url = current().pointings_url
+def _treasure_map(archive: Archive, settings: Settings) -> _Look | None:
+    url = settings.pointings_url
     if url is None:
         return None
     site = TreasureMap(url)
     return lambda event, now: poll(archive, site, event, now)
 
 
-def _tom(archive: Archive) -> _Look | None:
-    named = current().pointings_tom
+def _tom(archive: Archive, settings: Settings) -> _Look | None:
+    named = settings.pointings_tom
     if named is None:
         return None
     requests = TomRequests(*named)
@@ -197,15 +199,17 @@ def _due(live: Mapping[str, datetime], asked: Mapping[str, str], interval: timed
 def _requests(archive: Archive, changed: Mapping[str, int]) -> Iterable[dg.RunRequest]:
     """Runs for the newest maps of events whose pointings changed."""
     histories = archive.versions_of(changed)
-    for event, number in changed.items():
-        for record in newest_maps(histories.get(event, [])):
-            # A version whose map is not made yet gets its coverage in its own run.
-            if archive.product(record.partition_key, "skymap") is not None:
-                yield dg.RunRequest(
-                    run_key=f"coverage:{record.partition_key}:{number}",
-                    partition_key=record.partition_key,
-                    tags={**lane_tags(Lane.BACKFILL), "mma/event": event},
-                )
+    mapped = [record for event in changed for record in newest_maps(histories.get(event, []))]
+    products = archive.products_of(record.partition_key for record in mapped)
+    for record in mapped:
+        key, event = record.partition_key, record.version.event_id
+        # A version whose map is not made yet gets its coverage in its own run.
+        if any(product.name == "skymap" for product in products[key]):
+            yield dg.RunRequest(
+                run_key=f"coverage:{key}:{changed[event]}",
+                partition_key=key,
+                tags={**lane_tags(Lane.BACKFILL), "mma/event": event},
+            )
 
 
 def newest_maps(records: Iterable[VersionRecord]) -> list[VersionRecord]:

@@ -16,7 +16,7 @@ from mma_pipeline.adapters.store import Store
 from mma_pipeline.defs.jobs import Lane, lane_tags
 from mma_pipeline.defs.observing.visibility import fields_of_view, visibility
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.resources import ArchiveResource, ObservingResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, ObservingResource, SettingsResource, StoreResource
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.science.observing.visibility import Instrument
 
@@ -47,7 +47,11 @@ visibility_products = dg.define_asset_job(
     description="Fetches orbital elements and pointing files, and requests fields of view that were unknown.",
 )
 def visibility_sensor(
-    context: dg.SensorEvaluationContext, archive: ArchiveResource, store: StoreResource, observing: ObservingResource
+    context: dg.SensorEvaluationContext,
+    archive: ArchiveResource,
+    store: StoreResource,
+    observing: ObservingResource,
+    settings: SettingsResource,
 ) -> dg.SensorResult | dg.SkipReason:
     """One tick: fetch what is missing, and request the versions that can then be completed."""
     now = datetime.now(UTC)
@@ -64,7 +68,7 @@ def visibility_sensor(
         context.log.warning(problem)
     requests: list[dg.RunRequest] = []
     for record in waiting:
-        source = ProductInput(opened, target, record.partition_key)
+        source = ProductInput(opened, target, record.partition_key, settings.get())
         found = "-".join(fov.state.value for fov in fields_of_view(source))
         if found != states[record.partition_key] and len(requests) < MOST:
             requests.append(

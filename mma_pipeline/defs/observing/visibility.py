@@ -18,10 +18,10 @@ from mma_pipeline.adapters.store.paths import event_treasure_map_key
 from mma_pipeline.defs.observing.configuration import instruments, pointing_source, tle_archive, wrong_instruments
 from mma_pipeline.products.declaration import CheckSpec, FileSpec, Need, Product, ProductFiles, is_share, own_file
 from mma_pipeline.products.inputs import ProductInput
-from mma_pipeline.science.observing.visibility import DEFAULT_INSTRUMENTS
 
 if TYPE_CHECKING:
     from mma_pipeline.science.observing.visibility import FieldOfView
+    from mma_pipeline.settings import Settings
 
 
 def _time(source: ProductInput) -> datetime:
@@ -35,10 +35,10 @@ def fields_of_view(source: ProductInput) -> list[FieldOfView]:
 
     time = _time(source)
     found = []
-    for instrument in instruments():
+    for instrument in instruments(source.settings):
         try:
-            kept = tle_archive(source.store).nearest(instrument.norad_id, time)
-            pointing = pointing_source(source.store, instrument.pointing, fetch=False)
+            kept = tle_archive(source.store, source.settings).nearest(instrument.norad_id, time)
+            pointing = pointing_source(source.store, instrument.pointing, source.settings, fetch=False)
             table = None if pointing is None else pointing.at(time)
         except PermanentError as error:
             found.append(unknown(instrument, str(error)))
@@ -90,6 +90,11 @@ def _probabilities(statistics: Mapping[str, Any]) -> bool:
     return all(is_share(value) for name, value in statistics.items() if name.endswith("_probability"))
 
 
+def _region_files(settings: Settings) -> tuple[FileSpec, ...]:
+    """One for each configured instrument; none where these cannot be used."""
+    return () if wrong_instruments(settings) else tuple(_region_file(one.file) for one in instruments(settings))
+
+
 def _region_file(name: str) -> FileSpec:
     return FileSpec(
         name,
@@ -112,13 +117,8 @@ visibility = Product(
     # Does not depend on the map: an alert without one has fields of view too.
     deps=("raw_alert",),
     need=Need("the time of the event", _has_time),
-    files=(
-        own_file("visibility", "visibility.json", "application/json"),
-        *(
-            _region_file(instrument.file)
-            for instrument in (DEFAULT_INSTRUMENTS if wrong_instruments() else instruments())
-        ),
-    ),
+    files=(own_file("visibility", "visibility.json", "application/json"),),
+    configured_files=_region_files,
     unconfigured=wrong_instruments,
     inputs=_inputs,
     make=_make,

@@ -24,6 +24,7 @@ from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.operations.watch import BrokerState, cursors_of
 from mma_pipeline.defs.publication.problems import bare_messages, blocked_publications, late_publications
 from mma_pipeline.notices.model import Role, role_of
+from mma_pipeline.settings import Settings
 
 #: How long a failed run counts as a problem.
 FAILED_RUNS = timedelta(days=1)
@@ -58,6 +59,8 @@ class Situation:
     """What the health sensor saw last; None if it never ran."""
     destinations: Sequence[str]
     """Names of the configured destinations; empty too if their configuration is wrong."""
+    settings: Settings
+    """What products a version should have, and how long it may take."""
 
     @cached_property
     def recent(self) -> Sequence[RecentVersion]:
@@ -67,8 +70,8 @@ class Situation:
     @cached_property
     def overdue(self) -> Sequence[RecentVersion]:
         """Those among them that lack products after the time allowed."""
-        limit = self.now - patience()
-        return [found for found in self.recent if found.received < limit and lacking(found)]
+        limit = self.now - patience(self.settings)
+        return [found for found in self.recent if found.received < limit and lacking(found, self.settings)]
 
     @cached_property
     def failed_runs(self) -> Sequence[dg.RunRecord]:
@@ -110,9 +113,9 @@ def unfinished_versions(look: Situation) -> Iterator[Problem]:
     for found in look.overdue:
         grouped.setdefault(who(found.record.version.event_id), []).append(found)
     for name, together in grouped.items():
-        names = ", ".join(sorted({name for one in together for name in lacking(one)})[:8])
+        names = ", ".join(sorted({name for one in together for name in lacking(one, look.settings)})[:8])
         text = f"{_count(together, 'version')} of {name} still lack {names} after the time allowed: see mma status"
-        since = min(one.received for one in together) + patience()
+        since = min(one.received for one in together) + patience(look.settings)
         yield Problem(Kind.VERSIONS_UNFINISHED, text, name, _real(name), since)
 
 

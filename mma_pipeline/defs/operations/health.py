@@ -27,9 +27,9 @@ from mma_pipeline.defs.operations.notifying import NO_EVENT, follow
 from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.operations.watch import SENSOR, BrokerState, Lasting, StreamState, from_json, last_watched, watch
 from mma_pipeline.defs.product_asset import OWNERS
-from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, PublicationResource
+from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, PublicationResource, SettingsResource
 from mma_pipeline.notices.gcn.streams import CORE_STREAMS
-from mma_pipeline.settings import current
+from mma_pipeline.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -168,6 +168,7 @@ def health(
     watched: BrokerState | None = None,
     *,
     destinations: Sequence[str],
+    settings: Settings,
 ) -> Health:
     """Read all values; raises TransientError if the archive does not answer.
 
@@ -177,16 +178,17 @@ def health(
         now: time of the check, UTC.
         watched: the brokers as just checked; by default as the sensor saw them last.
         destinations: names of the configured destinations.
+        settings: what products a version should have, how long it may take, and which survey is read.
     """
     beats = instance.get_daemon_heartbeats()
     waiting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
     active = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     watched = watched or last_watched(instance)
-    look = Situation(instance, archive, now, watched, destinations)
+    look = Situation(instance, archive, now, watched, destinations, settings)
     return Health(
         at=now,
         daemons={name: max(0.0, now.timestamp() - beat.timestamp) for name, beat in sorted(beats.items())},
-        streams=tuple(_streams(instance, archive, now, watched)),
+        streams=tuple(_streams(instance, archive, now, watched, settings)),
         unfinished=len(look.overdue),
         queued=instance.get_runs_count(waiting),
         running=instance.get_runs_count(dg.RunsFilter(statuses=active)),
@@ -203,11 +205,11 @@ def _age(now: datetime, stamp: float | None) -> float | None:
 
 
 def _streams(
-    instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: BrokerState | None
+    instance: dg.DagsterInstance, archive: Archive, now: datetime, watched: BrokerState | None, settings: Settings
 ) -> Iterator[StreamHealth]:
     looked = last_good_ticks(instance)
     known = stream_statistics(archive)
-    surveys = survey_health(archive, now, known)
+    surveys = survey_health(archive, now, known, settings)
     yield from surveys
     seen_of = {} if watched is None else watched.streams
     names = {stream.name for stream in STREAMS} | set(known) | (set(seen_of) & set(READ_BY))
@@ -227,9 +229,11 @@ def _streams(
         )
 
 
-def survey_health(archive: Archive, now: datetime, known: Mapping[str, StreamStatistics]) -> list[StreamHealth]:
+def survey_health(
+    archive: Archive, now: datetime, known: Mapping[str, StreamStatistics], settings: Settings
+) -> list[StreamHealth]:
     """The survey's stream that this installation reads; empty where none is configured, or no reader ever began."""
-    wanted = current().survey_stream
+    wanted = settings.survey_stream
     counts = SurveyArchive(archive).partitions(wanted.name) if wanted.topics else []
     if not counts:
         return []
@@ -272,10 +276,19 @@ pipeline_health_asset = dg.AssetSpec(
 
 @dg.asset_check(asset="pipeline_health", name="nothing_wrong", description="Nothing needs a person's attention.")
 def nothing_wrong(
-    context: dg.AssetCheckExecutionContext, archive: ArchiveResource, publication: PublicationResource
+    context: dg.AssetCheckExecutionContext,
+    archive: ArchiveResource,
+    publication: PublicationResource,
+    settings: SettingsResource,
 ) -> dg.AssetCheckResult:
     """Check now, by hand; the sensor reports the same check by itself."""
-    found = health(context.instance, archive.open(), datetime.now(UTC), destinations=publication.names())
+    found = health(
+        context.instance,
+        archive.open(),
+        datetime.now(UTC),
+        destinations=publication.names(),
+        settings=settings.get(),
+    )
     return dg.AssetCheckResult(passed=not found.problems, metadata={"problems": _listed(found)})
 
 
@@ -291,13 +304,14 @@ def pipeline_health_sensor(
     archive: ArchiveResource,
     kafka: KafkaResource,
     publication: PublicationResource,
+    settings: SettingsResource,
 ) -> dg.SensorResult:
     """Check and notify; report values and check every five minutes, and at once when the problems change."""
     now = datetime.now(UTC)
     before = from_json(context.cursor)
     watched = watch(context.instance, kafka.settings(), before, now)
     opened = archive.open()
-    found = health(context.instance, opened, now, watched, destinations=publication.names())
+    found = health(context.instance, opened, now, watched, destinations=publication.names(), settings=settings.get())
     problems = found.problems
     keys = sorted(problem.key for problem in problems)
     trouble = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:8]

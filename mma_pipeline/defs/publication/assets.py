@@ -28,7 +28,7 @@ from mma_pipeline.defs.publication.sensors import (
     publish_version,
     release_metadata,
 )
-from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
 from mma_pipeline.products.inputs import ProductInput
 
 _ABOUT = {
@@ -68,11 +68,15 @@ _ABOUT = {
     ],
 )
 def publishable(
-    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, publication: PublicationResource
+    context: dg.AssetExecutionContext,
+    archive: ArchiveResource,
+    store: StoreResource,
+    publication: PublicationResource,
+    settings: SettingsResource,
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Check a version's products before it is published; what blocks it is recorded, and reported to people."""
     published = publication.open(archive.open(), store.open())
-    source = ProductInput(archive.open(), store.open(), context.partition_key)
+    source = ProductInput(archive.open(), store.open(), context.partition_key, settings.get())
     record = source.record
     written = source.archive.products(record.partition_key)
     checks = failed_checks(written)
@@ -116,9 +120,9 @@ def _lacking(instance: dg.DagsterInstance, source: ProductInput) -> list[str]:
     there = {product.name: product for product in source.archive.products(source.record.partition_key)}
     if not is_bare(source.record, there):
         return []
-    if readiness(source.record, there, instance, datetime.now(UTC)) is not Readiness.WAITING:
+    if readiness(source.record, there, instance, datetime.now(UTC), source.settings) is not Readiness.WAITING:
         return []
-    return sorted(expected_files(source.record) - there.keys())
+    return sorted(expected_files(source.record, source.settings) - there.keys())
 
 
 def _publication(kind: str) -> dg.AssetsDefinition:
@@ -143,9 +147,10 @@ def _publication(kind: str) -> dg.AssetsDefinition:
         archive: ArchiveResource,
         store: StoreResource,
         publication: PublicationResource,
+        settings: SettingsResource,
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetObservation]:
         published = publication.open(archive.open(), store.open())
-        source = ProductInput(archive.open(), store.open(), context.partition_key)
+        source = ProductInput(archive.open(), store.open(), context.partition_key, settings.get())
         yield from publish_version(context, published, source, kind)
 
     return _asset

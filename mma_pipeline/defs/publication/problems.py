@@ -66,7 +66,7 @@ def _undecided(look: Situation) -> Iterator[tuple[str, str, datetime, str]]:
         key = found.record.partition_key
         if key not in keys or key in held:
             continue
-        lacks = sorted(lacking(found))
+        lacks = sorted(lacking(found, look.settings))
         words = f"{key} waits for {', '.join(lacks)}" if lacks else f"{key} waits for its run of publish_version"
         for name in names:
             if name not in made.get(key, {}):

@@ -19,6 +19,7 @@ from mma_pipeline.adapters.store import Store
 from mma_pipeline.defs.alerts.unfinished import given_up
 from mma_pipeline.defs.all_products import PRODUCTS, expected_files
 from mma_pipeline.products.declaration import CheckSpec, Severity
+from mma_pipeline.settings import Settings
 
 #: How long a neutrino notice waits for a map of its event, from its first comparison without one.
 MAP_WAIT = timedelta(minutes=10)
@@ -63,6 +64,7 @@ def readiness(
     products: Mapping[str, ProductRecord],
     instance: dg.DagsterInstance,
     now: datetime,
+    settings: Settings,
     doubtful: Container[str] | None = None,
 ) -> Readiness:
     """Whether a version is ready, from its products by name; a neutrino notice also waits a while for its event's map.
@@ -70,7 +72,7 @@ def readiness(
     `doubtful`: partition keys with failed runs (`unfinished.failing`), for callers that ask about many versions.
     """
     key = record.partition_key
-    if expected_files(record) - products.keys():
+    if expected_files(record, settings) - products.keys():
         over = (doubtful is None or key in doubtful) and given_up(instance, key, now)
         return Readiness.GIVEN_UP if over else Readiness.WAITING
     return Readiness.WAITING if _awaits_a_map(products, now) else Readiness.READY
@@ -116,7 +118,7 @@ def missing_files(archive: Archive, store: Store, record: VersionRecord) -> list
 
 
 def may_be_published(
-    published: Publications, instance: dg.DagsterInstance, now: datetime
+    published: Publications, instance: dg.DagsterInstance, now: datetime, settings: Settings
 ) -> Callable[[VersionRecord], bool]:
     """Whether a version may be published in its present state, for versions that must precede another one."""
 
@@ -127,7 +129,7 @@ def may_be_published(
         products = {product.name: product for product in published.archive.products(record.partition_key)}
         if block is None and any(finding.blocks for finding in failed_checks(products.values())):
             return False
-        state = readiness(record, products, instance, now)
+        state = readiness(record, products, instance, now, settings)
         return state is not Readiness.WAITING and not is_bare(record, products)
 
     return fit

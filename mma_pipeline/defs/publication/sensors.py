@@ -25,7 +25,7 @@ from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.jobs import PUBLICATION_S, Lane, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.publication.readiness import Finding, failed_checks, may_be_published, readiness
-from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
 from mma_pipeline.notices.model import Role
 from mma_pipeline.products.inputs import ProductInput
 
@@ -87,7 +87,7 @@ def publish_version(
         context.log.info(f"no {kind} destination is configured")
         return
     now, findings = datetime.now(UTC), failed_checks(source.archive.products(key))
-    fit = may_be_published(published, context.instance, now)
+    fit = may_be_published(published, context.instance, now, source.settings)
     decisions = published.decide(source.record, configs, extras_of(source, findings), fit)
     why: dict[str, Any] = {"decision": reasons_markdown(decisions), **release_metadata(published.block(key))}
     if findings:
@@ -133,7 +133,9 @@ def release_metadata(block: Block | None) -> dict[str, Any]:
 def _bare(source: ProductInput, names: Sequence[str]) -> str:
     """Text about a version that is published without its map's values."""
     key = source.record.partition_key
-    lacking = expected_files(source.record) - {product.name for product in source.archive.products(key)}
+    lacking = expected_files(source.record, source.settings) - {
+        product.name for product in source.archive.products(key)
+    }
     where = f"sent to {', '.join(names)} without its map's values" if names else "not sent"
     return f"{where}: {', '.join(sorted(lacking))} failed for good; completed when they are made (mma backfill {key})"
 
@@ -253,15 +255,18 @@ def publication_sensor(
     archive: ArchiveResource,
     store: StoreResource,
     publication: PublicationResource,
+    settings: SettingsResource,
 ) -> dg.SensorResult | dg.SkipReason:
     """Request a run for each version to decide on, and one that empties the outbox."""
-    instance, now = context.instance, datetime.now(UTC)
+    instance, now, wanted = context.instance, datetime.now(UTC), settings.get()
     try:
         published = publication.open(archive.open(), store.open())
         if not published.configs:
             return dg.SkipReason("no destination is configured: see docs/publication.md")
         doubtful = failing(instance, now)
-        offers = published.undecided(lambda record, products: readiness(record, products, instance, now, doubtful))
+        offers = published.undecided(
+            lambda record, products: readiness(record, products, instance, now, wanted, doubtful)
+        )
         due = [] if published.dry_run else published.due()
     except AdapterError as error:
         return dg.SkipReason(str(error))

@@ -19,6 +19,7 @@ from mma_pipeline.products.inputs import ProductInput
 
 if TYPE_CHECKING:
     from mma_pipeline.science.skymaps.model import SkyMap
+    from mma_pipeline.settings import Settings
 
 #: Greatest number of added or removed galaxies that are named.
 NAMED = 20
@@ -39,7 +40,7 @@ def compared_with(source: ProductInput) -> str:
 
 
 def _inputs(source: ProductInput) -> Sequence[str]:
-    ranking = None if source.skymap_sha256 is None else usable_ranking()
+    ranking = None if source.skymap_sha256 is None else usable_ranking(source.settings)
     identity = "" if ranking is None else ranking[1].identity(ranking[0])
     return [source.record.partition_key, json.dumps(source.facts, sort_keys=True), compared_with(source), identity]
 
@@ -76,7 +77,8 @@ def _maps(source: ProductInput, mapped: VersionRecord) -> dict[str, Any]:
 
     if mapped.facts["skymap_sha256"] == source.skymap_sha256:
         return {"same_map": True}
-    old, new = ProductInput(source.archive, source.store, mapped.partition_key).skymap_as_sent, source.skymap_as_sent
+    before = ProductInput(source.archive, source.store, mapped.partition_key, source.settings)
+    old, new = before.skymap_as_sent, source.skymap_as_sent
     if old is None or new is None:
         raise ValueError("a version was archived with a map that its message does not have")
     found = compare_maps(old, new)
@@ -97,15 +99,15 @@ def _maps(source: ProductInput, mapped: VersionRecord) -> dict[str, Any]:
         "distance_mean_mpc": new_mean,
         "distance_std_mpc": new_std,
         "distance_shift_mpc": found.distance_shift,
-        **_galaxies(old, new),
+        **_galaxies(old, new, source.settings),
     }
 
 
-def _galaxies(old: SkyMap, new: SkyMap) -> dict[str, Any]:
+def _galaxies(old: SkyMap, new: SkyMap, settings: Settings) -> dict[str, Any]:
     from mma_pipeline.science.galaxies.ranking import rank_galaxies
     from mma_pipeline.science.skymaps.comparison import compare_galaxies
 
-    ranking = usable_ranking()
+    ranking = usable_ranking(settings)
     if ranking is None:
         return {}
     catalog, wanted = ranking

@@ -16,10 +16,9 @@ from mma_pipeline.adapters.store import Store
 from mma_pipeline.adapters.store.paths import BEST_PLOTS, NIGHT_TABLES, best_plot, event_night_key, ranking_key
 from mma_pipeline.defs.metadata import address, in_table, plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource, StoreResource
 from mma_pipeline.defs.skymaps.skymap import skymap
 from mma_pipeline.defs.surveys.scoring import EventNightSource, ScoredEventNight, as_ecsv, as_parquet
-from mma_pipeline.settings import current
 
 GROUP = "survey"
 CODE_VERSION = "2"
@@ -54,16 +53,16 @@ survey_stream = dg.AssetSpec(
     description="All candidates that surveys brought to an event in a night: scored in one batch, ranked, the best drawn.",
 )
 def survey_candidates(
-    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource
+    context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, settings: SettingsResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Score what changed, and write the night's table."""
     started = time.perf_counter()
-    source, target = EventNightSource(archive.open(), context.partition_key), store.open()
+    source, target = EventNightSource(archive.open(), context.partition_key, settings.get()), store.open()
     version = source.version
     if version is None:
         context.log.info(f"{context.partition_key}: {source.key.event_id} has no map any more, nothing is scored")
         return
-    found = source.score(version, current().kilonova.look_back_days)
+    found = source.score(version)
     seconds = time.perf_counter() - started
     about = {"event": source.key.event_id, "night": str(source.key.night), "version": version.partition_key}
     files = {
@@ -87,7 +86,10 @@ def survey_candidates(
             "candidates": len(found.rows),
             "scored in this run": found.changed,
             "best": dg.MetadataValue.md(_table(found.rows[:SHOWN])),
-            **{name: dg.MetadataValue.url(address(target, stored.key)) for name, stored in files.items()},
+            **{
+                name: dg.MetadataValue.url(address(source.settings, target, stored.key))
+                for name, stored in files.items()
+            },
             **drawn,
             "version": version.partition_key,
             "code version": CODE_VERSION,

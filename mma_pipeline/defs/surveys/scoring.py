@@ -16,7 +16,7 @@ from mma_pipeline.defs.candidates.scoring import current_version, merger_mjd, pu
 from mma_pipeline.defs.candidates.vetting import columns_of, host_of, vet_candidates, with_vetting
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.photometry.event_night import EventNight
-from mma_pipeline.science.kilonova.measured import LOOK_BACK_DAYS
+from mma_pipeline.settings import Settings
 
 #: Columns of the table: name, type, unit. Probabilities are dimensionless; null where unknown.
 COLUMNS = (
@@ -74,9 +74,10 @@ class ScoredEventNight:
 class EventNightSource:
     """One night of one event, read lazily."""
 
-    def __init__(self, archive: Archive, partition_key: str) -> None:
+    def __init__(self, archive: Archive, partition_key: str, settings: Settings) -> None:
         """Raises NoticeError for a foreign key."""
         self.archive = archive
+        self.settings = settings
         self.key = EventNight.from_partition_key(partition_key)
         self.photometry = PhotometryArchive(archive)
         self.surveys = SurveyArchive(archive)
@@ -105,7 +106,7 @@ class EventNightSource:
         """Measurements of a candidate up to the end of the night, by time."""
         return [m for m in self.measurements.get(name, []) if m.measurement.mjd < self.key.night + 1]
 
-    def score(self, version: VersionRecord, look_back_days: float = LOOK_BACK_DAYS) -> ScoredEventNight:
+    def score(self, version: VersionRecord) -> ScoredEventNight:
         """Score every candidate that changed since it was last scored with this version, archive it, and rank all."""
         names = {
             c.candidate: self._night_of(c.candidate).partition_key
@@ -118,7 +119,7 @@ class EventNightSource:
             c for c in self.candidates
             if c.candidate in self.records and c.scored != scored_with(c.message_id, version.partition_key)
         ]  # fmt: skip
-        fresh = self._assess(version, [c.candidate for c in changed], look_back_days)
+        fresh = self._assess(version, [c.candidate for c in changed])
         self.photometry.record_scores({names[name]: result for name, result in fresh.items()})
         self.surveys.mark_scored(changed, version.partition_key)
         results |= fresh
@@ -127,9 +128,7 @@ class EventNightSource:
     def _night_of(self, name: str) -> CandidateNight:
         return CandidateNight(self.key.event_id, self.records[name].slug, self.key.night)
 
-    def _assess(
-        self, version: VersionRecord, names: Sequence[str], look_back_days: float
-    ) -> dict[str, Mapping[str, Any]]:
+    def _assess(self, version: VersionRecord, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         from mma_pipeline.science.kilonova.assess import CandidateCurve, assess_many
         from mma_pipeline.science.kilonova.lightcurve import Event
         from mma_pipeline.science.kilonova.measured import light_curve
@@ -146,6 +145,7 @@ class EventNightSource:
             event.merger_mjd,
             [(self.records[name], [m.measurement for m in self.measurements[name]]) for name in names],
             self.key.night + 1.0,
+            self.settings,
         )
         hosts = {name: host_of(vetted[name]) for name in names}
         curves = [
@@ -178,7 +178,7 @@ class EventNightSource:
                     event,
                     [m.measurement for m in self.measurements[name]],
                     model=named,
-                    look_back_days=look_back_days,
+                    look_back_days=self.settings.kilonova.look_back_days,
                 ),
                 "by_survey": True,
             }

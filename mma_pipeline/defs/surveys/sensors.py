@@ -25,14 +25,14 @@ from mma_pipeline.adapters.surveys.packets import Formats
 from mma_pipeline.adapters.surveys.stream import survey_stream
 from mma_pipeline.defs.alerts.sensors import TICK_S
 from mma_pipeline.defs.jobs import MOST_S, Lane, lane_tags
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource, StoreResource
 from mma_pipeline.defs.surveys.assets import event_nights
 from mma_pipeline.notices.model import Role, role_of
 from mma_pipeline.notices.photometry.event_night import EventNight
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.products.survey_regions import LiveRegions
 from mma_pipeline.products.surveys.looking_back import look_back
-from mma_pipeline.settings import current
+from mma_pipeline.settings import Settings
 
 #: Seconds between two runs of one night: what changes meanwhile is scored together. The first is asked for at once.
 DEBOUNCE_S = 60.0
@@ -91,7 +91,7 @@ class State:
     description="Runs of the nights whose candidates of surveys changed; new maps against the kept nights; the stream's statistics.",
 )
 def survey_sensor(
-    context: dg.SensorEvaluationContext, archive: ArchiveResource, store: StoreResource
+    context: dg.SensorEvaluationContext, archive: ArchiveResource, store: StoreResource, settings: SettingsResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Look at the archive, answer."""
     opened = archive.open()
@@ -102,9 +102,10 @@ def survey_sensor(
     now = datetime.now(UTC)
     state = State.of(context.cursor)
     with within(TICK_S):
-        wanted, today = current().surveys, mjd_of_datetime(now)
+        found = settings.get()
+        wanted, today = found.surveys, mjd_of_datetime(now)
         live = live_events(opened, today, today, days=wanted.days, mocks=wanted.mocks)
-        _look_back(context, opened, store.open(), live, state, now)
+        _look_back(context, opened, store.open(), live, state, now, found)
         requests = list(_requests(surveys, live, state, now))
     keys = sorted({str(request.partition_key) for request in requests})
     events = []
@@ -128,6 +129,7 @@ def _look_back(
     live: list[LiveEvent],
     state: State,
     now: datetime,
+    settings: Settings,
 ) -> None:
     """Look new maps up in the kept nights: at once, and once more when every reader has written what it had in hand."""
     stamp = now.timestamp()
@@ -140,11 +142,10 @@ def _look_back(
     ]
     if not due:
         return
-    settings, wanted = current(), current().surveys
-    today = mjd_of_datetime(now)
+    wanted, today = settings.surveys, mjd_of_datetime(now)
     index = LiveRegions(archive, days=wanted.days, level=wanted.level, mocks=wanted.mocks).index(today)
     stream = settings.survey_stream
-    config = survey_stream(settings.survey_broker, settings.hop_broker, stream.name, stream.topics)
+    config = survey_stream(settings.survey_broker, settings.hop_broker, settings.gcn_broker, stream.name, stream.topics)
     regions = {region.version: region for region in index.regions}
     started = time.monotonic()
     for key in due:
@@ -225,10 +226,10 @@ def report(counts: list[PartitionCounts], now: datetime) -> dg.AssetMaterializat
 
 
 @dg.op(description="Compacts the kept nights of surveys, and removes those older than MMA_SURVEY_NIGHTS.")
-def keep_recent_nights(context: dg.OpExecutionContext, store: StoreResource) -> None:
+def keep_recent_nights(context: dg.OpExecutionContext, store: StoreResource, settings: SettingsResource) -> None:
     """Make files few, and old ones go."""
     nights, today = RecentNights(store.open()), int(mjd_of_datetime(datetime.now(UTC)))
-    removed = nights.remove_before(today - current().surveys.nights)
+    removed = nights.remove_before(today - settings.get().surveys.nights)
     replaced = sum(nights.compact(kept.night, whole=kept.night < today - 1) for kept in nights.nights())
     context.log.info(f"{removed} files removed, {replaced} taken together")
 

@@ -16,8 +16,8 @@ from typing import Any
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import finite, kind_of, number_at, share
 
-#: Changes when the map that follows from a shape does.
-MODEL = "1"
+#: Changes when the map that follows from a shape of a kind does.
+MODELS = {"circle": "1", "ellipse": "1", "rectangle": "2"}
 #: Containment of an error whose notice states none (core/Localization: "if absent, default is 0.9").
 CONTAINMENT = 0.9
 #: One standard deviation of a Gaussian, as the probability inside it on a line: what "1 sigma" radii hold.
@@ -82,7 +82,7 @@ class Shape:
     @property
     def digest(self) -> str:
         """SHA-256 of the shape and the model: equal for equal maps."""
-        canonical = json.dumps([MODEL, self.to_json()], sort_keys=True, separators=(",", ":"))
+        canonical = json.dumps([MODELS[self.kind], self.to_json()], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -99,7 +99,12 @@ def read_shape(record: Mapping[str, Any], systematic: Systematic | None) -> Shap
     containment = CONTAINMENT if given is None else share(given, "containment_probability")
     if not 0.01 <= containment < 1:
         raise NoticeError(f"containment_probability is {containment!r}: no error follows from it")
-    added = () if systematic is None or record.get("systematic_included") is True else systematic.components
+    included = record.get("systematic_included")
+    if included is not None and not isinstance(included, bool):
+        raise NoticeError(
+            f"systematic_included is a {kind_of(included)} where true or false belongs: the error is not known"
+        )
+    added = () if systematic is None or included else systematic.components
     source = systematic.source if systematic is not None and added else ""
     corners = _corners(record.get("rectangular_error_corners"))
     if corners:

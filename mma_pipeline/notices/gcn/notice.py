@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +35,7 @@ from mma_pipeline.notices.gcn.declaration import CoreStream
 from mma_pipeline.notices.gcn.localisation import Shape, read_position, read_shape
 from mma_pipeline.notices.key import DIGEST_LENGTH, EventVersion
 from mma_pipeline.notices.model import AlertType
-from mma_pipeline.notices.trigger_ids import plain_trigger, trigger_event, trigger_of
+from mma_pipeline.notices.trigger_ids import trigger_event, trigger_of
 
 _TYPES = {
     "initial": AlertType.INITIAL,
@@ -68,6 +68,8 @@ _WORDS = ("duration_class", "known_source", "follow_up_event", "follow_up_type",
 #: Longest text and address that are kept, characters; an address is kept in a column of 255.
 _LONGEST, LONGEST_URL = 100, 255
 _MOST_NAMES = 10
+#: By which a notice may be older than what it tells of: clocks and time zones differ, also in published examples.
+CLOCKS = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class CoreNotice:
     stream: CoreStream
     event_id: str
     names: tuple[str, ...]
-    """Every name of the trigger that the notice gives, plain (`trigger_ids.plain_trigger`), the event's own first."""
+    """Every name of the trigger that the notice gives, as ids have it (`trigger_ids.trigger_of`), the event's own first."""
     alert_type: AlertType
     tense: str
     """`current`, `test`, `injection` or `archival`."""
@@ -127,6 +129,9 @@ def _notice(stream: CoreStream, record: Mapping[str, Any], found: Degraded) -> C
     created = found.read(_time, record, "alert_datetime") or time
     if created is None:
         raise NoticeError("; ".join(found.lines) or "neither alert_datetime nor trigger_time is given")
+    if time is not None and time > created + CLOCKS:
+        found.note(f"the trigger at {time:%Y-%m-%d %H:%M:%S} UTC would be after its notice: its time is not used")
+        time = None
     kind = _TYPES[_word(record.get("alert_type"), "alert_type", frozenset(_TYPES), "initial", found)]
     withdrawn = kind is AlertType.RETRACTION
     return CoreNotice(
@@ -176,8 +181,9 @@ def _identity(stream: CoreStream, record: Mapping[str, Any], *, test: bool) -> t
             trigger = trigger_of(stream.observatory, _own(stream, text))
             if trigger is not None:
                 event_id = trigger_event(stream.observatory, trigger, test=test)
-                others = (plain_trigger(_own(stream, t)) for key in stream.aliases for t in named[key])
-                return event_id, tuple(dict.fromkeys((trigger, *others)))
+                # Other numbers, such as a running one, may be those of other triggers too.
+                others = (trigger_of(stream.observatory, _own(stream, t)) for key in stream.aliases for t in named[key])
+                return event_id, tuple(dict.fromkeys((trigger, *(name for name in others if name is not None))))
     given = ", ".join(repr(text)[:40] for key in stream.identity for text in named[key])
     keys = " or ".join(stream.identity)
     raise NoticeError(
@@ -263,8 +269,8 @@ def _signal(record: Mapping[str, Any], found: Degraded) -> Mapping[str, float | 
         if record.get(key) is not None and (number := found.read(finite, record[key], key)) is not None:
             read[name] = number
     for key in _WORDS:
-        if isinstance(record.get(key), str):
-            read[key] = record[key][:_LONGEST]
+        if (text := found.read(text_at, record, key)) is not None:
+            read[key] = text[:_LONGEST]
     return MappingProxyType(read)
 
 

@@ -9,7 +9,7 @@ from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import decode_notice
 from mma_pipeline.notices.gcn.declaration import CoreStream
 from mma_pipeline.notices.gcn.localisation import ONE_SIGMA, Systematic
-from mma_pipeline.notices.gcn.voevent import decode_voevent, is_voevent
+from mma_pipeline.notices.gcn.voevent import decode_gbm, decode_svom, is_voevent, ivorn_of
 
 _HEASARC = ("heasarc.gsfc.nasa.gov", "gcn.gsfc.nasa.gov")
 #: RoboBA's systematic error of long and short bursts, and that of the older ground localisation: Fisher distributions by
@@ -25,8 +25,9 @@ _MAXI = Systematic(((1.0, 0.1, 0.9),), "MAXI's circulars: a systematic error of 
 
 
 def gbm_systematic(record: Mapping[str, Any]) -> Systematic:
-    """GBM's systematic error by the kind of localisation: the ground's is RoboBA's, the spacecraft's is coarser."""
-    if "FLIGHT" in str(record.get("subtype") or record.get("notice_subtype")).upper():
+    """GBM's systematic error by the kind of localisation: RoboBA's for the ground's, a coarser one for any other."""
+    kind = str(record.get("subtype") or record.get("notice_subtype")).upper()
+    if "GROUND" not in kind and "FINAL" not in kind:
         return _EARLIER
     return _SHORT if str(record.get("duration_class")).upper() == "SHORT" else _LONG
 
@@ -42,11 +43,11 @@ CORE_STREAMS: tuple[CoreStream, ...] = (
         {"ivorn": "Fermi#GBM_"},
         systematic=gbm_systematic,
         hosts=_HEASARC,
-        decode=decode_voevent,
+        decode=decode_gbm,
     ),
     CoreStream(
         "fermi_gbm",
-        ("gcn.notices.fermi.gbm.trigger",),
+        ("gcn.notices.fermi.gbm.trigger", "gcn.notices.fermi.gbm.alert"),
         "Fermi",
         "Fermi GBM",
         "gamma rays",
@@ -57,7 +58,7 @@ CORE_STREAMS: tuple[CoreStream, ...] = (
     ),
     CoreStream(
         "fermi_gbm_targeted",
-        ("gcn.notices.fermi.gbm.targeted",),
+        ("fermi.gbm.targeted.private.igwn",),
         "FermiTarget",
         "Fermi GBM, targeted search",
         "gamma rays",
@@ -90,12 +91,13 @@ CORE_STREAMS: tuple[CoreStream, ...] = (
         "neutrinos",
         "Single neutrinos that are probably astrophysical: gold and bronze tracks, with a map by address.",
         {"$schema": "/icecube/single_neutrino", "instrument": "IC86", "pipeline": "Track Alert"},
+        identity=("id", "event_name"),
         aliases=("id", "event_name"),
         hosts=("roc.icecube.wisc.edu",),
     ),
     CoreStream(
         "km3net",
-        ("gcn.notices.km3net.alert",),
+        ("gcn.notices.km3net.alert", "gcn.notices.km3net"),
         "KM3NeT",
         "KM3NeT",
         "neutrinos",
@@ -154,12 +156,22 @@ CORE_STREAMS: tuple[CoreStream, ...] = (
         galactic=True,
     ),
     CoreStream(
+        "svom_voevent",
+        tuple(f"gcn.notices.svom.voevent.{instrument}" for instrument in ("grm", "eclairs", "mxt")),
+        "SVOM",
+        "SVOM",
+        "gamma rays",
+        "Triggers of SVOM's ECLAIRs and GRM, and positions of MXT, as VOEvents.",
+        {"ivorn": "//org.svom/"},
+        decode=decode_svom,
+    ),
+    CoreStream(
         "svom",
         ("gcn.notices.svom.eclairs.trigger", "gcn.notices.svom.grm.trigger"),
         "SVOM",
         "SVOM",
         "gamma rays",
-        "Triggers of SVOM's ECLAIRs and GRM.",
+        "The same as JSON, once they come.",
         {"$schema": "/svom/"},
     ),
     CoreStream(
@@ -199,7 +211,7 @@ def stream_named(name: str) -> CoreStream | None:
 def stream_of_message(data: bytes) -> CoreStream | None:
     """The stream of a message, JSON or VOEvent, by its own marks; None if none fits or it cannot be decoded."""
     try:
-        return stream_for(decode_voevent(data) if is_voevent(data) else decode_notice(data))
+        return stream_for(ivorn_of(data) if is_voevent(data) else decode_notice(data))
     except NoticeError:
         return None
 

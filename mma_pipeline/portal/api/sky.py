@@ -17,7 +17,7 @@ from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.portal.api.events import Accept, EventId, FormatName, Size, Start, ThePortal, versions_of
 from mma_pipeline.portal.api.models import Match, Matches, Object, Objects, Place, Places, Positions, Problem
 from mma_pipeline.portal.api.tables import TYPES, positions_of, table_response, wanted_format
-from mma_pipeline.products.inputs import ProductInput
+from mma_pipeline.products.maps import decoded_map
 
 #: Maps that are searched at a time; further requests wait so many seconds.
 _AT_ONCE, _PATIENCE_S = threading.BoundedSemaphore(2), 20.0
@@ -101,27 +101,16 @@ def _matched(portal: Any, event: str, positions: list[Any]) -> Matches:
     record = newest_map(versions_of(portal, event), combined=True)
     if record is None:
         raise HTTPException(404, f"{event} has no version with a map")
-    skymap = ProductInput(portal.archive, portal.store, record.partition_key).skymap_as_sent
+    skymap = decoded_map(portal.archive, record)
     if skymap is None:
         raise HTTPException(404, f"{event} has no map that can be used (any more)")
     distance = np.array([np.nan if p.distance is None else p.distance for p in positions], dtype=float)
     known = None if np.isnan(distance).all() else distance
     found = match(skymap, [p.ra for p in positions], [p.dec for p in positions], known)
-    columns = {
-        "searched_prob": found.searched_prob,
-        "searched_area_deg2": found.searched_area,
-        "offset_deg": found.offset,
-        "probdensity_per_sr": found.probdensity,
-        "searched_prob_vol": found.searched_prob_vol,
-        "searched_vol_mpc3": found.searched_vol,
-    }
     rows = []
     for i, p in enumerate(positions):
-        values: dict[str, Any] = {
-            name: None if column is None or not np.isfinite(column[i]) else float(column[i])
-            for name, column in columns.items()
-        }
-        rows.append(Match(name=p.name, ra_deg=p.ra % 360, dec_deg=p.dec, distance_mpc=p.distance, **values))
+        figures: dict[str, Any] = found.figures(i)
+        rows.append(Match(name=p.name, ra_deg=p.ra % 360, dec_deg=p.dec, distance_mpc=p.distance, **figures))
     return Matches(event=event, version=record.partition_key, positions=rows)
 
 
@@ -142,7 +131,7 @@ def events_at(
         places = []
         for region in index.at(ra, dec, now):
             try:
-                skymap = ProductInput(portal.archive, portal.store, region.version).skymap_as_sent
+                skymap = decoded_map(portal.archive, portal.archive.version(region.version))
             except NotFoundError:
                 continue  # removed since the index was made
             found = None if skymap is None else match(skymap, [ra], [dec])

@@ -22,8 +22,10 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mma_pipeline.notices.times import DAY_S
+
 #: Seconds of the year in which RAVEN's rates are counted.
-YEAR_S = 365.0 * 86400.0
+RAVEN_YEAR_S = 365.0 * DAY_S
 
 
 class Method(StrEnum):

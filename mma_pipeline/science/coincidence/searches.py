@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from mma_pipeline.science.coincidence.joint_far import YEAR_S, Method
+from mma_pipeline.notices.times import DAY_S, YEAR_S
+from mma_pipeline.science.coincidence.joint_far import RAVEN_YEAR_S, Method
 
 _CONFIGURATION = "gwcelery 3.0.0, configuration of RAVEN (raven_coincidence_windows, raven_ext_rates)"
 _THRESHOLDS = "gwcelery 3.0.0, configuration of RAVEN (raven_coincidence_windows, raven_targeted_far_thresholds)"
 #: Rate to which alerts of gravitational waves are sent, Hz: two a day (LVK public alerts user guide, "Alert threshold").
-FAR_GW_MAX = 2.0 / 86400.0
+FAR_GW_MAX = 2.0 / DAY_S
 #: Rate of sure gravitational waves, Hz: one in three days (GCN Circular 38356 on S241125n).
-RATE_GW_CONFIDENT = 1.0 / (3.0 * 86400.0)
+RATE_GW_CONFIDENT = 1.0 / (3.0 * DAY_S)
 
 
 class GwKind(StrEnum):
@@ -76,7 +77,7 @@ class Search:
     @property
     def rate(self) -> float | None:
         """Triggers of this kind, Hz."""
-        return None if self.per_year is None else self.per_year / YEAR_S
+        return None if self.per_year is None else self.per_year / RAVEN_YEAR_S
 
     def holds(self, difference_s: float) -> bool:
         """Whether a difference t_gw - t_other lies in the window, its ends included."""
@@ -112,7 +113,7 @@ class SearchRules:
     """By which searches and limits pairs are compared."""
 
     searches: tuple[Search, ...] = SEARCHES
-    far_max: float = 1.0 / (365.25 * 86400.0)
+    far_max: float = 1.0 / YEAR_S
     """Joint false-alarm rate up to which a pair is claimed, Hz."""
     far_gw_max: float = FAR_GW_MAX
     """Rate to which gravitational-wave alerts are sent, Hz."""

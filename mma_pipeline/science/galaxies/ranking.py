@@ -19,12 +19,12 @@ A map without distance layers ranks by position, within the credible region.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.galaxies.catalog import Catalog
 from mma_pipeline.science.galaxies.selection import Best, best_places, members
 from mma_pipeline.science.healpix import DEG2_PER_SR
 from mma_pipeline.science.skymaps.credible import Ranking
@@ -36,33 +36,6 @@ _LEVEL_STEP = 0.04
 
 class GalaxyError(ValueError):
     """The ranking was asked for something that cannot be; the message says what."""
-
-
-class Catalog(Protocol):
-    """A galaxy catalog in order of its HEALPix index: arrays of shape (G,), memory-mapped or not; NaN where absent."""
-
-    @property
-    def index29(self) -> IntArray:
-        """Order-29 NESTED index, ascending."""
-
-    @property
-    def ra(self) -> FloatArray:
-        """Right ascension, deg."""
-
-    @property
-    def dec(self) -> FloatArray:
-        """Declination, deg."""
-
-    @property
-    def distance(self) -> npt.NDArray[np.floating]:
-        """Luminosity distance, Mpc."""
-
-    @property
-    def name(self) -> npt.NDArray[np.bytes_]:
-        """Name, UTF-8."""
-
-    def weight(self, kind: str) -> npt.NDArray[np.floating] | None:
-        """Column `mass` (M☉) or `luminosity` (L☉); None if the catalog has none."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mma_pipeline.notices.times import YEAR_DAYS
 from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.healpix import DEG2_PER_SR, MAX_ORDER, SKY_DEG2
 from mma_pipeline.science.kilonova.calibration import REFERENCE
@@ -81,7 +82,7 @@ def contaminants_per_deg2(depth_mag: float = 21.5) -> float:
     add to it; p_phot accounts for most of them through their light curves.
     """
     volume = search_distance_mpc(depth_mag) ** 3 / 3 / DEG2_PER_SR
-    return SUPERNOVA_RATE * volume * _SUPERNOVA_DAYS / 365.25
+    return SUPERNOVA_RATE * volume * _SUPERNOVA_DAYS / YEAR_DAYS
 
 
 def row_at(skymap: SkyMap, ra_deg: float, dec_deg: float) -> int:

@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 
+from mma_pipeline.notices.times import DAY_S
 from mma_pipeline.science.arrays import FloatArray
 
 _AU_M = 149_597_870_700.0
 _LIGHT_AU_PER_DAY = 173.144_632_674
-_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,13 +83,13 @@ def sky(
     import erfa
 
     utc, after = start.astimezone(UTC), np.atleast_1d(np.asarray(seconds, dtype=np.float64))
-    middle = float(after.min() + after.max()) / 2 / _DAY_S
+    middle = float(after.min() + after.max()) / 2 / DAY_S
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", erfa.ErfaWarning)  # "dubious year": leap seconds beyond the table
         day = erfa.dtf2d("UTC", utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second + utc.microsecond * 1e-6)
         tt = erfa.taitt(*erfa.utctai(*day))
         ut1 = erfa.utcut1(*day, ut1_utc)
-        at = (tt[0], tt[1] + after / _DAY_S)
+        at = (tt[0], tt[1] + after / DAY_S)
         heliocentric, _ = erfa.epv00(*at)
         _, barycentric = erfa.epv00(tt[0], tt[1] + middle)
         moon = erfa.moon98(*at)["p"]
@@ -99,7 +99,7 @@ def sky(
     return Sky(
         start=utc,
         seconds=after,
-        rotation=np.asarray(erfa.era00(ut1[0], ut1[1] + after / _DAY_S)),
+        rotation=np.asarray(erfa.era00(ut1[0], ut1[1] + after / DAY_S)),
         to_icrs=np.asarray(erfa.c2i06a(tt[0], tt[1] + middle)).T,
         pole=np.asarray(erfa.pom00(pole[0] * arcsec, pole[1] * arcsec, erfa.sp00(tt[0], tt[1] + middle))).T,
         velocity=velocity,

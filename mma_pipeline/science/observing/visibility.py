@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from mma_pipeline.notices.times import DAY_S
 from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.observing.orbit import ElementSet, OrbitError, SatellitePosition, propagate
 from mma_pipeline.science.observing.saa import in_gbm_saa
@@ -211,7 +212,7 @@ def field_of_view(
         return _cap(instrument, time, pointing)
     if elements is None:
         return unknown(instrument, f"no orbital elements of {instrument.norad_id} are known for {time:%Y-%m-%d}")
-    age = abs((elements.epoch - time).total_seconds()) / 86400.0
+    age = abs((elements.epoch - time).total_seconds()) / DAY_S
     if age > instrument.max_element_age:
         return unknown(
             instrument,

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.plots.projections import Azimuthal, mollweide, sky_raster
+from mma_pipeline.science.skymaps.credible import greedy
 from mma_pipeline.science.skymaps.model import SkyMap
 from mma_pipeline.science.sphere import index29, separation, to_radec, unit_vectors
 
@@ -77,8 +78,8 @@ def region_of(skymap: SkyMap, level: float = 0.9) -> tuple[float, float, float]:
     The centre is the probability-weighted mean direction of the densest rows that hold `level`; the radius reaches
     the farthest of them but for strays, within the bounds of a zoom.
     """
-    rank = np.argsort(-skymap.probdensity, kind="stable")
-    rows = rank[: int(np.searchsorted(np.cumsum(skymap.prob[rank]), level)) + 1]
+    rank, total = greedy(skymap)
+    rows = rank[: int(np.searchsorted(total, level)) + 1]
     ra, dec = _centres(skymap, rows)
     weight = skymap.prob[rows]
     mean = (unit_vectors(ra, dec) * weight[:, None]).sum(axis=0)

@@ -15,6 +15,7 @@ import numpy as np
 
 from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.healpix import DEG2_PER_SR, SKY_DEG2
+from mma_pipeline.science.skymaps.credible import crossing, greedy
 from mma_pipeline.science.skymaps.model import SkyMap
 
 if TYPE_CHECKING:
@@ -52,9 +53,8 @@ def credible_coverage(skymap: SkyMap, level: float) -> Coverage:
     """
     if not 0 < level <= 1:
         raise ValueError(f"credible level {level} is outside 0 to 1")
-    rank = np.argsort(-skymap.probdensity, kind="stable")
-    total = np.cumsum(skymap.prob[rank])
-    count = min(int(np.searchsorted(total, level * total[-1], side="left")) + 1, len(rank))
+    rank, total = greedy(skymap)
+    count = crossing(total, level) + 1
     rows = np.sort(rank[:count])
     return Coverage(skymap.order[rows], skymap.ipix[rows], float(total[count - 1]))
 

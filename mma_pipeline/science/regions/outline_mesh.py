@@ -21,6 +21,7 @@ from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.healpix import MAX_ORDER, centres, vec_to_index29
 from mma_pipeline.science.regions.outlines import Outline
 from mma_pipeline.science.regions.pixel_outlines import loops
+from mma_pipeline.science.skymaps.credible import crossing, greedy
 from mma_pipeline.science.skymaps.model import SkyMap
 
 BoolArray = npt.NDArray[np.bool_]
@@ -104,9 +105,8 @@ def triangulate(skymap: SkyMap, levels: Sequence[float]) -> Mesh | None:
 
 def border_density(skymap: SkyMap, level: float) -> float:
     """Density (sr⁻¹) of the row at which the densest rows reach the level."""
-    rank = np.argsort(-skymap.probdensity, kind="stable")
-    total = np.cumsum(skymap.prob[rank])
-    return float(skymap.probdensity[rank[min(int(np.searchsorted(total, level * total[-1])), len(rank) - 1)]])
+    rank, total = greedy(skymap)
+    return float(skymap.probdensity[rank[crossing(total, level)]])
 
 
 def surface(skymap: SkyMap, mesh: Mesh, border: float) -> Surface:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.healpix import DEG2_PER_SR, MAX_ORDER, centres
 from mma_pipeline.science.regions.outlines import Outline, enclosed_area
+from mma_pipeline.science.skymaps.credible import crossing, greedy
 from mma_pipeline.science.skymaps.model import SkyMap
 
 #: The crossing row is divided until what it adds is known to this fraction of the level.
@@ -30,22 +31,21 @@ def exact_outlines(skymap: SkyMap, level: float) -> list[Outline]:
 
     The crossing row is divided; one of order 29, or too heavy for that, is drawn together around its centre.
     """
-    rank = np.argsort(-skymap.probdensity, kind="stable")
-    total = np.cumsum(skymap.prob[rank])
-    last = min(int(np.searchsorted(total, level * total[-1])), len(rank) - 1)
-    rows, crossing = rank[:last], int(rank[last])
+    rank, total = greedy(skymap)
+    last = crossing(total, level)
+    rows, divided = rank[:last], int(rank[last])
     missing = level * float(total[-1]) - (float(total[last - 1]) if last else 0.0)
-    heavy = float(skymap.prob[crossing])
+    heavy = float(skymap.prob[divided])
     wanted = int(np.ceil(0.5 * np.log2(max(heavy / (_SHARE * level), 1.0))))
-    whole = wanted > min(_MOST_DIVISIONS, MAX_ORDER - skymap.order[crossing]) or not last
+    whole = wanted > min(_MOST_DIVISIONS, MAX_ORDER - skymap.order[divided]) or not last
     depth = 0 if whole else wanted
-    children = np.arange(0 if whole else round(missing / heavy * 4**depth)) + (skymap.ipix[crossing] << (2 * depth))
-    order = np.concatenate([skymap.order[rows], np.full(len(children), skymap.order[crossing] + depth)])
+    children = np.arange(0 if whole else round(missing / heavy * 4**depth)) + (skymap.ipix[divided] << (2 * depth))
+    order = np.concatenate([skymap.order[rows], np.full(len(children), skymap.order[divided] + depth)])
     ipix = np.concatenate([skymap.ipix[rows], children])
     along = np.argsort(ipix << (2 * (MAX_ORDER - order)), kind="stable")
     curves = pixel_outlines(order[along], ipix[along])
     return (
-        [*curves, part_of_pixel(int(skymap.order[crossing]), int(skymap.ipix[crossing]), missing / heavy)]
+        [*curves, part_of_pixel(int(skymap.order[divided]), int(skymap.ipix[divided]), missing / heavy)]
         if whole
         else curves
     )

@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from mma_pipeline.notices.times import JD_OF_MJD_ZERO
 from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova.counterpart import SimulatedKilonova
 
-#: Times of ZTF are Julian dates.
-JD_OF_MJD = 2400000.5
 #: 5-sigma depth of a difference image by band, mag: of 30 s, and of the 300 s with which an event's region is searched.
 _DEPTH = {1: 20.8, 2: 20.6}
 _DEEP = 1.1
@@ -235,7 +234,7 @@ def _measured(rng: np.random.Generator, truth: FloatArray, mjd: float, band: int
     zero = _ZERO_POINT[band]
     true = np.where(np.isfinite(truth), 10 ** (-0.4 * (np.where(np.isfinite(truth), truth, 99.0) - zero)), 0.0)
     noise = np.hypot(10 ** (-0.4 * (depth - zero)) / 5.0, 0.02 * true)
-    return _Exposure(mjd + JD_OF_MJD, band, depth, true + noise * rng.normal(0, 1, len(truth)), noise)
+    return _Exposure(mjd + JD_OF_MJD_ZERO, band, depth, true + noise * rng.normal(0, 1, len(truth)), noise)
 
 
 def _visit(
@@ -326,7 +325,7 @@ def _lasting(
                 "candid": pid * 1_000_000_000 + 1, "isdiffpos": "t", "ra": ra, "dec": dec,
                 "magpsf": exposure.magnitude(i), "sigmapsf": exposure.error(i), "rb": 0.9,
             }  # fmt: skip
-            first = min(first, exposure.jd - JD_OF_MJD)
+            first = min(first, exposure.jd - JD_OF_MJD_ZERO)
         previous.append(entry)
         forced.append(
             {
@@ -336,12 +335,12 @@ def _lasting(
                 "diffmaglim": exposure.depth, "procstatus": "0", "exptime": 30.0,
             }
         )  # fmt: skip
-    first = min(first, now.jd - JD_OF_MJD)
+    first = min(first, now.jd - JD_OF_MJD_ZERO)
     candidate = _candidate(now, field, candid, now.magnitude(i), now.error(i))
     candidate |= {
         "ra": ra + float(where[0]) / math.cos(math.radians(dec)), "dec": dec + float(where[1]), "rb": 0.85, "drb": 0.99,
         "sgscore1": score, "distpsnr1": near, "ssdistnr": -999.0, "ssmagnr": -999.0, "ssnamenr": "null",
-        "jdstarthist": first + JD_OF_MJD, "jdendhist": now.jd,
+        "jdstarthist": first + JD_OF_MJD_ZERO, "jdendhist": now.jd,
         "ndethist": 1 + sum("candid" in entry for entry in previous), "ncovhist": 1 + len(previous),
     }  # fmt: skip
     if first < what.night - _HISTORY_DAYS:
@@ -395,7 +394,7 @@ def _candidate(now: _Exposure, field: _Field, candid: int, magnitude: float, err
 
 def _pid(exposure: _Exposure) -> int:
     """Number of an exposure, by its time to 9 s: two of a night are 40 s apart."""
-    return int((exposure.jd - JD_OF_MJD - 57754) * 10_000)
+    return int((exposure.jd - JD_OF_MJD_ZERO - 57754) * 10_000)
 
 
 def _letters(number: int) -> str:

@@ -59,6 +59,20 @@ class Ranking:
         return result
 
 
+def greedy(skymap: SkyMap) -> tuple[IntArray, FloatArray]:
+    """Rows, densest first, and the probability cumulated over them, shape (N,) each: how a region is grown.
+
+    Rows of equal density come in the order of the map, so the region is the same everywhere.
+    """
+    rank = np.argsort(-skymap.probdensity, kind="stable")
+    return rank, np.cumsum(skymap.prob[rank])
+
+
+def crossing(total: FloatArray, level: float) -> int:
+    """Place in `greedy`'s order of the row with which the region holds a level (0 to 1) of the map's probability."""
+    return min(int(np.searchsorted(total, level * total[-1], side="left")), len(total) - 1)
+
+
 def credible_areas(m: SkyMap | Ranking, levels: Sequence[float]) -> list[float]:
     """Areas (deg²) of the smallest regions that hold each level (0 to 1), part of the crossing row included.
 

@@ -40,6 +40,21 @@ class Crossmatch:
     probdensity_vol: FloatArray | None = None
     """Probability per volume, Mpc⁻³."""
 
+    def figures(self, place: int) -> dict[str, float | None]:
+        """What is told of one position, by name with the unit; None where a value is unknown."""
+        columns = {
+            "searched_prob": self.searched_prob,
+            "searched_area_deg2": self.searched_area,
+            "offset_deg": self.offset,
+            "probdensity_per_sr": self.probdensity,
+            "searched_prob_vol": self.searched_prob_vol,
+            "searched_vol_mpc3": self.searched_vol,
+        }
+        return {
+            name: None if values is None or not np.isfinite(values[place]) else float(values[place])
+            for name, values in columns.items()
+        }
+
 
 def crossmatch(
     m: SkyMap | Ranking, ra: npt.ArrayLike, dec: npt.ArrayLike, distance: npt.ArrayLike | None = None

@@ -8,7 +8,12 @@ ApJS 216 32). The probability within θ of the centre is
     P(θ) = Σ w (1 - exp(-ρ²/2s²)) / (1 - exp(-2/s²)).
 
 A stated error of containment p fixes s. Of an ellipse, P = 1 - exp(-q/2) inside q = (x/s₁)² + (y/s₂)², until it reaches far
-around the sphere; of a rectangle, each of its two axes holds √p. A systematic error is added in quadrature to each axis.
+around the sphere. A rectangle is an even density: with half lengths a and b of the stated one, which holds p,
+
+    P(f) = p f², at most 1
+
+inside f times the stated lengths, so that everything lies inside 1/√p of them. A systematic error is added in quadrature to
+each axis of a Gaussian; the even density is folded with it.
 """
 
 from __future__ import annotations
@@ -30,20 +35,59 @@ from mma_pipeline.science.sphere import unit_vectors
 #: Pixels are at most this share of the smallest standard deviation where the density is high, and of the distance from
 #: there elsewhere; each is averaged over this many orders of children.
 _SIGMA_SHARE, _DISTANCE_SHARE, _CHILDREN = 0.18, 0.25, 2
-#: Standard deviations around an ellipse within which its pixels are smallest.
+#: Standard deviations around an ellipse or an edge within which pixels are smallest.
 _REACH = 2.5
+#: Pixels at the edges of a rectangle are at most this share of its smaller half length, or of the standard deviation.
+_EDGE_SHARE, _BLUR_SHARE = 0.09, 0.4
 _FIRST_ORDER = 2
 #: Longest axis in units of the shortest: a map of it has some 400,000 rows, more than any real one.
 _LONGEST = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Gaussian:
-    """One component in the plane, dimensionless (radians where small)."""
+class Component:
+    """One part of a density in the plane: a Gaussian, or an even rectangle folded with one. Dimensionless (radians where small)."""
 
     weight: float
     sigma: tuple[float, float]
-    """Along the first axis and the second."""
+    """Along the first axis and the second; zero for the sharp edge of a rectangle."""
+    half: tuple[float, float] | None = None
+    """Half lengths of the even rectangle, along the same axes."""
+
+    def density(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Density at places in the plane, sr⁻¹, up to the normalisation far around the sphere."""
+        if self.half is None:
+            a, b = self.sigma
+            # Of a circle exactly; of an ellipse for errors much smaller than the sky.
+            norm = 2 * np.pi * a * b * (1 - math.exp(-2 / (a * b)))
+            return np.asarray(np.exp(-((x / a) ** 2 + (y / b) ** 2) / 2) / norm)
+        return _even(x, self.half[0], self.sigma[0]) * _even(y, self.half[1], self.sigma[1])
+
+    def pixel_size(self, x: FloatArray, y: FloatArray, reach: float) -> FloatArray:
+        """Largest size of pixels at places in the plane whose corners are within `reach`, with which the density is seen."""
+        a, b = self.sigma
+        if self.half is None:
+            # Distance in the plane from the ellipse where the density is high, measured along each axis.
+            beyond = np.hypot(
+                np.maximum(np.abs(x) - reach - _REACH * a, 0.0), np.maximum(np.abs(y) - reach - _REACH * b, 0.0)
+            )
+            return np.maximum(_SIGMA_SHARE * min(a, b), _DISTANCE_SHARE * beyond)
+        # Distance from the edges, where alone an even density changes.
+        across, along = np.abs(x) - self.half[0], np.abs(y) - self.half[1]
+        outside = np.hypot(np.maximum(across, 0.0), np.maximum(along, 0.0))
+        edge = np.where((across < 0) & (along < 0), np.minimum(-across, -along), outside)
+        beyond = np.maximum(edge - reach - _REACH * max(a, b), 0.0)
+        finest = max(_EDGE_SHARE * min(self.half), _BLUR_SHARE * max(a, b))
+        return np.maximum(finest, _DISTANCE_SHARE * beyond)
+
+
+def _even(x: FloatArray, half: float, sigma: float) -> FloatArray:
+    """Density on a line that is even within `half` of zero, folded with a Gaussian."""
+    if sigma == 0.0:
+        return np.where(np.abs(x) <= half, 0.5 / half, 0.0)
+    from scipy.special import ndtr
+
+    return np.asarray((ndtr((x + half) / sigma) - ndtr((x - half) / sigma)) * (0.5 / half))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +99,7 @@ class Localisation:
     first: FloatArray
     """Unit vector of the first axis in the tangent plane, shape (3,)."""
     second: FloatArray
-    components: tuple[Gaussian, ...]
+    components: tuple[Component, ...]
 
     def plane(self, vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Coordinates of unit vectors (…, 3) in the equal-area plane; the antipode lies on its rim."""
@@ -69,14 +113,12 @@ class Localisation:
     def density(self, vectors: FloatArray) -> FloatArray:
         """Density at unit vectors (…, 3), sr⁻¹, up to the components' normalisation far around the sphere."""
         x, y = self.plane(vectors)
-        total = np.zeros(x.shape)
-        for one in self.components:
-            a, b = one.sigma
-            q = (x / a) ** 2 + (y / b) ** 2
-            # Of a circle exactly; of an ellipse for errors much smaller than the sky.
-            norm = 2 * np.pi * a * b * (1 - math.exp(-2 / (a * b)))
-            total += one.weight / norm * np.exp(-q / 2)
-        return total
+        return np.asarray(sum(one.weight * one.density(x, y) for one in self.components))
+
+    def holds(self, ra: float, dec: float) -> bool:
+        """Whether a position, deg, has more than a thousandth of the density at the centre: it may lie outside of a rectangle."""
+        there, centre = self.density(np.stack([unit_vectors(ra, dec), self.centre]))
+        return bool(there > 1e-3 * centre)
 
 
 def sigma_of(radius_deg: float, containment: float) -> float:
@@ -103,9 +145,11 @@ def sigma_of(radius_deg: float, containment: float) -> float:
 
 def localisation(shape: Shape) -> Localisation:
     """The density of a shape; raises SkyMapError if no density has its errors."""
+    half: tuple[float, float] | None = None
+    sigma = 0.0, 0.0
     if shape.corners:
-        centre, first, half = _rectangle(shape)
-        sigma = _rectangular_sigma(half, shape.containment)
+        centre, first, stated = _rectangle(shape)
+        half = stated[0] / math.sqrt(shape.containment), stated[1] / math.sqrt(shape.containment)
     else:
         centre = unit_vectors(shape.ra, shape.dec)
         east, north = _axes(centre)
@@ -118,9 +162,10 @@ def localisation(shape: Shape) -> Localisation:
     for weight, radius, containment in added:
         more = sigma_of(radius, containment) if radius > 0 else 0.0
         axes = math.hypot(sigma[0], more), math.hypot(sigma[1], more)
-        if max(axes) > _LONGEST * min(axes):
+        whole = axes if half is None else (math.hypot(half[0], more), math.hypot(half[1], more))
+        if max(whole) > _LONGEST * min(whole):
             raise SkyMapError("the stated error is too narrow for a map: one axis is sixty times the other")
-        components.append(Gaussian(weight, axes))
+        components.append(Component(weight, axes, half))
     return Localisation(centre, first, second, tuple(components))
 
 
@@ -158,12 +203,7 @@ def _pixels(found: Localisation) -> tuple[IntArray, IntArray]:
         x, y = found.plane(centres(np.full(len(ipix), order), ipix))
         wanted = np.full(len(ipix), np.inf)
         for one in found.components:
-            a, b = one.sigma
-            # Distance in the plane from the ellipse where the density is high, measured along each axis.
-            beyond = np.hypot(
-                np.maximum(np.abs(x) - reach - _REACH * a, 0.0), np.maximum(np.abs(y) - reach - _REACH * b, 0.0)
-            )
-            wanted = np.minimum(wanted, np.maximum(_SIGMA_SHARE * min(a, b), _DISTANCE_SHARE * beyond))
+            wanted = np.minimum(wanted, one.pixel_size(x, y, reach))
         fine = size <= wanted
         if order == MAX_ORDER:
             fine[:] = True
@@ -182,13 +222,6 @@ def _elliptical_sigma(shape: Shape) -> tuple[float, float]:
     scale = 1 / math.sqrt(-2 * math.log1p(-shape.containment))
     first, second = (2 * math.sin(math.radians(axis) / 2) * scale for axis in (shape.semi_major, shape.semi_minor))
     return first, second
-
-
-def _rectangular_sigma(half: tuple[float, float], containment: float) -> tuple[float, float]:
-    from scipy.special import erfinv
-
-    scale = 1 / (math.sqrt(2) * float(erfinv(math.sqrt(containment))))
-    return half[0] * scale, half[1] * scale
 
 
 def _rectangle(shape: Shape) -> tuple[FloatArray, FloatArray, tuple[float, float]]:

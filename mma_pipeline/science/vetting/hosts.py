@@ -12,12 +12,13 @@ ranked behind those that have one, by separation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mma_pipeline.science.arrays import FloatArray, IntArray
+from mma_pipeline.science.galaxies.catalog import DescribedCatalog
 from mma_pipeline.science.kilonova.simulation.radiation import redshift_at
 from mma_pipeline.science.sphere import unit_vectors
 from mma_pipeline.science.vetting.places import neighbours
@@ -32,40 +33,6 @@ _SUN_R, _SUN_B = 4.65, 5.44
 _MASS_TO_LIGHT = 2.0
 #: B - R of a galaxy of type Sb (Fukugita et al. 1995, PASP 107 945).
 _B_MINUS_R = 1.3
-
-
-class Galaxies(Protocol):
-    """A galaxy catalog in order of its HEALPix index: arrays of shape (G,), memory-mapped or not; NaN where absent."""
-
-    @property
-    def index29(self) -> IntArray:
-        """Order-29 NESTED index, ascending."""
-
-    @property
-    def ra(self) -> FloatArray:
-        """Right ascension, deg."""
-
-    @property
-    def dec(self) -> FloatArray:
-        """Declination, deg."""
-
-    @property
-    def distance(self) -> npt.NDArray[np.float32]:
-        """Luminosity distance, Mpc."""
-
-    @property
-    def name(self) -> npt.NDArray[np.bytes_]:
-        """Names."""
-
-    @property
-    def label(self) -> str:
-        """Name of the catalog."""
-
-    def weight(self, kind: str) -> npt.NDArray[np.float32] | None:
-        """Column `mass` (M☉) or `luminosity` (L☉), None if the catalog has none."""
-
-    def optional(self, name: str) -> npt.NDArray[np.float32] | None:
-        """Column `distance_error` (Mpc), `magnitude` (R or r) or `half_light` (arcsec), None if the catalog has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +90,9 @@ def typical_half_light_kpc(mass_msun: npt.ArrayLike) -> FloatArray:
     return np.asarray(0.10 * mass**0.14 * (1.0 + mass / 3.98e10) ** (0.39 - 0.14))
 
 
-def hosts_of(ra: FloatArray, dec: FloatArray, error_arcsec: FloatArray, galaxies: Galaxies) -> list[Host | None]:
+def hosts_of(
+    ra: FloatArray, dec: FloatArray, error_arcsec: FloatArray, galaxies: DescribedCatalog
+) -> list[Host | None]:
     """The likeliest host of each position (ICRS, deg, with its error in arcsec, shape (N,)); None where no galaxy is near.
 
     The one with the lowest probability of a chance coincidence; where none has one, the nearest on the sky.
@@ -168,7 +137,7 @@ def _offset_kpc(separation_arcsec: float, distance_mpc: float) -> float:
     return float(np.radians(separation_arcsec / 3600.0) * across * 1e3)
 
 
-def _wide_pairs(ra: FloatArray, dec: FloatArray, galaxies: Galaxies) -> tuple[IntArray, IntArray, FloatArray]:
+def _wide_pairs(ra: FloatArray, dec: FloatArray, galaxies: DescribedCatalog) -> tuple[IntArray, IntArray, FloatArray]:
     """Positions beside near galaxies, further than SEARCH_DEG from their centre: position, place, separation in deg."""
     distance = galaxies.distance
     places = np.flatnonzero(distance < _NEAR_MPC)
@@ -179,7 +148,7 @@ def _wide_pairs(ra: FloatArray, dec: FloatArray, galaxies: Galaxies) -> tuple[In
     return position, places[column], apart
 
 
-def _known(galaxies: Galaxies, place: IntArray) -> dict[str, npt.NDArray[Any]]:
+def _known(galaxies: DescribedCatalog, place: IntArray) -> dict[str, npt.NDArray[Any]]:
     """What the catalog says of some galaxies, and what follows from it; NaN where nothing does."""
     nothing = np.full(place.size, np.nan)
     distance = galaxies.distance[place].astype(np.float64)

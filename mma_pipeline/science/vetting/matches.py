@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mma_pipeline.notices.times import YEAR_DAYS
 from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.vetting.places import counts_around, neighbours
 
@@ -18,7 +19,7 @@ from mma_pipeline.science.vetting.places import counts_around, neighbours
 _MOVED_ARCSEC = 30.0
 #: Order of the pixels in which the density is counted: with its neighbours 26 arcmin² for stars; 6,800 for nuclei.
 _STAR_DENSITY_ORDER, _AGN_DENSITY_ORDER = 11, 7
-_MJD_2000, _YEAR_DAYS = 51544.5, 365.25
+_MJD_2000 = 51544.5
 _ARCSEC_PER_DEG, _MAS_PER_ARCSEC = 3600.0, 1000.0
 
 
@@ -84,7 +85,7 @@ def stars_at(
     widest = max(float(radius_arcsec.max(initial=0.0)), _MOVED_ARCSEC)
     near = neighbours(table.index29, ra, dec, widest / _ARCSEC_PER_DEG)
     star = rows[near.place]
-    years = (mjd[near.position] - _MJD_2000) / _YEAR_DAYS + 2000.0 - table.epoch
+    years = (mjd[near.position] - _MJD_2000) / YEAR_DAYS + 2000.0 - table.epoch
     cosine = np.cos(np.radians(dec[near.position]))
     # On the tangent plane: exact to 1e-6 of half an arcminute.
     east, north = (

@@ -9,9 +9,10 @@ import numpy as np
 
 from mma_pipeline.notices.photometry.measurement import Measurement
 from mma_pipeline.notices.surveys import PacketFacts
+from mma_pipeline.science.galaxies.catalog import DescribedCatalog
 from mma_pipeline.science.sphere import check_positions
 from mma_pipeline.science.vetting.checks import Check, Outcome
-from mma_pipeline.science.vetting.hosts import Galaxies, Host, hosts_of
+from mma_pipeline.science.vetting.hosts import Host, hosts_of
 from mma_pipeline.science.vetting.matches import NucleusMatch, StarMatch, Table, nuclei_at, stars_at
 from mma_pipeline.science.vetting.verdicts import (
     Limits,
@@ -49,7 +50,7 @@ class Subject:
 class Tables:
     """What candidates are compared with; None for a table that was not imported."""
 
-    galaxies: Galaxies | None = None
+    galaxies: DescribedCatalog | None = None
     stars: Table | None = None
     agn: Table | None = None
     problems: Mapping[str, str] = field(default_factory=dict)

@@ -23,7 +23,10 @@ from mma_pipeline.adapters.archive import (
     reading,
     writing,
 )
+from mma_pipeline.adapters.archive.coincidences import PairRecord, PairState, record_pairs
+from mma_pipeline.adapters.archive.live_events import live_events
 from mma_pipeline.adapters.archive.photometry import ArchivedMeasurement, PhotometryArchive
+from mma_pipeline.adapters.archive.pointings import PointingArchive
 from mma_pipeline.adapters.archive.publications import Answer, Draft
 from mma_pipeline.adapters.archive.quarantine import quarantined
 from mma_pipeline.adapters.archive.recent import recent_versions
@@ -32,22 +35,33 @@ from mma_pipeline.adapters.archive.waiting import WAITING, held
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.cli import app
 from mma_pipeline.cli.status import describe
+from mma_pipeline.defs.alerts.notice_maps import notice_maps_sensor
 from mma_pipeline.defs.alerts.unfinished import unfinished_versions_sensor
 from mma_pipeline.defs.candidates.scoring import _maps
 from mma_pipeline.defs.candidates.sensors import nights_for_new_maps, wanted_nights
+from mma_pipeline.defs.coincidences.sensors import coincidence_sensor
 from mma_pipeline.defs.events.page.state import event_states
 from mma_pipeline.defs.events.sensors import event_page_sensor
 from mma_pipeline.defs.neutrinos.sensors import outdated
+from mma_pipeline.defs.observing.new_days import observability_sensor
+from mma_pipeline.defs.observing.pointings_sensor import pointings_sensor
 from mma_pipeline.defs.observing.sensors import _states
 from mma_pipeline.defs.operations.finders import FINDERS, Finder, Situation, failed_runs, store_away, unread_pointings
 from mma_pipeline.defs.operations.health import health
 from mma_pipeline.defs.operations.problems import Problem
 from mma_pipeline.defs.publication.sensors import publication_sensor
-from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource, destination_names
+from mma_pipeline.defs.resources import (
+    ArchiveResource,
+    PublicationResource,
+    SettingsResource,
+    StoreResource,
+    destination_names,
+)
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.photometry.message import encode, parse
-from mma_pipeline.notices.times import datetime_of_mjd
+from mma_pipeline.notices.pointings import Pointing, Status
+from mma_pipeline.notices.times import datetime_of_mjd, mjd_of_datetime
 from mma_pipeline.products.ingest import Quarantined, ingest, parse_alert
 from mma_pipeline.science.observing.visibility import DEFAULT_INSTRUMENTS
 from mma_pipeline.settings import current
@@ -55,6 +69,8 @@ from tests.alerts import body, fits_map
 
 NOW = datetime.now(UTC)
 FEW, MANY = 3, 60
+#: What every product of these archives says.
+FIGURES = {"Fermi_state": "unknown", "counterpart": [], "pairs": [], "begins": "2000-01-01T00:00:00Z"}
 #: Finders that ask Dagster or the health sensor's memory alone.
 WITHOUT = (store_away, failed_runs, unread_pointings)
 
@@ -70,11 +86,11 @@ def filled(place: Path, count: int) -> Archive:
             message = StreamMessage("s", label, 0, number * 2 + place_in_topic, body, None, (), NOW, NOW)
             facts = {"time": NOW.isoformat(), "skymap_sha256": "0" * 64, "degraded": ["its map"]}
             archive.record(message, [(version, facts)])
-            for name in ("visibility", "coincidence"):
+            for name in ("visibility", "coincidence", "coincidences", "observability", "skymap"):
                 archive.record_product(
                     ProductRecord(
                         version.partition_key, name, name, f"mma/{event_id}/{label}/{name}", "0" * 64, 1, "text/plain",
-                        "1", "0" * 64, {"Fermi_state": "unknown", "counterpart": []}, NOW,
+                        "1", "0" * 64, FIGURES, NOW,
                     )
                 )  # fmt: skip
             _publish(archive, version, number)
@@ -86,6 +102,11 @@ def filled(place: Path, count: int) -> Archive:
         outcome = Outcome(place, 0, quarantined=True)
         SurveyArchive(archive).record("survey", [], [(packet, "no packet")], [outcome], Beat("here:1", NOW))
         SurveyArchive(archive).lose("survey", place, 1, 5, Beat("here:1", NOW))
+        done = Pointing("own", "1", "camera", Status.COMPLETED, NOW, 150.0, 20.0)
+        PointingArchive(archive).record(event_id, [done], NOW)
+        own = archive.versions(event_id)[0].partition_key
+        pair = (event_id, f"Fermi_{number:09d}", "observation", NOW, PairState.CHANCE, own, "Fermi", "0" * 64)
+        record_pairs(archive, event_id, [PairRecord(*pair, {})], NOW)
     return archive
 
 
@@ -158,7 +179,9 @@ def _problems(finder: Finder) -> Callable[[Archive], list[Problem]]:
     def look(archive: Archive) -> list[Problem]:
         later = NOW + timedelta(hours=2)
         found = _instance(
-            lambda instance: list(finder(Situation(instance, archive, later, None, destination_names(current()))))
+            lambda instance: list(
+                finder(Situation(instance, archive, later, None, destination_names(current()), current()))
+            )
         )
         assert found or finder in WITHOUT
         return found
@@ -181,13 +204,22 @@ LISTS: dict[str, Callable[[Archive], object]] = {
     "neutrinos": lambda archive: list(outdated(archive, NOW)),
     "visibility": lambda archive: _states(archive, archive.versions(), DEFAULT_INSTRUMENTS),
     "health": lambda archive: _instance(
-        lambda instance: health(instance, archive, datetime.now(UTC), destinations=destination_names(current()))
+        lambda instance: health(
+            instance, archive, datetime.now(UTC), destinations=destination_names(current()), settings=current()
+        )
     ),
     "tick of the page sensor": _tick(event_page_sensor, store=StoreResource()),
     "tick of the publication sensor": _tick(
-        publication_sensor, store=StoreResource(), publication=PublicationResource()
+        publication_sensor, store=StoreResource(), publication=PublicationResource(), settings=SettingsResource()
     ),
-    "tick of the unfinished-versions sensor": _tick(unfinished_versions_sensor),
+    "tick of the pointings sensor": _tick(pointings_sensor, settings=SettingsResource()),
+    "tick of the coincidence sensor": _tick(coincidence_sensor, settings=SettingsResource()),
+    "tick of the windows sensor": _tick(observability_sensor, settings=SettingsResource()),
+    "tick of the sensor of maps by address": _tick(notice_maps_sensor, settings=SettingsResource()),
+    "live events": lambda archive: live_events(
+        archive, mjd_of_datetime(NOW), mjd_of_datetime(NOW), days=14, mocks=True
+    ),
+    "tick of the unfinished-versions sensor": _tick(unfinished_versions_sensor, settings=SettingsResource()),
     **{f"problems: {finder.__name__}": _problems(finder) for finder in FINDERS},
     "quarantine": lambda archive: (quarantined(archive), archive.quarantined()),
     "messages that wait for their content": lambda archive: held(archive, NOW - timedelta(days=1)),

@@ -89,9 +89,8 @@ class TestFilesystem:
 
     @pytest.fixture
     def root(self, swift_cluster: SwiftCluster, monkeypatch: pytest.MonkeyPatch) -> str:
-        """A container with a few files; the login comes from the environment."""
-        for name, value in swift_cluster.environ().items():
-            monkeypatch.setenv(name, value)
+        """A container with a few files; fsspec's own configuration holds the login."""
+        monkeypatch.setitem(fsspec.config.conf, "swift", {"login": swift_cluster.environ()})
         # the wheel registers it; a checkout that is not installed does so here
         fsspec.register_implementation("swift", SwiftFileSystem, clobber=True)
         filesystem = fsspec.filesystem("swift")
@@ -112,6 +111,16 @@ class TestFilesystem:
         assert root in filesystem.ls("", detail=False)
         with pytest.raises(FileNotFoundError):
             filesystem.info(f"{root}/missing")
+
+    def test_login_is_handed_in(self, root: str, swift_cluster: SwiftCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The login is an option of fsspec, and never taken from the process's environment."""
+        monkeypatch.delitem(fsspec.config.conf, "swift")
+        with fsspec.open(f"swift://{root}/z", "rb", login=swift_cluster.environ()) as file:
+            assert file.read() == b""
+        for name, value in swift_cluster.environ().items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(ConfigurationError, match="OS_AUTH_URL"):
+            fsspec.filesystem("swift")
 
     def test_ranges(self, root: str) -> None:
         """A part of a file, from either end."""

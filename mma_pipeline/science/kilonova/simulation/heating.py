@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mma_pipeline.notices.times import DAY_S
 from mma_pipeline.science.arrays import FloatArray
-from mma_pipeline.science.kilonova.simulation.radiation import DAY_S, MSUN_G
+from mma_pipeline.science.kilonova.simulation.radiation import MSUN_G
 
 # Barnes et al. 2016, ApJ 829 110, table 1 (random magnetic fields): coefficients a, b, d of the analytic fit.
 _LOG_MASS = np.log10([1e-3, 5e-3, 1e-2, 5e-2])

@@ -9,7 +9,6 @@ from mma_pipeline.science.arrays import FloatArray
 
 C_CGS = 2.99792458e10
 MSUN_G = 1.98847e33
-DAY_S = 86400.0
 SIGMA_SB = 5.670374e-5
 PC_CM = 3.0856775814913673e18
 #: Fainter than anything that is detected; stands for "no light" so that arithmetic goes on.

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mma_pipeline.notices.times import DAY_S
 from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.kilonova.simulation.heating import heating_luminosity
 from mma_pipeline.science.kilonova.simulation.radiation import (
     C_CGS,
-    DAY_S,
     MSUN_G,
     SIGMA_SB,
     blackbody_lnu,
