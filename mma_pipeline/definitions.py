@@ -40,6 +40,7 @@ from mma_pipeline.defs.neutrinos.sensors import neutrino_coincidence_sensor, neu
 from mma_pipeline.defs.observing.new_days import observability_products, observability_sensor
 from mma_pipeline.defs.observing.pointings_sensor import coverage_products, pointings_sensor
 from mma_pipeline.defs.observing.sensors import visibility_products, visibility_sensor
+from mma_pipeline.defs.operations.batches import failed_batches_sensor
 from mma_pipeline.defs.operations.completeness import completeness_job, completeness_schedule, gracedb_completeness
 from mma_pipeline.defs.operations.failed_runs import failed_runs_sensor
 from mma_pipeline.defs.operations.health import nothing_wrong, pipeline_health_asset, pipeline_health_sensor
@@ -137,6 +138,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             *(stream_sensor(stream) for stream in STREAMS),
             publication_sensor,
             failed_runs_sensor,
+            failed_batches_sensor,
             photometry_sensor,
             large_messages_sensor,
             notice_maps_sensor,

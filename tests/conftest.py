@@ -15,6 +15,7 @@ SERVERS = {
     "oauth2_proxy",
     "postgres",
     "postgres_url",
+    "redis",
     "s3_server",
     "swift_cluster",
 }

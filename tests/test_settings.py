@@ -37,13 +37,13 @@ def test_environment_is_read_in_one_place() -> None:
     assert found == READER
 
 
-#: Modules that look the process's settings up, beside the commands: the resources of Dagster, and the client of the portal,
-#: which runs where people work.
-LOOK_UP = {"client.py", "defs/resources.py"}
+#: Modules that look the process's settings up, beside the commands: the resources of Dagster, the launcher that it makes by
+#: dagster.yaml, and the client of the portal, which runs where people work.
+LOOK_UP = {"client.py", "defs/resources.py", "instance/launcher.py"}
 
 
 def test_settings_are_looked_up_at_the_boundary() -> None:
-    """Commands, resources and the client look the settings up; all others are handed what they need."""
+    """Commands, resources, launcher and client look the settings up; all others are handed what they need."""
     package = ROOT / "mma_pipeline"
     found = set()
     for path in package.rglob("*.py"):

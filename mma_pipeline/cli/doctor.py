@@ -44,7 +44,7 @@ class Finding:
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Check brokers, store, database, credentials, heartbeat, clock and publication; exit code 1 if something does not work."""
+    """Check brokers, store, queue, database, credentials, heartbeat, clock and publication; exit code 1 if something does not work."""
     findings = [finding for check in CHECKS for finding in _guarded(check)]
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -161,6 +161,32 @@ def _store() -> list[Finding]:
     if not there:
         return [Finding("store", Verdict.WARNING, f"{store.url()}: writing is switched off", "see WRITE_TO_STORAGE")]
     return [Finding("store", Verdict.OK, f"{store.url()}: wrote, read and removed an object in {spent * 1000:.0f} ms")]
+
+
+def _queue() -> list[Finding]:
+    """Silent where runs are no tasks of resident workers."""
+    import dagster as dg
+    from dagster_celery.launcher import CeleryRunLauncher
+
+    from mma_pipeline.adapters import task_queue
+
+    with dg.DagsterInstance.get() as instance:
+        launcher = instance.run_launcher
+        if not isinstance(launcher, CeleryRunLauncher) or not getattr(launcher, "needs_workers", True):
+            return []
+        state = task_queue.look(launcher.celery, launcher.default_queue)
+        where = launcher.celery.connection_for_read().as_uri()
+        rough = task_queue.is_experimental(launcher.broker)
+    findings = [Finding("queue", Verdict.OK, f"{where} answers; {state.waiting} tasks wait")]
+    if rough:
+        told = f"{where} answers, but Celery calls this kind of queue experimental"
+        findings = [Finding("queue", Verdict.WARNING, told, "set MMA_CELERY_BROKER to redis://… or amqp://…")]
+    if not state.workers:
+        return [*findings, Finding("workers", Verdict.FAILED, "no resident worker answers", "start mma worker")]
+    return [
+        *findings,
+        Finding("workers", Verdict.OK, f"{len(state.workers)} answer: {', '.join(sorted(state.workers))}"),
+    ]
 
 
 def _brokers() -> list[Finding]:
@@ -337,6 +363,7 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     _database,
     _pipeline,
     _store,
+    _queue,
     _brokers,
     _survey,
     _gcn_heartbeat,

@@ -25,23 +25,24 @@ def worker(
 ) -> None:
     """Run alerts in processes that have the code loaded already.
 
-    Needs a `run_launcher` of dagster-celery in DAGSTER_HOME's dagster.yaml; dagster_home/warm has one.
+    Needs a `run_launcher` for resident workers in DAGSTER_HOME's dagster.yaml; dagster_home/warm has one.
     """
     import importlib
     import importlib.util
+    import os
 
     import dagster as dg
     from dagster_celery.launcher import CeleryRunLauncher
     from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
-    from mma_pipeline.instance.task_queue import declare_queue
+    from mma_pipeline.adapters.task_queue import is_experimental
 
     with dg.DagsterInstance.get() as instance:
         launcher = instance.run_launcher
         if not isinstance(launcher, CeleryRunLauncher):
             raise fail(
                 f"{current().home}/dagster.yaml starts runs with {type(launcher).__name__}: "
-                "a worker needs dagster_celery.launcher.CeleryRunLauncher there (see dagster_home/warm)",
+                "a worker needs mma_pipeline.instance.launcher.WarmRunLauncher there (see dagster_home/warm)",
                 Exit.USAGE,
             )
         app = launcher.celery
@@ -50,7 +51,9 @@ def worker(
         for module in PRELOAD:
             if importlib.util.find_spec(module) is not None:
                 importlib.import_module(module)
-        declare_queue(app, queue)
+        # A name of its own, by which it is asked whether it still has a run. Files for a name that is gone would pile up where
+        # the queue is a folder, which has one worker only.
+        name = "mma" if is_experimental(launcher.broker) else f"mma-{os.getpid()}"
         app.worker_main(
             [
                 "worker",
@@ -58,7 +61,8 @@ def worker(
                 f"--concurrency={processes}",
                 f"--loglevel={loglevel}",
                 f"--max-tasks-per-child={RUNS_PER_PROCESS}",
-                # One worker per queue and machine has no other workers to talk to.
+                f"--hostname={name}@%h",
+                # Workers need nothing of each other.
                 "--without-gossip",
                 "--without-mingle",
                 "--without-heartbeat",

@@ -11,7 +11,7 @@ import dagster as dg
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.errors import TransientError
 from mma_pipeline.adapters.store import Store
-from mma_pipeline.defs.jobs import tag_event
+from mma_pipeline.defs.jobs import REPORTED, tag_event
 from mma_pipeline.defs.metadata import materialization_metadata, metadata_value
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, SettingsResource, StoreResource
@@ -27,6 +27,8 @@ BATCH = 50
 #: After a short outage of store or database the step is retried within the run; the run itself is retried later.
 RETRY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
+#: Metadata of a failed step: the partitions whose product could not be made.
+FAILED_PARTITIONS = "failed_partitions"
 #: Tag of a run whose step failed for good: Dagster then skips the retries that follow a crash or an outage.
 PERMANENT = {"dagster/retry_on_asset_or_op_failure": "false"}
 
@@ -112,12 +114,15 @@ def _materialise(
         done.append(produced)
         context.add_asset_metadata(materialization_metadata(product, source, produced), partition_key=key)
     if failed:
-        # A retry cannot help. The other versions of a batch have their files; the step names those that do not.
-        context.instance.add_run_tags(context.run_id, PERMANENT)
+        # A retry cannot help. The other versions of a batch have their files; the step names those that do not, and
+        # `failed_batches_sensor` requests what comes after this step, with a run for each of them that fails by itself.
+        context.instance.add_run_tags(context.run_id, PERMANENT | (REPORTED if len(keys) > 1 else {}))
         reasons = "; ".join(f"{key}: {error}" for key, error in failed.items())
-        raise dg.Failure(f"{product.name} could not be made for {reasons}"[:MAX_REASON], allow_retries=False) from (
-            next(iter(failed.values()))
-        )
+        raise dg.Failure(
+            f"{product.name} could not be made for {reasons}"[:MAX_REASON],
+            metadata={FAILED_PARTITIONS: dg.MetadataValue.json(sorted(failed))},
+            allow_retries=False,
+        ) from (next(iter(failed.values())))
     if done or told:
         digests = hashlib.sha256("".join(r.sha256 for p in done for r in p.records).encode()).hexdigest()
         yield dg.MaterializeResult(

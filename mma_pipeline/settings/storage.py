@@ -104,8 +104,17 @@ class StoreSettings(Group):
 class LaneSettings(Group):
     """Runs: the warm lane's queue, and how long a version may take."""
 
-    celery_broker: SecretStr | None = setting(None, "MMA_CELERY_BROKER", about="Queue of the resident workers.")
-    celery_backend: SecretStr | None = setting(None, "MMA_CELERY_BACKEND", about="Where workers store results.")
+    celery_broker: SecretStr | None = setting(
+        None,
+        "MMA_CELERY_BROKER",
+        about="Queue of the resident workers: `redis://…` (Redis, Valkey), `amqp://…` (RabbitMQ), or `filesystem://` on one "
+        "machine without a server, which Celery calls experimental.",
+    )
+    celery_backend: SecretStr | None = setting(
+        None,
+        "MMA_CELERY_BACKEND",
+        about="Where workers note that a run began and how it ended: `db+postgresql+psycopg2://…`.",
+    )
     dagster_postgres: SecretStr | None = setting(
         None, "DAGSTER_PG_URL", about="PostgreSQL for Dagster's own storage, named in `dagster.yaml`."
     )

@@ -44,6 +44,28 @@ def test_run_without_a_word_of_its_process_is_left_alone() -> None:
         assert isinstance(answer, dg.SkipReason)
 
 
+def test_run_handed_over_to_a_code_server_that_died_is_ended() -> None:
+    """A run that was launched before this code server began, and has said nothing since, was lost with its predecessor."""
+
+    @dg.job
+    def nothing() -> None:
+        pass
+
+    look = (
+        "import datetime, dagster as dg; from mma_pipeline.defs.operations import lost_runs as lost; "
+        "lost.PATIENCE = datetime.timedelta(0); "
+        "print(lost.end_lost_runs(dg.DagsterInstance.get()))"
+    )
+    with dg.instance_for_test() as instance:
+        run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTING)
+        time.sleep(2)  # the kernel tells a process's beginning to within a second
+        younger = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=240, check=True)
+        assert run.run_id in younger.stdout
+        ended = instance.get_run_by_id(run.run_id)
+        assert ended is not None
+        assert ended.status is dg.DagsterRunStatus.FAILURE
+
+
 def test_limits_of_lanes() -> None:
     """Live and mock runs have 120 s, scores half an hour, publications five minutes, backfills what dagster.yaml says."""
     assert lane_tags(Lane.LIVE, priority=10) == {"mma/lane": "live", "dagster/priority": "10", RUNTIME_TAG: "120"}

@@ -1,6 +1,6 @@
-"""The pipeline as separate processes with a supervisor, as in production: code server, daemon, warm worker.
+"""The pipeline as separate processes with a supervisor, as in production: code server, daemon, warm worker and its queue.
 
-Settings are the project's own (dagster_home/warm/dagster.yaml) with the paths of the run and shorter waits. Whatever
+Settings are the project's own (dagster_home/warm/dagster.yaml) with the paths of the run and nothing else. Whatever
 dies is started again, as Kubernetes or systemd would. For the kill test, the soak and the latency benchmark.
 """
 
@@ -24,6 +24,7 @@ from mma_pipeline.adapters.archive import Archive
 from tests.services.kafka import KafkaBroker
 from tests.services.postgres import PostgresServer
 from tests.services.process import Child, free_ports, wait_until
+from tests.services.redis import RedisServer
 
 ROOT = Path(__file__).parents[2]
 #: How long a supervisor takes to notice, seconds.
@@ -68,6 +69,7 @@ class Stack:
             "MMA_STORE_URL": (folder / "products").as_uri(),
             **(env or {}),
         }
+        self.queue = RedisServer(folder)
         self._write_settings()
         self._children: dict[str, Child] = {}
         self._died: dict[str, float] = {}
@@ -79,6 +81,8 @@ class Stack:
             "daemon": ["dagster-daemon", "run", "-w", str(folder / "workspace.yaml")],
         }
         if warm:
+            # A Redis that keeps nothing on disk: when it is killed, the queue is lost.
+            self._commands = {"queue": self.queue.command, **self._commands}
             self._commands["worker"] = [sys.executable, "-c", "from mma_pipeline.cli import app; app()", "worker"]
 
     @contextlib.contextmanager
@@ -88,16 +92,16 @@ class Stack:
             instance.upgrade()  # what `dagster instance migrate` does
         Archive(self.archive_url, create=True)
         try:
-            for name in self._commands:
-                self._start(name)
+            self.start()
             wait_until(self.ready, "the sensor's first tick", timeout=180, every=0.5)
             yield self
         finally:
-            for child in self._children.values():
-                for pid in [*_descendants(child.process.pid), child.process.pid]:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                child.process.wait()
+            self.power_cut()
+
+    def start(self) -> None:
+        """Start every process, for the first time or after a power cut."""
+        for name in self._commands:
+            self._start(name)
 
     def ready(self) -> bool:
         """Whether a sensor has ticked."""
@@ -120,6 +124,19 @@ class Stack:
             if not child.alive:
                 raise RuntimeError(f"{name} ended with {child.process.returncode}:\n{child.tail(60)}")
 
+    def power_cut(self) -> None:
+        """SIGKILL everything at once."""
+        for child in self._children.values():
+            _kill([child.process.pid, *_descendants(child.process.pid), *_group(child.process.pid)])
+        for child in self._children.values():
+            child.process.wait()
+
+    def kill_whole(self, name: str) -> None:
+        """SIGKILL a process of the deployment with all its children, as the end of its container does."""
+        child = self._children[name]
+        _kill([child.process.pid, *_descendants(child.process.pid), *_group(child.process.pid)])
+        child.process.wait()
+
     def kill(self, name: str) -> None:
         """SIGKILL one process of the deployment, without its children, as the kernel's memory killer does."""
         child = self._children[name]
@@ -131,6 +148,8 @@ class Stack:
         """SIGKILL the process of a run; False where none is there."""
         parent = self._children["worker" if self.warm else "code-server"]
         found = [pid for pid in _descendants(parent.process.pid) if self.warm or _is_run(pid)]
+        # Of the worker's pool the one that has a run, if it can be told: the one that works.
+        found.sort(key=_worked)
         if not found:
             return False
         with contextlib.suppress(ProcessLookupError):
@@ -152,38 +171,16 @@ class Stack:
         return self._children[name].tail(60)
 
     def _start(self, name: str) -> None:
-        if name == "worker":
-            for pid in self._orphans():  # pool processes of a killed worker, which its container would take along
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        if name == "worker" and name in self._children:
+            # Pool processes of a killed worker, which its container would take along.
+            _kill(_group(self._children[name].process.pid))
         self._children[name] = Child(name, self._commands[name], self.folder / f"{name}.log", env=self.env, cwd=ROOT)
-
-    def _orphans(self) -> list[int]:
-        if "worker" not in self._children:
-            return []
-        group = self._children["worker"].process.pid
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(ProcessLookupError, psutil.Error):
-                if os.getpgid(process.pid) == group:
-                    found.append(process.pid)
-        return found
 
     def _write_settings(self) -> None:
         source = ROOT / "dagster_home" / ("warm" if self.warm else "") / "dagster.yaml"
         settings: dict[str, Any] = yaml.safe_load(source.read_text())
-        settings["run_monitoring"] |= {
-            "poll_interval_seconds": 3,
-            "start_timeout_seconds": 45,
-            "max_runtime_seconds": 120,
-        }
         if self.warm:
-            queue = self.folder / "queue"
-            (queue / "control").mkdir(parents=True)
-            options = settings["run_launcher"]["config"]["config_source"]["broker_transport_options"]
-            options |= {"data_folder_in": str(queue), "data_folder_out": str(queue)}
-            options["control_folder"] = str(queue / "control")
-            self.env["MMA_CELERY_BROKER"] = "filesystem://"
+            self.env["MMA_CELERY_BROKER"] = self.queue.url
             self.env["MMA_CELERY_BACKEND"] = f"db+{self.archive_url}"
             self.env["DAGSTER_PG_URL"] = self.archive_url.replace("+psycopg2", "")
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(settings))
@@ -198,10 +195,33 @@ def _descendants(pid: int) -> list[int]:
     return []
 
 
+def _group(leader: int) -> list[int]:
+    """Processes of a group, also those whose parent is gone."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.Error):
+            if os.getpgid(process.pid) == leader:
+                found.append(process.pid)
+    return found
+
+
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def _is_run(pid: int) -> bool:
     with contextlib.suppress(psutil.Error):
         return "spawn_main" in " ".join(psutil.Process(pid).cmdline())
     return False
+
+
+def _worked(pid: int) -> float:
+    """CPU seconds of the last moment; a process that is gone has none."""
+    with contextlib.suppress(psutil.Error):
+        return float(psutil.Process(pid).cpu_percent(interval=0.05))
+    return 0.0
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ nothing be left over. `make soak` runs it for an hour: `python -m tests.delivery
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import sys
@@ -107,9 +108,14 @@ class Storm:
             "connections cut": lambda: postgres.cut_connections(stack.database),
             "database killed": lambda: postgres.restart(kill=True),
             "broker killed": self._kill_broker,
+            "power cut": self._cut_power,
         }
         if stack.warm:
             self._blows["worker killed"] = lambda: stack.kill("worker")
+            self._blows["worker killed with its pool"] = lambda: stack.kill_whole("worker")
+            self._blows["queue killed"] = lambda: stack.kill("queue")
+        else:
+            self._blows["code server killed with its runs"] = lambda: stack.kill_whole("code-server")
 
     def rage(self, notices: int, *, blows: int, every_s: tuple[float, float], settle_s: float) -> Report:
         """Send `notices` in bursts with a fault every so many seconds, wait up to `settle_s`, compare.
@@ -156,6 +162,10 @@ class Storm:
         self.kafka.kill()
         self._down_until = time.monotonic() + self.chance.uniform(0.5, 8)
 
+    def _cut_power(self) -> None:
+        self.stack.power_cut()
+        self.stack.start()
+
     def _keep_up(self) -> None:
         if self._down_until is not None and time.monotonic() >= self._down_until:
             self._down_until = None
@@ -195,24 +205,26 @@ def main() -> None:
     parser.add_argument("--notices", type=int, default=200, help="per storm")
     parser.add_argument("--blows", type=int, default=50, help="least number of faults per storm")
     parser.add_argument("--seed", type=int, default=int(time.time()) % 100_000)
-    parser.add_argument("--laptop", action="store_true", help="the plain launcher in place of the warm worker")
+    parser.add_argument("--lane", choices=["warm", "laptop"], help="both by turns, if it is not given")
     options = parser.parse_args()
     end = time.monotonic() + options.minutes * 60
     seed = options.seed
+    lanes = itertools.cycle([options.lane] if options.lane else ["warm", "laptop"])
     total: Counter[str] = Counter()
     while time.monotonic() < end:
+        warm = next(lanes) == "warm"
+        # The laptop's settings take five times as long for a run.
+        notices = options.notices if warm else max(1, options.notices // 5)
         folder = Path(tempfile.mkdtemp(prefix=f"mma-storm-{seed}-"))
         with KafkaBroker.running() as kafka, PostgresServer.running() as postgres, GwtmStandIn() as site:
             for topic in TOPICS:
                 kafka.create_topic(topic)
-            stack = Stack(
-                folder / "stack", kafka, postgres, warm=not options.laptop, env=publishing(folder, site, kafka)
-            )
+            stack = Stack(folder / "stack", kafka, postgres, warm=warm, env=publishing(folder, site, kafka))
             with stack.running():
                 report = Storm(stack, kafka, postgres, seed, site).rage(
-                    options.notices, blows=options.blows, every_s=(3, 12), settle_s=3600
+                    notices, blows=options.blows, every_s=(3, 12), settle_s=3600
                 )
-        sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S} seed {seed}: {report}\n")
+        sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S} {'warm' if warm else 'laptop'}, seed {seed}: {report}\n")
         sys.stdout.flush()
         if report.problems:
             sys.exit(f"kept for you to look at: {folder}")

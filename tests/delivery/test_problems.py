@@ -5,6 +5,7 @@ docs/reliability.md lists all kinds; a kind without a row there or a situation h
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -67,6 +68,7 @@ class Pipeline:
     home: Home
     instance: dg.DagsterInstance
     patch: pytest.MonkeyPatch
+    held: contextlib.ExitStack
     cursor: str | None = None
     sent: int = 0
     brokers: list[EmbeddedKafka] = field(default_factory=list)
@@ -125,8 +127,9 @@ def pipeline(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
     monkeypatch.setattr(watching, "_watches", {})
     monkeypatch.setattr(watching, "_stores", {})
     monkeypatch.setattr("mma_pipeline.adapters.kafka.watch.TIMEOUT_S", 1.0)
-    with dg.instance_for_test() as instance:
-        yield Pipeline(home, instance, monkeypatch)
+    with contextlib.ExitStack() as held:
+        instance = held.enter_context(dg.instance_for_test())
+        yield Pipeline(home, instance, monkeypatch, held)
 
 
 def no_daemon(_pipeline: Pipeline) -> None:
@@ -213,6 +216,23 @@ def store_away(pipeline: Pipeline) -> None:
         "AWS_SECRET_ACCESS_KEY": "wonderland",
     }.items():
         pipeline.patch.setenv(name, value)
+
+
+def queue_away(pipeline: Pipeline) -> None:
+    """Nobody listens where the resident workers' queue should be."""
+    warm(pipeline, "redis://:wonderland@127.0.0.1:1/0")
+
+
+def no_worker(pipeline: Pipeline) -> None:
+    """A queue that nobody serves."""
+    warm(pipeline, "filesystem://")
+
+
+def warm(pipeline: Pipeline, broker: str) -> None:
+    """The same installation with resident workers behind a queue."""
+    settings = {"broker": broker, "backend": "cache+memory://"}
+    name = {"module": "mma_pipeline.instance.launcher", "class": "WarmRunLauncher", "config": settings}
+    pipeline.instance = pipeline.held.enter_context(dg.instance_for_test(overrides={"run_launcher": name}))
 
 
 def quarantine(pipeline: Pipeline) -> None:
@@ -302,6 +322,8 @@ SITUATIONS: dict[Kind, Callable[[Pipeline], None]] = {
     Kind.VERSIONS_UNFINISHED: versions_unfinished,
     Kind.PUBLICATIONS_FAILED: publications_failed,
     Kind.STORE_AWAY: store_away,
+    Kind.QUEUE_AWAY: queue_away,
+    Kind.NO_WORKER: no_worker,
     Kind.QUARANTINE: quarantine,
     Kind.MESSAGES_LOST: messages_lost,
     Kind.POINTINGS_UNREAD: pointings_unread,

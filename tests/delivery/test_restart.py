@@ -10,7 +10,6 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
-import yaml
 from typer.testing import CliRunner
 
 from mma_pipeline.adapters.archive import schema
@@ -59,10 +58,6 @@ def test_power_cut_and_seek(kafka: KafkaBroker, tmp_path: Path, monkeypatch: Any
     if TOPIC not in kafka.admin().list_topics(timeout=10).topics:
         kafka.create_topic(TOPIC)
     stack = Stack(tmp_path / "stack", kafka, None, warm=False)
-    # The shorter limits of the storms would end runs that a busy machine is slow to start.
-    settings = yaml.safe_load((stack.home / "dagster.yaml").read_text())
-    settings["run_monitoring"] |= {"start_timeout_seconds": 300, "max_runtime_seconds": 1800}
-    (stack.home / "dagster.yaml").write_text(yaml.safe_dump(settings))
     for letter in "ab":
         kafka.produce(TOPIC, body(f"S240301{letter}", "PRELIMINARY", skymap=tiny_map()))
     with stack.running():

@@ -24,7 +24,7 @@ def broker() -> Iterator[KafkaBroker]:
 def test_every_message_once_whatever_is_killed(
     broker: KafkaBroker, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Kills of daemon, code server, worker, run, database and broker: each message leads to one of everything.
+    """Kills of daemon, code server, worker, its queue, run, database, broker, all of them: each message leads to one of everything.
 
     `make soak` does the same with 200 notices a round for an hour.
     """

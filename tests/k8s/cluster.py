@@ -38,13 +38,14 @@ SECRETS = {
         "aws-secret-access-key": "hunter2",
     },
     "mma-postgresql": {"postgresql-password": "hunter2"},
+    "mma-queue": {"queue-password": "hunter2"},
 }
 
 
 class Release:
     """The chart, installed by Helm; settings and processes of its daemon and code server."""
 
-    def __init__(self, api: KubernetesApi, folder: Path, postgres_url: str) -> None:
+    def __init__(self, api: KubernetesApi, folder: Path, postgres_url: str, queue_url: str) -> None:
         """Install; the processes are started by `running`."""
         self.api, self.folder = api, folder
         self.home = folder / "home"
@@ -68,7 +69,7 @@ class Release:
             "DAGSTER_HOME": str(self.home),
             "DAGSTER_PG_URL": postgres_url.replace("+psycopg2", ""),
             "MMA_ARCHIVE_URL": postgres_url,
-            "MMA_CELERY_BROKER": f"sqla+{postgres_url}",
+            "MMA_CELERY_BROKER": queue_url,
             "MMA_CELERY_BACKEND": f"db+{postgres_url}",
             "MMA_STORE_URL": (folder / "products").as_uri(),
         }
@@ -145,7 +146,7 @@ class Release:
         (container,) = job.spec.template.spec.containers
         plain = {entry.name: entry.value for entry in container.env if entry.value is not None}
         # Places of the cluster that are elsewhere here.
-        environ = {**self.env, **plain, **{name: self.env[name] for name in ("DAGSTER_HOME",)}}
+        environ = {**self.env, **plain, **{name: self.env[name] for name in ("DAGSTER_HOME", "MMA_CELERY_BROKER")}}
         done = subprocess.run(
             self._here(container.args), env=environ, capture_output=True, text=True, timeout=240, cwd=ROOT, check=False
         )

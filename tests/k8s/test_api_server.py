@@ -17,6 +17,7 @@ from tests.k8s.cluster import IMAGE, SECRETS, Release
 from tests.k8s.test_chart import SETUPS
 from tests.services.kubernetes import KubernetesApi
 from tests.services.postgres import PostgresServer
+from tests.services.redis import RedisServer
 
 pytestmark = [
     pytest.mark.kubernetes,
@@ -27,10 +28,13 @@ Status = dg.DagsterRunStatus
 
 @pytest.fixture(scope="module")
 def release(
-    kubernetes_api: KubernetesApi, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+    kubernetes_api: KubernetesApi,
+    postgres: PostgresServer,
+    redis: RedisServer,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Release]:
     """The chart's default release with daemon and code server running."""
-    made = Release(kubernetes_api, tmp_path_factory.mktemp("release"), postgres.create_database())
+    made = Release(kubernetes_api, tmp_path_factory.mktemp("release"), postgres.create_database(), redis.url)
     with made.running():
         yield made
 
@@ -195,7 +199,7 @@ def test_tags_may_ask_for_resources_and_for_nothing_else(release: Release) -> No
 
 
 def test_a_live_run_asks_for_no_pod(release: Release) -> None:
-    """A run of the live lane waits for a resident worker: the task is in PostgreSQL, and no Job is made."""
+    """A run of the live lane waits for a resident worker: the task is in the queue, and no Job is made."""
     run_id = str(uuid.uuid4())
     release.launch(run_id, {LANE_TAG: "live"})
     release.wait_for(run_id, Status.STARTING)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from pathlib import Path
 from typing import Any
 
 import helm_python
 import pytest
+import redis
 import yaml
 
 from mma_pipeline import __version__
@@ -25,6 +29,9 @@ from tests.k8s.chart import (
     secret_keys,
     values_of,
 )
+from tests.services.fixtures import needs
+from tests.services.installed import program
+from tests.services.process import Child, free_ports, port_open
 
 FILES = sorted(path.name for path in CHART.glob("values*.yaml"))
 #: The defaults name no PostgreSQL, so they get one.
@@ -84,9 +91,18 @@ def test_what_is_logged_follows_the_listeners_values(verbose: bool, level: str) 
 
 @pytest.mark.parametrize("name", SETUPS)
 def test_the_chart_sets_nothing_that_nobody_reads(name: str) -> None:
-    """Every variable of the pods is a setting of ours, or one that PostgreSQL's client or the system reads."""
+    """Every variable of the pods is a setting of ours, or one that PostgreSQL's client, the system or another variable reads."""
     ours = {alias for row in Settings({}).in_force() for alias in (row.name, *row.aliases)}
-    others = {"DAGSTER_HOME", "HOME", "PGSSLMODE", "PGUSER", "PGPASSWORD", "PGSSLROOTCERT", "PGPASSFILE"}
+    others = {
+        "DAGSTER_HOME",
+        "HOME",
+        "PGSSLMODE",
+        "PGUSER",
+        "PGPASSWORD",
+        "PGSSLROOTCERT",
+        "PGPASSFILE",
+        "MMA_QUEUE_PASSWORD",
+    }
     others |= {"POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD", "PGDATA"}  # the server of values-small.yaml
     manifests = render(SETUPS[name])
     found = set(environment(manifests))
@@ -112,6 +128,8 @@ def test_the_chart_sets_nothing_that_nobody_reads(name: str) -> None:
         ({"lanes": {"urgent": {"launch": "warm", "maxRuns": 1}}}, "urgent"),
         ({"worker": {"processes": 0}}, "processes"),
         ({"postgresql": {"host": ""}}, "host"),
+        ({"queue": {"inCluster": {"enabled": True, "command": "sh"}}}, "command"),
+        ({"queue": {"password": "hunter2"}}, "password"),
         ({"webserver": {"oidc": {"enabled": True}}}, "oidc"),
         (merged(OIDC, {"webserver": {"oidc": {"allowedGroups": []}}}), "oidc"),
         (merged(OIDC, {"webserver": {"oidc": {"allowedGroups": [], "emailDomains": ["*"]}}}), "oidc"),
@@ -151,6 +169,7 @@ def test_no_secret_is_a_value() -> None:
     code = only(manifests, "Deployment", "-code")["spec"]["template"]["spec"]["containers"][0]
     assert secret_keys(code) == {
         "PGPASSWORD": "postgresql-password",
+        "MMA_QUEUE_PASSWORD": "queue-password",
         "KAFKA_CLIENT_ID": "kafka-client-id",
         "KAFKA_CLIENT_SECRET": "kafka-client-secret",
         "API_TOKEN": "api-token",
@@ -163,7 +182,47 @@ def test_no_secret_is_a_value() -> None:
     assert plain["MMA_ARCHIVE_URL"] == "postgresql+psycopg2://mma@gwtm-postgresql:5432/mma"
     for part in ("-webserver", "-daemon"):
         (first, *_) = only(manifests, "Deployment", part)["spec"]["template"]["spec"]["containers"]
-        assert set(secret_keys(first)) == {"PGPASSWORD"}, f"{part} needs the database and nothing else"
+        assert set(secret_keys(first)) == {"PGPASSWORD", "MMA_QUEUE_PASSWORD"}, (
+            f"{part} needs database and queue, and nothing else"
+        )
+
+
+def test_the_queue_here_and_elsewhere() -> None:
+    """In the cluster the address takes the password from its Secret, after it; elsewhere the whole address is a secret."""
+    code = only(render(BASE), "Deployment", "-code")["spec"]["template"]["spec"]["containers"][0]
+    names = [entry["name"] for entry in code["env"]]
+    (address,) = [entry["value"] for entry in code["env"] if entry["name"] == "MMA_CELERY_BROKER"]
+    assert address == "redis://:$(MMA_QUEUE_PASSWORD)@mma-pipeline-queue:6379/0"
+    assert names.index("MMA_QUEUE_PASSWORD") < names.index("MMA_CELERY_BROKER"), "else Kubernetes puts nothing there"
+    elsewhere = render(BASE, {"queue": {"inCluster": {"enabled": False}, "port": 5671}})
+    assert not [m for m in elsewhere if m["metadata"]["name"].endswith("-queue")]
+    code = only(elsewhere, "Deployment", "-code")["spec"]["template"]["spec"]["containers"][0]
+    assert secret_keys(code)["MMA_CELERY_BROKER"] == "queue-url"
+    ports = [
+        port["port"] for rule in only(elsewhere, "NetworkPolicy", "-base")["spec"]["egress"] for port in rule["ports"]
+    ]
+    assert 5671 in ports
+
+
+def test_the_chart_s_queue_asks_for_its_password(tmp_path: Path) -> None:
+    """The command of the queue's container, run here, is a Redis without a disk that takes nobody without the password."""
+    (container,) = only(render(BASE), "Deployment", "-queue")["spec"]["template"]["spec"]["containers"]
+    (port,) = free_ports(1)
+    with needs("Redis"):
+        program("redis-server", "redis-server")
+    command = [*container["command"][:-1], container["command"][-1].replace("printf '", f"printf 'port {port}\n", 1)]
+    server = Child(
+        "queue", command, tmp_path / "log", env={**os.environ, "MMA_QUEUE_PASSWORD": "hunter2"}, cwd=tmp_path
+    )
+    with contextlib.closing(
+        redis.Redis(port=port, password="hunter2", socket_timeout=5, decode_responses=True)
+    ) as known:
+        server.wait_ready(lambda: port_open(port))
+        assert known.ping()
+        assert known.config_get("save") == {"save": ""}
+        with pytest.raises(redis.AuthenticationError):
+            redis.Redis(port=port, socket_timeout=5).ping()
+    server.end()
 
 
 def test_the_listeners_names_are_kept() -> None:
@@ -195,7 +254,7 @@ def test_the_listeners_names_are_kept() -> None:
     }
     assert wanted.items() <= found.items()
     images = {c["image"] for _, t in pod_specs(manifests) for c in t["spec"]["containers"]}
-    assert images == {"mma-pipeline:1.2.3"}
+    assert images == {"mma-pipeline:1.2.3", "redis:7"}
 
 
 @pytest.mark.parametrize(
@@ -289,7 +348,7 @@ def test_without_login_there_is_no_way_in() -> None:
     manifests = render(BASE)
     assert not [m for m in manifests if m["kind"] == "Ingress"]
     services = {m["metadata"]["name"] for m in manifests if m["kind"] == "Service"}
-    assert services == {f"{RELEASE}-code", f"{RELEASE}-metrics"}
+    assert services == {f"{RELEASE}-code", f"{RELEASE}-metrics", f"{RELEASE}-queue"}
 
 
 @pytest.mark.parametrize("name", SETUPS)
@@ -324,10 +383,10 @@ def test_rights_are_what_the_launcher_needs() -> None:
 
 
 def test_settings_that_change_roll_the_pods() -> None:
-    """A changed setting changes the pods' template, so that no pod goes on with the old one."""
+    """A changed setting changes the pods' template, so that no pod goes on with the old one; the queue has none of them."""
     before, after = render(BASE), render(BASE, {"listeners": {"dryRun": True}})
     for (owner, old), (_, new) in zip(pod_specs(before), pod_specs(after), strict=True):
-        assert old["metadata"]["annotations"] != new["metadata"]["annotations"], owner
+        assert owner.endswith("-queue") or old["metadata"]["annotations"] != new["metadata"]["annotations"], owner
 
 
 def test_products_of_a_dry_run_are_shared() -> None:
@@ -350,7 +409,7 @@ def test_applications_point_to_values_that_exist(name: str) -> None:
     files = [values_of(file) for file in source["helm"]["valueFiles"]]
     manifests = render(*files, source["helm"]["valuesObject"])
     images = {c["image"] for _, t in pod_specs(manifests) for c in t["spec"]["containers"]}
-    assert images == {f"registry.example/mma-pipeline:{__version__}"}
+    assert images == {f"registry.example/mma-pipeline:{__version__}", "redis:7"}
     for key, value in application["metadata"].get("annotations", {}).items():
         if ".helm.image-" in key:
             node: Any = merged(*files, source["helm"]["valuesObject"])

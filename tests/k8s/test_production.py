@@ -52,7 +52,7 @@ class Production(Stack):
 
     def _write_settings(self) -> None:
         settings: dict[str, Any] = dagster_settings(render(values_of("values-small.yaml")))
-        self.env["MMA_CELERY_BROKER"] = f"sqla+{self.archive_url}"
+        self.env["MMA_CELERY_BROKER"] = self.queue.url
         self.env["MMA_CELERY_BACKEND"] = f"db+{self.archive_url}"
         self.env["DAGSTER_PG_URL"] = self.archive_url.replace("+psycopg2", "")
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(settings))

@@ -31,7 +31,7 @@ def database(tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.Monke
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(dagster_settings(render(BASE))))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv("MMA_STORE_URL", (tmp_path / "products").as_uri())
-    monkeypatch.setenv("MMA_CELERY_BROKER", "unused")
+    monkeypatch.setenv("MMA_CELERY_BROKER", "redis://unused")
     monkeypatch.setenv("MMA_CELERY_BACKEND", "unused")
     url = postgres.create_database()
     use(url, monkeypatch)

@@ -27,7 +27,7 @@ def production(tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(dagster_settings(render(BASE))))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv("DAGSTER_PG_URL", postgres_url.replace("+psycopg2", ""))
-    monkeypatch.setenv("MMA_CELERY_BROKER", f"sqla+{postgres_url}")
+    monkeypatch.setenv("MMA_CELERY_BROKER", "redis://:unused@127.0.0.1:1/0")
     monkeypatch.setenv("MMA_CELERY_BACKEND", f"db+{postgres_url}")
     return tmp_path
 

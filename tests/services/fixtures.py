@@ -59,6 +59,15 @@ def postgres() -> Iterator[object]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def redis() -> Iterator[object]:
+    """A running Redis with a password (tests.services.redis.RedisServer); leave it running, use a queue of your own."""
+    from tests.services.redis import RedisServer
+
+    with needs("Redis"), RedisServer.running() as server:
+        yield server
+
+
 @pytest.fixture
 def postgres_url(postgres: object) -> str:
     """The URL of an empty PostgreSQL database of the test's own."""

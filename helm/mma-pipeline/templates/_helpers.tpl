@@ -103,6 +103,23 @@ capabilities: {drop: [ALL]}
 {{- include "mma.secretEnv" (list .Values.postgresql.existingSecret "PGPASSWORD" "postgresql-password") | trim }}
 {{- end -}}
 
+{{/* The queue's address. Celery takes no password but in the address; Kubernetes puts it there, and no manifest holds it. */}}
+{{- define "mma.queueEnv" -}}
+{{- if .Values.queue.inCluster.enabled }}
+{{- include "mma.secretEnv" (list .Values.queue.existingSecret "MMA_QUEUE_PASSWORD" "queue-password") }}
+- name: MMA_CELERY_BROKER
+  value: redis://:$(MMA_QUEUE_PASSWORD)@{{ include "mma.fullname" . }}-queue:6379/0
+{{- else }}
+{{- include "mma.secretEnv" (list .Values.queue.existingSecret "MMA_CELERY_BROKER" "queue-url") }}
+{{- end }}
+{{- end -}}
+
+{{/* What any process with Dagster's settings needs: its database, and the queue that its launcher names. */}}
+{{- define "mma.dagsterEnv" -}}
+{{- include "mma.databaseEnv" . }}
+{{- include "mma.queueEnv" . }}
+{{- end -}}
+
 {{/* Secrets of what is switched on. libpq reads PGPASSWORD, so no URL holds a password. */}}
 {{- define "mma.env" -}}
 {{- $secret := .Values.listeners.existingSecret -}}
@@ -118,7 +135,7 @@ capabilities: {drop: [ALL]}
 {{- if .tom.url }}{{ $keys = concat $keys (list "MMA_POINTINGS_TOM_TOKEN" "tom-pointings-token") }}{{ end -}}
 {{- end -}}
 {{- if and .Values.survey.enabled .Values.survey.authenticate }}{{ $keys = concat $keys (list "MMA_SURVEY_USERNAME" "survey-username" "MMA_SURVEY_PASSWORD" "survey-password") }}{{ end -}}
-{{- include "mma.databaseEnv" . }}
+{{- include "mma.dagsterEnv" . }}
 {{- include "mma.secretEnv" $keys }}
 {{- end -}}
 

@@ -7,7 +7,6 @@ DAGSTER_HOME: {{ include "mma.dagsterHome" . }}
 HOME: /tmp
 DAGSTER_PG_URL: {{ printf "postgresql://%s/%s" (include "mma.pgPlace" .) $database | quote }}
 MMA_ARCHIVE_URL: {{ printf "postgresql+psycopg2://%s/%s" (include "mma.pgPlace" .) $archive | quote }}
-MMA_CELERY_BROKER: {{ printf "sqla+postgresql+psycopg2://%s/%s" (include "mma.pgPlace" .) $database | quote }}
 MMA_CELERY_BACKEND: {{ printf "db+postgresql+psycopg2://%s/%s" (include "mma.pgPlace" .) $database | quote }}
 PGSSLMODE: {{ .Values.postgresql.sslMode | quote }}
 {{- with .Values.listeners }}
@@ -134,9 +133,11 @@ run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator
   config:
-    # Without dequeue_use_threads: handing a run over takes milliseconds, and Celery's first use in two threads at once
-    # fails in its own imports.
+    # Without dequeue_use_threads: handing a run over takes milliseconds.
     dequeue_interval_seconds: 1
+    # While the code server is away (killed, restarting, an upgrade), runs wait in the queue, and no attempt is lost.
+    max_user_code_failure_retries: 150
+    user_code_failure_retry_delay: 2
 
 run_launcher:
   module: mma_pipeline.instance.launcher
@@ -145,9 +146,6 @@ run_launcher:
     warm_lanes: {{ $warm | toJson }}
     broker: {env: MMA_CELERY_BROKER}
     backend: {env: MMA_CELERY_BACKEND}
-    config_source:
-      worker_prefetch_multiplier: 1
-      worker_hijack_root_logger: false
     pods:
       dagster_home: {{ include "mma.dagsterHome" . }}
       instance_config_map: {{ include "mma.fullname" . }}-instance
@@ -190,7 +188,8 @@ run_retries:
   enabled: true
   max_retries: 3
 
-# A run whose pod or worker is gone is noticed and started again. Alerts, kilonova scores and publications carry a limit
+# A run whose pod or worker is gone is noticed and started again: Kubernetes, or the worker itself, is asked every three seconds.
+# What was handed to the workers' queue and lost is found by `lost_runs_sensor`. Alerts, kilonova scores and publications carry a limit
 # of their own (tag `dagster/max_runtime`, 120 to 1800 s); this one is for what people and backfills start. A pod may
 # wait minutes for a node.
 run_monitoring:
@@ -198,7 +197,7 @@ run_monitoring:
   start_timeout_seconds: 180
   cancel_timeout_seconds: 60
   max_runtime_seconds: 7200
-  poll_interval_seconds: 10
+  poll_interval_seconds: 3
 
 # A sensor long-polls its stream, so each needs a thread of its own.
 sensors: {use_threads: true, num_workers: 8}

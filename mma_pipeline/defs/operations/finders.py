@@ -93,6 +93,20 @@ def store_away(look: Situation) -> Iterator[Problem]:
     yield Problem(Kind.STORE_AWAY, text, since=since)
 
 
+def queue_trouble(look: Situation) -> Iterator[Problem]:
+    """The resident workers' queue, and who serves it, as the health sensor saw them last."""
+    seen = look.watched
+    if seen is None or look.now.timestamp() - seen.at > OLD_S:
+        return
+    if seen.queue is not None:
+        yield Problem(Kind.QUEUE_AWAY, f"{seen.queue}; alerts are archived, and their products wait: see mma doctor")
+    if seen.workers == 0:
+        text = (
+            "no resident worker answers: start mma worker, or see its log; alerts are archived, and their products wait"
+        )
+        yield Problem(Kind.NO_WORKER, text)
+
+
 def unfinished_versions(look: Situation) -> Iterator[Problem]:
     """Versions that lack products: a problem for each real event, one for all mock and test events."""
     grouped: dict[str, list[RecentVersion]] = {}
@@ -233,6 +247,7 @@ def _degraded(record: VersionRecord) -> list[str]:
 
 FINDERS: tuple[Finder, ...] = (
     store_away,
+    queue_trouble,
     unfinished_versions,
     messages_in_quarantine,
     packets_in_quarantine,

@@ -34,6 +34,10 @@ class Kind(StrEnum):
     """Publications failed for good."""
     STORE_AWAY = "store_away"
     """The store does not answer, or refuses access."""
+    QUEUE_AWAY = "queue_away"
+    """The resident workers' queue does not answer, or refuses access."""
+    NO_WORKER = "no_worker"
+    """No resident worker serves the queue."""
     QUARANTINE = "quarantine"
     """A message of a real or unknown event could not be used."""
     MESSAGES_LOST = "messages_lost"
@@ -64,6 +68,8 @@ PASSING = frozenset(
         Kind.CREDENTIAL,
         Kind.GCN_SILENT,
         Kind.STORE_AWAY,
+        Kind.QUEUE_AWAY,
+        Kind.NO_WORKER,
     }
 )
 

@@ -1,4 +1,4 @@
-"""Checks that need access to brokers and store: lag, GCN's heartbeat, credentials, and whether the store answers.
+"""Checks that need access to brokers, store and queue: lag, GCN's heartbeat, credentials, and whether they answer.
 
 The health sensor checks once a minute and keeps the result in its cursor. `mma doctor`, `mma metrics` and the UI read it
 there, so they need no credentials. A credential's age counts from its first use here.
@@ -15,8 +15,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 import dagster as dg
+from dagster_celery.launcher import CeleryRunLauncher
 
-from mma_pipeline.adapters.errors import AdapterError, ConfigurationError, MissingTopicError
+from mma_pipeline.adapters import task_queue
+from mma_pipeline.adapters.errors import AdapterError, ConfigurationError, MissingTopicError, TransientError
 from mma_pipeline.adapters.kafka.cursor import decode_offsets
 from mma_pipeline.adapters.kafka.gcn import gcn_stream
 from mma_pipeline.adapters.kafka.stream import StreamConfig
@@ -79,6 +81,10 @@ class BrokerState:
     """Why the store cannot be used; None if it answers."""
     store_since: float | None = None
     """Since when it cannot be used, Unix seconds."""
+    queue: str | None = None
+    """Why the resident workers' queue cannot be used; None if it answers, or if there is none."""
+    workers: int | None = None
+    """Resident workers that answer; None if there is no queue, or if it cannot be used."""
     lasting: Mapping[str, Lasting] = field(default_factory=dict)
     """Problems by key."""
 
@@ -125,14 +131,28 @@ def watch(instance: dg.DagsterInstance, settings: Settings, before: BrokerState 
     trouble = store if isinstance(store, str) else store.answer(STORE_S)
     since = stamp if before is None or before.store_since is None else before.store_since
     lasting = {} if before is None else before.lasting
+    queue, workers = queue_of(instance)
     return BrokerState(
         stamp,
         streams,
         heartbeat,
         store=trouble,
         store_since=None if trouble is None else since,
+        queue=queue,
+        workers=workers,
         lasting=lasting,
     )
+
+
+def queue_of(instance: dg.DagsterInstance) -> tuple[str | None, int | None]:
+    """Why the resident workers' queue cannot be used, and how many workers answer; None where there is nothing to say."""
+    launcher = instance.run_launcher
+    if not isinstance(launcher, CeleryRunLauncher) or not getattr(launcher, "needs_workers", True):
+        return None, None
+    try:
+        return None, len(task_queue.look(launcher.celery, launcher.default_queue).workers)
+    except TransientError as error:
+        return str(error), None
 
 
 def _asked_store(settings: Settings) -> StoreProbe | str:
