@@ -50,7 +50,10 @@ class Home:
         self._instance: dg.DagsterInstance | None = None
 
     def take_over(self, other: Home) -> None:
-        """Copy archive and files of another home into this one, which is empty; Dagster's instance in memory stays there."""
+        """Copy archive and files of another home into this one, which is empty; Dagster's instance in memory stays there.
+
+        The store's notes on its files hold for the other's files only: it looks at these itself.
+        """
         shutil.copytree(other.folder, self.folder, dirs_exist_ok=True)
         self._next_offset = other._next_offset
 
