@@ -35,7 +35,9 @@ dev: setup ## Dagster on dagster_home with the streams that the environment conf
 	$(BIN)/mma serve --port $(PORTAL_PORT) & portal=$$!; trap 'kill $$portal 2>/dev/null' EXIT; \
 	$(BIN)/dagster dev -w workspace.yaml
 
-# Tests of the TOM run beside the others, which partly wait: no core idles meanwhile. What they print comes at the end.
+# Tests of the TOM run beside the others, which partly wait: no core idles meanwhile. What they print comes at the end. There
+# are as many processes as keep all cores busy: threads of the linear algebra would only wait for one another.
+test: export OMP_NUM_THREADS = 1
 test: setup setup-tom lint services ## lint, types, import directions, all tests, those of the TOM in its own environment
 	@echo "servers for the tests: the first time some minutes, MinIO, an API server and oauth2-proxy are built"
 	@PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.services.installed azurite swift minio kubernetes oauth2-proxy oidc-provider
@@ -82,8 +84,9 @@ docs: setup ## build the documentation site in build/site
 lint: setup ## run ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/lint-imports
+	@mkdir -p build; $(BIN)/mypy >build/mypy.log 2>&1 & types=$$!; \
+	  PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/lint-imports; imports=$$?; \
+	  wait $$types; types=$$?; cat build/mypy.log; test $$imports = 0 -a $$types = 0
 
 bench: setup ## compare cost and accuracy with what a user would run instead, one JSON line each
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/skymaps.py

@@ -1,5 +1,8 @@
 """Fixtures that every test may use."""
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -21,12 +24,26 @@ SERVERS = {
 }
 
 
-#: Files, then folders whose files take minutes each, longest first: begun last, one of them would keep one worker busy and the
-#: others idle.
+#: Files that take a minute or more, longest first, then folders of long files: begun last, one of them would keep one worker
+#: busy and the others idle.
 LONG = (
-    *("test_storm.py", "test_restart.py", "test_real_alerts.py", "test_production.py"),
-    *("delivery", "k8s", "browser", "cli", "defs"),
+    *("test_storm.py", "test_restart.py", "test_real_alerts.py", "test_production.py", "test_api_server.py"),
+    *("test_clock.py", "test_migration.py", "test_survey_storm.py", "test_malformed.py", "test_archive_moves.py"),
+    *("test_ui.py", "test_login.py", "test_products.py", "kilonova"),
+    *("delivery", "k8s", "browser", "cli", "defs", "surveys", "portal"),
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Import all tests without collecting garbage; what they imported stays, and is not looked through again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

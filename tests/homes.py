@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import itertools
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mma_pipeline.adapters.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
+SQLITE = "sqlite:///"
 #: Settings of the machine that must not reach a test.
 FOREIGN = (
     *("KAFKA_CLIENT_ID", "KAFKA_CLIENT_SECRET", "KAFKA_GROUP_ID", "KAFKA_OFFSET_RESET", "MMA_KAFKA_BOOTSTRAP"),
@@ -44,8 +46,16 @@ class Home:
             "MMA_ARCHIVE_URL": f"sqlite:///{folder / 'archive.db'}",
             "MMA_STORE_URL": self.products.as_uri(),
         }
-        self._offsets = itertools.count()
+        self._next_offset = 0
         self._instance: dg.DagsterInstance | None = None
+
+    def take_over(self, other: Home) -> None:
+        """Copy archive and files of another home into this one, which is empty; Dagster's instance in memory stays there.
+
+        The store's notes on its files hold for the other's files only: it looks at these itself.
+        """
+        shutil.copytree(other.folder, self.folder, dirs_exist_ok=True)
+        self._next_offset = other._next_offset
 
     @contextlib.contextmanager
     def active(self) -> Iterator[Home]:
@@ -60,9 +70,7 @@ class Home:
     @property
     def archive(self) -> Archive:
         """The archive."""
-        from mma_pipeline.adapters.archive import Archive
-
-        return Archive(self.env["MMA_ARCHIVE_URL"], create=True)
+        return new_archive(self.env["MMA_ARCHIVE_URL"])
 
     @property
     def store(self) -> Store:
@@ -88,8 +96,9 @@ class Home:
 
         stream = stream_of(body)
         message = StreamMessage(
-            stream.name, stream.topic, 0, next(self._offsets), body, None, (), None, datetime.now(UTC)
+            stream.name, stream.topic, 0, self._next_offset, body, None, (), None, datetime.now(UTC)
         )
+        self._next_offset += 1
         outcome = ingest(self.archive, message, stream.parse)
         assert not isinstance(outcome, Quarantined), outcome
         return outcome.versions
@@ -135,6 +144,27 @@ class Home:
             for path in sorted(self.products.rglob("*"))
             if path.is_file() and ".mma" not in path.relative_to(self.products).parts
         }
+
+
+def new_archive(url: str) -> Archive:
+    """Open an archive, empty where the database is new: on SQLite a copy of what the migrations made once."""
+    from mma_pipeline.adapters.archive import Archive
+
+    path = Path(url.removeprefix(SQLITE))
+    if url.startswith(SQLITE) and not path.exists():
+        path.write_bytes(_empty_database())
+    return Archive(url, create=True)
+
+
+@cache
+def _empty_database() -> bytes:
+    from mma_pipeline.adapters.archive import Archive
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "archive.db"
+        Archive(f"{SQLITE}{path}", create=True).engine.dispose()
+        assert tree(Path(folder)) == {str(path)}, "all is in the one file"
+        return path.read_bytes()
 
 
 @pytest.fixture

@@ -8,7 +8,19 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("healpy", "matplotlib", "sklearn", "ligo.skymap", "astropy", "scipy", "pandas", "mocpy", "sncosmo")
+HEAVY = (
+    "healpy",
+    "matplotlib",
+    "sklearn",
+    "ligo.skymap",
+    "astropy",
+    "scipy",
+    "pandas",
+    "mocpy",
+    "sncosmo",
+    "httpx",
+    "jsonschema",
+)
 #: In a process of its own: sockets are taken away before anything of the project is imported.
 LOAD = f"""
 import sys
@@ -43,10 +55,10 @@ def test_dagster_validates_the_definitions_from_another_folder(tmp_path: Path) -
 
 
 def test_command_line_starts_light(tmp_path: Path) -> None:
-    """`mma --help` needs neither Dagster nor a heavy library."""
+    """`mma --help` needs neither Dagster nor numpy nor a heavy library."""
     code = (
         "import sys\nfrom mma_pipeline.cli import app\n"
-        f"print(','.join(n for n in {(*HEAVY, 'dagster', 'sqlalchemy', 'confluent_kafka')!r} if n in sys.modules))"
+        f"print(','.join(n for n in {(*HEAVY, 'numpy', 'dagster', 'sqlalchemy', 'confluent_kafka')!r} if n in sys.modules))"
     )
     assert _python("-c", code, cwd=tmp_path).strip() == ""
 

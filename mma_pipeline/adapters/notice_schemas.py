@@ -10,10 +10,11 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
-from jsonschema.protocols import Validator
+if TYPE_CHECKING:
+    import jsonschema
+    from jsonschema.protocols import Validator
 
 #: Greatest number of departures listed; a message could have thousands.
 MAX_LISTED = 20
@@ -34,6 +35,8 @@ def schema_drift(record: Mapping[str, Any], schema: tuple[str, str]) -> list[str
 
 def _brief(error: jsonschema.ValidationError) -> str:
     """The error without the instance, which may be a map of a megabyte."""
+    import jsonschema
+
     # A union fails as a whole; report the reason of the branch that fits best.
     nearest = jsonschema.exceptions.best_match([error])
     message = nearest.message if nearest is not None else error.message
@@ -42,5 +45,7 @@ def _brief(error: jsonschema.ValidationError) -> str:
 
 @cache
 def _validator(package: str, name: str) -> Validator:
+    import jsonschema
+
     text = files(package).joinpath(name).read_text(encoding="utf-8")
     return jsonschema.Draft202012Validator(json.loads(text))

@@ -13,8 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import httpx
-
 from mma_pipeline.adapters.http import client
 from mma_pipeline.cli.app import Exit, fail
 from mma_pipeline.settings import environment_of_child
@@ -98,6 +96,8 @@ class LocalDagster(_Local):
         super().__init__(command, home, "dagster.log", port, env)
 
     def _healthy(self) -> bool:
+        import httpx
+
         headers = {"content-type": "application/json"}
         try:
             with client(base=self.url, headers=headers) as asking:
@@ -121,6 +121,8 @@ class LocalPortal(_Local):
         super().__init__(command, home, "portal.log", port, env)
 
     def _healthy(self) -> bool:
+        import httpx
+
         try:
             with client(base=self.url) as asking:
                 return asking.get("/api/v1/events", timeout=5.0).is_success

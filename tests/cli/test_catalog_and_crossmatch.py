@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.cli import app
@@ -17,6 +16,7 @@ from mma_pipeline.defs.skymaps.skymap import skymap
 from mma_pipeline.products.ingest import ingest, parse_alert
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.settings import current
+from tests.homes import new_archive
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not SHARED.exists(), reason=f"no real data: {SHARED} is not there")
@@ -74,7 +74,7 @@ def test_import_of_stars_and_nuclei(place: Path) -> None:
 @needs_data
 def test_crossmatch_of_an_event(place: Path) -> None:
     """A position and a table give the same figures as ligo.skymap's documented ones for the event's newest map."""
-    archive = Archive(f"sqlite:///{place / 'archive.db'}", create=True)
+    archive = new_archive(f"sqlite:///{place / 'archive.db'}")
     store = Store.open(place / "products")
     now = datetime(2024, 1, 1, tzinfo=UTC)
     message = StreamMessage("test", "t", 0, 0, S230518H.read_bytes(), None, (), None, now)

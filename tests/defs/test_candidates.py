@@ -12,7 +12,7 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from mma_pipeline.adapters.archive import Archive, outbox, reading
+from mma_pipeline.adapters.archive import outbox, reading
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.kafka.message import StreamMessage
@@ -45,6 +45,7 @@ from mma_pipeline.science.kilonova.simulation.radiation import lnu_to_absolute, 
 from mma_pipeline.science.simulation.alerts import simulate_event, simulate_retracted
 from mma_pipeline.science.skymaps.model import decode_skymap
 from mma_pipeline.settings import Settings, current
+from tests.homes import new_archive
 
 MERGER = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 MJD = mjd_of_datetime(MERGER)
@@ -61,7 +62,7 @@ class PublishingHome:
         for name in ("API_BASE", "MMA_HOP_URL", "MMA_WEBHOOK_URL", "MMA_PUBLICATION_CONFIG"):
             monkeypatch.delenv(name, raising=False)
         self.store = path / "products"
-        self.archive = Archive(url, create=True)
+        self.archive = new_archive(url)
         self.instance = dg.DagsterInstance.ephemeral()
         self.sent = 0
         self.notices = simulate_event(EVENT, time=MERGER, seed=4, distance=80.0, max_order=8)

@@ -7,8 +7,9 @@ import dataclasses
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import dagster as dg
 import numpy as np
@@ -116,16 +117,40 @@ def test_nothing_is_written_outside(stream: Stream) -> None:
     }
 
 
-@pytest.mark.parametrize(("name", "data"), STRANGE, ids=[name for name, _ in STRANGE])
-def test_strange_but_valid_alerts_are_processed(home: Home, name: str, data: bytes) -> None:
-    """An alert that is odd and valid has its products like any other, all inside the store's folder."""
-    before = tree(home.folder.parent)
-    for record in home.receive(data):
-        result = home.make(record)
+def all_made(folder: Path, messages: Mapping[str, bytes]) -> tuple[Home, dict[str, tuple[VersionRecord, ...]]]:
+    """A home that received messages and made every product of them in one run, and the versions of each."""
+    with Home(folder).active() as home:
+        received = {name: home.receive(data) for name, data in messages.items()}
+        result = home.make_all([record for records in received.values() for record in records])
         assert result.success, [event.message for event in result.all_events if event.is_failure]
+    return home, received
+
+
+@pytest.fixture(scope="module")
+def strange_made(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Home, dict[str, tuple[VersionRecord, ...]], set[str]]:
+    """All strange alerts, each of an event of its own, with their products; and what lies beside the store."""
+    top = tmp_path_factory.mktemp("strange")
+    messages = {
+        name: data.replace(b"S240302zz", f"S240302{chr(97 + number)}".encode())
+        for number, (name, data) in enumerate(STRANGE)
+    }
+    home, received = all_made(top / "home", messages)
+    return home, received, {path for path in tree(top) if not path.startswith(str(home.products))}
+
+
+@pytest.mark.parametrize("name", [name for name, _ in STRANGE])
+def test_strange_but_valid_alerts_are_processed(
+    strange_made: tuple[Home, dict[str, tuple[VersionRecord, ...]], set[str]], name: str
+) -> None:
+    """An alert that is odd and valid has its products like any other, all inside the store's folder."""
+    home, received, beside = strange_made
+    for record in received[name]:
         assert _required(home, record) == expected_files(record, current())
-    made = tree(home.folder.parent) - before
-    assert all(path.startswith((str(home.products), str(home.folder / "archive.db"))) for path in made)
+    assert {path.removeprefix(str(home.folder)) for path in beside} <= {
+        *("/dagster.yaml", "/archive.db", "/archive.db-wal", "/archive.db-shm")
+    }
 
 
 @pytest.mark.parametrize(("name", "data", "pattern"), DEGRADED, ids=[name for name, *_ in DEGRADED])
@@ -239,24 +264,31 @@ RIGHT = {
 }
 
 
+@pytest.fixture(scope="module")
+def faults_made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, dict[str, tuple[VersionRecord, ...]]]:
+    """All real faults with their products."""
+    messages = {name: (FAULTS / f"{name}.json").read_bytes() for name in RIGHT}
+    return all_made(tmp_path_factory.mktemp("faults") / "home", messages)
+
+
 @pytest.mark.skipif(not FAULTS.is_dir(), reason=f"{FAULTS} is not there")
 @pytest.mark.parametrize("name", RIGHT)
-def test_inputs_that_failed_before(home: Home, name: str) -> None:
+def test_inputs_that_failed_before(faults_made: tuple[Home, dict[str, tuple[VersionRecord, ...]]], name: str) -> None:
     """Each real fault gives what is right: versions made, the bad part named; then every reading command works."""
+    home, received = faults_made
     lines, mapped = RIGHT[name]
-    records = home.receive((FAULTS / f"{name}.json").read_bytes())
+    records = received[name]
     assert len(records) == len(lines)
     for record, line, has_map in zip(records, lines, mapped, strict=True):
         found = record.facts.get("degraded", [])
         assert len(found) == bool(line)
         assert line in "".join(found)
         assert ("contours" in expected_files(record, current())) is has_map
-        result = home.make(record)
-        assert result.success, [event.message for event in result.all_events if event.is_failure]
         assert _required(home, record) == expected_files(record, current())
-    for command in (["status"], ["status", "--json"], ["show", records[0].version.event_id], ["quarantine"]):
-        answer = CliRunner().invoke(app, command)
-        assert answer.exit_code == 0, answer.output
+    with home.active():
+        for command in (["status"], ["status", "--json"], ["show", records[0].version.event_id], ["quarantine"]):
+            answer = CliRunner().invoke(app, command)
+            assert answer.exit_code == 0, answer.output
 
 
 def test_unforeseen_failure_of_a_parser_is_quarantined(home: Home) -> None:

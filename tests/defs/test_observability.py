@@ -31,11 +31,20 @@ CREATED = datetime(2023, 5, 18, 16, 52, 32, tzinfo=UTC)
 FIRST = datetime(2023, 5, 18, 16, 0, tzinfo=UTC)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with S230518h's Update and what its windows need; read only."""
+    with Home(tmp_path_factory.mktemp("made") / "home").active() as home:
+        (record,) = home.receive(next(REAL_FOLDER.glob("S230518h-UPDATE*.json")).read_bytes())
+        assert home.make(record, ["raw_alert", "skymap", "skymap_statistics", "observability"]).success
+    return home
+
+
 @pytest.fixture
-def update(home: Home) -> VersionRecord:
-    """S230518h's Update with what its windows need."""
-    (record,) = home.receive(next(REAL_FOLDER.glob("S230518h-UPDATE*.json")).read_bytes())
-    assert home.make(record, ["raw_alert", "skymap", "skymap_statistics", "observability"]).success
+def update(home: Home, made: Home) -> VersionRecord:
+    """That version, in a copy of the test's own."""
+    home.take_over(made)
+    (record,) = home.archive.versions()
     return record
 
 

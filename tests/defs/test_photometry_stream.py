@@ -12,7 +12,6 @@ import fastavro
 import pytest
 from typer.testing import CliRunner
 
-from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.quarantine import quarantined
 from mma_pipeline.adapters.errors import ConfigurationError
@@ -24,6 +23,7 @@ from mma_pipeline.cli import app
 from mma_pipeline.defs.candidates.sensors import photometry_sensor
 from mma_pipeline.defs.resources import ArchiveResource, PhotometryResource
 from mma_pipeline.settings import Settings
+from tests.homes import new_archive
 
 REPORT = Path(__file__).resolve().parents[3] / "shared" / "data" / "surveys" / "ampel_report.avro"
 TABLE = """time,magnitude,e_magnitude,band,upperlimit
@@ -71,7 +71,7 @@ def test_file_to_archive(wired: Path):
         answer = tick(cursor)
         if isinstance(answer, dg.SensorResult):
             cursor = answer.cursor
-        photometry = PhotometryArchive(Archive(f"sqlite:///{wired / 'archive.db'}", create=True))
+        photometry = PhotometryArchive(new_archive(f"sqlite:///{wired / 'archive.db'}"))
         seen = sum(len(photometry.measurements(c.candidate.name)) for c in photometry.candidates())
         if seen == 3:
             break
@@ -90,7 +90,7 @@ def test_ampel_report_through_the_stream(wired: Path):
     with ConfirmedProducer({"bootstrap.servers": os.environ["MMA_KAFKA_BOOTSTRAP"]}) as producer:
         for sent in (body[:-100], body):
             producer.send("mma.photometry", sent, headers={"_format": b"avro"})
-    archive = Archive(f"sqlite:///{wired / 'archive.db'}", create=True)
+    archive = new_archive(f"sqlite:///{wired / 'archive.db'}")
     cursor, found = None, []
     for _ in range(10):
         answer = tick(cursor)

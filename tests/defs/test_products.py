@@ -38,6 +38,23 @@ MAP_PRODUCTS = {product.name for product in PRODUCTS} - {"raw_alert"} - NEEDS_CA
 PAGE = "mma/{}/index.html"
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, dg.ExecuteInProcessResult]:
+    """A home with every product of one mock alert, and the run that made them; read only."""
+    with Home(tmp_path_factory.mktemp("made") / "home").active() as home:
+        (record,) = home.receive(body())
+        result = home.make(record)
+    assert result.success
+    return home, result
+
+
+@pytest.fixture
+def copied(home: Home, made: tuple[Home, dg.ExecuteInProcessResult]) -> Home:
+    """A copy of that home of the test's own."""
+    home.take_over(made[0])
+    return home
+
+
 def _materialisations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetMaterialization]:
     """Materialisations of products, which have files; the page of the event (`test_event_page.py`) is none."""
     found = [event.step_materialization_data.materialization for event in result.get_asset_materialization_events()]
@@ -66,18 +83,18 @@ def test_files_under_the_names_of_the_site(home: Home) -> None:
     )
 
 
-def test_mock_events_go_to_the_test_folder(home: Home) -> None:
+def test_mock_events_go_to_the_test_folder(made: tuple[Home, dg.ExecuteInProcessResult]) -> None:
     """Files of mock events lie under test/, where the site keeps what is not of the sky."""
-    (record,) = home.receive(body("MS240301a"))
-    assert home.make(record).success
+    home, _ = made
     assert "test/MS240301a-Preliminary_alert.json" in home.files()
     assert not any(key.startswith("fit/") for key in home.files())
 
 
-def test_materialisation_says_where_it_comes_from(home: Home) -> None:
+def test_materialisation_says_where_it_comes_from(made: tuple[Home, dg.ExecuteInProcessResult]) -> None:
     """Every materialisation names stream, topic, partition, offset, times, digest, code version, seconds and files."""
-    (record,) = home.receive(body())
-    found = _materialisations(home.make(record))
+    home, result = made
+    (record,) = home.archive.versions()
+    found = _materialisations(result)
     assert set(found) == {product.name for product in PRODUCTS} - NEEDS_CATALOG - OF_NEUTRINOS
     for name, event in found.items():
         shown = {key: value.value for key, value in event.metadata.items()}
@@ -97,16 +114,15 @@ def test_materialisation_says_where_it_comes_from(home: Home) -> None:
         assert event.partition == record.partition_key
 
 
-def test_identical_map_is_copied(home: Home) -> None:
+def test_identical_map_is_copied(copied: Home) -> None:
     """A second preliminary with the identical map gets its own files, copied from the first ones."""
-    first, second = body(), body(created="2024-03-01T12:05:00Z")
-    (one,), (two,) = home.receive(first), home.receive(second)
-    home.make(one)
-    found = _materialisations(home.make(two))
+    second = body(created="2024-03-01T12:05:00Z")
+    (two,) = copied.receive(second)
+    found = _materialisations(copied.make(two))
     for name in MAP_PRODUCTS:
         assert found[name].metadata["made before, copied"].value is True, name
     assert found["raw_alert"].metadata["made before, copied"].value is False
-    files = home.files()
+    files = copied.files()
     assert files["test/MS240301a-Preliminary1_alert.json"] == second
     assert files["test/MS240301a-Preliminary1_moc.fits.gz"] == files["test/MS240301a-Preliminary_moc.fits.gz"]
 
@@ -122,18 +138,17 @@ def test_second_materialisation_writes_nothing(home: Home) -> None:
 
 
 @pytest.mark.parametrize("damage", ["deleted", "altered"])
-def test_lost_files_are_made_again(home: Home, damage: str) -> None:
+def test_lost_files_are_made_again(copied: Home, damage: str) -> None:
     """Files that somebody deleted from the store, or altered, are there again after the next materialisation."""
-    (record,) = home.receive(body())
-    home.make(record)
-    whole = home.files()
+    (record,) = copied.archive.versions()
+    whole = copied.files()
     for key in whole:
-        path = home.products / key
+        path = copied.products / key
         path.unlink() if damage == "deleted" else path.write_bytes(b"altered")
-    assert home.make(record).success
+    assert copied.make(record).success
     page = PAGE.format(record.version.event_id)
     # A lost page is made now, not when it was made before.
-    found = home.files()
+    found = copied.files()
     assert found | {page: untimed(found[page])} == whole | {page: untimed(whole[page])}
 
 
@@ -407,10 +422,10 @@ def test_real_alerts_are_stored_byte_for_byte(replayed: tuple[Home, list[dict[st
             assert lvk.versions_of(lvk.parse_json(stored)) == lvk.versions_of(twin)
 
 
-def test_what_a_telescope_needs_is_made_first(home: Home) -> None:
+def test_what_a_telescope_needs_is_made_first(made: tuple[Home, dg.ExecuteInProcessResult]) -> None:
     """Statistics and contours are made before all else of a map; forecast, windows and coverage after all else."""
-    (record,) = home.receive(body("S240301a", "INITIAL"))
-    order = [e.step_key for e in home.make(record).all_events if e.event_type_value == "STEP_START"]
+    _, result = made
+    order = [e.step_key for e in result.all_events if e.event_type_value == "STEP_START"]
     of_map = [name for name in order if name not in {"raw_alert", "neutrino_notice"}]
     assert of_map[:3] == ["skymap", "skymap_statistics", "contours"]
     assert set(of_map[-4:]) == {"coverage_ledger", "kilonova_forecast", "observability", "event_page"}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from mma_pipeline.adapters.archive import Archive, VersionRecord, outbox, reading, schema
+from mma_pipeline.adapters.archive import VersionRecord, outbox, reading, schema
 from mma_pipeline.adapters.archive.publications import Publication, State
 from mma_pipeline.definitions import defs
 from mma_pipeline.defs.jobs import alert_products
@@ -19,10 +19,15 @@ from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.publication.sensors import publication_sensor
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
 from tests.adapters.publishing.helpers import ALERTS, needs_alerts, take_in
+from tests.homes import new_archive
 from tests.services.gwtm_schemas import ADMIN
 from tests.services.gwtm_standin import GwtmStandIn
 
 pytestmark = needs_alerts
+
+
+#: Products of an alert that what is published is made from.
+READ = ("raw_alert", "skymap", "flat_skymap", "skymap_statistics")
 
 
 class PublishingHome:
@@ -37,23 +42,28 @@ class PublishingHome:
         monkeypatch.setenv("API_TOKEN", ADMIN)
         for name in ("DRY_RUN", "MMA_HOP_URL", "MMA_WEBHOOK_URL", "MMA_PUBLICATION_CONFIG"):
             monkeypatch.delenv(name, raising=False)
-        self.archive = Archive(url, create=True)
+        self.archive = new_archive(url)
         self.instance = dg.DagsterInstance.ephemeral()
         self.taken = 0
 
-    def take(self, pattern: str) -> VersionRecord:
-        """Archive one alert and make its products."""
+    def take(self, pattern: str, *, whole: bool = False) -> VersionRecord:
+        """Archive one alert and make the products that publication reads; all of them, as its sensor waits for, if `whole`."""
         self.taken += 1
         record = take_in(self.archive, [next(ALERTS.glob(pattern)).read_bytes()], start=self.taken)[0]
         self.instance.add_dynamic_partitions(str(alert_versions.name), [record.partition_key])
-        assert self.run(alert_products.name, record).success
+        assert self.run(alert_products.name, record, None if whole else READ).success
         return record
 
-    def run(self, job: str, record: VersionRecord | None = None) -> dg.ExecuteInProcessResult:
-        """Run a job in this process."""
+    def run(
+        self, job: str, record: VersionRecord | None = None, only: Sequence[str] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """Run a job, or some assets of it alone, in this process."""
         key = None if record is None else record.partition_key
         return defs.resolve_job_def(job).execute_in_process(
-            partition_key=key, instance=self.instance, raise_on_error=False
+            partition_key=key,
+            instance=self.instance,
+            raise_on_error=False,
+            asset_selection=None if only is None else [dg.AssetKey(name) for name in only],
         )
 
     def tick(self) -> Any:
@@ -174,7 +184,7 @@ def test_sensor_asks_once_for_what_is_ready(publishing: PublishingHome, monkeypa
     """A version without its products is left alone; one with them is asked for under one run key until decided."""
     (waiting,) = take_in(publishing.archive, [next(ALERTS.glob("S240112e-*.json")).read_bytes()], start=50)
     assert isinstance(publishing.tick(), dg.SkipReason)
-    record = publishing.take("S230518h-PRELIMINARY*.json")
+    record = publishing.take("S230518h-PRELIMINARY*.json", whole=True)
     keys = [[r.run_key for r in publishing.tick().run_requests] for _ in range(2)]
     assert keys == [[f"publish:{record.partition_key}:0"]] * 2
     assert waiting.partition_key not in str(keys)
@@ -187,13 +197,13 @@ def test_sensor_asks_once_for_what_is_ready(publishing: PublishingHome, monkeypa
 def test_what_another_versions_run_sends_is_reported_too(publishing: PublishingHome) -> None:
     """A version that waited and went out in the run of a later one has its own materialisation."""
     publishing.server.fail("query_alerts", "500")
-    first = publishing.take("S240112e-PRELIMINARY-2024-01-12T010901Z.json")
+    first = publishing.take("S240112e-PRELIMINARY-2024-01-12T010901Z.json", whole=True)
     assert publishing.run("publish_version", first).success
     assert publishing.partitions() == set()
     (item,) = publishing.outbox()
     with publishing.archive.engine.begin() as connection:
         connection.execute(schema.publication.update().values(next_attempt=item.created))
-    second = publishing.take("S240112e-PRELIMINARY-2024-01-12T011334Z.json")
+    second = publishing.take("S240112e-PRELIMINARY-2024-01-12T011334Z.json", whole=True)
     assert publishing.run("publish_version", second).success
     assert publishing.partitions() == {first.partition_key, second.partition_key}
     assert [row["alert_type"] for row in publishing.server.alerts] == ["Preliminary", "Preliminary"]
@@ -311,7 +321,7 @@ def test_every_job_is_watched(publishing: PublishingHome, monkeypatch: pytest.Mo
 
 def test_a_retraction_is_published_though_it_has_no_map(publishing: PublishingHome) -> None:
     """Products that do not apply do not keep a retraction from going out."""
-    record = publishing.take("MS181101ab-retraction.json")
+    record = publishing.take("MS181101ab-retraction.json", whole=True)
     assert publishing.run("publish_version", record).success
     (row,) = publishing.server.alerts
     assert (row["alert_type"], row["packet_type"], row["skymap_fits_url"]) == ("Retraction", 164, None)

@@ -33,6 +33,7 @@ from mma_pipeline.products.ingest import Parser, Quarantined, ingest, parse_aler
 from mma_pipeline.settings import Settings, current
 from tests.alerts import alert, avro, body
 from tests.defs.malformed import good, tiny_map, with_top
+from tests.homes import new_archive
 
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=20)
@@ -48,7 +49,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
     """An empty archive that the environment names."""
     url = f"sqlite:///{tmp_path / 'archive.db'}"
     monkeypatch.setenv("MMA_ARCHIVE_URL", url)
-    return Archive(url, create=True)
+    return new_archive(url)
 
 
 @pytest.fixture

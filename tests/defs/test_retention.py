@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +32,7 @@ from mma_pipeline.notices.photometry.message import encode
 from mma_pipeline.products.ingest import Quarantined, ingest, parse_alert
 from mma_pipeline.science.kilonova.counterpart import counterpart_of
 from mma_pipeline.science.simulation.alerts import simulate_event
+from tests.homes import Home
 
 MERGER = datetime(2026, 3, 1, 2, tzinfo=UTC)
 EXPIRED = MERGER + timedelta(days=1)
@@ -67,42 +70,56 @@ class PublishingHome:
         return remove_expired(self.instance, self.archive, self.store, EXPIRED)
 
 
-@pytest.fixture
-def publishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishingHome]:
-    """Archive, store and instance; one candidate is simulated, the other measured, and both name the mock event."""
-    url = f"sqlite:///{tmp_path / 'archive.db'}"
-    monkeypatch.setenv("MMA_ARCHIVE_URL", url)
-    monkeypatch.setenv("MMA_STORE_URL", (tmp_path / "products").as_uri())
-    for name in ("API_BASE", "MMA_HOP_URL", "MMA_WEBHOOK_URL", "MMA_PUBLICATION_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    archive, sent = Archive(url, create=True), 0
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[PublishingHome]:
+    """What is in a home: the archive, the store and the Dagster instance, to which the environment points."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("API_BASE", "MMA_HOP_URL", "MMA_WEBHOOK_URL", "MMA_PUBLICATION_CONFIG"):
+            patch.delenv(name, raising=False)
+        with Home(folder).active() as home, dg.instance_for_test(temp_dir=str(folder)) as instance:
+            yield PublishingHome(home.archive, home.store, instance)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with everything made; one candidate is simulated, the other measured, and both name the mock event."""
+    folder, sent = tmp_path_factory.mktemp("made"), 0
 
     def message(stream: str, body: bytes) -> StreamMessage:
         nonlocal sent
         sent += 1
         return StreamMessage(stream, stream, 0, sent, body, None, (), None, MERGER)
 
-    for event_id in (MOCK, REAL):
-        notices = simulate_event(event_id, time=MERGER, seed=4, distance=80.0, max_order=6)
-        body = json.dumps(lvk.to_record(notices[3])).encode()
-        assert not isinstance(ingest(archive, message("gw", body), parse_alert), Quarantined)
-    rows = counterpart_of(notices[3:4], name="SIM-kn", seed=2, nights=3)
-    measured = [replace(m, candidate=Candidate("AT2026abc", m.candidate.ra, m.candidate.dec)) for m in rows]
-    wanted = []
-    for body in (encode(rows, event_id=MOCK, simulated=True), encode(measured, event_id=MOCK)):
-        brought = ingest_photometry(archive, message("photometry", body))
-        assert not isinstance(brought, Quarantined)
-        wanted += wanted_nights(archive, brought)
-    last = {(w.event_id, w.candidate): w.partition_key for w in wanted}
-    assert len(last) == 4
-    with dg.DagsterInstance.ephemeral() as instance:
+    with _opened(folder) as home:
+        archive, instance = home.archive, home.instance
+        for event_id in (MOCK, REAL):
+            notices = simulate_event(event_id, time=MERGER, seed=4, distance=80.0, max_order=6)
+            body = json.dumps(lvk.to_record(notices[3])).encode()
+            assert not isinstance(ingest(archive, message("gw", body), parse_alert), Quarantined)
+        rows = counterpart_of(notices[3:4], name="SIM-kn", seed=2, nights=3)
+        measured = [replace(m, candidate=Candidate("AT2026abc", m.candidate.ra, m.candidate.dec)) for m in rows]
+        wanted = []
+        for body in (encode(rows, event_id=MOCK, simulated=True), encode(measured, event_id=MOCK)):
+            brought = ingest_photometry(archive, message("photometry", body))
+            assert not isinstance(brought, Quarantined)
+            wanted += wanted_nights(archive, brought)
+        last = {(w.event_id, w.candidate): w.partition_key for w in wanted}
+        assert len(last) == 4
         instance.add_dynamic_partitions(NIGHTS, [w.partition_key for w in wanted])
         for record in archive.versions():
             assert materialise(instance, record)
         for key in last.values():
             job = defs.resolve_job_def(candidate_products.name)
             assert job.execute_in_process(partition_key=key, instance=instance).success
-        yield PublishingHome(archive, Store.open((tmp_path / "products").as_uri()), instance)
+    return folder
+
+
+@pytest.fixture
+def publishing(made: Path, tmp_path: Path) -> Iterator[PublishingHome]:
+    """A copy of it of the test's own."""
+    shutil.copytree(made, tmp_path / "copy")
+    with _opened(tmp_path / "copy") as home:
+        yield home
 
 
 def test_nights_of_a_mock_event_go_with_it(publishing: PublishingHome) -> None:

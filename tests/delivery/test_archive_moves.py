@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +21,6 @@ from mma_pipeline.adapters.archive.retention import forget
 from mma_pipeline.adapters.archive.transfer import export_archive, import_archive
 from mma_pipeline.adapters.errors import PermanentError
 from mma_pipeline.adapters.kafka.message import StreamMessage
-from mma_pipeline.adapters.store import Store
 from mma_pipeline.cli import app
 from mma_pipeline.cli.backfill import parse_range
 from mma_pipeline.cli.materialise import materialise
@@ -31,6 +32,7 @@ from mma_pipeline.notices import lvk
 from mma_pipeline.notices.observing_runs import observing_run
 from mma_pipeline.products.ingest import ingest, parse_alert
 from mma_pipeline.science.simulation.alerts import simulate_event
+from tests.homes import Home, new_archive
 
 DAY = datetime(2023, 6, 1, 12, tzinfo=UTC)
 
@@ -52,7 +54,7 @@ def receive(archive: Archive, bodies: list[bytes], *, received: datetime = DAY, 
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
     """An archive with a real and a mock event and one malformed message."""
-    found = Archive(f"sqlite:///{tmp_path / 'archive.db'}", create=True)
+    found = new_archive(f"sqlite:///{tmp_path / 'archive.db'}")
     receive(found, alerts("S230601a"), topic="real")
     receive(found, [*alerts("MS230601a"), b"not json"], topic="mock")
     return found
@@ -65,6 +67,34 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: Archive
     monkeypatch.setenv("MMA_STORE_URL", (tmp_path / "products").as_uri())
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
+
+
+@pytest.fixture(scope="module")
+def everything_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a home: a real event with all products, an old and a young mock event with those of some versions."""
+    folder = tmp_path_factory.mktemp("made") / "home"
+    with _opened(folder) as (home, instance):
+        archive = home.archive
+        receive(archive, alerts("S230601a"), topic="real")
+        receive(archive, [*alerts("MS230601a"), b"not json"], topic="mock")
+        receive(archive, alerts("MS230602b"), received=DAY + timedelta(days=40), topic="young")
+        mock, young = archive.versions("MS230601a"), archive.versions("MS230602b")
+        assert all(materialise(instance, record) for record in (*archive.versions("S230601a"), *mock[:2], young[0]))
+    return folder
+
+
+@pytest.fixture
+def filled(everything_made: Path, tmp_path: Path) -> Iterator[tuple[Home, dg.DagsterInstance]]:
+    """A copy of that home of the test's own, and its Dagster instance."""
+    shutil.copytree(everything_made, tmp_path / "home")
+    with _opened(tmp_path / "home") as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[tuple[Home, dg.DagsterInstance]]:
+    with Home(folder).active() as home, dg.instance_for_test(temp_dir=str(folder)) as instance:
+        yield home, instance
 
 
 @pytest.fixture
@@ -91,7 +121,7 @@ def test_export_and_import_lose_nothing(archive: Archive, tmp_path: Path) -> Non
     counts = export_archive(archive.engine, first)
     assert counts["message"] == 5
     assert counts["version"] == 6
-    other = Archive(f"sqlite:///{tmp_path / 'other.db'}", create=True)
+    other = new_archive(f"sqlite:///{tmp_path / 'other.db'}")
     assert import_archive(other.engine, first) == counts
     assert rows(other) == rows(archive)
     export_archive(other.engine, second)
@@ -102,7 +132,7 @@ def test_archive_moves_to_postgresql_and_goes_on(archive: Archive, tmp_path: Pat
     """The laptop's archive moves to the production database, and the next message gets a new number."""
     first, second = tmp_path / "a.jsonl.gz", tmp_path / "b.jsonl.gz"
     export_archive(archive.engine, first)
-    other = Archive(postgres_url, create=True)
+    other = new_archive(postgres_url)
     import_archive(other.engine, first)
     export_archive(other.engine, second)
     assert first.read_bytes() == second.read_bytes()
@@ -116,7 +146,7 @@ def test_import_needs_an_empty_archive_and_a_whole_file(archive: Archive, tmp_pa
     export_archive(archive.engine, path)
     with pytest.raises(PermanentError, match="not empty"):
         import_archive(archive.engine, path)
-    empty = Archive(f"sqlite:///{tmp_path / 'empty.db'}", create=True)
+    empty = new_archive(f"sqlite:///{tmp_path / 'empty.db'}")
     cut = tmp_path / "cut.gz"
     cut.write_bytes(path.read_bytes()[:-200])
     other = tmp_path / "other.gz"
@@ -127,44 +157,38 @@ def test_import_needs_an_empty_archive_and_a_whole_file(archive: Archive, tmp_pa
     assert empty.counts()["messages"] == 0
 
 
-def test_products_are_rebuilt_to_the_same_bytes(
-    archive: Archive, deployment: dg.DagsterInstance, tmp_path: Path
-) -> None:
+def test_products_are_rebuilt_to_the_same_bytes(filled: tuple[Home, dg.DagsterInstance], tmp_path: Path) -> None:
     """From a moved archive alone, into another store, every product has the digest that it had."""
-    records = archive.versions("S230601a")
-    assert all(materialise(deployment, record) for record in records)
-    before = {(p.partition_key, p.name): p.sha256 for r in records for p in archive.products(r.partition_key)}
+    home, instance = filled
+    records = home.archive.versions("S230601a")
+    before = {(p.partition_key, p.name): p.sha256 for r in records for p in home.archive.products(r.partition_key)}
     assert before
-    export_archive(archive.engine, tmp_path / "a.gz")
-    moved = Archive(f"sqlite:///{tmp_path / 'moved.db'}", create=True)
+    export_archive(home.archive.engine, tmp_path / "a.gz")
+    moved = new_archive(f"sqlite:///{tmp_path / 'moved.db'}")
     import_archive(moved.engine, tmp_path / "a.gz")
     with moved.engine.begin() as connection:  # nothing known to copy from: everything is made again
         connection.execute(sa.text("DELETE FROM product"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMA_ARCHIVE_URL", str(moved.engine.url))
         patch.setenv("MMA_STORE_URL", (tmp_path / "second").as_uri())
-        assert all(materialise(deployment, record) for record in moved.versions("S230601a"))
+        assert all(materialise(instance, record) for record in moved.versions("S230601a"))
     after = {(p.partition_key, p.name): p.sha256 for r in records for p in moved.products(r.partition_key)}
     assert after == before
 
 
-def test_retention_removes_mock_events_whole_and_keeps_real_ones(
-    archive: Archive, deployment: dg.DagsterInstance, tmp_path: Path
-) -> None:
+def test_retention_removes_mock_events_whole_and_keeps_real_ones(filled: tuple[Home, dg.DagsterInstance]) -> None:
     """Files, rows, contents, runs and partitions of old mock events go; a real event and a young mock event stay."""
-    receive(archive, alerts("MS230602b"), received=DAY + timedelta(days=40), topic="young")
-    for record in archive.versions():
-        assert materialise(deployment, record)
-    store = Store.open((tmp_path / "products").as_uri())
-    versions, files = remove_expired(deployment, archive, store, DAY + timedelta(days=1))
+    home, instance = filled
+    archive, store = home.archive, home.store
+    versions, files = remove_expired(instance, archive, store, DAY + timedelta(days=1))
     assert versions == 3
     assert files > 0
     left = {record.version.event_id for record in archive.versions()}
     assert left == {"S230601a", "MS230602b"}
-    partitions = deployment.get_dynamic_partitions("alert_version")
+    partitions = instance.get_dynamic_partitions("alert_version")
     assert {key.partition("-")[0] for key in partitions} == left
-    assert {run.tags["dagster/partition"] for run in deployment.get_runs()} == set(partitions)
-    assert not [path for path in (tmp_path / "products").rglob("*MS230601a*") if path.is_file()]
+    assert {run.tags["dagster/partition"] for run in instance.get_runs()} == set(partitions)
+    assert not [path for path in home.products.rglob("*MS230601a*") if path.is_file()]
     assert not store.exists("mma/MS230601a/index.html")
     assert store.exists("mma/MS230602b/index.html")
     kept: list[ProductRecord] = [p for r in archive.versions() for p in archive.products(r.partition_key)]
@@ -173,7 +197,7 @@ def test_retention_removes_mock_events_whole_and_keeps_real_ones(
         orphans = sa.text("SELECT count(*) FROM body WHERE sha256 NOT IN (SELECT sha256 FROM message)")
         assert connection.scalar(orphans) == 0
     assert archive.counts()["quarantined"] == 1
-    assert remove_expired(deployment, archive, store, DAY + timedelta(days=1)) == (0, 0)
+    assert remove_expired(instance, archive, store, DAY + timedelta(days=1)) == (0, 0)
 
 
 def test_a_real_event_cannot_be_forgotten(archive: Archive) -> None:
@@ -197,7 +221,7 @@ def test_unfinished_version_gets_another_run(
 
     assert isinstance(tick(), dg.SkipReason), "2023 is beyond its look back"
     now = datetime.now(UTC)
-    receive(archive, alerts("S230603c"), received=now - timedelta(minutes=20), topic="lost")
+    receive(archive, alerts("S230603c")[:1], received=now - timedelta(minutes=20), topic="lost")
     receive(archive, alerts("S230604d"), received=now, topic="under way")
     lost = {record.partition_key for record in archive.versions("S230603c")}
     result = tick()

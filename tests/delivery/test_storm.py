@@ -32,5 +32,5 @@ def test_every_message_once_whatever_is_killed(
         broker.create_topic(topic)
     stack = Stack(tmp_path_factory.mktemp("storm"), broker, postgres, warm=True)
     with stack.running():
-        report = Storm(stack, broker, postgres, seed=11).rage(12, blows=6, every_s=(2, 6), settle_s=600)
+        report = Storm(stack, broker, postgres, seed=11).rage(8, blows=4, every_s=(2, 6), settle_s=600)
     assert not report.problems, f"{report}\n{stack.log('daemon')}"

@@ -184,7 +184,7 @@ class Release:
         # The pod's own token and the cluster's address, which a pod finds in files, by a kubeconfig.
         token = self.api.account_token(NAMESPACE, f"{RELEASE}-launcher")
         pods |= {"load_incluster_config": False, "kubeconfig_file": str(self.api.kubeconfig(token))}
-        settings["run_monitoring"]["poll_interval_seconds"] = 2
+        settings["run_monitoring"] |= {"poll_interval_seconds": 2, "start_timeout_seconds": 75}
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(settings))
         place = {"host": "127.0.0.1", "port": self.port, "location_name": "mma_pipeline"}
         (self.folder / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [{"grpc_server": place}]}))

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.adapters.errors import (
     ConfigurationError,
@@ -21,6 +19,9 @@ from mma_pipeline.adapters.errors import (
     UncertainError,
 )
 from mma_pipeline.adapters.http import client, refusal, timeouts, transport_error
+
+if TYPE_CHECKING:
+    import httpx
 
 _WHO = "GWTM"
 _LIST_ID = re.compile(r"List ID: (\d+)")
@@ -193,6 +194,8 @@ class GwtmClient:
         params: Mapping[str, str] | None = None,
         json: Mapping[str, Any] | Sequence[Any] | None = None,
     ) -> httpx.Response:
+        import httpx
+
         try:
             seconds = self._look_s if method == "GET" else self._change_s
             return self._http.request(method, path, params=params, json=json, timeout=timeouts(seconds))

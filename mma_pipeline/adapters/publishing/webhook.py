@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-import httpx
-
 from mma_pipeline.adapters.archive.publications import Answer, Draft, Publication
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.http import client, refusal, timeouts, transport_error
@@ -89,6 +87,8 @@ class WebhookDestination:
 
     def send(self, item: Publication, note: Note | None = None) -> Answer:  # noqa: ARG002 - nothing can be looked at
         """Post one message."""
+        import httpx
+
         body = json.dumps(self.render(item.payload), ensure_ascii=False).encode()
         headers = {"Content-Type": self.content_type, "Idempotency-Key": f"{self.name}-{item.dedupe_key}"}
         try:

@@ -14,14 +14,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.adapters.errors import NotFoundError, PermanentError
 from mma_pipeline.adapters.http import fetch
 from mma_pipeline.adapters.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 FSSC = "https://fermi.gsfc.nasa.gov/ssc/observations/timeline/ft2/files/"
 _NAME = re.compile(r"FERMI_POINTING_(FINAL|PRELIM)_(\d+)_(\d{7})_(\d{7})_(\d+)\.fits")
@@ -77,6 +78,8 @@ class _File:
 
 def met_to_unix(met: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Unix time, s, of Fermi mission elapsed time, s since 2001-01-01 00:00 UTC counting leap seconds."""
+    import numpy as np
+
     unix = np.asarray(met, dtype=np.float64) + _ZERO
     leaps = np.zeros(unix.shape)
     for moment, count in _LEAPS:
@@ -86,6 +89,7 @@ def met_to_unix(met: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 def read_ft2(data: bytes, name: str) -> PointingTable:
     """Read an FT2 file. Raises PermanentError if it is not one or has no sample."""
+    import numpy as np
     from astropy.io import fits
 
     try:

@@ -23,6 +23,7 @@ from mma_pipeline.adapters.archive.coincidences import (
 from mma_pipeline.adapters.archive.database import open_engine
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices.key import EventVersion
+from tests.homes import new_archive
 
 T0 = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
@@ -34,7 +35,7 @@ def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Archive]
         url = request.getfixturevalue("postgres").create_database()
     else:
         url = f"sqlite:///{tmp_path / 'a.db'}"
-    opened = Archive(url, create=True)
+    opened = new_archive(url)
     yield opened
     opened.engine.dispose()
     open_engine.cache_clear()

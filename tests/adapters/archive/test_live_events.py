@@ -13,6 +13,7 @@ from mma_pipeline.adapters.archive.live_events import live_events, recent_versio
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.times import mjd_of_datetime
+from tests.homes import new_archive
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MJD = mjd_of_datetime(T0)
@@ -21,7 +22,7 @@ MJD = mjd_of_datetime(T0)
 @pytest.fixture
 def archive(tmp_path) -> Archive:
     """An empty archive."""
-    return Archive(f"sqlite:///{tmp_path / 'archive.db'}", create=True)
+    return new_archive(f"sqlite:///{tmp_path / 'archive.db'}")
 
 
 def put(

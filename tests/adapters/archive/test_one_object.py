@@ -22,6 +22,7 @@ from mma_pipeline.adapters.photometry.files import Defaults, read_photometry
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement, PhotometryNotice
 from mma_pipeline.notices.photometry.same_object import Nearness
+from tests.homes import new_archive
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "photometry"
 RA, DEC, MJD = 197.450374, -23.381495, 57983.0
@@ -40,7 +41,7 @@ def url(request, tmp_path):
 @pytest.fixture
 def photometry(tmp_path):
     """An empty archive."""
-    return PhotometryArchive(Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True))
+    return PhotometryArchive(new_archive(f"sqlite:///{tmp_path / 'a.db'}"))
 
 
 _numbers = count()
@@ -98,7 +99,7 @@ def test_two_arcsec_is_one_object(photometry, place, apart, number):
 
 def test_radius_is_a_setting(tmp_path):
     """A wider radius takes what a narrower one leaves apart, and a wider one for names what a narrower refuses."""
-    archive = Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    archive = new_archive(f"sqlite:///{tmp_path / 'a.db'}")
     wide, narrow = PhotometryArchive(archive, Nearness(5.0, 60.0)), PhotometryArchive(archive)
     told(narrow, "A", RA, DEC)
     told(narrow, "B", RA, DEC + 4 * ARCSEC, MJD + 3)
@@ -159,7 +160,7 @@ def record(surveys, *some):
 
 def test_an_object_of_two_surveys_is_one_candidate(tmp_path):
     """ZTF's and Rubin's object within 2 arcsec: one candidate with both names, one row of the event's night."""
-    archive = Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    archive = new_archive(f"sqlite:///{tmp_path / 'a.db'}")
     surveys, photometry = SurveyArchive(archive), PhotometryArchive(archive)
     both = [
         kept("ZTF23aaaaaaa", 0.00001, DEC, MJD + 0.1, "ztfr"),
@@ -176,7 +177,7 @@ def test_an_object_of_two_surveys_is_one_candidate(tmp_path):
 
 def test_a_survey_object_known_elsewhere_is_quarantined_and_counted(tmp_path):
     """One alert of a batch under a name that is known elsewhere goes to the quarantine; the rest is recorded."""
-    archive = Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    archive = new_archive(f"sqlite:///{tmp_path / 'a.db'}")
     surveys = SurveyArchive(archive)
     record(surveys, kept("ZTF23aaaaaaa", RA, DEC, MJD, "ztfr"))
     counts = record(surveys, kept("ZTF23aaaaaaa", RA + 1, DEC, MJD, "ztfr"), kept("B", RA, DEC + 1, MJD, "ztfr"))
@@ -216,7 +217,7 @@ def older(engine, objects):
 
 def test_candidates_of_an_older_archive_are_merged_with_their_next_measurement(url):
     """Four candidates of before that are one stay until one is measured again; then all of theirs is one's, by any name or key."""
-    archive = Archive(url, create=True)
+    archive = new_archive(url)
     names = {"SSS17a": "SSS17a", "AT 2017gfo": "AT_2017gfo~0b1c2d", "AT2017gfo": "AT2017gfo", "at2017gfo": "at2017gfo"}
     places = [(n, s, RA, DEC + (0.07 * ARCSEC if n == "SSS17a" else 0)) for n, s in names.items()]
     older(archive.engine, [*places, ("far", "far", RA, DEC + 1)])
@@ -251,7 +252,7 @@ def test_candidates_of_an_older_archive_are_merged_with_their_next_measurement(u
 
 def test_statements_do_not_grow_with_the_objects_of_a_batch(tmp_path):
     """Three thousand known and new objects of a batch cost a few statements for each five hundred, not some for each."""
-    archive = Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    archive = new_archive(f"sqlite:///{tmp_path / 'a.db'}")
     statements = []
     sa.event.listen(archive.engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
     numbers = []

@@ -15,6 +15,7 @@ from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.photometry.messages import read_photometry_message
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement, PhotometryNotice
 from mma_pipeline.notices.surveys import CatalogMatch, PacketFacts, SolarSystemMatch
+from tests.homes import new_archive
 
 SURVEYS = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "surveys"
 needs_data = pytest.mark.skipif(not SURVEYS.exists(), reason=f"no real packets: {SURVEYS} is not there")
@@ -23,7 +24,7 @@ needs_data = pytest.mark.skipif(not SURVEYS.exists(), reason=f"no real packets: 
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
     """An empty archive."""
-    return Archive(f"sqlite:///{tmp_path / 'archive.db'}", create=True)
+    return new_archive(f"sqlite:///{tmp_path / 'archive.db'}")
 
 
 def _message(number: int, body: bytes = b"{}") -> StreamMessage:

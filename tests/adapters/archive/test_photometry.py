@@ -19,6 +19,7 @@ from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.photometry.message import encode, encode_source_v1, parse
+from tests.homes import new_archive
 
 HERE = Candidate("AT2017gfo", 197.450374, -23.381495)
 MJD = 57983.003059500006
@@ -27,7 +28,7 @@ MJD = 57983.003059500006
 @pytest.fixture
 def opened(tmp_path):
     """An empty archive."""
-    archive = Archive(f"sqlite:///{tmp_path / 'archive.db'}", create=True)
+    archive = new_archive(f"sqlite:///{tmp_path / 'archive.db'}")
     return archive, PhotometryArchive(archive)
 
 
@@ -92,7 +93,7 @@ def test_redshift_of_a_later_message(opened):
 def test_an_archive_of_before_learns_redshifts(tmp_path):
     """Photometry archived before there was a column for redshifts is kept, and takes one from a later message."""
     url = f"sqlite:///{tmp_path / 'archive.db'}"
-    archive = Archive(url, create=True)
+    archive = new_archive(url)
     first = encode_source_v1(Measurement(HERE, MJD, "i", 17.48, 0.025))
     PhotometryArchive(archive).record(message(first, 1), parse(first))
     with archive.engine.begin() as connection:
@@ -112,7 +113,7 @@ def test_an_archive_of_before_learns_redshifts(tmp_path):
 
 def test_photometry_moves_with_the_archive(tmp_path):
     """`mma archive export` and `import`, each in a process of its own, bring candidates, redshifts and scores along."""
-    photometry = PhotometryArchive(Archive(f"sqlite:///{tmp_path / 'old.db'}", create=True))
+    photometry = PhotometryArchive(new_archive(f"sqlite:///{tmp_path / 'old.db'}"))
     here = Candidate(HERE.name, HERE.ra, HERE.dec, 0.105, 0.0098)
     body = encode([Measurement(here, MJD, "i", 17.480130787100002, 0.025)])
     photometry.record(message(body, 1), parse(body))

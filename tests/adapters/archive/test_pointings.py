@@ -14,6 +14,7 @@ from mma_pipeline.adapters.archive.pointings import PointingArchive, RecordedPoi
 from mma_pipeline.adapters.archive.transfer import export_archive, import_archive
 from mma_pipeline.notices.footprints import box, circle
 from mma_pipeline.notices.pointings import Pointing, Status
+from tests.homes import new_archive
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 ONE = Pointing(
@@ -33,7 +34,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 def test_a_change_of_status_is_an_update_with_history(url: str) -> None:
     """What is recorded again changes nothing; another status is an update; the history says what was before."""
-    archive = PointingArchive(Archive(url, create=True))
+    archive = PointingArchive(new_archive(url))
     two = replace(ONE, source_id="8", time=None, depth=None, footprint=None, band=None)
     assert archive.record("S1", [ONE, two], NOW) == RecordedPointings(2, 0, 0)
     assert archive.record("S1", [ONE, two], NOW) == RecordedPointings(0, 0, 2)
@@ -52,7 +53,7 @@ def test_a_change_of_status_is_an_update_with_history(url: str) -> None:
 
 def test_instruments_are_kept(url: str) -> None:
     """An instrument has the footprint that its source gave last."""
-    archive = PointingArchive(Archive(url, create=True))
+    archive = PointingArchive(new_archive(url))
     archive.record_instruments("gwtm", [("1", "TRC", box(2, 1)), ("2", "none", None)], NOW)
     archive.record_instruments("gwtm", [("1", "TRC", circle(0.5))], NOW)
     assert {i.name: i.footprint for i in archive.instruments("gwtm")} == {"TRC": circle(0.5), "none": None}
@@ -61,7 +62,7 @@ def test_instruments_are_kept(url: str) -> None:
 
 def test_pointings_move_with_the_archive(tmp_path: Path) -> None:
     """An exported archive brings them along, and recording goes on there."""
-    old = Archive(f"sqlite:///{tmp_path / 'old.db'}", create=True)
+    old = new_archive(f"sqlite:///{tmp_path / 'old.db'}")
     PointingArchive(old).record("S1", [ONE], NOW)
     export_archive(old.engine, tmp_path / "archive.gz")
     new = open_engine(f"sqlite:///{tmp_path / 'new.db'}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.archive import Archive, decisions, outbox, schema
+from mma_pipeline.adapters.archive import decisions, outbox, schema
 from mma_pipeline.adapters.archive.database import reading, writing
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.publications import Draft
@@ -21,6 +21,7 @@ from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement, PhotometryNotice
 from mma_pipeline.notices.photometry.message import encode, parse
+from tests.homes import new_archive
 from tests.services.postgres import PostgresServer
 from tests.services.process import wait_until
 
@@ -34,7 +35,7 @@ class PublishingHome:
     """An archive with one version of each of two mock events and a real one."""
 
     def __init__(self, url: str) -> None:
-        self.archive = Archive(url, create=True)
+        self.archive = new_archive(url)
         self.photometry = PhotometryArchive(self.archive)
         self.sent = 0
         self.keys: dict[str, str] = {}

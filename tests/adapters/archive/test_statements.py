@@ -66,6 +66,7 @@ from mma_pipeline.products.ingest import Quarantined, ingest, parse_alert
 from mma_pipeline.science.observing.visibility import DEFAULT_INSTRUMENTS
 from mma_pipeline.settings import current
 from tests.alerts import body, fits_map
+from tests.homes import new_archive
 
 NOW = datetime.now(UTC)
 FEW, MANY = 3, 60
@@ -77,7 +78,7 @@ WITHOUT = (store_away, failed_runs, unread_pointings)
 
 def filled(place: Path, count: int) -> Archive:
     """An archive with so many events of an alert and a neutrino notice each, all with a file."""
-    archive = Archive(f"sqlite:///{place / f'{count}.db'}", create=True)
+    archive = new_archive(f"sqlite:///{place / f'{count}.db'}")
     for number in range(count):
         event_id = f"S2605{number // 26 + 10:02d}{'abcdefghijklmnopqrstuvwxyz'[number % 26]}"
         for place_in_topic, label in enumerate(("Preliminary", "IceCube")):
@@ -272,7 +273,7 @@ MERGER = 60370.5  # MJD
 
 def observed(place: Path, count: int) -> tuple[Archive, list[ArchivedMeasurement]]:
     """An archive with an event and so many candidates in the middle of its map, each detected on two nights."""
-    archive = Archive(f"sqlite:///{place / f'{count}.db'}", create=True)
+    archive = new_archive(f"sqlite:///{place / f'{count}.db'}")
     time = datetime_of_mjd(MERGER)
     alert = body("S240301a", skymap=fits_map(150.0, 20.0))
     assert not isinstance(

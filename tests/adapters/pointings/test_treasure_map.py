@@ -17,6 +17,7 @@ from mma_pipeline.adapters.pointings import treasure_map
 from mma_pipeline.adapters.pointings.poll import FOOTPRINTS_FRESH, poll
 from mma_pipeline.adapters.pointings.treasure_map import TreasureMap
 from mma_pipeline.notices.pointings import Status
+from tests.homes import new_archive
 from tests.services.gwtm_standin import GwtmStandIn
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -38,7 +39,7 @@ def site() -> Iterator[GwtmStandIn]:
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
     """An empty archive."""
-    return Archive(f"sqlite:///{tmp_path / 'archive.db'}", create=True)
+    return new_archive(f"sqlite:///{tmp_path / 'archive.db'}")
 
 
 def test_pointings_and_footprints_are_archived(site: GwtmStandIn, archive: Archive) -> None:

@@ -35,6 +35,7 @@ from tests.adapters.publishing.helpers import (
     take_in,
 )
 from tests.adapters.publishing.test_site_lists import GALAXIES
+from tests.homes import new_archive
 from tests.services.gwtm_schemas import ADMIN
 from tests.services.gwtm_standin import GwtmStandIn
 
@@ -47,7 +48,7 @@ BARE_GWTM = DestinationConfig("gwtm", "gwtm", EVERYTHING, {"bare_rows": True})
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
     """An empty archive."""
-    return Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    return new_archive(f"sqlite:///{tmp_path / 'a.db'}")
 
 
 def taken(archive: Archive, *patterns: str) -> list[VersionRecord]:

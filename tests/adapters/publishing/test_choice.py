@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.publications import State
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.publishing import config
@@ -35,6 +34,7 @@ from tests.adapters.publishing.helpers import (
     publisher,
     take_in,
 )
+from tests.homes import new_archive
 from tests.notices.test_derived import FULL
 from tests.services.gwtm_standin import GwtmStandIn
 
@@ -213,7 +213,7 @@ def test_own_template(tmp_path: Path) -> None:
 def test_people_are_told_of_versions_and_failures(hook: Any, tmp_path: Path) -> None:
     """A version and a publication that was given up each make one message; the secret address shows nowhere."""
     people = DestinationConfig("people", "webhook", EVERYTHING)
-    archive = Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    archive = new_archive(f"sqlite:///{tmp_path / 'a.db'}")
     with GwtmStandIn() as server:
         server.fail("post_alert", "400")
         records = take_in(archive, [next(ALERTS.glob("S230518h-PRELIMINARY*.json")).read_bytes()])
@@ -236,7 +236,7 @@ def test_people_are_told_of_versions_and_failures(hook: Any, tmp_path: Path) -> 
 def test_rate_is_limited(hook: Any, tmp_path: Path) -> None:
     """No more than so many messages in a minute; the rest go in the next."""
     people = DestinationConfig("people", "webhook", EVERYTHING)
-    archive = Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    archive = new_archive(f"sqlite:///{tmp_path / 'a.db'}")
     bodies = [p.read_bytes() for p in sorted(ALERTS.glob("S2*.json"))][:5]
     decide_all(archive, take_in(archive, bodies), people)
     target = WebhookDestination("people", hook.url, per_minute=2)
@@ -267,7 +267,7 @@ def test_refused_webhook_keeps_the_secret(hook: Any) -> None:
 @needs_alerts
 def test_preview_explains_and_writes_nothing(tmp_path: Path) -> None:
     """Why something would and something would not be sent, in words, with nothing in the outbox."""
-    archive = Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    archive = new_archive(f"sqlite:///{tmp_path / 'a.db'}")
     (record,) = take_in(archive, [next(ALERTS.glob("S230518h-PRELIMINARY*.json")).read_bytes()])
     picky = DestinationConfig("picky", "webhook", Rule(area_90_max=10, far_max=1e-9))
     early, narrow = decider(archive, GWTM, picky).preview(record, datetime.now(UTC))

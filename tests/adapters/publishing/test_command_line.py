@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.cli import app
 from tests.adapters.publishing.helpers import ALERTS, decide_all, needs_alerts, take_in
+from tests.homes import new_archive
 from tests.services.gwtm_schemas import ADMIN
 from tests.services.gwtm_standin import GwtmStandIn
 
@@ -35,7 +35,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GwtmStandI
             monkeypatch.setenv(name, value)
         for name in ("DRY_RUN", "MMA_HOP_URL", "MMA_WEBHOOK_URL", "MMA_PUBLICATION_CONFIG"):
             monkeypatch.delenv(name, raising=False)
-        archive = Archive(url, create=True)
+        archive = new_archive(url)
         decide_all(archive, take_in(archive, [next(ALERTS.glob("S230518h-PRELIMINARY*.json")).read_bytes()]))
         yield server
 

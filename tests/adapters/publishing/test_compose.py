@@ -17,6 +17,7 @@ from mma_pipeline.settings import Settings
 from tests.adapters.publishing.helpers import DestinationConfig, take_in
 from tests.alerts import body
 from tests.defs.malformed import tiny_map
+from tests.homes import new_archive
 
 LAYERS = {"distance_mean_mpc": 280.0, "distance_std_mpc": 69.0}
 
@@ -24,7 +25,7 @@ LAYERS = {"distance_mean_mpc": 280.0, "distance_std_mpc": 69.0}
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
     """An empty archive."""
-    return Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    return new_archive(f"sqlite:///{tmp_path / 'a.db'}")
 
 
 @pytest.fixture

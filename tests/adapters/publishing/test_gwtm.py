@@ -21,6 +21,7 @@ from tests.adapters.publishing.helpers import (
     site_names,
     take_in,
 )
+from tests.homes import new_archive
 from tests.services.gwtm_schemas import ADMIN, USER
 from tests.services.gwtm_standin import FaultKind, GwtmStandIn
 
@@ -29,7 +30,7 @@ EVENT = ("EARLY_WARNING", "PRELIMINARY", "INITIAL", "UPDATE", "RETRACTION")
 
 
 def _archive(path: Path) -> Archive:
-    return Archive(f"sqlite:///{path / 'archive.db'}", create=True)
+    return new_archive(f"sqlite:///{path / 'archive.db'}")
 
 
 def _mock_event() -> list[bytes]:

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.publications import Draft, Publication, State
 from mma_pipeline.adapters.errors import ConfigurationError, UncertainError
 from mma_pipeline.adapters.publishing.config import DestinationConfig, load, open_destination
@@ -34,6 +33,7 @@ from tests.adapters.publishing.helpers import (
     publisher,
     take_in,
 )
+from tests.homes import new_archive
 from tests.notices.test_derived import FULL, V1
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -222,7 +222,7 @@ def test_preview_calls_nothing() -> None:
 def test_a_retraction_withdraws_every_message(topic_url: str, tmp_path: Path) -> None:
     """Each message of the event, v1 and v2, gets one withdrawal by its id; repeating adds none; latecomers stay out."""
     config = DestinationConfig("hop", "hopskotch", EVERYTHING, {"url": topic_url, "formats": ["v1", "v2"]})
-    archive = Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    archive = new_archive(f"sqlite:///{tmp_path / 'a.db'}")
     send = publisher(archive, destination(topic_url))
     bodies = [p.read_bytes() for p in ALERTS.glob("MS181101ab*.json")]
     bodies.sort(key=lambda body: str(json.loads(body)["time_created"]))

@@ -17,6 +17,7 @@ from mma_pipeline.adapters.publishing.config import DestinationConfig
 from tests.adapters.publishing.crash import publish
 from tests.adapters.publishing.helpers import ALERTS, EVERYTHING, all_publications, decide_all, needs_alerts, take_in
 from tests.adapters.publishing.test_hopskotch import everything_on
+from tests.homes import new_archive
 from tests.services.gwtm_standin import GwtmStandIn
 
 pytestmark = needs_alerts
@@ -44,7 +45,7 @@ def end(process: Any) -> int:
 def prepared(tmp_path: Path, kind: str, settings: dict[str, Any] | None = None) -> tuple[str, Archive]:
     """An archive with the publications of two events waiting."""
     url = f"sqlite:///{tmp_path / 'a.db'}"
-    archive = Archive(url, create=True)
+    archive = new_archive(url)
     bodies = [p.read_bytes() for p in sorted(ALERTS.glob("S230518h-*.json"))]
     decide_all(archive, take_in(archive, bodies), DestinationConfig("dest", kind, EVERYTHING, settings or {}))
     return url, archive

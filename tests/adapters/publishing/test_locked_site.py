@@ -28,6 +28,7 @@ from tests.adapters.publishing.helpers import (
     take_in,
 )
 from tests.adapters.publishing.test_site_lists import GALAXIES
+from tests.homes import new_archive
 from tests.services.gwtm_standin import GwtmStandIn
 
 pytestmark = needs_alerts
@@ -41,7 +42,7 @@ def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Archive]
     url = f"sqlite:///{tmp_path / 'a.db'}"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")
-    opened = Archive(url, create=True)
+    opened = new_archive(url)
     yield opened
     opened.engine.dispose()
 
@@ -81,7 +82,7 @@ def test_a_lock_makes_no_copies(archive: Archive, locked: set[str]) -> None:
 
 def test_what_never_came_is_posted_again(tmp_path: Path) -> None:
     """A post that the server has lost is repeated, once it could not come any more."""
-    archive = Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    archive = new_archive(f"sqlite:///{tmp_path / 'a.db'}")
     records = take_in(archive, [next(ALERTS.glob("S230518h-PRELIMINARY*.json")).read_bytes()])
     decide_all(archive, records)
     with GwtmStandIn() as server:
@@ -100,7 +101,7 @@ def test_what_never_came_is_posted_again(tmp_path: Path) -> None:
 
 def test_copies_are_named_with_what_mends_them(tmp_path: Path) -> None:
     """Rows of one version that are there three times: people hear of it, later versions say so, and go once it is mended."""
-    archive = Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    archive = new_archive(f"sqlite:///{tmp_path / 'a.db'}")
     people = DestinationConfig("people", "webhook", decider(archive).destinations[0].rule)
     bodies = [p.read_bytes() for p in sorted(ALERTS.glob("S240114aj*.json"))][:2]
     with GwtmStandIn() as server:

@@ -19,6 +19,7 @@ from mma_pipeline.settings import Settings
 from tests.adapters.publishing.helpers import all_publications, decider, gwtm, make_products, publisher, take_in
 from tests.alerts import body
 from tests.defs.malformed import tiny_map
+from tests.homes import new_archive
 from tests.services.gwtm_schemas import USER
 from tests.services.gwtm_standin import FaultKind, GwtmStandIn
 
@@ -29,7 +30,7 @@ REAL, OLD, SAMPLE = "S240301a", "MS240301a", "MS181101ab"
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
     """An empty archive."""
-    return Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    return new_archive(f"sqlite:///{tmp_path / 'a.db'}")
 
 
 @pytest.fixture

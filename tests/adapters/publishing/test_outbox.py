@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from mma_pipeline.adapters.archive import Archive, decisions, outbox, reading, schema, writing
+from mma_pipeline.adapters.archive import decisions, outbox, reading, schema, writing
 from mma_pipeline.adapters.archive.publications import Answer, Draft, State
 from mma_pipeline.adapters.errors import PermanentError
+from tests.homes import new_archive
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE = {"lease_s": 60.0, "settle_s": 10.0}
@@ -25,7 +26,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine
     url = f"sqlite:///{tmp_path / 'a.db'}"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")
-    archive = Archive(url, create=True)
+    archive = new_archive(url)
     yield archive.engine
     archive.engine.dispose()
 

@@ -24,6 +24,7 @@ from tests.adapters.publishing.helpers import (
     take_in,
 )
 from tests.adapters.publishing.test_hopskotch import destination, everything_on
+from tests.homes import new_archive
 
 pytestmark = needs_alerts
 
@@ -70,7 +71,7 @@ def standing(url: str) -> dict[str, dict[str, Any]]:
 def test_a_replay_sends_nothing_again(tmp_path: Path, topics: list[str]) -> None:
     """Twice in order and once shuffled into one archive: as many messages, with the same bytes, as after the first time."""
     bodies = [p.read_bytes() for p in alert_files()]
-    archive = Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    archive = new_archive(f"sqlite:///{tmp_path / 'a.db'}")
     publish(archive, topics[0], bodies)
     first, names = sent(topics[0]), sorted(str(v.stem) for v in archive.versions())
     assert len({one for one, _ in first}) == len(first) > 20
@@ -86,7 +87,7 @@ def test_what_stands_in_the_end_does_not_depend_on_the_order(tmp_path: Path, top
     bodies = [p.read_bytes() for p in alert_files()]
     found = []
     for number, url in enumerate(topics[1:]):
-        archive = Archive(f"sqlite:///{tmp_path / f'{number}.db'}", create=True)
+        archive = new_archive(f"sqlite:///{tmp_path / f'{number}.db'}")
         publish(archive, url, random.Random(number).sample(bodies, len(bodies)) if number else bodies)
         found.append(standing(url))
     assert found[0] == found[1] == found[2]

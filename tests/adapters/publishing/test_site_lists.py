@@ -34,6 +34,7 @@ from tests.adapters.publishing.helpers import (
 )
 from tests.adapters.publishing.test_outbox import put
 from tests.alerts import body
+from tests.homes import new_archive
 from tests.services.gwtm_schemas import USER
 from tests.services.gwtm_standin import FaultKind, GwtmStandIn
 
@@ -48,7 +49,7 @@ GALAXIES = [
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
     """An empty archive."""
-    return Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    return new_archive(f"sqlite:///{tmp_path / 'a.db'}")
 
 
 @pytest.fixture
@@ -261,7 +262,7 @@ def test_many_deciders_and_publishers_at_once(
     url = f"sqlite:///{tmp_path / 'b.db'}"
     if database == "postgresql":
         url = request.getfixturevalue("postgres_url")
-    archive = Archive(url, create=True)
+    archive = new_archive(url)
     bodies = [p.read_bytes() for p in alert_files() if p.name.startswith(("MS181101ab", "S230518h"))]
     records = take_in(archive, bodies)
     for record in records:

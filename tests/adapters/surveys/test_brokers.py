@@ -7,7 +7,6 @@ from itertools import count, permutations
 
 import pytest
 
-from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.photometry.messages import read_photometry_message
@@ -22,6 +21,7 @@ from tests.adapters.surveys.brokers import (
     rubin_of_ampel,
 )
 from tests.adapters.surveys.oracle import ZTF, decoded, needs_packets, packet, schema_of
+from tests.homes import new_archive
 
 pytestmark = needs_packets
 
@@ -98,7 +98,7 @@ def test_archive_keeps_one_light_curve(urls):
     alerts = ztf_ways(ZTF[0])
     expected = light_curve(alerts["ztf"])
     for order in list(permutations(alerts))[::7]:
-        archive = Archive(urls(), create=True)
+        archive = new_archive(urls())
         photometry = PhotometryArchive(archive)
         brought = [photometry.record(message(i), measurements(alerts[way])) for i, way in enumerate(order)]
         assert [len(some) for some in brought[1:]] == [0, 0, 0]
@@ -112,7 +112,7 @@ def test_archive_keeps_one_light_curve(urls):
 
 def test_negative_and_forced_fluxes_are_data(tmp_path):
     """A source below its reference keeps its negative flux, error and origin in the archive, beside the limit they give."""
-    archive = Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    archive = new_archive(f"sqlite:///{tmp_path / 'a.db'}")
     photometry = PhotometryArchive(archive)
     alert = ztf_ways(ZTF[0])["ztf"]
     photometry.record(message(1), measurements(alert))
@@ -135,7 +135,7 @@ def test_ampel_report_on_the_stream_of_photometry(tmp_path):
     body = packet("ampel_report.avro")
     record = decoded(body)
     notice = read_photometry_message(body, {"_format": b"avro"})
-    archive = Archive(f"sqlite:///{tmp_path / 'a.db'}", create=True)
+    archive = new_archive(f"sqlite:///{tmp_path / 'a.db'}")
     PhotometryArchive(archive).record(message(1, body), notice)
     name = str(record["object"]["id"])
     found = PhotometryArchive(archive).measurements(name)

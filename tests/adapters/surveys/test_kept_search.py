@@ -20,6 +20,7 @@ from mma_pipeline.products.ingest import ingest, parse_alert
 from mma_pipeline.products.survey_regions import LiveRegions, map_as_sent, search_kept
 from mma_pipeline.science.surveys.vetting import Reason, Thresholds
 from tests.alerts import body, fits_map
+from tests.homes import new_archive
 
 T0 = datetime(2024, 3, 1, 11, 59, 0, 500000, tzinfo=UTC)
 MJD = mjd_of_datetime(T0)
@@ -32,7 +33,7 @@ LIMITS = Thresholds()
 @pytest.fixture
 def archive(tmp_path) -> Archive:
     """An empty archive."""
-    return Archive(f"sqlite:///{tmp_path / 'archive.db'}", create=True)
+    return new_archive(f"sqlite:///{tmp_path / 'archive.db'}")
 
 
 def receive(archive: Archive, offset: int, kind: str, created: str, **options) -> None:

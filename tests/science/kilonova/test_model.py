@@ -197,7 +197,7 @@ def test_training_does_not_depend_on_threads():
     """The same seed gives the same file with one and with two threads."""
     from threadpoolctl import threadpool_limits
 
-    small = Settings(objects=900, calibration_objects=900, iterations=3)
+    small = Settings(objects=400, calibration_objects=400, iterations=3)
     files = []
     for threads in (1, 2):
         with threadpool_limits(threads):
