@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 #: Greatest length of a reason in characters: one line, whatever the message contains.
 MAX_REASON = 400
-#: By which a notice may be made in the future, for clocks that differ.
+#: By which a notice may be made after the broker received it, for clocks that differ.
 AHEAD = timedelta(days=1)
 
 Facts = Mapping[str, Any]
@@ -73,13 +73,15 @@ def read(message: StreamMessage, parse: Parser) -> Versions | str:
 
 def _check_times(message: StreamMessage, versions: Versions) -> None:
     """Raise NoticeError for a version of the future: it would count as the newest of its event for ever."""
-    # Of two clocks the later one: ours may be wrong, and then no alert may be refused.
-    now = max(datetime.now(UTC), message.broker_time or message.received)
+    # Our own clock may be wrong, and then no alert may be refused: without the broker's, nobody can tell.
+    if message.broker_time is None:
+        return
+    now = max(datetime.now(UTC), message.broker_time)
     for version, _ in versions:
         if version.created > now + AHEAD:
             raise NoticeError(
                 f"the notice says that it was made on {version.created:%Y-%m-%d %H:%M} UTC, "
-                f"more than a day after now ({now:%Y-%m-%d %H:%M} UTC)"
+                f"more than a day after it was sent ({now:%Y-%m-%d %H:%M} UTC)"
             )
 
 

@@ -57,7 +57,7 @@ def receive(home: Home, stream: str, data: bytes) -> VersionRecord | Quarantined
     found = stream_named(stream)
     assert found is not None
     offset = home.archive.counts()["messages"]
-    message = StreamMessage(stream, found.topics[0], 0, offset, data, None, (), None, datetime.now(UTC))
+    message = StreamMessage(stream, found.topics[0], 0, offset, data, None, (), datetime.now(UTC), datetime.now(UTC))
     outcome = ingest(home.archive, message, core_parser(found))
     return outcome if isinstance(outcome, Quarantined) else outcome.versions[0]
 

@@ -81,7 +81,7 @@ def test_helm_installs_the_chart(release: Release, kubernetes_api: KubernetesApi
     """Helm's engine installs the release; what is there is what the chart renders."""
     apps = client.AppsV1Api(kubernetes_api.client())
     names = {deployment.metadata.name for deployment in apps.list_namespaced_deployment(NAMESPACE).items}
-    assert names == {f"{RELEASE}-{part}" for part in ("code", "daemon", "webserver", "worker")}
+    assert names == {f"{RELEASE}-{part}" for part in ("code", "daemon", "queue", "webserver", "worker")}
     policies = client.NetworkingV1Api(kubernetes_api.client()).list_namespaced_network_policy(NAMESPACE).items
     assert f"{RELEASE}-default-deny" in {policy.metadata.name for policy in policies}
 
