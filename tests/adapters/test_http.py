@@ -152,13 +152,12 @@ def test_trying_again_has_a_limit(error: Exception, expected: int) -> None:
 @pytest.mark.parametrize(
     ("library", "users"),
     [
-        # `local_dagster` looks whether our own process answers yet.
-        ({"Client", "AsyncClient", "get", "post", "request", "stream", "Timeout"}, {"adapters/http.py", "cli/local_dagster.py"}),
-        # The store sees other libraries' errors, the task queue those of its database; the portal waits for tables that
-        # another process is making, which is no error that passes by itself.
+        ({"Client", "AsyncClient", "get", "post", "request", "stream", "Timeout"}, {"adapters/http.py"}),
+        # The store sees other libraries' errors; the portal waits for tables that another process is making, which is no
+        # error that passes by itself.
         (
             {"Retrying", "retry", "AsyncRetrying"},
-            {"adapters/retry.py", "adapters/store/store.py", "cli/serve.py", "instance/task_queue.py"},
+            {"adapters/retry.py", "adapters/store/store.py", "cli/serve.py"},
         ),
     ],
 )  # fmt: skip

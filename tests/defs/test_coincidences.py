@@ -328,7 +328,7 @@ def test_a_withdrawn_pair_on_both_pages(home: Home, retracted: str) -> None:
     follow(home)
     for event_id in (GW, GRB):
         page = write_event_page(home.archive, home.store, event_id)
-        section = home.files()[page.key].decode().partition("<h2>Coincidences</h2>")[2].partition("<h2>")[0]
+        section = home.files()[page.key].decode().partition('<h3 id="coincident">')[2].partition("<h")[0]
         assert f"withdrawn ({gone.partition_key})" in section
         assert "claimed" not in section
     newest = home.archive.product(gone.partition_key, "coincidence_skymap")

@@ -9,7 +9,7 @@ from mma_pipeline.defs.alerts.stream_assets import gwalert_stream
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.operations.batches import failed_batches_sensor
 from mma_pipeline.defs.product_asset import product_asset
-from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.resources import ArchiveResource, SettingsResource, StoreResource
 from mma_pipeline.products.declaration import NEEDS_NOTHING, Product, ProductFiles, own_file
 from mma_pipeline.products.inputs import ProductInput
 
@@ -42,5 +42,5 @@ defs = dg.Definitions(
     assets=[gwalert_stream, *(product_asset(product) for product in products)],
     jobs=[alert_products],
     sensors=[failed_batches_sensor],
-    resources={"archive": ArchiveResource(), "store": StoreResource()},
+    resources={"archive": ArchiveResource(), "store": StoreResource(), "settings": SettingsResource()},
 )

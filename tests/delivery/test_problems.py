@@ -253,7 +253,7 @@ def pointings_unread(pipeline: Pipeline) -> None:
     pipeline.receive(good("S240301b"), ago=timedelta(hours=1))
     memory, now = Memory(), datetime.now(UTC)
     for ago in (30, 10):
-        assert _ask(pipeline.archive, memory, now - timedelta(minutes=ago))
+        assert _ask(pipeline.archive, memory, now - timedelta(minutes=ago), current())
     sensor_state(pipeline, SENSOR, memory.to_json())
 
 

@@ -14,7 +14,7 @@ from mma_pipeline.adapters.archive import Archive, Connection, VersionRecord, ou
 from mma_pipeline.adapters.archive.coincidences import PairRecord, PairState
 from mma_pipeline.adapters.archive.database import lock_event
 from mma_pipeline.adapters.archive.publications import Draft, Publication, State
-from mma_pipeline.adapters.publishing import hopskotch
+from mma_pipeline.adapters.publishing import formats, hopskotch
 from mma_pipeline.adapters.publishing.compose import event_summary, version_ref
 from mma_pipeline.adapters.publishing.config import DestinationConfig
 from mma_pipeline.notices.coincidence import Coincidence
@@ -136,11 +136,11 @@ def _alerts(config: DestinationConfig, pair: PairRecord, alert: DerivedAlert, no
         Draft(
             config.name,
             form,
-            key if form == hopskotch.V2 else f"{form}:{key}",
+            key if form == formats.V2 else f"{form}:{key}",
             pair.gw_event,
             payload,
             pair.gw_partition,
-            sequence=order if form == hopskotch.V2 else f"{form} {order}",
+            sequence=order if form == formats.V2 else f"{form} {order}",
         )
         for form in _forms(config)
     ]
@@ -148,14 +148,14 @@ def _alerts(config: DestinationConfig, pair: PairRecord, alert: DerivedAlert, no
 
 def _forms(config: DestinationConfig) -> list[str]:
     """Forms in which a destination takes pairs."""
-    return [form for form in (hopskotch.V2, hopskotch.GCN) if form in config.formats]
+    return [form for form in (formats.V2, formats.GCN) if form in config.formats]
 
 
 def _withdrawals(
     connection: Connection, config: DestinationConfig, pair: PairRecord, gw: VersionRecord, now: datetime
 ) -> list[Draft]:
     sent = outbox.publications(
-        connection, event_id=pair.gw_event, destination=config.name, kinds=(hopskotch.V2, hopskotch.GCN)
+        connection, event_id=pair.gw_event, destination=config.name, kinds=(formats.V2, formats.GCN)
     )
     by = pair.figures.get("withdrawn_by")
     reason = f"{pair.gw_event} with {pair.other_event}: {_REASONS[pair.state]}" + (f" ({by})" if by else "")
@@ -183,6 +183,6 @@ def _withdrawals(
 def _is_of(item: Publication, pair: PairRecord) -> bool:
     stated = item.payload["alert"].get("coincidence") or {}
     return (
-        item.dedupe_key.removeprefix(f"{hopskotch.GCN}:").startswith(KEY)
+        item.dedupe_key.removeprefix(f"{formats.GCN}:").startswith(KEY)
         and stated.get("other_event") == pair.other_event
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mma_pipeline.adapters.errors import ConfigurationError
-from mma_pipeline.adapters.publishing.hopskotch import FORMATS
+from mma_pipeline.adapters.publishing.formats import FORMATS
 from mma_pipeline.adapters.publishing.model import Destination
 from mma_pipeline.adapters.publishing.rules import Rule
 

@@ -38,7 +38,7 @@ from mma_pipeline.adapters.archive.database import lock_event
 from mma_pipeline.adapters.archive.event_history import retraction_of
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.publications import Draft, Publication, State
-from mma_pipeline.adapters.publishing import gwtm, gwtm_candidates, hopskotch, webhook
+from mma_pipeline.adapters.publishing import formats, gwtm, gwtm_candidates, hopskotch, webhook
 from mma_pipeline.adapters.publishing.compose import FLAT_MAP, GALAXIES, compose, is_bare, plot_url, version_ref
 from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, DestinationConfig
 from mma_pipeline.adapters.publishing.gwtm_fields import icecube_body
@@ -348,10 +348,10 @@ class Decider:
         published = now.isoformat()
         if not record.version.is_retraction:
             # v1 and Hermes are for candidates only.
-            forms = [form for form in (hopskotch.V2, hopskotch.GCN) if form in config.formats]
+            forms = [form for form in (formats.V2, formats.GCN) if form in config.formats]
             return [self._version_message(connection, config, record, alert, published, form) for form in forms]
         sent = outbox.publications(
-            connection, event_id=record.version.event_id, destination=config.name, kinds=hopskotch.FORMATS
+            connection, event_id=record.version.event_id, destination=config.name, kinds=formats.FORMATS
         )
         reason = f"{record.version.event_id} was retracted by LIGO/Virgo/KAGRA at {record.version.created.isoformat()}"
         drafts = []
@@ -374,7 +374,7 @@ class Decider:
         form: str,
     ) -> Draft:
         # By version, not by content: products that are made later cause no second message, except after a bare one.
-        key = f"version:{record.partition_key}" if form == hopskotch.V2 else f"{form}:version:{record.partition_key}"
+        key = f"version:{record.partition_key}" if form == formats.V2 else f"{form}:version:{record.partition_key}"
         earlier = outbox.keyed(connection, config.name, key)
         if self._completes(earlier, record):
             key = f"{key}:completed"
@@ -382,7 +382,7 @@ class Decider:
                 alert = replace(alert, completes=str(hopskotch.id_of(earlier.kind, earlier.payload)))
         payload = {"alert": alert.to_json(), "published": published, **self._bare(record)}
         return self._draft(
-            config, record, form, key, payload, sequence="versions" if form == hopskotch.V2 else f"{form} versions"
+            config, record, form, key, payload, sequence="versions" if form == formats.V2 else f"{form} versions"
         )
 
     def _webhook(self, connection: Connection, config: DestinationConfig, record: VersionRecord) -> list[Draft]:
@@ -441,7 +441,7 @@ def enqueue_candidate(
     partition = alert.version.partition_key if alert.version else None
     takers = [c for c in destinations if c.takes_candidates and all(reason.passed for reason in c.rule.judge(alert))]
     points, simulated = list[dict[str, Any]](), False
-    if any(c.kind == GWTM or {hopskotch.GCN, hopskotch.HERMES} & {*c.formats} for c in takers):
+    if any(c.kind == GWTM or {formats.GCN, formats.HERMES} & {*c.formats} for c in takers):
         photometry = PhotometryArchive(archive)
         found = photometry.measurements(candidate.name)
         points = points_of((one.measurement for one in found), candidate.time_obs)
@@ -450,15 +450,15 @@ def enqueue_candidate(
         lock_event(connection, alert.event_id)
         for config in takers:
             for form in config.formats:
-                if simulated and not alert.is_test and form in {hopskotch.GCN, hopskotch.HERMES}:
+                if simulated and not alert.is_test and form in {formats.GCN, formats.HERMES}:
                     continue  # their readers cannot tell it from a real one
                 payload: dict[str, Any] = {
-                    "alert": (old if form == hopskotch.V1 else alert).to_json(),
+                    "alert": (old if form == formats.V1 else alert).to_json(),
                     "published": now.isoformat(),
                 }
-                if form == hopskotch.V1:
+                if form == formats.V1:
                     payload["test"] = alert.is_test
-                elif form in {hopskotch.GCN, hopskotch.HERMES}:
+                elif form in {formats.GCN, formats.HERMES}:
                     payload["photometry"] = points
                 key = str(hopskotch.id_of(form, payload))
                 # The nights of one candidate stay in order; the digest keeps the name of the sequence short.

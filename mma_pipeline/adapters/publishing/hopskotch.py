@@ -24,6 +24,7 @@ from mma_pipeline.adapters.errors import (
     TransientError,
     UncertainError,
 )
+from mma_pipeline.adapters.publishing.formats import GCN, HERMES, RETRACTION, V1
 from mma_pipeline.adapters.publishing.model import Note
 from mma_pipeline.adapters.redact import redact
 from mma_pipeline.notices import derived
@@ -31,10 +32,6 @@ from mma_pipeline.notices.derived import DerivedKind
 from mma_pipeline.notices.outgoing.gcn import unified
 from mma_pipeline.notices.outgoing.hermes import hermes_message
 
-V1, V2, RETRACTION = "v1", "v2", "retraction"
-#: Forms of other receivers: GCN's unified notice, and Hermes's message. Both withdraw in their own form.
-GCN, HERMES = "gcn", "hermes"
-FORMATS = (V1, V2, GCN, HERMES)
 _log = logging.getLogger(__name__)
 
 

@@ -46,7 +46,15 @@ from mma_pipeline.defs.neutrinos.sensors import outdated
 from mma_pipeline.defs.observing.new_days import observability_sensor
 from mma_pipeline.defs.observing.pointings_sensor import pointings_sensor
 from mma_pipeline.defs.observing.sensors import _states
-from mma_pipeline.defs.operations.finders import FINDERS, Finder, Situation, failed_runs, store_away, unread_pointings
+from mma_pipeline.defs.operations.finders import (
+    FINDERS,
+    Finder,
+    Situation,
+    failed_runs,
+    queue_trouble,
+    store_away,
+    unread_pointings,
+)
 from mma_pipeline.defs.operations.health import health
 from mma_pipeline.defs.operations.problems import Problem
 from mma_pipeline.defs.publication.sensors import publication_sensor
@@ -73,7 +81,7 @@ FEW, MANY = 3, 60
 #: What every product of these archives says.
 FIGURES = {"Fermi_state": "unknown", "counterpart": [], "pairs": [], "begins": "2000-01-01T00:00:00Z"}
 #: Finders that ask Dagster or the health sensor's memory alone.
-WITHOUT = (store_away, failed_runs, unread_pointings)
+WITHOUT = (store_away, failed_runs, queue_trouble, unread_pointings)
 
 
 def filled(place: Path, count: int) -> Archive:
