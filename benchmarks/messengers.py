@@ -197,7 +197,7 @@ def bare(notices: list[tuple[tuple[bytes, str], tuple[bytes, str]]], folder: Pat
         take(2 * number + 1, core_parser(stream), burst)
         source = ProductInput(archive, store, key, current())
         for product in PRODUCTS:
-            if product.priority >= 0 and product.need.met(source.record) and product.unconfigured() is None:
+            if product.priority >= 0 and product.need.met(source.record) and product.unconfigured(current()) is None:
                 started = time.perf_counter()
                 for record in make(product, source, f"{key}-{product.name}")[1]:
                     archive.record_product(record)
@@ -325,7 +325,7 @@ def a_merger(archive: Archive, store: Store) -> EventVersion:
     ingest(archive, StreamMessage("s", "one", 0, 0, body, None, (), None, datetime.now(UTC)), parse_alert)
     source = ProductInput(archive, store, version.partition_key, current())
     for product in PRODUCTS:
-        if product.priority >= 0 and product.need.met(source.record) and product.unconfigured() is None:
+        if product.priority >= 0 and product.need.met(source.record) and product.unconfigured(current()) is None:
             for record in make(product, source, f"{version.partition_key}-{product.name}")[1]:
                 archive.record_product(record)
     return version
