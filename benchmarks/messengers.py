@@ -251,7 +251,7 @@ def measure_year(count: int, folder: Path) -> dict[str, float]:
     from mma_pipeline.defs.operations.health import health
     from mma_pipeline.defs.partitions import alert_versions
     from mma_pipeline.defs.publication.sensors import publication_sensor
-    from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, StoreResource
+    from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
     from tests.homes import ROOT
 
     url, home = f"sqlite:///{folder / 'archive.db'}", folder / "home"
@@ -288,6 +288,7 @@ def measure_year(count: int, folder: Path) -> dict[str, float]:
             "archive": ArchiveResource(url=url),
             "store": StoreResource(),
             "publication": PublicationResource(),
+            "settings": SettingsResource(),
         }
 
         def tick(sensor: dg.SensorDefinition, cursor: str | None = None) -> Any:
