@@ -34,7 +34,7 @@ import dagster as dg
 import httpx
 
 from benchmarks.latency import TOPIC
-from benchmarks.scale import DESTINATION, fill, timed
+from benchmarks.scale import DESTINATION, fill, ticker, timed
 from mma_pipeline.adapters.archive import Archive, ProductRecord
 from mma_pipeline.adapters.archive.coincidences import PairRecord, PairState, record_pairs
 from mma_pipeline.adapters.errors import NotFoundError
@@ -251,7 +251,6 @@ def measure_year(count: int, folder: Path) -> dict[str, float]:
     from mma_pipeline.defs.operations.health import health
     from mma_pipeline.defs.partitions import alert_versions
     from mma_pipeline.defs.publication.sensors import publication_sensor
-    from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
     from tests.homes import ROOT
 
     url, home = f"sqlite:///{folder / 'archive.db'}", folder / "home"
@@ -284,16 +283,7 @@ def measure_year(count: int, folder: Path) -> dict[str, float]:
         remember_pairs(archive, keys)
         report(instance, keys[-REPORTED:])
         filled = time.perf_counter() - began
-        resources = {
-            "archive": ArchiveResource(url=url),
-            "store": StoreResource(),
-            "publication": PublicationResource(),
-            "settings": SettingsResource(),
-        }
-
-        def tick(sensor: dg.SensorDefinition, cursor: str | None = None) -> Any:
-            return sensor(dg.build_sensor_context(instance=instance, resources=resources, cursor=cursor))
-
+        tick = ticker(instance, url)
         pages, name = tick(event_page_sensor).cursor, alert_versions.name or ""
         merger = a_merger(archive, store)
         found = {

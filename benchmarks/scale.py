@@ -151,6 +151,21 @@ def key(number: int) -> str:
     return key_of(event(number), number, "Preliminary")
 
 
+def ticker(instance: dg.DagsterInstance, url: str) -> Callable[..., Any]:
+    """What runs one tick of a sensor, with a cursor if there is one, on the archive at an address."""
+    resources = {
+        "archive": ArchiveResource(url=url),
+        "store": StoreResource(),
+        "publication": PublicationResource(),
+        "settings": SettingsResource(),
+    }
+
+    def tick(sensor: dg.SensorDefinition, cursor: str | None = None) -> Any:
+        return sensor(dg.build_sensor_context(instance=instance, resources=resources, cursor=cursor))
+
+    return tick
+
+
 def measure(count: int, folder: Path) -> dict[str, float]:
     """Seconds of each operation with so many partitions, and how many versions the windows hold."""
     url = f"sqlite:///{folder / 'archive.db'}"
@@ -170,16 +185,7 @@ def measure(count: int, folder: Path) -> dict[str, float]:
         if not window:
             raise RuntimeError("the window holds no version: nothing would be measured")
         name = alert_versions.name or ""
-        resources = {
-            "archive": ArchiveResource(url=url),
-            "store": StoreResource(),
-            "publication": PublicationResource(),
-            "settings": SettingsResource(),
-        }
-
-        def tick(sensor: dg.SensorDefinition, cursor: str | None = None) -> Any:
-            return sensor(dg.build_sensor_context(instance=instance, resources=resources, cursor=cursor))
-
+        tick = ticker(instance, url)
         pages = tick(event_page_sensor).cursor
         if not getattr(tick(publication_sensor), "run_requests", None):
             raise RuntimeError("the publication sensor asks for no run: its tick would not be measured")

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,7 +30,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class _Local:
+class _Local(ABC):
     """A program on this machine, in a process group of its own so that none of its children stays behind."""
 
     def __init__(self, command: list[str], home: Path, log: str, port: int, env: dict[str, str]) -> None:
@@ -58,8 +59,9 @@ class _Local:
 
     name = "the program"
 
+    @abstractmethod
     def _healthy(self) -> bool:
-        raise NotImplementedError
+        """Whether the program answers as it should."""
 
     def __enter__(self) -> Self:
         return self

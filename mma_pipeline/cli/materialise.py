@@ -6,7 +6,7 @@ import dagster as dg
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.defs.alerts.sensors import quarantine_event
-from mma_pipeline.defs.jobs import Lane, lane_tags
+from mma_pipeline.defs.jobs import EVENT_TAG, Lane, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.products.ingest import Quarantined
 
@@ -23,7 +23,7 @@ def materialise(instance: dg.DagsterInstance, record: VersionRecord) -> bool:
         raise_on_error=False,
         # Only the progress display is printed; Dagster's event log is in the instance.
         run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
-        tags={**lane_tags(Lane.BACKFILL), "mma/event": record.version.event_id},
+        tags={**lane_tags(Lane.BACKFILL), EVENT_TAG: record.version.event_id},
     )
     return result.success
 

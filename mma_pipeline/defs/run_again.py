@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from mma_pipeline.adapters.archive import VersionRecord
-from mma_pipeline.defs.jobs import Lane, lane_tags
+from mma_pipeline.defs.jobs import EVENT_TAG, Lane, lane_tags
 from mma_pipeline.notices.model import Role
 
 #: Greatest number of runs for one state of things, and the pause between them.
@@ -35,7 +35,7 @@ def request_again(
         partition_key=key,
         tags={
             **lane_tags(Lane.LIVE if real else Lane.MOCK, priority=5 if real else 0),
-            "mma/event": record.version.event_id,
+            EVENT_TAG: record.version.event_id,
             tag: wanted,
         },
     )

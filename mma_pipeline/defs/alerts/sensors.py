@@ -16,7 +16,7 @@ from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.reader import StreamReader
 from mma_pipeline.adapters.kafka.stream import Batch
 from mma_pipeline.defs.alerts.streams import Broker, Stream
-from mma_pipeline.defs.jobs import Lane, alert_products, lane_tags, urgency
+from mma_pipeline.defs.jobs import EVENT_TAG, Lane, alert_products, lane_tags, urgency
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
 from mma_pipeline.notices.model import Role
@@ -184,7 +184,7 @@ def run_request(record: VersionRecord, message: StreamMessage) -> dg.RunRequest:
         partition_key=record.partition_key,
         tags={
             **lane_tags(Lane.LIVE if real else Lane.MOCK, priority=urgency(record.version)),
-            "mma/event": record.version.event_id,
+            EVENT_TAG: record.version.event_id,
             "mma/message": message.coordinates[:200],
         },
     )

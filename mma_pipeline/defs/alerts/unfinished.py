@@ -15,7 +15,7 @@ import dagster as dg
 from mma_pipeline.adapters.archive.recent import RecentVersion, recent_versions
 from mma_pipeline.defs.alerts.streams import READ_BY, STREAMS
 from mma_pipeline.defs.all_products import expected_files
-from mma_pipeline.defs.jobs import Lane, alert_products, lane_tags, urgency
+from mma_pipeline.defs.jobs import EVENT_TAG, Lane, alert_products, lane_tags, urgency
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import PERMANENT
 from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
@@ -174,7 +174,7 @@ def request_for(
         partition_key=key,
         tags={
             **lane_tags(Lane.LIVE if real else Lane.MOCK, priority=urgency(found.record.version)),
-            "mma/event": found.record.version.event_id,
+            EVENT_TAG: found.record.version.event_id,
             "mma/lacking": ",".join(sorted(missing))[:200],
         },
     )

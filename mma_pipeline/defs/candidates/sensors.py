@@ -33,7 +33,7 @@ from mma_pipeline.defs.candidates.scoring import (
     nights_of,
     watched_events,
 )
-from mma_pipeline.defs.jobs import MOST_S, Lane, lane_tags
+from mma_pipeline.defs.jobs import EVENT_TAG, MOST_S, Lane, lane_tags
 from mma_pipeline.defs.resources import ArchiveResource, PhotometryResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.model import Role, role_of
@@ -146,7 +146,7 @@ def run_request(wanted: NightRequest) -> dg.RunRequest:
         partition_key=wanted.partition_key,
         tags={
             **lane_tags(Lane.KILONOVA if real else Lane.MOCK, priority=5 if real else 0, most_s=MOST_S[Lane.KILONOVA]),
-            "mma/event": wanted.event_id,
+            EVENT_TAG: wanted.event_id,
             "mma/candidate": wanted.candidate.replace(" ", "_").replace(":", "_").replace("+", "_"),
         },
     )

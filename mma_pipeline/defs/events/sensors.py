@@ -16,7 +16,7 @@ from mma_pipeline.adapters.errors import OutOfTimeError
 from mma_pipeline.defs.events.assets import event_page
 from mma_pipeline.defs.events.page.state import event_states
 from mma_pipeline.defs.events.page.write import shows
-from mma_pipeline.defs.jobs import Lane, lane_tags
+from mma_pipeline.defs.jobs import EVENT_TAG, Lane, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
 
@@ -85,5 +85,5 @@ def _request(record: VersionRecord, digest: str, now: datetime) -> dg.RunRequest
         # A failed run is requested again an hour later.
         run_key=f"page:{event_id}:{digest[:16]}:{int(now.timestamp() // 3600)}",
         partition_key=record.partition_key,
-        tags={**lane_tags(Lane.BACKFILL), "mma/event": event_id},
+        tags={**lane_tags(Lane.BACKFILL), EVENT_TAG: event_id},
     )

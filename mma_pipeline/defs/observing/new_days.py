@@ -12,7 +12,7 @@ from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.event_history import newest_map, retraction_of
 from mma_pipeline.adapters.archive.recent import recent_versions
 from mma_pipeline.adapters.errors import ConfigurationError
-from mma_pipeline.defs.jobs import Lane, lane_tags
+from mma_pipeline.defs.jobs import EVENT_TAG, Lane, lane_tags
 from mma_pipeline.defs.observing.configuration import wrong_sites
 from mma_pipeline.defs.observing.observability import begin_of, observability
 from mma_pipeline.defs.partitions import alert_versions
@@ -88,5 +88,5 @@ def _request(record: VersionRecord, begins: datetime) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"windows:{record.partition_key}:{begins:%Y%m%dT%H%M}",
         partition_key=record.partition_key,
-        tags={**lane_tags(Lane.BACKFILL), "mma/event": record.version.event_id},
+        tags={**lane_tags(Lane.BACKFILL), EVENT_TAG: record.version.event_id},
     )

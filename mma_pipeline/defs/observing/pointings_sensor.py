@@ -21,7 +21,7 @@ from mma_pipeline.adapters.pointings.poll import Polled, poll, poll_tom
 from mma_pipeline.adapters.pointings.tom import TomRequests
 from mma_pipeline.adapters.pointings.treasure_map import TreasureMap
 from mma_pipeline.adapters.publishing.gwtm_pointings import CANCELLATION, POINTING, cancellations
-from mma_pipeline.defs.jobs import Lane, lane_tags
+from mma_pipeline.defs.jobs import EVENT_TAG, Lane, lane_tags
 from mma_pipeline.defs.observing.coverage_ledger import coverage_ledger
 from mma_pipeline.defs.observing.pointings_memory import SENSOR, Looks, Memory
 from mma_pipeline.defs.partitions import alert_versions
@@ -208,7 +208,7 @@ def _requests(archive: Archive, changed: Mapping[str, int]) -> Iterable[dg.RunRe
             yield dg.RunRequest(
                 run_key=f"coverage:{key}:{changed[event]}",
                 partition_key=key,
-                tags={**lane_tags(Lane.BACKFILL), "mma/event": event},
+                tags={**lane_tags(Lane.BACKFILL), EVENT_TAG: event},
             )
 
 

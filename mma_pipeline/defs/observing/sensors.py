@@ -13,7 +13,7 @@ from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.deadline import within
 from mma_pipeline.adapters.errors import AdapterError, ConfigurationError
 from mma_pipeline.adapters.store import Store
-from mma_pipeline.defs.jobs import Lane, lane_tags
+from mma_pipeline.defs.jobs import EVENT_TAG, Lane, lane_tags
 from mma_pipeline.defs.observing.visibility import fields_of_view, visibility
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, ObservingResource, SettingsResource, StoreResource
@@ -75,7 +75,7 @@ def visibility_sensor(
                 dg.RunRequest(
                     run_key=f"{record.partition_key}-{found}",
                     partition_key=record.partition_key,
-                    tags={**lane_tags(Lane.BACKFILL), "mma/event": record.version.event_id},
+                    tags={**lane_tags(Lane.BACKFILL), EVENT_TAG: record.version.event_id},
                 )
             )
     if not requests:

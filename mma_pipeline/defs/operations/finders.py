@@ -17,7 +17,7 @@ from mma_pipeline.adapters.archive.recent import RecentVersion, recent_versions
 from mma_pipeline.adapters.archive.refusals import unsolved
 from mma_pipeline.adapters.archive.surveys import SurveyArchive
 from mma_pipeline.defs.alerts.unfinished import LOOK_BACK, lacking, patience, will_be_retried
-from mma_pipeline.defs.jobs import REPORTED
+from mma_pipeline.defs.jobs import EVENT_TAG, REPORTED
 from mma_pipeline.defs.observing.pointings_memory import SENSOR as POINTINGS
 from mma_pipeline.defs.observing.pointings_memory import Memory
 from mma_pipeline.defs.operations.problems import Kind, Problem
@@ -209,7 +209,7 @@ def failed_runs(look: Situation) -> Iterator[Problem]:
 
 def event_of(tags: Mapping[str, str]) -> str | None:
     """The event that a run belongs to, from its tags; None for a run without an event."""
-    return tags.get("mma/event") or (_partition(tags) or "").partition("-")[0] or None
+    return tags.get(EVENT_TAG) or (_partition(tags) or "").partition("-")[0] or None
 
 
 def _partition(tags: Mapping[str, str]) -> str | None:

@@ -24,7 +24,7 @@ from mma_pipeline.adapters.surveys.nights import RecentNights
 from mma_pipeline.adapters.surveys.packets import Formats
 from mma_pipeline.adapters.surveys.stream import survey_stream
 from mma_pipeline.defs.alerts.sensors import TICK_S
-from mma_pipeline.defs.jobs import MOST_S, Lane, lane_tags
+from mma_pipeline.defs.jobs import EVENT_TAG, MOST_S, Lane, lane_tags
 from mma_pipeline.defs.resources import ArchiveResource, SettingsResource, StoreResource
 from mma_pipeline.defs.surveys.assets import event_nights
 from mma_pipeline.notices.model import Role, role_of
@@ -190,7 +190,7 @@ def _requests(surveys: SurveyArchive, live: list[LiveEvent], state: State, now: 
                 **lane_tags(
                     Lane.KILONOVA if real else Lane.MOCK, priority=6 if real else 0, most_s=MOST_S[Lane.KILONOVA]
                 ),
-                "mma/event": event,
+                EVENT_TAG: event,
             },
         )
 
