@@ -6,6 +6,8 @@ One JSON line per figure, with the machine's load; CPU seconds depend on it leas
     flat      the same for some minutes at a rate; resident memory of the reader after a fifth of them and at the end
     scored    warm lane (PostgreSQL, resident worker): seconds from the broker's confirmation of an alert until its score is in the
               archive, a new event each time; the first warms up
+    beside    warm lane: seconds from the broker's confirmation of an LVK alert until all its products exist, by turns without the
+              survey's stream and while a reader takes it at a rate
 
     PYTHONPATH=. python benchmarks/survey_stream.py [--figure durable] [--packets 6000] [--minutes 30] [--rate 300] [--alerts 20]
 """
@@ -16,7 +18,9 @@ import argparse
 import contextlib
 import itertools
 import json
+import multiprocessing
 import os
+import pickle
 import signal
 import statistics
 import subprocess
@@ -32,7 +36,9 @@ from typing import Any
 import psutil
 from confluent_kafka import Producer
 
+from benchmarks.latency import notices, one_alert
 from mma_pipeline.adapters.archive.surveys import SurveyArchive
+from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
 from mma_pipeline.cli.survey_night import Region, packets
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.times import mjd_of_datetime
@@ -161,18 +167,7 @@ def scored(alerts: int) -> None:
     """From an alert on Kafka to its score, each of an event of its own."""
     merger = (datetime.now(UTC) - timedelta(days=2)).replace(hour=2, minute=0, second=0, microsecond=0)
     with contextlib.ExitStack() as held:
-        folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="mma-scored-")))
-        kafka, postgres = held.enter_context(KafkaBroker.running()), held.enter_context(PostgresServer.running())
-        for topic in ("igwn.gwalert", TOPIC):
-            kafka.create_topic(topic)
-        more = {
-            "MMA_SURVEY_BROKER": kafka.bootstrap,
-            "MMA_SURVEY_TOPICS": TOPIC,
-            "MMA_SURVEY_OFFSET_RESET": "earliest",
-            "MMA_SURVEY_MOCKS": "true",
-            "MMA_SURVEY_SCHEMA_REGISTRY": "",
-        }
-        stack = Stack(folder / "stack", kafka, postgres, warm=True, env=more)
+        stack, kafka = _deployment(held)
         trials = []
         for number in range(alerts + 1):
             name = f"S{merger:%y%m%d}{chr(97 + number // 26)}{chr(97 + number % 26)}"
@@ -193,12 +188,8 @@ def scored(alerts: int) -> None:
         _until(lambda: len(archive.versions()) >= len(trials), stack.supervise)
         keys = [version.partition_key for version in archive.versions()]
         _until(lambda: all(len(found) > 3 for found in archive.products_of(keys).values()), stack.supervise)
-        reader = started(
-            {k: v for k, v in stack.env.items() if k.startswith(("MMA_", "DAGSTER_"))}, folder / "reader.log"
-        )
-        held.callback(reader.kill)
         surveys = SurveyArchive(archive)
-        _until(surveys.partitions)
+        _reader(held, stack)
         time.sleep(30)  # maps are looked up in the kept nights, workers are idle
         seconds = []
         for number, (_, packet) in enumerate(trials):
@@ -217,10 +208,102 @@ def scored(alerts: int) -> None:
         _line("scored", alerts=len(seconds), p50_s=round(statistics.median(seconds), 2), p95_s=round(p95, 2))
 
 
+def _deployment(held: contextlib.ExitStack, surveys: KafkaBroker | None = None) -> tuple[Stack, KafkaBroker]:
+    """The warm lane, not yet running, that also scores what a survey's reader finds; the survey may have a broker of its own."""
+    folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="mma-surveys-")))
+    kafka, postgres = held.enter_context(KafkaBroker.running()), held.enter_context(PostgresServer.running())
+    kafka.create_topic("igwn.gwalert")
+    if surveys is None:
+        kafka.create_topic(TOPIC)
+    more = {
+        "MMA_SURVEY_BROKER": (surveys or kafka).bootstrap,
+        "MMA_SURVEY_TOPICS": TOPIC,
+        "MMA_SURVEY_OFFSET_RESET": "earliest",
+        "MMA_SURVEY_MOCKS": "true",
+        "MMA_SURVEY_SCHEMA_REGISTRY": "",
+    }
+    return Stack(folder / "stack", kafka, postgres, warm=True, env=more), kafka
+
+
+def _reader(held: contextlib.ExitStack, stack: Stack) -> None:
+    """A survey's reader of a deployment, until it has its partition."""
+    reader = started(
+        {k: v for k, v in stack.env.items() if k.startswith(("MMA_", "DAGSTER_"))}, stack.folder / "reader.log"
+    )
+    held.callback(reader.kill)
+    _until(SurveyArchive(stack.archive()).partitions)
+
+
+def _stream(client: dict[str, Any], kept: Path, rate: float, streaming: Any, ended: Any) -> None:
+    """Send a file's packets at a rate while it is wanted, in a process of its own."""
+    os.nice(19)
+    bodies = itertools.cycle(pickle.loads(kept.read_bytes()))
+    producer = Producer({**client, "linger.ms": 20, "queue.buffering.max.kbytes": 65536})
+    while not ended.is_set():
+        streaming.wait(1.0)
+        begin, sent = time.monotonic(), 0
+        while streaming.is_set() and not ended.is_set():
+            _send(producer, next(bodies))
+            producer.poll(0)
+            sent += 1
+            time.sleep(max(0.0, sent / rate - (time.monotonic() - begin)))
+
+
+def beside(alerts: int, rate: float) -> None:
+    """LVK alerts one by one, in blocks of five without the survey's stream and of five with it.
+
+    The survey's broker and sender, which elsewhere have machines of their own, run with the lowest priority.
+    """
+    merger = (datetime.now(UTC) - timedelta(days=2)).replace(hour=2, minute=0, second=0, microsecond=0)
+    notice = simulate_event(f"S{merger:%y%m%d}a", time=merger, seed=3, max_order=7)[1]
+    assert notice.event is not None
+    assert notice.event.skymap is not None
+    region = Region(notice.superevent_id, mjd_of_datetime(merger), decode_skymap(notice.event.skymap), 120.0)
+    found: dict[bool, list[float]] = {False: [], True: []}
+    spawned = multiprocessing.get_context("spawn")
+    with contextlib.ExitStack() as held:
+        surveys = held.enter_context(KafkaBroker.running())
+        surveys.create_topic(TOPIC, 1, retention_bytes="1500000000", segment_bytes="100000000")
+        surveys.give_way()
+        stack, kafka = _deployment(held, surveys)
+        held.enter_context(stack.running())
+        archive, producer = stack.archive(), held.enter_context(ConfirmedProducer(kafka.client()))
+        producer.send("igwn.gwalert", json.dumps(lvk.to_record(notice)).encode())
+        _until(archive.versions, stack.supervise)
+        _reader(held, stack)
+        streaming, ended = spawned.Event(), spawned.Event()
+        kept = stack.folder / "packets"
+        kept.write_bytes(
+            pickle.dumps([p.body for p in packets(region, nights_after=1, alerts=DIFFERENT, seed=3, images=True)])
+        )
+        sender = spawned.Process(target=_stream, args=(surveys.client(), kept, rate, streaming, ended), daemon=True)
+        sender.start()
+        held.callback(ended.set)
+        for number, (body, key) in enumerate(notices(2 * alerts + 2)):
+            on = bool(number // 5 % 2)
+            if on and not streaming.is_set():
+                streaming.set()
+                time.sleep(15)  # the candidates of the first packets are scored
+            elif not on:
+                streaming.clear()
+            row = one_alert(stack, producer, body, key)
+            if number > 1:  # the first warm up
+                found[on].append(row["all products"])
+            time.sleep(6)
+        taken = seen(SurveyArchive(archive))
+    figures = {}
+    for on, name in ((False, "without"), (True, "with")):
+        values = sorted(found[on])
+        figures[f"p50_{name}_s"] = round(statistics.median(values), 2)
+        figures[f"p95_{name}_s"] = round(values[min(len(values) - 1, int(0.95 * len(values)))], 2)
+    ratio = figures["p95_with_s"] / figures["p95_without_s"]
+    _line("beside", alerts=alerts, rate=rate, read=taken, **figures, ratio_p95=round(ratio, 3))
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--figure", choices=("durable", "flat", "scored"), help="one of them; by default all")
+    parser.add_argument("--figure", choices=("durable", "flat", "scored", "beside"), help="one of them; by default all")
     parser.add_argument("--packets", type=int, default=6000)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--rate", type=float, default=300.0, help="packets a second")
@@ -231,6 +314,7 @@ def main() -> None:
     figures = {
         "durable": lambda: durable(options.packets),
         "scored": lambda: scored(options.alerts),
+        "beside": lambda: beside(options.alerts, options.rate),
         "flat": lambda: flat(options.minutes, options.rate),
     }
     for name, measure in figures.items():

@@ -39,6 +39,12 @@ def read(
     until_idle: Annotated[
         float | None, typer.Option(help="Stop after so many seconds without a message; by default never.", min=1)
     ] = None,
+    nice: Annotated[
+        int,
+        typer.Option(
+            help="Lower the priority by this: products of alerts made on the same machine come first.", min=0, max=19
+        ),
+    ] = 10,
 ) -> None:
     """Read the configured topics as a member of their consumer group, until asked to end (SIGTERM).
 
@@ -54,6 +60,7 @@ def read(
     from mma_pipeline.settings import current
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    os.nice(nice)  # before any thread begins: each has the priority of the one that starts it
     settings = current()
     wanted = settings.survey_stream
     with clear_errors():

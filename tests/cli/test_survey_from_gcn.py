@@ -32,7 +32,7 @@ def test_boom_is_read_from_gcn(home: Home, monkeypatch: pytest.MonkeyPatch) -> N
             ("MMA_SURVEY_OFFSET_RESET", "earliest"),
         ):
             monkeypatch.setenv(name, value)
-        answer = CliRunner().invoke(app, ["survey", "read", "--until-idle", "8"])
+        answer = CliRunner().invoke(app, ["survey", "read", "--nice", "0", "--until-idle", "8"])
     assert answer.exit_code == 0, answer.output
     counts = SurveyArchive(home.archive).partitions("survey")
     assert sum(one.seen for one in counts) == 1

@@ -132,6 +132,13 @@ class KafkaBroker:
         """Return whether the process runs."""
         return self._child is not None and self._child.alive
 
+    def give_way(self) -> None:
+        """Run with the lowest priority, as far as this machine's other processes are concerned."""
+        if self._child is None:
+            raise RuntimeError("the broker does not run")
+        for thread in Path(f"/proc/{self._child.process.pid}/task").iterdir():
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), 19)
+
     # --- clients ------------------------------------------------------------------------------------------------
 
     def client(self, **more: str | int | bool) -> dict[str, str | int | bool]:
