@@ -35,17 +35,19 @@ dev: setup ## Dagster on dagster_home with the streams that the environment conf
 	$(BIN)/mma serve --port $(PORTAL_PORT) & portal=$$!; trap 'kill $$portal 2>/dev/null' EXIT; \
 	$(BIN)/dagster dev -w workspace.yaml
 
-# Tests of the TOM run beside the others, which partly wait: no core idles meanwhile. What they print comes at the end. There
-# are as many processes as keep all cores busy: threads of the linear algebra would only wait for one another.
+# Lint and the tests of the TOM run beside the others, which partly wait: no core idles meanwhile. What they print comes at the
+# end. There are as many processes as keep all cores busy: threads of the linear algebra would only wait for one another.
 test: export OMP_NUM_THREADS = 1
-test: setup setup-tom lint services ## lint, types, import directions, all tests, those of the TOM in its own environment
+test: setup setup-tom services ## all tests, those of the TOM in its own environment, lint, types, import directions
 	@echo "servers for the tests: the first time some minutes, MinIO, an API server and oauth2-proxy are built"
 	@PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.services.installed azurite swift minio kubernetes oauth2-proxy oidc-provider
 	@mkdir -p build
-	@make --no-print-directory test-tom >build/test-tom.log 2>&1 & tom=$$!; \
+	@make --no-print-directory lint >build/lint.log 2>&1 & lint=$$!; \
+	  make --no-print-directory test-tom >build/test-tom.log 2>&1 & tom=$$!; \
 	  $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=5 \
 	    -o addopts="$(WITH_K8S) --ignore=tests/tom"; main=$$?; \
-	  wait $$tom; tom=$$?; cat build/test-tom.log; test $$main = 0 -a $$tom = 0
+	  wait $$lint; lint=$$?; wait $$tom; tom=$$?; cat build/lint.log build/test-tom.log; \
+	  test $$main = 0 -a $$tom = 0 -a $$lint = 0 || { echo "failed: tests $$main, TOM $$tom, lint $$lint"; exit 1; }
 
 services: ## programs that the tests' real services need, where they are missing
 	@tests/services/system.sh
