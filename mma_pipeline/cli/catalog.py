@@ -35,7 +35,7 @@ def import_catalog(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="FITS, ECSV, CSV, Parquet or GLADE+ text; of stars and nuclei several, also gzipped.",
+            help="FITS, ECSV, CSV, Parquet or GLADE+ text; of stars and nuclei several, also TSV, TDAT, milliquas.txt, gzipped.",
             exists=True,
             dir_okay=False,
         ),

@@ -91,6 +91,77 @@ def test_milliquas_columns(tmp_path: Path) -> None:
     assert np.isnan(next(row for row in table.rows if row["type"] == b"A")["redshift"])
 
 
+#: Lines as in milliquas.txt of version 8, written by hand after the bytes in Flesch's ReadMe (quasars.org/Milliquas-ReadMe.txt;
+#: CDS has the same as VII/294): RA 1-11, DEC 13-23, NAME 26-50, TYPE 52-55, RMAG 57-61, BMAG 63-67, Z 77-82. A magnitude of 0 is unknown.
+MILLIQUAS = """\
+187.2779154   2.0523883  3C 273                    ARX   12.8  13.1 pG  - -  0.158 3C     MARZKE                        XMMSL J122906.6+020308 3C 273
+  0.0006000  -2.1000000  SDSS J000000.14-020600.0  Q      0.0  21.2     -    2.116 DR16Q  DR16Q
+"""
+#: HEASARC's form of the same rows: its TDAT format (heasarc.gsfc.nasa.gov/docs/software/dbdocs/tdat.html) with the names of its table
+#: `milliquas`, where `class` is a number of its own and `broad_type` is Milliquas's type.
+TDAT = """\
+<HEADER>
+#
+#         TABLE: heasarc_milliquas
+#
+table_name = heasarc_milliquas
+table_description = "Million Quasars Catalog (MILLIQUAS)"
+field[name] = char25 [meta.id;meta.main] (index) // Source Designation
+field[ra] = float8:.5f_degree [pos.eq.ra;meta.main] (key) // Right Ascension
+line[1] = name ra dec lii bii broad_type rmag bmag optical_flag red_psf_flag blue_psf_flag redshift ref_name ref_redshift radio_name xray_name alt_name_1 alt_name_2 class
+#
+<DATA>
+3C 273|187.2779154|2.0523883|289.95|64.36|ARX|12.8|13.1|pG|-|-|0.158|3C|MARZKE|3C 273|XMMSL J122906.6+020308|||3100|
+SDSS J000000.14-020600.0|0.0006|-2.1|95.5|-62.0|Q||21.2||-||2.116|DR16Q|DR16Q|||||1800|
+<END>
+"""
+#: VizieR's tab-separated output of VII/294: names, units, a ruler, rows.
+VIZIER = """\
+#RESOURCE=yCat_7294
+#Name: VII/294
+RAJ2000\tDEJ2000\tName\tType\tRmag\tBmag\tz
+deg\tdeg\t \t \tmag\tmag\t
+-----------\t-----------\t-------------------------\t----\t-----\t-----\t------
+187.2779154\t2.0523883\t3C 273\tARX\t12.8\t13.1\t0.158
+0.0006000\t-2.1000000\tSDSS J000000.14-020600.0\tQ\t\t21.2\t2.116
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "unplaced"),
+    [
+        ("milliquas.txt", MILLIQUAS, 0),
+        ("catalog.dat.gz", MILLIQUAS, 0),
+        ("heasarc_milliquas.tdat", TDAT, 0),
+        ("heasarc_milliquas.tdat.gz", TDAT, 0),
+        ("asu.tsv", VIZIER, 2),
+    ],
+)
+def test_milliquas_as_it_is_published(tmp_path: Path, name: str, text: str, unplaced: int) -> None:
+    """The author's text, HEASARC's TDAT and VizieR's table give the same two nuclei without a mapping of columns."""
+    data = text.encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    table = build_table([tmp_path / name], tmp_path / "agn", "agn")
+    near, far = sorted(table.rows, key=lambda row: row["redshift"])
+    assert (near["name"], near["type"], near["ra"], near["dec"]) == (b"3C 273", b"ARX", 187.2779154, 2.0523883)
+    assert (near["magnitude"], near["redshift"]) == (np.float32(12.8), np.float32(0.158))
+    assert (far["name"], far["type"], far["redshift"]) == (b"SDSS J000000.14-020600.0", b"Q", np.float32(2.116))
+    assert np.isnan(far["magnitude"]), "a magnitude of zero is none"
+    assert table.manifest["rows_without_position"] == unplaced
+
+
+def test_text_that_is_no_table_is_named(tmp_path: Path) -> None:
+    """A TDAT file without data or names of columns, and an empty file, say what is missing."""
+    for text, says in (
+        ("<HEADER>\nline[1] = ra dec\n", "no <DATA>"),
+        ("<HEADER>\n<DATA>\n1|2|\n", "no columns"),
+        ("", "empty"),
+    ):
+        (tmp_path / "x.tdat").write_text(text)
+        with pytest.raises(ConfigurationError, match=says):
+            build_table([tmp_path / "x.tdat"], tmp_path / "agn", "agn")
+
+
 def test_columns_by_name_and_what_is_missing(tmp_path: Path) -> None:
     """Foreign names are mapped; a table of stars without motions is refused with what it has."""
     frame = _frame(5).rename(columns={"pmra": "mu_a"})

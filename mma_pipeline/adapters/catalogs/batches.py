@@ -1,4 +1,4 @@
-"""Columns of large tables in batches: FITS, Parquet and text with a header line, also gzipped; memory is bounded."""
+"""Columns of large tables in batches: FITS, Parquet and text, also gzipped; memory is bounded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from mma_pipeline.adapters.catalogs.text_tables import layout_of, text_batches
 from mma_pipeline.adapters.errors import ConfigurationError
 
 _FITS = {".fits", ".fit"}
@@ -32,9 +33,7 @@ def column_names(path: Path) -> list[str]:
             import pyarrow.parquet
 
             return [str(name) for name in pyarrow.parquet.read_schema(path).names]
-        import pandas as pd
-
-        return [str(name) for name in pd.read_csv(path, nrows=1, comment="#").columns]
+        return list(layout_of(path).columns)
     except (OSError, ValueError, IndexError, AttributeError) as error:
         raise ConfigurationError(f"{path.name} cannot be read as a table: {error}") from error
 
@@ -57,11 +56,7 @@ def batches(path: Path, wanted: Sequence[str], rows: int = ROWS) -> Iterator[dic
                         for name in wanted
                     }  # fmt: skip
         else:
-            import pandas as pd
-
-            with pd.read_csv(path, usecols=list(wanted), comment="#", chunksize=rows) as source:
-                for frame in source:
-                    yield {name: frame[name].to_numpy() for name in wanted}
+            yield from text_batches(path, wanted, rows)
     except (OSError, ValueError, EOFError) as error:
         raise ConfigurationError(f"{path.name} cannot be read to its end: {error}") from error
 

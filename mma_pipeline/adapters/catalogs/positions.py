@@ -43,10 +43,11 @@ UNITS = {
     "pmra_error": "mas/yr", "pmdec": "mas/yr", "pmdec_error": "mas/yr", "redshift": "", "type": "", "name": "",
 }  # fmt: skip
 
-#: Names of columns that need no mapping, in lower case, the likeliest first: Gaia DR3's and Milliquas's among them.
+#: Names of columns that need no mapping, in lower case, the likeliest first: among them Gaia DR3's, and Milliquas's by its author,
+#: by CDS (RAJ2000, DEJ2000) and by HEASARC (broad_type, whose `class` is a number).
 _KNOWN: Mapping[str, tuple[str, ...]] = {
-    "ra": ("ra", "ra_icrs", "raj2000", "radeg"),
-    "dec": ("dec", "de_icrs", "dej2000", "decdeg"),
+    "ra": ("ra", "ra_icrs", "raj2000", "radeg", "_raj2000"),
+    "dec": ("dec", "de_icrs", "dej2000", "dedeg", "decdeg", "_dej2000"),
     "magnitude": ("phot_g_mean_mag", "gmag", "rmag", "magnitude", "mag"),
     "parallax": ("parallax", "plx"),
     "parallax_error": ("parallax_error", "e_plx"),
@@ -55,7 +56,7 @@ _KNOWN: Mapping[str, tuple[str, ...]] = {
     "pmdec": ("pmdec", "pmde"),
     "pmdec_error": ("pmdec_error", "e_pmde"),
     "redshift": ("z", "redshift"),
-    "type": ("type", "class"),
+    "type": ("type", "broad_type", "class"),
     "name": ("name", "source_id", "source", "designation"),
 }
 
@@ -93,7 +94,9 @@ def build_table(
     label: str | None = None,
     epoch: float = GAIA_EPOCH,
 ) -> PositionTable:
-    """Read files (FITS, CSV and ECSV, also gzipped, Parquet) and write their table; an existing one is replaced when it is complete.
+    """Read files and write their table; an existing one is replaced when it is complete.
+
+    FITS, CSV, ECSV, TSV, HEASARC's TDAT and Milliquas's lines of fixed width, all also gzipped, and Parquet are read.
 
     Args:
         sources: files with the same columns.
@@ -191,6 +194,8 @@ def _records(source: Path, mapping: Mapping[str, str], dtype: np.dtype[Any]) -> 
         for ours in ("parallax_error", "pmra_error", "pmdec_error", "redshift"):
             if ours in (dtype.names or ()):
                 records[ours][~(records[ours] > 0)] = np.nan
+        # Milliquas writes 0 where a magnitude is not known.
+        records["magnitude"][records["magnitude"] == 0] = np.nan
         usable = np.isfinite(records["ra"]) & np.isfinite(records["dec"]) & (np.abs(records["dec"]) <= 90.0)
         yield records[usable], int(size - usable.sum())
 

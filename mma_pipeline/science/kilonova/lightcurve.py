@@ -6,7 +6,7 @@ bands outside griz, values that are not numbers. Later steps use only the cleane
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +84,28 @@ class Points:
     """Distance modulus at the event's distance, mag, shape (S,); NaN where unknown."""
     modulus_err: FloatArray
     """Its standard deviation, mag, shape (S,); NaN where unknown."""
+
+
+def joined(one: Points, other: Points) -> Points:
+    """The snapshots of both, those of the first before those of the other."""
+    return Points(
+        np.concatenate([one.snapshot, other.snapshot + one.count]),
+        *(np.concatenate([getattr(one, name), getattr(other, name)]) for name in ("t", "mag", "err", "band", "limit")),
+        one.count + other.count,
+        np.concatenate([one.modulus, other.modulus]),
+        np.concatenate([one.modulus_err, other.modulus_err]),
+    )
+
+
+def split(points: Points, most: int) -> Iterator[Points]:
+    """The snapshots in turn, at most so many at a time; one part without any if there are none."""
+    for begin in range(0, max(points.count, 1), most):
+        of = slice(begin, min(begin + most, points.count))
+        rows = slice(*np.searchsorted(points.snapshot, [of.start, of.stop]).tolist())
+        yield Points(
+            points.snapshot[rows] - begin, points.t[rows], points.mag[rows], points.err[rows], points.band[rows],
+            points.limit[rows], of.stop - of.start, points.modulus[of], points.modulus_err[of],
+        )  # fmt: skip
 
 
 def weak_as_limits(mag: FloatArray, err: FloatArray, limit: BoolArray) -> tuple[FloatArray, BoolArray]:

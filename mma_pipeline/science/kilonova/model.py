@@ -21,10 +21,10 @@ import numpy as np
 
 from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova.calibration import CLIP, Calibration
-from mma_pipeline.science.kilonova.features import FEATURE_NAMES, Features, compute
-from mma_pipeline.science.kilonova.lightcurve import BoolArray, Event, LightCurve, Points, prepare
-from mma_pipeline.science.kilonova.support import less_sure, supported
-from mma_pipeline.science.kilonova.trees import Trees
+from mma_pipeline.science.kilonova.features import FEATURE_NAMES, compute
+from mma_pipeline.science.kilonova.lightcurve import BoolArray, Event, LightCurve, Points, joined, prepare, split
+from mma_pipeline.science.kilonova.support import doubts, leave_out, less_sure, supported
+from mma_pipeline.science.kilonova.trees import Trees, both_ways
 
 FORMAT = "mma-kilonova-model/2"
 #: A score is published once the error of one band's slope is at most this, mag per day.
@@ -34,6 +34,8 @@ MAX_SLOPE_ERR = 0.2
 SUPERNOVA_SHARE = 0.1
 EVIDENT_ODDS = 0.5
 EVIDENT_NIGHTS = 3
+#: Snapshots whose features are computed together: bounds memory.
+_TOGETHER = 20_000
 _TREES = ("column", "threshold", "value", "baseline")
 _ARRAYS = (*_TREES, *(f"supernova_{name}" for name in _TREES), "score", "probability")
 
@@ -74,16 +76,26 @@ class Model:
 
     def score_points(self, points: Points) -> Scores:
         """Score cleaned points, one candidate per snapshot."""
-        p, f = self._with_all(points)
-        sufficient = (f.best_slope_err <= MAX_SLOPE_ERR) & (f.nights > 0)
-        held = supported(points, p, lambda left: self._with_all(left)[0])
-        return Scores(held, p[:, 0], np.asarray(sufficient), f.nights, f.best_slope_err)
+        # All snapshots without their doubted points follow the others: one pass of the trees costs less than two.
+        doubted, own = doubts(points), slice(points.count)
+        p, nights, slope_err = self._with_all(joined(points, leave_out(points, doubted.rows)))
+        held = supported(points, p[own], nights[own], doubted, p[points.count :, 0])
+        sufficient = (slope_err[own] <= MAX_SLOPE_ERR) & (nights[own] > 0)
+        return Scores(held, p[own, 0], np.asarray(sufficient), nights[own], slope_err[own])
 
-    def _with_all(self, points: Points) -> tuple[FloatArray, Features]:
-        """Class probabilities (S, 4) if every point is trusted, and the features."""
+    def _with_all(self, points: Points) -> tuple[FloatArray, IntArray, FloatArray]:
+        """Class probabilities (S, 4) if every point is trusted, nights (S,), and errors of the best slope (S,)."""
+        parts = [self._part(part) for part in split(points, _TOGETHER)]
+        p, nights, slope_err = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return p, nights, slope_err
+
+    def _part(self, points: Points) -> tuple[FloatArray, IntArray, FloatArray]:
+        """The same of few enough snapshots."""
         f = compute(points)
-        three = self.calibration.apply(self.trees.probabilities(f.matrix), f.nights)
-        return less_sure(with_supernova(three, self.supernova.decision(f.matrix)[:, 0], f.nights), f), f
+        table = both_ways(f.matrix)
+        three = self.calibration.apply(self.trees.probabilities_of(table), f.nights)
+        four = with_supernova(three, self.supernova.decision_of(table)[:, 0], f.nights)
+        return less_sure(four, f), f.nights, f.best_slope_err
 
     def score(self, curves: Sequence[LightCurve], events: Sequence[Event]) -> Scores:
         """Score S candidates, each against its event; raises ValueError if column lengths differ."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -102,6 +103,7 @@ def rows_at(skymap: SkyMap, ra_deg: FloatArray, dec_deg: FloatArray) -> IntArray
     return np.asarray(skymap.row_of(np.asarray(index, dtype=np.int64)))
 
 
+@lru_cache(maxsize=4096)
 def host_distance(redshift: float) -> tuple[float, float]:
     """Luminosity distance of a host and its error, Mpc; flat, H0 = 70 km/s/Mpc, Omega_m = 0.3, redshift 0 to 10.
 

@@ -3,12 +3,13 @@
 A bad subtraction, a satellite's trail or a mistyped digit makes a fading transient of any supernova. Each point is
 compared with the line through all others (every band with its own offset, one slope for all), against days and against
 their logarithm. One that lies far off both is left out in turn, and where the rest speaks against a kilonova, it is
-believed. One that nothing can be compared with, and that makes a jump in its band, holds the probability below HELD.
+believed. One that nothing can be compared with, and that makes a jump in its band or an extreme colour with the next, holds the
+probability below HELD.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,10 +25,14 @@ FAR_SIGMA = 3.0
 #: A jump in a band that needs support, and the colour of a band's only point with a neighbouring band that does, mag.
 FAR_JUMP = 1.3
 FAR_COLOUR = 1.8
+#: Detections of two bands up to so many days apart make a colour where no night has both.
+MATCH_DAYS = 1.3
 #: Added in quadrature to every error for this, mag: no light curve is a line.
 CURVATURE = 0.1
 #: The rest speaks against a kilonova where its probability is below this.
 AGAINST = 0.7
+#: In up to so many nights any of the points that contradict each other may be the wrong one, so that none is believed above HELD.
+FEW_NIGHTS = 2
 #: What an unsupported jump may reach.
 HELD = 0.89
 #: Points left out of one candidate: if more are far off, it is the source that varies and not a point that is wrong.
@@ -37,7 +42,16 @@ MOST = 4
 RISING_ODDS = 0.3
 #: A fade from the brightest night that still counts as brightening, mag.
 _FADED = 0.2
-_CHUNK = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class Doubts:
+    """K points without which their snapshots are scored again; arrays of shape (K,)."""
+
+    rows: IntArray
+    """Rows of the points; the same may stand twice."""
+    jump: BoolArray
+    """Whether it is a jump that nothing can be compared with; else it contradicts all others."""
 
 
 def leave_out(p: Points, rows: IntArray) -> Points:
@@ -92,27 +106,28 @@ def _jump(p: Points, detected: IntArray) -> FloatArray:
     return np.where(np.isfinite(nearest), nearest, 0.0)
 
 
-def _lone_colour(p: Points, detected: IntArray) -> FloatArray:
-    """Of the only detection in its band, the smaller colour with a neighbouring band's of that night, mag, (N,).
+def _lone_colour(p: Points, detected: IntArray, lone: BoolArray) -> FloatArray:
+    """Of each lone detection, the smaller colour with a detection of a neighbouring band, mag, (N,).
 
-    Zero for all others, and where no neighbouring band was detected in that night.
+    It is compared with those of its night, else with the nearest up to MATCH_DAYS away, because some surveys change the filter from
+    night to night. Zero for all others, and where there is nothing to compare with.
     """
     s, band, t, mag = p.snapshot[detected], p.band[detected], p.t[detected], p.mag[detected]
-    number = np.bincount(s * N_BANDS + band, minlength=p.count * N_BANDS)
-    lone = np.flatnonzero(number[s * N_BANDS + band] == 1)
     # One axis for all snapshots; rows of a band are sorted on it already.
     axis = s * 4.0 * MAX_AGE_DAYS + t
-    out = np.full(len(detected), np.inf)
+    same, near_by = np.full(len(detected), np.inf), np.full(len(detected), np.inf)
     for step in (-1, 1):
         for k in range(N_BANDS):
-            near, rows = np.flatnonzero(band == k + step), lone[band[lone] == k]
+            near, rows = np.flatnonzero(band == k + step), np.flatnonzero(lone & (band == k))
             if not len(near) or not len(rows):
                 continue
             place = np.searchsorted(axis[near], axis[rows])
             for candidate in (near[np.maximum(place - 1, 0)], near[np.minimum(place, len(near) - 1)]):
-                same = np.abs(axis[candidate] - axis[rows]) < NIGHT_DAYS
-                colour = np.where(same, np.abs(mag[rows] - mag[candidate]), np.inf)
-                out[rows] = np.minimum(out[rows], colour)
+                gap = np.abs(axis[rows] - axis[candidate])
+                colour = np.abs(mag[rows] - mag[candidate])
+                same[rows] = np.minimum(same[rows], np.where(gap < NIGHT_DAYS, colour, np.inf))
+                near_by[rows] = np.minimum(near_by[rows], np.where(gap < MATCH_DAYS, colour, np.inf))
+    out = np.where(np.isfinite(same), same, near_by)
     return np.where(np.isfinite(out), out, 0.0)
 
 
@@ -124,7 +139,7 @@ def suspects(p: Points) -> tuple[IntArray, IntArray]:
     far: BoolArray = np.ones(len(detected), dtype=bool)
     for distance, deviation in ((by_days, sigma), (by_log, sigma_log)):
         far &= (np.abs(distance) > FAR_MAG) & (np.abs(distance) > FAR_SIGMA * deviation)
-    jump, colour = _jump(p, detected), _lone_colour(p, detected)
+    jump, colour = _jump(p, detected), _lone_colour(p, detected, np.isinf(sigma))
     unsupported = ((FAR_SIGMA * sigma > FAR_JUMP) & (jump > FAR_JUMP) & ~far) | (colour > FAR_COLOUR)
     return (
         _largest(p, detected[far], np.abs(by_days[far])),
@@ -163,17 +178,21 @@ def with_kilonova(probability: FloatArray, kilonova: FloatArray) -> FloatArray:
     return np.where((kilonova == probability[:, 0])[:, None], probability, changed)
 
 
-def supported(p: Points, probability: FloatArray, of: Callable[[Points], FloatArray]) -> FloatArray:
+def doubts(p: Points) -> Doubts:
+    """The points of `suspects`, those that contradict all others first."""
+    contradicted, unsupported = suspects(p)
+    rows = np.concatenate([contradicted, unsupported])
+    return Doubts(rows, np.arange(len(rows)) >= len(contradicted))
+
+
+def supported(p: Points, probability: FloatArray, nights: IntArray, doubted: Doubts, without: FloatArray) -> FloatArray:
     """Class probabilities (S, 4) of the points with what no second point supports taken out.
 
-    `of` gives the class probabilities of other points; it is asked once for each suspect point.
+    `nights` (S,) is their number, `without` (K,) the probability of a kilonova without each of the doubted points (`leave_out`).
     """
+    of = p.snapshot[doubted.rows]
+    held = doubted.jump | ((nights[of] <= FEW_NIGHTS) & (without >= AGAINST))
+    believed = np.where(without < AGAINST, without, 1.0)
     lowest = probability[:, 0].copy()
-    contradicted, unsupported = suspects(p)
-    for rows, jump in ((contradicted, False), (unsupported, True)):
-        for begin in range(0, len(rows), _CHUNK):
-            part = rows[begin : begin + _CHUNK]
-            without = of(leave_out(p, part))[:, 0]
-            allowed = np.maximum(without, HELD) if jump else np.where(without < AGAINST, without, 1.0)
-            np.minimum.at(lowest, p.snapshot[part], allowed)
+    np.minimum.at(lowest, of, np.where(held, np.maximum(without, HELD), believed))
     return with_kilonova(probability, lowest)

@@ -21,7 +21,23 @@ LEAVES = 2**DEPTH
 _CHUNK = 32
 #: From so many rows on, one tree at a time descends with all rows of a block: its nodes stay in the processor's nearest cache.
 _MANY = 500
-_BLOCK = 10_000
+_BLOCK = 12_000
+#: Levels at whose nodes every row is compared, and the answer of its own node then chosen: dearer in comparisons, but without looking
+#: anything up. From 2**_TOP nodes on, looking up is cheaper.
+_TOP = 4
+
+
+def both_ways(matrix: FloatArray) -> npt.NDArray[np.float32]:
+    """The table that trees compare with, shape (2F, S), of features (S, F): NaN as -infinity, then the same with it as +infinity."""
+    features = matrix.shape[1]
+    table = np.empty((2 * features, len(matrix)), dtype=np.float32)
+    low, high = table[:features], table[features:]
+    low[:] = matrix.T
+    high[:] = low
+    missing = np.isnan(low)
+    low[missing] = -np.inf
+    high[missing] = np.inf
+    return table
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +58,17 @@ class Trees:
 
     def decision(self, matrix: FloatArray) -> FloatArray:
         """Raw scores, shape (S, C), of features (S, F); rows do not influence each other."""
-        single = matrix.astype(np.float32)
-        missing = np.isnan(single)
-        both = np.concatenate([np.where(missing, -np.inf, single), np.where(missing, np.inf, single)], axis=1)
-        both = both.astype(np.float32)
-        if len(both) < _MANY:
-            return self._all_trees(both) + self.baseline
-        parts = [self._tree_by_tree(both[begin : begin + _BLOCK]) for begin in range(0, len(both), _BLOCK)]
+        return self.decision_of(both_ways(matrix))
+
+    def decision_of(self, table: npt.NDArray[np.float32]) -> FloatArray:
+        """The same of a table (2F, S) made by `both_ways`, which several sets of trees may share."""
+        rows = table.shape[1]
+        if rows < _MANY:
+            return self._all_trees(np.ascontiguousarray(table.T)) + self.baseline
+        parts = [
+            self._tree_by_tree(np.ascontiguousarray(table[:, begin : begin + _BLOCK]))
+            for begin in range(0, rows, _BLOCK)
+        ]
         return np.concatenate(parts) + self.baseline
 
     def _all_trees(self, both: npt.NDArray[np.float32]) -> FloatArray:
@@ -75,36 +95,59 @@ class Trees:
             ]
         return out
 
-    def _tree_by_tree(self, both: npt.NDArray[np.float32]) -> FloatArray:
-        """The same of many rows: all rows descend together, one tree after the other."""
-        rows, classes = len(both), len(self.baseline)
-        flat = np.ascontiguousarray(both.T).ravel()
-        column = self.column.astype(np.intp) * rows
+    def _tree_by_tree(self, table: npt.NDArray[np.float32]) -> FloatArray:
+        """The same of many rows (2F, S): all rows descend together, one tree after the other."""
+        rows, classes = table.shape[1], len(self.baseline)
+        flat = table.ravel()
+        begins = self.column[:, 2**_TOP - 1 :].astype(np.intp) * rows
+        tops = self.column[:, : 2**_TOP - 1].tolist()
         out = np.zeros((classes, rows))
+        answers = np.empty((2 ** (_TOP - 1), rows), dtype=bool)
+        bits, turns = answers.view(np.uint8), np.empty((_TOP, rows), dtype=np.uint8)
+        other = np.empty((2 ** (_TOP - 2), rows), dtype=np.uint8)
         row = np.arange(rows, dtype=np.intp)
-        node, at = np.empty(rows, dtype=np.intp), np.empty(rows, dtype=np.intp)
+        small, node, at = np.empty(rows, dtype=np.uint8), np.empty(rows, dtype=np.intp), np.empty(rows, dtype=np.intp)
         x, threshold = np.empty(rows, dtype=np.float32), np.empty(rows, dtype=np.float32)
         right = np.empty(rows, dtype=bool)
-        for tree in range(len(column)):
-            columns, thresholds = column[tree], self.threshold[tree]
-            np.greater(flat[columns[0] : columns[0] + rows], thresholds[0], out=right)
-            np.add(right, 1, out=node)
-            for _ in range(DEPTH - 1):
+        for tree in range(len(tops)):
+            thresholds, columns = self.threshold[tree], tops[tree]
+            for level in range(_TOP):
+                width = 2**level
+                for k in range(width):
+                    np.greater(table[columns[width - 1 + k]], thresholds[width - 1 + k], out=answers[k])
+                # Each turn taken above leaves one half of the level's nodes.
+                for turn in turns[:level]:
+                    width //= 2
+                    left, differs = bits[:width], other[:width]
+                    np.bitwise_xor(left, bits[width : 2 * width], out=differs)
+                    differs &= turn
+                    left ^= differs
+                turns[level] = bits[0]
+            small[:] = turns[0]
+            for turn in turns[1:]:
+                small += small
+                small += turn
+            for level in range(_TOP, DEPTH):
+                first, end = 2**level - 1, 2 ** (level + 1) - 1
+                node[:] = small
                 # Every index is in range, so clipping changes nothing; it is the mode that needs no buffer.
-                columns.take(node, out=at, mode="clip")
+                begins[tree, first - 2**_TOP + 1 : end - 2**_TOP + 1].take(node, out=at, mode="clip")
                 at += row
                 flat.take(at, out=x, mode="clip")
-                thresholds.take(node, out=threshold, mode="clip")
+                thresholds[first:end].take(node, out=threshold, mode="clip")
                 np.greater(x, threshold, out=right)
-                node += node
-                node += 1
-                node += right
-            node -= INNER
+                small += small
+                small += right.view(np.uint8)
+            node[:] = small
             out[tree % classes] += self.value[tree].take(node)
         return out.T
 
     def probabilities(self, matrix: FloatArray) -> FloatArray:
         """Class probabilities, shape (S, C), rows sum to one, of features (S, F)."""
-        score = self.decision(matrix)
+        return self.probabilities_of(both_ways(matrix))
+
+    def probabilities_of(self, table: npt.NDArray[np.float32]) -> FloatArray:
+        """The same of a table (2F, S) made by `both_ways`."""
+        score = self.decision_of(table)
         e = np.exp(score - score.max(axis=1, keepdims=True))
         return np.asarray(e / e.sum(axis=1, keepdims=True))

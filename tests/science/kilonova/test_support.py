@@ -79,6 +79,29 @@ def test_a_colour_that_nothing_supports_stays_below_ninety_per_cent():
     assert packaged().score(few, [EVENT] * len(few)).probability[:, 0].max() <= support.HELD
 
 
+def test_two_nights_that_contradict_each_other_stay_below_ninety_per_cent():
+    """Two bands in two nights of which one point must be wrong, as any of them may be: at most 0.89, whichever it is and however far."""
+    curves = []
+    for off in np.concatenate([np.arange(-3.5, -1.8, 0.2), np.arange(1.9, 3.6, 0.2)]):
+        for wrong in range(4):
+            mag = np.array([18.6, 18.65, 18.9, 18.95]) + off * (np.arange(4) == wrong)
+            curves.append(curve([1.5, 2.5, 1.5, 2.5], mag, "rrii"))
+    s = packaged().score(curves, [EVENT] * len(curves))
+    assert s.all_points.max() > 0.99
+    assert s.probability[:, 0].max() <= support.HELD
+
+
+def test_filters_that_change_from_night_to_night_make_a_colour():
+    """A point that nothing else constrains is compared with the next night's neighbouring band; with two of its own band it is not doubted."""
+    t, mag = [0.6, 3.6, 4.6], [22.2, 22.0, 19.8]
+    p = prepare(
+        [curve(t, mag, "iiz"), curve([*t, 3.7], [*mag, 19.9], "iizz"), curve([0.6, 3.6, 5.2], mag, "iiz")], [EVENT] * 3
+    )
+    _, unsupported = support.suspects(p)
+    assert set(p.snapshot[unsupported].tolist()) == {0}
+    assert packaged().score([curve(t, mag, "iiz")], [EVENT]).probability[0, 0] <= support.HELD
+
+
 def test_one_band_that_brightens_is_doubted():
     """Brightening in r alone: the odds are 0.3 times what the light curve gives; with a second band they are not changed."""
     p = packaged().score([curve([0.5, 1.5, 2.5], [19.0, 18.6, 18.3], "rrr")], [EVENT])
