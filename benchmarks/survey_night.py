@@ -1,10 +1,12 @@
 """Whole simulated nights of a survey with a hidden kilonova: what reading costs, how each night is scored, and at which rank the kilonova is.
 
-First a night with 1,000 changed candidates, none of them a kilonova's: one run reads, scores, ranks and writes. Then one JSON line per night: `read` is `mma survey replay` of the night's tar file (packets without images) until everything is
+First a night with 1,000 changed candidates, none of them a kilonova's: one run reads, scores, vets, ranks and writes. Then one JSON line per night: `read` is `mma survey replay` of the night's tar file (packets without images) until everything is
 durable, `score` one run of the job `survey_scoring` from its request to the last plot, both in processes of their own.
 
-    PYTHONPATH=. python benchmarks/survey_night.py [--alerts 30000] [--nights 3] [--folder FOLDER]
+    PYTHONPATH=. python benchmarks/survey_night.py [--alerts 30000] [--nights 3] [--folder FOLDER] [--catalogs FOLDER]
 
+With --catalogs the 1,000 candidates are vetted against the invented 2 million galaxies, 10 million stars and 0.9 million nuclei of
+`benchmarks/vetting.py`; the folder keeps these tables (1.2 GB), and is filled where it is empty. --nights 0 leaves the nights out.
 With --folder the nights that `mma simulate FOLDER --survey-night N --nights-after …` has written there are used.
 """
 
@@ -31,11 +33,16 @@ LIMIT_S = 6 * 3600
 BEST = 5
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """A home of its own for the measurement."""
+def environment(folder: Path, catalogs: Path | None = None) -> dict[str, str]:
+    """A home of its own for the measurement, with the tables of a folder to vet against."""
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
-    return {
+    tables = {
+        f"MMA_{name}_CATALOG": str(catalogs / kind)
+        for name, kind in (("GALAXY", "galaxies"), ("STAR", "stars"), ("AGN", "agn"))
+        if catalogs is not None
+    }
+    return tables | {
         "DAGSTER_HOME": str(home),
         "MMA_ARCHIVE_URL": f"sqlite:///{home / 'archive.db'}",
         "MMA_STORE_URL": (home / "products").as_uri(),
@@ -178,6 +185,7 @@ def score(night: int) -> dict[str, Any]:
     ranks = [int(row["rank"]) for row in table if "zzzz" in row["candidate"]]
     return {
         "candidates": len(table),
+        "with_host": sum(bool(row["host"]) for row in table),
         "rank_of_kilonova": ranks[0] if ranks else None,
         "cpu_s": round(used, 2),
         "wall_s": round(wall, 2),
@@ -185,10 +193,20 @@ def score(night: int) -> dict[str, Any]:
     }
 
 
-def many(count: int) -> None:
+def make_catalogs(folder: Path) -> None:
+    """Build the tables of `benchmarks/vetting.py` in a folder that has none."""
+    if not (folder / "stars").is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        for way in ("make", "stars"):
+            subprocess.run([sys.executable, str(Path(__file__).with_name("vetting.py")), way, str(folder)], check=True)
+
+
+def many(count: int, catalogs: Path | None) -> None:
     """One run that scores very many candidates."""
+    if catalogs is not None:
+        make_catalogs(catalogs)
     with tempfile.TemporaryDirectory() as folder:
-        os.environ.update(environment(Path(folder)))
+        os.environ.update(environment(Path(folder), catalogs))
         made = in_a_process(__file__, "--task", "fill", "--candidates", str(count), limit_s=LIMIT_S)
         line: dict[str, Any] = {"figure": "changed candidates", "load": round(os.getloadavg()[0], 1), "made": made}
         if isinstance(made, dict):
@@ -205,6 +223,7 @@ def main() -> None:
     parser.add_argument("--nights", type=int, default=3)
     parser.add_argument("--distance", type=float, default=80.0, help="Mpc")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--catalogs", type=Path, help="folder of tables that the 1,000 candidates are vetted against")
     parser.add_argument("--candidates", type=int, default=1000, help="of a night that is scored alone")
     parser.add_argument("--task", choices=("read", "score", "fill"))
     parser.add_argument("--packed", type=Path)
@@ -218,7 +237,9 @@ def main() -> None:
         }
         print(json.dumps(tasks[options.task]()))
         return
-    many(options.candidates)
+    many(options.candidates, options.catalogs)
+    if not options.nights:
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         if options.folder is None:
