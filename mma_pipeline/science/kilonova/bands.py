@@ -1,7 +1,7 @@
 """Photometric bands: accepted names, effective wavelengths and Galactic extinction coefficients.
 
-Only griz enter the classifier. The parsers accept other names and archive them as sent, but the features leave them out, so
-a band that the model was not trained on changes nothing; `unused_bands` lists them.
+Only griz enter the classifier, and J, H and K exclude an afterglow (`infrared`). The parsers accept other names and archive them as
+sent, but the features leave them out, so a band that the model was not trained on changes nothing; `unused_bands` lists them.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ SPELLINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )  # fmt: skip
 #: Upper-case R and I are the Mould-like filters of PTF and ZTF's early releases; both lie within 0.02 um of r and i.
 _MOULD = {"R": "r", "I": "i"}
+_INFRARED = {"j": "J", "h": "H", "k": "K", "ks": "K"}
 _PARTED = re.compile(r"[\s:_\-./|()]+")
 
 
@@ -99,6 +100,12 @@ def _letter(word: str, *, joined: bool) -> str | None:
     return last if survey in SURVEYS and last else None
 
 
+def infrared_band(name: str) -> str | None:
+    """J, H or K of a band's name, such as `Ks` or `2massj`; None for another. They are used beside i and z alone (`infrared`)."""
+    return _INFRARED.get(name.strip().lower().removeprefix("2mass").lstrip(":_-. "))
+
+
 def unused_bands(names: Iterable[str]) -> dict[str, int]:
-    """Names that the classifier does not use, sorted, each with its number of measurements."""
-    return {name: n for name, n in sorted(Counter(names).items()) if band_index(name) < 0}
+    """Names that the score does not use, sorted, each with its number of measurements."""
+    counted = sorted(Counter(names).items())
+    return {name: n for name, n in counted if band_index(name) < 0 and infrared_band(name) is None}

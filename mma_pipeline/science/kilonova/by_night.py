@@ -51,7 +51,7 @@ def _scores_of(model: Model, curves: Sequence[LightCurve], events: Sequence[Even
     found: list[list[dict[str, Any]]] = [[] for _ in curves]
     if not len(owner):
         return found
-    scores = model.score_points(cut(points, owner, end))
+    scores = model.score_nights(curves, events, cut(points, owner, end), owner, end)
     columns = zip(
         owner.tolist(), last.tolist(), scores.nights.tolist(), scores.probability.tolist(),
         scores.all_points.tolist(), scores.sufficient.tolist(), scores.slope_err.tolist(), strict=True,

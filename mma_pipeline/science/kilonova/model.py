@@ -12,7 +12,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova.calibration import CLIP, Calibration
 from mma_pipeline.science.kilonova.features import FEATURE_NAMES, compute
+from mma_pipeline.science.kilonova.infrared import too_red, without_afterglow
 from mma_pipeline.science.kilonova.lightcurve import BoolArray, Event, LightCurve, Points, joined, prepare, split
 from mma_pipeline.science.kilonova.support import doubts, leave_out, less_sure, supported
 from mma_pipeline.science.kilonova.trees import Trees, both_ways
@@ -99,7 +100,16 @@ class Model:
 
     def score(self, curves: Sequence[LightCurve], events: Sequence[Event]) -> Scores:
         """Score S candidates, each against its event; raises ValueError if column lengths differ."""
-        return self.score_points(prepare(curves, events))
+        points = prepare(curves, events)
+        return self.score_nights(curves, events, points, np.arange(len(curves)), np.full(len(curves), np.inf))
+
+    def score_nights(
+        self, curves: Sequence[LightCurve], events: Sequence[Event], points: Points, owner: IntArray, end: FloatArray
+    ) -> Scores:
+        """Score M snapshots, `points`, of the curves `owner` (M,) up to `end` (M,), days since the merger; the infrared included."""
+        s = self.score_points(points)
+        p, all_points = without_afterglow(s.probability, s.all_points, too_red(curves, events, owner, end))
+        return replace(s, probability=p, all_points=all_points)
 
 
 def with_supernova(probability: FloatArray, log_odds: FloatArray, nights: IntArray) -> FloatArray:
