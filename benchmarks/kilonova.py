@@ -186,7 +186,7 @@ def bench_distances_and_bursts(folder: Path) -> None:
         for sigma in (20.0, 70.0)
     }
     met = all(p >= 0.9 for one in with_kilonova.values() for day, p in one.items() if day >= 2.6)
-    report("GRB 211211A at 348 Mpc (20, 70 Mpc uncertain), its griz", ">= 0.9 from 2.7 d", with_kilonova, met)
+    report("GRB 211211A at 348 Mpc (20, 70 Mpc uncertain), all its bands", ">= 0.9 from 2.7 d", with_kilonova, met)
     burst = 60168.790416667
     for redshift, goal in ((None, 0.5), (0.36, 0.1)):
         for distance in (None, 40.0, 150.0):

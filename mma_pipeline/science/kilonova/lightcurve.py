@@ -89,11 +89,15 @@ class Points:
 def joined(one: Points, other: Points) -> Points:
     """The snapshots of both, those of the first before those of the other."""
     return Points(
-        np.concatenate([one.snapshot, other.snapshot + one.count]),
-        *(np.concatenate([getattr(one, name), getattr(other, name)]) for name in ("t", "mag", "err", "band", "limit")),
-        one.count + other.count,
-        np.concatenate([one.modulus, other.modulus]),
-        np.concatenate([one.modulus_err, other.modulus_err]),
+        snapshot=np.concatenate([one.snapshot, other.snapshot + one.count]),
+        t=np.concatenate([one.t, other.t]),
+        mag=np.concatenate([one.mag, other.mag]),
+        err=np.concatenate([one.err, other.err]),
+        band=np.concatenate([one.band, other.band]),
+        limit=np.concatenate([one.limit, other.limit]),
+        count=one.count + other.count,
+        modulus=np.concatenate([one.modulus, other.modulus]),
+        modulus_err=np.concatenate([one.modulus_err, other.modulus_err]),
     )
 
 

@@ -32,7 +32,7 @@ CURVATURE = 0.1
 #: The rest speaks against a kilonova where its probability is below this.
 AGAINST = 0.7
 #: In up to so many nights any of the points that contradict each other may be the wrong one, so that none is believed above HELD.
-FEW_NIGHTS = 2
+FEW_NIGHTS = 3
 #: What an unsupported jump may reach.
 HELD = 0.89
 #: Points left out of one candidate: if more are far off, it is the source that varies and not a point that is wrong.
