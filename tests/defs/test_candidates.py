@@ -360,7 +360,7 @@ def test_what_was_there_before_the_merger_is_listed_as_excluded(house: Publishin
     """Two detections of S/N 5 in the look-back window: one run, last in the ranking with its points, and no alert."""
     old, good = Candidate("A-old", *house.peak), Candidate("Z-good", *house.beside(1))
     before = [Measurement(old, MJD - d, "r", 20.0, 0.1) for d in (40.0, 12.0)]
-    seen = [Measurement(old, MJD + n, "J", 20.0, 0.1) for n in (0.2, 1.2, 2.2)]
+    seen = [Measurement(old, MJD + n, "y", 20.0, 0.1) for n in (0.2, 1.2, 2.2)]
     (excluded,) = wanted_nights(house.archive, house.photometry(before + seen + kilonova(old, 3)))
     nights = wanted_nights(house.archive, house.photometry(kilonova(good, 3)))
     house.run(nights[-1].partition_key)
@@ -369,7 +369,7 @@ def test_what_was_there_before_the_merger_is_listed_as_excluded(house: Publishin
     shown = made.asset_materializations_for_node("kilonova_probability")[0].metadata
     assert shown["status"].value == "excluded"
     assert [p["mjd"] for p in shown["excluded_by"].value] == [MJD - 40, MJD - 12]
-    assert shown["unused_bands"].value == {"J": 1}
+    assert shown["unused_bands"].value == {"y": 1}
     ranking = made.asset_materializations_for_node("ranked_candidates")[-1].metadata["candidates"].value
     assert ranking.index("Z-good") < ranking.index("A-old")
     assert f"excluded: detected before the merger, MJD {MJD - 40:.2f} r 20.00" in ranking

@@ -106,6 +106,8 @@ def infrared_band(name: str) -> str | None:
 
 
 def unused_bands(names: Iterable[str]) -> dict[str, int]:
-    """Names that the score does not use, sorted, each with its number of measurements."""
-    counted = sorted(Counter(names).items())
-    return {name: n for name, n in counted if band_index(name) < 0 and infrared_band(name) is None}
+    """Names that the score does not use, sorted, each with its number of measurements; J, H and K are used beside i or z."""
+    counted = Counter(names)
+    beside = any(band_index(name) >= BANDS.index("i") for name in counted)
+    unused = (n for n in sorted(counted) if band_index(n) < 0 and not (beside and infrared_band(n)))
+    return {name: counted[name] for name in unused}

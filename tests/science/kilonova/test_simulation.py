@@ -151,8 +151,9 @@ def test_band_names(name, expected):
 
 def test_unused_bands_are_counted():
     """Every name that the classifier does not use, as it was written, with its number of points."""
-    names = ["g", "bessellr", "r_P1", "o", "bessellr", "B", "J", "2massks"]
-    assert unused_bands(names) == {"B": 1, "bessellr": 2, "o": 1}
+    names = ["g", "bessellr", "r_P1", "o", "bessellr", "J"]
+    assert unused_bands(names) == {"J": 1, "bessellr": 2, "o": 1}
+    assert unused_bands([*names, "z", "2massks"]) == {"bessellr": 2, "o": 1}, "the infrared is used beside i or z"
 
 
 def test_supernova_of_a_burst_takes_over():
