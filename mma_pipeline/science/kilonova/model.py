@@ -21,7 +21,7 @@ import numpy as np
 
 from mma_pipeline.science.arrays import FloatArray, IntArray
 from mma_pipeline.science.kilonova.calibration import CLIP, Calibration
-from mma_pipeline.science.kilonova.features import FEATURE_NAMES, compute
+from mma_pipeline.science.kilonova.features import FEATURE_NAMES, Features, compute
 from mma_pipeline.science.kilonova.infrared import too_red, without_afterglow
 from mma_pipeline.science.kilonova.lightcurve import BoolArray, Event, LightCurve, Points, joined, prepare, split
 from mma_pipeline.science.kilonova.support import doubts, leave_out, less_sure, supported
@@ -35,8 +35,8 @@ MAX_SLOPE_ERR = 0.2
 SUPERNOVA_SHARE = 0.1
 EVIDENT_ODDS = 0.5
 EVIDENT_NIGHTS = 3
-#: Snapshots whose features are computed together: bounds memory.
-_TOGETHER = 20_000
+#: Snapshots whose features are computed together: their tables stay in the processor's cache, and memory is bounded.
+_TOGETHER = 2_000
 _TREES = ("column", "threshold", "value", "baseline")
 _ARRAYS = (*_TREES, *(f"supernova_{name}" for name in _TREES), "score", "probability")
 
@@ -86,13 +86,13 @@ class Model:
 
     def _with_all(self, points: Points) -> tuple[FloatArray, IntArray, FloatArray]:
         """Class probabilities (S, 4) if every point is trusted, nights (S,), and errors of the best slope (S,)."""
-        parts = [self._part(part) for part in split(points, _TOGETHER)]
-        p, nights, slope_err = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return p, nights, slope_err
-
-    def _part(self, points: Points) -> tuple[FloatArray, IntArray, FloatArray]:
-        """The same of few enough snapshots."""
-        f = compute(points)
+        parts = [compute(part) for part in split(points, _TOGETHER)]
+        f = Features(
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("matrix", "nights", "best_slope_err")
+            )
+        )
         table = both_ways(f.matrix)
         three = self.calibration.apply(self.trees.probabilities_of(table), f.nights)
         four = with_supernova(three, self.supernova.decision_of(table)[:, 0], f.nights)

@@ -23,8 +23,9 @@ _CHUNK = 32
 _MANY = 500
 _BLOCK = 12_000
 #: Levels at whose nodes every row is compared, and the answer of its own node then chosen: dearer in comparisons, but without looking
-#: anything up. From 2**_TOP nodes on, looking up is cheaper.
-_TOP = 4
+#: anything up. That of many rows, and that of fewer than `_WIDE`, for which a call costs more than what it does.
+_TOP, _TOP_OF_FEW = 4, 2
+_WIDE = 3_000
 
 
 def both_ways(matrix: FloatArray) -> npt.NDArray[np.float32]:
@@ -98,20 +99,21 @@ class Trees:
     def _tree_by_tree(self, table: npt.NDArray[np.float32]) -> FloatArray:
         """The same of many rows (2F, S): all rows descend together, one tree after the other."""
         rows, classes = table.shape[1], len(self.baseline)
+        top = _TOP if rows >= _WIDE else _TOP_OF_FEW
         flat = table.ravel()
-        begins = self.column[:, 2**_TOP - 1 :].astype(np.intp) * rows
-        tops = self.column[:, : 2**_TOP - 1].tolist()
+        begins = self.column[:, 2**top - 1 :].astype(np.intp) * rows
+        tops = self.column[:, : 2**top - 1].tolist()
         out = np.zeros((classes, rows))
-        answers = np.empty((2 ** (_TOP - 1), rows), dtype=bool)
-        bits, turns = answers.view(np.uint8), np.empty((_TOP, rows), dtype=np.uint8)
-        other = np.empty((2 ** (_TOP - 2), rows), dtype=np.uint8)
+        answers = np.empty((2 ** (top - 1), rows), dtype=bool)
+        bits, turns = answers.view(np.uint8), np.empty((top, rows), dtype=np.uint8)
+        other = np.empty((2 ** (top - 2), rows), dtype=np.uint8)
         row = np.arange(rows, dtype=np.intp)
         small, node, at = np.empty(rows, dtype=np.uint8), np.empty(rows, dtype=np.intp), np.empty(rows, dtype=np.intp)
         x, threshold = np.empty(rows, dtype=np.float32), np.empty(rows, dtype=np.float32)
         right = np.empty(rows, dtype=bool)
         for tree in range(len(tops)):
             thresholds, columns = self.threshold[tree], tops[tree]
-            for level in range(_TOP):
+            for level in range(top):
                 width = 2**level
                 for k in range(width):
                     np.greater(table[columns[width - 1 + k]], thresholds[width - 1 + k], out=answers[k])
@@ -127,11 +129,11 @@ class Trees:
             for turn in turns[1:]:
                 small += small
                 small += turn
-            for level in range(_TOP, DEPTH):
+            for level in range(top, DEPTH):
                 first, end = 2**level - 1, 2 ** (level + 1) - 1
                 node[:] = small
                 # Every index is in range, so clipping changes nothing; it is the mode that needs no buffer.
-                begins[tree, first - 2**_TOP + 1 : end - 2**_TOP + 1].take(node, out=at, mode="clip")
+                begins[tree, first - 2**top + 1 : end - 2**top + 1].take(node, out=at, mode="clip")
                 at += row
                 flat.take(at, out=x, mode="clip")
                 thresholds[first:end].take(node, out=threshold, mode="clip")

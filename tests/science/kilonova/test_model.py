@@ -170,6 +170,17 @@ def test_exported_trees_agree_with_scikit_learn():
     assert export(classifier, 6).probabilities(x) == pytest.approx(expected, abs=1e-6)
 
 
+def test_trees_give_each_row_the_same_in_any_company():
+    """A few rows, some and very many take three ways through the trees; every score is the same bit for bit, missing values included."""
+    rng = np.random.default_rng(12)
+    rows = rng.normal(size=(13_000, len(FEATURE_NAMES))) * 3
+    rows[rng.random(rows.shape) < 0.3] = np.nan
+    trees = model.packaged().trees
+    together = trees.decision(rows)
+    for size in (100, 1_000, 6_000):
+        assert np.array_equal(trees.decision(rows[-size:]), together[-size:])
+
+
 def test_calibration_is_monotone_and_honest():
     """On scores that are twice too confident the curve is monotone and restores the true frequencies."""
     rng = np.random.default_rng(9)
