@@ -8,12 +8,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from tests.alerts import real_paths
 
@@ -144,6 +146,14 @@ class Home:
             for path in sorted(self.products.rglob("*"))
             if path.is_file() and ".mma" not in path.relative_to(self.products).parts
         }
+
+
+def instance_for_test(**options: Any) -> AbstractContextManager[dg.DagsterInstance]:
+    """As `dagster.instance_for_test`, with the storage of dagster_home: a run of all products takes half as long."""
+    import dagster as dg
+
+    storage = yaml.safe_load((ROOT / "dagster_home" / "dagster.yaml").read_text())["storage"]
+    return dg.instance_for_test(**{**options, "overrides": {"storage": storage, **options.get("overrides", {})}})
 
 
 def new_archive(url: str) -> Archive:

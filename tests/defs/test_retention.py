@@ -32,7 +32,7 @@ from mma_pipeline.notices.photometry.message import encode
 from mma_pipeline.products.ingest import Quarantined, ingest, parse_alert
 from mma_pipeline.science.kilonova.counterpart import counterpart_of
 from mma_pipeline.science.simulation.alerts import simulate_event
-from tests.homes import Home
+from tests.homes import Home, instance_for_test
 
 MERGER = datetime(2026, 3, 1, 2, tzinfo=UTC)
 EXPIRED = MERGER + timedelta(days=1)
@@ -76,7 +76,7 @@ def _opened(folder: Path) -> Iterator[PublishingHome]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("API_BASE", "MMA_HOP_URL", "MMA_WEBHOOK_URL", "MMA_PUBLICATION_CONFIG"):
             patch.delenv(name, raising=False)
-        with Home(folder).active() as home, dg.instance_for_test(temp_dir=str(folder)) as instance:
+        with Home(folder).active() as home, instance_for_test(temp_dir=str(folder)) as instance:
             yield PublishingHome(home.archive, home.store, instance)
 
 

@@ -32,7 +32,7 @@ from mma_pipeline.notices import lvk
 from mma_pipeline.notices.observing_runs import observing_run
 from mma_pipeline.products.ingest import ingest, parse_alert
 from mma_pipeline.science.simulation.alerts import simulate_event
-from tests.homes import Home, new_archive
+from tests.homes import Home, instance_for_test, new_archive
 
 DAY = datetime(2023, 6, 1, 12, tzinfo=UTC)
 
@@ -93,7 +93,7 @@ def filled(everything_made: Path, tmp_path: Path) -> Iterator[tuple[Home, dg.Dag
 
 @contextlib.contextmanager
 def _opened(folder: Path) -> Iterator[tuple[Home, dg.DagsterInstance]]:
-    with Home(folder).active() as home, dg.instance_for_test(temp_dir=str(folder)) as instance:
+    with Home(folder).active() as home, instance_for_test(temp_dir=str(folder)) as instance:
         yield home, instance
 
 
@@ -101,7 +101,7 @@ def _opened(folder: Path) -> Iterator[tuple[Home, dg.DagsterInstance]]:
 def stored(deployment: dg.DagsterInstance, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """A Dagster instance that knows sensors, too."""
     (tmp_path / "home").mkdir()
-    with dg.instance_for_test(temp_dir=str(tmp_path / "home")) as instance:
+    with instance_for_test(temp_dir=str(tmp_path / "home")) as instance:
         yield instance
 
 

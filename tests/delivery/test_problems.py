@@ -53,7 +53,7 @@ from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.products.ingest import ingest
 from mma_pipeline.settings import current
 from tests.defs.malformed import good, with_top
-from tests.homes import Home
+from tests.homes import Home, instance_for_test
 from tests.services.proxy import Proxy
 from tests.services.s3 import S3Server
 
@@ -128,7 +128,7 @@ def pipeline(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
     monkeypatch.setattr(watching, "_stores", {})
     monkeypatch.setattr("mma_pipeline.adapters.kafka.watch.TIMEOUT_S", 1.0)
     with contextlib.ExitStack() as held:
-        instance = held.enter_context(dg.instance_for_test())
+        instance = held.enter_context(instance_for_test())
         yield Pipeline(home, instance, monkeypatch, held)
 
 
@@ -232,7 +232,7 @@ def warm(pipeline: Pipeline, broker: str) -> None:
     """The same installation with resident workers behind a queue."""
     settings = {"broker": broker, "backend": "cache+memory://"}
     name = {"module": "mma_pipeline.instance.launcher", "class": "WarmRunLauncher", "config": settings}
-    pipeline.instance = pipeline.held.enter_context(dg.instance_for_test(overrides={"run_launcher": name}))
+    pipeline.instance = pipeline.held.enter_context(instance_for_test(overrides={"run_launcher": name}))
 
 
 def quarantine(pipeline: Pipeline) -> None:
