@@ -35,7 +35,7 @@ def _engine(url: str) -> sa.Engine:
     return sa.create_engine(url, pool_size=2, connect_args={"timeout": BUSY_S})
 
 
-class _EventLogStorage(RememberingEventLogStorage, SqliteEventLogStorage):
+class _SqliteEventLog(RememberingEventLogStorage, SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self._made: set[str] = set()
         # One connection at a time, as in the stock storage: two threads that read and then write would lock each other out.
@@ -60,7 +60,7 @@ class _EventLogStorage(RememberingEventLogStorage, SqliteEventLogStorage):
             yield connection
 
 
-class _RunStorage(SqliteRunStorage):
+class _SqliteRuns(SqliteRunStorage):
     def __init__(self, conn_string: str, inst_data: Any = None) -> None:
         self.url = conn_string
         super().__init__(conn_string, inst_data)
@@ -69,7 +69,7 @@ class _RunStorage(SqliteRunStorage):
         return _engine(self.url).begin()
 
 
-class _ScheduleStorage(SqliteScheduleStorage):
+class _SqliteSchedules(SqliteScheduleStorage):
     def __init__(self, conn_string: str, inst_data: Any = None) -> None:
         self.url = conn_string
         super().__init__(conn_string, inst_data)
@@ -87,9 +87,9 @@ class KeptSqliteStorage(DagsterSqliteStorage):
         super(DagsterSqliteStorage, self).__init__()  # type: ignore[no-untyped-call]
         folder = Path(base_dir)
         self.base_dir, self._inst_data = base_dir, inst_data
-        self._run_storage = _RunStorage.from_local(str(folder / "history"))
-        self._event_log_storage = _EventLogStorage(str(folder / "history" / "runs"))
-        self._schedule_storage = _ScheduleStorage.from_local(str(folder / "schedules"))
+        self._run_storage = _SqliteRuns.from_local(str(folder / "history"))
+        self._event_log_storage = _SqliteEventLog(str(folder / "history" / "runs"))
+        self._schedule_storage = _SqliteSchedules.from_local(str(folder / "schedules"))
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> KeptSqliteStorage:

@@ -27,7 +27,7 @@ IDLE_S = 1.0
 _IDLE_SINCE = "mma_idle_since"
 
 
-class _EventLogStorage(RememberingEventLogStorage, PostgresEventLogStorage):
+class _PostgresEventLog(RememberingEventLogStorage, PostgresEventLogStorage):
     pass
 
 
@@ -43,7 +43,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     ) -> None:
         """Build the stock storages, with pooled connections, and an event log that remembers."""
         super().__init__(postgres_url, should_autocreate_tables, inst_data, token_provider)
-        self._event_log_storage = _EventLogStorage(
+        self._event_log_storage = _PostgresEventLog(
             postgres_url, should_autocreate_tables, token_provider=token_provider
         )
         for part in (self._event_log_storage, self._run_storage, self._schedule_storage):
