@@ -55,7 +55,7 @@ services: ## programs that the tests' real services need, where they are missing
 test-k8s: setup services ## chart and launcher on a real Kubernetes API server (needs Go, which builds it once); alerts end to end; the login
 	@echo "API server and oauth2-proxy for the tests: the first time some minutes, they are built"
 	@PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.services.installed kubernetes oauth2-proxy oidc-provider
-	$(BIN)/python -m pytest -n 2 --dist loadfile -o addopts="$(WITH_K8S)" tests/k8s/test_api_server.py tests/k8s/test_login.py tests/k8s/test_production.py
+	$(BIN)/python -m pytest -n 2 --dist loadfile -o addopts="$(WITH_K8S)" tests/k8s/test_api_server.py tests/k8s/test_login.py tests/k8s/test_portal_login.py tests/k8s/test_production.py
 
 soak: setup ## the kill test for an hour (MINUTES=60): real Kafka and PostgreSQL, everything dies at random moments
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.delivery.storm --minutes $(or $(MINUTES),60)

@@ -88,6 +88,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     Args:
         overrides: resource name to resource, such as `{"archive": ArchiveResource(url="sqlite:////tmp/a.db")}`.
     """
+    resources = {**RESOURCES, **(overrides or {})}
     plain = dg.with_source_code_references(
         [
             gwalert_stream,
@@ -111,7 +112,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             survey_stream,
             survey_candidates,
             gracedb_completeness,
-            pipeline_health_asset,
+            pipeline_health_asset(resources["settings"].portal_url()),
         ]
     )
     return dg.Definitions(
@@ -154,7 +155,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             survey_sensor,
         ],
         schedules=[retention_schedule, gwtm_mock_schedule, completeness_schedule, survey_nights_schedule],
-        resources={**RESOURCES, **(overrides or {})},
+        resources=resources,
     )
 
 

@@ -29,7 +29,7 @@ SERVERS = {
 LONG = (
     *("test_storm.py", "test_restart.py", "test_real_alerts.py", "test_production.py", "test_api_server.py"),
     *("test_clock.py", "test_migration.py", "test_survey_storm.py", "test_malformed.py", "test_archive_moves.py"),
-    *("test_ui.py", "test_login.py", "test_products.py", "kilonova"),
+    *("test_ui.py", "test_login.py", "test_portal_login.py", "test_products.py", "kilonova"),
     *("delivery", "k8s", "browser", "cli", "defs", "surveys", "portal"),
 )
 

@@ -211,11 +211,12 @@ def _pointings(
     notices: Sequence[LvkNotice], event_id: str, merger: datetime, sent: Sequence[tuple[str, ...]]
 ) -> dict[tuple[str, ...], tuple[str, Sequence[Pointing]]]:
     """Pointings at the event's last map, a night before each of its messages but the first."""
+    from mma_pipeline.notices.key import event_of_key
     from mma_pipeline.science.simulation.pointings import simulate_pointings
     from mma_pipeline.science.skymaps.model import decode_skymap
 
     maps = [n.event.skymap for n in notices if n.event is not None and n.event.skymap is not None]
-    later = [keys for keys in sent if any(key.startswith(f"{event_id}-") for key in keys)][1:]
+    later = [keys for keys in sent if any(event_of_key(key) == event_id for key in keys)][1:]
     if not maps:
         return {}
     nights = simulate_pointings(decode_skymap(maps[-1]), merger, nights=len(later), fields=_FIELDS)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import dagster as dg
 
-from mma_pipeline.notices.key import EventVersion
+from mma_pipeline.notices.key import EventVersion, event_of_key
 from mma_pipeline.notices.model import Role
 
 #: Run tag by which queues and launchers assign runs.
@@ -60,7 +60,7 @@ def tag_event(context: dg.AssetExecutionContext) -> None:
     tags = context.run.tags
     if EVENT_TAG in tags or EVENTS_TAG in tags:
         return
-    events = sorted({key.partition("-")[0] for key in context.partition_keys})
+    events = sorted({event for key in context.partition_keys if (event := event_of_key(key)) is not None})
     if len(events) == 1:
         context.instance.add_run_tags(context.run_id, {EVENT_TAG: events[0]})
     else:

@@ -39,6 +39,14 @@ class SettingsResource(dg.ConfigurableResource["SettingsResource"]):
         """The settings of this process; its groups raise ConfigurationError where a value cannot be used."""
         return current()
 
+    def portal_url(self) -> str | None:
+        """Address of the portal for links in definitions; None without one, or where the setting cannot be used."""
+        try:
+            return current().portal.url
+        except ConfigurationError:
+            # The definitions load all the same: what needs the address says what is wrong with it.
+            return None
+
 
 class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
     """The archive database: `MMA_ARCHIVE_URL`, or an SQLite file in DAGSTER_HOME."""

@@ -3,6 +3,13 @@
 The identity depends only on the alert: event, kind of notice, creation time and a digest of the content. It is independent
 of arrival, counting and runs, so a replay in any order gives the same keys.
 
+The Dagster UI shows the first twenty characters of a key, so these tell the versions of one event apart: by the mark, a letter
+for the kind and the time of day, and by digits of the digest as far as there is room. The mark stands behind the event, as in
+`S230518h-P133818-ed9ac15a64-20230518-Preliminary`. Where the event is too long for that, the mark leads, with three digits, as
+in `I212124a30-Fermi_745121685-a30124e776-20240812-Initial`. Only notices of one kind in the same second of a day can look alike,
+where their digests begin alike, too. A version that was archived under the former form of key,
+`S230518h-Preliminary-20230518T133818-ed9ac15a64`, keeps it, because files, runs and messages name it.
+
 The stem `{graceid}-{Type}{n}` that the Treasure Map (GWTM) reads contains a count. The archive assigns the number once, when
 a version is first recorded. A notice that arrives late gets the next free number, because files that observers have read must
 keep their names, and because GWTM numbers its rows in the order of posting.
@@ -11,7 +18,7 @@ keep their names, and because GWTM numbers its rows in the order of posting.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from mma_pipeline.notices.errors import NoticeError
@@ -29,12 +36,22 @@ FETCHED_SUFFIX = "-Map"
 DIGEST_LENGTH = 10
 _TYPES = "|".join(AlertType)
 _LABEL = rf"(?:(?:{_TYPES})(?:{EXTERNAL_SUFFIX}|{FETCHED_SUFFIX})?|{ICECUBE_LABEL})"
+#: Characters of a key that the Dagster UI shows.
+SHOWN = 20
+#: Letters of the mark; all other kinds have their first one.
+_LETTERS = {ICECUBE_LABEL: "N"}
+_SUFFIX_LETTERS = {EXTERNAL_SUFFIX: "X", FETCHED_SUFFIX: "M"}
+_EVENT = rf"(?P<event>{ANY_EVENT_ID.pattern})"
+_DIGEST = rf"(?P<digest>[0-9a-f]{{{DIGEST_LENGTH}}})"
 _KEY = re.compile(
-    rf"(?P<event>{ANY_EVENT_ID.pattern})-(?P<label>{_LABEL})-(?P<created>\d{{8}}T\d{{6}})-(?P<digest>[0-9a-f]{{{DIGEST_LENGTH}}})",
+    rf"(?:[A-Z](?P<first>\d{{6}})[0-9a-f]{{3}}-)?{_EVENT}(?:-[A-Z](?P<then>\d{{6}}))?-{_DIGEST}-(?P<day>\d{{8}})-(?P<label>{_LABEL})",
     re.ASCII,
 )
+_FORMER_KEY = re.compile(rf"{_EVENT}-(?P<label>{_LABEL})-(?P<day>\d{{8}})T(?P<then>\d{{6}})-{_DIGEST}", re.ASCII)
+_KEY_OF_EVENT = re.compile(rf"(?:[A-Z]\d{{6}}[0-9a-f]{{3}}-)?{_EVENT}(?:-.*)?", re.ASCII | re.DOTALL)
 _STEM = re.compile(rf"(?P<event>{ANY_EVENT_ID.pattern})-(?P<label>{_LABEL})(?P<number>[1-9]\d{{0,5}})?", re.ASCII)
-_TIME = "%Y%m%dT%H%M%S"
+_TIME = "%Y%m%d%H%M%S"
+_EXAMPLE = "S230518h-P133818-1a2b3c4d5e-20230518-Preliminary"
 
 
 def check_event_id(value: object) -> str:
@@ -57,6 +74,12 @@ def is_gravitational_wave(event_id: str) -> bool:
     return EVENT_ID.fullmatch(event_id) is not None
 
 
+def event_of_key(key: str) -> str | None:
+    """The event of a partition, of a version or of a night; None if its key begins with none."""
+    match = _KEY_OF_EVENT.fullmatch(key)
+    return None if match is None else match["event"]
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class EventVersion:
     """One version of one event: the unit of a Dagster partition."""
@@ -68,13 +91,33 @@ class EventVersion:
     """Kind of notice: an `AlertType`, the same with `-ExtCoinc` or `-Map`, or `IceCube`."""
     digest: str
     """First ten hexadecimal digits of the SHA-256 of the content."""
+    former_key: bool = field(default=False, compare=False)
+    """Whether it was archived under the former form of key, and keeps it."""
 
     @property
     def partition_key(self) -> str:
-        """Key such as `S230518h-Preliminary-20230518T133818-1a2b3c4d5e`."""
+        """Key such as `S230518h-P133818-1a2b3c4d5e-20230518-Preliminary`."""
         # strftime writes years before 1000 with fewer than four digits on Linux.
-        created = f"{self.created.year:04d}{self.created:%m%dT%H%M%S}"
-        return f"{self.event_id}-{self.label}-{created}-{self.digest}"
+        day = f"{self.created.year:04d}{self.created:%m%d}"
+        if self.former_key:
+            return f"{self.event_id}-{self.label}-{day}T{self.created:%H%M%S}-{self.digest}"
+        mark = f"{self._letter}{self.created:%H%M%S}"
+        head = f"{self.event_id}-{mark}"
+        if len(head) > SHOWN:
+            # Some observatories send several notices of a kind within a second.
+            head = f"{mark}{self.digest[:3]}-{self.event_id}"
+        return f"{head}-{self.digest}-{day}-{self.label}"
+
+    @property
+    def possible_keys(self) -> tuple[str, str]:
+        """Every key under which the version may be archived: one of today, and one of the former form."""
+        return replace(self, former_key=False).partition_key, replace(self, former_key=True).partition_key
+
+    @property
+    def _letter(self) -> str:
+        """The letter of the kind of notice in the mark."""
+        _, hyphen, suffix = self.label.partition("-")
+        return _SUFFIX_LETTERS[hyphen + suffix] if suffix else _LETTERS.get(self.label, self.label[0])
 
     @property
     def role(self) -> Role:
@@ -110,17 +153,23 @@ class EventVersion:
 
     @classmethod
     def from_partition_key(cls, key: str) -> EventVersion:
-        """Parse a partition key; raises NoticeError if it is malformed."""
-        match = _KEY.fullmatch(key)
+        """Parse a partition key of either form; raises NoticeError if it is malformed."""
+        former = _FORMER_KEY.fullmatch(key)
+        match = former or _KEY.fullmatch(key)
         if match is None:
-            raise NoticeError(
-                f"{key[:80]!r} is not a partition key such as S230518h-Preliminary-20230518T133818-1a2b3c4d5e"
-            )
+            raise NoticeError(f"{key[:80]!r} is not a partition key such as {_EXAMPLE}")
+        groups = match.groupdict()
         try:
-            created = datetime.strptime(match["created"], _TIME).replace(tzinfo=UTC)
+            created = datetime.strptime(match["day"] + (groups.get("first") or match["then"] or ""), _TIME)
         except ValueError as error:
             raise NoticeError(f"{key!r} holds no valid time") from error
-        return cls(match["event"], created, match["label"], match["digest"])
+        version = cls(
+            match["event"], created.replace(tzinfo=UTC), match["label"], match["digest"], former_key=former is not None
+        )
+        # A version has one spelling: the letter of its label, in the place where it belongs.
+        if version.partition_key != key:
+            raise NoticeError(f"{key!r} is not spelled as {version.partition_key}")
+        return version
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from mma_pipeline import __version__
 from mma_pipeline.adapters.archive.event_history import chronological
+from mma_pipeline.adapters.archive.overview import newest_events
 from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
 from mma_pipeline.adapters.store.paths import event_key
 from mma_pipeline.notices.key import ANY_EVENT_ID, is_gravitational_wave
@@ -74,6 +75,14 @@ def event_list(request: Request, portal: ThePortal) -> Response:
         kinds=KINDS,
         classes=CLASSES,
     )
+
+
+@router.get("/newest")
+def newest_event(portal: ThePortal) -> Response:
+    """Lead to the page of the newest real event, or of the newest mock where there is none; to the list where there is no event."""
+    for event in newest_events(portal.archive, limit=1, real=True) or newest_events(portal.archive, limit=1):
+        return RedirectResponse(f"{portal.base}/events/{event}", 307)
+    return RedirectResponse(f"{portal.base}/", 307)
 
 
 @router.get("/events/{event}")

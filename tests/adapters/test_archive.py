@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from mma_pipeline.adapters.archive import Archive, ProductRecord, decisions, outbox, reading
+from mma_pipeline.adapters.archive import Archive, ProductRecord, decisions, outbox, reading, writing
+from mma_pipeline.adapters.archive.alerts import insert_versions
 from mma_pipeline.adapters.archive.database import open_engine
 from mma_pipeline.adapters.archive.migrate import current_revision, head_revision, migrate
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
@@ -84,6 +86,62 @@ def test_recording_twice_changes_nothing(archive: Archive) -> None:
     assert archive.counts() == counts
     assert first.owned == first.versions
     assert len(first.owned) == 2
+
+
+def former(archive: Archive, one: EventVersion) -> str:
+    """Give an archived version the key that an earlier release gave it; returns that key."""
+    today, before = one.possible_keys
+    table = metadata.tables["version"]
+    with archive.engine.begin() as connection:
+        connection.execute(sa.update(table).where(table.c.partition_key == today).values(partition_key=before))
+    return before
+
+
+def test_a_version_of_an_earlier_release_is_found_again(archive: Archive) -> None:
+    """The same version by the same or another message, after the upgrade, is the archived one under its former key."""
+    one, combined = version(), version(label="Preliminary-ExtCoinc")
+    first = archive.record(message(1), [(one, {"a": 1}), (combined, {})])
+    keys = [former(archive, one), former(archive, combined)]
+    repeated = archive.record(message(1), [(one, {"a": 1}), (combined, {})])
+    assert [record.partition_key for record in repeated.versions] == keys
+    # A crash before the upgrade repeats the message after it: the run has its former key.
+    assert [record.partition_key for record in repeated.owned] == keys
+    twin = archive.record(message(2, b"twin"), [(one, {"a": 2}), (combined, {})])
+    assert twin.owned == ()
+    assert [(r.version, r.number, r.facts) for r in twin.versions] == [(r.version, r.number, r.facts) for r in first.versions]
+    assert archive.counts()["versions"] == 2
+    assert archive.version(keys[0]).version == one
+    assert [record.partition_key for record in archive.versions_named(keys[0])] == [keys[0]]
+    assert archive.versions_at([*keys, one.partition_key]).keys() == set(keys)
+
+
+def test_new_versions_of_an_old_event_have_new_keys(archive: Archive) -> None:
+    """Numbers go on where the earlier release was, whatever the form of the keys, and arrival decides no key."""
+    old, new = version(0), version(1)
+    archive.record(message(1), [(old, {})])
+    former(archive, old)
+    (record,) = archive.record(message(2), [(new, {})]).versions
+    assert (record.number, record.partition_key) == (1, new.possible_keys[0])
+    # A version made from an archived one, as that of a fetched map, is named as today all the same.
+    (parent,) = archive.versions_at([old.possible_keys[1]]).values()
+    child = replace(parent.version, label="Preliminary-Map", digest="f" * 10)
+    (made,) = archive.record(message(3), [(child, {})]).versions
+    assert made.partition_key == child.possible_keys[0]
+    assert {r.partition_key for r in archive.versions(old.event_id)} == {
+        old.possible_keys[1], new.possible_keys[0], child.possible_keys[0],
+    }  # fmt: skip
+
+
+def test_quarantined_message_of_an_earlier_release(archive: Archive) -> None:
+    """A message that is retried after the upgrade and gives a version that is archived under its former key adds none."""
+    one = version()
+    archive.record(message(1), [(one, {})])
+    key = former(archive, one)
+    aside = archive.quarantine(message(2, b"unreadable then"), "not JSON")
+    with writing(archive.engine) as connection:
+        (record,) = insert_versions(connection, [(one, {})], aside)
+    assert record.partition_key == key
+    assert archive.counts()["versions"] == 1
 
 
 def test_same_alert_at_another_offset(archive: Archive) -> None:

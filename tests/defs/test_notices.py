@@ -30,6 +30,7 @@ from mma_pipeline.defs.all_products import expected_files
 from mma_pipeline.defs.events.page.write import write_event_page
 from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.notices.gcn.streams import CORE_STREAMS, stream_named
+from mma_pipeline.notices.key import event_of_key
 from mma_pipeline.products.ingest import MAX_REASON, Quarantined, ingest
 from mma_pipeline.products.notices import core_parser
 from mma_pipeline.settings import current
@@ -93,7 +94,7 @@ def test_one_sensor_reads_every_stream(home: Home, monkeypatch: pytest.MonkeyPat
         watch = BrokerWatch(config)
         lags, missing = watch.lags({})
         watch.close()
-    assert sorted(key.partition("-")[0] for key in keys) == ["Fermi_794059200"] * 2 + ["IceCube_141000_12345678"]
+    assert sorted(str(event_of_key(key)) for key in keys) == ["Fermi_794059200"] * 2 + ["IceCube_141000_12345678"]
     archived = {record.message_id: record for record in home.archive.versions()}
     names = {message.stream for message in home.archive.origins(archived).values()}
     assert names == {"fermi_gbm", "icecube_tracks", "fermi_gbm_classic"}

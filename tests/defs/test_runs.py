@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dagster as dg
 import pytest
 
+from mma_pipeline.definitions import build_defs
 from mma_pipeline.defs.alerts.sensors import run_request
 from mma_pipeline.defs.metadata import metadata_value
 from mma_pipeline.defs.operations.health import portal_links
@@ -48,6 +50,25 @@ def test_health_leads_to_the_portal(home: Home) -> None:
         "newest event": "[S240301a](https://example.org/mma/events/S240301a)",
         "health": "https://example.org/mma/health",
     }
+
+
+def test_the_place_to_begin_has_its_links_before_any_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The asset's own metadata and description link the portal, its newest event, health and quarantine; without a portal none."""
+    monkeypatch.delenv("MMA_PORTAL_URL", raising=False)
+    key = dg.AssetKey("pipeline_health")
+    assert build_defs().resolve_asset_graph().get(key).metadata.keys() & {"portal", "newest event"} == set()
+    monkeypatch.setenv("MMA_PORTAL_URL", "https://example.org/mma/")
+    node = build_defs().resolve_asset_graph().get(key)
+    links = {name: value.value for name, value in node.metadata.items() if isinstance(value, dg.UrlMetadataValue)}
+    assert links == {
+        "portal": "https://example.org/mma/",
+        "newest event": "https://example.org/mma/newest",
+        "health": "https://example.org/mma/health",
+        "quarantine": "https://example.org/mma/quarantine",
+    }
+    assert all(f"({at})" in node.description for at in links.values())
+    monkeypatch.setenv("MMA_PORTAL_URL", "not an address")
+    assert build_defs().resolve_asset_graph().get(key) is not None
 
 
 def test_pictures_show_without_a_click(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

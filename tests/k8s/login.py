@@ -1,7 +1,7 @@
-"""Dagster's web server behind oauth2-proxy as their pod runs them, and a provider where people sign in.
+"""Dagster's web server, or the portal, behind oauth2-proxy as their pod runs them, and a provider where people sign in.
 
 Both run with the chart's own command lines, of which only addresses, ports and files are this machine's. Between the two
-stands a relay that knows what the web server was asked.
+stands a relay that knows what the server was asked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from typing import Any
 
 import requests
 
-from tests.k8s.chart import BASE, OIDC, ROOT, only, render, secret_keys
+from tests.homes import Home
+from tests.k8s.chart import BASE, OIDC, PORTAL, ROOT, only, render, secret_keys
 from tests.services.oauth2_proxy import OAuth2Proxy
 from tests.services.process import Child, free_ports
 from tests.services.proxy import Proxy
@@ -102,7 +103,7 @@ class Door:
 
     @property
     def heard(self) -> tuple[int, list[str]]:
-        """What reached the web server so far: connections and requests."""
+        """What reached the server so far: connections and requests."""
         return self.relay.connections, list(self.relay.requests)
 
     def ask(
@@ -132,21 +133,56 @@ class Door:
 
 @contextlib.contextmanager
 def running(folder: Path, proxies: type[OAuth2Proxy], providers: Any) -> Iterator[Door]:
-    """Run the pod of a release with a login."""
-    web, proxy = only(render(BASE, OIDC), "Deployment", "-webserver")["spec"]["template"]["spec"]["containers"]
-    web_port, port = free_ports(2)
-    with contextlib.ExitStack() as stack:
-        child = Child("dagster-webserver", _command(web, web_port, folder), folder / "web.log", **_home(folder))
-        stack.callback(child.end)
-        relay = stack.enter_context(Proxy.to(web_port))
-        back = f"http://127.0.0.1:{port}/oauth2/callback"
-        provider = stack.enter_context(providers.running(redirect=back, accounts=ACCOUNTS))
-        given = OIDC["webserver"]["oidc"]
+    """Run the web server's pod of a release with a login."""
+    web, proxy = _containers("-webserver")
+    (port,) = free_ports(1)
+    with _server("dagster-webserver", _command(web, port, folder), folder, _home(folder)) as child:
+        inside = Inside(child, port, "/server_info", 3000, OIDC["webserver"]["oidc"]["redirectUrl"])
+        with _login(proxy, inside, proxies, providers) as door:
+            yield door
+
+
+@contextlib.contextmanager
+def running_portal(folder: Path, home: Home, proxies: type[OAuth2Proxy], providers: Any) -> Iterator[Door]:
+    """Run the portal's pod of a release with a login, over the archive and the store of a home."""
+    portal, proxy = _containers("-portal")
+    (port,) = free_ports(1)
+    here = {"mma": str(BIN / "mma"), "3001": str(port)}
+    assert here.keys() <= set(portal["command"])
+    command = [here.get(word, word) for word in portal["command"]]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **home.env, "MMA_PORTAL_URL": PORTAL["portal"]["url"]}
+    with _server("portal", command, folder, {"env": environ, "cwd": folder}) as child:
+        inside = Inside(child, port, "/api/v1/events?size=1", 3001, f"{PORTAL['portal']['url']}/oauth2/callback")
+        with _login(proxy, inside, proxies, providers) as door:
+            yield door
+
+
+@dataclass
+class Inside:
+    """A server that has no login, as it runs here and as the chart has it."""
+
+    child: Child
+    port: int
+    alive: str
+    """What it answers when it is ready."""
+    charts_port: int
+    charts_redirect: str
+
+
+@contextlib.contextmanager
+def _login(proxy: dict[str, Any], inside: Inside, proxies: type[OAuth2Proxy], providers: Any) -> Iterator[Door]:
+    """Run the pod's oauth2-proxy in front of its server, and a provider."""
+    (port,) = free_ports(1)
+    back = f"http://127.0.0.1:{port}/oauth2/callback"
+    with (
+        Proxy.to(inside.port) as relay,
+        providers.running(redirect=back, accounts=ACCOUNTS) as provider,
+    ):
         here = {
-            f"--oidc-issuer-url={given['issuerUrl']}": f"--oidc-issuer-url={provider.issuer}",
-            f"--redirect-url={given['redirectUrl']}": f"--redirect-url={back}",
+            f"--oidc-issuer-url={OIDC['webserver']['oidc']['issuerUrl']}": f"--oidc-issuer-url={provider.issuer}",
+            f"--redirect-url={inside.charts_redirect}": f"--redirect-url={back}",
             "--http-address=0.0.0.0:4180": f"--http-address=127.0.0.1:{port}",
-            "--upstream=http://127.0.0.1:3000": f"--upstream=http://127.0.0.1:{relay.port}",
+            f"--upstream=http://127.0.0.1:{inside.charts_port}": f"--upstream=http://127.0.0.1:{relay.port}",
         }
         assert here.keys() <= set(proxy["args"])
         values = {
@@ -156,9 +192,25 @@ def running(folder: Path, proxies: type[OAuth2Proxy], providers: Any) -> Iterato
         }
         environ = {name: values[key] for name, key in secret_keys(proxy).items()}
         arguments = [here.get(argument, argument) for argument in proxy["args"]]
-        front = stack.enter_context(proxies.running(port=port, arguments=arguments, environ=environ))
-        child.wait_ready(lambda: _answers(web_port), timeout=480)
-        yield Door(front, relay, child, web_port, provider.issuer)
+        with proxies.running(port=port, arguments=arguments, environ=environ) as front:
+            inside.child.wait_ready(lambda: _answers(inside.port, inside.alive), timeout=480)
+            yield Door(front, relay, inside.child, inside.port, provider.issuer)
+
+
+@contextlib.contextmanager
+def _server(name: str, command: list[str], folder: Path, how: dict[str, Any]) -> Iterator[Child]:
+    """Start a server, which gets ready while the login is started."""
+    child = Child(name, command, folder / f"{name}.log", **how)
+    try:
+        yield child
+    finally:
+        child.end()
+
+
+def _containers(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The server and the proxy of a pod of the release."""
+    server, proxy = only(render(BASE, OIDC, PORTAL), "Deployment", name)["spec"]["template"]["spec"]["containers"]
+    return server, proxy
 
 
 def _command(container: dict[str, Any], port: int, folder: Path) -> list[str]:
@@ -185,8 +237,8 @@ def _home(folder: Path) -> dict[str, Any]:
     return {"env": environ, "cwd": folder}
 
 
-def _answers(port: int) -> bool:
-    """Whether the web server answers those who reach it, as the chart's probes ask."""
+def _answers(port: int, path: str) -> bool:
+    """Whether a server answers those who reach it, as the chart's probes ask."""
     with contextlib.suppress(requests.RequestException):
-        return requests.get(f"http://127.0.0.1:{port}/server_info", timeout=30).ok
+        return requests.get(f"http://127.0.0.1:{port}{path}", timeout=30).ok
     return False

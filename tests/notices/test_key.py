@@ -9,24 +9,60 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.key import EventVersion, FileStem, check_event_id
+from mma_pipeline.notices.key import EventVersion, FileStem, check_event_id, event_of_key
 from mma_pipeline.notices.model import AlertType, Role, role_of
+from mma_pipeline.notices.trigger_ids import TRIGGER_ID
 
 EVENT_IDS = st.from_regex(r"(S|MS|TS|GW)[0-9]{6}[A-Za-z]{1,8}", fullmatch=True)
 LABELS = st.sampled_from(
     ["EarlyWarning", "Preliminary", "Initial", "Update", "Retraction", "Update-ExtCoinc", "Initial-ExtCoinc", "IceCube"]
 )
+ANY_EVENT_IDS = st.one_of(EVENT_IDS, st.from_regex(TRIGGER_ID, fullmatch=True))
 TIMES = st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(microsecond=0))
 DIGESTS = st.from_regex(r"[0-9a-f]{10}", fullmatch=True)
 
 
-@given(EVENT_IDS, TIMES, LABELS, DIGESTS)
+@given(ANY_EVENT_IDS, TIMES, LABELS, DIGESTS)
 def test_partition_key_round_trip(event_id: str, created: datetime, label: str, digest: str) -> None:
-    """A version's partition key parses back to the version, in every year that a time can have."""
+    """A version's keys, today's and the former one, parse back to the version, in every year that a time can have."""
     version = EventVersion(event_id, created, label, digest)
-    assert EventVersion.from_partition_key(version.partition_key) == version
-    # Dagster's own separators and wildcards have no place in a key.
-    assert not set(version.partition_key) & set("|,*?[]/\\ \t\n")
+    assert version.partition_key == version.possible_keys[0]
+    for key in version.possible_keys:
+        parsed = EventVersion.from_partition_key(key)
+        assert parsed == version
+        assert hash(parsed) == hash(version)
+        # An archived version keeps its key.
+        assert parsed.partition_key == key
+        assert event_of_key(key) == event_id
+        # Dagster's own separators and wildcards have no place in a key, and it fits the archive's column.
+        assert not set(key) & set("|,*?[]/\\ \t\n")
+        assert len(key) <= 120
+
+
+@given(ANY_EVENT_IDS, st.lists(st.tuples(TIMES, LABELS, DIGESTS), min_size=2, max_size=6))
+def test_versions_of_an_event_differ_in_what_the_ui_shows(event_id: str, said: list[tuple[datetime, str, str]]) -> None:
+    """Keys of one event differ in the first 20 characters where kind or time of day differ."""
+    versions = [EventVersion(event_id, *one) for one in said]
+    alike: dict[str, set[tuple[str, str]]] = {}
+    for version in versions:
+        kind = "combined" if version.is_external else version.label
+        alike.setdefault(version.partition_key[:20], set()).add((kind, f"{version.created:%H%M%S}"))
+    assert all(len(found) == 1 for found in alike.values()), alike
+
+
+@pytest.mark.parametrize(
+    ("key", "event"),
+    [
+        ("S230518h-AT2017gfo-MJD57983", "S230518h"),
+        ("S230518abc-MJD60083", "S230518abc"),
+        ("S230518h", "S230518h"),
+        ("2024-03-01", None),
+        ("", None),
+    ],
+)
+def test_event_of_any_partition(key: str, event: str | None) -> None:
+    """The event of a night is found as that of a version; a partition of something else has none."""
+    assert event_of_key(key) == event
 
 
 @given(EVENT_IDS, LABELS, st.integers(0, 99_999))
@@ -61,6 +97,14 @@ def test_arbitrary_text_is_no_key(text: str) -> None:
         "../S230518h-Preliminary-20230518T133818-1a2b3c4d5e",
         "S230518h-IceCube-ExtCoinc-20230518T133818-1a2b3c4d5e",
         "S２３0518h-Preliminary-20230518T133818-1a2b3c4d5e",
+        "S230518h-U133818-1a2b3c4d5e-20230518-Preliminary",
+        "S230518h-P133818-1a2b3c4d5e-20231318-Preliminary",
+        "S230518h-P133818-1a2b3c4d5e-20230518-Preliminary\n",
+        "S230518h-1a2b3c4d5e-20230518-Preliminary",
+        "P1338181a2-S230518h-1a2b3c4d5e-20230518-Preliminary",
+        "P1338181a2-S230518h-P133818-1a2b3c4d5e-20230518-Preliminary",
+        "Fermi_745121685-I212124-1a2b3c4d5e-20240812-Initial",
+        "I212124fff-Fermi_745121685-1a2b3c4d5e-20240812-Initial",
     ],
 )
 def test_wrong_keys_are_refused(key: str) -> None:

@@ -18,7 +18,7 @@ from mma_pipeline.notices import lvk
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.model import AlertType, Role
-from tests.alerts import alert, avro, body, fits_map, needs_real_alerts, real_paths
+from tests.alerts import REAL_FOLDER, alert, avro, body, fits_map, needs_real_alerts, real_paths
 
 
 def _json(record: dict[str, Any]) -> bytes:
@@ -51,8 +51,8 @@ def test_real_alerts_parse(path: Path) -> None:
     assert (notice.external is None) == (record["external_coinc"] is None)
 
 
-#: Identities as given to real alerts since the first release: files, rows and messages that people have name them so.
-REAL_KEYS = {
+#: Keys that earlier releases gave to real alerts: files, rows and messages that people have name them so.
+FORMER_KEYS = {
     "MS181101ab-earlywarning.json": ["MS181101ab-EarlyWarning-20181101T223420-b66e6de74d"],
     "MS181101ab-ext-update.json": [
         "MS181101ab-Update-20181101T223625-a30124e776",
@@ -96,11 +96,27 @@ REAL_KEYS = {
 @needs_real_alerts
 @pytest.mark.parametrize("path", real_paths(), ids=lambda path: path.name)
 def test_real_alerts_keep_their_identity(path: Path) -> None:
-    """Every real alert has the partition keys that it always had, and nothing in it is degraded."""
+    """Every real alert has the identity, and so the former keys, that it always had; nothing in it is degraded."""
     data = path.read_bytes()
     notice = lvk.from_record(decode_avro(data)) if path.suffix == ".avro" else lvk.parse_json(data)
-    assert [version.partition_key for version in lvk.versions_of(notice)] == REAL_KEYS[path.name]
+    assert [version.possible_keys[1] for version in lvk.versions_of(notice)] == FORMER_KEYS[path.name]
     assert notice.degraded == ()
+
+
+@needs_real_alerts
+def test_versions_of_real_events_differ_where_the_ui_shows_them() -> None:
+    """The versions of each real event, of earlier archives and of today, have keys that differ within the first 20 characters."""
+    shown: dict[str, set[str]] = {}
+    keys: dict[str, set[str]] = {}
+    for name in FORMER_KEYS:
+        data = (REAL_FOLDER / name).read_bytes()
+        for version in lvk.versions_of(lvk.from_record(decode_avro(data)) if name.endswith("avro") else lvk.parse_json(data)):
+            shown.setdefault(version.event_id, set()).add(version.partition_key[:20])
+            keys.setdefault(version.event_id, set()).add(version.partition_key)
+    assert {event: len(found) for event, found in shown.items()} == {event: len(found) for event, found in keys.items()}
+    assert "S240112e-P010901-916" in shown["S240112e"]
+    assert "S240112e-P011334-a9c" in shown["S240112e"]
+    assert {"MS181101ab-U223625-a", "MS181101ab-X223625-a", "MS181101ab-U223625-b"} <= shown["MS181101ab"]
 
 
 @needs_real_alerts

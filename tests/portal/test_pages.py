@@ -196,3 +196,9 @@ def test_failures_name_nothing(filled: Home, tmp_path: object) -> None:
             assert answer.status_code == 503
             assert "secret" not in answer.text
             assert "AKIA" not in answer.text
+
+
+def test_newest_leads_to_the_newest_real_event(web: TestClient) -> None:
+    """The link that the Dagster UI has from the start leads to the event that is the newest when it is followed."""
+    answer = web.get("/newest", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, f"/events/{LIVE}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -369,10 +369,12 @@ def _insert_version(
     connection: sa.Connection, version: EventVersion, facts: Mapping[str, Any], message_id: int
 ) -> VersionRecord:
     table = schema.version
-    query = sa.select(table).where(table.c.partition_key == version.partition_key)
+    # An archive of an earlier release holds the version under its former key, which it keeps.
+    query = sa.select(table).where(table.c.partition_key.in_(version.possible_keys)).order_by(table.c.message_id).limit(1)
     known = connection.execute(query).one_or_none()
     if known is not None:
         return version_record(known)
+    version = replace(version, former_key=False)
     number = connection.execute(
         sa.select(sa.func.coalesce(sa.func.max(table.c.number) + 1, 0)).where(
             table.c.event_id == version.event_id, table.c.label == version.label

@@ -23,6 +23,7 @@ from mma_pipeline.defs.observing.pointings_memory import Memory
 from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.operations.watch import BrokerState, cursors_of
 from mma_pipeline.defs.publication.problems import bare_messages, blocked_publications, late_publications
+from mma_pipeline.notices.key import event_of_key
 from mma_pipeline.notices.model import Role, role_of
 from mma_pipeline.settings import Settings
 
@@ -209,7 +210,7 @@ def failed_runs(look: Situation) -> Iterator[Problem]:
 
 def event_of(tags: Mapping[str, str]) -> str | None:
     """The event that a run belongs to, from its tags; None for a run without an event."""
-    return tags.get(EVENT_TAG) or (_partition(tags) or "").partition("-")[0] or None
+    return tags.get(EVENT_TAG) or event_of_key(_partition(tags) or "")
 
 
 def _partition(tags: Mapping[str, str]) -> str | None:

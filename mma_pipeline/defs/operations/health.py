@@ -262,19 +262,34 @@ def _failed_publications(archive: Archive) -> int:
         return outbox.count(connection, State.FAILED)
 
 
-pipeline_health_asset = dg.AssetSpec(
-    "pipeline_health",
-    freshness_policy=READ_LATELY,
-    group_name="watch",
-    kinds={"dagster"},
-    owners=OWNERS,
-    description=(
-        "The pipeline's health: age of heartbeats, of each stream's last tick and last message, messages in quarantine, "
-        "versions that lack products, queued and failed runs, messages that wait at the brokers, GCN's heartbeat, age of "
-        "the credentials. `pipeline_health_sensor` reports it every five minutes, with links to the portal, the newest event and "
-        "its health page: the place to begin."
-    ),
-)
+def pipeline_health_asset(portal: str | None) -> dg.AssetSpec:
+    """The asset whose page is the place to begin; it has its links before anything ran.
+
+    Args:
+        portal: address of the portal for people; None without one.
+    """
+    links = "" if portal is None else "".join(f"- [{words}]({at})\n" for words, at in _places(portal).items())
+    return dg.AssetSpec(
+        "pipeline_health",
+        freshness_policy=READ_LATELY,
+        group_name="watch",
+        kinds={"dagster"},
+        owners=OWNERS,
+        description=(
+            f"The place to begin.\n\n{links}\n"
+            "The pipeline's health: age of heartbeats, of each stream's last tick and last message, messages in quarantine, "
+            "versions that lack products, queued and failed runs, messages that wait at the brokers, GCN's heartbeat, age of "
+            "the credentials. `pipeline_health_sensor` reports it every five minutes."
+        ),
+        metadata={} if portal is None else {name: dg.MetadataValue.url(at) for name, at in _places(portal).items()},
+    )
+
+
+def _places(portal: str) -> dict[str, str]:
+    """Pages of the portal by what they are called; the newest event is looked up there when somebody follows the link."""
+    portal = portal.rstrip("/")
+    pages = {"portal": "/", "newest event": "/newest", "health": "/health", "quarantine": "/quarantine"}
+    return {name: f"{portal}{path}" for name, path in pages.items()}
 
 
 def portal_links(archive: Archive, portal: str | None) -> dict[str, dg.MetadataValue[Any]]:
