@@ -29,8 +29,17 @@ from mma_pipeline.cli.demo_nights import (
     publication_settings,
 )
 from mma_pipeline.cli.demo_nights import TOPIC as PHOTOMETRY_TOPIC
+from mma_pipeline.cli.demo_surroundings import (
+    ADDRESS,
+    CATALOG,
+    ELEMENTS,
+    PUBLICATION,
+    WebhookReceiver,
+    galaxy_catalog,
+    orbital_elements,
+)
 from mma_pipeline.cli.local_dagster import LocalDagster, LocalPortal, free_port, fresh_home
-from mma_pipeline.settings import current
+from mma_pipeline.settings import Settings, current, environment_of_child
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
@@ -88,7 +97,7 @@ def demo(
             f"{workspace} is missing: run this in the project's folder, or give its path with --workspace", Exit.USAGE
         )
     home = fresh_home(current().home)
-    with clear_errors(), EmbeddedKafka() as kafka:
+    with clear_errors(), EmbeddedKafka() as kafka, WebhookReceiver() as people:
         observatories = [topic for name in _OBSERVATORIES if (s := stream_named(name)) for topic in s.topics]
         for topic in (TOPIC, PHOTOMETRY_TOPIC, ALERTS_TOPIC, *observatories):
             kafka.create_topic(topic)
@@ -103,10 +112,17 @@ def demo(
                 for stream in CORE_STREAMS
             },
             "MMA_PORTAL_URL": f"http://127.0.0.1:{portal_port}",
-            "MMA_PUBLICATION_CONFIG": str(publication_settings(home, kafka.bootstrap)),
+            "MMA_PUBLICATION_CONFIG": str(publication_settings(home, kafka.bootstrap, PUBLICATION)),
+            ADDRESS: people.url,
+            "MMA_GALAXY_CATALOG": str(home / CATALOG),
+            "MMA_TLE_SOURCE": str(home / ELEMENTS),
             # A demonstration must neither read from nor write to the services that the user's environment names.
             **dict.fromkeys(
-                ("HOP_USERNAME", "HOP_PASSWORD", "MMA_PHOTOMETRY_TOPICS", "MMA_POINTINGS_URL", "DRY_RUN"), ""
+                (
+                    *("HOP_USERNAME", "HOP_PASSWORD", "MMA_PHOTOMETRY_TOPICS", "MMA_POINTINGS_URL", "DRY_RUN"),
+                    *("PATH_TO_GALAXY_CATALOG_CONFIG", "MMA_FT2_SOURCE"),
+                ),
+                "",
             ),
         }
         Archive(env["MMA_ARCHIVE_URL"], create=True)  # before several processes would
@@ -114,7 +130,9 @@ def demo(
             LocalDagster(home, workspace.absolute(), port or free_port(), env) as dagster,
             LocalPortal(home, portal_port, {"DAGSTER_HOME": str(home), **env}) as portal,
         ):
-            complete = _run(dagster, kafka.bootstrap, env["MMA_ARCHIVE_URL"], home, pace, seed)
+            settings = Settings(environment_of_child(DAGSTER_HOME=str(home), **env))
+            complete = _run(dagster, kafka.bootstrap, settings, home, pace, seed)
+            _say_who_was_told(people)
             portal.wait_until_ready()
             _say_where(portal.url, {"DAGSTER_HOME": str(home), **env})
             if not exit_when_done:
@@ -124,16 +142,16 @@ def demo(
         raise typer.Exit(Exit.FAILED)
 
 
-def _run(dagster: LocalDagster, bootstrap: str, archive_url: str, home: Path, pace: float, seed: int) -> bool:
+def _run(dagster: LocalDagster, bootstrap: str, settings: Settings, home: Path, pace: float, seed: int) -> bool:
     from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
     from mma_pipeline.defs.alerts.streams import topic_of
 
     with _spinner("starting Dagster (web server, daemon, code server)"):
-        plan, nights, pointings = _plan(seed)
+        plan, nights, pointings = _plan(home, seed)
         dagster.wait_until_ready()
     console.print(f"UI: {dagster.url}", highlight=False)
-    archive = Archive(archive_url, create=True)
+    archive = Archive(settings.archive_url, create=True)
     sent: list[Sent] = []
     last_change = time.monotonic()
     done_before = -1
@@ -146,7 +164,7 @@ def _run(dagster: LocalDagster, bootstrap: str, archive_url: str, home: Path, pa
                 _, _, at = producer.send(topic_of(body), body)
                 sent.append(Sent(title, at, keys))
                 next_at = time.monotonic() + pace
-            _update(archive, sent)
+            _update(archive, sent, settings)
             live.update(_progress_table(sent))
             done = sum(entry.made for entry in sent) + len(sent)
             if done != done_before:
@@ -166,7 +184,7 @@ def _run(dagster: LocalDagster, bootstrap: str, archive_url: str, home: Path, pa
 
 
 def _plan(
-    seed: int,
+    home: Path, seed: int
 ) -> tuple[
     list[tuple[str, bytes, tuple[str, ...]]], list[Night], dict[tuple[str, ...], tuple[str, Sequence[Pointing]]]
 ]:
@@ -184,6 +202,8 @@ def _plan(
     merger = datetime.now(UTC).replace(microsecond=0) - timedelta(days=5)
     event_id = f"MS{merger:%y%m%d}a"
     notices = simulate_event(event_id, time=merger, seed=seed)
+    galaxy_catalog(home, notices, seed)
+    orbital_elements(home, merger, seed)
     plan = []
     for notice in (*notices, *simulate_retracted(f"MS{merger:%y%m%d}b", time=merger, seed=seed + 1)):
         body = json.dumps(lvk.to_record(notice)).encode()
@@ -231,7 +251,7 @@ def _observe(archive: Archive, done: tuple[str, Sequence[Pointing]] | None) -> N
         PointingArchive(archive).record(*done, datetime.now(UTC))
 
 
-def _update(archive: Archive, sent: list[Sent]) -> None:
+def _update(archive: Archive, sent: list[Sent], settings: Settings) -> None:
     """Update the state of each message that was sent."""
     from mma_pipeline.adapters.errors import NotFoundError
     from mma_pipeline.defs.all_products import expected_files
@@ -252,7 +272,7 @@ def _update(archive: Archive, sent: list[Sent]) -> None:
         written: list[datetime] = []
         entry.expected = entry.made = 0
         for record in records:
-            expected = expected_files(record, current())
+            expected = expected_files(record, settings)
             products = archive.products(record.partition_key)
             entry.expected += len(expected)
             entry.made += len(expected & {product.name for product in products})
@@ -262,6 +282,12 @@ def _update(archive: Archive, sent: list[Sent]) -> None:
             entry.first = _since(entry, min(written))
         if entry.made == entry.expected:
             entry.complete = _since(entry, max(written))
+
+
+def _say_who_was_told(people: WebhookReceiver) -> None:
+    """What the receiver of webhooks got: how many messages, and the last."""
+    last = f", the last: {people.texts[-1].strip()}" if people.texts else ""
+    console.print(f"messages to people (webhook): {len(people.texts)}{last}", highlight=False, markup=False)
 
 
 def _since(entry: Sent, moment: datetime) -> float:
@@ -306,7 +332,7 @@ def _summary(archive: Archive, sent: list[Sent], home: Path, dagster: LocalDagst
         console.print(f"quarantine: {message.coordinates}: {reason}", highlight=False)
     console.print(f"derived alerts on {ALERTS_TOPIC}: {_published(archive)}", highlight=False)
     console.print(f"files: {home / 'products'}", highlight=False, soft_wrap=True)
-    console.print(f"UI:    {dagster.url}/asset-groups", highlight=False)
+    console.print(f"UI:    {dagster.url}/assets/pipeline_health (the place to begin)", highlight=False)
     if not complete:
         console.print(f"log:   {dagster.log}", highlight=False, soft_wrap=True)
     return complete
