@@ -63,7 +63,7 @@ def tag_event(context: dg.AssetExecutionContext) -> None:
     events = sorted({event for key in context.partition_keys if (event := event_of_key(key)) is not None})
     if len(events) == 1:
         context.instance.add_run_tags(context.run_id, {EVENT_TAG: events[0]})
-    else:
+    elif events:
         more = f" and {len(events) - _NAMED} more" if len(events) > _NAMED else ""
         context.instance.add_run_tags(context.run_id, {EVENTS_TAG: ", ".join(events[:_NAMED]) + more})
 
