@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import dagster as dg
 import jsonschema
 import pytest
+from astropy.io.votable import parse_single_table
 from astropy.table import Table
 from mocpy import MOC
 from typer.testing import CliRunner
@@ -85,6 +87,8 @@ def test_pointings_of_the_site_become_coverage(home: Home, site: GwtmStandIn) ->
     rows = Table.read(made["coverage_ledger_table"].decode(), format="ascii.ecsv")
     assert set(rows["by"]) == {"all", "planned", "time", "band", "depth", "instrument"}
     assert rows["area_deg2"].unit == "deg2"
+    same = parse_single_table(BytesIO(made["coverage_ledger_votable"])).to_table()
+    assert (same.colnames, len(same), same["area_deg2"].unit) == (rows.colnames, len(rows), rows["area_deg2"].unit)
     covered = MOC.from_fits(_path(home, record.partition_key, "covered_moc"))
     assert covered.sky_fraction * 41252.96 == pytest.approx(2.0 + 0.4, rel=0.02)
     assert made["coverage_map"].startswith(b"\x89PNG")

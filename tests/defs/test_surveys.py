@@ -116,6 +116,8 @@ def test_a_night_is_scored_at_once(surveyed: Home, night: Path):
     folder = surveyed.products / "mma" / key.event_id / "nights" / str(key.night)
     table = Table.read(folder / "candidates.ecsv", format="ascii.ecsv")
     assert list(table["rank"]) == list(range(1, len(table) + 1))
+    same = Table.read(folder / "candidates.vot", format="votable")
+    assert [str(name) for name in same["candidate"]] == list(table["candidate"])
     row = table[list(table["candidate"]).index(hidden_in(night))]
     assert row["rank"] <= 5
     # Without catalogs nothing but packets speaks; its packets say that it is no star and no known asteroid.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 
 import astropy.units as u
 import numpy as np
@@ -18,6 +19,7 @@ from astropy.coordinates import (
     SkyCoord,
     get_body,
 )
+from astropy.io.votable import parse_single_table
 from astropy.time import Time
 
 from mma_pipeline.adapters.earth_orientation import orientation_at, use_packaged_tables
@@ -25,10 +27,11 @@ from mma_pipeline.science.observing.ephemeris import altitude, illumination, sky
 from mma_pipeline.science.observing.sites import Limits, Site, SiteError, named, shipped_sites, sites_from_json
 from mma_pipeline.science.observing.targets import HALF_HOURS, Target, best_order, observable
 from mma_pipeline.science.observing.windows import windows
-from mma_pipeline.science.observing.windows_table import document, short, table_ecsv
+from mma_pipeline.science.observing.windows_table import document, short, site_table
 from mma_pipeline.science.plots.windows import draw_windows
 from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
 from mma_pipeline.science.sphere import unit_vectors
+from mma_pipeline.science.tables import ecsv, votable
 from tests.alerts import REAL_FOLDER
 
 use_packaged_tables()
@@ -263,7 +266,13 @@ def test_tables_and_picture_say_the_same_each_time() -> None:
     assert whole == json.dumps(document(two, {}), allow_nan=False)
     assert draw_windows(one, "x") == draw_windows(two, "x")
     assert draw_windows(one, "x").startswith(b"\x89PNG")
-    table = Table.read(table_ecsv(one).decode(), format="ascii.ecsv")
+    table = Table.read(ecsv(site_table(one)).decode(), format="ascii.ecsv")
+    same = parse_single_table(BytesIO(votable(site_table(one)))).to_table()
+    assert same.colnames == table.colnames
+    assert [str(site) for site in same["site"]] == list(table["site"])
+    assert same["begins"].mask.tolist()[:3] == [False, False, False]
+    units = [str(table[name].unit).replace("mag(AB)", "mag") for name in table.colnames]
+    assert [str(same[name].unit) for name in same.colnames] == units
     assert list(table["site"]) == [site.name for site in sites]
     assert table["dark"].tolist() == [True, True, True, False]
     assert table["begins"].mask.tolist() == [False, False, False, True]

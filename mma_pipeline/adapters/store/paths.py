@@ -20,7 +20,7 @@ VETTING = "vetting.json"
 LIGHT_CURVE = "light_curve.png"
 RANKING = "candidates.json"
 #: Tables of one night of an event's candidates, and how many of them are drawn.
-NIGHT_TABLES = ("candidates.parquet", "candidates.ecsv")
+NIGHT_TABLES = ("candidates.parquet", "candidates.ecsv", "candidates.vot")
 BEST_PLOTS = 5
 
 

@@ -112,17 +112,20 @@ def _inputs(source: ProductInput) -> Sequence[str]:
 
 
 def _make(source: ProductInput) -> ProductFiles:
-    from mma_pipeline.science.coverage.tables import ledger_ecsv, ledger_json, ledger_markdown
+    from mma_pipeline.science.coverage.tables import ledger_json, ledger_markdown, ledger_table
     from mma_pipeline.science.regions.coverage import moc_fits
+    from mma_pipeline.science.tables import ecsv, votable
 
     pointings = _pointings(source)
     found, visits, figures = ledger_of(
         source.skymap, pointings, source.facts, source.settings.coverage.absolute_magnitude
     )
     about = {"event": source.record.version.event_id, "event_time": source.facts.get("time")}
+    table = ledger_table(found, about)
     files = {
         "coverage_ledger": ledger_json(found, {**about, "pointings_sha256": pointings_digest(pointings)}),
-        "coverage_ledger_table": ledger_ecsv(found, about),
+        "coverage_ledger_table": ecsv(table),
+        "coverage_ledger_votable": votable(table),
     }
     if len(visits.places):
         files["coverage_map"] = _plot(source, found, visits)
@@ -160,7 +163,7 @@ def _optional(name: str, filename: str, kind: str, *, plot: bool = False) -> Fil
 coverage_ledger = Product(
     name="coverage_ledger",
     about=__doc__ or "",
-    code_version="2",
+    code_version="3",
     priority=-10,
     group="observing",
     kinds=frozenset({"moc", "json"}),
@@ -168,6 +171,7 @@ coverage_ledger = Product(
     files=(
         own_file("coverage_ledger", "coverage-ledger.json", "application/json"),
         own_file("coverage_ledger_table", "coverage-ledger.ecsv", "text/plain"),
+        own_file("coverage_ledger_votable", "coverage-ledger.vot", "application/x-votable+xml"),
         _optional("covered_moc", "covered.moc.fits", "application/fits"),
         _optional("left_moc", "left.moc.fits", "application/fits"),
         _optional("coverage_map", "coverage.png", "image/png", plot=True),

@@ -94,8 +94,9 @@ def _inputs(source: ProductInput) -> Sequence[str]:
 def _make(source: ProductInput) -> ProductFiles:
     from mma_pipeline.science.observing.targets import best_order
     from mma_pipeline.science.observing.windows import windows
-    from mma_pipeline.science.observing.windows_table import document, short, stamp, table_ecsv
+    from mma_pipeline.science.observing.windows_table import document, short, site_table, stamp
     from mma_pipeline.science.plots.windows import draw_windows
+    from mma_pipeline.science.tables import ecsv, votable
 
     begins, event_id = _begin(source), source.record.version.event_id
     earth = orientation_at(begins)
@@ -122,11 +123,13 @@ def _make(source: ProductInput) -> ProductFiles:
             "predicted_until": str(earth.predicted_until),
         }
     }
+    table = site_table(found, event=event_id)
     title = f"{event_id}: {found.probability:.0%} of the map observable in 24 h"
     return ProductFiles(
         {
             "observability": json.dumps(whole, sort_keys=True, separators=(",", ":"), allow_nan=False).encode(),
-            "observability_table": table_ecsv(found, event=event_id),
+            "observability_table": ecsv(table),
+            "observability_votable": votable(table),
             "airmass": draw_windows(found, title),
         },
         statistics,
@@ -136,7 +139,7 @@ def _make(source: ProductInput) -> ProductFiles:
 observability = Product(
     name="observability",
     about=__doc__ or "",
-    code_version="1",
+    code_version="2",
     priority=-10,
     group="observing",
     kinds=frozenset({"astropy", "json"}),
@@ -145,6 +148,7 @@ observability = Product(
     files=(
         own_file("observability", "observability.json", "application/json"),
         own_file("observability_table", "observability.ecsv", "text/plain"),
+        own_file("observability_votable", "observability.vot", "application/x-votable+xml"),
         own_file("airmass", "airmass.png", "image/png", plot=True),
     ),
     inputs=_inputs,

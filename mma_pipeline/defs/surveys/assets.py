@@ -18,10 +18,10 @@ from mma_pipeline.defs.metadata import address, in_table, plot
 from mma_pipeline.defs.product_asset import OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, SettingsResource, StoreResource
 from mma_pipeline.defs.skymaps.skymap import skymap
-from mma_pipeline.defs.surveys.scoring import EventNightSource, ScoredEventNight, as_ecsv, as_parquet
+from mma_pipeline.defs.surveys.scoring import EventNightSource, ScoredEventNight, as_parquet, as_table
 
 GROUP = "survey"
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 #: Candidates that the ranking of a materialisation shows.
 SHOWN = 20
 
@@ -56,6 +56,8 @@ def survey_candidates(
     context: dg.AssetExecutionContext, archive: ArchiveResource, store: StoreResource, settings: SettingsResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Score what changed, and write the night's table."""
+    from mma_pipeline.science.tables import ecsv, votable
+
     started = time.perf_counter()
     source, target = EventNightSource(archive.open(), context.partition_key, settings.get()), store.open()
     version = source.version
@@ -65,6 +67,7 @@ def survey_candidates(
     found = source.score(version)
     seconds = time.perf_counter() - started
     about = {"event": source.key.event_id, "night": str(source.key.night), "version": version.partition_key}
+    table = as_table(found.rows, about)
     files = {
         "table": target.put(
             event_night_key(source.key, NIGHT_TABLES[0]),
@@ -74,8 +77,14 @@ def survey_candidates(
         ),
         "table (ECSV)": target.put(
             event_night_key(source.key, NIGHT_TABLES[1]),
-            as_ecsv(found.rows, about),
+            ecsv(table),
             content_type="text/plain",
+            metadata={},
+        ),
+        "table (VOTable)": target.put(
+            event_night_key(source.key, NIGHT_TABLES[2]),
+            votable(table),
+            content_type="application/x-votable+xml",
             metadata={},
         ),
         "ranking of the event": _ranking(source, target),

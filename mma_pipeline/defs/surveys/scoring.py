@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.photometry import ArchivedCandidate, ArchivedMeasurement, PhotometryArchive
@@ -17,6 +17,9 @@ from mma_pipeline.defs.candidates.vetting import columns_of, host_of, vet_candid
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.photometry.event_night import EventNight
 from mma_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 #: Columns of the table: name, type, unit. Probabilities are dimensionless; null where unknown.
 COLUMNS = (
@@ -241,12 +244,10 @@ def as_parquet(rows: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> b
     return buffer.getvalue()
 
 
-def as_ecsv(rows: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> bytes:
-    """The same as ECSV, units and all; empty where a value is unknown."""
+def as_table(rows: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> Table:
+    """The same as a table with units; masked where a value is unknown."""
     import numpy as np
     from astropy.table import MaskedColumn, Table
-
-    from mma_pipeline.science.tables import ecsv
 
     empty = {"string": "", "int64": 0, "float64": math.nan, "bool": False}
     kinds = {"string": str, "int64": np.int64, "float64": np.float64, "bool": bool}
@@ -256,4 +257,4 @@ def as_ecsv(rows: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> byte
         data: Any = np.array([empty[kind] if v is None else v for v in values], dtype=kinds[kind])
         mask = np.array([v is None for v in values], dtype=bool)
         columns.append(MaskedColumn(data, name=name, unit=unit or None, mask=mask))
-    return ecsv(Table(columns, meta=dict(about)))
+    return Table(columns, meta=dict(about))

@@ -1,4 +1,4 @@
-"""The ledger as files: JSON, ECSV, and the short table that people see."""
+"""The ledger as JSON, as a table, and as the short table that people see."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.science.coverage.ledger import Ledger, Row
-from mma_pipeline.science.tables import ecsv
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 _UNITS = {"area_deg2": "deg2", "first_hours": "h", "last_hours": "h", "depth_median": "mag"}
 _ABOUT = {
@@ -36,8 +38,8 @@ def ledger_json(ledger: Ledger, about: Mapping[str, Any]) -> bytes:
     return json.dumps(document, indent=1, allow_nan=False).encode()
 
 
-def ledger_ecsv(ledger: Ledger, about: Mapping[str, Any]) -> bytes:
-    """The rows as ECSV with units and descriptions."""
+def ledger_table(ledger: Ledger, about: Mapping[str, Any]) -> Table:
+    """The rows, with units and descriptions."""
     from astropy.table import Column, MaskedColumn, Table
 
     table = Table(meta={name: value for name, value in about.items() if value is not None})
@@ -53,7 +55,7 @@ def ledger_ecsv(ledger: Ledger, about: Mapping[str, Any]) -> bytes:
         )
         column.unit, column.description = _UNITS.get(name), _ABOUT.get(name)
         table[name] = column
-    return ecsv(table)
+    return table
 
 
 def row_words(row: Row) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.science.observing.targets import Visit
 from mma_pipeline.science.observing.windows import SiteWindows, Windows
-from mma_pipeline.science.tables import ecsv
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 #: Sites in the short figures of pages and messages.
 SHORT = 10
@@ -61,8 +63,8 @@ def short(w: Windows, orders: Mapping[str, Sequence[Visit]]) -> list[dict[str, A
     ]
 
 
-def table_ecsv(w: Windows, **about: Any) -> bytes:
-    """One line per site, as ECSV with units."""
+def site_table(w: Windows, **about: Any) -> Table:
+    """One line per site, with units."""
     import astropy.units as u
     from astropy.table import Table
 
@@ -78,7 +80,7 @@ def table_ecsv(w: Windows, **about: Any) -> bytes:
         column.unit = unit
         masked[name] = column
     masked.meta.update({"begins": stamp(w.begins), **about})
-    return ecsv(masked)
+    return masked
 
 
 def _rank(one: SiteWindows) -> tuple[float, int, str]:
