@@ -29,6 +29,8 @@ from mma_pipeline.cli.demo_nights import (
     publication_settings,
 )
 from mma_pipeline.cli.demo_nights import TOPIC as PHOTOMETRY_TOPIC
+from mma_pipeline.cli.demo_site import PUBLICATION as SITE
+from mma_pipeline.cli.demo_site import DemoSite
 from mma_pipeline.cli.demo_surroundings import (
     ADDRESS,
     CATALOG,
@@ -97,7 +99,7 @@ def demo(
             f"{workspace} is missing: run this in the project's folder, or give its path with --workspace", Exit.USAGE
         )
     home = fresh_home(current().home)
-    with clear_errors(), EmbeddedKafka() as kafka, WebhookReceiver() as people:
+    with clear_errors(), EmbeddedKafka() as kafka, WebhookReceiver() as people, DemoSite() as site:
         observatories = [topic for name in _OBSERVATORIES if (s := stream_named(name)) for topic in s.topics]
         for topic in (TOPIC, PHOTOMETRY_TOPIC, ALERTS_TOPIC, *observatories):
             kafka.create_topic(topic)
@@ -112,8 +114,10 @@ def demo(
                 for stream in CORE_STREAMS
             },
             "MMA_PORTAL_URL": f"http://127.0.0.1:{portal_port}",
-            "MMA_PUBLICATION_CONFIG": str(publication_settings(home, kafka.bootstrap, PUBLICATION)),
+            "MMA_PUBLICATION_CONFIG": str(publication_settings(home, kafka.bootstrap, PUBLICATION, SITE)),
             ADDRESS: people.url,
+            "API_BASE": site.base,
+            "API_TOKEN": site.token,
             "MMA_GALAXY_CATALOG": str(home / CATALOG),
             "MMA_TLE_SOURCE": str(home / ELEMENTS),
             # A demonstration must neither read from nor write to the services that the user's environment names.
@@ -132,7 +136,7 @@ def demo(
         ):
             settings = Settings(environment_of_child(DAGSTER_HOME=str(home), **env))
             complete = _run(dagster, kafka.bootstrap, settings, home, pace, seed)
-            _say_who_was_told(people)
+            _say_who_was_told(people, site)
             portal.wait_until_ready()
             _say_where(portal.url, {"DAGSTER_HOME": str(home), **env})
             if not exit_when_done:
@@ -284,10 +288,11 @@ def _update(archive: Archive, sent: list[Sent], settings: Settings) -> None:
             entry.complete = _since(entry, max(written))
 
 
-def _say_who_was_told(people: WebhookReceiver) -> None:
-    """What the receiver of webhooks got: how many messages, and the last."""
+def _say_who_was_told(people: WebhookReceiver, site: DemoSite) -> None:
+    """What the receiver of webhooks and the site got."""
     last = f", the last: {people.texts[-1].strip()}" if people.texts else ""
     console.print(f"messages to people (webhook): {len(people.texts)}{last}", highlight=False, markup=False)
+    console.print(f"stand-in of the Treasure Map: {site.words}", highlight=False)
 
 
 def _since(entry: Sent, moment: datetime) -> float:

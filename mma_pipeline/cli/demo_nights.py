@@ -61,11 +61,11 @@ class Night:
         return self.score is not None and (self.published is not None or not self.score["sufficient"])
 
 
-def publication_settings(home: Path, bootstrap: str, others: str = "") -> Path:
+def publication_settings(home: Path, bootstrap: str, *others: str) -> Path:
     """Write the demo's destinations, and others in TOML, to a file in `home` and return it."""
     path = home / "publication.toml"
     own = _PUBLICATION.format(name=DESTINATION, bootstrap=bootstrap, topic=ALERTS_TOPIC)
-    path.write_text(f"{own}\n{others}", encoding="utf-8")
+    path.write_text("\n".join((own, *others)), encoding="utf-8")
     return path
 
 

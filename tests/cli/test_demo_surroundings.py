@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import pytest
 
 from mma_pipeline.adapters.archive.publications import Publication, State
 from mma_pipeline.adapters.catalogs.index import CatalogIndex
+from mma_pipeline.adapters.errors import CredentialsError, PermanentError
 from mma_pipeline.adapters.publishing.config import WEBHOOK, Access, load, open_destination
+from mma_pipeline.adapters.publishing.gwtm_client import GwtmClient
 from mma_pipeline.adapters.publishing.webhook import VERSION
 from mma_pipeline.adapters.spacecraft.orbits import parse_tle
 from mma_pipeline.cli.demo_nights import DESTINATION as ALERTS
 from mma_pipeline.cli.demo_nights import publication_settings
+from mma_pipeline.cli.demo_site import DemoSite
 from mma_pipeline.cli.demo_surroundings import (
     ADDRESS,
     DESTINATION,
@@ -97,3 +101,25 @@ def test_receiver_is_a_destination(tmp_path: Path) -> None:
         assert people.texts == ["PROBLEM: nothing is wrong"]
         people.take(b"{")
         assert people.texts[-1] == "1 bytes that are no message"
+
+
+def test_site_takes_what_the_client_posts() -> None:
+    """The client for the real site posts rows, a list and a notice to the demo's, looks at them, and is refused without the token."""
+    with DemoSite() as site, contextlib.closing(GwtmClient(site.base, site.token)) as client:
+        assert client.alerts("MS261124a") == []
+        stored = client.post_alert({"graceid": "MS261124a", "role": "test", "alert_type": "Initial"})
+        assert [row["id"] for row in client.alerts("MS261124a")] == [stored["id"]]
+        assert client.alerts("MS261124b") == []
+        galaxies = [{"name": "SIM J00001", "score": 0.5, "ra": 10.0, "dec": 20.0, "rank": 1}]
+        number = client.post_galaxies({"graceid": "MS261124a", "timesent_stamp": "x", "galaxies": galaxies})
+        assert [one["name"] for one in client.galaxies("MS261124a", "mma_pipeline")[number]] == ["SIM J00001"]
+        assert client.remove_galaxies(number)
+        assert not client.remove_galaxies(number)
+        notice = {"notice_data": {"ref_id": "a", "graceid": "MS261124a"}, "events_data": []}
+        assert client.post_icecube(notice)["icecube_notice"]["id"] == 1
+        assert "id" not in client.post_icecube(notice)["icecube_notice"]
+        with pytest.raises(PermanentError):
+            client.post_alert({"role": "test"})
+        with contextlib.closing(GwtmClient(site.base, "another")) as stranger, pytest.raises(CredentialsError):
+            stranger.alerts("MS261124a")
+        assert site.words == "1 rows, 0 lists of galaxies, 1 neutrino notices"
