@@ -160,12 +160,11 @@ class EventVersion:
             raise NoticeError(f"{key[:80]!r} is not a partition key such as {_EXAMPLE}")
         groups = match.groupdict()
         try:
-            created = datetime.strptime(match["day"] + (groups.get("first") or match["then"] or ""), _TIME)
+            time = match["day"] + (groups.get("first") or match["then"] or "")
+            created = datetime.strptime(time, _TIME).replace(tzinfo=UTC)
         except ValueError as error:
             raise NoticeError(f"{key!r} holds no valid time") from error
-        version = cls(
-            match["event"], created.replace(tzinfo=UTC), match["label"], match["digest"], former_key=former is not None
-        )
+        version = cls(match["event"], created, match["label"], match["digest"], former_key=former is not None)
         # A version has one spelling: the letter of its label, in the place where it belongs.
         if version.partition_key != key:
             raise NoticeError(f"{key!r} is not spelled as {version.partition_key}")

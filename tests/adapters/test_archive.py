@@ -108,7 +108,9 @@ def test_a_version_of_an_earlier_release_is_found_again(archive: Archive) -> Non
     assert [record.partition_key for record in repeated.owned] == keys
     twin = archive.record(message(2, b"twin"), [(one, {"a": 2}), (combined, {})])
     assert twin.owned == ()
-    assert [(r.version, r.number, r.facts) for r in twin.versions] == [(r.version, r.number, r.facts) for r in first.versions]
+    assert [(r.version, r.number, r.facts) for r in twin.versions] == [
+        (r.version, r.number, r.facts) for r in first.versions
+    ]
     assert archive.counts()["versions"] == 2
     assert archive.version(keys[0]).version == one
     assert [record.partition_key for record in archive.versions_named(keys[0])] == [keys[0]]

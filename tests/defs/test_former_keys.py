@@ -99,4 +99,3 @@ def test_every_real_alert_of_an_earlier_release_is_known_again(home: Home) -> No
     for data in reversed(parsed):
         home.receive(data)
     assert {record.partition_key: record.number for record in home.archive.versions()} == before
-

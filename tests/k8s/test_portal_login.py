@@ -25,8 +25,11 @@ EVENT, FILE = "S240301a", "mma/S240301a/words.json"
 CONTENT = b'{"words": "for members"}'
 #: A request of each kind that the portal answers: pages, files, static files, API, computations, stream of events.
 ASKED = [
-    *[(method, "/") for method in "GET POST PUT PATCH DELETE HEAD OPTIONS TRACE".split()],
-    *[("GET", path) for path in ("/?test=true", f"/events/{EVENT}", f"/events/{EVENT}/files", "/quarantine", "/health")],
+    *[(method, "/") for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"]],
+    *[
+        ("GET", path)
+        for path in ("/?test=true", f"/events/{EVENT}", f"/events/{EVENT}/files", "/quarantine", "/health")
+    ],
     *[("GET", path) for path in (f"/events/{EVENT}/circular", "/static/portal.css", "/api", "/api/v1/openapi.json")],
     *[(method, f"/files/{FILE}") for method in ("GET", "HEAD")],
     *[("GET", path) for path in ("/api/v1/events", f"/api/v1/events/{EVENT}", "/api/v1/pairs", "/api/v1/quarantine")],
@@ -83,7 +86,11 @@ def test_a_stranger_gets_nothing(door: Door) -> None:
 def test_a_program_is_refused_in_plain_words(door: Door) -> None:
     """A program without a session that asks for JSON gets 401 and an empty object."""
     with unheard(door):
-        for method, target in (("GET", "/api/v1/events"), ("GET", f"/files/{FILE}"), ("POST", "/api/v1/regions/objects")):
+        for method, target in (
+            ("GET", "/api/v1/events"),
+            ("GET", f"/files/{FILE}"),
+            ("POST", "/api/v1/regions/objects"),
+        ):
             answer = door.ask(method, target, {"Accept": "application/json"}, b"{}" if method == "POST" else None)
             assert (answer.status, json.loads(answer.body)) == (401, {})
 
@@ -149,7 +156,11 @@ def test_a_program_with_a_members_session_uses_the_client(door: Door, member: Vi
     with Portal(door.url, headers={"Cookie": f"{COOKIE}={member.session.value}"}) as portal:
         assert list(portal.events().index) == [EVENT]
     altered = f"AAAA{member.session.value[4:]}"
-    with unheard(door), Portal(door.url, headers={"Cookie": f"{COOKIE}={altered}"}) as portal, pytest.raises(AdapterError):
+    with (
+        unheard(door),
+        Portal(door.url, headers={"Cookie": f"{COOKIE}={altered}"}) as portal,
+        pytest.raises(AdapterError),
+    ):
         portal.events()
 
 

@@ -110,7 +110,9 @@ def test_versions_of_real_events_differ_where_the_ui_shows_them() -> None:
     keys: dict[str, set[str]] = {}
     for name in FORMER_KEYS:
         data = (REAL_FOLDER / name).read_bytes()
-        for version in lvk.versions_of(lvk.from_record(decode_avro(data)) if name.endswith("avro") else lvk.parse_json(data)):
+        for version in lvk.versions_of(
+            lvk.from_record(decode_avro(data)) if name.endswith("avro") else lvk.parse_json(data)
+        ):
             shown.setdefault(version.event_id, set()).add(version.partition_key[:20])
             keys.setdefault(version.event_id, set()).add(version.partition_key)
     assert {event: len(found) for event, found in shown.items()} == {event: len(found) for event, found in keys.items()}

@@ -23,7 +23,9 @@ NIGHT = datetime(2026, 11, 22, 3, tzinfo=UTC)
 #: Attributes whose address a browser fetches by itself.
 FETCHED = {"src", "srcset", "poster", "data", "background"}
 #: What fetches by itself in a script or a style that stands in the page.
-_FETCHES = re.compile(r"""(?:\bfetch\(|\bimport\(?|@import|\burl\(|\.(?:src|href)\s*=)\s*['"]?(?:https?:)?//[^'")\s]+""")
+_FETCHES = re.compile(
+    r"""(?:\bfetch\(|\bimport\(?|@import|\burl\(|\.(?:src|href)\s*=)\s*['"]?(?:https?:)?//[^'")\s]+"""
+)
 PAGES = [
     *("home", "login", "user-list", "user-create", "group-create", "user-profile", "admin:index"),
     *("targets:list", "targets:create", "targets:import", "targets:targetgrouping", "targets:create-group"),

@@ -370,7 +370,9 @@ def _insert_version(
 ) -> VersionRecord:
     table = schema.version
     # An archive of an earlier release holds the version under its former key, which it keeps.
-    query = sa.select(table).where(table.c.partition_key.in_(version.possible_keys)).order_by(table.c.message_id).limit(1)
+    query = (
+        sa.select(table).where(table.c.partition_key.in_(version.possible_keys)).order_by(table.c.message_id).limit(1)
+    )
     known = connection.execute(query).one_or_none()
     if known is not None:
         return version_record(known)

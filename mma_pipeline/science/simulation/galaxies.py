@@ -11,7 +11,9 @@ from mma_pipeline.science.sphere import pixel_centres
 COLUMNS = ("objname", "ra", "dec", "DistMpc", "Mstar")
 
 
-def simulate_galaxies(skymap: SkyMap, *, seed: int, near: int, elsewhere: int) -> list[tuple[str, float, float, float, float]]:
+def simulate_galaxies(
+    skymap: SkyMap, *, seed: int, near: int, elsewhere: int
+) -> list[tuple[str, float, float, float, float]]:
     """Rows of an invented catalog in the order of `COLUMNS`; the same arguments give the same rows.
 
     Args:
