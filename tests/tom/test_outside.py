@@ -120,4 +120,4 @@ def test_pictures_that_cannot_come_say_so(live_server, page: Page, observer, tar
     expect(page.locator(".js-aladin-finderchart")).to_contain_text("cannot be reached")
     expect(page.locator("#chart-form-div")).to_have_count(0)
     page.click("a[role=tab]:has-text('Alerts')")
-    expect(page.locator("#mma-alerts")).to_contain_text("AT2026mma")
+    expect(page.locator("#mma-alerts")).to_contain_text("S261121a")
