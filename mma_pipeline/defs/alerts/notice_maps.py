@@ -121,7 +121,7 @@ def fetch_map(
     message = StreamMessage(STREAM, url, 0, record.message_id, data, None, (), None, now)
     usable, problems = map_problems(data, record.facts.get("position_deg"))
     if not usable:
-        reason = presentable(f"the map of {record.partition_key}: {'; '.join(problems)}")
+        reason = presentable(f"the map of {record.stem}: {'; '.join(problems)}")
         event_id = record.version.event_id
         rehearsal = record.version.role.value == "test"
         return Quarantined(archive.quarantine(message, reason, event_id=event_id, rehearsal=rehearsal), message, reason)
