@@ -3,10 +3,10 @@
 The identity depends only on the alert: event, kind of notice, creation time and a digest of the content. It is independent
 of arrival, counting and runs, so a replay in any order gives the same keys.
 
-The Dagster UI shows the first twenty characters of a key, so these tell the versions of one event apart: by the mark, a letter
-for the kind and the time of day, and by digits of the digest as far as there is room. The mark stands behind the event, as in
-`S230518h-P133818-ed9ac15a64-20230518-Preliminary`. Where the event is too long for that, the mark leads, with three digits, as
-in `I212124a30-Fermi_745121685-a30124e776-20240812-Initial`. Only notices of one kind in the same second of a day can look alike,
+The Dagster UI shows the first twenty characters of a key in some places, and some ten of each end in its list of partitions. So both
+tell the versions of one event apart: by the mark, a letter for the kind and the time of day, which stands behind the event and
+again at the end, as in `S230518h-P133818-ed9ac15a64-20230518-Preliminary-P133818`. Where the event is too long for that, the mark
+leads, the digest directly behind it, and the event ends the key, as in `I212124a30124e776-20240812-Initial-Fermi_745121685`. Only notices of one kind in the same second of a day can look alike,
 where their digests begin alike, too. A version that was archived under the former form of key,
 `S230518h-Preliminary-20230518T133818-ed9ac15a64`, keeps it, because files, runs and messages name it.
 
@@ -43,15 +43,17 @@ _LETTERS = {ICECUBE_LABEL: "N"}
 _SUFFIX_LETTERS = {EXTERNAL_SUFFIX: "X", FETCHED_SUFFIX: "M"}
 _EVENT = rf"(?P<event>{ANY_EVENT_ID.pattern})"
 _DIGEST = rf"(?P<digest>[0-9a-f]{{{DIGEST_LENGTH}}})"
-_KEY = re.compile(
-    rf"(?:[A-Z](?P<first>\d{{6}})[0-9a-f]{{3}}-)?{_EVENT}(?:-[A-Z](?P<then>\d{{6}}))?-{_DIGEST}-(?P<day>\d{{8}})-(?P<label>{_LABEL})",
-    re.ASCII,
+_REST = rf"{_DIGEST}-(?P<day>\d{{8}})-(?P<label>{_LABEL})"
+_KEY = re.compile(rf"{_EVENT}-[A-Z](?P<time>\d{{6}})-{_REST}-[A-Z]\d{{6}}", re.ASCII)
+_LONG_KEY = re.compile(rf"[A-Z](?P<time>\d{{6}}){_REST}-{_EVENT}", re.ASCII)
+_FORMER_KEY = re.compile(rf"{_EVENT}-(?P<label>{_LABEL})-(?P<day>\d{{8}})T(?P<time>\d{{6}})-{_DIGEST}", re.ASCII)
+_EVENT_FIRST, _EVENT_LAST = (
+    re.compile(pattern, re.ASCII | re.DOTALL)
+    for pattern in (rf"{_EVENT}(?:-.*)?", rf"[A-Z]\d{{6}}[0-9a-f]+-.*-{_EVENT}")
 )
-_FORMER_KEY = re.compile(rf"{_EVENT}-(?P<label>{_LABEL})-(?P<day>\d{{8}})T(?P<then>\d{{6}})-{_DIGEST}", re.ASCII)
-_KEY_OF_EVENT = re.compile(rf"(?:[A-Z]\d{{6}}[0-9a-f]{{3}}-)?{_EVENT}(?:-.*)?", re.ASCII | re.DOTALL)
 _STEM = re.compile(rf"(?P<event>{ANY_EVENT_ID.pattern})-(?P<label>{_LABEL})(?P<number>[1-9]\d{{0,5}})?", re.ASCII)
 _TIME = "%Y%m%d%H%M%S"
-_EXAMPLE = "S230518h-P133818-1a2b3c4d5e-20230518-Preliminary"
+_EXAMPLE = "S230518h-P133818-1a2b3c4d5e-20230518-Preliminary-P133818"
 
 
 def check_event_id(value: object) -> str:
@@ -75,8 +77,8 @@ def is_gravitational_wave(event_id: str) -> bool:
 
 
 def event_of_key(key: str) -> str | None:
-    """The event of a partition, of a version or of a night; None if its key begins with none."""
-    match = _KEY_OF_EVENT.fullmatch(key)
+    """The event of a partition, of a version or of a night; None if its key names none."""
+    match = _EVENT_FIRST.fullmatch(key) or _EVENT_LAST.fullmatch(key)
     return None if match is None else match["event"]
 
 
@@ -96,17 +98,17 @@ class EventVersion:
 
     @property
     def partition_key(self) -> str:
-        """Key such as `S230518h-P133818-1a2b3c4d5e-20230518-Preliminary`."""
+        """Key such as `S230518h-P133818-1a2b3c4d5e-20230518-Preliminary-P133818`."""
         # strftime writes years before 1000 with fewer than four digits on Linux.
         day = f"{self.created.year:04d}{self.created:%m%d}"
         if self.former_key:
             return f"{self.event_id}-{self.label}-{day}T{self.created:%H%M%S}-{self.digest}"
         mark = f"{self._letter}{self.created:%H%M%S}"
-        head = f"{self.event_id}-{mark}"
-        if len(head) > SHOWN:
-            # Some observatories send several notices of a kind within a second.
-            head = f"{mark}{self.digest[:3]}-{self.event_id}"
-        return f"{head}-{self.digest}-{day}-{self.label}"
+        rest = f"{self.digest}-{day}-{self.label}"
+        if len(self.event_id) + 1 + len(mark) <= SHOWN:
+            return f"{self.event_id}-{mark}-{rest}-{mark}"
+        # Some observatories send several notices of a kind within a second: digits of the digest are in sight.
+        return f"{mark}{rest}-{self.event_id}"
 
     @property
     def possible_keys(self) -> tuple[str, str]:
@@ -155,13 +157,11 @@ class EventVersion:
     def from_partition_key(cls, key: str) -> EventVersion:
         """Parse a partition key of either form; raises NoticeError if it is malformed."""
         former = _FORMER_KEY.fullmatch(key)
-        match = former or _KEY.fullmatch(key)
+        match = former or _KEY.fullmatch(key) or _LONG_KEY.fullmatch(key)
         if match is None:
             raise NoticeError(f"{key[:80]!r} is not a partition key such as {_EXAMPLE}")
-        groups = match.groupdict()
         try:
-            time = match["day"] + (groups.get("first") or match["then"] or "")
-            created = datetime.strptime(time, _TIME).replace(tzinfo=UTC)
+            created = datetime.strptime(match["day"] + match["time"], _TIME).replace(tzinfo=UTC)
         except ValueError as error:
             raise NoticeError(f"{key!r} holds no valid time") from error
         version = cls(match["event"], created, match["label"], match["digest"], former_key=former is not None)
