@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Annotated
@@ -28,7 +29,7 @@ _SHOWN = ("image/png", "image/jpeg", "application/json", "application/geo+json",
 def file(key: str, request: Request, portal: Annotated[Portal, Depends(portal_of)]) -> Response:
     """One object of the store; raises NotFoundError, also for a key that no object can have or that is not ours."""
     found = look_up(portal, key)
-    headers = _headers(found)
+    headers = _headers(found, request.url.hostname or "")
     tag = headers.get("etag")
     if tag is not None and matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers={k: v for k, v in headers.items() if k != "content-length"})
@@ -70,7 +71,16 @@ def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
     return rest()
 
 
-def _headers(found: StoredObject) -> dict[str, str]:
+def _is_address(host: str) -> bool:
+    """Whether a host is an IP address, as of a portal on one's own machine, and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _headers(found: StoredObject, host: str) -> dict[str, str]:
     name = found.key.rpartition("/")[2]
     kind = found.content_type or guess_content_type(found.key)
     plain = kind.partition(";")[0].strip().lower()
@@ -85,8 +95,8 @@ def _headers(found: StoredObject) -> dict[str, str]:
         "cache-control": "no-cache",
     }
     if plain in {"image/png", "image/jpeg"}:
-        # The Dagster UI beside the portal shows pictures from here.
-        headers["cross-origin-resource-policy"] = "same-site"
+        # The Dagster UI beside the portal shows pictures from here. To a browser two ports of an address are not one site.
+        headers["cross-origin-resource-policy"] = "cross-origin" if _is_address(host) else "same-site"
     if found.sha256 is not None:
         # RFC 9530; the tag is the digest, so that equal bytes have equal tags whichever store they come from
         headers["repr-digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(found.sha256)).decode()}:"

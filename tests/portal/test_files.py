@@ -124,3 +124,14 @@ def test_damaged_file_never_arrives_whole(filled: Home) -> None:
         pytest.raises(RuntimeError, match="already started"),
     ):
         client.get("/files/mma/S240301a/large.bin")
+
+
+def test_pictures_show_in_the_ui_beside_the_portal(home: Home) -> None:
+    """Pages of the portal's site may show pictures, and on one machine, where addresses are no site, all may; no other file."""
+    home.store.put("mma/S240301a/words.png", b"\x89PNG", content_type="image/png")
+    home.store.put("mma/S240301a/words.txt", b"words", content_type="text/plain")
+    policy, web = "cross-origin-resource-policy", TestClient(create_app(Portal(home.archive, home.store)))
+    assert web.get("https://portal.example.org/files/mma/S240301a/words.png").headers[policy] == "same-site"
+    for address in ("http://127.0.0.1:3001", "http://[::1]:3001"):
+        assert web.get(f"{address}/files/mma/S240301a/words.png").headers[policy] == "cross-origin"
+        assert web.get(f"{address}/files/mma/S240301a/words.txt").headers[policy] == "same-origin"
