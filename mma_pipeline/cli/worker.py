@@ -51,6 +51,8 @@ def worker(
         for module in PRELOAD:
             if importlib.util.find_spec(module) is not None:
                 importlib.import_module(module)
+        # Each process of the pool would otherwise resolve them for its first run.
+        importlib.import_module("mma_pipeline.definitions").defs.resolve_all_job_defs()
         # A name of its own, by which it is asked whether it still has a run. Files for a name that is gone would pile up where
         # the queue is a folder, which has one worker only.
         name = "mma" if is_experimental(launcher.broker) else f"mma-{os.getpid()}"
