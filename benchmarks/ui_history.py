@@ -312,10 +312,8 @@ def measure(count: int, folder: Path, shots: Path | None) -> tuple[dict[str, tup
         size = float(str(server.execute(f"SELECT pg_database_size('{database}')", database)[0][0]))
         with web_server(folder / "web.log") as (address, child):
             seen = visits(address, shots)
-            memory = sum(
-                process.memory_info().rss
-                for process in (top := psutil.Process(child.process.pid), *top.children(recursive=True))
-            )
+            top = psutil.Process(child.process.pid)
+            memory = sum(process.memory_info().rss for process in (top, *top.children(recursive=True)))
     return seen, {
         **rows,
         "database, MB": size / 1e6,

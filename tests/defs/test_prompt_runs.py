@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from mma_pipeline.defs.jobs import LANE_TAG
 from mma_pipeline.instance.coordinator import PromptRunCoordinator
@@ -46,8 +47,13 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
 
 def submit(instance: dg.DagsterInstance, **tags: str) -> dg.DagsterRun:
     """Create a run and submit it, as a sensor does; what became of it."""
-    origin = dg.reconstructable(nothing).get_python_origin()
-    run = instance.create_run_for_job(nothing, job_code_origin=origin, tags=tags)
+    place = GrpcServerCodeLocationOrigin(host="127.0.0.1", port=1, location_name="here")
+    run = instance.create_run_for_job(
+        nothing,
+        job_code_origin=dg.reconstructable(nothing).get_python_origin(),
+        remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(place, "__repository__"), nothing.name),
+        tags=tags,
+    )
     coordinator = instance.run_coordinator
     assert isinstance(coordinator, PromptRunCoordinator)
     coordinator.submit_run(SimpleNamespace(dagster_run=run, workspace=None))
@@ -104,6 +110,7 @@ def test_a_live_run_takes_no_place_that_others_have(instance: dg.DagsterInstance
 
 def test_a_run_that_cannot_be_handed_over_has_failed_once(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     """The reason is in its log, for `run_retries`; the next ones wait in the queue, whose daemon may wait for the broker."""
+    assert instance.run_launcher, "it makes the folder"
     shutil.rmtree(tmp_path / "queue")
     (tmp_path / "queue").write_text("the broker is away")
     run = live(instance)
