@@ -216,7 +216,7 @@ def all_at_once(stack: Stack, producer: ConfirmedProducer, bodies: list[tuple[by
     from mma_pipeline.defs.all_products import expected_files
 
     archive = stack.archive()
-    _, _, sent = [producer.send(TOPIC, body) for body, _ in bodies][0]
+    sent, *_ = [producer.send(TOPIC, body)[2] for body, _ in bodies]
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         time.sleep(0.5)

@@ -7,7 +7,7 @@ executions of checks with the new events' numbers. Partitions are added by the i
 events and each asset's row as Dagster writes them. What is inside an event keeps the original's times.
 
 Chromium opens the pages of Dagster's own web server, and each GraphQL request that they send is timed, on the first visit (which
-fills Dagster's cache of partition states) and on the second. Each figure stands beside the same with 1,000 partitions. PostgreSQL;
+fills Dagster's cache of partition states) and on the second; with 1,000 partitions, then with all. PostgreSQL;
 pictures are links to a portal, as in production, not part of the events. One JSON line per figure, with the machine's load.
 
     PYTHONPATH=. python -m benchmarks.ui_history [--partitions 50000] [--shots FOLDER]
@@ -24,11 +24,12 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dagster as dg
 import httpx
@@ -242,15 +243,17 @@ class Watcher:
         open_it()
         while time.monotonic() - self._since < PATIENCE_S:
             self.page.wait_for_timeout(100)
-            if not self._begun and time.monotonic() - self._last > QUIET_S:
+            if self._visit.requests and not self._begun and time.monotonic() - self._last > QUIET_S:
                 break
         else:
             raise TimeoutError(f"not complete within {PATIENCE_S:g} s: {[name for name, _ in self._begun.values()]}")
+        if not self._visit.requests:
+            raise RuntimeError("the page sent no request: nothing was measured")
         self._visit.complete_s = self._last - self._since
         return self._visit
 
     def _request(self, request: Any) -> None:
-        if request.url.endswith("/graphql") and request.method == "POST":
+        if urlsplit(request.url).path.endswith("/graphql") and request.method == "POST":
             name = (request.post_data_json or {}).get("operationName") or "unnamed"
             self._begun[request] = (name, time.monotonic())
 
@@ -322,6 +325,18 @@ def measure(count: int, folder: Path, shots: Path | None) -> tuple[dict[str, tup
     }
 
 
+def tell(count: int, seen: Mapping[str, tuple[Visit, Visit]], others: Mapping[str, float]) -> None:
+    """Print what was measured with so many partitions."""
+    for figure, value in others.items():
+        line(figure, partitions=count, value=round(value))
+    for page, (first, second) in seen.items():
+        whole = {"first_s": round(first.complete_s, 2), "second_s": round(second.complete_s, 2)}
+        line(f"{page}: complete", partitions=count, **whole)
+        for name in sorted(first.requests, key=lambda n: -first.requests[n]):
+            each = {"first_s": round(first.requests[name], 3), "second_s": round(second.requests.get(name, 0.0), 3)}
+            line(f"{page}: {name}", partitions=count, **each, kB=round(first.sizes[name] / 1e3))
+
+
 def main() -> None:
     """Measure both sizes and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -329,29 +344,9 @@ def main() -> None:
     parser.add_argument("--shots", type=Path, help="folder for screenshots")
     options = parser.parse_args()
     logging.disable(logging.INFO)
-    found = []
     for count in (SMALL, options.partitions):
         with tempfile.TemporaryDirectory(prefix="mma-ui-") as folder:
-            found.append(measure(count, Path(folder), options.shots))
-    (small, small_figures), (large, large_figures) = found
-    for figure, value in large_figures.items():
-        line(figure, value=round(value), **{f"value_with_{SMALL}": round(small_figures[figure])})
-    for page, (first, second) in large.items():
-        before, again = small[page]
-        line(
-            f"{page}: complete",
-            first_s=round(first.complete_s, 2),
-            second_s=round(second.complete_s, 2),
-            **{f"second_s_with_{SMALL}": round(again.complete_s, 2), f"first_s_with_{SMALL}": round(before.complete_s, 2)},
-        )
-        for name in sorted(first.requests, key=lambda n: -first.requests[n]):
-            line(
-                f"{page}: {name}",
-                first_s=round(first.requests[name], 3),
-                second_s=round(second.requests.get(name, 0.0), 3),
-                **{f"second_s_with_{SMALL}": round(again.requests.get(name, 0.0), 3)},
-                kB=round(first.sizes[name] / 1e3),
-            )
+            tell(count, *measure(count, Path(folder), options.shots))
 
 
 if __name__ == "__main__":

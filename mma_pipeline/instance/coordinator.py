@@ -76,7 +76,7 @@ class PromptRunCoordinator(dg.QueuedRunCoordinator):
                 return super().submit_run(context)
             try:
                 return self._instance.launch_run(run.run_id, context.workspace)
-            except Exception:
+            except Exception:  # noqa: BLE001 -- as Dagster's own daemon: whatever a launcher raises
                 # Dagster has written the reason into the run's log and failed it, as after an attempt of the queue's daemon:
                 # `run_retries` starts it again. Raised here, it would be failed a second time.
                 _log.exception("run %s could not be handed over", run.run_id)
