@@ -8,7 +8,7 @@ from itertools import pairwise
 import dagster as dg
 
 Kind = dg.DagsterEventType
-#: What ends each part before the first step: the kind of an event and how its message begins.
+#: What ends each part before the first step: the kind of an event and what its message says.
 MARKS = (
     ("waits in the queue, or is handed over at once", Kind.RUN_STARTING, ""),
     ("task into the workers' queue", Kind.ENGINE_EVENT, "Celery task has been forwarded"),
@@ -27,7 +27,7 @@ def waterfall(logs: Iterable[dg.EventLogEntry], created: float) -> dict[str, flo
     events = [(e.timestamp, e.dagster_event) for e in logs if e.dagster_event is not None]
     found, since = {}, created
     for part, kind, says in MARKS:
-        at = next((t for t, e in events if e.event_type is kind and (e.message or "").startswith(says)), None)
+        at = next((t for t, e in events if e.event_type is kind and says in (e.message or "")), None)
         if at is not None:  # a laptop's run has no task
             # The task may be taken before its hand-over is written down.
             found[part] = max(0.0, at - since)
