@@ -54,6 +54,8 @@ ORIGINALS = 4
 CHUNK = 500
 #: A page is complete when no request was under way for so long, seconds; and the longest that it may take.
 QUIET_S, PATIENCE_S = 2.5, 600.0
+#: A request that begins so soon after the last answer belongs to the page's opening, seconds.
+FOLLOWS_S = 0.5
 #: Events that are not copied: these pages ask for none of them.
 LEFT_OUT = (
     *("STEP_START", "STEP_SUCCESS", "STEP_OUTPUT", "STEP_INPUT", "HANDLED_OUTPUT", "LOADED_INPUT", "LOGS_CAPTURED"),
@@ -260,11 +262,10 @@ class Watcher:
     def _finished(self, request: Any) -> None:
         if request not in self._begun:
             return
-        name, _ = self._begun.pop(request)
-        now = time.monotonic()
+        name, begun = self._begun.pop(request)
         # What a page asks again and again while it is open does not make it incomplete.
-        if name not in self._visit.requests:
-            self._last = now
+        if name not in self._visit.requests or begun - self._last < FOLLOWS_S:
+            self._last = time.monotonic()
         seconds = max(0.0, request.timing["responseEnd"] - request.timing["requestStart"]) / 1000
         self._visit.requests[name] = max(seconds, self._visit.requests.get(name, 0.0))
         self._visit.sizes[name] = max(request.sizes()["responseBodySize"], self._visit.sizes.get(name, 0))
