@@ -272,7 +272,8 @@ class LaneRunLauncher(WarmRunLauncher):
         try:
             for run in runs:
                 place = self.pods(run).get_container_context_for_run(run).namespace
-                why = _no_pod(client.BatchV1Api(), get_job_name_from_run_id(run.run_id), place)
+                name = get_job_name_from_run_id(run.run_id)  # type: ignore[no-untyped-call]
+                why = _no_pod(client.BatchV1Api(), name, place)
                 if why is not None:
                     found[run.run_id] = why
         except (client.ApiException, HTTPError, config.ConfigException) as error:
