@@ -12,8 +12,12 @@ import typer
 from mma_pipeline.cli.app import Exit, fail
 from mma_pipeline.settings import current
 
-#: Modules that products need, loaded once before the worker forks and so shared by its processes.
-PRELOAD = ("mma_pipeline.definitions", "astropy.io.fits", "numpy", "scipy.stats", "scipy.spatial", "mocpy", "PIL.Image")
+#: Modules that products need, loaded once before the worker forks and so shared by its processes; with all of `SCIENCE`.
+PRELOAD = (
+    *("mma_pipeline.definitions", "astropy.io.fits", "numpy", "scipy.stats", "scipy.spatial", "mocpy", "PIL.Image"),
+    *("igwn_gwalert_schema", "jsonschema", "matplotlib.figure", "matplotlib.backends.backend_agg"),
+)
+SCIENCE = "mma_pipeline.science"
 #: Runs after which a process of the pool is replaced, which bounds memory leaks.
 RUNS_PER_PROCESS = 200
 
@@ -27,8 +31,6 @@ def worker(
 
     Needs a `run_launcher` for resident workers in DAGSTER_HOME's dagster.yaml; dagster_home/warm has one.
     """
-    import importlib
-    import importlib.util
     import os
 
     import dagster as dg
@@ -48,9 +50,7 @@ def worker(
         app = launcher.celery
         create_execute_job_task(app)
         create_resume_job_task(app)
-        for module in PRELOAD:
-            if importlib.util.find_spec(module) is not None:
-                importlib.import_module(module)
+        preload()
         # A name of its own, by which it is asked whether it still has a run. Files for a name that is gone would pile up where
         # the queue is a folder, which has one worker only.
         name = "mma" if is_experimental(launcher.broker) else f"mma-{os.getpid()}"
@@ -68,3 +68,20 @@ def worker(
                 "--without-heartbeat",
             ]
         )
+
+
+def preload() -> None:
+    """Load what every process of the pool would otherwise load for its first run, and let no collection look at it again."""
+    import gc
+    import importlib
+    import importlib.util
+    import pkgutil
+
+    science = importlib.import_module(SCIENCE)
+    for module in (*PRELOAD, *(found.name for found in pkgutil.walk_packages(science.__path__, f"{SCIENCE}."))):
+        if importlib.util.find_spec(module) is not None:
+            importlib.import_module(module)
+    importlib.import_module("mma_pipeline.definitions").defs.resolve_all_job_defs()
+    # A full collection over the loaded code takes half a second in the middle of a run, and writes to every shared page.
+    gc.collect()
+    gc.freeze()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import dagster as dg
@@ -55,12 +56,18 @@ def urgency(version: EventVersion) -> int:
     return MOCK_RETRACTION * version.is_retraction
 
 
+def keys_of(context: dg.AssetExecutionContext) -> Sequence[str]:
+    """The partitions of the run. For a range Dagster asks the database for each of them, which one alone does not need."""
+    span = context.partition_key_range
+    return [span.start] if span.start == span.end else context.partition_keys
+
+
 def tag_event(context: dg.AssetExecutionContext) -> None:
     """Tag the run with its event where who started it did not, as a person in the UI or a backfill."""
     tags = context.run.tags
     if EVENT_TAG in tags or EVENTS_TAG in tags:
         return
-    events = sorted({event for key in context.partition_keys if (event := event_of_key(key)) is not None})
+    events = sorted({event for key in keys_of(context) if (event := event_of_key(key)) is not None})
     if len(events) == 1:
         context.instance.add_run_tags(context.run_id, {EVENT_TAG: events[0]})
     elif events:

@@ -3,7 +3,7 @@
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
 import hashlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -11,7 +11,7 @@ import dagster as dg
 from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.errors import TransientError
 from mma_pipeline.adapters.store import Store
-from mma_pipeline.defs.jobs import REPORTED, tag_event
+from mma_pipeline.defs.jobs import REPORTED, keys_of, tag_event
 from mma_pipeline.defs.metadata import materialization_metadata, metadata_value
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, SettingsResource, StoreResource
@@ -84,7 +84,7 @@ def _materialise(
     lacking = product.unconfigured(settings)
     told = False
     failed: dict[str, Exception] = {}
-    keys = context.partition_keys
+    keys = keys_of(context)
     tag_event(context)
     for key in keys:
         source = ProductInput(archive, store, key, settings)
@@ -95,12 +95,12 @@ def _materialise(
                 # A batch is materialised as a whole, so the metadata must say that this partition has no product. For a
                 # retraction alone the same is said, or the UI shows the products that it cannot have as missing.
                 missing = {"applies": False, "reason": f"needs {product.need.label}"}
-                context.add_asset_metadata(missing, partition_key=key)
+                _add_metadata(context, missing, key, keys)
                 told = told or withdrawn
             continue
         if lacking is not None:
             context.log.info(f"{key} has no {product.name}: {lacking}")
-            context.add_asset_metadata({"applies": False, "reason": lacking}, partition_key=key)
+            _add_metadata(context, {"applies": False, "reason": lacking}, key, keys)
             told = True
             continue
         try:
@@ -112,7 +112,7 @@ def _materialise(
             failed[key] = error
             continue
         done.append(produced)
-        context.add_asset_metadata(materialization_metadata(product, source, produced), partition_key=key)
+        _add_metadata(context, materialization_metadata(product, source, produced), key, keys)
     if failed:
         # A retry cannot help. The other versions of a batch have their files; the step names those that do not, and
         # `failed_batches_sensor` requests what comes after this step, with a run for each of them that fails by itself.
@@ -130,6 +130,16 @@ def _materialise(
             data_version=dg.DataVersion(digests[:16]),
             check_results=[_check(product, check, done) for check in product.checks],
         )
+
+
+def _add_metadata(
+    context: dg.AssetExecutionContext, metadata: Mapping[str, Any], key: str, keys: Sequence[str]
+) -> None:
+    """Metadata of a partition's materialisation; where there is one only, Dagster need not look it up."""
+    if len(keys) == 1:
+        context.add_asset_metadata(metadata)
+    else:
+        context.add_asset_metadata(metadata, partition_key=key)
 
 
 def _check(product: Product, check: CheckSpec, done: Sequence[MaterializedProduct]) -> dg.AssetCheckResult:

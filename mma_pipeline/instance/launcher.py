@@ -26,6 +26,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -49,6 +50,8 @@ _NO_LANE = ""
 SILENT_S = 10.0
 #: Seconds after an outage of the queue in which silence means nothing: workers connect again after up to half a minute.
 RECONNECT_S = 40.0
+#: Seconds that the Kubernetes API may take to answer.
+KUBERNETES_S = 5.0
 #: Seconds between the attempts to hand a run over while the queue is away, some 20 s together: a restart of its server
 #: takes that long. What fails then is started again by `run_retries`.
 PUBLISH_RETRY = {"max_retries": 22, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 1.0}
@@ -203,6 +206,11 @@ class LaneRunLauncher(WarmRunLauncher):
         """Whether a run goes to a resident worker."""
         return _lane(run) in self._warm_lanes
 
+    def lost(self, runs: Sequence[dg.DagsterRun]) -> Mapping[str, str]:
+        """Those of the workers' runs as the parent says, and the pods' runs whose Job is over, or is not there."""
+        in_pods = [run for run in runs if not self.is_warm(run)]
+        return {**super().lost(runs), **(self._without_pod(in_pods) if in_pods else {})}
+
     def pods(self, run: dg.DagsterRun) -> K8sRunLauncher:
         """The stock Kubernetes launcher with the settings of a run's lane; one per lane and process."""
         lane = _lane(run)
@@ -254,6 +262,25 @@ class LaneRunLauncher(WarmRunLauncher):
             return super().get_run_worker_debug_info(run, include_container_logs)
         return self.pods(run).get_run_worker_debug_info(run, include_container_logs)
 
+    def _without_pod(self, runs: Sequence[dg.DagsterRun]) -> Mapping[str, str]:
+        """Of runs that have not begun: those whose Job says that no pod will begin them. Empty if Kubernetes cannot be asked."""
+        from dagster_k8s.job import get_job_name_from_run_id
+        from kubernetes import client, config
+        from urllib3.exceptions import HTTPError
+
+        found = {}
+        try:
+            for run in runs:
+                place = self.pods(run).get_container_context_for_run(run).namespace
+                name = get_job_name_from_run_id(run.run_id)  # type: ignore[no-untyped-call]
+                why = _no_pod(client.BatchV1Api(), name, place)
+                if why is not None:
+                    found[run.run_id] = why
+        except (client.ApiException, HTTPError, config.ConfigException) as error:
+            # Then the time to start decides, as ever.
+            _log.warning("Kubernetes cannot be asked for the Jobs of runs: %s", error)
+        return found
+
 
 def _failed(found: Any, why: str) -> Any:
     """Dagster's answer to the question for a run's health, changed to a failure."""
@@ -262,3 +289,21 @@ def _failed(found: Any, why: str) -> Any:
 
 def _lane(run: dg.DagsterRun) -> str:
     return run.tags.get(LANE_TAG, Lane.BACKFILL.value)
+
+
+def _no_pod(batch: Any, job: str, namespace: str | None) -> str | None:
+    """Why no pod of a Job will begin its run; None if one may. Raises ApiException, HTTPError."""
+    from kubernetes import client
+
+    try:
+        status = batch.read_namespaced_job_status(job, namespace, _request_timeout=KUBERNETES_S).status
+    except client.ApiException as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return f"This run has no Job any more (dagster-k8s names it {job}): it was deleted, or never made."
+    if status.active or not (status.failed or status.succeeded):
+        return None
+    return (
+        f"The pod of this run ended before the run began (failed={status.failed or 0}, succeeded={status.succeeded or 0}): "
+        f"see kubectl describe job {job}, and kubectl logs job/{job}."
+    )

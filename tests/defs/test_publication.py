@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def test_a_refusal_fails_with_the_servers_words(publishing: PublishingHome) -> N
 
 
 def test_an_outage_is_finished_by_the_outbox(publishing: PublishingHome) -> None:
-    """Not sent: no materialisation and no failure. When the time has come the sensor asks, and the row is reported."""
+    """Not sent: no materialisation and no failure. A tick waits for the time that has nearly come, and the row is reported."""
     publishing.server.fail("query_alerts", "500")
     record = publishing.take("S230518h-PRELIMINARY*.json")
     assert publishing.run("publish_version", record).success
@@ -171,7 +172,7 @@ def test_an_outage_is_finished_by_the_outbox(publishing: PublishingHome) -> None
     (item,) = publishing.outbox()
     assert item.state is State.PENDING
     with publishing.archive.engine.begin() as connection:
-        connection.execute(schema.publication.update().values(next_attempt=item.created))
+        connection.execute(schema.publication.update().values(next_attempt=datetime.now(UTC) + timedelta(seconds=2)))
     (request,) = publishing.tick().run_requests
     assert request.job_name == "publish_outbox"
     assert publishing.run("publish_outbox").success

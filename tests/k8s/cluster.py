@@ -86,7 +86,11 @@ class Release:
                 self._here(first["command"]), env=self.env, check=True, capture_output=True, timeout=240, cwd=ROOT
             )
         code = manifests[f"{RELEASE}-code"]["spec"]["template"]["spec"]["containers"][0]["command"]
-        children = [self._child("code", code), self._child("daemon", pod["containers"][0]["command"])]
+        # Each with the rights of its own pod.
+        children = [
+            self._child("code", code, DAGSTER_HOME=str(self._home_of("code"))),
+            self._child("daemon", pod["containers"][0]["command"]),
+        ]
         try:
             children[1].wait_ready(self._beats, timeout=240)
             yield self
@@ -181,16 +185,25 @@ class Release:
     def _write_settings(self) -> None:
         settings = dagster_settings(render(VALUES))
         pods = settings["run_launcher"]["config"]["pods"]
-        # The pod's own token and the cluster's address, which a pod finds in files, by a kubeconfig.
-        token = self.api.account_token(NAMESPACE, f"{RELEASE}-launcher")
-        pods |= {"load_incluster_config": False, "kubeconfig_file": str(self.api.kubeconfig(token))}
-        settings["run_monitoring"] |= {"poll_interval_seconds": 2, "start_timeout_seconds": 75}
-        (self.home / "dagster.yaml").write_text(yaml.safe_dump(settings))
+        settings["run_monitoring"] |= {"poll_interval_seconds": 2}
+        for account in ("launcher", "code"):
+            # The pod's own token and the cluster's address, which a pod finds in files, by a kubeconfig.
+            token = self.api.account_token(NAMESPACE, f"{RELEASE}-{account}")
+            pods |= {"load_incluster_config": False, "kubeconfig_file": str(self.api.kubeconfig(token))}
+            (self._home_of(account) / "dagster.yaml").write_text(yaml.safe_dump(settings))
         place = {"host": "127.0.0.1", "port": self.port, "location_name": "mma_pipeline"}
         (self.folder / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [{"grpc_server": place}]}))
 
-    def _child(self, name: str, command: list[str]) -> Child:
-        return Child(name, self._here(command), self.folder / f"{name}.log", env=self.env, cwd=ROOT)
+    def _home_of(self, account: str) -> Path:
+        """DAGSTER_HOME of pods with an account; the release's own is the launcher's."""
+        if account == "launcher":
+            return self.home
+        home = self.folder / f"home-{account}"
+        home.mkdir(exist_ok=True)
+        return home
+
+    def _child(self, name: str, command: list[str], **env: str) -> Child:
+        return Child(name, self._here(command), self.folder / f"{name}.log", env={**self.env, **env}, cwd=ROOT)
 
     def _here(self, command: list[str]) -> list[str]:
         """A command line of a pod with this machine's places: interpreter, addresses, workspace."""

@@ -45,7 +45,7 @@ def namespace(kubernetes_api: KubernetesApi) -> str:
     core = client.CoreV1Api(kubernetes_api.client())
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name="dry", labels=labels)))
-    for name in ("default", f"{RELEASE}-run", f"{RELEASE}-launcher"):
+    for name in ("default", *(f"{RELEASE}-{part}" for part in ("run", "launcher", "code"))):
         account = client.V1ServiceAccount(metadata=client.V1ObjectMeta(name=name))
         core.create_namespaced_service_account("dry", account)
     return "dry"
@@ -97,6 +97,11 @@ def test_helm_installs_the_chart(release: Release, kubernetes_api: KubernetesApi
         ("launcher", "create", "", "pods/exec", False),
         ("launcher", "update", "apps", "deployments", False),
         ("launcher", "create", "rbac.authorization.k8s.io", "rolebindings", False),
+        ("code", "get", "batch", "jobs/status", True),
+        ("code", "list", "batch", "jobs", False),
+        ("code", "create", "batch", "jobs", False),
+        ("code", "list", "", "pods", False),
+        ("code", "get", "", "secrets", False),
         ("run", "list", "", "pods", False),
         ("run", "create", "batch", "jobs", False),
         ("run", "get", "", "secrets", False),
@@ -156,17 +161,41 @@ def test_a_run_gets_its_job_and_succeeds(release: Release) -> None:
     release.wait_for(run_id, Status.SUCCESS)
 
 
-def test_a_run_whose_pod_fails_has_failed(release: Release) -> None:
-    """A Job that failed before its run said a word fails the run after the time for starting, with the Job's state."""
+def test_a_run_whose_pod_fails_before_it_begins_has_failed(release: Release) -> None:
+    """A Job that failed before its run said a word fails the run, with the Job's state; one whose pod waits goes on waiting."""
+    waits, fails = str(uuid.uuid4()), str(uuid.uuid4())
+    for run_id in (waits, fails):
+        release.launch(run_id, {LANE_TAG: "backfill"})
+        release.report(release.job_of(run_id), active=1)
+    release.report(release.job_of(fails), active=0, failed=1)
+    release.wait_for(fails, Status.FAILURE)
+    assert "failed=1" in _reason(release, fails)
+    assert release.status(waits) is Status.STARTING
+    release.batch.delete_namespaced_job(release.job_of(waits).metadata.name, NAMESPACE, propagation_policy="Background")
+    release.wait_for(waits, Status.FAILURE)
+    assert "no Job" in _reason(release, waits)
+
+
+def test_a_run_whose_pod_fails_at_work_has_failed(release: Release) -> None:
+    """A Job that fails while its run is under way fails the run, with the Job's state."""
     run_id = str(uuid.uuid4())
     release.launch(run_id, {LANE_TAG: "backfill"})
     job = release.job_of(run_id)
     release.report(job, active=1)
+    with release.instance() as instance:
+        begun = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, job_name="publish_outbox")
+        instance.report_dagster_event(begun, run_id=run_id)
     release.report(job, active=0, failed=1)
     release.wait_for(run_id, Status.FAILURE)
+    assert "no active pods" in _reason(release, run_id)
+
+
+def _reason(release: Release, run_id: str) -> str:
+    """What the run's own log says of its failure."""
     with release.instance() as instance:
-        said = [entry.dagster_event.message or "" for entry in instance.all_logs(run_id) if entry.dagster_event]
-        assert any("failed=1" in message for message in said), said
+        (entry, *_) = instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+        assert entry.dagster_event is not None
+        return entry.dagster_event.message or ""
 
 
 def test_ending_a_run_deletes_its_job(release: Release) -> None:

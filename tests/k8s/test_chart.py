@@ -150,7 +150,7 @@ def test_pods_keep_the_restricted_standard(name: str) -> None:
         pod = template["spec"]
         assert pod["securityContext"]["runAsNonRoot"], owner
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, owner
-        assert pod["automountServiceAccountToken"] is owner.endswith(("-daemon", "-webserver")), owner
+        assert pod["automountServiceAccountToken"] is owner.endswith(("-daemon", "-webserver", "-code")), owner
         assert not any("hostPath" in volume for volume in pod.get("volumes", [])), owner
         for container in [*pod.get("initContainers", []), *pod["containers"]]:
             where = f"{owner}/{container['name']}"
@@ -367,19 +367,38 @@ def test_nothing_is_open_by_default(name: str) -> None:
             assert rule["ports"]
 
 
-def test_rights_are_what_the_launcher_needs() -> None:
-    """One role, in its own namespace, for Jobs and their pods; no secrets, no wildcard, no cluster role."""
+def test_rights_are_what_starting_and_watching_runs_needs() -> None:
+    """Two roles, in their own namespace: one for Jobs and their pods, one to ask how a Job is; no cluster role."""
     manifests = render(BASE)
-    (role,) = [m for m in manifests if m["kind"] == "Role"]
-    rights = {(r, verb) for rule in role["rules"] for r in rule["resources"] for verb in rule["verbs"]}
-    assert rights == {
+    roles = {m["metadata"]["name"]: m["rules"] for m in manifests if m["kind"] == "Role"}
+    rights = {
+        name.removeprefix(RELEASE): {(r, verb) for rule in rules for r in rule["resources"] for verb in rule["verbs"]}
+        for name, rules in roles.items()
+    }
+    assert rights.pop("-code") == {("jobs/status", "get")}
+    assert rights.pop("-launcher") == {
         *[("jobs", verb) for verb in ("create", "list", "delete")],
         ("jobs/status", "get"),
         *[("pods", verb) for verb in ("get", "list", "delete")],
         ("pods/log", "get"),
         ("events", "list"),
     }
+    assert not rights
     assert not [m for m in manifests if m["kind"].startswith("Cluster")]
+
+
+def test_pods_of_a_lost_node_are_started_elsewhere_soon() -> None:
+    """Every pod but the database's leaves a lost node after seconds, those of runs too; what a site tolerates stays."""
+    mine = {"key": "gpu", "operator": "Exists"}
+    manifests = render(SETUPS["values-small.yaml"], {"tolerations": [mine], "nodeLostSeconds": 7})
+    soon = [
+        {"key": f"node.kubernetes.io/{how}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 7}
+        for how in ("unreachable", "not-ready")
+    ]
+    for owner, template in pod_specs(manifests):
+        assert template["spec"]["tolerations"] == [mine, *([] if owner.endswith("-postgresql") else soon)], owner
+    runs = dagster_settings(manifests)["run_launcher"]["config"]["pods"]["run_k8s_config"]["pod_spec_config"]
+    assert runs["tolerations"] == [mine, *soon]
 
 
 def test_settings_that_change_roll_the_pods() -> None:

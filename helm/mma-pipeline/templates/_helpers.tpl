@@ -156,12 +156,29 @@ capabilities: {drop: [ALL]}
 checksum/settings: {{ print (include "mma.dagsterYaml" .) (include "mma.environment" .) | sha256sum }}
 {{- end -}}
 
+{{/* Where a pod may run. One whose node is lost is started elsewhere soon: Kubernetes itself waits 300 s. */}}
 {{- define "mma.scheduling" -}}
-{{- with .Values.nodeSelector }}
-nodeSelector: {{- toYaml . | nindent 2 }}
+{{- include "mma.place" . }}
+tolerations:
+{{- with .Values.tolerations }}
+{{- toYaml . | nindent 2 }}
 {{- end }}
+{{- range list "unreachable" "not-ready" }}
+  - {key: node.kubernetes.io/{{ . }}, operator: Exists, effect: NoExecute, tolerationSeconds: {{ $.Values.nodeLostSeconds }}}
+{{- end }}
+{{- end -}}
+
+{{/* The same for what cannot move, because its volume is at that node: it waits for the node. */}}
+{{- define "mma.schedulingOfVolume" -}}
+{{- include "mma.place" . }}
 {{- with .Values.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "mma.place" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.listeners.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}

@@ -130,9 +130,19 @@ concurrency:
       - {key: dagster/backfill, limit: {{ .Values.lanes.backfill.maxRuns }}}
 
 run_coordinator:
+{{- if eq .Values.lanes.live.launch "warm" }}
+  # The stock queue; a live alert that finds a free worker is not put into it.
+  module: mma_pipeline.instance.coordinator
+  class: PromptRunCoordinator
+{{- else }}
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator
+{{- end }}
   config:
+{{- if eq .Values.lanes.live.launch "warm" }}
+    prompt_lanes: [live]
+    prompt_runs: {{ .Values.lanes.live.maxRuns }}
+{{- end }}
     # Without dequeue_use_threads: handing a run over takes milliseconds.
     dequeue_interval_seconds: 1
     # While the code server is away (killed, restarting, an upgrade), runs wait in the queue, and no attempt is lost.
@@ -189,9 +199,9 @@ run_retries:
   max_retries: 3
 
 # A run whose pod or worker is gone is noticed and started again: Kubernetes, or the worker itself, is asked every three seconds.
-# What was handed to the workers' queue and lost is found by `lost_runs_sensor`. Alerts, kilonova scores and publications carry a limit
-# of their own (tag `dagster/max_runtime`, 120 to 1800 s); this one is for what people and backfills start. A pod may
-# wait minutes for a node.
+# What was handed to the workers' queue and lost, and a pod that died before its run began, are found by `lost_runs_sensor`. Alerts,
+# kilonova scores and publications carry a limit of their own (tag `dagster/max_runtime`, 120 to 1800 s); this one is for what
+# people and backfills start. The time to start is for a pod that waits for a node, or for its image.
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180

@@ -60,6 +60,7 @@ raw_alert = Product(
     name="raw_alert",
     about=__doc__ or "",
     code_version="2",
+    priority=40,
     group="alert",
     kinds=frozenset({"kafka", "json"}),
     deps=("gwalert_stream", "notice_streams"),

@@ -24,7 +24,7 @@ from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.publishing.coincidences import enqueue_pair
 from mma_pipeline.adapters.publishing.config import DestinationConfig
 from mma_pipeline.defs.candidates.scoring import skymap_of
-from mma_pipeline.defs.jobs import tag_event
+from mma_pipeline.defs.jobs import keys_of, tag_event
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import BATCH, OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
@@ -249,7 +249,7 @@ def coincidence_alert(
     opened, now = archive.open(), datetime.now(UTC)
     tag_event(context)
     pairs: dict[tuple[str, str], PairRecord] = {}
-    for key in context.partition_keys:
+    for key in keys_of(context):
         for pair in keep_pairs(opened, key, now):
             pairs[pair.gw_event, pair.other_event] = pair
     if not pairs:

@@ -17,7 +17,7 @@ from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.event_history import map_before, retraction_of, version_before
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.defs.events.page.write import WrittenPage, write_event_page
-from mma_pipeline.defs.jobs import tag_event
+from mma_pipeline.defs.jobs import keys_of, tag_event
 from mma_pipeline.defs.metadata import address, materialize_directly
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import BATCH, OWNERS, RETRY
@@ -55,7 +55,7 @@ def event_page(
     started, written = time.perf_counter(), None
     tag_event(context)
     by_event: dict[str, list[str]] = {}
-    for key in context.partition_keys:
+    for key in keys_of(context):
         by_event.setdefault(EventVersion.from_partition_key(key).event_id, []).append(key)
     for event_id, keys in by_event.items():
         for key, metadata in overtaken_differences(opened, target, event_id, wanted):

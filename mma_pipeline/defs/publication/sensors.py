@@ -7,6 +7,7 @@ depends on a skipped product.
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +29,7 @@ from mma_pipeline.defs.publication.readiness import Finding, failed_checks, may_
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
 from mma_pipeline.notices.model import Role
 from mma_pipeline.products.inputs import ProductInput
+from mma_pipeline.settings import Settings
 
 GROUP = "publication"
 PUBLISHABLE = "publishable"
@@ -248,6 +250,11 @@ def _outbox_request(instance: dg.DagsterInstance, due: Sequence[Publication], no
     return dg.RunRequest(run_key=key, job_name=publish_outbox.name, tags=_tags(real=True))
 
 
+#: How long a tick waits for something to publish, and how often it looks, seconds. The daemon starts due sensors every 5 s, so
+#: this tick ends shortly before the next one can start; a look takes some hundredths of a second.
+WAIT_S, LOOK_S = 4.0, 1.0
+
+
 @dg.sensor(
     jobs=[publication_job, publish_outbox],
     minimum_interval_seconds=5,
@@ -261,24 +268,30 @@ def publication_sensor(
     publication: PublicationResource,
     settings: SettingsResource,
 ) -> dg.SensorResult | dg.SkipReason:
-    """Request a run for each version to decide on, and one that empties the outbox."""
-    instance, now, wanted = context.instance, datetime.now(UTC), settings.get()
+    """Request a run for each version to decide on, and one that empties the outbox, as soon as there is one."""
+    ends = time.monotonic() + WAIT_S
     try:
         published = publication.open(archive.open(), store.open())
         if not published.configs:
             return dg.SkipReason("no destination is configured: see docs/publication.md")
-        doubtful = failing(instance, now)
-        offers = published.undecided(
-            lambda record, products: readiness(record, products, instance, now, wanted, doubtful)
-        )
-        due = [] if published.dry_run else published.due()
+        while not (requests := _requests(context.instance, published, settings.get())):
+            if time.monotonic() + LOOK_S > ends:
+                return dg.SkipReason("nothing to publish")
+            time.sleep(LOOK_S)
     except AdapterError as error:
         return dg.SkipReason(str(error))
-    requests = [r for offer in offers if (r := _publish_request(instance, offer, now)) is not None]
-    keys = [str(request.partition_key) for request in requests]
-    if due and (emptying := _outbox_request(instance, due, now.timestamp())) is not None:
-        requests.append(emptying)
-    if not requests:
-        return dg.SkipReason("nothing to publish")
+    keys = [request.partition_key for request in requests if request.partition_key is not None]
     add = [alert_versions.build_add_request(keys)] if keys else []
     return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=add)
+
+
+def _requests(instance: dg.DagsterInstance, published: Publications, wanted: Settings) -> list[dg.RunRequest]:
+    """The runs that are wanted now."""
+    now = datetime.now(UTC)
+    doubtful = failing(instance, now)
+    offers = published.undecided(lambda record, products: readiness(record, products, instance, now, wanted, doubtful))
+    due = [] if published.dry_run else published.due()
+    requests = [r for offer in offers if (r := _publish_request(instance, offer, now)) is not None]
+    if due and (emptying := _outbox_request(instance, due, now.timestamp())) is not None:
+        requests.append(emptying)
+    return requests

@@ -32,6 +32,7 @@ flat_skymap = Product(
     name="flat_skymap",
     about=__doc__ or "",
     code_version="2",
+    priority=-20,  # large, for programs that read nothing else: after all that a telescope needs
     kinds=frozenset({"fits", "gzip"}),
     deps=("skymap",),
     files=(treasure_map_file("flat_skymap", ".fits.gz", "application/gzip"),),

@@ -43,6 +43,7 @@ skymap_plot = Product(
     name="skymap_plot",
     about=__doc__ or "",
     code_version="3",
+    priority=-20,  # for people, who take longer to look
     kinds=frozenset({"matplotlib", "png"}),
     deps=("skymap", "skymap_statistics", "contours"),
     files=(own_file("picture", "skymap.png", "image/png", plot=True),),
