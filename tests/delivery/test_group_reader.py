@@ -5,14 +5,23 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from mma_pipeline.adapters.archive.surveys import SurveyArchive
 from mma_pipeline.adapters.kafka.group import GroupReader, Place
 from mma_pipeline.adapters.kafka.stream import Gap, StreamConfig
+from mma_pipeline.adapters.store import Store
+from mma_pipeline.adapters.surveys.nights import RecentNights
+from mma_pipeline.adapters.surveys.packets import Formats
+from mma_pipeline.products.surveys.reading import SurveyReader
+from mma_pipeline.science.surveys.regions import RegionIndex
+from mma_pipeline.science.surveys.vetting import Thresholds
+from tests.homes import new_archive
 
 PATIENCE_S = 60.0
 
@@ -121,3 +130,34 @@ def test_a_topic_that_comes_later_is_read_whole(kafka: Any, topic: str):
     send(kafka, f"{topic}_b", 7)
     assert taken(reader, 7) == (list(range(7)), [])
     reader.close()
+
+
+def test_every_message_is_counted_or_lost(kafka: Any, topic: str, tmp_path: Path):
+    """Messages that were taken just before the broker dropped what follows are counted and quarantined; the others are lost."""
+    producer = Producer(kafka.client())
+    for number in range(20):
+        producer.produce(topic, b"%d: no packet" % number)
+        assert producer.flush(30) == 0  # a batch each, so that the client can hold few
+    archive = SurveyArchive(new_archive(f"sqlite:///{tmp_path / 'archive.db'}"))
+    few = {"queued.min.messages": 1, "fetch.message.max.bytes": 1, "group.id": topic}
+    source = GroupReader(StreamConfig("survey", (topic,), kafka.client(**few), "earliest"))
+    reader = SurveyReader(
+        source,
+        archive,
+        RecentNights(Store.open((tmp_path / "store").as_uri())),
+        RegionIndex,
+        formats=Formats(),
+        limits=Thresholds(),
+        member="test",
+    )
+    deadline, dropped = time.monotonic() + PATIENCE_S, False
+    while not (counts := archive.partitions()) or counts[0].next_offset < 20:
+        assert time.monotonic() < deadline, counts
+        if source.places and not dropped:
+            time.sleep(2)  # the client fetches what it may hold
+            drop(kafka, topic, 15)
+            dropped = True
+        reader.step()
+    reader.close()
+    assert counts[0].lost > 0
+    assert counts[0].seen == counts[0].quarantined == 20 - counts[0].lost

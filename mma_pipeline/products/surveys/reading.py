@@ -89,26 +89,17 @@ class SurveyReader:
             self._problems = taken.problems
             for problem in taken.problems:
                 _log.warning("stream %s: %s", self._stream, problem)
-        for gap in taken.gaps:
-            beat = self._beat()
-            self._insist(
-                partial(self._archive.lose, self._stream, (gap.topic, gap.partition), gap.wanted, gap.resumed, beat)
-            )
         kept = quarantined = 0
-        if taken.messages:
-            regions = self._insist(self._regions)
-            judged = judge(taken.messages, self._formats, regions, self._limits)
-            self._note_rate(len(taken.messages))
-            beat = self._beat()
-            self._insist(
-                lambda: self._archive.record(self._stream, judged.kept, judged.unusable, judged.outcomes, beat)
-            )
-            kept, quarantined = len(judged.kept), len(judged.unusable)
-            self._say(judged.unusable)
-            self._rows += judged.rows
-            for message in taken.messages:
-                place = message.topic, message.partition
-                self._pending[place] = max(self._pending.get(place, 0), message.offset + 1)
+        left = taken.messages
+        for gap in taken.gaps:
+            # What was read before the gap counts first: a gap moves the place up to which everything is counted.
+            place = (gap.topic, gap.partition)
+            before = tuple(m for m in left if (m.topic, m.partition) == place and m.offset < gap.wanted)
+            left = tuple(m for m in left if (m.topic, m.partition) != place or m.offset >= gap.wanted)
+            kept, quarantined = self._record(before, kept, quarantined)
+            lose = partial(self._archive.lose, self._stream, place, gap.wanted, gap.resumed, self._beat())
+            self._insist(lose)
+        kept, quarantined = self._record(left, kept, quarantined)
         if time.monotonic() - self._beaten > BEAT_S:
             # Of all partitions: messages may come in one of them only.
             self._note_rate(0)
@@ -117,6 +108,22 @@ class SurveyReader:
             self._beaten = time.monotonic()
         due = len(self._rows) >= FLUSH_ROWS or time.monotonic() - self._flushed > FLUSH_S
         return Step(len(taken.messages), kept, quarantined, self.flush() if due else False)
+
+    def _record(self, messages: Sequence[StreamMessage], kept: int, quarantined: int) -> tuple[int, int]:
+        """Judge messages and make durable what they bring; returns how many more were kept and quarantined."""
+        if not messages:
+            return kept, quarantined
+        regions = self._insist(self._regions)
+        judged = judge(messages, self._formats, regions, self._limits)
+        self._note_rate(len(messages))
+        beat = self._beat()
+        self._insist(lambda: self._archive.record(self._stream, judged.kept, judged.unusable, judged.outcomes, beat))
+        self._say(judged.unusable)
+        self._rows += judged.rows
+        for message in messages:
+            place = message.topic, message.partition
+            self._pending[place] = max(self._pending.get(place, 0), message.offset + 1)
+        return kept + len(judged.kept), quarantined + len(judged.unusable)
 
     def _say(self, unusable: Sequence[tuple[StreamMessage, str]]) -> None:
         """A line for each cause: a flood must not fill the log either."""
