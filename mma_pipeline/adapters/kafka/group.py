@@ -27,6 +27,8 @@ from mma_pipeline.adapters.kafka.stream import Gap, StreamConfig
 
 _log = logging.getLogger(__name__)
 
+#: What is fetched ahead, kB: a few batches of surveys' packets, so that a backlog does not fill the memory.
+AHEAD_KB = 24_576
 #: Seconds without a sign of life after which a member's partitions go to others.
 SESSION_S = 10.0
 #: Seconds that a member may work on one batch.
@@ -80,6 +82,7 @@ class GroupReader:
         self._came: set[Place] = set()
         own = {
             "partition.assignment.strategy": "cooperative-sticky",
+            "queued.max.messages.kbytes": AHEAD_KB,
             "session.timeout.ms": int(SESSION_S * 1000),
             "heartbeat.interval.ms": int(SESSION_S * 1000 / 3),
             "max.poll.interval.ms": int(MOST_S * 1000),

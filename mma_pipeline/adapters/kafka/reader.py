@@ -62,6 +62,8 @@ def consumer_settings(config: StreamConfig, own: Mapping[str, Any] | None = None
         "fetch.max.bytes": MAX_MESSAGE_BYTES,
         "receive.message.max.bytes": MAX_MESSAGE_BYTES + 1024 * 1024,
         "queued.max.messages.kbytes": _AHEAD_KB,
+        # By default the client waits a second once that much is there, and whoever reads a backlog waits with it.
+        "fetch.queue.backoff.ms": 10,
         "reconnect.backoff.max.ms": 5000,
         # A message that the broker dropped must be reported, not skipped.
         "auto.offset.reset": "error",
