@@ -139,7 +139,7 @@ def test_every_message_is_counted_or_lost(kafka: Any, topic: str, tmp_path: Path
         producer.produce(topic, b"%d: no packet" % number)
         assert producer.flush(30) == 0  # a batch each, so that the client can hold few
     archive = SurveyArchive(new_archive(f"sqlite:///{tmp_path / 'archive.db'}"))
-    few = {"queued.min.messages": 1, "fetch.message.max.bytes": 1, "group.id": topic}
+    few = {"queued.min.messages": 1, "fetch.message.max.bytes": 1, "fetch.queue.backoff.ms": 1000, "group.id": topic}
     source = GroupReader(StreamConfig("survey", (topic,), kafka.client(**few), "earliest"))
     reader = SurveyReader(
         source,
