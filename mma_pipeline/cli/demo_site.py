@@ -10,9 +10,10 @@ import secrets
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
+
+from mma_pipeline.cli.demo_server import LocalServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,7 @@ _MOST = 64 << 20
 
 
 @dataclass
-class DemoSite:
+class DemoSite(LocalServer):
     """The site: as a context manager it listens on a free port of this machine."""
 
     alerts: list[dict[str, Any]] = field(default_factory=list)
@@ -45,7 +46,7 @@ class DemoSite:
 
     def __enter__(self) -> Self:
         # Every command imports this module: what only a server needs waits.
-        from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+        from http.server import BaseHTTPRequestHandler
 
         site, lock = self, threading.Lock()
 
@@ -78,16 +79,8 @@ class DemoSite:
             def log_message(self, *_: object) -> None:
                 """The summary says what came."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.base = f"http://127.0.0.1:{self._server.server_address[1]}{_PATH}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.base = self.listen(Handler) + _PATH
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     def answer(self, method: str, name: str, query: Mapping[str, str], data: bytes) -> tuple[int, Any]:
         """Status and JSON for a request below /api/v1/."""

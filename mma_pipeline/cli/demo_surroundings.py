@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
+
+from mma_pipeline.cli.demo_server import LocalServer
 
 if TYPE_CHECKING:
     from mma_pipeline.notices.model import LvkNotice
@@ -58,7 +58,7 @@ def orbital_elements(home: Path, time: datetime, seed: int) -> Path:
 
 
 @dataclass
-class WebhookReceiver:
+class WebhookReceiver(LocalServer):
     """Where the demo's notifications of people arrive: as a context manager it listens on a free port of this machine."""
 
     texts: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ class WebhookReceiver:
 
     def __enter__(self) -> Self:
         # Every command imports this module: what only a server needs waits.
-        from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+        from http.server import BaseHTTPRequestHandler
 
         receiver = self
 
@@ -80,16 +80,8 @@ class WebhookReceiver:
             def log_message(self, *_: object) -> None:
                 """The table says what came."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/messages"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"{self.listen(Handler)}/messages"
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     def take(self, body: bytes) -> None:
         """Keep the text of a message."""

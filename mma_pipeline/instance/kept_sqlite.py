@@ -2,7 +2,7 @@
 
 The stock storage opens each file anew for each statement, some 700 times for a run of all products: each time SQLite parses
 the tables of the file, and SQLAlchemy compiles the statement. The files are the same: `storage: sqlite` in dagster.yaml reads what
-this storage wrote, and the other way round.
+this storage wrote, and the other way round. Not for processes that fork: resident workers have PostgreSQL.
 
 Source: "Internals" of Dagster's API documentation, which names the classes and what of them may be replaced.
 """
@@ -47,6 +47,11 @@ class _SqliteEventLog(RememberingEventLogStorage, SqliteEventLogStorage):
 
     def index_connection(self) -> AbstractContextManager[sa.Connection]:
         return self._of("index")
+
+    def wipe(self) -> None:
+        super().wipe()  # removes the files of runs
+        self._made.clear()
+        _engine.cache_clear()
 
     def _of(self, shard: str) -> AbstractContextManager[sa.Connection]:
         if shard not in self._made:

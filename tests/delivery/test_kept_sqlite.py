@@ -107,3 +107,13 @@ def test_threads_write_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         wanted = {f"S{number}-{turn}" for number in range(8) for turn in range(5)}
         assert set(instance.get_dynamic_partitions("versions")) == wanted
         assert instance.get_materialized_partitions(dg.AssetKey("skymap")) == wanted
+
+
+def test_after_everything_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `dagster run wipe` removed is gone at once, and the next run is there."""
+    with _instance(tmp_path / "home", monkeypatch, KEPT) as instance:
+        gone = _made(instance, "S230518h-1")
+        instance.wipe()
+        assert instance.all_logs(gone) == []
+        assert instance.get_run_by_id(gone) is None
+        assert instance.all_logs(_made(instance, "S230518h-2"))
