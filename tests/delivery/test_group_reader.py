@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from mma_pipeline.adapters.archive.surveys import SurveyArchive
+from mma_pipeline.adapters.archive.surveys import PartitionCounts, SurveyArchive
 from mma_pipeline.adapters.kafka.group import GroupReader, Place
 from mma_pipeline.adapters.kafka.stream import Gap, StreamConfig
 from mma_pipeline.adapters.store import Store
@@ -68,6 +68,15 @@ def taken(reader: GroupReader, count: int) -> tuple[list[int], list[Gap]]:
         offsets += [message.offset for message in found.messages]
         gaps += found.gaps
     return offsets, gaps
+
+
+def step_until(reader: SurveyReader, archive: SurveyArchive, offset: int) -> PartitionCounts:
+    """Rounds until everything before an offset is counted; returns the counts of the one partition."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (counts := archive.partitions()) or counts[0].next_offset < offset:
+        assert time.monotonic() < deadline, counts
+        reader.step()
+    return counts[0]
 
 
 def committed(kafka: Any, group: str, topic: str, offset: int) -> None:
@@ -134,12 +143,10 @@ def test_a_topic_that_comes_later_is_read_whole(kafka: Any, topic: str):
 
 def test_every_message_is_counted_or_lost(kafka: Any, topic: str, tmp_path: Path):
     """Messages that were taken just before the broker dropped what follows are counted and quarantined; the others are lost."""
-    producer = Producer(kafka.client())
-    for number in range(20):
-        producer.produce(topic, b"%d: no packet" % number)
-        assert producer.flush(30) == 0  # a batch each, so that the client can hold few
+    send(kafka, topic, 5)
     archive = SurveyArchive(new_archive(f"sqlite:///{tmp_path / 'archive.db'}"))
-    few = {"queued.min.messages": 1, "fetch.message.max.bytes": 1, "fetch.queue.backoff.ms": 1000, "group.id": topic}
+    # The client holds one message and fetches no further until it was taken.
+    few = {"queued.min.messages": 1, "fetch.message.max.bytes": 1, "group.id": topic}
     source = GroupReader(StreamConfig("survey", (topic,), kafka.client(**few), "earliest"))
     reader = SurveyReader(
         source,
@@ -150,14 +157,13 @@ def test_every_message_is_counted_or_lost(kafka: Any, topic: str, tmp_path: Path
         limits=Thresholds(),
         member="test",
     )
-    deadline, dropped = time.monotonic() + PATIENCE_S, False
-    while not (counts := archive.partitions()) or counts[0].next_offset < 20:
-        assert time.monotonic() < deadline, counts
-        if source.places and not dropped:
-            time.sleep(2)  # the client fetches what it may hold
-            drop(kafka, topic, 15)
-            dropped = True
-        reader.step()
+    step_until(reader, archive, 5)
+    producer = Producer(kafka.client())
+    for number in range(15):
+        producer.produce(topic, b"%d: no packet" % number)
+        assert producer.flush(30) == 0  # each is a batch, the least that a broker gives
+    drop(kafka, topic, 15)
+    counts = step_until(reader, archive, 20)
     reader.close()
-    assert counts[0].lost > 0
-    assert counts[0].seen == counts[0].quarantined == 20 - counts[0].lost
+    assert counts.lost > 0
+    assert counts.seen == counts.quarantined == 20 - counts.lost
