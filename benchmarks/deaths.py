@@ -88,7 +88,9 @@ class Deaths:
 
         record = self._wait(ended, event)
         if record.dagster_run.status is Status.SUCCESS:
-            return None
+            # Who hands runs over may do so again without failing the run: it began once, after the death, or before it.
+            began = record.start_time or since
+            return Held(began - since, began - since) if began > since else None
         replaced = self._wait(lambda: self._begun(event, run_id), event)
         return Held((record.end_time or since) - since, replaced - since)
 

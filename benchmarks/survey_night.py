@@ -4,10 +4,12 @@ First a night with 1,000 changed candidates, none of them a kilonova's: one run 
 durable, `score` one run of the job `survey_scoring` from its request to the last plot, both in processes of their own.
 
     PYTHONPATH=. python benchmarks/survey_night.py [--alerts 30000] [--nights 3] [--folder FOLDER] [--catalogs FOLDER]
+    PYTHONPATH=. python benchmarks/survey_night.py --map ../shared/data/coverage/GW190425_bayestar.multiorder.fits
 
 With --catalogs the 1,000 candidates are vetted against the invented 2 million galaxies, 10 million stars and 0.9 million nuclei of
 `benchmarks/vetting.py`; the folder keeps these tables (1.2 GB), and is filled where it is empty. --nights 0 leaves the nights out.
 With --folder the nights that `mma simulate FOLDER --survey-night N --nights-after …` has written there are used.
+With --map an event of these days has this map, and the kilonova is somewhere in it, at the distance that it says there.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -64,6 +67,25 @@ def make(folder: Path, alerts: int, nights: int, distance: float) -> None:
         f"{merger:%Y-%m-%dT%H:%M:%S}",
         "--no-images",
     ]
+    for night in range(1, nights + 1):
+        subprocess.run([*line, "--nights-after", str(night)], check=True, capture_output=True)
+
+
+def make_in(folder: Path, skymap: Path, alerts: int, nights: int) -> None:
+    """Archive an event with a given map, and simulate its nights."""
+    from mma_pipeline.notices import lvk
+    from mma_pipeline.science.simulation.alerts import simulate_event
+
+    merger = (datetime.now(UTC) - timedelta(days=nights + 1)).replace(microsecond=0)
+    event = f"MS{merger:%y%m%d}aa"
+    notice = simulate_event(event, time=merger, seed=1, max_order=5)[-2]
+    if notice.event is None:
+        raise ValueError("the simulated notice has no event")
+    notice = replace(notice, event=replace(notice.event, skymap=skymap.read_bytes()))
+    (folder / f"{event}.json").write_text(json.dumps(lvk.to_record(notice)))
+    receive(folder)
+    line = [sys.executable, "-c", "from mma_pipeline.cli import app; app()", "simulate", str(folder)]
+    line += ["--in-region-of", event, "--survey-night", str(alerts), "--no-images"]
     for night in range(1, nights + 1):
         subprocess.run([*line, "--nights-after", str(night)], check=True, capture_output=True)
 
@@ -223,6 +245,7 @@ def main() -> None:
     parser.add_argument("--nights", type=int, default=3)
     parser.add_argument("--distance", type=float, default=80.0, help="Mpc")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--map", type=Path, help="multi-order FITS file of the event")
     parser.add_argument("--catalogs", type=Path, help="folder of tables that the 1,000 candidates are vetted against")
     parser.add_argument("--candidates", type=int, default=1000, help="of a night that is scored alone")
     parser.add_argument("--task", choices=("read", "score", "fill"))
@@ -242,10 +265,13 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        if options.folder is None:
-            make(folder, options.alerts, options.nights, options.distance)
         os.environ.update(environment(Path(temporary)))
-        receive(folder)
+        if options.map is not None:
+            make_in(folder, options.map, options.alerts, options.nights)
+        elif options.folder is None:
+            make(folder, options.alerts, options.nights, options.distance)
+        if options.map is None:
+            receive(folder)
         for packed in sorted(folder.glob("ztf_*.tar")):
             night = int(packed.stem.rpartition("MJD")[2])
             line = {"figure": "night", "mjd": night, "load": round(os.getloadavg()[0], 1)}
