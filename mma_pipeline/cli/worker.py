@@ -24,7 +24,7 @@ RUNS_PER_PROCESS = 200
 
 
 def worker(
-    processes: Annotated[int, typer.Option(help="Number of simultaneous runs.", min=1)] = 2,
+    processes: Annotated[int, typer.Option(help="Number of simultaneous runs.", min=1)] = 3,
     queue: Annotated[str, typer.Option(help="Queue to serve.")] = "dagster",
     loglevel: Annotated[str, typer.Option(help="Celery's log level.")] = "warning",
 ) -> None:
