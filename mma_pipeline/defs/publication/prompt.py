@@ -150,7 +150,7 @@ def _report_checks(context: dg.AssetExecutionContext, key: str, files: int, find
         passed = dg.AssetCheckEvaluation(
             dg.AssetKey(PUBLISHABLE), name, passed=True, metadata={shown: "none"}, blocking=True
         )
-        context.log_event(passed)  # type: ignore[arg-type]  # it takes them, and its annotation does not say so
+        context.log_event(passed)
 
 
 def _report(
