@@ -82,8 +82,9 @@ OWN_LANES = frozenset({Lane.LIVE.value, Lane.MOCK.value})
 #: Every product of a version, in one process: a process of its own per product would cost seconds each.
 alert_products = dg.define_asset_job(
     "alert_products",
+    # By part of its name: one that is not among the definitions would be an error.
     selection=dg.AssetSelection.groups("alert", "skymap", "observing", "neutrino", "event")
-    | dg.AssetSelection.assets(PROMPT_PUBLICATION),
+    | dg.AssetSelection.key_substring(PROMPT_PUBLICATION),
     executor_def=dg.in_process_executor,
     description="Every product of one version of an event; the run that a sensor requests for an alert publishes it, too.",
 )

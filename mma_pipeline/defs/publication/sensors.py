@@ -37,7 +37,7 @@ from mma_pipeline.settings import Settings
 
 publication_job = dg.define_asset_job(
     PUBLISH_VERSION,
-    selection=dg.AssetSelection.groups(GROUP) - dg.AssetSelection.assets(PROMPT_PUBLICATION),
+    selection=dg.AssetSelection.groups(GROUP) - dg.AssetSelection.key_substring(PROMPT_PUBLICATION),
     executor_def=dg.in_process_executor,
     description="Checks one version and publishes it to every destination whose rule accepts it.",
 )
