@@ -54,6 +54,7 @@ from mma_pipeline.defs.publication.assets import (
     webhook_publication,
 )
 from mma_pipeline.defs.publication.mock_removal import gwtm_mock_removal, gwtm_mock_schedule
+from mma_pipeline.defs.publication.prompt import prompt_publication
 from mma_pipeline.defs.publication.sensors import publication_job, publication_sensor, publish_outbox
 from mma_pipeline.defs.resources import (
     ArchiveResource,
@@ -103,6 +104,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             gwtm_publication,
             hopskotch_publication,
             webhook_publication,
+            prompt_publication,
             photometry_stream_asset,
             candidate_vetting,
             kilonova_probability,

@@ -12,10 +12,11 @@ import typer
 from mma_pipeline.cli.app import Exit, fail
 from mma_pipeline.settings import current
 
-#: Modules that products need, loaded once before the worker forks and so shared by its processes; with all of `SCIENCE`.
+#: Modules that products and publication need, loaded once before the worker forks and so shared by its processes; with all of `SCIENCE`.
 PRELOAD = (
     *("mma_pipeline.definitions", "astropy.io.fits", "numpy", "scipy.stats", "scipy.spatial", "mocpy", "PIL.Image"),
     *("igwn_gwalert_schema", "jsonschema", "matplotlib.figure", "matplotlib.backends.backend_agg"),
+    *("httpx", "hop.io"),
 )
 SCIENCE = "mma_pipeline.science"
 #: Runs after which a process of the pool is replaced, which bounds memory leaks.
@@ -23,7 +24,7 @@ RUNS_PER_PROCESS = 200
 
 
 def worker(
-    processes: Annotated[int, typer.Option(help="Number of simultaneous runs.", min=1)] = 2,
+    processes: Annotated[int, typer.Option(help="Number of simultaneous runs.", min=1)] = 3,
     queue: Annotated[str, typer.Option(help="Queue to serve.")] = "dagster",
     loglevel: Annotated[str, typer.Option(help="Celery's log level.")] = "warning",
 ) -> None:

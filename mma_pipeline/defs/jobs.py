@@ -75,10 +75,16 @@ def tag_event(context: dg.AssetExecutionContext) -> None:
         context.instance.add_run_tags(context.run_id, {EVENTS_TAG: ", ".join(events[:_NAMED]) + more})
 
 
+#: Name of the asset by which an alert's own run publishes it at its end, and of the job that publishes what no such run did.
+PROMPT_PUBLICATION, PUBLISH_VERSION = "prompt_publication", "publish_version"
+#: Lanes of runs that a sensor requested for an alert; what a person or a backfill starts is in none of them.
+OWN_LANES = frozenset({Lane.LIVE.value, Lane.MOCK.value})
 #: Every product of a version, in one process: a process of its own per product would cost seconds each.
 alert_products = dg.define_asset_job(
     "alert_products",
-    selection=dg.AssetSelection.groups("alert", "skymap", "observing", "neutrino", "event"),
+    # By part of its name: one that is not among the definitions would be an error.
+    selection=dg.AssetSelection.groups("alert", "skymap", "observing", "neutrino", "event")
+    | dg.AssetSelection.key_substring(PROMPT_PUBLICATION),
     executor_def=dg.in_process_executor,
-    description="Every product of one version of an event.",
+    description="Every product of one version of an event; the run that a sensor requests for an alert publishes it, too.",
 )

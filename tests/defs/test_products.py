@@ -423,10 +423,13 @@ def test_real_alerts_are_stored_byte_for_byte(replayed: tuple[Home, list[dict[st
 
 
 def test_what_a_telescope_needs_is_made_first(made: tuple[Home, dg.ExecuteInProcessResult]) -> None:
-    """Statistics and contours are made before all else of a map; forecast, windows and coverage after the rest, pictures last."""
+    """Statistics and contours come before all else of a map; forecast, windows and coverage after the rest, then pictures.
+
+    Behind all products the version is published, then the page written.
+    """
     _, result = made
     order = [e.step_key for e in result.all_events if e.event_type_value == "STEP_START"]
     of_map = [name for name in order if name not in {"raw_alert", "neutrino_notice"}]
     assert of_map[:3] == ["skymap", "skymap_statistics", "contours"]
-    assert set(of_map[-6:-3]) == {"coverage_ledger", "kilonova_forecast", "observability"}
-    assert of_map[-3:] == ["flat_skymap", "skymap_plot", "event_page"]
+    assert set(of_map[-7:-4]) == {"coverage_ledger", "kilonova_forecast", "observability"}
+    assert of_map[-4:] == ["flat_skymap", "skymap_plot", "prompt_publication", "event_page"]

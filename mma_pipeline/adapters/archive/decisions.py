@@ -103,12 +103,18 @@ def decided(connection: sa.Connection, partition_keys: Iterable[str]) -> dict[st
 
 
 def undecided(
-    connection: sa.Connection, destinations: Collection[str], now: datetime, *, offered: timedelta, late: timedelta
+    connection: sa.Connection,
+    destinations: Collection[str],
+    now: datetime,
+    *,
+    offered: timedelta,
+    late: timedelta,
+    partition_key: str | None = None,
 ) -> list[Undecided]:
     """Versions for which some destination has no decision, or one on the bare version; earliest received first.
 
     Versions received within `offered`; within `late` if no destination has a decision; and of any age those that a person
-    released, that went out bare, and for which a later version waits.
+    released, that went out bare, and for which a later version waits. With `partition_key` that version alone.
     """
     ours = decision.c.destination.in_(destinations)
     released = {b.partition_key: b.released for b in blocks(connection) if b.released is not None}
@@ -127,13 +133,16 @@ def undecided(
         .where(decision.c.partition_key == version.c.partition_key, ours, sa.not_(decision.c.bare))
         .scalar_subquery()
     )
-    rows = connection.execute(
+    query = (
         sa.select(version.c.partition_key, usable_since.label("received"))
         .select_from(version.join(message))
         # Only superevents are published one by one; ids of other triggers have an underscore.
         .where(chosen, settled < len(destinations), sa.not_(version.c.event_id.contains("_", autoescape=True)))
         .order_by(usable_since, version.c.partition_key)
-    ).all()
+    )
+    if partition_key is not None:
+        query = query.where(version.c.partition_key == partition_key)
+    rows = connection.execute(query).all()
     made = decided(connection, [row.partition_key for row in rows])
     return [
         Undecided(

@@ -239,6 +239,20 @@ def finished_since(connection: sa.Connection, destination: str, since: datetime)
     return int(connection.execute(sa.select(sa.func.count()).select_from(publication).where(*where)).scalar_one())
 
 
+def is_away(connection: sa.Connection, destination: str) -> bool:
+    """Whether a publication waits for its next attempt after a failed one, and the destination has received nothing since it
+    was enqueued.
+    """
+    c = publication.c
+    failed = sa.and_(c.state == State.PENDING, c.attempts > 0, c.error.is_not(None))
+    query = sa.select(
+        sa.func.max(sa.case((failed, c.created)), type_=c.created.type).label("failed"),
+        sa.func.max(sa.case((c.state == State.DONE, c.finished)), type_=c.finished.type).label("received"),
+    ).where(c.destination == destination)
+    last = connection.execute(query).one()
+    return last.failed is not None and (last.received is None or last.received < last.failed)
+
+
 def count(connection: sa.Connection, state: State) -> int:
     """Number of publications in a state."""
     query = sa.select(sa.func.count()).select_from(publication).where(publication.c.state == state)

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from mma_pipeline.adapters.archive.publications import Answer, Draft, Publication
+from mma_pipeline.adapters.deadline import left
 from mma_pipeline.adapters.errors import (
     ConfigurationError,
     CredentialsError,
@@ -49,7 +50,7 @@ class HopskotchDestination:
         anonymous: connect without credentials, whatever `auth` is, for example to an institute's own broker.
         auth: a `hop.auth.Auth`; by default hop-client's own auth.toml is read.
         verify: search the topic before a second attempt; needs permission to read it.
-        timeout_s: seconds that a delivery may take.
+        timeout_s: seconds that a delivery may take, or less where `deadline.within` leaves less.
     """
 
     name: str
@@ -114,10 +115,11 @@ class HopskotchDestination:
             ("_format", b"json"),
         ]
         delivered: list[tuple[Any, Any]] = []
+        wait = left(self.timeout_s + 5)
         producer.write_raw(
             derived.encode_json(message.body), packed, delivery_callback=lambda e, m: delivered.append((e, m)), key=key
         )
-        producer.flush(timedelta(seconds=self.timeout_s + 5))
+        producer.flush(timedelta(seconds=wait))
         if not delivered or delivered[0][0] is not None:
             # A failed producer may still hold the message and must not send it later.
             self._producer = None
@@ -184,14 +186,14 @@ class HopskotchDestination:
 
         consumer = self._open_consumer()
         try:
-            topic = consumer.list_topics(self.topic, timeout=self.timeout_s).topics[self.topic]
+            topic = consumer.list_topics(self.topic, timeout=left(self.timeout_s)).topics[self.topic]
             if topic.error is not None and topic.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise CredentialsError(
                     f"{self.name}: the credential may not read the topic: allow it, or set verify = false"
                 )
             partitions = topic.partitions
             ends = {
-                str(p): consumer.get_watermark_offsets(TopicPartition(self.topic, p), timeout=self.timeout_s)[1]
+                str(p): consumer.get_watermark_offsets(TopicPartition(self.topic, p), timeout=left(self.timeout_s))[1]
                 for p in partitions
             }
         except KafkaException as error:
@@ -208,7 +210,7 @@ class HopskotchDestination:
             return None
         consumer = self._open_consumer()
         consumer.assign([TopicPartition(self.topic, int(p), since.get(p, 0)) for p in unread])
-        deadline = time.monotonic() + self.timeout_s
+        deadline = time.monotonic() + left(self.timeout_s)
         try:
             while unread and time.monotonic() < deadline:
                 record = consumer.poll(1.0)

@@ -193,8 +193,13 @@ class Publications:
         with reading(self.archive.engine) as connection:
             return next(iter(blocks.blocks(connection, partition_key=partition_key)), None)
 
-    def undecided(self, readiness: ReadinessOf, *, limit: int = 50) -> list[Offer]:
-        """Versions to decide on, earliest received first.
+    def is_away(self, name: str) -> bool:
+        """Whether the last that was sent to a destination failed and is to be tried again."""
+        with reading(self.archive.engine) as connection:
+            return outbox.is_away(connection, name)
+
+    def undecided(self, readiness: ReadinessOf, *, partition_key: str | None = None, limit: int = 50) -> list[Offer]:
+        """Versions to decide on, earliest received first; with `partition_key` that one alone.
 
         These are recent versions, versions that a person released, bare ones, and those for which a later version waits, as
         long as some destination has no decision, and once their products exist or have failed for good. A decision about a
@@ -208,6 +213,7 @@ class Publications:
                 datetime.now(UTC),
                 offered=timedelta(hours=OFFERED_H),
                 late=timedelta(hours=LATE_H),
+                partition_key=partition_key,
             )
         found: list[Offer] = []
         for some in batched(waiting):

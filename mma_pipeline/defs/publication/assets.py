@@ -1,6 +1,6 @@
 """Publication of a version: first what may be published at all, then one asset per kind of destination.
 
-Nothing is sent before `publishable` has passed: its checks are blocking. The publishing assets decide by the rules of each
+A run of `publish_version` makes these assets; the run of an alert reports on them what it published itself (`prompt`). Nothing is sent before `publishable` has passed: its checks are blocking. The publishing assets decide by the rules of each
 destination, write publications to the outbox in the same transaction, send them, and show the receiver's answer. Those that
 could not be sent yet wait in the outbox; `publish_outbox` reports them here once they are sent.
 """
@@ -20,14 +20,18 @@ from mma_pipeline.defs.all_products import PRODUCTS, expected_files
 from mma_pipeline.defs.jobs import REPORTED, tag_event
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import OWNERS, PERMANENT
-from mma_pipeline.defs.publication.readiness import FILES, THERE, Finding, failed_checks, missing_files, readiness
-from mma_pipeline.defs.publication.sensors import (
-    ASSETS,
-    GROUP,
-    PUBLISHABLE,
-    publish_version,
-    release_metadata,
+from mma_pipeline.defs.publication.readiness import (
+    CHECKS,
+    FILES,
+    PASSED,
+    THERE,
+    Finding,
+    failed_checks,
+    missing_files,
+    readiness,
 )
+from mma_pipeline.defs.publication.shown import findings_markdown, release_metadata
+from mma_pipeline.defs.publication.version import ASSETS, GROUP, PUBLISHABLE, publish_version
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
 from mma_pipeline.products.inputs import ProductInput
 
@@ -48,7 +52,7 @@ _ABOUT = {
     description="Whether a version may be published: its files are in the store as written, and its checks passed.",
     check_specs=[
         dg.AssetCheckSpec(
-            "product_checks_passed",
+            PASSED,
             asset=PUBLISHABLE,
             blocking=True,
             description="No product of the version fails a check that blocks publication; other failed checks are shown.",
@@ -98,20 +102,20 @@ def publishable(
         context.instance.add_run_tags(context.run_id, {**PERMANENT, **REPORTED})
     severity = dg.AssetCheckSeverity.WARN if released else dg.AssetCheckSeverity.ERROR
 
-    def result(name: str, failed: Sequence[object], shown: str) -> dg.AssetCheckResult:
-        metadata = {shown: ", ".join(map(str, failed)) or "none", **released}
+    def result(name: str, failed: Sequence[object]) -> dg.AssetCheckResult:
+        metadata = {CHECKS[name]: ", ".join(map(str, failed)) or "none", **released}
         return dg.AssetCheckResult(passed=not failed, check_name=name, severity=severity, metadata=metadata)
 
     yield dg.MaterializeResult(
         metadata={
             "files": len(written),
-            "failed checks": dg.MetadataValue.md("\n".join(f"- {finding}" for finding in checks) or "none"),
+            "failed checks": findings_markdown(checks),
             **released,
         },
         check_results=[
-            result("product_checks_passed", [finding for finding in checks if finding.blocks], "failed"),
-            result(FILES, missing, "missing"),
-            result(THERE, lacking, "lacking"),
+            result(PASSED, [finding for finding in checks if finding.blocks]),
+            result(FILES, missing),
+            result(THERE, lacking),
         ],
     )
 

@@ -67,7 +67,11 @@ def _undecided(look: Situation) -> Iterator[tuple[str, str, datetime, str]]:
         if key not in keys or key in held:
             continue
         lacks = sorted(lacking(found, look.settings))
-        words = f"{key} waits for {', '.join(lacks)}" if lacks else f"{key} waits for its run of publish_version"
+        words = (
+            f"{key} waits for {', '.join(lacks)}"
+            if lacks
+            else f"{key} waits for its decision: see the runs of alert_products and publish_version"
+        )
         for name in names:
             if name not in made.get(key, {}):
                 yield name, found.record.version.event_id, found.received, words

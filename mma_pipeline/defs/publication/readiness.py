@@ -23,7 +23,9 @@ from mma_pipeline.settings import Settings
 
 #: How long a neutrino notice waits for a map of its event, from its first comparison without one.
 MAP_WAIT = timedelta(minutes=10)
-FILES, THERE = "files_are_in_the_store", "products_are_there"
+PASSED, FILES, THERE = "product_checks_passed", "files_are_in_the_store", "products_are_there"
+#: Checks of `publishable`, with the name under which the UI shows what they found.
+CHECKS = {PASSED: "failed", FILES: "missing", THERE: "lacking"}
 
 
 @dataclass(frozen=True, slots=True)

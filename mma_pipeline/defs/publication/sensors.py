@@ -1,156 +1,43 @@
-"""The sensor and jobs of publication, and what its assets share: decide, send, report.
+"""The sensor and jobs of publication.
 
-Each version is published by its own run, once its products exist: a retraction has no map, and Dagster skips an asset that
-depends on a skipped product.
+The run of an alert publishes at its end (`prompt`). The sensor requests what no such run does: `publish_version` where that
+died, where products came late or failed for good, a check held the version back, or a person made its products; and
+`publish_outbox` for what waits in the outbox.
 """
 
 # No postponed annotations here: Dagster reads the real types of an asset function's parameters.
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import dagster as dg
 
-from mma_pipeline.adapters.archive.blocks import Block
 from mma_pipeline.adapters.archive.publications import Publication, State
 from mma_pipeline.adapters.errors import AdapterError
-from mma_pipeline.adapters.publishing.compose import GALAXIES
-from mma_pipeline.adapters.publishing.config import GWTM, HOPSKOTCH, WEBHOOK
-from mma_pipeline.adapters.publishing.decision import Decision, Extras
 from mma_pipeline.adapters.publishing.service import Offer, Publications
-from mma_pipeline.defs.alerts.unfinished import failing
-from mma_pipeline.defs.all_products import expected_files
-from mma_pipeline.defs.jobs import EVENT_TAG, MOCK_RETRACTION, PUBLICATION_S, RETRACTION, Lane, lane_tags
+from mma_pipeline.defs.jobs import (
+    EVENT_TAG,
+    MOCK_RETRACTION,
+    PROMPT_PUBLICATION,
+    PUBLICATION_S,
+    PUBLISH_VERSION,
+    RETRACTION,
+    Lane,
+    lane_tags,
+)
 from mma_pipeline.defs.partitions import alert_versions
-from mma_pipeline.defs.publication.readiness import Finding, failed_checks, may_be_published, readiness
+from mma_pipeline.defs.publication.in_progress import due_now, offers_now
+from mma_pipeline.defs.publication.shown import answer_metadata
+from mma_pipeline.defs.publication.version import ASSETS, GROUP
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
 from mma_pipeline.notices.model import Role
-from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.settings import Settings
 
-GROUP = "publication"
-PUBLISHABLE = "publishable"
-#: Asset of each kind of destination.
-ASSETS = {GWTM: "gwtm_publication", HOPSKOTCH: "hopskotch_publication", WEBHOOK: "webhook_publication"}
-
-
-def extras_of(source: ProductInput, findings: Sequence[Finding] = ()) -> Extras:
-    """What a version has beyond its alert: ranked galaxies, unless the list fails its own check.
-
-    A version without a map says nothing about galaxies.
-    """
-    found = source.archive.product(source.record.partition_key, GALAXIES)
-    if found is None or not found.content_type.endswith("json"):
-        return Extras()
-    if any(finding.check.startswith(f"{GALAXIES}.") for finding in findings):
-        return Extras()
-    listed = json.loads(source.store.get(found.store_key))
-    entries = listed.get("galaxies", ()) if isinstance(listed, dict) else listed
-    return Extras(galaxies=tuple(entry for entry in entries if isinstance(entry, dict)))
-
-
-def answer_metadata(item: Publication) -> dict[str, Any]:
-    """A publication for the UI: the receiver's answer, when, after how many attempts."""
-    shown = {"destination": item.destination, "kind": item.kind, "state": str(item.state), "attempts": item.attempts}
-    if item.finished is not None:
-        shown["published"] = item.finished.isoformat(timespec="milliseconds")
-    if item.error:
-        shown["error"] = item.error
-    answer = {name: _value(value) for name, value in item.answer.items() if value not in (None, [], {})}
-    return {**shown, **answer}
-
-
-def _value(value: Any) -> Any:
-    return dg.MetadataValue.json(value) if isinstance(value, dict | list) else value
-
-
-def reasons_markdown(decisions: Sequence[Decision]) -> dg.MarkdownMetadataValue:
-    """Why something is or is not sent, as a table."""
-    lines = ["| destination | criterion | found | |", "|---|---|---|---|"]
-    for decision in decisions:
-        for reason in decision.reasons:
-            mark = "yes" if reason.passed else "**no**"
-            lines.append(f"| {decision.destination} | {reason.criterion} | {reason.found} | {mark} |")
-    return dg.MetadataValue.md("\n".join(lines))
-
-
-def publish_version(
-    context: dg.AssetExecutionContext, published: Publications, source: ProductInput, kind: str
-) -> Iterator[dg.MaterializeResult[Any] | dg.AssetObservation]:
-    """Decide, write to the outbox, send, and report the receivers' answers.
-
-    Raises dg.Failure with the receiver's answer if a publication failed for good.
-    """
-    configs, key, asset = published.of_kind(kind), source.record.partition_key, ASSETS[kind]
-    if not configs:
-        context.log.info(f"no {kind} destination is configured")
-        return
-    now, findings = datetime.now(UTC), failed_checks(source.archive.products(key))
-    fit = may_be_published(published, context.instance, now, source.settings)
-    decisions = published.decide(source.record, configs, extras_of(source, findings), fit)
-    why: dict[str, Any] = {"decision": reasons_markdown(decisions), **release_metadata(published.block(key))}
-    if findings:
-        why["checks not passed"] = dg.MetadataValue.md("\n".join(f"- {finding}" for finding in findings))
-    if any(decision.bare for decision in decisions) and not published.dry_run:
-        why["bare"] = _bare(source, [d.destination for d in decisions if d.bare and d.drafts])
-    if published.dry_run:
-        would = [dict(published.preview(draft)) for decision in decisions for draft in decision.drafts]
-        shown: dict[str, Any] = {**why, "dry run": True, "would send": dg.MetadataValue.json(would)}
-        yield dg.AssetObservation(asset, partition=key, metadata=shown)
-        return
-    names = [config.name for config in configs]
-    tried = [item for name in names for item in published.publisher.run(name, event_id=source.record.version.event_id)]
-    for item in tried:
-        # Earlier versions of the event may have waited for their turn.
-        if item.partition_key not in {None, key} and item.state is State.DONE:
-            context.log_event(
-                dg.AssetMaterialization(asset, partition=item.partition_key, metadata=answer_metadata(item))
-            )
-    items = published.of_version(key, names)
-    if not items or any(item.state not in {State.DONE, State.FAILED} for item in items):
-        waiting = {f"{i.destination} {i.kind}": dg.MetadataValue.json(_json(i)) for i in items}
-        yield dg.AssetObservation(asset, partition=key, metadata={**why, **waiting})
-    given_up = [item for item in items if item.state is State.FAILED]
-    if given_up:
-        words = "; ".join(f"{item.destination} {item.kind}: {item.error}" for item in given_up)
-        raise dg.Failure(
-            words, metadata={**why, "retry with": f"mma publication retry {given_up[0].id}"}, allow_retries=False
-        )
-    done = [item for item in items if item.state is State.DONE]
-    if done and len(done) == len(items):
-        answers = {f"{i.destination} {i.kind}": dg.MetadataValue.json(_json(i)) for i in done}
-        yield dg.MaterializeResult(asset_key=asset, metadata={**answer_metadata(done[0]), **why, **answers})
-
-
-def release_metadata(block: Block | None) -> dict[str, Any]:
-    """When and why a person released a version despite its checks, for the UI."""
-    if block is None or block.released is None:
-        return {}
-    return {"released": f"{block.released.isoformat(timespec='seconds')}: {block.reason}"}
-
-
-def _bare(source: ProductInput, names: Sequence[str]) -> str:
-    """Text about a version that is published without its map's values."""
-    key = source.record.partition_key
-    lacking = expected_files(source.record, source.settings) - {
-        product.name for product in source.archive.products(key)
-    }
-    where = f"sent to {', '.join(names)} without its map's values" if names else "not sent"
-    return f"{where}: {', '.join(sorted(lacking))} failed for good; completed when they are made (mma backfill {key})"
-
-
-def _json(item: Publication) -> dict[str, Any]:
-    """A publication as JSON values."""
-    plain = {"state": str(item.state), "attempts": item.attempts, "error": item.error, **item.answer}
-    return {k: v for k, v in plain.items() if v is not None} | {"enqueued": item.created.isoformat()}
-
-
 publication_job = dg.define_asset_job(
-    "publish_version",
-    selection=dg.AssetSelection.groups(GROUP),
+    PUBLISH_VERSION,
+    selection=dg.AssetSelection.groups(GROUP) - dg.AssetSelection.key_substring(PROMPT_PUBLICATION),
     executor_def=dg.in_process_executor,
     description="Checks one version and publishes it to every destination whose rule accepts it.",
 )
@@ -288,9 +175,8 @@ def publication_sensor(
 def _requests(instance: dg.DagsterInstance, published: Publications, wanted: Settings) -> list[dg.RunRequest]:
     """The runs that are wanted now."""
     now = datetime.now(UTC)
-    doubtful = failing(instance, now)
-    offers = published.undecided(lambda record, products: readiness(record, products, instance, now, wanted, doubtful))
-    due = [] if published.dry_run else published.due()
+    offers = offers_now(instance, published, wanted, now)
+    due = [] if published.dry_run else due_now(instance, published, now)
     requests = [r for offer in offers if (r := _publish_request(instance, offer, now)) is not None]
     if due and (emptying := _outbox_request(instance, due, now.timestamp())) is not None:
         requests.append(emptying)

@@ -18,7 +18,8 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from mma_pipeline.adapters.archive.publications import Draft, Publication, State
-from mma_pipeline.adapters.errors import ConfigurationError, UncertainError
+from mma_pipeline.adapters.deadline import within
+from mma_pipeline.adapters.errors import ConfigurationError, OutOfTimeError, UncertainError
 from mma_pipeline.adapters.publishing.config import DestinationConfig, load, open_destination
 from mma_pipeline.adapters.publishing.decision import enqueue_candidate
 from mma_pipeline.adapters.publishing.hopskotch import HopskotchDestination
@@ -114,6 +115,20 @@ def test_messages_are_what_consumers_expect(topic_url: str) -> None:
     # hop drops the mock event's message; v1 is a JSON blob to it.
     assert len(read) == 2
     assert any(isinstance(m, JSONBlob) and m.content == V1.to_json() for m in read)
+
+
+def test_nothing_is_written_without_time(topic_url: str) -> None:
+    """Within a common limit that is used up, no message is handed to the producer, which might send it later."""
+    target = destination(topic_url)
+    one = item("v1", {"alert": V1.to_json(), "published": NOW.isoformat()})
+    target.send(one)
+    with within(0.0):
+        with pytest.raises(OutOfTimeError):
+            target.prepare(one)
+        with pytest.raises(OutOfTimeError):
+            target.send(item("v2", {"alert": FULL.to_json(), "published": NOW.isoformat()}))
+    target.close()
+    assert len(everything_on(topic_url)) == 1
 
 
 _STRANGER = """

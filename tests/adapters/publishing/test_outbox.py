@@ -266,3 +266,30 @@ def test_migrated_schema_is_the_declared_one(engine: sa.Engine) -> None:
         assert found == {c.name: bool(c.nullable) for c in table.columns}
         indexes = {i["name"] for i in inspector.get_indexes(table.name)}
         assert {str(i.name) for i in table.indexes} <= indexes
+
+
+def test_a_destination_is_away_until_it_takes_something(engine: sa.Engine) -> None:
+    """From a failed attempt that is to be repeated until something written later gets through; waiting for another is none."""
+
+    def away(name: str = "gwtm") -> bool:
+        with reading(engine) as connection:
+            return outbox.is_away(connection, name)
+
+    put(engine, draft("a"), draft("b", "S240112e"), draft("a", destination="hop"))
+    assert not away()
+    with writing(engine) as connection:
+        claimed = outbox.claim(connection, "gwtm", NOW, **LEASE)
+        assert claimed is not None
+        outbox.postpone(connection, *claimed, "its turn has not come", NOW, counts=False)
+    assert not away()
+    with writing(engine) as connection:
+        claimed = outbox.claim(connection, "gwtm", NOW, **LEASE)
+        assert claimed is not None
+        outbox.postpone(connection, *claimed, "no answer", NOW + timedelta(hours=1))
+    assert away()
+    assert not away("hop")
+    with writing(engine) as connection:
+        claimed = outbox.claim(connection, "gwtm", NOW + timedelta(seconds=1), **LEASE)
+        assert claimed is not None
+        outbox.finish(connection, *claimed, Answer("row 1"), NOW + timedelta(seconds=2))
+    assert not away()
