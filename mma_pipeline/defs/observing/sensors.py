@@ -85,7 +85,9 @@ def visibility_sensor(
     last = Asked.read(context.cursor)
     newest = max((record.message_id for record in waiting), default=0)
     if last is not None and now - last.at < ASK_AGAIN and newest <= last.message:
-        return dg.SkipReason(f"{len(waiting)} versions wait for orbits or pointing; servers were asked at {last.at:%H:%M} UTC")
+        return dg.SkipReason(
+            f"{len(waiting)} versions wait for orbits or pointing; servers were asked at {last.at:%H:%M} UTC"
+        )
     problems = fetch_missing(observing, target, waiting, now)
     for problem in problems:
         context.log.warning(problem)
