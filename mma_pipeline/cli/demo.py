@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -76,6 +77,12 @@ class Sent:
     expected: int = 0
     missing: dict[str, set[str]] = field(default_factory=dict)
 
+    @property
+    def outcome(self) -> str:
+        """What became of a complete message, in words."""
+        what = f"{self.made} products" if self.keys else "in quarantine"
+        return f"{what} after {_s(self.complete)} s"
+
 
 def demo(
     exit_when_done: Annotated[
@@ -99,6 +106,9 @@ def demo(
             f"{workspace} is missing: run this in the project's folder, or give its path with --workspace", Exit.USAGE
         )
     home = fresh_home(current().home)
+    # Whoever ends the demo, by whatever signal, ends all that it started: a shell's background jobs ignore SIGINT by default.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     with clear_errors(), EmbeddedKafka() as kafka, WebhookReceiver() as people, DemoSite() as site:
         observatories = [topic for name in _OBSERVATORIES if (s := stream_named(name)) for topic in s.topics]
         for topic in (TOPIC, PHOTOMETRY_TOPIC, ALERTS_TOPIC, *observatories):
@@ -135,10 +145,10 @@ def demo(
             LocalPortal(home, portal_port, {"DAGSTER_HOME": str(home), **env}) as portal,
         ):
             settings = Settings(environment_of_child(DAGSTER_HOME=str(home), **env))
-            complete = _run(dagster, kafka.bootstrap, settings, home, pace, seed)
+            complete = _run(dagster, portal, kafka.bootstrap, settings, home, pace, seed)
             _say_who_was_told(people, site)
             portal.wait_until_ready()
-            _say_where(portal.url, {"DAGSTER_HOME": str(home), **env})
+            _say_where(portal.url, home, {"DAGSTER_HOME": str(home), **env})
             if not exit_when_done:
                 console.print("Ctrl-C stops everything.")
                 _wait_for_interrupt()
@@ -146,7 +156,9 @@ def demo(
         raise typer.Exit(Exit.FAILED)
 
 
-def _run(dagster: LocalDagster, bootstrap: str, settings: Settings, home: Path, pace: float, seed: int) -> bool:
+def _run(
+    dagster: LocalDagster, portal: LocalPortal, bootstrap: str, settings: Settings, home: Path, pace: float, seed: int
+) -> bool:
     from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
     from mma_pipeline.defs.alerts.streams import topic_of
@@ -154,7 +166,9 @@ def _run(dagster: LocalDagster, bootstrap: str, settings: Settings, home: Path, 
     with _spinner("starting Dagster (web server, daemon, code server)"):
         plan, nights, pointings = _plan(home, seed)
         dagster.wait_until_ready()
+    up = datetime.now(UTC)
     console.print(f"UI: {dagster.url}", highlight=False)
+    console.print(f"portal: {portal.url}", highlight=False)
     archive = Archive(settings.archive_url, create=True)
     sent: list[Sent] = []
     last_change = time.monotonic()
@@ -168,7 +182,10 @@ def _run(dagster: LocalDagster, bootstrap: str, settings: Settings, home: Path, 
                 _, _, at = producer.send(topic_of(body), body)
                 sent.append(Sent(title, at, keys))
                 next_at = time.monotonic() + pace
-            _update(archive, sent, settings)
+            for entry in _update(archive, sent, settings):
+                if not console.is_terminal:
+                    # A table that is drawn again and again shows nothing in a file before its end.
+                    console.print(f"{entry.title}: {entry.outcome}", highlight=False)
             live.update(_progress_table(sent))
             done = sum(entry.made for entry in sent) + len(sent)
             if done != done_before:
@@ -180,6 +197,7 @@ def _run(dagster: LocalDagster, bootstrap: str, settings: Settings, home: Path, 
     with ConfirmedProducer({"bootstrap.servers": bootstrap}) as producer:
         scored = finished and follow_nights(archive, producer, nights, PATIENCE_S)
     complete = _summary(archive, sent, home, dagster)
+    _say_first_picture(archive, sent, up)
     with _spinner("waiting for the pages of the events"):
         absent = absent_from_pages(archive, home, sent, PATIENCE_S)
     for line in absent:
@@ -255,14 +273,13 @@ def _observe(archive: Archive, done: tuple[str, Sequence[Pointing]] | None) -> N
         PointingArchive(archive).record(*done, datetime.now(UTC))
 
 
-def _update(archive: Archive, sent: list[Sent], settings: Settings) -> None:
-    """Update the state of each message that was sent."""
+def _update(archive: Archive, sent: list[Sent], settings: Settings) -> list[Sent]:
+    """Update the state of each message that was sent; returns those that are complete now, and were not before."""
     from mma_pipeline.adapters.errors import NotFoundError
     from mma_pipeline.defs.all_products import expected_files
 
-    for entry in sent:
-        if entry.complete is not None:
-            continue
+    waiting = [entry for entry in sent if entry.complete is None]
+    for entry in waiting:
         if not entry.keys:
             quarantined = archive.quarantined(limit=1)
             if quarantined:
@@ -286,6 +303,16 @@ def _update(archive: Archive, sent: list[Sent], settings: Settings) -> None:
             entry.first = _since(entry, min(written))
         if entry.made == entry.expected:
             entry.complete = _since(entry, max(written))
+    return [entry for entry in waiting if entry.complete is not None]
+
+
+def _say_first_picture(archive: Archive, sent: Sequence[Sent], up: datetime) -> None:
+    """How long somebody who looked at the UI from its start waited for the first picture."""
+    made = [product for entry in sent for key in entry.keys for product in archive.products(key)]
+    pictures = [product.written for product in made if product.content_type.startswith("image/")]
+    if pictures:
+        seconds = (min(pictures) - up).total_seconds()
+        console.print(f"first picture: {seconds:.1f} s after the UI was up", highlight=False)
 
 
 def _say_who_was_told(people: WebhookReceiver, site: DemoSite) -> None:
@@ -378,13 +405,17 @@ def absent_from_pages(archive: Archive, home: Path, sent: Sequence[Sent], patien
         time.sleep(1)
 
 
-def _say_where(portal: str, env: dict[str, str]) -> None:
+def _say_where(portal: str, home: Path, env: dict[str, str]) -> None:
     """The portal's address, and how `mma` in another terminal talks to the demonstration."""
-    console.print(f"portal: {portal}", highlight=False)
+    lines = [f"export {name}={shlex.quote(value)}" if value else f"unset {name}" for name, value in env.items()]
+    script = home / "demo.env"
+    script.touch(mode=0o600)
+    script.write_text("\n".join(lines) + "\n")
     console.print("for mma in another terminal:", highlight=False)
-    for name, value in env.items():
-        line = f"export {name}={shlex.quote(value)}" if value else f"unset {name}"
+    for line in lines:
         console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"the same in one line: source {shlex.quote(str(script))}", highlight=False, soft_wrap=True)
+    console.print(f"portal: {portal}", highlight=False)
 
 
 def _left(archive: Archive, sent: list[Sent]) -> Iterator[str]:
@@ -463,4 +494,4 @@ def _wait_for_interrupt() -> None:
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
-        console.print("stopping")
+        console.print("stopping: this may take half a minute")

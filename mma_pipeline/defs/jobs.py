@@ -41,9 +41,13 @@ MOST_S = {Lane.LIVE: 120, Lane.MOCK: 120, Lane.KILONOVA: 1800}
 PUBLICATION_S = 300
 
 
-def lane_tags(lane: Lane, *, priority: int = 0, most_s: int | None = None) -> dict[str, str]:
+#: Priority of a lane's run in the queue where none is given: what is made again comes after every alert, mock ones too.
+_PRIORITIES = {Lane.BACKFILL: -3}
+
+
+def lane_tags(lane: Lane, *, priority: int | None = None, most_s: int | None = None) -> dict[str, str]:
     """Tags of a run by its lane: concurrency limit, priority, and maximum run time (`most_s`, seconds)."""
-    tags = {LANE_TAG: lane.value, "dagster/priority": str(priority)}
+    tags = {LANE_TAG: lane.value, "dagster/priority": str(_PRIORITIES.get(lane, 0) if priority is None else priority)}
     limit = most_s or MOST_S.get(lane)
     return tags if limit is None else tags | {RUNTIME_TAG: str(limit)}
 

@@ -73,3 +73,8 @@ def test_limits_of_lanes() -> None:
     assert lane_tags(Lane.KILONOVA)[RUNTIME_TAG] == "1800"
     assert lane_tags(Lane.LIVE, most_s=PUBLICATION_S)[RUNTIME_TAG] == "300"
     assert RUNTIME_TAG not in lane_tags(Lane.BACKFILL)
+
+
+def test_what_is_made_again_waits_for_mock_alerts():
+    """A run that fills something in later comes behind the alerts, mock ones too."""
+    assert int(lane_tags(Lane.BACKFILL)["dagster/priority"]) < int(lane_tags(Lane.MOCK)["dagster/priority"])

@@ -214,16 +214,55 @@ def test_a_wrong_instruments_file_is_said_by_the_sensor(place: Path, monkeypatch
     """The tick fails no more than that: it is skipped, with the variable's name."""
     (place / "instruments.json").write_text("[{}]")
     monkeypatch.setenv("MMA_INSTRUMENTS", str(place / "instruments.json"))
+    with dg.DagsterInstance.ephemeral() as instance:
+        answer, _ = _tick(instance)
+    assert isinstance(answer, dg.SkipReason)
+    assert "MMA_INSTRUMENTS" in str(answer.skip_message)
+
+
+def _tick(instance: dg.DagsterInstance, cursor: str | None = None) -> tuple[object, str | None]:
+    """What the sensor answers, and its cursor afterwards."""
     resources = {
         "archive": ArchiveResource(),
         "settings": SettingsResource(),
         "store": StoreResource(),
         "observing": ObservingResource(),
     }
+    context = dg.build_sensor_context(instance, cursor=cursor, resources=resources)
+    return visibility_fill.visibility_sensor(context), context.cursor
+
+
+def test_elements_are_there_before_the_first_event(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any event the sensor keeps elements, so that the first one has its field of view from its own run."""
+    (place / "fermi.tle").write_text(_line1() + "\n" + LINE2)
+    monkeypatch.setenv("MMA_TLE_SOURCE", str(place / "fermi.tle"))
+    monkeypatch.setenv("MMA_FT2_SOURCE", "")
     with dg.DagsterInstance.ephemeral() as instance:
-        answer = visibility_fill.visibility_sensor(dg.build_sensor_context(instance, resources=resources))
-    assert isinstance(answer, dg.SkipReason)
-    assert "MMA_INSTRUMENTS" in str(answer.skip_message)
+        _tick(instance)
+        record = _record(place, S230518H)
+        _make(instance, record)
+    assert json.loads(_products(place, record)["visibility"])["Fermi-GBM"]["state"] in {"known", "off"}
+
+
+def test_servers_are_asked_again_for_a_new_version(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within half an hour the sensor asks no server twice for the versions that wait, and at once when another one does."""
+    monkeypatch.setattr(visibility_fill, "LOOK_BACK", timedelta(days=36500))
+    monkeypatch.setenv("MMA_TLE_SOURCE", str(place / "nowhere.tle"))
+    monkeypatch.setenv("MMA_FT2_SOURCE", "")
+    with dg.DagsterInstance.ephemeral() as instance:
+        _, cursor = _tick(instance)
+        record = _record(place, S230518H)
+        _make(instance, record)
+        (place / "nowhere.tle").write_text("no elements")
+        _, cursor = _tick(instance, cursor)
+        (place / "nowhere.tle").write_text(_line1() + "\n" + LINE2)
+        again, cursor = _tick(instance, cursor)
+        assert isinstance(again, dg.SkipReason)
+        assert "servers were asked" in str(again.skip_message)
+        late = visibility_fill.Asked.model_validate_json(cursor or "")
+        earlier = late.model_copy(update={"at": late.at - visibility_fill.ASK_AGAIN})
+        asked, _ = _tick(instance, earlier.model_dump_json())
+    assert isinstance(asked, dg.SensorResult)
 
 
 def test_unknown_is_filled_in_later(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,25 +274,13 @@ def test_unknown_is_filled_in_later(place: Path, monkeypatch: pytest.MonkeyPatch
     with dg.DagsterInstance.ephemeral() as instance:
         _make(instance, record)
 
-        def tick() -> object:
-            context = dg.build_sensor_context(
-                instance,
-                resources={
-                    "archive": ArchiveResource(),
-                    "settings": SettingsResource(),
-                    "store": StoreResource(),
-                    "observing": ObservingResource(),
-                },
-            )
-            return visibility_fill.visibility_sensor(context)
-
-        assert isinstance(tick(), dg.SkipReason)
+        assert isinstance(_tick(instance)[0], dg.SkipReason)
         (place / "fermi.tle").write_text(_line1() + "\n" + LINE2)
         monkeypatch.setenv("MMA_TLE_SOURCE", f"{place / 'nowhere.tle'},{place / 'fermi.tle'}")
-        asked = tick()
+        asked, _ = _tick(instance)
         assert isinstance(asked, dg.SensorResult)
         assert asked.run_requests is not None
         assert [r.partition_key for r in asked.run_requests] == [record.partition_key]
         _make(instance, record)
-        assert isinstance(tick(), dg.SkipReason)
+        assert isinstance(_tick(instance)[0], dg.SkipReason)
     assert json.loads(_products(place, record)["visibility"])["Fermi-GBM"]["state"] in {"known", "off"}

@@ -20,7 +20,8 @@ class EmbeddedKafka:
 
     def __init__(self) -> None:
         """Start the broker; raises TransientError if it does not answer."""
-        self._cluster = Producer({"bootstrap.servers": "embedded", "test.mock.num.brokers": 1})
+        # Level 4, warnings: the mock cluster announces itself on the terminal.
+        self._cluster = Producer({"bootstrap.servers": "embedded", "test.mock.num.brokers": 1, "log_level": 4})
         brokers = self._cluster.list_topics(timeout=START_TIMEOUT_S).brokers.values()
         if not brokers:
             raise TransientError("the embedded Kafka did not start")

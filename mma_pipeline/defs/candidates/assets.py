@@ -109,7 +109,7 @@ def candidate_vetting(
             **{verdict["check"]: verdict["words"] for verdict in found["verdicts"]},
             "factor": found["factor"],
             **({"host distance (Mpc)": found["host"]["distance_mpc"]} if "host" in found else {}),
-            "file": dg.MetadataValue.url(target.url(stored.key)),
+            "file": dg.MetadataValue.url(address(source.settings, target, stored.key)),
             **_lineage(source),
         }
     )

@@ -1,13 +1,15 @@
 """Fills in fields of view that were unknown: fetches orbital elements and pointing files, then requests the product again.
 
-The asset itself queries no server, so an alert never waits for one. This sensor does so twice an hour, and requests a run
-only for versions whose result would now differ.
+The asset itself queries no server, so an alert never waits for one. This sensor does so twice an hour and whenever a new version
+waits, and requests a run only for versions whose result would now differ. Elements are kept fresh also while no event waits, so that
+the next one finds them.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from pydantic import BaseModel, ValidationError
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.deadline import within
@@ -22,6 +24,8 @@ from mma_pipeline.science.observing.visibility import Instrument
 
 #: Stored elements older than this are fetched again.
 ELEMENTS_FRESH = timedelta(hours=8)
+#: Time after which servers are asked again although nothing new waits.
+ASK_AGAIN = timedelta(minutes=30)
 #: Final pointing files are released within weeks; older events are filled in by hand.
 LOOK_BACK = timedelta(days=60)
 #: Greatest number of versions checked in one tick, newest first.
@@ -39,10 +43,25 @@ visibility_products = dg.define_asset_job(
 )
 
 
+class Asked(BaseModel):
+    """The sensor's cursor: when servers were last asked, and the newest message whose version waited then."""
+
+    at: datetime
+    message: int
+
+    @classmethod
+    def read(cls, cursor: str | None) -> "Asked | None":
+        """None where there is no cursor, or one of another release."""
+        try:
+            return cls.model_validate_json(cursor or "")
+        except ValidationError:
+            return None
+
+
 @dg.sensor(
     name="visibility_sensor",
     job=visibility_products,
-    minimum_interval_seconds=1800,
+    minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Fetches orbital elements and pointing files, and requests fields of view that were unknown.",
 )
@@ -63,9 +82,17 @@ def visibility_sensor(
     records = opened.versions(limit=RECENT)
     states = _states(opened, records, instruments)
     waiting = [record for record in records if _waits(record, states.get(record.partition_key), now)]
-    problems = [] if not waiting else fetch_missing(observing, target, waiting, now)
+    last = Asked.read(context.cursor)
+    newest = max((record.message_id for record in waiting), default=0)
+    if last is not None and now - last.at < ASK_AGAIN and newest <= last.message:
+        return dg.SkipReason(
+            f"{len(waiting)} versions wait for orbits or pointing; servers were asked at {last.at:%H:%M} UTC"
+        )
+    problems = fetch_missing(observing, target, waiting, now)
     for problem in problems:
         context.log.warning(problem)
+    cursor = Asked(at=now, message=max(newest, 0 if last is None else last.message)).model_dump_json()
+    context.update_cursor(cursor)
     requests: list[dg.RunRequest] = []
     for record in waiting:
         source = ProductInput(opened, target, record.partition_key, settings.get())
@@ -83,11 +110,13 @@ def visibility_sensor(
             f"{len(waiting)} versions wait for orbits or pointing; nothing new ({len(problems)} problems)"
         )
     keys = [str(request.partition_key) for request in requests]
-    return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[alert_versions.build_add_request(keys)])
+    return dg.SensorResult(
+        run_requests=requests, dynamic_partitions_requests=[alert_versions.build_add_request(keys)], cursor=cursor
+    )
 
 
 def fetch_missing(observing: ObservingResource, store: Store, waiting: list[VersionRecord], now: datetime) -> list[str]:
-    """Fetch elements and pointing of the waiting events from the sources; returns what went wrong, as sentences."""
+    """Fetch elements, and the pointing at the waiting events, from the sources; returns what went wrong, as sentences."""
     problems = []
     elements = observing.elements(store)
     for instrument in observing.instruments():
