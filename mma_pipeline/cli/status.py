@@ -268,7 +268,7 @@ def show(
             grid.add_row(Text("left out", style="yellow"), Text(line))
         for line in _pairs(entry):
             grid.add_row("coincidence", Text(line))
-        for line in _windows(entry):
+        for line in _windows(entry, datetime.now(UTC)):
             grid.add_row("window", Text(line))
         statistics = {**entry["statistics"].get("skymap_statistics", {}), **_compared(entry)}
         statistics |= _expected(entry)
@@ -320,25 +320,41 @@ def _within(value: Any) -> str:
     return f"({readable(value)})" if isinstance(value, Mapping | list | tuple) else readable(value)
 
 
-def _windows(entry: Mapping[str, Any]) -> list[str]:
-    """From where the map can be observed, a line for each observatory; `mma windows` says it for any night."""
+def _windows(entry: Mapping[str, Any], now: datetime) -> list[str]:
+    """From where the map can be observed: for which night, then a line for each observatory, what is over last."""
+    from mma_pipeline.defs.events.page.nights import nights
+    from mma_pipeline.notices.words import share
+
     found = entry["statistics"].get("observability", {})
-    return [
-        f"{site['site']}: {site['probability']:.1%} of the map, {site['begins'][:16]} to {site['ends'][:16]} UTC"
-        for site in found.get("sites", ())
+    seen = nights(found, entry["facts"].get("time"), now)
+    if seen is None:
+        return []
+    lines = [
+        f"{site['site']}: {share(site['probability'])} of the map, {site['begins'][:16].replace('T', ' ')} to "
+        f"{site['ends'][:16].replace('T', ' ')} UTC{' (over)' if site in seen.over else ''}"
+        for site in (*seen.to_come, *seen.over)
     ]
+    best = "" if len(lines) == found["sites_observing"] else f", here the best {len(lines)}"
+    head = (
+        f"24 h from {seen.begins:%Y-%m-%d %H:%M} UTC ({seen.words}): {found['sites_observing']} of "
+        f"{found['sites_considered']} observatories{best}; from now on: mma windows {entry['event']}"
+    )
+    return [head, *lines]
 
 
 def _pairs(entry: Mapping[str, Any]) -> list[str]:
     """Pairs with events of other messengers, a line for each, and LVK's own coincidence."""
+    from mma_pipeline.defs.events.page.sentences import joint_rate
+    from mma_pipeline.notices.words import area, figure
+
     found = entry["statistics"].get("coincidences", {})
     lines = []
     for pair in found.get("pairs", ()):
         partner = pair["other_event"] if pair["gw_event"] == entry["event"] else pair["gw_event"]
-        rate = pair["no_far"] or "no joint rate" if pair["far_hz"] is None else f"joint rate {pair['far_hz']:.3g} Hz"
-        where = "" if pair["overlap"] is None else f", overlap {pair['overlap']:.3g}"
-        area = pair["area_90_combined_deg2"]
-        both = "" if area is None else f", 90 % of both on {area:.3g} deg²"
+        rate = f"joint rate {joint_rate(pair)}"
+        where = "" if pair["overlap"] is None else f", overlap {figure(pair['overlap'])}"
+        size = pair["area_90_combined_deg2"]
+        both = "" if size is None else f", 90 % of both on {area(size)} deg²"
         lines.append(f"{partner} {pair['state']}: {pair['difference_s']:+.2f} s{where}, {rate}{both}")
     if (stated := found.get("lvk")) is not None:
         lines.append(f"stated by LVK with {stated['observatory']}: {stated['words']}")

@@ -131,6 +131,16 @@ def test_messages_and_page_say_it(home: Home, update: VersionRecord) -> None:
     shown = CliRunner().invoke(app, ["show", "S230518h"]).stdout
     assert "NSBH 86 %" in shown
     assert "DECam: 75" in shown
+    # It was three years ago: the night has its date, nothing is tonight, and every observatory is there, not the best alone.
+    for words in (page, written.markdown, shown):
+        assert "the night after the event (2023-05-18)" in words
+        assert "over" in words
+        assert "tonight" not in words
+    observing = next(p.statistics["sites_observing"] for p in products if p.name == "observability")
+    assert page.count("<tr data-ends=") == observing > 10
+    assert f"{observing} of 26 observatories, here the best 10; from now on: mma windows S230518h" in " ".join(
+        shown.split()
+    )
 
 
 def test_chirp_mass_is_in_facts_and_message(home: Home) -> None:

@@ -114,7 +114,7 @@ def _coincidences(state: EventState) -> Iterator[Coincidence]:
             name=instruments or partner,
             event=partner,
             when=_apart(pair["difference_s"] if is_gw else -pair["difference_s"]),
-            rate=_joint(pair.get("far_hz")),
+            rate="" if pair["state"] == PairState.EXCLUDED else _joint(pair.get("far_hz")),
             verdict=_PAIR_WORDS.get(pair["state"], str(pair["state"])),
         )
     theirs = next((e for v in state.versions if (e := v["facts"].get("external"))), None)

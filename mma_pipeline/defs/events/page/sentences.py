@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mma_pipeline.defs.events.page.figures import figure
 from mma_pipeline.notices.source_words import PROPERTIES, percent
-from mma_pipeline.notices.words import area, chance, distance, false_alarm, seconds, share
+from mma_pipeline.notices.words import area, chance, distance, false_alarm, figure, seconds, share
 
 #: A change of a probability below this is none for a reader.
 _LEAST = 0.005
 #: What lies beyond this credible level is outside of the map.
 _EVERYWHERE = 0.999
+
+
+def joint_rate(pair: Mapping[str, Any], name: str = "far_hz") -> str:
+    """A joint false-alarm rate of a pair, or why it has none: overlaps of almost nothing would make any number."""
+    in_space = name not in {"far_time_hz", "far_sure_time_hz"}
+    if pair["state"] == "excluded" and in_space:
+        return "none: not the same place"
+    return false_alarm(pair.get(name)) or str(pair.get("no_far") or "none")
 
 
 def changes(version: Mapping[str, Any]) -> list[str]:

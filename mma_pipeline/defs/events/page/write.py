@@ -77,7 +77,7 @@ def write_event_page(archive: Archive, store: Store, event_id: str) -> WrittenPa
         _log.warning(
             "%s changed %d times while its page was written: the runs that changed it write it next", event_id, writes
         )
-    return WrittenPage(key, state, len(body), digest, page_markdown(state, key, attached), writes)
+    return WrittenPage(key, state, len(body), digest, page_markdown(state, key, attached, datetime.now(UTC)), writes)
 
 
 def shows(store: Store, event_id: str, digest: str) -> bool:
@@ -97,6 +97,7 @@ def _attachments(archive: Archive, store: Store, state: EventState) -> Attachmen
         partners=_partners(archive, store, state),
         covered=_cells(_content(store, _file(newest, "covered_moc"))),
         brightness={name: found for name, found in seen.items() if found is not None},
+        sites=(_json(store, _file(newest, "observability")) or {}).get("sites", ()),
         messages=_messages(archive, state),
     )
 
