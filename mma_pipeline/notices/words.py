@@ -14,9 +14,9 @@ _MILLION = 1e6
 #: From here on a number has all its digits before the point, up to where they are too many.
 _THOUSAND, _LONG = 1e3, 1e9
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_ASCII = str.maketrans({"×": "x", "²": "^2"})
+_ASCII = str.maketrans({"×": "x", "°": " deg", "±": "+/-"})
 _EXPONENT = re.compile(r"(-?\d+(?:\.\d+)?)e([+-]\d+)")
-_SUPERSCRIPT = re.compile("10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
+_SUPERSCRIPT = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _NAMES = {"deg2": "deg²", "mpc": "Mpc", "mpc3": "Mpc³", "hz": "Hz"}
 _UNITS = ((1.0, "year"), (1 / 12, "month"), (1 / 365.25, "day"), (1 / 365.25 / 24, "hour"))
 
@@ -123,7 +123,7 @@ def typeset(text: str) -> str:
 def in_ascii(text: str) -> str:
     """The same for mail: `5.1 × 10¹³` is `5.1 x 10^13`, `deg²` is `deg^2`."""
     lowered = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
-    return _SUPERSCRIPT.sub(lambda match: f"10^{match[1].translate(lowered)}", text).translate(_ASCII)
+    return _SUPERSCRIPT.sub(lambda match: f"^{match[0].translate(lowered)}", text).translate(_ASCII)
 
 
 def amount(value: float | None) -> str:

@@ -53,4 +53,6 @@ def test_large_numbers() -> None:
     for value, words in said.items():
         assert false_alarm(1 / (value * years)) == f"one in {words} years"
     assert [false_alarm(hz) for hz in (139.0, 0.5, 1 / 3600)] == ["140 a second", "30 a minute", "one in 1.0 hours"]
-    assert in_ascii(f"{false_alarm(1 / (5.14e13 * years))}, 28 deg²") == "one in 5.1 x 10^13 years, 28 deg^2"
+    assert in_ascii(f"{false_alarm(1 / (5.14e13 * years))}, 28 deg², E⁻², +20°") == (
+        "one in 5.1 x 10^13 years, 28 deg^2, E^-2, +20 deg"
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 from mma_pipeline.adapters.archive.coincidences import PairState
 from mma_pipeline.defs.events.page.state import EventState
+from mma_pipeline.notices.neutrino_words import beside_event, best_track
 from mma_pipeline.notices.source_words import source_words
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.notices.words import chance, false_alarm, false_alarms_in_words, seconds
@@ -151,6 +152,9 @@ def _neutrinos(version: Mapping[str, Any]) -> Coincidence:
     count, p = version["facts"].get("neutrinos"), version["facts"].get("pval_generic")
     best = version["statistics"].get("neutrino_coincidence", {}).get("best_p_trials")
     words = {0: "no track in its search", 1: "1 track in its search"}.get(count, f"{count} tracks in its search")
+    track = best_track(version["statistics"])
+    if track is not None and track.get("time_offset_s") is not None:
+        words += f", {'' if count == 1 else 'the best '}{beside_event(track['time_offset_s'])}"
     rate = f"p = {chance(p)}" if p is not None else ""
     return Coincidence(
         name="IceCube",

@@ -23,8 +23,9 @@ import jinja2
 from mma_pipeline.defs.candidates.vetting import reasons
 from mma_pipeline.defs.events.page.headline import headline
 from mma_pipeline.defs.events.page.nights import nights
-from mma_pipeline.defs.events.page.sentences import changes, host, joint_rate, neutrinos
+from mma_pipeline.defs.events.page.sentences import changes, host, joint_rate
 from mma_pipeline.defs.events.page.state import EventState
+from mma_pipeline.notices.neutrino_words import neutrino_words
 from mma_pipeline.notices.source_words import source_words
 from mma_pipeline.notices.times import datetime_of_mjd
 from mma_pipeline.notices.words import (
@@ -138,7 +139,7 @@ def _environment() -> jinja2.Environment:
         "rows": rows,
         "reasons": reasons,
         "changes": changes,
-        "neutrinos": neutrinos,
+        "neutrinos": lambda version: neutrino_words(version["facts"], version["statistics"]),
         "host": host,
         "rate": joint_rate,
     }

@@ -16,6 +16,7 @@ from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
 from mma_pipeline.adapters.archive.event_history import chronological, newest_map, retraction_of
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage, quarantined
+from mma_pipeline.notices.degraded import unusable_map
 from mma_pipeline.notices.model import AlertType, Role
 from mma_pipeline.notices.photometry.candidate_key import slug_of
 
@@ -59,6 +60,12 @@ class EventState:
         """The newest own version that states facts, which a retraction does not; None if there is none."""
         said = (v for v in self.versions if v["own"] and v["label"] != AlertType.RETRACTION)
         return next((v for v in said if "time" in v["facts"]), None)
+
+    @property
+    def unusable(self) -> Mapping[str, Any] | None:
+        """The version `stated` with the reason why its map cannot be used; None if it can, or if it has none."""
+        reason = None if self.stated is None else unusable_map(self.stated["facts"])
+        return None if self.stated is None or reason is None else {**self.stated, "reason": reason}
 
     @property
     def coincidences(self) -> Mapping[str, Any]:
