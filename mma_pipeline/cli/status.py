@@ -18,6 +18,7 @@ from mma_pipeline.notices.key import EXTERNAL_SUFFIX
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
+    from mma_pipeline.adapters.archive.coincidences import PairRecord
     from mma_pipeline.adapters.kafka.message import StreamMessage
 
 
@@ -106,6 +107,7 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """List events, newest first: what each is, how well it is located, and what is missing."""
+    from mma_pipeline.adapters.archive.coincidences import claimed_pairs
     from mma_pipeline.adapters.archive.overview import newest_events
 
     begin = _time(since)
@@ -120,6 +122,7 @@ def status(
         if as_json or versions:
             records = [r for r in records if begin is None or r.version.created >= begin][:limit]
         described = describe(archive, records)
+        pairs = claimed_pairs(archive)
     if as_json:
         print_json({"counts": counts, "versions": described})
         return
@@ -128,7 +131,7 @@ def status(
         by_event.setdefault(entry["event"], []).append(entry)
     title = ", ".join(f"{count} {name}" for name, count in counts.items())
     ordered = {event: by_event[event] for event in events if event in by_event}
-    console.print(_version_table(described, title) if versions else _event_table(ordered, found, title))
+    console.print(_version_table(described, title) if versions else _event_table(ordered, found, pairs, title))
 
 
 def _time(text: str | None) -> datetime | None:
@@ -148,15 +151,21 @@ def _narrow(title: str) -> Table:
 
 
 def _event_table(
-    events: Mapping[str, Sequence[dict[str, Any]]], records: Mapping[str, Sequence[VersionRecord]], title: str
+    events: Mapping[str, Sequence[dict[str, Any]]],
+    records: Mapping[str, Sequence[VersionRecord]],
+    pairs: Mapping[str, Sequence[PairRecord]],
+    title: str,
 ) -> Table:
     """A row for each event. Ids and kinds are never cut, whatever the width; what is left wraps."""
+    from mma_pipeline.notices.source_words import percent
     from mma_pipeline.notices.words import area
     from mma_pipeline.portal.summary import summary_of
 
     summaries = {
         event: summary_of(
-            records[event], {e["partition"]: s for e in entries if (s := e["statistics"].get("skymap_statistics"))}
+            records[event],
+            {e["partition"]: s for e in entries if (s := e["statistics"].get("skymap_statistics"))},
+            pairs.get(event, ()),
         )
         for event, entries in events.items()
     }
@@ -175,11 +184,11 @@ def _event_table(
         table.add_row(
             event,
             summary.kind,
-            f"{summary.when:%y-%m-%d %H:%M}",
+            "not stated" if summary.time is None else f"{summary.time:%y-%m-%d %H:%M}",
             # Classes and groups are the sender's words: nothing in them is markup.
-            Text(summary.group or "" if likeliest is None else f"{likeliest[0]} {likeliest[1]:.0%}"),
-            area(summary.area_90_deg2),
-            "" if summary.distance_mpc is None else f"{summary.distance_mpc:.0f}",
+            Text(summary.group or "" if likeliest is None else f"{likeliest[0]} {percent(likeliest[1])}"),
+            area(summary.best_area_90_deg2),
+            "" if summary.best_distance_mpc is None else f"{summary.best_distance_mpc:.0f}",
             _event_state(entries),
         )
     return table

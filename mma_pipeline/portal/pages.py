@@ -27,7 +27,7 @@ from mma_pipeline.portal.api.events import EventQuery, files_of
 from mma_pipeline.portal.circular import circular
 from mma_pipeline.portal.context import Portal, portal_of
 from mma_pipeline.portal.observations import instruments_of, observations
-from mma_pipeline.portal.words import ago, amount, distance, false_alarm, size
+from mma_pipeline.portal.words import ago, area, distance, false_alarm, size
 
 ThePortal = Annotated[Portal, Depends(portal_of)]
 EventId = Annotated[str, Path(pattern=f"^{ANY_EVENT_ID.pattern}$")]
@@ -202,7 +202,7 @@ def _environment() -> jinja2.Environment:
         "ago": lambda moment: ago(moment, datetime.now(UTC)),
         "percent": percent,
         "far": false_alarm,
-        "amount": amount,
+        "area": area,
         "distance": distance,
         "bare": lambda value: "" if value is None else f"{value:g}",
         "bytes": size,

@@ -275,7 +275,13 @@ def test_candidates_show_what_is_known_of_their_host() -> None:
 
 def test_a_host_and_a_redshift_that_was_sent() -> None:
     """A redshift that came with the photometry says so, also beside the verdict that no galaxy counts as host."""
-    none = {"check": "host", "outcome": "doubtful", "words": "no host: the likeliest is far", "factor": 1.0, "counted": False}
+    none = {
+        "check": "host",
+        "outcome": "doubtful",
+        "words": "no host: the likeliest is far",
+        "factor": 1.0,
+        "counted": False,
+    }
     assert host({"redshift": 0.0456, "vetting": {"verdicts": [none]}}) == (
         "none in the catalog, z = 0.0456 as sent with the photometry"
     )

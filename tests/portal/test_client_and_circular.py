@@ -177,7 +177,10 @@ def test_draft_names_pair_and_neutrinos(home: Home) -> None:
     assert "The product of both sky maps has a 50% (90%) credible region of" in words
     assert "it holds only if both have one source" in words
     assert "IceCube's search from 11:50:40 to 12:07:20 UTC has one track in coincidence" in words
-    assert "Track 1 came 12 s before the event, at RA 150.20 deg, Dec +20.10 deg" in words or "13 s before the event" in words
+    assert (
+        "Track 1 came 12 s before the event, at RA 150.20 deg, Dec +20.10 deg" in words
+        or "13 s before the event" in words
+    )
     assert max(map(len, draft.splitlines())) <= 72
 
 
