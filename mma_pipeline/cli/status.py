@@ -15,6 +15,7 @@ from mma_pipeline.cli.candidates import WITHOUT, candidate_lines, candidates_of,
 from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.cli.quarantine import plain
 from mma_pipeline.notices.key import EXTERNAL_SUFFIX
+from mma_pipeline.notices.words import area, chance, false_alarm, figure, share, typeset
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
@@ -158,7 +159,6 @@ def _event_table(
 ) -> Table:
     """A row for each event. Ids and kinds are never cut, whatever the width; what is left wraps."""
     from mma_pipeline.notices.source_words import percent
-    from mma_pipeline.notices.words import area
     from mma_pipeline.portal.summary import summary_of
 
     summaries = {
@@ -221,8 +221,8 @@ def _version_table(entries: Sequence[Mapping[str, Any]], title: str) -> Table:
             _state(entry),
             str(len(entry["products"])),
             str(len(entry["missing"]) or ""),
-            _area(areas.get("area_50_deg2")),
-            _area(areas.get("area_90_deg2")),
+            area(areas.get("area_50_deg2")),
+            area(areas.get("area_90_deg2")),
         )
     return table
 
@@ -286,7 +286,7 @@ def show(
             grid.add_row("source", Text(line))
         for name, value in {**facts, **statistics}.items():
             if value not in (None, "", {}, []):
-                grid.add_row(name, Text(readable(value)))
+                grid.add_row(name, Text(written(name, value)))
         for product in entry["products"]:
             grid.add_row(product["name"], f"{product['key']}  {product['size_bytes']} bytes")
         if entry["missing"]:
@@ -311,14 +311,32 @@ def _telling(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return own[0] if own else found[0]
 
 
+def written(name: str, value: Any) -> str:
+    """A fact or statistic by its name, as people write it: rates as one in so many years, shares in per cent."""
+    if isinstance(value, float):
+        if name.endswith("far_hz"):
+            return false_alarm(value) or "0"
+        if name.startswith(("best_p_", "pval_", "p_")):
+            return chance(value)
+        if name.startswith("probability") or name.endswith("_credible_level"):
+            return share(value)
+        if name.startswith("area_"):
+            return area(value)
+    return readable(value)
+
+
 def readable(value: Any) -> str:
     """A value of an alert or a product as one line for people: no braces, six digits, nothing for None."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.6g}" if abs(value) < _LARGE else f"{value:.10g}"
+        return typeset(f"{value:.6g}") if abs(value) < _LARGE else f"{value:.10g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_within(one)}" for name, one in value.items() if one not in (None, "", {}, []))
+        named = ((name, written(name, one)) for name, one in value.items() if one not in (None, "", {}, []))
+        return ", ".join(
+            f"{name} ({text})" if isinstance(value[name], Mapping | list | tuple) else f"{name} {text}"
+            for name, text in named
+        )
     if isinstance(value, list | tuple):
         return ", ".join(map(_within, value))
     return "" if value is None else str(value)
@@ -332,7 +350,6 @@ def _within(value: Any) -> str:
 def _windows(entry: Mapping[str, Any], now: datetime) -> list[str]:
     """From where the map can be observed: for which night, then a line for each observatory, what is over last."""
     from mma_pipeline.defs.events.page.nights import nights
-    from mma_pipeline.notices.words import share
 
     found = entry["statistics"].get("observability", {})
     seen = nights(found, entry["facts"].get("time"), now)
@@ -354,7 +371,6 @@ def _windows(entry: Mapping[str, Any], now: datetime) -> list[str]:
 def _pairs(entry: Mapping[str, Any]) -> list[str]:
     """Pairs with events of other messengers, a line for each, and LVK's own coincidence."""
     from mma_pipeline.defs.events.page.sentences import joint_rate
-    from mma_pipeline.notices.words import area, figure
 
     found = entry["statistics"].get("coincidences", {})
     lines = []
@@ -389,12 +405,12 @@ def _expected(entry: dict[str, Any]) -> dict[str, Any]:
     """The forecast in three lines: what is expected, and a day after the merger the medians and the depths."""
     found = entry["statistics"].get("kilonova_forecast", {})
     lines = {"forecast": found.get("words")}
-    for name, figure, share in (
+    for name, kind, seen in (
         ("kilonova, 24 h, mag", "median_mag", None),
         ("90 % seen, 24 h, mag", "depth_mag", 0.9),
     ):
-        for row in found.get(figure, ()):
-            if row["hours"] == 24 and row.get("seen") == share:
+        for row in found.get(kind, ()):
+            if row["hours"] == 24 and row.get("seen") == seen:
                 lines[name] = ", ".join(f"{k} {v:.1f}" for k, v in row.items() if k not in ("hours", "seen"))
     return lines
 
@@ -404,11 +420,11 @@ def _covered(entry: dict[str, Any]) -> dict[str, Any]:
     found = entry["statistics"].get("coverage_ledger", {})
     if not found.get("visits_completed") and not found.get("visits_planned"):
         return {}
-    reached = "" if found["probability_reached"] is None else f", {found['probability_reached']:.1%} within reach"
+    reached = "" if found["probability_reached"] is None else f", {share(found['probability_reached'])} within reach"
     return {
-        "covered": f"{found['probability_covered']:.1%} on {found['area_covered_deg2']:.0f} deg² by "
-        f"{found['visits_completed']} pointings{reached}; left of the 90 % region {found['probability_left_in_90']:.1%} on "
-        f"{found['area_left_in_90_deg2']:.0f} deg²"
+        "covered": f"{share(found['probability_covered'])} on {area(found['area_covered_deg2'])} deg² by "
+        f"{found['visits_completed']} pointings{reached}; left of the 90 % region {share(found['probability_left_in_90'])} on "
+        f"{area(found['area_left_in_90_deg2'])} deg²"
     }
 
 
@@ -417,7 +433,3 @@ def _state(entry: Mapping[str, Any]) -> str:
         return "[red]retracted[/red]"
     # `mma show` names the parts that could not be used.
     return "[yellow]degraded[/yellow]" if entry["facts"].get("degraded") else ""
-
-
-def _area(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}" if value >= 1 or value == 0 else f"{value:.2g}"

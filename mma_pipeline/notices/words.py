@@ -53,6 +53,13 @@ def chance(probability: float | None) -> str:
     return f"1 in more than {_power(1.0, 300)}" if against > 1e300 else f"1 in {many(against)}"
 
 
+def probability(value: float) -> str:
+    """A probability as a number: `0.996`, `0.05`, `<0.001`, `>0.999`; 0 and 1 are only what is exactly that."""
+    if 0 < value < 0.001:
+        return "<0.001"
+    return ">0.999" if 0.9995 <= value < 1 else f"{value:.3g}"
+
+
 def many(value: float) -> str:
     """A large number to two digits: `3,200`, `51 million`, `1.2 billion`, `5.1 × 10¹³`; small ones as they are."""
     rounded = float(f"{value:.2g}")
