@@ -94,13 +94,17 @@ def newest_event(portal: ThePortal) -> Response:
 
 @router.get("/events/{event}")
 def event_page(event: EventId, portal: ThePortal) -> Response:
-    """Lead to the page of an event as the store has it; where it is not made yet, to its files."""
+    """Lead to the page of an event as the store has it; until it is made, and until the event comes, a page that waits for it."""
     key = event_key(event, "index.html")
     if portal.store.exists(key):
         return RedirectResponse(portal.file_path(key), 307)
-    if portal.events.find(event) is None and not quarantined(portal.archive, Choice(event_ids=[event]), limit=1):
-        raise HTTPException(404, f"no event {event} is archived")
-    return RedirectResponse(f"{portal.base}/events/{event}/files", 307)
+    archived = portal.events.find(event) is not None or bool(
+        quarantined(portal.archive, Choice(event_ids=[event]), limit=1)
+    )
+    return _page(
+        portal, "waiting.html.j2", event if archived else "Not found", status=200 if archived else 404, event=event,
+        archived=archived,
+    )  # fmt: skip
 
 
 @router.get("/events/{event}/files")
@@ -211,7 +215,7 @@ def _page(portal: Portal, template: str, title: str, *, here: str = "", status: 
     # Rounded to the minute, so that a page that says the same has the same ETag.
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     shared = {"base": portal.base, "title": title, "now": now, "here": here, "release": __version__}
-    text = _environment().get_template(template).render(**values, **shared)
+    text = _environment().get_template(template).render(**values, **shared, status=status)
     return HTMLResponse(text, status)
 
 

@@ -176,6 +176,18 @@ def test_order_of_arrival_leaves_the_same_files(tmp_path: Any) -> None:
 # -- the page --------------------------------------------------------------------------------------------------------
 
 
+def test_notices_are_counted_and_where_their_messages_stand(home: Home) -> None:
+    """A combined map is a version but no notice; each version names topic, partition and offset of its message."""
+    for record in home.receive(body(EVENT, created=EARLY, external=fits_map(sigma=1.0))):
+        assert home.make(record, QUICK).success
+    (update,) = home.receive(body(EVENT, "UPDATE", created=LATER))
+    assert home.make(update, QUICK).success
+    text = _page(home).text
+    assert "2 notices in all (3 versions with the combined or fetched maps)" in text
+    assert text.count("igwn.gwalert partition 0, offset 0 , SHA-256") == 2
+    assert "igwn.gwalert partition 0, offset 1 , SHA-256" in text
+
+
 def test_page_shows_every_version_and_links_every_file(home: Home) -> None:
     """All versions, areas and differences are on the page; every relative link leads to a file of the store."""
     for data in (body(EVENT, created=EARLY), body(EVENT, "UPDATE", created=LATER, skymap=fits_map(sigma=1.0))):

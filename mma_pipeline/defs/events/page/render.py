@@ -25,6 +25,7 @@ from mma_pipeline.defs.events.page.headline import headline
 from mma_pipeline.defs.events.page.nights import nights
 from mma_pipeline.defs.events.page.sentences import changes, host, joint_rate
 from mma_pipeline.defs.events.page.state import EventState
+from mma_pipeline.notices.key import is_gravitational_wave
 from mma_pipeline.notices.neutrino_words import neutrino_words
 from mma_pipeline.notices.source_words import source_words
 from mma_pipeline.notices.times import datetime_of_mjd
@@ -67,7 +68,7 @@ class Attachments:
     sites: Sequence[Mapping[str, Any]] = ()
     """All observatories of the newest map's windows, as in `observability.json`."""
     messages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Topic and SHA-256 of the message of each version, by partition key."""
+    """Topic, place (partition and offset) and SHA-256 of the message of each version, by partition key."""
 
 
 def page_html(state: EventState, key: str, attached: Attachments, made: datetime | None = None) -> bytes:
@@ -92,6 +93,7 @@ def _render(template: str, state: EventState, key: str, attached: Attachments, m
         nights=nights(windows, first.time, made, attached.sites),
         attached=attached,
         galaxies=attached.galaxies[:GALAXIES],
+        gravitational_wave=is_gravitational_wave(state.event_id),
         beyond=BEYOND,
         regions=_regions(state, attached),
         link=lambda target: quote(relpath(target, dirname(key))),

@@ -51,6 +51,11 @@ class EventState:
         return found[-1] if found else None
 
     @property
+    def notices(self) -> int:
+        """How many notices it has: a combined or a fetched map is a version of its own, but no notice."""
+        return sum(not (v["external"] or v.get("map_alone")) for v in self.versions)
+
+    @property
     def localisation(self) -> Mapping[str, Any] | None:
         """The version `map_version`; None if there is none yet."""
         return next((v for v in self.versions if v["partition"] == self.map_version), None)
@@ -135,6 +140,7 @@ def _version(record: VersionRecord, products: list[ProductRecord], retracted: bo
         "own": version.alert_type is not None and not version.is_external,
         "external": version.is_external,
         "neutrino": version.alert_type is None,
+        "map_alone": version.is_fetched_map,
         "test": version.role is Role.TEST,
         "stem": str(record.stem),
         "created": version.created.isoformat(),

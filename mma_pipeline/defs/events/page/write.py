@@ -106,7 +106,11 @@ def _messages(archive: Archive, state: EventState) -> dict[str, Mapping[str, Any
     records = archive.versions(state.event_id)
     origins = archive.origins(record.message_id for record in records)
     return {
-        record.partition_key: {"topic": origin.topic, "sha256": origin.sha256}
+        record.partition_key: {
+            "topic": origin.topic,
+            "where": f"partition {origin.partition}, offset {origin.offset}",
+            "sha256": origin.sha256,
+        }
         for record in records
         if (origin := origins.get(record.message_id)) is not None
     }
