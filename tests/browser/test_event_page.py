@@ -202,6 +202,7 @@ def test_page_without_network(browser: playwright_api.Browser, tmp_path: Path) -
     width = page.locator("img").first.evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert width == 1
     assert page.locator("#aladin").is_hidden()
+    assert page.locator("#portal").is_hidden(), "a folder has no portal to lead to"
     assert page.get_by_role("alert").is_visible()
     assert "<script>alert(1)</script>" in page.locator("h1").inner_text()
     # On a telephone only tables scroll sideways, each for itself.

@@ -183,6 +183,7 @@ def test_notices_are_counted_and_where_their_messages_stand(home: Home) -> None:
     (update,) = home.receive(body(EVENT, "UPDATE", created=LATER))
     assert home.make(update, QUICK).success
     text = _page(home).text
+    assert text.count("Newest notice Update of") == 1
     assert "2 notices in all (3 versions with the combined or fetched maps)" in text
     assert text.count("igwn.gwalert partition 0, offset 0 , SHA-256") == 2
     assert "igwn.gwalert partition 0, offset 1 , SHA-256" in text

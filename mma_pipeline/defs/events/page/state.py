@@ -51,9 +51,14 @@ class EventState:
         return found[-1] if found else None
 
     @property
-    def notices(self) -> int:
-        """How many notices it has: a combined or a fetched map is a version of its own, but no notice."""
-        return sum(not (v["external"] or v.get("map_alone")) for v in self.versions)
+    def notices(self) -> tuple[Mapping[str, Any], ...]:
+        """The versions that are notices, newest first: a combined or a fetched map is a version of its own, but none."""
+        return tuple(v for v in self.versions if not (v["external"] or v.get("map_alone")))
+
+    @property
+    def newest_notice(self) -> Mapping[str, Any]:
+        """The newest of them; the newest version where there is none."""
+        return (self.notices or self.versions)[0]
 
     @property
     def localisation(self) -> Mapping[str, Any] | None:
