@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
 from mma_pipeline.cli.candidates import WITHOUT, candidate_lines, candidates_of, checked_names
 from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.cli.quarantine import plain
@@ -355,6 +355,9 @@ def _windows(entry: Mapping[str, Any], now: datetime) -> list[str]:
     seen = nights(found, entry["facts"].get("time"), now)
     if seen is None:
         return []
+    if seen.tonight and len(seen.to_come) + len(seen.over) < found["sites_observing"]:
+        # The best may be over while others can still observe: the file has all of them.
+        seen = nights(found, entry["facts"].get("time"), now, _all_sites(entry)) or seen
     lines = [
         f"{site['site']}: {share(site['probability'])} of the map, {site['begins'][:16].replace('T', ' ')} to "
         f"{site['ends'][:16].replace('T', ' ')} UTC{' (over)' if site in seen.over else ''}"
@@ -366,6 +369,19 @@ def _windows(entry: Mapping[str, Any], now: datetime) -> list[str]:
         f"{found['sites_considered']} observatories{best}; from now on: mma windows {entry['event']}"
     )
     return [head, *lines]
+
+
+def _all_sites(entry: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Every observatory from the version's file; empty where the store does not answer."""
+    import json
+
+    from mma_pipeline.adapters.errors import AdapterError
+
+    key = next((product["key"] for product in entry["products"] if product["name"] == "observability"), None)
+    try:
+        return () if key is None else json.loads(open_store().get(key))["sites"]
+    except AdapterError:
+        return ()
 
 
 def _pairs(entry: Mapping[str, Any]) -> list[str]:
