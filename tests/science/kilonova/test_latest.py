@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import math
 
+import numpy as np
 import pytest
 
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.science.kilonova.latest import latest
+from tests.alerts import SHARED
+
+DECAM = SHARED / "data" / "photometry" / "AT2017gfo_DECam_griz.csv"
 
 
 def _point(mjd: float, band: str, magnitude: float, error: float | None = 0.05, *, limit: bool = False) -> Measurement:
@@ -73,6 +78,24 @@ def test_the_last_days_count() -> None:
     assert noisy is not None
     assert noisy.trend is not None
     assert noisy.trend.words.startswith("no change seen")
+
+
+@pytest.mark.skipif(not DECAM.exists(), reason=f"{DECAM} is not there")
+def test_a_real_kilonova_fades() -> None:
+    """AT2017gfo in its first five days as DECam saw it: it fades by what numpy's weighted line says."""
+    with DECAM.open() as lines:
+        rows = [row for row in csv.DictReader(lines) if float(row["time"]) < 57988.0]
+    points = [_point(float(r["time"]), r["band"], float(r["magnitude"]), float(r["e_magnitude"])) for r in rows]
+    found = latest(sorted(points, key=lambda m: m.mjd))
+    assert found is not None
+    assert found.trend is not None
+    assert found.trend.words.startswith("fading ")
+    assert set(found.trend.looked_at) == {"g", "r", "i", "z"}
+    band = [m for m in points if m.band == found.trend.band]
+    days, mags, weights = ([m.mjd for m in band], [m.magnitude for m in band], [1 / (m.error or 1.0) for m in band])
+    slope, _ = np.polyfit(np.array(days) - days[0], mags, 1, w=weights)
+    assert found.trend.mag_per_day == pytest.approx(slope, rel=1e-6)
+    assert slope > 0.4
 
 
 def test_noise_is_no_trend() -> None:
