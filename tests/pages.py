@@ -11,10 +11,11 @@ HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">|[a](javascrip
 
 
 def untimed(page: bytes) -> bytes:
-    """A page without the time at which it was made: all else follows from what is archived."""
+    """A page without the time at which it was made, and where its messages stood: all else follows from what they say."""
     found = re.search(rb'<meta name="mma-made" content="([^"]+)">', page)
     assert found, "a page says when it was made"
     made = found[1]
+    page = re.sub(rb"<span data-where>[^<]*</span>", b"", page)
     return page.replace(made, b"").replace(made[:19].replace(b"T", b" "), b"")
 
 

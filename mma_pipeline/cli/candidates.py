@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mma_pipeline.cli.app import Exit, fail
+from mma_pipeline.notices.words import probability
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive
@@ -61,7 +62,7 @@ def _numbers(result: Mapping[str, Any]) -> str:
         ("posterior", "posterior"),
         ("after vetting", "vetted_probability"),
     )
-    parts = [f"{words} {result[name]:.3g}" for words, name in named if result.get(name) is not None]
+    parts = [f"{words} {probability(result[name])}" for words, name in named if result.get(name) is not None]
     if result.get("distance_source"):
         where = {"redshift": "by redshift", "host": "of the host", "event": "of the event"}[result["distance_source"]]
         parts.append(f"distance {where}, {result['assumed_distance_mpc']:.4g} Mpc")

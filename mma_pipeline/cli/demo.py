@@ -42,6 +42,7 @@ from mma_pipeline.cli.demo_surroundings import (
     orbital_elements,
 )
 from mma_pipeline.cli.local_dagster import LocalDagster, LocalPortal, free_port, fresh_home
+from mma_pipeline.notices.words import area, share
 from mma_pipeline.settings import Settings, current, environment_of_child
 
 if TYPE_CHECKING:
@@ -425,8 +426,8 @@ def _left(archive: Archive, sent: list[Sent]) -> Iterator[str]:
         if product is not None and product.statistics["visits_completed"]:
             s = product.statistics
             yield (
-                f"coverage of {key}: {s['probability_covered']:.0%} by {s['visits_completed']} pointings, left of the 90 % "
-                f"region {s['probability_left_in_90']:.0%} on {s['area_left_in_90_deg2']:.0f} deg²"
+                f"coverage of {key}: {share(s['probability_covered'])} by {s['visits_completed']} pointings, left of the 90 % "
+                f"region {share(s['probability_left_in_90'])} on {area(s['area_left_in_90_deg2'])} deg²"
             )
 
 
@@ -471,9 +472,7 @@ def _published(archive: Archive) -> int:
 def _statistics(archive: Archive, record: VersionRecord) -> tuple[str, str, str]:
     products = archive.products(record.partition_key)
     statistics = next((product.statistics for product in products if product.asset == "skymap_statistics"), {})
-    areas = (statistics.get("area_50_deg2"), statistics.get("area_90_deg2"))
-    a50, a90 = ("" if area is None else f"{area:.1f}" if area >= 1 else f"{area:.2g}" for area in areas)
-    return str(len(products)), a50, a90
+    return str(len(products)), area(statistics.get("area_50_deg2")), area(statistics.get("area_90_deg2"))
 
 
 def _s(seconds: float | None) -> str:

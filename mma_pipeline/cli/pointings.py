@@ -13,6 +13,7 @@ from rich.table import Table
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
 from mma_pipeline.cli.completion import complete_event
+from mma_pipeline.notices.words import area, share
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
@@ -127,16 +128,16 @@ def coverage(event: EventArgument, as_json: JsonOption = False) -> None:
         rows = [asdict(row) for row in found.rows]
         print_json({"event": event, "partition": record.partition_key, **figures, "rows": rows, "curve": curve})
         return
-    table = Table(title=f"{record.stem}: {figures['probability_covered']:.1%} covered")
+    table = Table(title=f"{record.stem}: {share(figures['probability_covered'])} covered")
     for column in ("of", "visits", "probability", "area, deg²", "within reach"):
         table.add_column(column, justify="left" if column == "of" else "right")
     for row in found.rows:
-        reached = "" if row.reached is None else f"{row.reached:.1%}"
-        cells = (str(row.visits), f"{row.probability:.1%}", f"{row.area_deg2:.1f}", reached)
+        reached = "" if row.reached is None else share(row.reached)
+        cells = (str(row.visits), share(row.probability), area(row.area_deg2), reached)
         table.add_row(escape(row_words(row)), *cells)
     console.print(table)
     console.print(
-        f"left of the 90 % region: {figures['probability_left_in_90']:.1%} on {figures['area_left_in_90_deg2']:.0f} deg²",
+        f"left of the 90 % region: {share(figures['probability_left_in_90'])} on {area(figures['area_left_in_90_deg2'])} deg²",
         highlight=False,
     )
     if figures["pointings_without_footprint"]:

@@ -133,12 +133,15 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
                     names = {product.name for product in archive.products(key)}
                     there = expected_files(record, current()) <= names and not again
                     done = "already there" if there else "made" if materialise(instance, record) else "failed"
-                    outcome.append({"name": item.name, "outcome": done, "partition": key, "stem": str(record.stem)})
+                    entry = {"name": item.name, "outcome": done, "partition": key, "stem": str(record.stem)}
+                    outcome.append(entry | {"left_out": list(record.facts.get("degraded", ()))})
             for entry in outcome[-2:]:
                 if entry["name"] == item.name and not quiet:
                     detail = entry.get("partition") or entry.get("reason")
                     progress.console.print(
                         f"{item.name}: {entry['outcome']}: {detail}", highlight=False, soft_wrap=True, markup=False
                     )
+                    for line in entry.get("left_out", ()):
+                        progress.console.print(f"  left out: {line}", highlight=False, soft_wrap=True, markup=False)
             progress.advance(task)
     return outcome

@@ -10,14 +10,16 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
 from mma_pipeline.cli.candidates import WITHOUT, candidate_lines, candidates_of, checked_names
 from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.cli.quarantine import plain
 from mma_pipeline.notices.key import EXTERNAL_SUFFIX
+from mma_pipeline.notices.words import area, chance, false_alarm, figure, share, typeset
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
+    from mma_pipeline.adapters.archive.coincidences import PairRecord
     from mma_pipeline.adapters.kafka.message import StreamMessage
 
 
@@ -106,6 +108,7 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """List events, newest first: what each is, how well it is located, and what is missing."""
+    from mma_pipeline.adapters.archive.coincidences import claimed_pairs
     from mma_pipeline.adapters.archive.overview import newest_events
 
     begin = _time(since)
@@ -120,6 +123,7 @@ def status(
         if as_json or versions:
             records = [r for r in records if begin is None or r.version.created >= begin][:limit]
         described = describe(archive, records)
+        pairs = claimed_pairs(archive)
     if as_json:
         print_json({"counts": counts, "versions": described})
         return
@@ -128,7 +132,7 @@ def status(
         by_event.setdefault(entry["event"], []).append(entry)
     title = ", ".join(f"{count} {name}" for name, count in counts.items())
     ordered = {event: by_event[event] for event in events if event in by_event}
-    console.print(_version_table(described, title) if versions else _event_table(ordered, found, title))
+    console.print(_version_table(described, title) if versions else _event_table(ordered, found, pairs, title))
 
 
 def _time(text: str | None) -> datetime | None:
@@ -148,15 +152,20 @@ def _narrow(title: str) -> Table:
 
 
 def _event_table(
-    events: Mapping[str, Sequence[dict[str, Any]]], records: Mapping[str, Sequence[VersionRecord]], title: str
+    events: Mapping[str, Sequence[dict[str, Any]]],
+    records: Mapping[str, Sequence[VersionRecord]],
+    pairs: Mapping[str, Sequence[PairRecord]],
+    title: str,
 ) -> Table:
     """A row for each event. Ids and kinds are never cut, whatever the width; what is left wraps."""
-    from mma_pipeline.notices.words import area
+    from mma_pipeline.notices.source_words import percent
     from mma_pipeline.portal.summary import summary_of
 
     summaries = {
         event: summary_of(
-            records[event], {e["partition"]: s for e in entries if (s := e["statistics"].get("skymap_statistics"))}
+            records[event],
+            {e["partition"]: s for e in entries if (s := e["statistics"].get("skymap_statistics"))},
+            pairs.get(event, ()),
         )
         for event, entries in events.items()
     }
@@ -175,11 +184,11 @@ def _event_table(
         table.add_row(
             event,
             summary.kind,
-            f"{summary.when:%y-%m-%d %H:%M}",
+            "not stated" if summary.time is None else f"{summary.time:%y-%m-%d %H:%M}",
             # Classes and groups are the sender's words: nothing in them is markup.
-            Text(summary.group or "" if likeliest is None else f"{likeliest[0]} {likeliest[1]:.0%}"),
-            area(summary.area_90_deg2),
-            "" if summary.distance_mpc is None else f"{summary.distance_mpc:.0f}",
+            Text(summary.group or "" if likeliest is None else f"{likeliest[0]} {percent(likeliest[1])}"),
+            area(summary.best_area_90_deg2),
+            "" if summary.best_distance_mpc is None else f"{summary.best_distance_mpc:.0f}",
             _event_state(entries),
         )
     return table
@@ -212,8 +221,8 @@ def _version_table(entries: Sequence[Mapping[str, Any]], title: str) -> Table:
             _state(entry),
             str(len(entry["products"])),
             str(len(entry["missing"]) or ""),
-            _area(areas.get("area_50_deg2")),
-            _area(areas.get("area_90_deg2")),
+            area(areas.get("area_50_deg2")),
+            area(areas.get("area_90_deg2")),
         )
     return table
 
@@ -268,7 +277,7 @@ def show(
             grid.add_row(Text("left out", style="yellow"), Text(line))
         for line in _pairs(entry):
             grid.add_row("coincidence", Text(line))
-        for line in _windows(entry):
+        for line in _windows(entry, datetime.now(UTC)):
             grid.add_row("window", Text(line))
         statistics = {**entry["statistics"].get("skymap_statistics", {}), **_compared(entry)}
         statistics |= _expected(entry)
@@ -277,7 +286,7 @@ def show(
             grid.add_row("source", Text(line))
         for name, value in {**facts, **statistics}.items():
             if value not in (None, "", {}, []):
-                grid.add_row(name, Text(readable(value)))
+                grid.add_row(name, Text(written(name, value)))
         for product in entry["products"]:
             grid.add_row(product["name"], f"{product['key']}  {product['size_bytes']} bytes")
         if entry["missing"]:
@@ -302,14 +311,32 @@ def _telling(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return own[0] if own else found[0]
 
 
+def written(name: str, value: Any) -> str:
+    """A fact or statistic by its name, as people write it: rates as one in so many years, shares in per cent."""
+    if isinstance(value, float):
+        if name.endswith("far_hz"):
+            return false_alarm(value) or "0"
+        if name.startswith(("best_p_", "pval_", "p_")):
+            return chance(value)
+        if name.startswith("probability") or name.endswith("_credible_level"):
+            return share(value)
+        if name.startswith("area_"):
+            return area(value)
+    return readable(value)
+
+
 def readable(value: Any) -> str:
     """A value of an alert or a product as one line for people: no braces, six digits, nothing for None."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.6g}" if abs(value) < _LARGE else f"{value:.10g}"
+        return typeset(f"{value:.6g}") if abs(value) < _LARGE else f"{value:.10g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_within(one)}" for name, one in value.items() if one not in (None, "", {}, []))
+        named = ((name, written(name, one)) for name, one in value.items() if one not in (None, "", {}, []))
+        return ", ".join(
+            f"{name} ({text})" if isinstance(value[name], Mapping | list | tuple) else f"{name} {text}"
+            for name, text in named
+        )
     if isinstance(value, list | tuple):
         return ", ".join(map(_within, value))
     return "" if value is None else str(value)
@@ -320,25 +347,55 @@ def _within(value: Any) -> str:
     return f"({readable(value)})" if isinstance(value, Mapping | list | tuple) else readable(value)
 
 
-def _windows(entry: Mapping[str, Any]) -> list[str]:
-    """From where the map can be observed, a line for each observatory; `mma windows` says it for any night."""
+def _windows(entry: Mapping[str, Any], now: datetime) -> list[str]:
+    """From where the map can be observed: for which night, then a line for each observatory, what is over last."""
+    from mma_pipeline.defs.events.page.nights import nights
+
     found = entry["statistics"].get("observability", {})
-    return [
-        f"{site['site']}: {site['probability']:.1%} of the map, {site['begins'][:16]} to {site['ends'][:16]} UTC"
-        for site in found.get("sites", ())
+    seen = nights(found, entry["facts"].get("time"), now)
+    if seen is None:
+        return []
+    if seen.tonight and len(seen.to_come) + len(seen.over) < found["sites_observing"]:
+        # The best may be over while others can still observe: the file has all of them.
+        seen = nights(found, entry["facts"].get("time"), now, _all_sites(entry)) or seen
+    lines = [
+        f"{site['site']}: {share(site['probability'])} of the map, {site['begins'][:16].replace('T', ' ')} to "
+        f"{site['ends'][:16].replace('T', ' ')} UTC{' (over)' if site in seen.over else ''}"
+        for site in (*seen.to_come, *seen.over)
     ]
+    best = "" if len(lines) == found["sites_observing"] else f", here the best {len(lines)}"
+    head = (
+        f"24 h from {seen.begins:%Y-%m-%d %H:%M} UTC ({seen.words}): {found['sites_observing']} of "
+        f"{found['sites_considered']} observatories{best}; from now on: mma windows {entry['event']}"
+    )
+    return [head, *lines]
+
+
+def _all_sites(entry: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Every observatory from the version's file; empty where the store does not answer."""
+    import json
+
+    from mma_pipeline.adapters.errors import AdapterError
+
+    key = next((product["key"] for product in entry["products"] if product["name"] == "observability"), None)
+    try:
+        return () if key is None else json.loads(open_store().get(key))["sites"]
+    except AdapterError:
+        return ()
 
 
 def _pairs(entry: Mapping[str, Any]) -> list[str]:
     """Pairs with events of other messengers, a line for each, and LVK's own coincidence."""
+    from mma_pipeline.defs.events.page.sentences import joint_rate
+
     found = entry["statistics"].get("coincidences", {})
     lines = []
     for pair in found.get("pairs", ()):
         partner = pair["other_event"] if pair["gw_event"] == entry["event"] else pair["gw_event"]
-        rate = pair["no_far"] or "no joint rate" if pair["far_hz"] is None else f"joint rate {pair['far_hz']:.3g} Hz"
-        where = "" if pair["overlap"] is None else f", overlap {pair['overlap']:.3g}"
-        area = pair["area_90_combined_deg2"]
-        both = "" if area is None else f", 90 % of both on {area:.3g} deg²"
+        rate = f"joint rate {joint_rate(pair)}"
+        where = "" if pair["overlap"] is None else f", overlap {figure(pair['overlap'])}"
+        size = pair["area_90_combined_deg2"]
+        both = "" if size is None else f", 90 % of both on {area(size)} deg²"
         lines.append(f"{partner} {pair['state']}: {pair['difference_s']:+.2f} s{where}, {rate}{both}")
     if (stated := found.get("lvk")) is not None:
         lines.append(f"stated by LVK with {stated['observatory']}: {stated['words']}")
@@ -364,12 +421,12 @@ def _expected(entry: dict[str, Any]) -> dict[str, Any]:
     """The forecast in three lines: what is expected, and a day after the merger the medians and the depths."""
     found = entry["statistics"].get("kilonova_forecast", {})
     lines = {"forecast": found.get("words")}
-    for name, figure, share in (
+    for name, kind, seen in (
         ("kilonova, 24 h, mag", "median_mag", None),
         ("90 % seen, 24 h, mag", "depth_mag", 0.9),
     ):
-        for row in found.get(figure, ()):
-            if row["hours"] == 24 and row.get("seen") == share:
+        for row in found.get(kind, ()):
+            if row["hours"] == 24 and row.get("seen") == seen:
                 lines[name] = ", ".join(f"{k} {v:.1f}" for k, v in row.items() if k not in ("hours", "seen"))
     return lines
 
@@ -379,11 +436,11 @@ def _covered(entry: dict[str, Any]) -> dict[str, Any]:
     found = entry["statistics"].get("coverage_ledger", {})
     if not found.get("visits_completed") and not found.get("visits_planned"):
         return {}
-    reached = "" if found["probability_reached"] is None else f", {found['probability_reached']:.1%} within reach"
+    reached = "" if found["probability_reached"] is None else f", {share(found['probability_reached'])} within reach"
     return {
-        "covered": f"{found['probability_covered']:.1%} on {found['area_covered_deg2']:.0f} deg² by "
-        f"{found['visits_completed']} pointings{reached}; left of the 90 % region {found['probability_left_in_90']:.1%} on "
-        f"{found['area_left_in_90_deg2']:.0f} deg²"
+        "covered": f"{share(found['probability_covered'])} on {area(found['area_covered_deg2'])} deg² by "
+        f"{found['visits_completed']} pointings{reached}; left of the 90 % region {share(found['probability_left_in_90'])} on "
+        f"{area(found['area_left_in_90_deg2'])} deg²"
     }
 
 
@@ -392,7 +449,3 @@ def _state(entry: Mapping[str, Any]) -> str:
         return "[red]retracted[/red]"
     # `mma show` names the parts that could not be used.
     return "[yellow]degraded[/yellow]" if entry["facts"].get("degraded") else ""
-
-
-def _area(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}" if value >= 1 or value == 0 else f"{value:.2g}"

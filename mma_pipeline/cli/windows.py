@@ -112,6 +112,8 @@ def _print(key: str, found: Sequence[Windows], rows: Sequence[Mapping[str, Any]]
     from rich.table import Table
     from rich.text import Text
 
+    from mma_pipeline.notices.words import share
+
     first, last = min(w.begins for w in found), max(w.begins for w in found)
     span = f"{first:%Y-%m-%d %H:%M}" if first == last else "each site's noon"
     table = Table(title=Text(f"{key}, 24 h from {span} UTC"))
@@ -121,16 +123,16 @@ def _print(key: str, found: Sequence[Windows], rows: Sequence[Mapping[str, Any]]
     for row in sorted(rows, key=lambda r: (-round(r["probability"], 2), r["begins"] or "9", r["site"])):
         if row["begins"] is None:
             why = "never dark" if not row["dark"] else "nothing within the limits"
-            table.add_row(Text(row["site"]), "0.0%", Text(why), *[""] * 6, _minute(row["dusk"]), _minute(row["dawn"]))
+            table.add_row(Text(row["site"]), "0 %", Text(why), *[""] * 6, _minute(row["dusk"]), _minute(row["dawn"]))
             continue
         table.add_row(
             Text(row["site"]),
-            f"{row['probability']:.1%}",
+            share(row["probability"]),
             *(_minute(row[name]) for name in ("begins", "ends", "best")),
-            f"{row['best_probability']:.1%}",
+            share(row["best_probability"]),
             "" if row["peak_airmass"] is None else f"{row['peak_airmass']:.2f}",
             f"{row['moon_separation_deg']:.0f}°{' (down)' if row['moon_altitude_deg'] < 0 else ''}",
-            f"{row['moon_illumination']:.0%}",
+            share(row["moon_illumination"]),
             _minute(row["dusk"]),
             _minute(row["dawn"]),
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.text import one_line
@@ -45,3 +45,11 @@ def bounded(lines: tuple[str, ...]) -> tuple[str, ...]:
     if len(lines) <= MAX_LINES:
         return lines
     return (*lines[: MAX_LINES - 1], f"{len(lines) - MAX_LINES + 1} more parts are wrong")
+
+
+def unusable_map(facts: Mapping[str, Any]) -> str | None:
+    """Why the map that a notice states cannot be used, from the facts of its version; None where it can, or states none."""
+    if facts.get("skymap_sha256") is not None:
+        return None
+    lines = (line for line in facts.get("degraded") or () if line.startswith(("event.skymap", "map: ")))
+    return next(lines, None) or facts.get("no_map")

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mma_pipeline.notices.gcn.words import trigger_words
+from mma_pipeline.notices.words import figure, seconds
 
 #: Properties that the user guide defines, in the order of the question that an observer asks.
 PROPERTIES = {
@@ -126,7 +127,7 @@ def _burst(facts: Mapping[str, Any]) -> str:
     duration, frequency = facts.get("duration_s"), facts.get("central_frequency_hz")
     words = ["burst"]
     if duration is not None:
-        words.append(f"of {duration:.3g} s")
+        words.append(f"of {seconds(duration)}")
     if frequency is not None:
-        words.append(f"at {frequency:.3g} Hz")
+        words.append(f"at {figure(float(frequency))} Hz")
     return "" if len(words) == 1 else " ".join(words)

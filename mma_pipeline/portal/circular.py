@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,16 +16,20 @@ from urllib.parse import urlencode
 
 import jinja2
 
-from mma_pipeline.adapters.archive import Archive
+from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
+from mma_pipeline.adapters.archive.coincidences import PairState, pairs_of
 from mma_pipeline.adapters.archive.event_history import chronological, newest_map
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.pointings import PointingArchive
 from mma_pipeline.adapters.errors import NotFoundError
+from mma_pipeline.notices.degraded import unusable_map
 from mma_pipeline.notices.key import is_gravitational_wave
+from mma_pipeline.notices.neutrino_words import neutrino_words
 from mma_pipeline.notices.pointings import Status
 from mma_pipeline.notices.source_words import class_words, property_words
+from mma_pipeline.notices.words import area, distance, false_alarm, figure, in_ascii, share
 from mma_pipeline.portal.summary import summary_of
-from mma_pipeline.portal.words import false_alarm, sexagesimal
+from mma_pipeline.portal.words import sexagesimal
 
 #: GCN's form for a new Circular.
 FORM = "https://gcn.nasa.gov/circulars/new"
@@ -74,8 +79,11 @@ def circular(archive: Archive, event_id: str) -> Circular:
         map=maps.get(newest.partition_key, {}) if newest else {},
         classes=class_words(summary.classification).replace(" %", "%"),
         properties=property_words(summary.properties).replace(" %", "%"),
-        false_alarm=false_alarm(summary.far_hz),
+        no_map=_no_map(records),
+        false_alarm=in_ascii(false_alarm(summary.far_hz)),
         external=[r.facts["external"] for r in records if r.facts.get("external")][-1:],
+        neutrinos=_neutrinos(records, products),
+        pairs=[p for p in pairs_of(archive, event_id) if p.state is PairState.CLAIMED],
         ledger=ledger if ledger.get("visits_completed") else {},
         instruments=instruments,
         candidates=scores[:_CANDIDATES],
@@ -85,6 +93,26 @@ def circular(archive: Archive, event_id: str) -> Circular:
     what = "retraction" if summary.retracted_by else "candidates" if scores else "observations" if visits else "summary"
     prefix = "TEST: " if summary.test else ""
     return Circular(f"{prefix}LIGO/Virgo/KAGRA {event_id}: {what} from automated products", body)
+
+
+def _neutrinos(records: Sequence[VersionRecord], products: Mapping[str, Sequence[ProductRecord]]) -> list[str]:
+    """What the newest notice of IceCube's search says, in sentences; empty without one."""
+    notices = [r for r in records if r.version.alert_type is None]
+    if not notices:
+        return []
+    statistics = {made.asset: made.statistics for made in products[notices[-1].partition_key]}
+    created = f"{notices[-1].version.created:%Y-%m-%d %H:%M:%S}"
+    return [
+        f"IceCube sent a notice of its search for neutrinos, created {created} UTC.",
+        *(in_ascii(line).replace(" %", "%") for line in neutrino_words(notices[-1].facts, statistics)),
+    ]
+
+
+def _no_map(records: Sequence[VersionRecord]) -> tuple[str, str] | None:
+    """The newest own notice that states facts and why its map cannot be used; None if it can, or if it has none."""
+    stated = [r for r in records if "time" in r.facts and not r.version.is_external and not r.version.is_retraction]
+    reason = unusable_map(stated[-1].facts) if stated else None
+    return None if reason is None else (stated[-1].version.label, reason.partition(";")[0])
 
 
 def rendered(template: str, **values: Any) -> str:
@@ -107,6 +135,11 @@ def _digits(value: Any, digits: int = 1) -> str:
     return f"{value:.{digits}f}"
 
 
+def _percent(value: float) -> str:
+    """A share in per cent, as mail has it: `98.9%`."""
+    return share(value).replace(" %", "%")
+
+
 @cache
 def _environment() -> jinja2.Environment:
     # Plain text: nothing in it is markup. A page that shows it escapes it.
@@ -116,5 +149,13 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"digits": _digits, "sexagesimal": sexagesimal}
+    environment.filters |= {
+        "digits": _digits,
+        "sexagesimal": sexagesimal,
+        "area": area,
+        "rate": lambda far: in_ascii(false_alarm(far)),
+        "figure": lambda value: in_ascii(figure(value)),
+        "distance": distance,
+        "percent": _percent,
+    }
     return environment

@@ -17,7 +17,7 @@ from itertools import groupby
 from typing import Any
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
-from mma_pipeline.adapters.archive.coincidences import claimed_partners
+from mma_pipeline.adapters.archive.coincidences import PairRecord, claimed_pairs
 from mma_pipeline.adapters.archive.overview import all_versions, state_of_versions, statistics_of, version_keys
 from mma_pipeline.adapters.errors import AdapterError
 from mma_pipeline.portal.summary import EventFilter, EventSummary, summary_of
@@ -57,8 +57,8 @@ class _Content:
     """Event of each version."""
     maps: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Statistics of maps by version."""
-    partners: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Partners of events in claimed pairs."""
+    pairs: dict[str, tuple[PairRecord, ...]] = field(default_factory=dict)
+    """Claimed pairs of events."""
     awaited: set[str] = field(default_factory=set)
     """Versions with a map whose statistics may still come."""
 
@@ -140,11 +140,11 @@ class EventList:
         self._read = time.monotonic()
         content = _Content(state_of_versions(self._archive))
         content.maps = {key: _kept(found) for key, found in statistics_of(self._archive, STATISTICS)}
-        content.partners = claimed_partners(self._archive)
+        content.pairs = claimed_pairs(self._archive)
         lacking: list[tuple[int, str]] = []
         for event, found in groupby(all_versions(self._archive), key=lambda record: record.version.event_id):
             records = list(found)
-            content.events[event] = summary_of(records, content.maps, content.partners.get(event, ()))
+            content.events[event] = summary_of(records, content.maps, content.pairs.get(event, ()))
             for record in records:
                 content.event_of[record.partition_key] = event
                 if record.has_map and record.partition_key not in content.maps:
@@ -179,9 +179,9 @@ class EventList:
 
     def _take_pairs(self, content: _Content) -> None:
         """Few pairs are claimed, and a comparison changes them without a version: so they are read each time."""
-        found = claimed_partners(self._archive)
-        if found != content.partners:
-            before, content.partners = content.partners, found
+        found = claimed_pairs(self._archive)
+        if found != content.pairs:
+            before, content.pairs = content.pairs, found
             changed = {event for event in found.keys() | before.keys() if found.get(event) != before.get(event)}
             self._summarise(content, changed & content.events.keys())
 
@@ -192,7 +192,7 @@ class EventList:
         for event in touched:
             content.events.pop(event, None)
         for event, versions in records.items():
-            content.events[event] = summary_of(versions, content.maps, content.partners.get(event, ()))
+            content.events[event] = summary_of(versions, content.maps, content.pairs.get(event, ()))
             content.event_of |= {record.partition_key: event for record in versions}
         content.awaited &= content.event_of.keys()
         self._order(content)

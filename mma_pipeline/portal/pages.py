@@ -23,11 +23,12 @@ from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
 from mma_pipeline.adapters.store.paths import event_key
 from mma_pipeline.notices.key import ANY_EVENT_ID, is_gravitational_wave
 from mma_pipeline.notices.source_words import PROPERTIES, percent
+from mma_pipeline.notices.words import seconds
 from mma_pipeline.portal.api.events import EventQuery, files_of
 from mma_pipeline.portal.circular import circular
 from mma_pipeline.portal.context import Portal, portal_of
 from mma_pipeline.portal.observations import instruments_of, observations
-from mma_pipeline.portal.words import ago, amount, distance, false_alarm, size
+from mma_pipeline.portal.words import ago, area, distance, false_alarm, size
 
 ThePortal = Annotated[Portal, Depends(portal_of)]
 EventId = Annotated[str, Path(pattern=f"^{ANY_EVENT_ID.pattern}$")]
@@ -45,15 +46,18 @@ CLASSES = ("BNS", "NSBH", "BBH", "Terrestrial", *PROPERTIES)
 def event_list(request: Request, portal: ThePortal) -> Response:
     """List events, newest first: real ones, or mock and test ones."""
     given = {name: value for name, value in request.query_params.items() if value != "" and name != "size"}
-    problem = ""
+    problems: list[str] = []
     try:
         query = EventQuery.model_validate(given)
     except ValidationError as error:
-        told = error.errors(include_url=False, include_input=False)[0]
-        problem = f"{'.'.join(map(str, told['loc']))[:40]}: {told['msg']}"
+        told = error.errors(include_url=False, include_input=False)
+        problems = [f"{'.'.join(map(str, one['loc']))[:40]}: {one['msg']}" for one in told[:20]]
         query = EventQuery(test=given.get("test") == "true")
-        given = {"test": "true"} if query.test else {}
-    events, total = portal.events.page(query.filter, query.start, PAGE)
+    # A list that is not what was asked for would be taken for it.
+    events, total = portal.events.page(query.filter, query.start, PAGE) if not problems else ([], 0)
+    mocks = 0
+    if not total and not query.test:
+        mocks = sum(event.test for event in portal.events.current())
     kept = {name: value for name, value in given.items() if name not in {"start", "format"}}
 
     def at(start: int) -> str:
@@ -63,10 +67,13 @@ def event_list(request: Request, portal: ThePortal) -> Response:
         portal,
         "events.html.j2",
         "Mock and test events" if query.test else "Events",
-        status=400 if problem else 200,
+        here="mocks" if query.test else "events",
+        status=400 if problems else 200,
         query=query,
-        problem=problem,
-        filtered=bool(kept.keys() - {"test"}) or bool(problem),
+        given=given,
+        problems=problems,
+        filtered=bool(kept.keys() - {"test"}) or bool(problems),
+        mocks=mocks,
         events=events,
         total=total,
         newer=at(max(0, query.start - PAGE)) if query.start else None,
@@ -87,13 +94,17 @@ def newest_event(portal: ThePortal) -> Response:
 
 @router.get("/events/{event}")
 def event_page(event: EventId, portal: ThePortal) -> Response:
-    """Lead to the page of an event as the store has it; where it is not made yet, to its files."""
+    """Lead to the page of an event as the store has it; until it is made, and until the event comes, a page that waits for it."""
     key = event_key(event, "index.html")
     if portal.store.exists(key):
         return RedirectResponse(portal.file_path(key), 307)
-    if portal.events.find(event) is None and not quarantined(portal.archive, Choice(event_ids=[event]), limit=1):
-        raise HTTPException(404, f"no event {event} is archived")
-    return RedirectResponse(f"{portal.base}/events/{event}/files", 307)
+    archived = portal.events.find(event) is not None or bool(
+        quarantined(portal.archive, Choice(event_ids=[event]), limit=1)
+    )
+    return _page(
+        portal, "waiting.html.j2", event if archived else "Not found", status=200 if archived else 404, event=event,
+        archived=archived,
+    )  # fmt: skip
 
 
 @router.get("/events/{event}/files")
@@ -150,14 +161,21 @@ def event_circular(
 def quarantine_page(portal: ThePortal) -> Response:
     """Messages that could not be used."""
     entries = quarantined(portal.archive, limit=QUARANTINE_PAGE)
-    return _page(portal, "quarantine.html.j2", "Quarantine", entries=entries)
+    return _page(portal, "quarantine.html.j2", "Quarantine", here="quarantine", entries=entries)
 
 
 @router.get("/health")
 def health_page(portal: ThePortal) -> Response:
     """The pipeline's health."""
     report = None if portal.health is None else portal.health()
-    return _page(portal, "health.html.j2", "Health", report=report)
+    return _page(
+        portal,
+        "health.html.j2",
+        "Health",
+        here="health",
+        report=report,
+        values=[] if report is None else health_rows(report.values),
+    )
 
 
 @router.get("/api")
@@ -170,7 +188,7 @@ def api_page(request: Request, portal: ThePortal) -> Response:
         for method, operation in methods.items()
     ]
     address = (portal.url or str(request.base_url)).rstrip("/")
-    return _page(portal, "api.html.j2", "API", operations=operations, address=address)
+    return _page(portal, "api.html.j2", "API", here="api", operations=operations, address=address)
 
 
 def error_page(portal: Portal, status: int, text: str) -> Response:
@@ -179,11 +197,25 @@ def error_page(portal: Portal, status: int, text: str) -> Response:
     return _page(portal, "error.html.j2", titles.get(status, "Something is wrong"), status=status, text=text)
 
 
-def _page(portal: Portal, template: str, title: str, *, status: int = 200, **values: Any) -> Response:
+def health_rows(values: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What each value of the health is about, what it is, and the value, for people: `daemon sensor`, `last tick`, `12 min ago`."""
+    found = []
+    for name, value in values.items():
+        about, _, what = name.rpartition(": ")
+        subject = f"daemon {about.lower()}" if about.isupper() else about
+        subject = subject.replace("_", " ") or "pipeline"
+        for unit, factor in ((" (s ago)", 1), (" (days ago)", 86_400)):
+            if what.endswith(unit):
+                what, value = what.removesuffix(unit), f"{seconds(float(value) * factor)} ago"
+        found.append((subject, what, value if isinstance(value, str) else f"{value:,g}"))
+    return found
+
+
+def _page(portal: Portal, template: str, title: str, *, here: str = "", status: int = 200, **values: Any) -> Response:
     # Rounded to the minute, so that a page that says the same has the same ETag.
     now = datetime.now(UTC).replace(second=0, microsecond=0)
-    shared = {"base": portal.base, "title": title, "now": now, "release": __version__}
-    text = _environment().get_template(template).render(**values, **shared)
+    shared = {"base": portal.base, "title": title, "now": now, "here": here, "release": __version__}
+    text = _environment().get_template(template).render(**values, **shared, status=status)
     return HTMLResponse(text, status)
 
 
@@ -198,13 +230,11 @@ def _environment() -> jinja2.Environment:
     )
     filters: Mapping[str, Any] = {
         "utc": lambda moment: f"{moment:%Y-%m-%d %H:%M}",
-        "day": lambda moment: "" if moment is None else f"{moment:%Y-%m-%d}",
         "ago": lambda moment: ago(moment, datetime.now(UTC)),
         "percent": percent,
         "far": false_alarm,
-        "amount": amount,
+        "area": area,
         "distance": distance,
-        "bare": lambda value: "" if value is None else f"{value:g}",
         "bytes": size,
     }
     environment.filters |= filters

@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from mma_pipeline.adapters.archive import VersionRecord
+from mma_pipeline.adapters.archive.coincidences import PairRecord
 from mma_pipeline.adapters.archive.event_history import chronological, newest_map, retraction_of
 from mma_pipeline.notices.model import Role
+from mma_pipeline.products.regions import Mapped, Region, regions
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,12 @@ class EventSummary:
     area_90_deg2: float | None
     distance_mpc: float | None
     distance_std_mpc: float | None
+    best_region: str | None
+    """What the smallest region that holds now is: a map of its own, or a combined one, as on its page."""
+    best_area_50_deg2: float | None
+    best_area_90_deg2: float | None
+    best_distance_mpc: float | None
+    best_distance_std_mpc: float | None
     coincidences: tuple[str, ...]
     """Observatories of external coincidences, and `IceCube` where there is a neutrino notice."""
     partners: tuple[str, ...]
@@ -69,7 +77,7 @@ class EventSummary:
 
 
 def summary_of(
-    records: Sequence[VersionRecord], maps: Mapping[str, Mapping[str, Any]], partners: Sequence[str] = ()
+    records: Sequence[VersionRecord], maps: Mapping[str, Mapping[str, Any]], pairs: Sequence[PairRecord] = ()
 ) -> EventSummary:
     """Draw up an event from all its versions, the map statistics of those that have them, and its claimed pairs."""
     ordered = chronological(records)
@@ -81,6 +89,7 @@ def summary_of(
     mapped = newest_map([r for r in ordered if r.partition_key in maps], combined=True)
     shown = mapped or newest_map(ordered, combined=True)
     statistics = {} if mapped is None else maps[mapped.partition_key]
+    best = _best(ordered, maps, pairs)
     retraction = retraction_of(ordered)
     observatories = {str(e["observatory"]) for r in ordered if (e := r.facts.get("external"))}
     neutrinos = {r.version.label for r in ordered if r.version.alert_type is None}
@@ -104,11 +113,34 @@ def summary_of(
         area_90_deg2=statistics.get("area_90_deg2"),
         distance_mpc=statistics.get("distance_mean_mpc"),
         distance_std_mpc=statistics.get("distance_std_mpc"),
+        best_region=None if best is None else best.label,
+        best_area_50_deg2=None if best is None else best.area_50,
+        best_area_90_deg2=None if best is None else best.area_90,
+        best_distance_mpc=None if best is None else best.distance,
+        best_distance_std_mpc=None if best is None else best.distance_std,
         coincidences=tuple(sorted(observatories | neutrinos)),
-        partners=tuple(partners),
+        partners=tuple(sorted({p.partner_of(last.version.event_id) for p in pairs})),
         retracted_by=None if retraction is None else retraction.partition_key,
         degraded=any(r.facts.get("degraded") for r in ordered),
     )
+
+
+def _best(
+    ordered: Sequence[VersionRecord], maps: Mapping[str, Mapping[str, Any]], pairs: Sequence[PairRecord]
+) -> Region | None:
+    """The smallest region that holds now."""
+    measured = [r for r in ordered if "area_90_deg2" in maps.get(r.partition_key, {})]
+    own = newest_map(measured, combined=False)
+    external = [_mapped(r, maps) for r in reversed(measured) if r.version.is_external]
+    found = regions(
+        ordered[-1].version.event_id, None if own is None else _mapped(own, maps), external, [p.values for p in pairs]
+    )
+    return found[0] if found else None
+
+
+def _mapped(record: VersionRecord, maps: Mapping[str, Mapping[str, Any]]) -> Mapped:
+    version, external = record.version, record.facts.get("external") or {}
+    return Mapped(version.label, version.created.isoformat(), maps[record.partition_key], external.get("observatory"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +160,7 @@ class EventFilter:
     """A class or property (`BNS`, `HasNS`) that has at least `min_probability`."""
     min_probability: float = 0.5
     max_area_deg2: float | None = None
-    """Largest 90 % area; events without a map are left out."""
+    """Largest 90 % area of the smallest region that holds now; events without one are left out."""
     min_distance_mpc: float | None = None
     max_distance_mpc: float | None = None
     """Farthest mean distance; events without one are left out."""
@@ -146,8 +178,8 @@ class EventFilter:
             and (self.kind is None or self.kind in event.kinds)
             and (self.significant is None or event.significant is self.significant)
             and (self.source_class is None or self._likely(event))
-            and _within(event.area_90_deg2, None, self.max_area_deg2)
-            and _within(event.distance_mpc, self.min_distance_mpc, self.max_distance_mpc)
+            and _within(event.best_area_90_deg2, None, self.max_area_deg2)
+            and _within(event.best_distance_mpc, self.min_distance_mpc, self.max_distance_mpc)
             and (self.coincidence is None or bool(event.coincidences or event.partners) is self.coincidence)
             and (self.retracted is None or (event.retracted_by is not None) is self.retracted)
         )

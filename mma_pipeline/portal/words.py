@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from mma_pipeline.notices.words import YEAR_S, amount, distance, false_alarm, sexagesimal
+from mma_pipeline.notices.words import YEAR_S, area, distance, false_alarm, sexagesimal
 
-__all__ = ["ago", "amount", "distance", "false_alarm", "sexagesimal", "size"]
+__all__ = ["ago", "area", "distance", "false_alarm", "sexagesimal", "size"]
 
 
 def ago(then: datetime, now: datetime) -> str:

@@ -8,6 +8,7 @@ import http.server
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -105,8 +106,8 @@ def test_first_screen_with_everything(browser: playwright_api.Browser, home: Hom
     for size in (DESKTOP, PHONE):
         said = first_screen(browser, home, "S240301a", size)
         assert said.startswith("S240301a Retracted at 2024-03-01 15:00:00 UTC"), size
-        assert "Fermi GRB, 2.02 s apart, joint rate one in 10⁶ years" in said
-        assert "IceCube, 2 tracks in its search, p = 1.9 %" in said
+        assert "Fermi GRB, 2.02 s apart, joint rate one in 1.5 million years" in said
+        assert "IceCube, 2 tracks in its search, the best 13 s after the event, p = 1.9 %" in said
         assert said.index("combined with Fermi by LVK") < said.index("own map")
         assert "holds only if both are one source" in said
 
@@ -141,6 +142,49 @@ def test_a_newer_page_is_loaded(browser: playwright_api.Browser, home: Home, tmp
     assert not [text for text in complaints if "Content Security Policy" in text]
 
 
+def test_windows_pass(browser: playwright_api.Browser, tmp_path: Path) -> None:
+    """On an open page a window that ends goes to those that are over, and tonight becomes the night of its date."""
+    made = datetime(2026, 11, 29, 20, tzinfo=UTC)
+    stamps = [f"{made + timedelta(hours=h):%Y-%m-%dT%H:%M:%SZ}" for h in (-5, -1, 1, 9)]
+    shared = {
+        "probability": 0.5, "best": stamps[0], "best_probability": 0.5, "peak_airmass": None, "moon_separation_deg": 90.0,
+        "moon_altitude_deg": -1.0, "moon_illumination": 0.5, "dusk": stamps[0], "dawn": stamps[3], "field_deg2": 1.0,
+        "depth_mag": None, "depth_band": None, "begins": stamps[0],
+    }  # fmt: skip
+    sites = [
+        shared | {"site": name, "ends": end} for name, end in zip(("over", "soon", "late"), stamps[1:], strict=True)
+    ]
+    state = hostile_state()
+    version = dict(state.versions[0])
+    version["statistics"] = {
+        "skymap_statistics": {"area_90_deg2": 10.0, "peak_ra_deg": 1.0, "peak_dec_deg": 2.0},
+        "observability": {
+            "begins": "2026-11-29T06:00:00Z", "sites": sites, "sites_observing": 3, "sites_considered": 4,
+            "probability_any_site": 0.5,
+        },
+    }  # fmt: skip
+    shown = tmp_path / "index.html"
+    shown.write_bytes(page_html(replace(state, versions=(version,)), "mma/S1a/index.html", Attachments(), made))
+    page = browser.new_page()
+    offline(page)
+    page.clock.install(time=made)
+    page.goto(shown.as_uri(), wait_until="load")
+    first = (
+        "() => [...document.querySelectorAll('#to-come tr[data-ends] td:first-child')].map(cell => cell.textContent)"
+    )
+    assert page.evaluate(first) == ["late", "soon"]
+    assert page.locator("#windows").inner_text() == "Windows: tonight"
+    assert page.locator("#over summary").inner_text() == "Windows that are over (1)"
+    page.clock.run_for(3_601_000)
+    assert page.evaluate(first) == ["late"]
+    assert page.locator("#over summary").inner_text() == "Windows that are over (2)"
+    page.clock.fast_forward(10 * 3_600_000)
+    assert page.locator("#windows").inner_text() == "Windows: the night of 2026-11-29"
+    assert page.locator("#to-come").is_hidden()
+    assert page.locator("#none-to-come").is_visible()
+    page.close()
+
+
 def test_page_without_network(browser: playwright_api.Browser, tmp_path: Path) -> None:
     """From a folder, offline: the picture shows, Aladin stays hidden, the banner is seen, nothing hostile runs."""
     folder = tmp_path / "mma" / "MS240301a"
@@ -158,6 +202,7 @@ def test_page_without_network(browser: playwright_api.Browser, tmp_path: Path) -
     width = page.locator("img").first.evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert width == 1
     assert page.locator("#aladin").is_hidden()
+    assert page.locator("#portal").is_hidden(), "a folder has no portal to lead to"
     assert page.get_by_role("alert").is_visible()
     assert "<script>alert(1)</script>" in page.locator("h1").inner_text()
     # On a telephone only tables scroll sideways, each for itself.

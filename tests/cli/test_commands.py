@@ -113,6 +113,18 @@ def test_replay_direct_twice(home: Home, tmp_path: Path) -> None:
     assert home.archive.counts() == counts
 
 
+def test_replay_says_what_is_left_out(home: Home, tmp_path: Path) -> None:
+    """A map that is no base64 leaves the alert usable: its products are made, and the line below names the map."""
+    (tmp_path / "a.json").write_bytes(with_event(skymap="no base64 !"))
+    shown = mma("replay", "--direct", tmp_path / "a.json")
+    assert shown.exit_code == 0, shown.output
+    lines = shown.output.splitlines()
+    (made,) = (i for i, line in enumerate(lines) if line.startswith("a.json: made: "))
+    assert lines[made + 1].startswith("  left out: event.skymap")
+    (entry,) = mma_json("replay", "--direct", tmp_path / "a.json")
+    assert entry["left_out"][0].startswith("event.skymap")
+
+
 def test_replay_completes_what_is_missing(home: Home, tmp_path: Path) -> None:
     """A version that lacks a product, as after a failed run, is materialised by the next replay."""
     (tmp_path / "a.json").write_bytes(body())

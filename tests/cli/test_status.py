@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from mma_pipeline.cli import app
 from mma_pipeline.cli.completion import complete_event
+from mma_pipeline.cli.status import readable, written
 from tests.alerts import body, fits_map
 from tests.homes import Home
 
@@ -67,6 +68,20 @@ def test_show_begins_with_the_newest(eighty: Home) -> None:
     whole = "\n".join(lines("show", "S240301a", "--all"))
     assert whole.count("far_hz") == 2
     assert whole.index("S240301a-Update") < whole.index("S240301a-Preliminary")
+
+
+def test_numbers_are_for_people() -> None:
+    """Rates are one in so many years, shares per cent, chances one in so many, and powers of ten are written as such."""
+    values = {
+        "far_hz": 1e-11, "probability_galactic_plane": 1.00357e-116, "best_p_trials": 5.36e-5, "area_90_deg2": 1e-14,
+        "flux": 6.69e-13, "peak_ra_deg": 101.523438, "significant": True,
+    }  # fmt: skip
+    assert {name: written(name, value) for name, value in values.items()} == {
+        "far_hz": "one in 3,200 years", "probability_galactic_plane": "<0.1 %", "best_p_trials": "1 in 19,000",
+        "area_90_deg2": "<0.001", "flux": "6.69 × 10⁻¹³", "peak_ra_deg": "101.523", "significant": "yes",
+    }  # fmt: skip
+    external = {"observatory": "Fermi", "time_coincidence_far_hz": 1e-11}
+    assert readable(external) == "observatory Fermi, time_coincidence_far_hz one in 3,200 years"
 
 
 def test_open(eighty: Home, monkeypatch: pytest.MonkeyPatch) -> None:

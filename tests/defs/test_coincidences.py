@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -310,6 +311,32 @@ def test_page_and_show(home: Home) -> None:
     assert f"{GRB} claimed: -1.70 s" in answer.output
 
 
+def test_rates_of_a_pair_on_the_page(home: Home) -> None:
+    """Each joint rate has its method: FAR x 325 a year x 6 s by the search, one wave in three days for sure, over I in space."""
+    (gw,) = home.receive(body(far=1e-9))
+    make(home, gw)
+    (grb,) = home.receive(fermi())
+    make(home, grb)
+    (pair,) = run(home, gw)["pairs"]
+    page = home.store.get(write_event_page(home.archive, home.store, GW).key).decode()
+    rows = [
+        re.sub("<[^>]*>", "|", row) for row in page.partition("How the joint rates come about")[2].split("<tr>")[2:4]
+    ]
+    bursts = 325 / (365 * 86_400) * 6
+    for row, name, rate in zip(
+        rows, ("by the search's method", "the wave taken for sure"), (1e-9, 1 / (3 * 86_400)), strict=True
+    ):
+        years = [1 / (rate * bursts / by * 365.25 * 86_400) for by in (1, pair["overlap"])]
+        assert name in row
+        for value in years:
+            assert (
+                f"one in {float(f'{value:.2g}'):,.0f} years" in row
+                or f"one in {float(f'{value / 1e6:.2g}'):g} million years" in row
+            )
+    joint = page.partition('<h3 id="coincident">')[2].partition("How the joint rates")[0]
+    assert f"one in {float(f'{years[1]:.2g}'):,.0f} years" in joint, "the joint rate is the larger"
+
+
 @pytest.mark.usefixtures("_no_age")
 @pytest.mark.parametrize("retracted", ["burst", "gravitational wave"])
 def test_a_withdrawn_pair_on_both_pages(home: Home, retracted: str) -> None:
@@ -351,6 +378,17 @@ def test_lvks_own_coincidence_of_a_real_alert(home: Home) -> None:
     assert beside["far_time_hz"] == stated["time_coincidence_far"]
     assert beside["far_space_time_hz"] == stated["time_sky_position_coincidence_far"]
     assert beside["ratio_time"] == pytest.approx(325 / 310, rel=1e-3)
+    # Like stands beside like: theirs in time, and ours by the same method, which is 325/310 of it.
+    page = home.store.get(write_event_page(home.archive, home.store, gw.version.event_id).key).decode()
+    table = page.partition("as LIGO/Virgo/KAGRA state</td>")[2].partition("</table>")[0]
+    years = [
+        1 / (rate * 365.25 * 86_400) for rate in (stated["time_coincidence_far"], found["pairs"][0]["far_time_hz"])
+    ]
+    assert years[0] / years[1] == pytest.approx(325 / 310, rel=1e-3)
+    theirs, ours = (f"{y / 1e9:.2g} billion years" for y in years)
+    assert table.startswith(f"<td>one in {theirs}</td>"), table[:100]
+    assert f"ours by the search's method</td><td>one in {ours}</td>" in table
+    assert "a second" not in page, "places that exclude each other make no rate"
 
 
 def test_simulated_burst_of_the_merger(home: Home) -> None:

@@ -18,21 +18,22 @@ from mma_pipeline.adapters.archive.event_history import chronological, map_befor
 from mma_pipeline.adapters.store import Store
 from mma_pipeline.defs.events.assets import overtaken_differences
 from mma_pipeline.defs.events.page import write
-from mma_pipeline.defs.events.page.figures import figure, typeset
 from mma_pipeline.defs.events.page.headline import headline
 from mma_pipeline.defs.events.page.render import ALADIN, Attachments, page_html, page_markdown
-from mma_pipeline.defs.events.page.sentences import neutrinos
+from mma_pipeline.defs.events.page.sentences import host
 from mma_pipeline.defs.events.page.state import event_state
 from mma_pipeline.defs.events.page.write import page_key, write_event_page
 from mma_pipeline.defs.events.sensors import event_page_sensor
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.notices.neutrino_words import neutrino_words
 from mma_pipeline.settings import current
-from tests.alerts import alert, body, fits_map
+from tests.alerts import SHARED, alert, body, fits_map
 from tests.homes import Home
 from tests.neutrinos import notice, track
 from tests.pages import HOSTILE, hostile_state, untimed
 
 EVENT = "MS240301a"
+FAULTS = SHARED / "data" / "faults" / "maps"
 #: What these tests look at; pictures and contours take most of a run's time and are tested in `test_products.py`.
 QUICK = ("raw_alert", "skymap", "skymap_statistics", "version_difference", "event_page")
 EARLY, LATER, LATEST = (f"2024-03-01T12:{minute}:00Z" for minute in ("00", "06", "30"))
@@ -175,6 +176,19 @@ def test_order_of_arrival_leaves_the_same_files(tmp_path: Any) -> None:
 # -- the page --------------------------------------------------------------------------------------------------------
 
 
+def test_notices_are_counted_and_where_their_messages_stand(home: Home) -> None:
+    """A combined map is a version but no notice; each version names topic, partition and offset of its message."""
+    for record in home.receive(body(EVENT, created=EARLY, external=fits_map(sigma=1.0))):
+        assert home.make(record, QUICK).success
+    (update,) = home.receive(body(EVENT, "UPDATE", created=LATER))
+    assert home.make(update, QUICK).success
+    text = _page(home).text
+    assert text.count("Newest notice Update of") == 1
+    assert "2 notices in all (3 versions with the combined or fetched maps)" in text
+    assert text.count("igwn.gwalert partition 0, offset 0 , SHA-256") == 2
+    assert "igwn.gwalert partition 0, offset 1 , SHA-256" in text
+
+
 def test_page_shows_every_version_and_links_every_file(home: Home) -> None:
     """All versions, areas and differences are on the page; every relative link leads to a file of the store."""
     for data in (body(EVENT, created=EARLY), body(EVENT, "UPDATE", created=LATER, skymap=fits_map(sigma=1.0))):
@@ -253,7 +267,7 @@ def test_the_smallest_region_comes_first_and_says_what_it_is(home: Home) -> None
     # Moments of r² N(100, 20): (μ³ + 3μσ²) / (μ² + σ²), and so on.
     assert re.search(r"Update, own map: 90 % 5\d deg², 108 ± 19 Mpc", text)
     # 1 / 2.1e-14 Hz is 1.5 million years.
-    assert "Fermi GRB, 2.02 s apart, joint rate one in 10⁶ years, as LIGO/Virgo/KAGRA state" in text
+    assert "Fermi GRB, 2.02 s apart, joint rate one in 1.5 million years, as LIGO/Virgo/KAGRA state" in text
     earlier = body(EVENT, "INITIAL", created=LATEST, skymap=fits_map(sigma=1.0))
     for record in home.receive(earlier):
         assert home.make(record, QUICK).success
@@ -270,6 +284,45 @@ def test_candidates_show_what_is_known_of_their_host() -> None:
     text = _Page(page_html(state, "mma/x/index.html", Attachments((), {}))).text
     assert "near 1.00000 2.00000 0.500 0.0098 42.3 1.25 (3-D)" in text
     assert "of-before 1.00000 2.00000 0.500 1.25 2" in text
+
+
+def test_a_host_and_a_redshift_that_was_sent() -> None:
+    """A redshift that came with the photometry says so, also beside the verdict that no galaxy counts as host."""
+    none = {
+        "check": "host",
+        "outcome": "doubtful",
+        "words": "no host: the likeliest is far",
+        "factor": 1.0,
+        "counted": False,
+    }
+    assert host({"redshift": 0.0456, "vetting": {"verdicts": [none]}}) == (
+        "none in the catalog, z = 0.0456 as sent with the photometry"
+    )
+    galaxy = {"name": "NGC 4993", "separation_arcsec": 10.2, "distance_mpc": 41.0}
+    assert host({"vetting": {"host": galaxy}}) == "NGC 4993, 10″ away, 41 Mpc"
+    assert host({}) == ""
+
+
+@pytest.mark.skipif(not FAULTS.exists(), reason=f"{FAULTS} is not there")
+def test_a_map_that_cannot_be_used_is_said_first(home: Home) -> None:
+    """The first screen, and each section that needs the map, says that the notice's map cannot be used, and why."""
+    (record, *_) = home.receive((FAULTS / "m_flat_nan.json").read_bytes())
+    state = event_state(home.archive, record.version.event_id)
+    text = page_html(state, page_key(state.event_id), Attachments()).decode()
+    first = text.partition('<dl class="first"')[2].partition("</dl>")[0]
+    said = f"The map of the notice Preliminary of {record.version.created:%Y-%m-%d %H:%M:%S} UTC cannot be used: event.skymap: "
+    assert said in first
+    assert "No map yet" not in text
+    assert "no notice has a sky map" not in text
+    assert text.count(said) >= 4
+    assert "No map" in page_markdown(state, page_key(state.event_id), Attachments())
+    # An earlier map that can be used stays, and the newest notice's is still named.
+    good = body(state.event_id, created="2020-01-01T00:00:00Z")
+    (earlier,) = home.receive(good)
+    assert home.make(earlier, QUICK).success
+    first = page_html(event_state(home.archive, state.event_id), "x", Attachments()).decode().partition("</dl>")[0]
+    assert "90 %:" in first
+    assert said in first
 
 
 class _Interrupted(Store):
@@ -407,7 +460,7 @@ def test_neutrinos_in_sentences() -> None:
     far = {**track, "credible_level": 0.9999, "probability_inside": 0.0}
     facts = {"neutrinos": 2, "pval_generic": 0.0191, "pval_bayesian": None}
     statistics = {"neutrino_coincidence": {"map_version": "x", "tracks": [track, far]}}
-    said = neutrinos({"facts": facts, "statistics": statistics})
+    said = neutrino_words(facts, statistics)
     assert (
         said[0]
         == "IceCube's search has 2 tracks in coincidence. Probability of as much by chance: as a transient 1.9 %."
@@ -419,7 +472,7 @@ def test_neutrinos_in_sentences() -> None:
     )
     assert "outside of the map, with 0 % of the map" in said[2]
     none = {"facts": {"neutrinos": 0}, "statistics": {"neutrino_notice": {"flux_sensitivity_gev_cm2": [0.0277, 0.647]}}}
-    assert neutrinos(none) == [
+    assert neutrino_words(none["facts"], none["statistics"]) == [
         "IceCube's search has no track in coincidence.",
         "An upper limit: sensitive to 0.0277 to 0.647 GeV/cm² for an E⁻² spectrum.",
     ]
@@ -446,12 +499,3 @@ def test_galaxies_in_front_of_the_map_are_said_to_be() -> None:
     }
     shown = replace(state, versions=(near,))
     assert "lies beyond" not in _Page(page_html(shown, "mma/x/index.html", Attachments(galaxies, {}))).text
-
-
-def test_figures_as_people_write_them() -> None:
-    """Three digits, thousands with commas, powers of ten as such; the smallest number is not zero."""
-    assert [figure(value) for value in (5e-324, 1.004e-116, 0.01234, 6.125, 3170.4, 8.2e9)] == [
-        "5 × 10⁻³²⁴", "1 × 10⁻¹¹⁶", "0.0123", "6.12", "3,170", "8.2 × 10⁹",
-    ]  # fmt: skip
-    assert (figure(None), figure(True), figure([1.0, "a"])) == ("", "yes", "1, a")
-    assert typeset("one in 10^112 years") == "one in 10¹¹² years"

@@ -14,6 +14,7 @@ from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.publishing.compose import compose
 from mma_pipeline.cli import app
 from mma_pipeline.cli.doctor import _settings
+from mma_pipeline.cli.status import _windows, describe
 from mma_pipeline.defs.events.page.write import write_event_page
 from mma_pipeline.defs.observing.new_days import observability_sensor, overtaken
 from mma_pipeline.defs.observing.observability import begin_of, observability
@@ -131,6 +132,35 @@ def test_messages_and_page_say_it(home: Home, update: VersionRecord) -> None:
     shown = CliRunner().invoke(app, ["show", "S230518h"]).stdout
     assert "NSBH 86 %" in shown
     assert "DECam: 75" in shown
+    # It was three years ago: the night has its date, nothing is tonight, and every observatory is there, not the best alone.
+    for words in (page, written.markdown, shown):
+        assert "the night after the event (2023-05-18)" in words
+        assert "over" in words
+        assert "tonight" not in words
+    observing = next(p.statistics["sites_observing"] for p in products if p.name == "observability")
+    assert page.count("<tr data-ends=") == observing > 10
+    assert f"{observing} of 26 observatories, here the best 10; from now on: mma windows S230518h" in " ".join(
+        shown.split()
+    )
+
+
+def test_show_names_all_that_can_still_observe(home: Home, update: VersionRecord) -> None:
+    """During the night the best ten may be over: `mma show` then has every observatory, those to come first."""
+    made = next(p for p in home.archive.products(update.partition_key) if p.name == "observability")
+    whole = json.loads(home.store.get(made.store_key))["sites"]
+    ends = {site["site"]: site["ends"] for site in whole if site["begins"] is not None}
+    moment = datetime(2023, 5, 19, 9, 45, tzinfo=UTC)
+    entry = describe(home.archive, [update])[0]
+    lines = _windows(entry, moment)
+    assert "(tonight)" in lines[0]
+    assert "here the best" not in lines[0]
+    late = {name for name, end in ends.items() if datetime.fromisoformat(end) > moment}
+    assert late - {site["site"] for site in made.statistics["sites"]}, (
+        "some that can still observe are not among the best"
+    )
+    assert {line.partition(":")[0] for line in lines[1 : 1 + len(late)]} == late
+    assert all(line.endswith("(over)") for line in lines[1 + len(late) :])
+    assert len(lines) == 1 + len(ends)
 
 
 def test_chirp_mass_is_in_facts_and_message(home: Home) -> None:

@@ -6,15 +6,17 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import uvicorn
 
 from mma_pipeline.portal.app import create_app
 from mma_pipeline.portal.context import HealthReport, Portal
+from tests.alerts import body
 from tests.browser.test_ui import ARGUMENTS
 from tests.homes import Home
-from tests.portal.conftest import HOSTILE
+from tests.portal.conftest import HOSTILE, make
 from tests.services.fixtures import needs
 from tests.services.process import ServiceUnavailableError
 
@@ -30,7 +32,14 @@ PAGES = (
 def address(filled: Home) -> Iterator[str]:
     """A portal on this machine."""
     report = HealthReport((HOSTILE,), {"runs queued": 3})
-    app = create_app(Portal(filled.archive, filled.store, health=lambda: report), hosts=["127.0.0.1"])
+    with serving(Portal(filled.archive, filled.store, health=lambda: report)) as found:
+        yield found
+
+
+@contextmanager
+def serving(portal: Portal) -> Iterator[str]:
+    """A portal's server on this machine, by its address."""
+    app = create_app(portal, hosts=["127.0.0.1"])
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     running = threading.Thread(target=server.run, daemon=True)
     running.start()
@@ -69,3 +78,21 @@ def test_everybody_can_use_it(address: str, page: playwright_api.Page, path: str
     assert own
     answers = {link: page.request.head(link).status for link in sorted(own)}
     assert {link: status for link, status in answers.items() if status != 200} == {}
+
+
+def test_a_tab_waits_for_the_event(home: Home, page: playwright_api.Page) -> None:
+    """A tab opened before the event is archived says so, then that its page is not made, then shows it, by itself."""
+    home.receive(body("S240229b"))
+    with serving(Portal(home.archive, home.store)) as address:
+        page.goto(f"{address}/events/S240301a", wait_until="load")
+        assert "no event S240301a is archived" in page.locator("main").inner_text()
+        home.receive(body("S240301a"))
+        page.get_by_text("The page of S240301a is not made yet").wait_for(timeout=30_000)
+        make(home, "raw_alert")
+        page.wait_for_url("**/files/mma/S240301a/index.html", timeout=30_000)
+        # On the portal the page leads to the list, to its files and to the draft; each of them answers.
+        links = page.locator("#portal a")
+        assert page.locator("#portal").is_visible()
+        found = [links.nth(i).get_attribute("href") for i in range(links.count())]
+        assert found == ["/", "/events/S240301a/files", "/events/S240301a/circular"]
+        assert [page.request.head(f"{address}{path}").status for path in found] == [200, 200, 200]

@@ -13,12 +13,17 @@ from fastapi.testclient import TestClient
 from mocpy import MOC
 
 from mma_pipeline import client
+from mma_pipeline.adapters.archive.coincidences import pairs_of
 from mma_pipeline.adapters.errors import ConfigurationError, DigestError, NotFoundError, PermanentError
 from mma_pipeline.portal.circular import circular
 from mma_pipeline.portal.words import ago, distance, false_alarm, sexagesimal, size
-from tests.alerts import needs_real_alerts, real_paths, utc
+from tests.alerts import SHARED, body, needs_real_alerts, real_paths, utc
+from tests.defs.test_coincidences import fermi
 from tests.homes import Home
-from tests.portal.conftest import DEC, LIVE, RA, SIGMA
+from tests.neutrinos import notice, track
+from tests.portal.conftest import DEC, LIVE, RA, SIGMA, compare, make
+
+FAULTS = SHARED / "data" / "faults" / "maps"
 
 
 @pytest.fixture
@@ -131,9 +136,9 @@ def test_draft_of_a_real_event(home: Home) -> None:
         (9.9e-12, "one in 3,200 years"),
         (1 / 86400, "one in 1.0 days"),
         (1e-5, "one in 1.2 days"),
-        (1e-3, "several an hour"),
-        (5e-324, "one in more than 10^300 years"),
-        (1e-120, "one in 10^112 years"),
+        (1e-3, "3.6 an hour"),
+        (5e-324, "one in more than 10³⁰⁰ years"),
+        (1e-120, "one in 3.2 × 10¹¹² years"),
         (0.0, ""),
         (None, ""),
     ],
@@ -152,3 +157,39 @@ def test_numbers_for_people() -> None:
     assert ago(utc("2023-01-01T00:00:00Z"), utc("2026-07-02T00:00:00Z")) == "3.5 yr ago"
     assert (distance(280.4, 68.9), distance(1234.5, None), distance(1.26, 0.31)) == ("280 ± 69", "1,234", "1.3 ± 0.3")
     assert (size(999), size(1500), size(12_345_678)) == ("999 bytes", "1.5 kB", "12 MB")
+
+
+def test_draft_names_pair_and_neutrinos(home: Home) -> None:
+    """The claimed pair with its rate and the region of both, and IceCube's notice, stand in the draft, in plain letters."""
+    home.receive(body("MS240301a"))
+    (burst,) = home.receive(fermi())
+    home.receive(notice("MS240301a", track(150.2, 20.1, dt=-12.91)))
+    make(home, "raw_alert", "skymap", "skymap_statistics", "neutrino_coincidence")
+    compare(home, burst.partition_key)
+    draft = circular(home.archive, "MS240301a").body
+    words = " ".join(draft.split())
+    assert draft.isascii()
+    # 1.7 s, and one sure wave in three days x 325 bursts a year x 6 s, over the overlap integral.
+    (pair,) = pairs_of(home.archive, "MS240301a")
+    years = pair.figures["overlap"] / (325 / (365 * 86_400) * 6 / (3 * 86_400)) / (365.25 * 86_400)
+    assert "makes a pair with TFermi_731246338 (GBM)" in words or "makes a pair with TFermi_731246338" in words
+    assert "is -1.70 s, the joint false alarm rate one in " + f"{float(f'{years:.2g}'):,.0f} years" in words
+    assert "The product of both sky maps has a 50% (90%) credible region of" in words
+    assert "it holds only if both have one source" in words
+    assert "IceCube's search from 11:50:40 to 12:07:20 UTC has one track in coincidence" in words
+    assert (
+        "Track 1 came 12 s before the event, at RA 150.20 deg, Dec +20.10 deg" in words
+        or "13 s before the event" in words
+    )
+    assert max(map(len, draft.splitlines())) <= 72
+
+
+@pytest.mark.skipif(not FAULTS.exists(), reason=f"{FAULTS} is not there")
+def test_draft_says_that_a_map_cannot_be_used(home: Home) -> None:
+    """A notice whose map has a row without a number gives no localization, and the draft says why."""
+    data = next(FAULTS.glob("m_flat_nan*")).read_bytes()
+    (record, *_) = home.receive(data)
+    words = " ".join(circular(home.archive, record.version.event_id).body.split())
+    assert "The sky map of the Preliminary notice cannot be used (event.skymap: " in words
+    assert "no localization is given here." in words
+    assert "credible region" not in words

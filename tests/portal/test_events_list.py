@@ -8,11 +8,16 @@ from datetime import UTC, datetime
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner
 
 from mma_pipeline.adapters.archive import schema, writing
 from mma_pipeline.adapters.archive.coincidences import PairRecord, PairState, record_pairs
 from mma_pipeline.adapters.archive.quarantine import accept
 from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.cli import app
+from mma_pipeline.defs.events.page.headline import headline
+from mma_pipeline.defs.events.page.state import event_state
+from mma_pipeline.notices.words import area
 from mma_pipeline.portal import events as module
 from mma_pipeline.portal.api import stream
 from mma_pipeline.portal.app import create_app
@@ -21,6 +26,9 @@ from mma_pipeline.portal.events import EventList
 from mma_pipeline.products.ingest import parse_alert
 from tests.alerts import body
 from tests.homes import Home
+from tests.neutrinos import notice
+
+RUN = CliRunner()
 
 
 @pytest.fixture
@@ -155,3 +163,37 @@ def _following(web: TestClient, home: Home, headers: dict[str, str], query: str)
         if "data" in fields:
             found.append((fields["event"], json.loads(fields["data"])))
     return found
+
+
+def test_the_same_region_everywhere(filled: Home) -> None:
+    """List, `mma status` and page give the smallest region that holds now: of a claimed pair that of both, and say which."""
+    listed = EventList(filled.archive)
+    event = listed.find("MS240301a")
+    assert event is not None
+    # The own map is a Gaussian of 2 deg, the burst's of 3 deg (and its systematics): the product is smaller.
+    assert event.area_90_deg2 == pytest.approx(57.9, rel=0.05)
+    assert event.best_area_90_deg2 is not None
+    assert event.best_area_90_deg2 < event.area_90_deg2
+    assert event.best_region == "combined with TFermi_731246338 by us"
+    own = listed.find("S240301a")
+    assert own is not None
+    assert own.best_area_90_deg2 == own.area_90_deg2
+    # The burst's page has the pair from the same comparison.
+    page = headline(event_state(filled.archive, "TFermi_731246338")).regions[0]
+    assert page.area_90 == event.best_area_90_deg2
+    with filled.active():
+        rows = RUN.invoke(app, ["status"]).stdout.splitlines()
+    (row,) = (line for line in rows if line.startswith("MS240301a"))
+    assert area(event.best_area_90_deg2) in row.split()
+
+
+def test_a_time_that_no_notice_states(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no notice states the event's time, neither list nor `mma status` gives the notice's for it."""
+    home.receive(notice("S240302b"))
+    event = EventList(home.archive).current()[0]
+    assert event.time is None
+    page = TestClient(create_app(Portal(home.archive, home.store))).get("/").text
+    assert "no time stated; notice of 2024-03-01 12:40" in " ".join(page.split())
+    (row,) = (line for line in RUN.invoke(app, ["status"]).stdout.splitlines() if line.startswith("S240302b"))
+    assert "not stated" in row
+    assert "24-03-01 12:40" not in row

@@ -10,6 +10,8 @@ from fastapi.testclient import TestClient
 
 from mma_pipeline.portal.app import create_app
 from mma_pipeline.portal.context import Portal
+from mma_pipeline.portal.pages import health_rows
+from tests.alerts import body
 from tests.homes import Home
 from tests.portal.conftest import HOSTILE, LIVE
 
@@ -73,6 +75,35 @@ def test_wrong_filter_says_so(web: TestClient) -> None:
     answer = web.get("/?since=yesterday")
     assert answer.status_code == 400
     assert "since: Input should be a valid" in answer.text
+    # Every error is named, nothing is listed that was not asked for, and what was typed stays.
+    several = web.get("/?since=garbage&max_area_deg2=nan&kind=Update")
+    assert several.status_code == 400
+    assert rows(several.text) == []
+    assert "max_area_deg2: Input should be a finite number" in several.text
+    assert "since: Input should be a valid" in several.text
+    values = {tag[1]["name"]: tag[1].get("value") for tag in _tags(several.text) if tag[0] == "input"}
+    assert (values["since"], values["max_area_deg2"]) == ("garbage", "nan")
+    assert "<option selected>Update</option>" in several.text
+
+
+def test_an_empty_list_leads_to_the_mocks(home: Home) -> None:
+    """Where there are mock events alone, the list of real ones says so; the page that is open is marked, and no other."""
+    home.receive(body("MS240301a"))
+    with TestClient(create_app(Portal(home.archive, home.store))) as web:
+        text = " ".join(web.get("/").text.split())
+        assert '0 events. There are <a href="/?test=true">1 mock and test event</a>' in text
+        for path, name in (("/", "Events"), ("/?test=true", "Mocks and tests"), ("/health", "Health"), ("/api", "API")):
+            assert re.findall(r'aria-current="page">([^<]+)<', web.get(path).text) == [name]
+
+
+def test_health_in_words() -> None:
+    """Times are times, names of daemons are words, and whole numbers have no fraction."""
+    values = {"runs queued": 3.0, "SENSOR: last heartbeat (s ago)": 892.0, "alert_products: runs failed in 24 h": 1}
+    assert health_rows(values) == [
+        ("pipeline", "runs queued", "3"),
+        ("daemon sensor", "last heartbeat", "15 min ago"),
+        ("alert products", "runs failed in 24 h", "1"),
+    ]
 
 
 def test_every_link_is_answered(web: TestClient) -> None:

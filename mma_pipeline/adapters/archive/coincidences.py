@@ -55,6 +55,11 @@ class PairRecord:
     figures: Mapping[str, Any]
     """Results as JSON values."""
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """Figures with the events and the state, as the product has them."""
+        return {**self.figures, "gw_event": self.gw_event, "other_event": self.other_event, "state": self.state.value}
+
     def partner_of(self, event_id: str) -> str:
         """The other event of the pair."""
         return self.other_event if event_id == self.gw_event else self.gw_event
@@ -142,16 +147,14 @@ def pairs_page(
         return [_record(row) for row in connection.execute(query.offset(start).limit(limit))], int(total)
 
 
-def claimed_partners(archive: Archive) -> dict[str, tuple[str, ...]]:
-    """Events that are part of a claimed pair, each with its partners, sorted."""
-    c = coincidence.c
-    query = sa.select(c.gw_event, c.other_event).where(c.state == PairState.CLAIMED.value)
-    found: dict[str, set[str]] = {}
+def claimed_pairs(archive: Archive) -> dict[str, tuple[PairRecord, ...]]:
+    """Events that are part of a claimed pair, each with its pairs, by time of the gravitational wave."""
+    found: dict[str, list[PairRecord]] = {}
     with reading(archive.engine) as connection:
-        for gw, other in connection.execute(query):
-            found.setdefault(gw, set()).add(other)
-            found.setdefault(other, set()).add(gw)
-    return {event_id: tuple(sorted(partners)) for event_id, partners in found.items()}
+        for pair in _select(connection, coincidence.c.state == PairState.CLAIMED.value):
+            for event_id in (pair.gw_event, pair.other_event):
+                found.setdefault(event_id, []).append(pair)
+    return {event_id: tuple(pairs) for event_id, pairs in found.items()}
 
 
 def looked_at(archive: Archive, role: str, until: datetime, besides: tuple[str, str]) -> int:

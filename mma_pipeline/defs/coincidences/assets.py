@@ -28,7 +28,7 @@ from mma_pipeline.defs.jobs import keys_of, tag_event
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import BATCH, OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
-from mma_pipeline.notices.times import YEAR_S
+from mma_pipeline.notices.words import false_alarm
 from mma_pipeline.products.coincidences import (
     CODE,
     ComparedPair,
@@ -127,7 +127,7 @@ def _of_the_best(best: ComparedPair) -> dict[str, bytes]:
     assert best.other_map is not None
     rate = record.figures["far_hz"]
     title = f"{record.gw_event} with {record.other_event}: {record.figures['difference_s']:+.2f} s, {record.state}"
-    title += "" if rate is None else f", joint rate {rate * YEAR_S:.2g} a year"
+    title += "" if rate is None or record.state is PairState.EXCLUDED else f", joint rate {false_alarm(rate)}"
     files = {
         "coincidence_plot": draw_pair(
             best.gw_map, best.other_map, best.combined, (record.gw_event, record.other_event), title

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mma_pipeline.adapters.archive.pointings import PointingArchive
 from mma_pipeline.notices.pointings import Pointing, Status
+from mma_pipeline.notices.words import area, share
 from mma_pipeline.products.declaration import (
     CheckSpec,
     FileSpec,
@@ -146,12 +147,12 @@ def _plot(source: ProductInput, found: Ledger, visits: Visits) -> bytes:
         return Places(p.footprints, p.footprint[chosen], p.ra[chosen], p.dec[chosen], p.angle[chosen])
 
     f = found.figures
-    note = [f"covered {f['probability_covered']:.1%} on {f['area_covered_deg2']:.0f} deg²"]
+    note = [f"covered {share(f['probability_covered'])} on {area(f['area_covered_deg2'])} deg²"]
     if f["probability_reached"] is not None:
-        note.append(f"within reach of M = {f['absolute_magnitude']:g}: {f['probability_reached']:.1%}")
-    note.append(f"left of the {LEVEL} % region: {f[f'probability_left_in_{LEVEL}']:.1%}")
+        note.append(f"within reach of M = {f['absolute_magnitude']:g}: {share(f['probability_reached'])}")
+    note.append(f"left of the {LEVEL} % region: {share(f[f'probability_left_in_{LEVEL}'])}")
     if f["probability_planned"]:
-        note.append(f"planned ones add {f['probability_planned']:.1%}")
+        note.append(f"planned ones add {share(f['probability_planned'])}")
     title = f"{source.record.version.event_id}: {f['visits_completed']} pointings"
     return coverage_plot(source.skymap, found, some(True), some(False), title=title, note="    ".join(note))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from mma_pipeline.notices.words import area, distance
 from mma_pipeline.products.declaration import Product, ProductFiles, of_the_map, own_file
 from mma_pipeline.products.inputs import ProductInput
 
@@ -27,22 +28,18 @@ def _make(source: ProductInput) -> ProductFiles:
         for feature in collection["features"]
     }
     statistics = source.statistics("statistics")
-    words = [f"{level} %: {_area(statistics[f'area_{level}_deg2'])}" for level in (50, 90)]
+    words = [f"{level} %: {area(statistics[f'area_{level}_deg2'])} deg²" for level in (50, 90)]
     if statistics.get("distance_mean_mpc") is not None:
-        words.append(f"distance {statistics['distance_mean_mpc']:.0f} ± {statistics['distance_std_mpc']:.0f} Mpc")
+        words.append(f"distance {distance(statistics['distance_mean_mpc'], statistics['distance_std_mpc'])} Mpc")
     suffix = " (combined map)" if source.record.version.is_external else ""
     plot = sky_plot(source.skymap, lines, title=f"{source.record.version.event_id}{suffix}", note="    ".join(words))
     return ProductFiles({"picture": plot}, {"picture_bytes": len(plot)})
 
 
-def _area(value: float) -> str:
-    return f"{value:.1f} deg²" if value >= 1 else f"{value:.2g} deg²"
-
-
 skymap_plot = Product(
     name="skymap_plot",
     about=__doc__ or "",
-    code_version="3",
+    code_version="4",
     priority=-20,  # for people, who take longer to look
     kinds=frozenset({"matplotlib", "png"}),
     deps=("skymap", "skymap_statistics", "contours"),

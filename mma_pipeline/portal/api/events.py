@@ -60,7 +60,8 @@ router = APIRouter()
 _EVENT_COLUMNS: Mapping[str, type] = {
     "event": str, "time": str, "kind": str, "versions": int, "significant": str, "far_hz": float, "instruments": str,
     "group": str, "area_50_deg2": float, "area_90_deg2": float, "distance_mpc": float, "distance_std_mpc": float,
-    "coincidences": str, "partners": str, "retracted_by": str, "newest_version": str, "page": str,
+    "best_region": str, "best_area_50_deg2": float, "best_area_90_deg2": float, "best_distance_mpc": float,
+    "best_distance_std_mpc": float, "coincidences": str, "partners": str, "retracted_by": str, "newest_version": str, "page": str,
 }  # fmt: skip
 _CANDIDATE_COLUMNS: Mapping[str, type] = {
     "candidate": str, "ra": float, "dec": float, "night": int, "status": str, "p_phot": float, "posterior": float,

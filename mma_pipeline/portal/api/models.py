@@ -43,11 +43,20 @@ class Event(BaseModel):
     group: str | None
     classification: dict[str, float]
     properties: dict[str, float]
-    map_version: str | None
+    map_version: str | None = Field(
+        description="The version of its newest own map: areas and distance are of that one."
+    )
     area_50_deg2: float | None
     area_90_deg2: float | None
     distance_mpc: float | None
     distance_std_mpc: float | None
+    best_region: str | None = Field(
+        description="What the smallest region that holds now is: the map above, or one combined with another event's."
+    )
+    best_area_50_deg2: float | None
+    best_area_90_deg2: float | None
+    best_distance_mpc: float | None
+    best_distance_std_mpc: float | None
     coincidences: list[str] = Field(description="Observatories of coincidences that its notices state.")
     partners: list[str] = Field(description="Events with which it makes a claimed pair.")
     retracted_by: str | None

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from mma_pipeline.notices.words import area, share
 from mma_pipeline.science.coverage.ledger import Ledger, Row
 
 if TYPE_CHECKING:
@@ -69,6 +70,6 @@ def ledger_markdown(ledger: Ledger) -> str:
     for row in ledger.rows:
         # Names of bands and instruments come from outside: nothing in them is markup.
         name = re.sub(r"[^\w .+/:'-]", " ", row_words(row))
-        reached = "" if row.reached is None else f"{row.reached:.1%}"
-        lines.append(f"| {name} | {row.visits} | {row.probability:.1%} | {row.area_deg2:.1f} | {reached} |")
+        reached = "" if row.reached is None else share(row.reached)
+        lines.append(f"| {name} | {row.visits} | {share(row.probability)} | {area(row.area_deg2)} | {reached} |")
     return "\n".join(lines)

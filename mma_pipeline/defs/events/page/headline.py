@@ -9,9 +9,11 @@ from typing import Any
 
 from mma_pipeline.adapters.archive.coincidences import PairState
 from mma_pipeline.defs.events.page.state import EventState
+from mma_pipeline.notices.neutrino_words import beside_event, best_track
 from mma_pipeline.notices.source_words import source_words
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.notices.words import chance, false_alarm, false_alarms_in_words, seconds
+from mma_pipeline.products.regions import Mapped, Region, regions
 
 _DETECTORS = {"H1": "Hanford", "L1": "Livingston", "V1": "Virgo", "K1": "KAGRA"}
 _PAIR_WORDS = {
@@ -22,28 +24,6 @@ _PAIR_WORDS = {
     PairState.WITHDRAWN: "withdrawn",
     PairState.OUTSIDE: "outside of the search window by a later notice",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A localisation of the event that holds now."""
-
-    label: str
-    """What it is, for people."""
-    created: str | None
-    """Creation time of its notice, ISO 8601; None for our own combined map."""
-    area_50: float | None
-    """deg²"""
-    area_90: float
-    """deg²"""
-    ra: float
-    """Of the peak, deg."""
-    dec: float
-    distance: float | None
-    """Mean, Mpc."""
-    distance_std: float | None
-    combined: bool
-    """Whether it holds only if two events are one source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +70,7 @@ def headline(state: EventState) -> Headline:
             for name in facts.get("instruments") or ()
         ),
         coincidences=tuple(_coincidences(state)),
-        regions=tuple(sorted(_regions(state), key=lambda region: region.area_90)),
+        regions=_regions(state),
         stated_by=stated,
     )
 
@@ -114,7 +94,7 @@ def _coincidences(state: EventState) -> Iterator[Coincidence]:
             name=instruments or partner,
             event=partner,
             when=_apart(pair["difference_s"] if is_gw else -pair["difference_s"]),
-            rate=_joint(pair.get("far_hz")),
+            rate="" if pair["state"] == PairState.EXCLUDED else _joint(pair.get("far_hz")),
             verdict=_PAIR_WORDS.get(pair["state"], str(pair["state"])),
         )
     theirs = next((e for v in state.versions if (e := v["facts"].get("external"))), None)
@@ -151,6 +131,9 @@ def _neutrinos(version: Mapping[str, Any]) -> Coincidence:
     count, p = version["facts"].get("neutrinos"), version["facts"].get("pval_generic")
     best = version["statistics"].get("neutrino_coincidence", {}).get("best_p_trials")
     words = {0: "no track in its search", 1: "1 track in its search"}.get(count, f"{count} tracks in its search")
+    track = best_track(version["statistics"])
+    if track is not None and track.get("time_offset_s") is not None:
+        words += f", {'' if count == 1 else 'the best '}{beside_event(track['time_offset_s'])}"
     rate = f"p = {chance(p)}" if p is not None else ""
     return Coincidence(
         name="IceCube",
@@ -161,44 +144,15 @@ def _neutrinos(version: Mapping[str, Any]) -> Coincidence:
     )
 
 
-def _regions(state: EventState) -> Iterator[Region]:
+def _regions(state: EventState) -> tuple[Region, ...]:
     own = state.localisation
-    if own is not None:
-        yield _of_version(own, "own map", combined=False)
-    since = "" if own is None else own["created"]
-    for version in state.versions:
-        if version["external"] and version["created"] >= since and "skymap_statistics" in version["statistics"]:
-            with_what = (version["facts"].get("external") or {}).get("observatory")
-            yield _of_version(version, f"combined with {with_what or 'another event'} by LVK", combined=True)
-            break
-    for pair in state.coincidences.get("pairs", ()):
-        if pair["state"] != PairState.CLAIMED or pair.get("area_90_combined_deg2") is None:
-            continue
-        partner = pair["other_event"] if pair["gw_event"] == state.event_id else pair["gw_event"]
-        if pair.get("peak_ra_combined_deg") is not None:
-            yield Region(
-                f"combined with {partner} by us",
-                None,
-                pair.get("area_50_combined_deg2"),
-                pair["area_90_combined_deg2"],
-                pair["peak_ra_combined_deg"],
-                pair["peak_dec_combined_deg"],
-                pair.get("distance_mean_combined_mpc"),
-                pair.get("distance_std_combined_mpc"),
-                combined=True,
-            )
+    external = [
+        _mapped(v, (v["facts"].get("external") or {}).get("observatory"))
+        for v in state.versions
+        if v["external"] and "skymap_statistics" in v["statistics"]
+    ]
+    return regions(state.event_id, None if own is None else _mapped(own), external, state.coincidences.get("pairs", ()))
 
 
-def _of_version(version: Mapping[str, Any], label: str, *, combined: bool) -> Region:
-    s = version["statistics"]["skymap_statistics"]
-    return Region(
-        f"{version['label']}, {label}",
-        version["created"],
-        s.get("area_50_deg2"),
-        s["area_90_deg2"],
-        s["peak_ra_deg"],
-        s["peak_dec_deg"],
-        s.get("distance_mean_mpc"),
-        s.get("distance_std_mpc"),
-        combined,
-    )
+def _mapped(version: Mapping[str, Any], observatory: str | None = None) -> Mapped:
+    return Mapped(version["label"], version["created"], version["statistics"]["skymap_statistics"], observatory)

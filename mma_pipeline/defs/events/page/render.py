@@ -21,13 +21,26 @@ from urllib.parse import quote, urlsplit
 import jinja2
 
 from mma_pipeline.defs.candidates.vetting import reasons
-from mma_pipeline.defs.events.page.figures import figure, typeset, words
 from mma_pipeline.defs.events.page.headline import headline
-from mma_pipeline.defs.events.page.sentences import changes, host, neutrinos
+from mma_pipeline.defs.events.page.nights import nights
+from mma_pipeline.defs.events.page.sentences import changes, host, joint_rate
 from mma_pipeline.defs.events.page.state import EventState
+from mma_pipeline.notices.key import is_gravitational_wave
+from mma_pipeline.notices.neutrino_words import neutrino_words
 from mma_pipeline.notices.source_words import source_words
 from mma_pipeline.notices.times import datetime_of_mjd
-from mma_pipeline.notices.words import amount, area, chance, distance, false_alarm, sexagesimal, share
+from mma_pipeline.notices.words import (
+    amount,
+    area,
+    chance,
+    distance,
+    false_alarm,
+    figure,
+    label,
+    sexagesimal,
+    share,
+    typeset,
+)
 from mma_pipeline.science.kilonova.latest import Latest
 
 ALADIN = "https://cdn.jsdelivr.net/npm/aladin-lite@3.8.2/dist/aladin.js"
@@ -52,8 +65,10 @@ class Attachments:
     """What telescopes have covered: order to NESTED HEALPix cells, as in a MOC in JSON."""
     brightness: Mapping[str, Latest] = field(default_factory=dict)
     """How bright candidates were last, by name."""
+    sites: Sequence[Mapping[str, Any]] = ()
+    """All observatories of the newest map's windows, as in `observability.json`."""
     messages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Topic and SHA-256 of the message of each version, by partition key."""
+    """Topic, place (partition and offset) and SHA-256 of the message of each version, by partition key."""
 
 
 def page_html(state: EventState, key: str, attached: Attachments, made: datetime | None = None) -> bytes:
@@ -61,20 +76,24 @@ def page_html(state: EventState, key: str, attached: Attachments, made: datetime
     return _render("event.html.j2", state, key, attached, made).encode()
 
 
-def page_markdown(state: EventState, key: str, attached: Attachments) -> str:
+def page_markdown(state: EventState, key: str, attached: Attachments, made: datetime | None = None) -> str:
     """The same for the UI, shorter, as Markdown."""
-    return re.sub(r"\n{3,}", "\n\n", _render("event.md.j2", state, key, attached, None)).strip() + "\n"
+    return re.sub(r"\n{3,}", "\n\n", _render("event.md.j2", state, key, attached, made)).strip() + "\n"
 
 
 def _render(template: str, state: EventState, key: str, attached: Attachments, made: datetime | None) -> str:
     environment = _environment()
     scripts = {name: environment.get_template(f"{name}.js.j2").render(address=ALADIN) for name in ("aladin", "live")}
+    first, newest = headline(state), state.localisation
+    windows = {} if newest is None else newest["statistics"].get("observability", {})
     return environment.get_template(template).render(
         state=state,
-        first=headline(state),
-        newest=state.localisation,
+        first=first,
+        newest=newest,
+        nights=nights(windows, first.time, made, attached.sites),
         attached=attached,
         galaxies=attached.galaxies[:GALAXIES],
+        gravitational_wave=is_gravitational_wave(state.event_id),
         beyond=BEYOND,
         regions=_regions(state, attached),
         link=lambda target: quote(relpath(target, dirname(key))),
@@ -107,23 +126,24 @@ def _environment() -> jinja2.Environment:
         "area": area,
         "source": source_words,
         "percent": share,
-        "chance": lambda value: typeset(chance(value)),
+        "chance": chance,
         "typeset": typeset,
         "when": lambda text: f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}",
         "minute": lambda text: "" if text is None else f"{datetime.fromisoformat(text):%m-%d %H:%M}",
         "moment": lambda mjd: datetime_of_mjd(mjd).isoformat(timespec="seconds"),
         "power": lambda value: "" if value is None else typeset(f"{value:.1e}"),
-        "years": lambda rate_hz: typeset(false_alarm(rate_hz)),
+        "years": false_alarm,
         "distance": lambda values: "" if values[0] is None else distance(*values),
         "place": lambda place: sexagesimal(*place),
         "web": web_address,
-        "words": words,
+        "words": label,
         "cell": markdown_cell,
         "rows": rows,
         "reasons": reasons,
-        "changes": lambda version: [typeset(line) for line in changes(version)],
-        "neutrinos": lambda version: [typeset(line) for line in neutrinos(version)],
+        "changes": changes,
+        "neutrinos": lambda version: neutrino_words(version["facts"], version["statistics"]),
         "host": host,
+        "rate": joint_rate,
     }
     return environment
 

@@ -1,18 +1,25 @@
-"""What changed between versions, what a search for neutrinos found, and what a candidate is, in words for the page."""
+"""What changed between versions, how rare a pair of events is, and what a candidate is, in words for the page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mma_pipeline.defs.events.page.figures import figure
 from mma_pipeline.notices.source_words import PROPERTIES, percent
-from mma_pipeline.notices.words import area, chance, distance, false_alarm, seconds, share
+from mma_pipeline.notices.words import area, distance, false_alarm, figure, share
 
 #: A change of a probability below this is none for a reader.
 _LEAST = 0.005
-#: What lies beyond this credible level is outside of the map.
-_EVERYWHERE = 0.999
+#: Outcomes of the check for a host after which no galaxy counts as one.
+_NO_HOST = frozenset(("doubtful", "nothing"))
+
+
+def joint_rate(pair: Mapping[str, Any], name: str = "far_hz") -> str:
+    """A joint false-alarm rate of a pair, or why it has none: overlaps of almost nothing would make any number."""
+    in_space = name not in {"far_time_hz", "far_sure_time_hz"}
+    if pair["state"] == "excluded" and in_space:
+        return "none: not the same place"
+    return false_alarm(pair.get(name)) or str(pair.get("no_far") or "none")
 
 
 def changes(version: Mapping[str, Any]) -> list[str]:
@@ -53,70 +60,17 @@ def _changed(d: Mapping[str, Any]) -> Iterator[str]:
         yield f"{d['galaxies_came']} of the best {d['galaxies_compared']} galaxies are new"
 
 
-def neutrinos(version: Mapping[str, Any]) -> list[str]:
-    """A notice of IceCube's search in sentences, with the comparison of its tracks with the map."""
-    facts, found = version["facts"], version["statistics"].get("neutrino_coincidence", {})
-    tracks = found.get("tracks") or ()
-    return [*_search(facts, version["statistics"].get("neutrino_notice", {})), *_tracks(tracks, found)]
-
-
-def _search(facts: Mapping[str, Any], notice: Mapping[str, Any]) -> Iterator[str]:
-    count = facts.get("neutrinos")
-    span = f" from {_clock(facts.get('observation_start'))} to {_clock(facts.get('observation_stop'))} UTC"
-    where = span if facts.get("observation_start") and facts.get("observation_stop") else ""
-    number = {0: "no track", 1: "one track", None: "tracks"}.get(count, f"{count} tracks")
-    p = [f"{words} {chance(facts[name])}" for name, words in (("pval_generic", "as a transient"), ("pval_bayesian", "as a merger")) if facts.get(name) is not None]  # fmt: skip
-    yield f"IceCube's search{where} has {number} in coincidence." + (
-        f" Probability of as much by chance: {', '.join(p)}." if p else ""
-    )
-    flux = notice.get("flux_sensitivity_gev_cm2")
-    if not count and flux:
-        yield f"An upper limit: sensitive to {figure(flux[0])} to {figure(flux[1])} GeV/cm² for an E⁻² spectrum."
-
-
-def _tracks(tracks: Any, found: Mapping[str, Any]) -> Iterator[str]:
-    for number, track in enumerate(tracks, 1):
-        parts = []
-        if track.get("time_offset_s") is not None:
-            offset = track["time_offset_s"]
-            parts.append(f"{seconds(offset)} {'after' if offset >= 0 else 'before'} the event")
-        if track.get("ra_deg") is not None and track.get("dec_deg") is not None:
-            circle = f" within {figure(track['radius_deg'])}°" if track.get("radius_deg") is not None else ""
-            parts.append(f"at RA {track['ra_deg']:.2f}°, Dec {track['dec_deg']:+.2f}°{circle}")
-        if track.get("credible_level") is not None:
-            level = track["credible_level"]
-            outside = level > _EVERYWHERE
-            parts.append("outside of the map" if outside else f"on the edge of the map's {share(level)} region")
-        if track.get("probability_inside") is not None:
-            parts.append(f"with {share(track['probability_inside'])} of the map inside its circle")
-        said = f"Track {number} came {', '.join(parts)}." if parts else f"Track {number} has no place and no time."
-        if track.get("p_spacetime") is not None:
-            said += f" So near in time and place by chance: {chance(track['p_spacetime'])}"
-            trials = track.get("p_trials")
-            said += (
-                f", for any of the {len(tracks)} tracks {chance(trials)}."
-                if trials is not None and len(tracks) > 1
-                else "."
-            )
-        yield said
-    if found.get("retracted_by"):
-        yield "The event was retracted."
-    elif found and "map_version" not in found:
-        yield f"Not compared: {found.get('state')}."
-
-
-def _clock(text: Any) -> str:
-    return str(text)[11:19]
-
-
 def host(candidate: Mapping[str, Any]) -> str:
-    """A candidate's host galaxy and distance: `NGC 4993, 10″, 41 Mpc`; its redshift where it has no host."""
-    found = (candidate.get("vetting") or {}).get("host") or {}
+    """A candidate's host galaxy and distance: `NGC 4993, 10″, 41 Mpc`; a redshift that came with its photometry says so."""
+    vetting = candidate.get("vetting") or {}
+    found = vetting.get("host") or {}
     parts = [str(found["name"])] if found.get("name") else []
     if found.get("separation_arcsec") is not None:
         parts.append(f"{found['separation_arcsec']:.0f}″ away")
     if found.get("distance_mpc") is not None:
         parts.append(f"{distance(found['distance_mpc'], found.get('distance_error_mpc'))} Mpc")
+    if not parts and any(v["check"] == "host" and v["outcome"] in _NO_HOST for v in vetting.get("verdicts", ())):
+        parts.append("none in the catalog")
     if candidate.get("redshift") is not None:
-        parts.append(f"z = {figure(candidate['redshift'])}")
+        parts.append(f"z = {figure(candidate['redshift'])} as sent with the photometry")
     return ", ".join(parts)

@@ -16,11 +16,12 @@ from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
 from mma_pipeline.adapters.archive.event_history import chronological, newest_map, retraction_of
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage, quarantined
+from mma_pipeline.notices.degraded import unusable_map
 from mma_pipeline.notices.model import AlertType, Role
 from mma_pipeline.notices.photometry.candidate_key import slug_of
 
 #: To be changed when the page's content or layout changes: then all pages are written again.
-LAYOUT = "7"
+LAYOUT = "8"
 #: Candidates that a page shows, the most probable first: surveys bring thousands.
 MOST_CANDIDATES = 50
 
@@ -50,6 +51,16 @@ class EventState:
         return found[-1] if found else None
 
     @property
+    def notices(self) -> tuple[Mapping[str, Any], ...]:
+        """The versions that are notices, newest first: a combined or a fetched map is a version of its own, but none."""
+        return tuple(v for v in self.versions if not (v["external"] or v.get("map_alone")))
+
+    @property
+    def newest_notice(self) -> Mapping[str, Any]:
+        """The newest of them; the newest version where there is none."""
+        return (self.notices or self.versions)[0]
+
+    @property
     def localisation(self) -> Mapping[str, Any] | None:
         """The version `map_version`; None if there is none yet."""
         return next((v for v in self.versions if v["partition"] == self.map_version), None)
@@ -59,6 +70,12 @@ class EventState:
         """The newest own version that states facts, which a retraction does not; None if there is none."""
         said = (v for v in self.versions if v["own"] and v["label"] != AlertType.RETRACTION)
         return next((v for v in said if "time" in v["facts"]), None)
+
+    @property
+    def unusable(self) -> Mapping[str, Any] | None:
+        """The version `stated` with the reason why its map cannot be used; None if it can, or if it has none."""
+        reason = None if self.stated is None else unusable_map(self.stated["facts"])
+        return None if self.stated is None or reason is None else {**self.stated, "reason": reason}
 
     @property
     def coincidences(self) -> Mapping[str, Any]:
@@ -128,6 +145,7 @@ def _version(record: VersionRecord, products: list[ProductRecord], retracted: bo
         "own": version.alert_type is not None and not version.is_external,
         "external": version.is_external,
         "neutrino": version.alert_type is None,
+        "map_alone": version.is_fetched_map,
         "test": version.role is Role.TEST,
         "stem": str(record.stem),
         "created": version.created.isoformat(),

@@ -77,7 +77,7 @@ def write_event_page(archive: Archive, store: Store, event_id: str) -> WrittenPa
         _log.warning(
             "%s changed %d times while its page was written: the runs that changed it write it next", event_id, writes
         )
-    return WrittenPage(key, state, len(body), digest, page_markdown(state, key, attached), writes)
+    return WrittenPage(key, state, len(body), digest, page_markdown(state, key, attached, datetime.now(UTC)), writes)
 
 
 def shows(store: Store, event_id: str, digest: str) -> bool:
@@ -97,6 +97,7 @@ def _attachments(archive: Archive, store: Store, state: EventState) -> Attachmen
         partners=_partners(archive, store, state),
         covered=_cells(_content(store, _file(newest, "covered_moc"))),
         brightness={name: found for name, found in seen.items() if found is not None},
+        sites=(_json(store, _file(newest, "observability")) or {}).get("sites", ()),
         messages=_messages(archive, state),
     )
 
@@ -105,7 +106,11 @@ def _messages(archive: Archive, state: EventState) -> dict[str, Mapping[str, Any
     records = archive.versions(state.event_id)
     origins = archive.origins(record.message_id for record in records)
     return {
-        record.partition_key: {"topic": origin.topic, "sha256": origin.sha256}
+        record.partition_key: {
+            "topic": origin.topic,
+            "where": f"partition {origin.partition}, offset {origin.offset}",
+            "sha256": origin.sha256,
+        }
         for record in records
         if (origin := origins.get(record.message_id)) is not None
     }
