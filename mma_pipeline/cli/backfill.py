@@ -91,7 +91,7 @@ def _open() -> Archive:
 def _chosen(archive: Archive, events: list[str], times: tuple[datetime, datetime | None] | None) -> list[VersionRecord]:
     """Versions of some events, or of a span of time, or all; in order of creation."""
     if events:
-        found = [r for e in events for r in ([archive.version(e)] if e.count("-") >= 3 else archive.versions(e))]
+        found = [r for e in events for r in archive.versions_named(e)]
     else:
         found = archive.versions()
         if times is not None:

@@ -13,6 +13,7 @@ from rich.text import Text
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
 from mma_pipeline.cli.candidates import WITHOUT, candidate_lines, candidates_of, checked_names
 from mma_pipeline.cli.completion import complete_event
+from mma_pipeline.cli.events import say_if_retracted
 from mma_pipeline.cli.quarantine import plain
 from mma_pipeline.notices.key import EXTERNAL_SUFFIX
 
@@ -254,8 +255,7 @@ def show(
     if not found:
         console.print(f"the archive has no version of {event_id}")
         return
-    if found[0]["retracted_by"] is not None:
-        console.print(f"[bold red]{found[0]['event']} is retracted[/bold red] ({found[0]['retracted_by']})")
+    say_if_retracted(event_id, found[0]["retracted_by"])
     console.print(f"page: {found[0]['page']}", highlight=False)
     whole = found if everything or len(found) == 1 else [_telling(found)]
     for entry in whole:

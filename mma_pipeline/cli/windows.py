@@ -11,6 +11,7 @@ import typer
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
 from mma_pipeline.cli.completion import complete_event
+from mma_pipeline.cli.events import newest_map_of, say_if_retracted
 
 if TYPE_CHECKING:
     from mma_pipeline.science.observing.sites import Site
@@ -52,9 +53,8 @@ def windows(
         raise fail("--plot shows one span of 24 h: give --date with a time, or leave it out", Exit.USAGE)
     with clear_errors():
         archive, store, settings = open_archive(), open_store(), current()
-        key = _newest(archive.versions_named(event))
-        if key is None:
-            raise NotFoundError(f"{event} has no version with a map in the archive")
+        chosen_map, retracted_by = newest_map_of(archive, event)
+        key = chosen_map.partition_key
         source = ProductInput(archive, store, key, settings)
         skymap = source.skymap_as_sent
         if skymap is None:
@@ -82,16 +82,18 @@ def windows(
     rows = [one | {"span_begins": span["begins"]} for span in spans for one in span["sites"]]
     if as_json:
         about = {"measured_until": str(earth.measured_until), "predicted_until": str(earth.predicted_until)}
-        print_json({"version": key, "hours": science.HOURS, "sites": rows, "earth_orientation": about})
+        print_json(
+            {
+                "version": key,
+                "retracted_by": retracted_by,
+                "hours": science.HOURS,
+                "sites": rows,
+                "earth_orientation": about,
+            }
+        )
         return
+    say_if_retracted(chosen_map.version.event_id, retracted_by)
     _print(key, found, rows, ordered=bool(site))
-
-
-def _newest(records: Any) -> str | None:
-    from mma_pipeline.adapters.archive.event_history import newest_map
-
-    found = newest_map(records, combined=True)
-    return None if found is None else found.partition_key
 
 
 def _begins(date: str | None) -> tuple[datetime, bool]:

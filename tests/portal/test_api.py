@@ -127,6 +127,44 @@ def test_crossmatch(web: TestClient, sent: str, kind: str) -> None:
     assert values == pytest.approx(levels, abs=0.08), "pixels are 0.9 deg wide"
 
 
+@pytest.mark.parametrize("sent", ["ecsv", "votable"])
+def test_units_of_a_table(web: TestClient, sent: str) -> None:
+    """A table in radians, hours and kpc gives what the same table in degrees and Mpc gives; other units are refused by name."""
+    plain = Table({"ra": [RA], "dec": [DEC + SIGMA], "distance": [90.0]})
+    stated = Table(
+        {"ra": [RA / 15], "dec": [np.radians(DEC + SIGMA)], "distance": [90e3]},
+        units={"ra": "hourangle", "dec": "rad", "distance": "kpc"},
+    )
+    wrong = Table({"ra": [1.0], "dec": [2.0]}, units={"ra": "deg", "dec": "kpc"})
+    type_ = {"ecsv": "text/x.ecsv", "votable": "application/xml"}[sent]
+    answers = []
+    for table in (plain, stated, wrong):
+        buffer = io.BytesIO() if sent == "votable" else io.StringIO()
+        table.write(buffer, format={"ecsv": "ascii.ecsv", "votable": "votable"}[sent])
+        value = buffer.getvalue()
+        body = value if isinstance(value, bytes) else value.encode()
+        answers.append(web.post(CROSS, content=body, headers={"content-type": type_}))
+    first, second = (answer.json()["positions"][0] for answer in answers[:2])
+    assert second["ra_deg"] == pytest.approx(RA)
+    assert second["distance_mpc"] == pytest.approx(90.0)
+    assert second["searched_prob_vol"] == pytest.approx(first["searched_prob_vol"], rel=1e-9)
+    assert answers[2].status_code == 422
+    assert "column dec is in kpc" in answers[2].json()["detail"]
+
+
+def test_a_retraction_is_told(web: TestClient) -> None:
+    """What is computed of a retracted event says so, in JSON and in the tables' metadata; of a live event it says that it is not."""
+    path = "/api/v1/events/S240229b/crossmatch"
+    found = web.post(path, content=b"ra,dec\n1,2\n", headers=CSV).json()
+    assert found["retracted_by"] == web.get("/api/v1/events/S240229b").json()["retracted_by"] is not None
+    for kind in ("votable", "ecsv"):
+        answer = web.post(f"{path}?format={kind}", content=b"ra,dec\n1,2\n", headers=CSV)
+        table = read(answer.content, kind)
+        assert found["retracted_by"] in (table.meta["description"] if kind == "votable" else table.meta["retracted_by"])
+    assert web.get("/api/v1/events/S240229b/coverage").json()["retracted_by"] == found["retracted_by"]
+    assert web.post(CROSS, content=b"ra,dec\n1,2\n", headers=CSV).json()["retracted_by"] is None
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [

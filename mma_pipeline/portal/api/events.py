@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.archive.coincidences import PairState, pairs_of, pairs_page
-from mma_pipeline.adapters.archive.event_history import chronological
+from mma_pipeline.adapters.archive.event_history import chronological, retraction_of
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.pointings import PointingArchive
 from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
@@ -276,10 +276,11 @@ def coverage(event: EventId, portal: ThePortal, start: Start = 0, size: Size = 1
     newest = next(
         (p for record in found for p in ledgers.get(record.partition_key, ()) if p.name == "coverage_ledger"), None
     )
-    visits = PointingArchive(portal.archive).pointings(event)
+    visits, retraction = PointingArchive(portal.archive).pointings(event), retraction_of(found)
     return Coverage(
         event=event,
         version=None if newest is None else newest.partition_key,
+        retracted_by=None if retraction is None else retraction.partition_key,
         figures={} if newest is None else plain(dict(newest.statistics)),
         total=len(visits),
         pointings=[Visit.of(pointing) for pointing in visits[start : start + size]],

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, HTTPException, Query, Request
 
-from mma_pipeline.adapters.archive.event_history import newest_map
+from mma_pipeline.adapters.archive.event_history import newest_map, retraction_of
 from mma_pipeline.adapters.archive.overview import candidate_places
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.portal.api.events import Accept, EventId, FormatName, Size, Start, ThePortal, versions_of
 from mma_pipeline.portal.api.models import Match, Matches, Object, Objects, Place, Places, Positions, Problem
-from mma_pipeline.portal.api.tables import TYPES, positions_of, table_response, wanted_format
+from mma_pipeline.portal.api.tables import READ, TYPES, positions_of, table_response, wanted_format
 from mma_pipeline.products.maps import decoded_map
 
 #: Maps that are searched at a time; further requests wait so many seconds.
@@ -68,7 +68,7 @@ async def _body(request: Request) -> tuple[bytes, str]:
                 "application/json": {
                     "schema": Positions.model_json_schema(ref_template="#/components/schemas/{model}")
                 },
-                **{kind: {"schema": {"type": "string"}} for kind in ("text/csv", TYPES["ecsv"], TYPES["votable"])},
+                **{kind: {"schema": {"type": "string"}} for kind in READ},
             },
         }
     },
@@ -90,7 +90,10 @@ async def crossmatch(
     if form == "json":
         return found
     rows = [match.model_dump() for match in found.positions]
-    return await run_in_threadpool(table_response, rows, _COLUMNS, form, event=event, version=found.version)
+    meta = {"event": event, "version": found.version}
+    if found.retracted_by is not None:
+        meta["retracted_by"] = found.retracted_by
+    return await run_in_threadpool(table_response, rows, _COLUMNS, form, **meta)
 
 
 def _matched(portal: Any, event: str, positions: list[Any]) -> Matches:
@@ -98,7 +101,8 @@ def _matched(portal: Any, event: str, positions: list[Any]) -> Matches:
 
     from mma_pipeline.science.skymaps.crossmatch import crossmatch as match
 
-    record = newest_map(versions_of(portal, event), combined=True)
+    records = versions_of(portal, event)
+    record, retraction = newest_map(records, combined=True), retraction_of(records)
     if record is None:
         raise HTTPException(404, f"{event} has no version with a map")
     skymap = decoded_map(portal.archive, record)
@@ -111,7 +115,8 @@ def _matched(portal: Any, event: str, positions: list[Any]) -> Matches:
     for i, p in enumerate(positions):
         figures: dict[str, Any] = found.figures(i)
         rows.append(Match(name=p.name, ra_deg=p.ra % 360, dec_deg=p.dec, distance_mpc=p.distance, **figures))
-    return Matches(event=event, version=record.partition_key, positions=rows)
+    retracted_by = None if retraction is None else retraction.partition_key
+    return Matches(event=event, version=record.partition_key, retracted_by=retracted_by, positions=rows)
 
 
 @router.get("/regions/events", response_model=Places, responses={503: _BUSY})
