@@ -29,8 +29,9 @@ app = typer.Typer(
 )
 #: Width in columns if the output is not a terminal: tables in a log or a pipe should not wrap at 80.
 PIPE_WIDTH = 160
-console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
-errors = Console(stderr=True, width=None if sys.stderr.isatty() else PIPE_WIDTH)
+# Text of alerts and files passes through as it is: `:x:` in it is no picture.
+console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, emoji=False)
+errors = Console(stderr=True, width=None if sys.stderr.isatty() else PIPE_WIDTH, emoji=False)
 
 
 class Exit(IntEnum):
