@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from rich.markup import escape
 from mma_pipeline import __version__
 
 if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
     from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.store import Store
 
@@ -101,6 +104,30 @@ def open_store() -> Store:
 
     settings = current()
     return Store.open(settings.store_url, environ=settings.store.credentials)
+
+
+@contextmanager
+def open_instance() -> Iterator[DagsterInstance]:
+    """Dagster's instance in DAGSTER_HOME; a folder without a dagster.yaml of its own is as good as any."""
+    from dagster import DagsterInstance
+
+    from mma_pipeline.settings import current
+
+    home = current().home
+    if not home.is_dir():
+        raise fail(f"DAGSTER_HOME names {home}, which is no folder: make it, or name another", Exit.USAGE)
+    logger = logging.getLogger("dagster")
+    logger.addFilter(_says_what_is_new)
+    try:
+        instance = DagsterInstance.get()
+    finally:
+        logger.removeFilter(_says_what_is_new)
+    with instance:
+        yield instance
+
+
+def _says_what_is_new(record: logging.LogRecord) -> bool:
+    return "No dagster instance configuration file" not in record.getMessage()
 
 
 @contextmanager

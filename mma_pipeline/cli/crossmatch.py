@@ -49,7 +49,8 @@ def crossmatch(
         archive, store = open_archive(), open_store()
         record, retracted_by = newest_map_of(archive, event)
         key = record.partition_key
-        names, ras, decs, known = (None,), [ra], [dec], [math.nan if distance is None else distance]
+        names: tuple[str | None, ...] = (None,)
+        ras, decs, known = [ra], [dec], [math.nan if distance is None else distance]
         if table is not None:
             given = _read(table)
             names, ras, decs, known = given.names, given.ra.tolist(), given.dec.tolist(), given.distance.tolist()

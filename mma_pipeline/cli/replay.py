@@ -10,7 +10,17 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, errors, fail, open_archive, print_json
+from mma_pipeline.cli.app import (
+    Exit,
+    JsonOption,
+    clear_errors,
+    console,
+    errors,
+    fail,
+    open_archive,
+    open_instance,
+    print_json,
+)
 from mma_pipeline.cli.sources import Item, gather, in_order_of_creation, no_notice
 
 
@@ -126,8 +136,6 @@ def _through_kafka(
 
 
 def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str, Any]]:
-    import dagster as dg
-
     from mma_pipeline.adapters.kafka.message import StreamMessage
     from mma_pipeline.cli.materialise import materialise, report_quarantine
     from mma_pipeline.defs.alerts.streams import parser_for
@@ -136,7 +144,7 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
     from mma_pipeline.settings import current
 
     outcome: list[dict[str, Any]] = []
-    with clear_errors(), dg.DagsterInstance.get() as instance, _progress(quiet) as progress:
+    with clear_errors(), open_instance() as instance, _progress(quiet) as progress:
         archive = open_archive(create=True)
         task = progress.add_task("replaying", total=len(items))
         for item in items:

@@ -121,6 +121,9 @@ def status(
         if as_json or versions:
             records = [r for r in records if begin is None or r.version.created >= begin][:limit]
         described = describe(archive, records)
+    if not events and (real or begin is not None):
+        said = " real" * real, "" if begin is None else f" since {begin:%Y-%m-%d %H:%M} UTC"
+        raise fail(f"no{said[0]} event{said[1]} is archived", Exit.NOTHING)
     if as_json:
         print_json({"counts": counts, "versions": described})
         return
@@ -256,7 +259,7 @@ def show(
         console.print(f"the archive has no version of {event_id}")
         return
     say_if_retracted(event_id, found[0]["retracted_by"])
-    console.print(f"page: {found[0]['page']}", highlight=False)
+    console.print(f"page: {found[0]['page']}", highlight=False, markup=False)
     whole = found if everything or len(found) == 1 else [_telling(found)]
     for entry in whole:
         console.rule(f"{entry['stem']}  ({entry['partition']})")

@@ -120,7 +120,8 @@ def _converted(column: Any, name: str, ours: Any, what: str) -> FloatArray:
 
 
 def _numbers(values: Any, name: str) -> FloatArray:
-    masked = np.ma.asarray(values) if not hasattr(values, "filled") else values
+    # Columns of astropy's Masked have `filled` as those of NumPy do.
+    masked: Any = values if hasattr(values, "filled") else np.ma.asarray(values)
     if masked.dtype.kind in "fiu":
         return np.array(masked.astype(np.float64).filled(np.nan), dtype=np.float64)
     found = []

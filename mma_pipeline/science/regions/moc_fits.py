@@ -59,7 +59,7 @@ def _column(hdus: Any, size: int) -> tuple[Mapping[str, Any], Any]:
 def _ranges(ordering: str, values: Any) -> IntArray:
     if values.dtype.kind not in "iu" or values.ndim != 1 or values.size > 2 * MOST_RANGES:
         raise MocError(f"a MOC is one column of at most {MOST_RANGES} cells or ranges")
-    whole = values.astype(np.int64)
+    whole: IntArray = values.astype(np.int64)
     if ordering == "RANGE":
         found = whole[: whole.size // 2 * 2].reshape(-1, 2)
         if whole.size % 2 or (found[:, 0] < 0).any() or (found[:, 1] > 12 << (2 * MAX_ORDER)).any():
