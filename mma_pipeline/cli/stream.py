@@ -13,6 +13,8 @@ from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, 
 from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
+    import dagster as dg
+
     from mma_pipeline.adapters.kafka.cursor import Offsets
     from mma_pipeline.adapters.kafka.watch import BrokerWatch
     from mma_pipeline.defs.alerts.seeking import SeekableStream
