@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def crossmatch(
     event: Annotated[
         str,
-        typer.Argument(help="Superevent id (newest map) or partition key of a version.", autocompletion=complete_event),
+        typer.Argument(
+            help="Superevent id (newest map), or a version: its partition key, or the name of its files.",
+            autocompletion=complete_event,
+        ),
     ],
     ra: Annotated[float | None, typer.Option(help="Right ascension, deg.", min=-360, max=360)] = None,
     dec: Annotated[float | None, typer.Option(help="Declination, deg.", min=-90, max=90)] = None,

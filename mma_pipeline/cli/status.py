@@ -225,7 +225,10 @@ def _version_table(entries: Sequence[Mapping[str, Any]], title: str) -> Table:
 def show(
     event: Annotated[
         str,
-        typer.Argument(help="Superevent id such as S230518h, or one partition key.", autocompletion=complete_event),
+        typer.Argument(
+            help="Superevent id such as S230518h, or a version: its partition key, or the name of its files.",
+            autocompletion=complete_event,
+        ),
     ],
     everything: Annotated[bool, typer.Option("--all", help="All versions in full, not the newest alone.")] = False,
     without: Annotated[str, WITHOUT] = "",

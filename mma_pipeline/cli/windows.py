@@ -23,7 +23,10 @@ _YEARS = 1950, 2100
 def windows(
     event: Annotated[
         str,
-        typer.Argument(help="Superevent id (newest map) or partition key of a version.", autocompletion=complete_event),
+        typer.Argument(
+            help="Superevent id (newest map), or a version: its partition key, or the name of its files.",
+            autocompletion=complete_event,
+        ),
     ],
     site: Annotated[
         list[str] | None,
