@@ -62,11 +62,13 @@ def crossmatch(
     except OSError as error:
         raise fail(f"{table} cannot be read: {error.strerror or error}") from error
     except PositionError as error:
-        raise fail(str(error), Exit.USAGE if table is None else Exit.FAILED) from error
+        if table is None:
+            raise fail(str(error), Exit.USAGE) from error
+        raise fail(f"{table}: {error}") from error
     except AdapterError as error:
         raise fail(str(error), Exit.NOTHING if isinstance(error, NotFoundError) else Exit.FAILED) from error
     except ValueError as error:
-        raise fail(f"{table} cannot be read as a table of positions: {error}") from error
+        raise fail(f"{table}: {error}") from error
     rows: list[dict[str, Any]] = []
     for i, (name, x, y, d) in enumerate(zip(names, ras, decs, known, strict=True)):
         mpc = None if math.isnan(d) else d
