@@ -24,10 +24,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
+import numpy as np
 
 from mma_pipeline.adapters.errors import ConfigurationError, DigestError, PermanentError
 from mma_pipeline.adapters.http import client, refusal, timeouts, transport_error
 from mma_pipeline.adapters.retry import attempts
+from mma_pipeline.science.position_tables import positions_of_table
 from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
@@ -183,14 +185,24 @@ class Portal:
             raise transport_error(error, _WHO, changes=False) from error
 
     def crossmatch(self, event_id: str, positions: Table | pd.DataFrame) -> Table:
-        """Where the newest map of an event has positions: a table with the columns ra and dec (deg), name and distance (Mpc)."""
+        """Where the newest map of an event has positions: a row for each, in the table's order.
+
+        Args:
+            event_id: the event.
+            positions: a table with the columns ra and dec, if known also name and distance. Units that an astropy table
+                states are converted; without units, angles are degrees (ICRS) and distances Mpc.
+
+        The answer's `meta` names event and version, and in `retracted_by` the notice that withdrew the event, if it is
+        retracted. Raises PositionError (a ValueError) for a unit that does not fit and for positions off the sphere.
+        """
         from astropy.table import Table
 
-        table = positions if isinstance(positions, Table) else Table.from_pandas(positions)
-        kept = [name for name in ("name", "ra", "dec", "distance") if name in table.colnames]
-        plain = Table({name: table[name] for name in kept}, copy=True)
-        for name in kept:
-            plain[name].unit = None
+        found = positions_of_table(positions if isinstance(positions, Table) else Table.from_pandas(positions))
+        plain = Table({"ra": found.ra, "dec": found.dec})
+        if any(name is not None for name in found.names):
+            plain["name"] = [name or "" for name in found.names]
+        if not np.isnan(found.distance).all():
+            plain["distance"] = found.distance
         buffer = io.StringIO()
         plain.write(buffer, format="ascii.csv")
         body = self._post(f"events/{event_id}/crossmatch", buffer.getvalue().encode(), "text/csv", {"format": "ecsv"})

@@ -6,6 +6,7 @@ from mma_pipeline.cli.app import app
 from mma_pipeline.cli.archive import archive
 from mma_pipeline.cli.backfill import backfill
 from mma_pipeline.cli.catalog import catalog
+from mma_pipeline.cli.circular import circular
 from mma_pipeline.cli.crossmatch import crossmatch
 from mma_pipeline.cli.demo import demo
 from mma_pipeline.cli.doctor import doctor
@@ -51,6 +52,7 @@ app.add_typer(catalog, name="catalog")
 app.command()(crossmatch)
 app.command()(forecast)
 app.command()(windows)
+app.command()(circular)
 app.command()(backfill)
 app.command()(worker)
 app.command()(alive)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from rich.markup import escape
 from mma_pipeline import __version__
 
 if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
     from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.store import Store
 
@@ -29,8 +32,9 @@ app = typer.Typer(
 )
 #: Width in columns if the output is not a terminal: tables in a log or a pipe should not wrap at 80.
 PIPE_WIDTH = 160
-console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
-errors = Console(stderr=True, width=None if sys.stderr.isatty() else PIPE_WIDTH)
+# Text of alerts and files passes through as it is: `:x:` in it is no picture.
+console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, emoji=False)
+errors = Console(stderr=True, width=None if sys.stderr.isatty() else PIPE_WIDTH, emoji=False)
 
 
 class Exit(IntEnum):
@@ -100,6 +104,30 @@ def open_store() -> Store:
 
     settings = current()
     return Store.open(settings.store_url, environ=settings.store.credentials)
+
+
+@contextmanager
+def open_instance() -> Iterator[DagsterInstance]:
+    """Dagster's instance in DAGSTER_HOME; a folder without a dagster.yaml of its own is as good as any."""
+    from dagster import DagsterInstance
+
+    from mma_pipeline.settings import current
+
+    home = current().home
+    if not home.is_dir():
+        raise fail(f"DAGSTER_HOME names {home}, which is no folder: make it, or name another", Exit.USAGE)
+    logger = logging.getLogger("dagster")
+    logger.addFilter(_says_what_is_new)
+    try:
+        instance = DagsterInstance.get()
+    finally:
+        logger.removeFilter(_says_what_is_new)
+    with instance:
+        yield instance
+
+
+def _says_what_is_new(record: logging.LogRecord) -> bool:
+    return "No dagster instance configuration file" not in record.getMessage()
 
 
 @contextmanager

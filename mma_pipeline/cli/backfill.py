@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json, wrong_usage
+from mma_pipeline.cli.app import (
+    Exit,
+    JsonOption,
+    clear_errors,
+    console,
+    fail,
+    open_archive,
+    open_instance,
+    print_json,
+    wrong_usage,
+)
 from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.observing_runs import observing_run
@@ -91,7 +101,7 @@ def _open() -> Archive:
 def _chosen(archive: Archive, events: list[str], times: tuple[datetime, datetime | None] | None) -> list[VersionRecord]:
     """Versions of some events, or of a span of time, or all; in order of creation."""
     if events:
-        found = [r for e in events for r in ([archive.version(e)] if e.count("-") >= 3 else archive.versions(e))]
+        found = [r for e in events for r in archive.versions_named(e)]
     else:
         found = archive.versions()
         if times is not None:
@@ -117,12 +127,10 @@ def _planned(record: VersionRecord, quiet: bool) -> Entry:
 
 
 def _make(archive: Archive, records: list[VersionRecord], quiet: bool) -> list[Entry]:
-    import dagster as dg
-
     from mma_pipeline.cli.materialise import materialise
 
     entries: list[Entry] = []
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         for count, record in enumerate(records, 1):
             key = record.partition_key
             before = {product.name: product.sha256 for product in archive.products(key)}

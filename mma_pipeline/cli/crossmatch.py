@@ -11,15 +11,19 @@ import typer
 
 from mma_pipeline.cli.app import Exit, JsonOption, console, fail, open_archive, open_store
 from mma_pipeline.cli.completion import complete_event
+from mma_pipeline.cli.events import newest_map_of, say_if_retracted
 
 if TYPE_CHECKING:
-    from mma_pipeline.adapters.archive import Archive
+    from mma_pipeline.science.position_tables import TablePositions
 
 
 def crossmatch(
     event: Annotated[
         str,
-        typer.Argument(help="Superevent id (newest map) or partition key of a version.", autocompletion=complete_event),
+        typer.Argument(
+            help="Superevent id (newest map), or a version: its partition key, or the name of its files.",
+            autocompletion=complete_event,
+        ),
     ],
     ra: Annotated[float | None, typer.Option(help="Right ascension, deg.", min=-360, max=360)] = None,
     dec: Annotated[float | None, typer.Option(help="Declination, deg.", min=-90, max=90)] = None,
@@ -27,14 +31,16 @@ def crossmatch(
     table: Annotated[
         Path | None,
         typer.Option(
-            help="CSV or ECSV with columns ra, dec, optionally distance (Mpc) and name.", exists=True, dir_okay=False
+            help="CSV, ECSV or VOTable with columns ra, dec, optionally distance and name. Without units: deg, Mpc.",
+            exists=True,
+            dir_okay=False,
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show searched probability and area, 2-D and 3-D credible level, and offset of one position or a table of them."""
-    given = (ra, dec, distance)
-    if (ra is None or dec is None) if table is None else any(value is not None for value in given):
+    alone = (ra, dec, distance)
+    if (ra is None or dec is None) if table is None else any(value is not None for value in alone):
         raise fail("give --ra and --dec, or only --table FILE", Exit.USAGE)
     from mma_pipeline.adapters.errors import AdapterError, NotFoundError
     from mma_pipeline.products.inputs import ProductInput
@@ -44,54 +50,41 @@ def crossmatch(
 
     try:
         archive, store = open_archive(), open_store()
-        key = _newest(archive, event)
-        if key is None:
-            raise fail(f"{event} has no version with a map in the archive", Exit.NOTHING)
-        names, ras, decs, distances = ([None], [ra], [dec], [distance]) if table is None else _read(table)
-        known = [math.nan if d is None else d for d in distances]
+        record, retracted_by = newest_map_of(archive, event)
+        key = record.partition_key
+        names: tuple[str | None, ...] = (None,)
+        ras, decs, known = [ra], [dec], [math.nan if distance is None else distance]
+        if table is not None:
+            given = _read(table)
+            names, ras, decs, known = given.names, given.ra.tolist(), given.dec.tolist(), given.distance.tolist()
         skymap = ProductInput(archive, store, key, current()).skymap
         found = match(skymap, ras, decs, known if any(d == d for d in known) else None)  # type: ignore[arg-type]
     except OSError as error:
         raise fail(f"{table} cannot be read: {error.strerror or error}") from error
     except PositionError as error:
-        raise fail(str(error), Exit.USAGE if table is None else Exit.FAILED) from error
+        if table is None:
+            raise fail(str(error), Exit.USAGE) from error
+        raise fail(f"{table}: {error}") from error
     except AdapterError as error:
         raise fail(str(error), Exit.NOTHING if isinstance(error, NotFoundError) else Exit.FAILED) from error
     except ValueError as error:
-        raise fail(f"{table} cannot be read as a table of positions: {error}") from error
+        raise fail(f"{table}: {error}") from error
     rows: list[dict[str, Any]] = []
-    for i, (name, x, y, d) in enumerate(zip(names, ras, decs, distances, strict=True)):
-        rows.append({"name": name, "ra_deg": x, "dec_deg": y, "distance_mpc": d, **found.figures(i)})
+    for i, (name, x, y, d) in enumerate(zip(names, ras, decs, known, strict=True)):
+        mpc = None if math.isnan(d) else d
+        rows.append({"name": name, "ra_deg": x, "dec_deg": y, "distance_mpc": mpc, **found.figures(i)})
     if as_json:
-        typer.echo(json.dumps({"version": key, "positions": rows}))
+        typer.echo(json.dumps({"version": key, "retracted_by": retracted_by, "positions": rows}))
         return
+    say_if_retracted(record.version.event_id, retracted_by)
     _print(key, rows)
 
 
-def _newest(archive: Archive, event: str) -> str | None:
-    from mma_pipeline.adapters.archive.event_history import newest_map
+def _read(path: Path) -> TablePositions:
+    from mma_pipeline.science.position_tables import kind_of, positions_of_table, read_table
 
-    found = newest_map(archive.versions_named(event), combined=True)
-    return None if found is None else found.partition_key
-
-
-def _read(path: Path) -> tuple[list[str | None], list[float], list[float], list[float | None]]:
-    import pandas as pd
-
-    if path.suffix == ".ecsv":
-        from astropy.table import Table
-
-        frame = Table.read(path, format="ascii.ecsv").to_pandas()
-    else:
-        frame = pd.read_csv(path, comment="#")
-    missing = {"ra", "dec"} - set(frame.columns)
-    if missing:
-        raise ValueError(f"{path} has no column {', '.join(sorted(missing))}")
-    count = len(frame)
-    names = [str(n) for n in frame["name"]] if "name" in frame else [None] * count
-    values = pd.to_numeric(frame["distance"], errors="coerce") if "distance" in frame else [math.nan] * count
-    distances = [None if d != d or d <= 0 else float(d) for d in values]
-    return list(names), [float(v) for v in frame["ra"]], [float(v) for v in frame["dec"]], distances
+    data = path.read_bytes()
+    return positions_of_table(read_table(data, kind_of(data)))
 
 
 def _print(key: str, rows: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store
 from mma_pipeline.cli.completion import complete_event
+from mma_pipeline.cli.events import newest_map_of, say_if_retracted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,11 +35,12 @@ def forecast(
 ) -> None:
     """Magnitudes of kilonovae by band and hour after the merger, and the depths that show 50 and 90 % of them."""
     with clear_errors():
-        record = _product(event)
+        record, event_id, retracted_by = _product(event)
         body: dict[str, Any] = json.loads(open_store().get(record.store_key))
     if as_json:
-        typer.echo(json.dumps({"version": record.partition_key, **body}))
+        typer.echo(json.dumps({"version": record.partition_key, "retracted_by": retracted_by, **body}))
         return
+    say_if_retracted(event_id, retracted_by)
     console.print(record.partition_key, highlight=False)
     console.print(body["words"], highlight=False)
     if not body["applies"]:
@@ -61,19 +63,16 @@ def forecast(
     console.print(f"AB magnitudes, {said}. Sources and limits: docs/forecast.md", highlight=False)
 
 
-def _product(event: str) -> ProductRecord:
-    from mma_pipeline.adapters.archive.event_history import newest_map
-
+def _product(event: str) -> tuple[ProductRecord, str, str | None]:
+    """The forecast, its event, and the event's retraction."""
     archive = open_archive()
-    found = newest_map(archive.versions_named(event), combined=True)
-    if found is None:
-        raise fail(f"{event} has no version with a map in the archive", Exit.NOTHING)
+    found, retracted_by = newest_map_of(archive, event)
     record = archive.product(found.partition_key, "forecast")
     if record is None:
         raise fail(
             f"{found.partition_key} has no forecast yet: materialise the asset kilonova_forecast for it", Exit.NOTHING
         )
-    return record
+    return record, found.version.event_id, retracted_by
 
 
 def _masses(masses: Mapping[str, Any]) -> str:

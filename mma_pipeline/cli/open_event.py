@@ -21,8 +21,10 @@ def open_event(
     from mma_pipeline.settings import current
 
     with clear_errors():
-        if not open_archive().versions_named(event):
+        found = open_archive().versions_named(event)
+        if not found:
             raise fail(f"the archive has no event {event}: `mma status` shows what is archived", Exit.NOTHING)
+        event = found[0].version.event_id
         portal = current().portal.url
         if portal is not None:
             address = f"{portal.rstrip('/')}/events/{event}"

@@ -107,7 +107,9 @@ def publish_photometry(
             if not as_json:
                 kind = ">" if m.upper_limit else " "
                 console.print(
-                    f"{m.candidate.name}  {m.mjd:.5f}  {m.band:>2} {kind}{m.magnitude:6.2f}  {where}", highlight=False
+                    f"{m.candidate.name}  {m.mjd:.5f}  {m.band:>2} {kind}{m.magnitude:6.2f}  {where}",
+                    highlight=False,
+                    markup=False,
                 )
     if as_json:
         print_json({"sent": sent, "skipped": list(held.skipped), "unused": unused})
@@ -116,4 +118,4 @@ def publish_photometry(
             shown = ", ".join(f"{name} {n}" for name, n in unused.items())
             console.print(f"[yellow]not used by the classifier[/yellow]: {escape(shown)}", highlight=False)
         for reason in held.skipped:
-            console.print(f"[yellow]left out[/yellow] {reason}", highlight=False)
+            console.print(f"[yellow]left out[/yellow] {escape(reason)}", highlight=False)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
 from mma_pipeline.cli.completion import complete_event
+from mma_pipeline.cli.events import newest_map_of, say_if_retracted
 from mma_pipeline.notices.words import area, share
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ def import_(
 
     with clear_errors():
         archive = open_archive()
-        if not archive.versions(event, limit=1):
+        named = archive.versions_named(event)
+        if not named:
             raise fail(f"no version of {event} is archived: see `mma status` for what is", Exit.NOTHING)
+        event = named[0].version.event_id
         kept = PointingArchive(archive)
         given = None if footprint is None else parse_footprint(_text_of(footprint))
         known = {i.name.lower(): i.footprint for i in kept.instruments() if i.footprint is not None}
@@ -111,23 +114,23 @@ def coverage(event: EventArgument, as_json: JsonOption = False) -> None:
     """What the archived pointings cover of an event's newest map, computed now."""
     from dataclasses import asdict
 
-    from mma_pipeline.adapters.archive.event_history import newest_map
     from mma_pipeline.defs.observing.coverage_ledger import ledger_of
     from mma_pipeline.science.coverage.tables import row_words
     from mma_pipeline.settings import current
 
     with clear_errors():
         archive = open_archive()
-        record = newest_map(archive.versions(event), combined=True)
-        if record is None:
-            raise fail(f"no version of {event} with a map is archived: see `mma status` for what is", Exit.NOTHING)
+        record, retracted_by = newest_map_of(archive, event)
+        event = record.version.event_id
         magnitude = current().coverage.absolute_magnitude
         found, _, figures = ledger_of(_map_of(archive, record), _pointings(archive, event), record.facts, magnitude)
     if as_json:
         curve = [{"hours": h, "probability": p, "area_deg2": a} for h, p, a in found.curve]
         rows = [asdict(row) for row in found.rows]
-        print_json({"event": event, "partition": record.partition_key, **figures, "rows": rows, "curve": curve})
+        about = {"event": event, "partition": record.partition_key, "retracted_by": retracted_by}
+        print_json({**about, **figures, "rows": rows, "curve": curve})
         return
+    say_if_retracted(event, retracted_by)
     table = Table(title=f"{record.stem}: {share(figures['probability_covered'])} covered")
     for column in ("of", "visits", "probability", "area, deg²", "within reach"):
         table.add_column(column, justify="left" if column == "of" else "right")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
 from mma_pipeline.cli.candidates import candidate_lines, candidates_of
@@ -76,7 +77,9 @@ def explain(
     for row in found:
         why = "\n".join(f"{'✓' if r['passed'] else '✗'} {r['criterion']}: {r['found']}" for r in row["reasons"])
         went = "\n".join(f"{p['kind']} {p['state']} {p['reference'] or p['error'] or ''}" for p in row["publications"])
-        table.add_row(row["partition"], row["destination"], "yes" if row["wanted"] else "no", why, went or "nothing")
+        table.add_row(
+            row["partition"], row["destination"], "yes" if row["wanted"] else "no", Text(why), Text(went or "nothing")
+        )
     console.print(table)
     for key, state in states.items():
         for line in _reasons(key, state):
@@ -144,7 +147,9 @@ def list_(
         table.add_column(column, overflow="fold")
     for item in items:
         said = item.error or str(item.answer.get("reference", ""))
-        table.add_row(str(item.id), item.event_id, item.destination, item.kind, item.state, str(item.attempts), said)
+        table.add_row(
+            str(item.id), item.event_id, item.destination, item.kind, item.state, str(item.attempts), Text(said)
+        )
     console.print(table)
 
 
@@ -206,7 +211,7 @@ def blocked(as_json: JsonOption = False) -> None:
     for column in ("version", "since", "check"):
         table.add_column(column, overflow="fold")
     for one in held:
-        table.add_row(one.partition_key, f"{one.since:%Y-%m-%d %H:%M:%S}", "\n".join(map(describe, one.findings)))
+        table.add_row(one.partition_key, f"{one.since:%Y-%m-%d %H:%M:%S}", Text("\n".join(map(describe, one.findings))))
     console.print(table)
 
 
@@ -238,7 +243,9 @@ def send() -> None:
         items = [item for config in published.configs for item in published.publisher.run(config.name)]
     for item in items:
         said = item.error or str(item.answer.get("reference", ""))
-        console.print(f"{item.destination} {item.kind} {item.event_id}: {item.state} {said}", highlight=False)
+        console.print(
+            f"{item.destination} {item.kind} {item.event_id}: {item.state} {said}", highlight=False, markup=False
+        )
     console.print(f"{len(items)} publications attempted")
     wrong = [item for item in items if item.error]
     if wrong:

@@ -10,15 +10,25 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
-from mma_pipeline.cli.sources import Item, gather, in_order_of_creation
+from mma_pipeline.cli.app import (
+    Exit,
+    JsonOption,
+    clear_errors,
+    console,
+    errors,
+    fail,
+    open_archive,
+    open_instance,
+    print_json,
+)
+from mma_pipeline.cli.sources import Item, gather, in_order_of_creation, no_notice
 
 
 def replay(
     targets: Annotated[
         list[str],
         typer.Argument(
-            help="Files (alerts in JSON or Avro, neutrino notices), folders, or ids of public superevents (GraceDB)."
+            help="Files (alerts in JSON or Avro, notices in JSON or VOEvent), folders, or ids of public superevents (GraceDB)."
         ),
     ],
     direct: Annotated[
@@ -37,12 +47,17 @@ def replay(
         float, typer.Option(help="How many times faster than the notices were created to send; 0: all at once.", min=0)
     ] = 0.0,
     gracedb: Annotated[str | None, typer.Option(help="Another GraceDB, by the address of its API.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also send files that are no alert or notice at all: they go to quarantine.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Send past alerts again.
 
     Alerts are sent in order of creation, whatever their file names. A replayed alert gets the same version and file names
-    as the first time; existing products stay as they are. The exit code is 1 if a message goes to quarantine.
+    as the first time; existing products stay as they are. Files that are neither JSON nor VOEvent nor Avro are refused, and all
+    others are sent. The exit code is 1 if a file was refused or, with --direct, if a message went to quarantine or a product
+    could not be made. Through Kafka the pipeline finds that out later: see `mma quarantine`.
     Example: mma replay S230518h --direct
     """
     if again and not direct:
@@ -50,21 +65,35 @@ def replay(
     if direct and (topic is not None or speed):
         raise fail("--topic and --speed are for a broker: leave out --direct", Exit.USAGE)
     # In the order in which they were sent first: the number in file names follows the order of arrival.
-    items = in_order_of_creation(gather(targets, gracedb))
-    if direct:
-        outcome = _direct(items, again, quiet=as_json)
-    else:
-        if not bootstrap:
-            raise fail("no broker is configured: set MMA_KAFKA_BOOTSTRAP, or use --direct", Exit.USAGE)
-        outcome = _through_kafka(items, topic, bootstrap, speed, quiet=as_json)
+    gathered = in_order_of_creation(gather(targets, gracedb))
+    if not direct and not bootstrap:
+        raise fail("no broker is configured: set MMA_KAFKA_BOOTSTRAP, or use --direct", Exit.USAGE)
+    items: list[Item] = []
+    outcome: list[dict[str, Any]] = []
+    for item in gathered:
+        reason = None if force else no_notice(item)
+        if reason is None:
+            items.append(item)
+            continue
+        said = f"{item.name} is no alert or notice: {reason}; not sent"
+        errors.print(said, highlight=False, soft_wrap=True, markup=False)
+        outcome.append({"name": item.name, "outcome": "refused", "reason": reason})
+    refused = len(outcome)
+    if items:
+        outcome += (
+            _direct(items, again, quiet=as_json)
+            if direct
+            else _through_kafka(items, topic, bootstrap or "", speed, quiet=as_json)
+        )
     if as_json:
         print_json(outcome)
     unusable = [entry["name"] for entry in outcome if entry["outcome"] == "quarantined"]
     failed = [entry["partition"] for entry in outcome if entry["outcome"] == "failed"]
-    said = [f"{len(unusable)} of {len(items)} went to quarantine: {', '.join(unusable)}"] * bool(unusable)
-    said += [f"products of {', '.join(failed)} could not be made: see the run"] * bool(failed)
-    if said:
-        raise fail("; ".join(said))
+    told = [f"{refused} of {len(gathered)} files are no alert or notice (--force sends them)"] * bool(refused)
+    told += [f"{len(unusable)} of {len(items)} went to quarantine: {', '.join(unusable)}"] * bool(unusable)
+    told += [f"products of {', '.join(failed)} could not be made: see the run"] * bool(failed)
+    if told:
+        raise fail("; ".join(told))
 
 
 def _progress(quiet: bool) -> Progress:
@@ -107,8 +136,6 @@ def _through_kafka(
 
 
 def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str, Any]]:
-    import dagster as dg
-
     from mma_pipeline.adapters.kafka.message import StreamMessage
     from mma_pipeline.cli.materialise import materialise, report_quarantine
     from mma_pipeline.defs.alerts.streams import parser_for
@@ -117,7 +144,7 @@ def _direct(items: Sequence[Item], again: bool, *, quiet: bool) -> list[dict[str
     from mma_pipeline.settings import current
 
     outcome: list[dict[str, Any]] = []
-    with clear_errors(), dg.DagsterInstance.get() as instance, _progress(quiet) as progress:
+    with clear_errors(), open_instance() as instance, _progress(quiet) as progress:
         archive = open_archive(create=True)
         task = progress.add_task("replaying", total=len(items))
         for item in items:

@@ -35,7 +35,7 @@ def settings(
         shown = Text(row.value, style="" if row.origin != "default" else "dim")
         table.add_row(row.group, row.name, shown, "" if row.origin == "default" else row.origin)
     console.print(table)
-    console.print(f"state lives in {found.home}", highlight=False)
+    console.print(f"state lives in {found.home}", highlight=False, markup=False)
     if problems:
         raise fail("; ".join(problems.values()))
 

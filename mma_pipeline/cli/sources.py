@@ -9,6 +9,10 @@ from pathlib import Path
 
 from mma_pipeline.cli.app import Exit, clear_errors, fail
 from mma_pipeline.notices.key import EVENT_ID
+from mma_pipeline.notices.text import one_line
+
+#: Longest reason, characters.
+_LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -63,5 +67,16 @@ def _item(name: str, body: bytes) -> Item:
     from mma_pipeline.defs.alerts.streams import subject_of
 
     told = subject_of(body)
-    # A bad file is sent like any other, and ends in quarantine.
     return Item(name, body, *((None, None) if told is None else (told.created, told.event_id)))
+
+
+def no_notice(item: Item) -> str | None:
+    """What is wrong with an item that is in no form of alerts and notices; None for all others."""
+    from mma_pipeline.defs.alerts.streams import check_form
+    from mma_pipeline.notices.errors import NoticeError
+
+    try:
+        check_form(item.body)
+    except NoticeError as error:
+        return one_line(str(error), _LONGEST)
+    return None

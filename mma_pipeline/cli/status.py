@@ -13,6 +13,7 @@ from rich.text import Text
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
 from mma_pipeline.cli.candidates import WITHOUT, candidate_lines, candidates_of, checked_names
 from mma_pipeline.cli.completion import complete_event
+from mma_pipeline.cli.events import say_if_retracted
 from mma_pipeline.cli.quarantine import plain
 from mma_pipeline.notices.key import EXTERNAL_SUFFIX
 from mma_pipeline.notices.words import area, chance, false_alarm, figure, share, typeset
@@ -124,6 +125,9 @@ def status(
             records = [r for r in records if begin is None or r.version.created >= begin][:limit]
         described = describe(archive, records)
         pairs = claimed_pairs(archive)
+    if not events and (real or begin is not None):
+        said = " real" * real, "" if begin is None else f" since {begin:%Y-%m-%d %H:%M} UTC"
+        raise fail(f"no{said[0]} event{said[1]} is archived", Exit.NOTHING)
     if as_json:
         print_json({"counts": counts, "versions": described})
         return
@@ -230,7 +234,10 @@ def _version_table(entries: Sequence[Mapping[str, Any]], title: str) -> Table:
 def show(
     event: Annotated[
         str,
-        typer.Argument(help="Superevent id such as S230518h, or one partition key.", autocompletion=complete_event),
+        typer.Argument(
+            help="Superevent id such as S230518h, or a version: its partition key, or the name of its files.",
+            autocompletion=complete_event,
+        ),
     ],
     everything: Annotated[bool, typer.Option("--all", help="All versions in full, not the newest alone.")] = False,
     without: Annotated[str, WITHOUT] = "",
@@ -263,9 +270,8 @@ def show(
     if not found:
         console.print(f"the archive has no version of {event_id}")
         return
-    if found[0]["retracted_by"] is not None:
-        console.print(f"[bold red]{found[0]['event']} is retracted[/bold red] ({found[0]['retracted_by']})")
-    console.print(f"page: {found[0]['page']}", highlight=False)
+    say_if_retracted(event_id, found[0]["retracted_by"])
+    console.print(f"page: {found[0]['page']}", highlight=False, markup=False)
     whole = found if everything or len(found) == 1 else [_telling(found)]
     for entry in whole:
         console.rule(f"{entry['stem']}  ({entry['partition']})")

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_instance, print_json
 from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
@@ -30,12 +30,10 @@ def streams(context: typer.Context, as_json: JsonOption = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    import dagster as dg
-
     from mma_pipeline.defs.alerts.seeking import seekable_streams
     from mma_pipeline.defs.operations.watch import last_watched
 
-    with clear_errors(), dg.DagsterInstance.get() as instance:
+    with clear_errors(), open_instance() as instance:
         watched = last_watched(instance)
         seen = {} if watched is None else watched.streams
         entries = [
@@ -89,8 +87,6 @@ def seek(
     if sum((time is not None, offset is not None, beginning, end)) != 1:
         raise fail("choose exactly one of: --time, --offset, --beginning, --end", Exit.USAGE)
     when = None if time is None else _time(time)
-    import dagster as dg
-
     from mma_pipeline.adapters.kafka.watch import BrokerWatch
     from mma_pipeline.defs.alerts.seeking import cursor_of, seekable_streams, set_cursor
 
@@ -98,7 +94,7 @@ def seek(
     if name not in known:
         raise fail(f"there is no stream {name}: choose one of {', '.join(known)}", Exit.NOTHING)
     one = known[name]
-    with clear_errors(), dg.DagsterInstance.get() as instance:
+    with clear_errors(), open_instance() as instance:
         config = one.config(current())
         if config is None:
             raise fail(f"stream {name} is not connected: set its credential as for the daemon (see `mma doctor`)")

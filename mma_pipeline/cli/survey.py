@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive
     from mma_pipeline.adapters.archive.surveys import PartitionCounts
     from mma_pipeline.adapters.kafka.message import StreamMessage
+    from mma_pipeline.products.surveys.files import Source
     from mma_pipeline.science.surveys.regions import RegionIndex
 
 survey = typer.Typer(
@@ -32,6 +33,8 @@ survey = typer.Typer(
 
 #: Messages that a replay takes at a time.
 _BATCH = 200
+#: Kinds of files without packets that are named.
+_KINDS = 8
 
 
 @survey.command()
@@ -124,82 +127,89 @@ def _until(reader: Any, ended: list[int], idle_s: float | None) -> None:
 @survey.command()
 def replay(
     where: Annotated[
-        Path, typer.Argument(help="Folder of packets (.avro, .json), or a tar file as ZTF keeps its nights.")
+        Path,
+        typer.Argument(
+            help="A packet (.avro, .json), a Parquet file of decoded alerts as Fink keeps them, a tar file as ZTF keeps its nights, "
+            "or a folder with any of these in it and below.",
+            exists=True,
+        ),
     ],
     topic: Annotated[str, typer.Option(help="Topic that the messages are taken to come from.")] = "replay",
     as_json: JsonOption = False,
 ) -> None:
     """Take packets of files through the filter, as the reader takes those of Kafka; the same files again change nothing.
 
-    What is printed is what the packets are to the events that are live now. `mma survey stats` counts each once, as what it was
-    when it first came.
+    What is printed is what the packets are to the events that are live now, and why some cannot be used: then the exit code is 1.
+    `mma survey stats` counts each once, as what it was when it first came.
     """
+    from mma_pipeline.notices.errors import NoticeError
+    from mma_pipeline.products.surveys.explaining import NO_EVENT
+    from mma_pipeline.products.surveys.files import NoPacketsError, sources_of
+
+    total = {"seen": 0, "inside": 0, "kept": 0, "quarantined": 0}
+    causes: dict[str, tuple[int, str]] = {}
+    damaged: list[str] = []
+    with clear_errors():
+        try:
+            sources, others = sources_of(where, topic)
+        except NoPacketsError as error:
+            raise fail(str(error), Exit.USAGE) from error
+        live = _regions(open_archive(create=True))
+        for source in sources:
+            try:
+                _replay(source, live, total, causes)
+            except NoticeError as error:
+                damaged.append(str(error))
+    if others and not as_json:
+        kinds = sorted({path.suffix or path.name for path in others})
+        said = f"{len(others)} files of other kinds left out ({', '.join(kinds[:_KINDS])})"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+    if not total["seen"] and not damaged:
+        raise fail(f"{where} holds no packets (.avro, .json, Parquet, tar)", Exit.NOTHING)
+    ordered = sorted(causes.values(), key=lambda one: (-one[0], one[1]))
+    if as_json:
+        reasons = [{"packets": number, "reason": reason} for number, reason in ordered]
+        print_json({**total, "reasons": reasons, "left_out": len(others), "damaged": damaged})
+    else:
+        console.print(", ".join(f"{number} {name}" for name, number in total.items()), highlight=False)
+        for number, reason in ordered:
+            console.print(f"{number} in quarantine: {reason}", highlight=False, markup=False, soft_wrap=True)
+        if not total["inside"] and not live().regions:
+            console.print(NO_EVENT, highlight=False)
+    told = [f"{total['quarantined']} of {total['seen']} packets cannot be used"] * bool(ordered) + damaged
+    if told:
+        raise fail("; ".join(told))
+
+
+def _replay(
+    source: Source, live: Callable[[], RegionIndex], total: dict[str, int], causes: dict[str, tuple[int, str]]
+) -> None:
+    """Take the packets of a source through the filter, and count them; `causes` has number and first reason of each cause."""
     from mma_pipeline.adapters.archive.surveys import Beat, SurveyArchive
     from mma_pipeline.adapters.surveys.nights import RecentNights
     from mma_pipeline.adapters.surveys.packets import Formats
-    from mma_pipeline.products.surveys.explaining import NO_EVENT
+    from mma_pipeline.notices.refusals import cause_of
     from mma_pipeline.products.surveys.judging import judge
-    from mma_pipeline.products.surveys.parquet import DecodedAlerts
     from mma_pipeline.settings import current
 
     settings = current()
+    archive, nights = SurveyArchive(open_archive(), settings.kilonova.nearness), RecentNights(open_store())
     # Not the reader's stream: its partitions are not alive, and nobody waits for them.
     stream = f"{settings.survey_stream.name}-replay"
-    total = {"seen": 0, "inside": 0, "kept": 0, "quarantined": 0}
-    with clear_errors():
-        archive = open_archive(create=True)
-        photometry = SurveyArchive(archive, settings.kilonova.nearness)
-        nights = RecentNights(open_store())
-        live = _regions(archive)
-        formats, messages = Formats(settings.survey_schemas), _messages(where, stream, topic)
-        if where.suffix == ".parquet":
-            formats = decoded = DecodedAlerts()
-            messages = decoded.messages(where, stream, _topic(where, topic))
-        for batch in _batches(messages):
-            judged = judge(batch, formats, live(), settings.surveys.thresholds)
-            beat = Beat("replay", datetime.now(UTC))
-            photometry.record(stream, judged.kept, judged.unusable, judged.outcomes, beat)
-            nights.write(judged.rows)
-            total["seen"] += len(judged.outcomes)
-            total["inside"] += sum(outcome.inside for outcome in judged.outcomes)
-            total["kept"] += len(judged.kept)
-            total["quarantined"] += len(judged.unusable)
-    if not total["seen"]:
-        raise fail(f"{where} holds no packets", Exit.NOTHING)
-    if as_json:
-        print_json(total)
-    else:
-        console.print(", ".join(f"{number} {name}" for name, number in total.items()), highlight=False)
-        if not total["inside"] and not live().regions:
-            console.print(NO_EVENT, highlight=False)
-
-
-def _messages(where: Path, stream: str, topic: str) -> Iterator[StreamMessage]:
-    """Packets as messages, in the order of their names; the offset is the place in that order."""
-    from mma_pipeline.adapters.kafka.message import StreamMessage
-
-    now = datetime.now(UTC)
-    for offset, body in enumerate(_bodies(where)):
-        yield StreamMessage(stream, _topic(where, topic), 0, offset, body, None, (), None, now)
-
-
-def _topic(where: Path, topic: str) -> str:
-    return f"{topic}:{where.name}"[:250]
-
-
-def _bodies(where: Path) -> Iterator[bytes]:
-    if where.is_dir():
-        for path in sorted(p for p in where.iterdir() if p.suffix in {".avro", ".json"}):
-            yield path.read_bytes()
-        return
-    try:
-        with tarfile.open(where) as packed:
-            for member in packed:
-                found = packed.extractfile(member)
-                if found is not None:
-                    yield found.read()
-    except tarfile.ReadError as error:
-        raise fail(f"{where} is no folder and no tar file of packets", Exit.USAGE) from error
+    messages, formats = source.messages(stream, Formats(settings.survey_schemas))
+    for batch in _batches(messages):
+        judged = judge(batch, formats, live(), settings.surveys.thresholds)
+        refused = archive.record(
+            stream, judged.kept, judged.unusable, judged.outcomes, Beat("replay", datetime.now(UTC))
+        )
+        nights.write(judged.rows)
+        total["seen"] += len(judged.outcomes)
+        total["inside"] += sum(outcome.inside for outcome in judged.outcomes)
+        total["kept"] += len(judged.kept) - len(refused)
+        for _, reason in [*judged.unusable, *refused]:
+            total["quarantined"] += 1
+            number, first = causes.get(cause_of(reason), (0, reason))
+            causes[cause_of(reason)] = number + 1, first
 
 
 def _batches(messages: Iterator[StreamMessage]) -> Iterator[list[StreamMessage]]:
@@ -227,7 +237,7 @@ def stats(as_json: JsonOption = False) -> None:
     for column in rows[0]:
         table.add_column(column)
     for row in rows:
-        table.add_row(*(_text(value) for value in row.values()))
+        table.add_row(*(escape(_text(value)) for value in row.values()))
     console.print(table)
 
 
@@ -256,7 +266,9 @@ def _text(value: Any) -> str:
 
 @survey.command()
 def explain(
-    name: Annotated[str, typer.Argument(metavar="OBJECT", help="Any name of the object.")],
+    name: Annotated[
+        str, typer.Argument(metavar="OBJECT", help="Any name of the object, with or without blanks, in any case.")
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Why an object is, or is not, a candidate of the live events."""
@@ -279,7 +291,9 @@ def explain(
             current().surveys.thresholds,
         )
     if not found:
-        raise fail(f"{name} is neither in the kept nights nor a candidate of an event", Exit.NOTHING)
+        raise fail(
+            f"no object {name} is in the kept nights or was measured: `mma show EVENT` lists candidates", Exit.NOTHING
+        )
     if as_json:
         print_json([asdict(one) for one in found])
         return
@@ -288,5 +302,5 @@ def explain(
         table.add_column(column)
     for one in found:
         when = "" if one.mjd is None else f"{one.mjd:.4f}"
-        table.add_row(one.event_id or "", when, one.alert_id or "", one.verdict, one.why)
+        table.add_row(one.event_id or "", when, escape(one.alert_id or ""), escape(one.verdict), escape(one.why))
     console.print(table)

@@ -10,19 +10,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
-from mma_pipeline.cli.completion import complete_event
+from mma_pipeline.cli.completion import complete_event, complete_site
+from mma_pipeline.cli.events import newest_map_of, say_if_retracted
 
 if TYPE_CHECKING:
     from mma_pipeline.science.observing.sites import Site
-    from mma_pipeline.science.observing.windows import Windows
+
+#: Sun and Moon hold from 1900 to 2100 (ERFA, `epv00`); nobody observed a merger before 1950.
+_YEARS = 1950, 2100
 
 
 def windows(
     event: Annotated[
         str,
-        typer.Argument(help="Superevent id (newest map) or partition key of a version.", autocompletion=complete_event),
+        typer.Argument(
+            help="Superevent id (newest map), or a version: its partition key, or the name of its files.",
+            autocompletion=complete_event,
+        ),
     ],
-    site: Annotated[list[str] | None, typer.Option(help="An observatory, by name or its beginning; repeat it.")] = None,
+    site: Annotated[
+        list[str] | None,
+        typer.Option(help="An observatory, by name or its beginning; repeat it.", autocompletion=complete_site),
+    ] = None,
     date: Annotated[
         str | None,
         typer.Option(
@@ -48,13 +57,14 @@ def windows(
         begins, nightly = _begins(date)
     except ValueError as error:
         raise fail(f"--date {date!r} is no date such as 2023-09-22 or 2023-09-22T03:00", Exit.USAGE) from error
+    if not _YEARS[0] <= begins.year <= _YEARS[1]:
+        raise fail(f"--date {date!r}: the positions of Sun and Moon hold from {_YEARS[0]} to {_YEARS[1]}", Exit.USAGE)
     if plot is not None and nightly:
         raise fail("--plot shows one span of 24 h: give --date with a time, or leave it out", Exit.USAGE)
     with clear_errors():
         archive, store, settings = open_archive(), open_store(), current()
-        key = _newest(archive.versions_named(event))
-        if key is None:
-            raise NotFoundError(f"{event} has no version with a map in the archive")
+        chosen_map, retracted_by = newest_map_of(archive, event)
+        key = chosen_map.partition_key
         source = ProductInput(archive, store, key, settings)
         skymap = source.skymap_as_sent
         if skymap is None:
@@ -82,16 +92,19 @@ def windows(
     rows = [one | {"span_begins": span["begins"]} for span in spans for one in span["sites"]]
     if as_json:
         about = {"measured_until": str(earth.measured_until), "predicted_until": str(earth.predicted_until)}
-        print_json({"version": key, "hours": science.HOURS, "sites": rows, "earth_orientation": about})
+        print_json(
+            {
+                "version": key,
+                "retracted_by": retracted_by,
+                "hours": science.HOURS,
+                "sites": rows,
+                "earth_orientation": about,
+            }
+        )
         return
-    _print(key, found, rows, ordered=bool(site))
-
-
-def _newest(records: Any) -> str | None:
-    from mma_pipeline.adapters.archive.event_history import newest_map
-
-    found = newest_map(records, combined=True)
-    return None if found is None else found.partition_key
+    say_if_retracted(chosen_map.version.event_id, retracted_by)
+    span = f"each site's noon of {begins:%Y-%m-%d}" if nightly else f"{begins:%Y-%m-%d %H:%M} UTC"
+    _print(f"{key}, 24 h from {span}", rows, ordered=bool(site))
 
 
 def _begins(date: str | None) -> tuple[datetime, bool]:
@@ -108,15 +121,13 @@ def _noon(day: datetime, site: Site) -> datetime:
     return (day + timedelta(hours=12 - east / 15)).replace(second=0, microsecond=0)
 
 
-def _print(key: str, found: Sequence[Windows], rows: Sequence[Mapping[str, Any]], *, ordered: bool) -> None:
+def _print(title: str, rows: Sequence[Mapping[str, Any]], *, ordered: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from mma_pipeline.notices.words import share
 
-    first, last = min(w.begins for w in found), max(w.begins for w in found)
-    span = f"{first:%Y-%m-%d %H:%M}" if first == last else "each site's noon"
-    table = Table(title=Text(f"{key}, 24 h from {span} UTC"))
+    table = Table(title=Text(title))
     heads = ("site", "of the map", "from", "to", "most at", "then", "peak airmass", "Moon", "lit", "dark from", "to")
     for head in heads:
         table.add_column(head)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -18,6 +18,7 @@ from mma_pipeline import __version__
 from mma_pipeline.adapters.errors import AdapterError, NotFoundError, TransientError
 from mma_pipeline.portal import files, pages
 from mma_pipeline.portal.api import events, sky, stream
+from mma_pipeline.portal.api.parameters import only_known_below
 from mma_pipeline.portal.context import Portal
 from mma_pipeline.portal.guard import MAX_BODY, Below, Guard, Hosts, Limits
 
@@ -53,7 +54,7 @@ def create_app(portal: Portal, *, hosts: Sequence[str] = ()) -> FastAPI:
     )
     app.state.portal = portal
     for part in (events, sky, stream):
-        app.include_router(part.router, prefix=API)
+        app.include_router(part.router, prefix=API, dependencies=[Depends(only_known_below(API))])
     app.include_router(files.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")

@@ -157,7 +157,7 @@ class EventFilter:
     """Kind of any of its versions."""
     significant: bool | None = None
     source_class: str | None = None
-    """A class or property (`BNS`, `HasNS`) that has at least `min_probability`."""
+    """A class or property (`BNS`, `HasNS`, in any case) that has at least `min_probability`."""
     min_probability: float = 0.5
     max_area_deg2: float | None = None
     """Largest 90 % area of the smallest region that holds now; events without one are left out."""
@@ -175,7 +175,7 @@ class EventFilter:
             and (self.text is None or event.event.casefold().startswith(self.text.casefold()))
             and (self.since is None or event.when >= self.since)
             and (self.before is None or event.when < self.before)
-            and (self.kind is None or self.kind in event.kinds)
+            and (self.kind is None or self.kind.casefold() in (kind.casefold() for kind in event.kinds))
             and (self.significant is None or event.significant is self.significant)
             and (self.source_class is None or self._likely(event))
             and _within(event.best_area_90_deg2, None, self.max_area_deg2)
@@ -185,9 +185,9 @@ class EventFilter:
         )
 
     def _likely(self, event: EventSummary) -> bool:
-        name = self.source_class or ""
-        found = event.classification.get(name, event.properties.get(name))
-        return found is not None and found >= self.min_probability
+        wanted = (self.source_class or "").casefold()
+        stated = {**event.properties, **event.classification}
+        return any(name.casefold() == wanted and found >= self.min_probability for name, found in stated.items())
 
 
 def _within(value: float | None, least: float | None, most: float | None) -> bool:

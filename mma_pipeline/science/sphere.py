@@ -21,18 +21,20 @@ class PositionError(ValueError):
 def check_positions(ra: npt.ArrayLike, dec: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Right ascension and declination, deg, as 1-D float arrays of one shape (N,); RA wrapped to [0, 360).
 
-    Raises PositionError if a value is not finite, a declination lies outside ±90 or the shapes differ.
+    Raises PositionError if a value is not finite, a right ascension lies outside ±360, a declination outside ±90, or the
+    shapes differ.
     """
     ra_deg = np.atleast_1d(np.asarray(ra, dtype=np.float64))
     dec_deg = np.atleast_1d(np.asarray(dec, dtype=np.float64))
     if ra_deg.shape != dec_deg.shape or ra_deg.ndim != 1:
         raise PositionError(f"{ra_deg.shape} right ascensions but {dec_deg.shape} declinations: give one of each")
-    bad = ~(np.isfinite(ra_deg) & np.isfinite(dec_deg) & (np.abs(dec_deg) <= 90.0))
+    # NaN is within no bound.
+    bad = ~((np.abs(ra_deg) <= 360.0) & (np.abs(dec_deg) <= 90.0))
     if bad.any():
         first = int(np.argmax(bad))
         raise PositionError(
             f"position {first} (RA {ra_deg[first]}, Dec {dec_deg[first]} deg) is not on the sphere: "
-            "declination must be within ±90 and both finite"
+            "right ascension must be within ±360 and declination within ±90"
         )
     return np.mod(ra_deg, 360.0), dec_deg
 

@@ -179,12 +179,13 @@ def test_status_show_and_quarantine(home: Home, tmp_path: Path) -> None:
 
 
 def test_replay_through_kafka(home: Home, tmp_path: Path) -> None:
-    """Without --direct the messages go to the broker as they are; what has no time goes last."""
+    """Without --direct the messages go to the broker as they are, on request also broken ones; what has no time goes last."""
     (tmp_path / "a.json").write_bytes(good("S240301a"))
     (tmp_path / "b.json").write_bytes(b"broken")
     with EmbeddedKafka() as kafka:
         kafka.create_topic("igwn.gwalert")
-        sent = mma_json("replay", tmp_path / "a.json", tmp_path / "b.json", "--bootstrap", kafka.bootstrap)
+        paths = tmp_path / "a.json", tmp_path / "b.json"
+        sent = mma_json("replay", *paths, "--force", "--bootstrap", kafka.bootstrap)
         assert [entry["outcome"] for entry in sent] == ["sent", "sent"]
         from mma_pipeline.adapters.kafka.reader import StreamReader
         from mma_pipeline.adapters.kafka.stream import StreamConfig
@@ -197,6 +198,25 @@ def test_replay_through_kafka(home: Home, tmp_path: Path) -> None:
             offsets, found = batch.offsets, found + [message.body for message in batch.messages]
         reader.close()
     assert sorted(found) == sorted([good("S240301a"), b"broken"])
+
+
+def test_replay_refuses_what_is_no_notice(home: Home, tmp_path: Path) -> None:
+    """Files in no form of a notice are not sent, one line says why for each, and the exit code is 1; the others are sent."""
+    (tmp_path / "a.json").write_bytes(good("S240301a"))
+    (tmp_path / "b.csv").write_text("mjd,mag[red]\n60000,20\n")
+    (tmp_path / "c.txt").write_bytes(b"\xff\xfe")
+    (tmp_path / "d.avro").write_bytes(b"Obj\x01 cut short")
+    with EmbeddedKafka() as kafka:
+        kafka.create_topic("igwn.gwalert")
+        told = mma("replay", tmp_path, "--bootstrap", kafka.bootstrap)
+    assert told.exit_code == 1
+    said = [line for line in told.stderr.splitlines() if "is no alert or notice" in line]
+    assert [line.split()[0] for line in said] == ["b.csv", "c.txt", "d.avro"]
+    assert "3 of 4 files" in told.stderr
+    assert [line.split()[0] for line in told.stdout.splitlines() if "->" in line] == ["a.json"]
+    code, outcome = mma_result("replay", "--direct", tmp_path / "b.csv")
+    assert (code, [entry["outcome"] for entry in outcome]) == (1, ["refused"])
+    assert home.archive.counts()["messages"] == 0
 
 
 def test_replay_of_a_superevent(home: Home) -> None:

@@ -69,7 +69,7 @@ def test_replay_knows_the_topic(home: Home, tmp_path: Path) -> None:
     with EmbeddedKafka() as kafka:
         for topic in {*topics, "mine"}:
             kafka.create_topic(topic)
-        sent = mma_json("replay", tmp_path, "--bootstrap", kafka.bootstrap)
+        sent = mma_json("replay", tmp_path, "--force", "--bootstrap", kafka.bootstrap)
         assert [entry["topic"] for entry in sent] == topics
         named = mma_json("replay", tmp_path / "b.json", "--bootstrap", kafka.bootstrap, "--topic", "mine")
     assert named[0]["topic"] == "mine"

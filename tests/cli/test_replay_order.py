@@ -42,7 +42,7 @@ def test_numbers_follow_creation(home: Home, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(preliminary(SECOND))
     (tmp_path / "b.json").write_bytes(b"no alert")
     (tmp_path / "c.json").write_bytes(preliminary(FIRST))
-    outcome = replay("--direct", tmp_path, code=1)
+    outcome = replay("--direct", "--force", tmp_path, code=1)
     assert [(entry["name"], entry.get("stem")) for entry in outcome] == [
         ("c.json", "MS240301a-Preliminary"),
         ("a.json", "MS240301a-Preliminary1"),

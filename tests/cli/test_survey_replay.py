@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import json
+import tarfile
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.surveys.nights import RecentNights
 from mma_pipeline.cli import app
+from mma_pipeline.notices.photometry.candidate_key import CandidateNight
+from mma_pipeline.notices.photometry.measurement import Measurement, PhotometryNotice, candidate_of
 from tests.adapters.surveys.oracle import SURVEYS, needs_packets
 from tests.homes import Home
 
 
-def replayed(path: Path) -> dict[str, int]:
-    """What a replay says."""
+def replayed(path: Path, code: int = 0) -> dict[str, Any]:
+    """What a replay says, which ends with that exit code."""
     answer = CliRunner().invoke(app, ["survey", "replay", str(path), "--json"])
-    assert answer.exit_code == 0, answer.output
+    assert answer.exit_code == code, answer.output
     return json.loads(answer.stdout)
+
+
+def counts(told: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of packets."""
+    return {name: told[name] for name in ("seen", "inside", "kept", "quarantined")}
 
 
 @needs_packets
@@ -30,8 +42,11 @@ def test_parquet_of_fink_and_a_folder_of_packets(home: Home, monkeypatch: pytest
     monkeypatch.setenv("MMA_SURVEY_SCHEMA_REGISTRY", "")
     path = SURVEYS / "ztf" / "fink_regular_2.parquet"
     expected = {str(candid) for candid in pq.read_table(path, columns=["candid"])["candid"].to_pylist()}
-    assert replayed(path) == {"seen": 67, "inside": 0, "kept": 0, "quarantined": 0}
-    assert replayed(SURVEYS / "ztf")["seen"] == 3
+    assert counts(replayed(path)) == {"seen": 67, "inside": 0, "kept": 0, "quarantined": 0}
+    # Three packets, 67 rows of alerts and 18 of pairs.
+    pairs = pq.read_table(SURVEYS / "ztf" / "fink_grb.parquet", columns=["candid"])["candid"].to_pylist()
+    assert counts(replayed(SURVEYS / "ztf")) == {"seen": 88, "inside": 0, "kept": 0, "quarantined": 0}
+    expected |= {str(candid) for candid in pairs}
     expected |= {p.stem for p in (SURVEYS / "ztf").glob("*.avro")}
     rows = RecentNights(home.store).read(np.array([0]), np.array([12 << 58]), 0.0, 1e5, ["alert_id"])
     assert set(rows["alert_id"].to_pylist()) == expected
@@ -52,13 +67,83 @@ def test_what_is_no_packet(home: Home, tmp_path: Path):
 
 
 @needs_packets
+def test_everything_below_a_folder(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Packets, Parquet and tar files of all folders below are taken, the others said; a single packet is enough."""
+    monkeypatch.setenv("MMA_SURVEY_SCHEMA_REGISTRY", "")
+    given = tmp_path / "given"
+    packets = sorted((SURVEYS / "ztf").glob("*.avro"))
+    below = given / "2026" / "night"
+    below.mkdir(parents=True)
+    with tarfile.open(given / "night.tar.gz", "w:gz") as packed:
+        packed.add(packets[0], packets[0].name)
+    (below / "a.avro").write_bytes(packets[1].read_bytes())
+    (below / "fink.parquet").write_bytes((SURVEYS / "ztf" / "fink_grb.parquet").read_bytes())
+    (below / "README.md").write_text("about")
+    told = replayed(given)
+    assert (told["seen"], told["left_out"], told["quarantined"]) == (1 + 1 + 18, 1, 0)
+    answer = CliRunner().invoke(app, ["survey", "replay", str(given)])
+    assert "1 files of other kinds left out (.md)" in answer.stdout
+    assert replayed(packets[2])["seen"] == 1
+
+
+@needs_packets
+def test_why_packets_cannot_be_used(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Packets that cannot be used are named by cause with their number, damaged files by name, and the exit code is 1."""
+    monkeypatch.setenv("MMA_SURVEY_SCHEMA_REGISTRY", "")
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "good.avro").write_bytes(sorted((SURVEYS / "ztf").glob("*.avro"))[0].read_bytes())
+    for number in range(3):
+        (given / f"bad{number}.json").write_text('{"a": [1]}')
+    told = replayed(given, code=1)
+    assert counts(told) == {"seen": 4, "inside": 0, "kept": 0, "quarantined": 3}
+    assert [(one["packets"], "no survey alert" in one["reason"]) for one in told["reasons"]] == [(3, True)]
+    (given / "broken.parquet").write_text("no Parquet")
+    answer = CliRunner().invoke(app, ["survey", "replay", str(given)])
+    assert answer.exit_code == 1
+    assert "3 in quarantine: the JSON message is no survey alert" in answer.stdout
+    assert "broken.parquet is no Parquet file" in answer.stderr
+    assert "3 of 4 packets cannot be used" in answer.stderr
+
+
+@pytest.mark.parametrize("name", ["MS261125a-kn", "ms261125a-KN", "MS261125A - kn"])
+def test_a_candidate_of_photometry_is_explained(home: Home, name: str):
+    """A candidate that came as photometry is explained night by night, by any spelling of its name; one not scored is named, too."""
+    photometry = PhotometryArchive(home.archive)
+    photometry.record(*measured("MS261125a-kn"))
+    (said,) = explained(name)
+    assert (said["event_id"], said["verdict"]) == (None, "measured")
+    score = {"event_id": "MS261125a", "candidate": "MS261125a-kn", "night": 61369, "p_phot": 0.9, "status": "ranked"}
+    key = CandidateNight("MS261125a", "MS261125a-kn", 61369).partition_key
+    photometry.record_scores({key: score | {"credible_level": 0.4}})
+    (said,) = explained(name)
+    assert (said["event_id"], said["mjd"], said["verdict"]) == ("MS261125a", 61369.0, "ranked")
+    assert "0.900" in said["why"]
+
+
+def measured(name: str) -> tuple[StreamMessage, PhotometryNotice]:
+    """A message with one measurement."""
+    point = Measurement(candidate_of(name, 150.0, 20.0), 61369.1, "ztfg", 20.0, 0.1, False, "P48", "ZTF")
+    message = StreamMessage("photometry", "t", 0, 0, b"{}", None, (), None, datetime.now(UTC))
+    return message, PhotometryNotice((point,), "ours")
+
+
+def explained(name: str) -> list[dict[str, Any]]:
+    """What `mma survey explain` says."""
+    answer = CliRunner().invoke(app, ["survey", "explain", name, "--json"])
+    assert answer.exit_code == 0, answer.output
+    return json.loads(answer.stdout)
+
+
+@needs_packets
 def test_what_is_said_where_no_event_is_live(home: Home, monkeypatch: pytest.MonkeyPatch):
     """Who replays without an event, or with a mock one that takes no candidates, reads why nothing is inside."""
     monkeypatch.setenv("MMA_SURVEY_SCHEMA_REGISTRY", "")
     answer = CliRunner().invoke(app, ["survey", "replay", str(SURVEYS / "ztf")])
     assert "MMA_SURVEY_MOCKS" in answer.output
     name = oracle_name(SURVEYS / "ztf")
-    (said,) = json.loads(CliRunner().invoke(app, ["survey", "explain", name, "--json"]).stdout)
+    for spelled in (name, f" {name[:3]} {name[3:]}".lower()):
+        (said,) = explained(spelled)
     assert (said["verdict"], "MMA_SURVEY_MOCKS" in said["why"]) == ("outside", True)
 
 

@@ -127,6 +127,44 @@ def test_crossmatch(web: TestClient, sent: str, kind: str) -> None:
     assert values == pytest.approx(levels, abs=0.08), "pixels are 0.9 deg wide"
 
 
+@pytest.mark.parametrize("sent", ["ecsv", "votable"])
+def test_units_of_a_table(web: TestClient, sent: str) -> None:
+    """A table in radians, hours and kpc gives what the same table in degrees and Mpc gives; other units are refused by name."""
+    plain = Table({"ra": [RA], "dec": [DEC + SIGMA], "distance": [90.0]})
+    stated = Table(
+        {"ra": [RA / 15], "dec": [np.radians(DEC + SIGMA)], "distance": [90e3]},
+        units={"ra": "hourangle", "dec": "rad", "distance": "kpc"},
+    )
+    wrong = Table({"ra": [1.0], "dec": [2.0]}, units={"ra": "deg", "dec": "kpc"})
+    type_ = {"ecsv": "text/x.ecsv", "votable": "application/xml"}[sent]
+    answers = []
+    for table in (plain, stated, wrong):
+        buffer = io.BytesIO() if sent == "votable" else io.StringIO()
+        table.write(buffer, format={"ecsv": "ascii.ecsv", "votable": "votable"}[sent])
+        value = buffer.getvalue()
+        body = value if isinstance(value, bytes) else value.encode()
+        answers.append(web.post(CROSS, content=body, headers={"content-type": type_}))
+    first, second = (answer.json()["positions"][0] for answer in answers[:2])
+    assert second["ra_deg"] == pytest.approx(RA)
+    assert second["distance_mpc"] == pytest.approx(90.0)
+    assert second["searched_prob_vol"] == pytest.approx(first["searched_prob_vol"], rel=1e-9)
+    assert answers[2].status_code == 422
+    assert "column dec is in kpc" in answers[2].json()["detail"]
+
+
+def test_a_retraction_is_told(web: TestClient) -> None:
+    """What is computed of a retracted event says so, in JSON and in the tables' metadata; of a live event it says that it is not."""
+    path = "/api/v1/events/S240229b/crossmatch"
+    found = web.post(path, content=b"ra,dec\n1,2\n", headers=CSV).json()
+    assert found["retracted_by"] == web.get("/api/v1/events/S240229b").json()["retracted_by"] is not None
+    for kind in ("votable", "ecsv"):
+        answer = web.post(f"{path}?format={kind}", content=b"ra,dec\n1,2\n", headers=CSV)
+        table = read(answer.content, kind)
+        assert found["retracted_by"] in (table.meta["description"] if kind == "votable" else table.meta["retracted_by"])
+    assert web.get("/api/v1/events/S240229b/coverage").json()["retracted_by"] == found["retracted_by"]
+    assert web.post(CROSS, content=b"ra,dec\n1,2\n", headers=CSV).json()["retracted_by"] is None
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [
@@ -203,9 +241,15 @@ def test_objects_in_a_region(web: TestClient, filled: Home) -> None:
         inside = moc.contains_lonlat(ra * u.deg, dec * u.deg)
         wanted = [name for name, holds in zip(names[1:], inside[1:], strict=True) if holds]
         assert 20 < len(wanted) < 100
-        for kind in ("json", "ascii"):
-            text = moc.to_string(kind)
-            answer = web.post("/api/v1/regions/objects?size=500", content=text, headers={"content-type": "text/plain"})
+        fits = io.BytesIO()
+        moc.serialize("fits").writeto(fits)
+        for text, type_ in (
+            (moc.to_string("json"), "text/plain"),
+            (moc.to_string("ascii"), "text/plain; charset=utf-8"),
+            (moc.to_string("json"), "application/json"),
+            (fits.getvalue(), "application/fits"),
+        ):
+            answer = web.post("/api/v1/regions/objects?size=500", content=text, headers={"content-type": type_})
             assert [entry["name"] for entry in answer.json()["objects"]] == wanted
             assert answer.json()["area_deg2"] == pytest.approx(moc.sky_fraction * 41252.96125, rel=1e-6)
     finally:
@@ -214,6 +258,68 @@ def test_objects_in_a_region(web: TestClient, filled: Home) -> None:
     for wrong in ("nonsense", '{"3": ["a"]}', "3/769", "40/1", "[1]", '{"3": 5}', "7"):
         answer = web.post("/api/v1/regions/objects", content=wrong, headers={"content-type": "text/plain"})
         assert answer.status_code == 422, wrong
+
+
+@pytest.mark.parametrize(
+    ("content", "type_", "status"),
+    [
+        (b"\x89PNG", "image/png", 415),
+        (b"6/1", "application/json", 422),
+        (b"[1]", "application/json", 422),
+        (b"6/1", "application/fits", 422),
+        (b"SIMPLE  =                    T", "application/fits", 422),
+        (b"\x1f\x8b", "application/fits", 422),
+        (b"\xff", "text/plain", 422),
+        (b" ", "text/plain", 422),
+    ],
+)
+def test_a_region_is_what_its_type_says(web: TestClient, content: bytes, type_: str, status: int) -> None:
+    """A region is read as the content type says, and what is of another kind is refused."""
+    answer = web.post("/api/v1/regions/objects", content=content, headers={"content-type": type_})
+    assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize("path", ["/api/v1/regions/objects", CROSS])
+def test_parameters_that_are_none(web: TestClient, path: str) -> None:
+    """A parameter that an operation does not have is refused with those that it has, whatever the method."""
+    body, kind = (b"6/1", "text/plain") if path.endswith("objects") else (b"ra,dec\n1,2\n", "text/csv")
+    assert web.post(path, content=body, headers={"content-type": kind}).status_code == 200
+    answer = web.post(f"{path}?formt=ecsv", content=body, headers={"content-type": kind})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["query", "formt"]
+    assert "format" in answer.json()["detail"][0]["msg"]
+    for asked in (
+        f"{EVENT}?x=1",
+        f"{EVENT}/coverage?x=1",
+        "/api/v1/quarantine?x=1",
+        "/api/v1/regions/events?ra=1&dec=2&x=1",
+    ):
+        assert web.get(asked).status_code == 422
+    assert web.get(f"{EVENT}/coverage?size=1").status_code == 200
+
+
+def test_what_an_id_is(web: TestClient) -> None:
+    """What is no id of an event is refused in words."""
+    answer = web.get("/api/v1/events/foo")
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["msg"] == "'foo' is not the id of an event, such as S230518h or Fermi_745121685"
+
+
+def test_classes_in_any_case(web: TestClient) -> None:
+    """Classes, properties and kinds are found in upper and lower case."""
+    for name in ("source_class=BNS", "kind=Update"):
+        found = web.get(f"/api/v1/events?{name}").json()["total"]
+        assert (
+            web.get(f"/api/v1/events?{name.replace('BNS', 'bns').replace('=Update', '=update')}").json()["total"]
+            == found
+        )
+        assert found > 0
+
+
+def test_csv_of_a_spreadsheet(web: TestClient) -> None:
+    """A byte order mark, as Excel writes one, does no harm."""
+    found = web.post(CROSS, content="\ufeffra,dec\n150,20\n".encode(), headers=CSV).json()["positions"]
+    assert found[0]["ra_deg"] == 150
 
 
 def test_quarantine(web: TestClient) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import numpy as np
 import pandas as pd
 import pytest
 from astropy.table import Table
@@ -67,6 +68,22 @@ def test_tables_of_the_client(served: client.Portal) -> None:
     assert served.objects_in(MOC.from_string("3/5")).empty
     assert served.event("S240301a").candidates().empty
     assert len(served.event(LIVE).files()) >= 6
+
+
+def test_units_and_retraction_in_the_client(served: client.Portal) -> None:
+    """Units that a table states are converted before it is sent, and the answer says that an event is retracted."""
+    stated = Table(
+        {"ra": [np.radians(RA)], "dec": [np.radians(DEC + SIGMA)], "distance": [9e4]},
+        units={"ra": "rad", "dec": "rad", "distance": "kpc"},
+    )
+    row = served.event(LIVE).crossmatch(stated)[0]
+    assert (row["ra_deg"], row["dec_deg"], row["distance_mpc"]) == pytest.approx((RA, DEC + SIGMA, 90.0))
+    with pytest.raises(ValueError, match="column ra is in kpc"):
+        served.event(LIVE).crossmatch(Table({"ra": [1.0], "dec": [2.0]}, units={"ra": "kpc"}))
+    answer = served.event("S240229b").crossmatch(Table({"name": ["a"], "ra": [1.0], "dec": [2.0]}))
+    assert list(answer["name"]) == ["a"]
+    assert answer.meta["retracted_by"] == served.event("S240229b").summary["retracted_by"]
+    assert "retracted_by" not in served.event(LIVE).crossmatch(stated).meta
 
 
 def test_pairs_of_the_client(served: client.Portal) -> None:

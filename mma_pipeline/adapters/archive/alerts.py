@@ -20,6 +20,7 @@ from mma_pipeline.adapters.archive.migrate import current_revision, migrate, req
 from mma_pipeline.adapters.archive.same_trigger import joined
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EventVersion, FileStem
 
 #: Solution of a message in quarantine that its stream delivered again, to code that could read it.
@@ -157,12 +158,27 @@ class Archive:
             return [version_record(row) for row in connection.execute(query.limit(limit))]
 
     def versions_named(self, text: str) -> list[VersionRecord]:
-        """Versions of an event, newest creation time first, or the version of a partition key; empty if there is none."""
+        """Versions of an event, newest creation time first, or that of a partition key or a file stem; empty if there is none.
+
+        Where nothing is written as `text` is, upper and lower case count alike, as long as only one event is meant.
+        """
         table = schema.version
-        query = sa.select(table).where(sa.or_(table.c.event_id == text, table.c.partition_key == text))
+        stem = _stem_or_none(text)
+        exact = [table.c.event_id == text, table.c.partition_key == text]
+        if stem is not None:
+            exact.append(
+                sa.and_(table.c.event_id == stem.event_id, table.c.label == stem.label, table.c.number == stem.number)
+            )
+        folded = sa.func.lower(table.c.event_id), sa.func.lower(table.c.partition_key), sa.func.lower(_stem_of(table))
+        alike = [column == text.lower() for column in folded]
         with reading(self.engine) as connection:
-            rows = connection.execute(query.order_by(table.c.created.desc(), table.c.partition_key))
-            return [version_record(row) for row in rows]
+            for wanted in (exact, alike):
+                query = sa.select(table).where(sa.or_(*wanted))
+                rows = connection.execute(query.order_by(table.c.created.desc(), table.c.partition_key))
+                found = [version_record(row) for row in rows]
+                if found:
+                    return found if len({record.version.event_id for record in found}) == 1 else []
+        return []
 
     def versions_at(self, partition_keys: Iterable[str]) -> dict[str, VersionRecord]:
         """The versions of several partitions; those that were never archived are absent."""
@@ -428,3 +444,16 @@ def message_of(row: sa.Row[Any]) -> StreamMessage:
         received=row.received,
         digest=row.sha256,
     )
+
+
+def _stem_or_none(text: str) -> FileStem | None:
+    try:
+        return FileStem.parse(text)
+    except NoticeError:
+        return None
+
+
+def _stem_of(table: sa.Table) -> sa.ColumnElement[str]:
+    """The file stem of a version, as `FileStem` spells it."""
+    number = sa.case((table.c.number == 0, ""), else_=sa.cast(table.c.number, sa.String))
+    return table.c.event_id + "-" + table.c.label + number

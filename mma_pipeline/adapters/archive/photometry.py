@@ -207,6 +207,14 @@ class PhotometryArchive:
         found = self.scores_at([partition_key]).get(partition_key)
         return None if found is None else dict(found)
 
+    def scores_of(self, name: str) -> list[Mapping[str, Any]]:
+        """The results of every scored night of a candidate, by any of its names, by event and night."""
+        table = candidate_score
+        with reading(self.engine) as connection:
+            own = resolve(connection, [name]).get(name, name)
+            query = sa.select(table.c.result).where(table.c.candidate == own)
+            return list(connection.execute(query.order_by(table.c.event_id, table.c.night)).scalars())
+
     def latest_scores(self, event_id: str) -> list[Mapping[str, Any]]:
         """The result of the latest night of each candidate of an event, most probable first, excluded ones last.
 

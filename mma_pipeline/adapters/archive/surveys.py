@@ -126,10 +126,11 @@ class SurveyArchive:
         unusable: Sequence[tuple[StreamMessage, str]],
         outcomes: Sequence[Outcome],
         beat: Beat,
-    ) -> int:
-        """Make a batch durable in one transaction; returns how many measurements are new. The same batch again changes nothing.
+    ) -> list[tuple[StreamMessage, str]]:
+        """Make a batch durable in one transaction; the same batch again changes nothing.
 
-        A message of an object whose name is known to be at another place goes to the quarantine and counts as such.
+        A message of an object whose name is known to be at another place goes to the quarantine and counts as such: these
+        are returned, each with the reason.
 
         Args:
             stream: name of the stream.
@@ -142,14 +143,14 @@ class SurveyArchive:
             # Every writer locks in this order: partitions, candidates, refusals.
             first = {place: _touch(connection, stream, place, beat) for place in sorted({o.place for o in outcomes})}
             fresh = {(*o.place, o.offset): o for o in outcomes if o.offset >= first[o.place]}
-            new, refused = _record_kept(connection, kept, self.nearness)
+            refused = _record_kept(connection, kept, self.nearness)
             known = {(*outcome.place, outcome.offset) for outcome in outcomes}
             aside = [*unusable, *refused]
             refusals.note(connection, [pair for pair in aside if _at_of(pair[0]) in fresh])
             refusals.note(connection, [pair for pair in aside if _at_of(pair[0]) not in known], count=False)
             gone = {_at_of(message) for message, _ in refused}
             _count(connection, stream, [_without(outcome, gone) for outcome in fresh.values()])
-        return new
+        return refused
 
     def accept(self, read: Mapping[int, StreamMessage], kept: Sequence[Kept], now: datetime) -> dict[int, str]:
         """Record packets of the quarantine that could be read now, in one transaction; returns those refused again, with the reason.
@@ -161,7 +162,7 @@ class SurveyArchive:
         """
         numbers = {(one.stream, *_at_of(one), one.sha256): number for number, one in read.items()}
         with writing(self.engine) as connection:
-            _, refused = _record_kept(connection, kept, self.nearness)
+            refused = _record_kept(connection, kept, self.nearness)
             again = {numbers[one.stream, *_at_of(one), one.sha256]: reason for one, reason in refused}
             for number in read.keys() - again.keys():
                 # What was recorded above counts as solved when the message came: it was solved now.
@@ -279,8 +280,8 @@ def scored_with(message_id: int, version: str) -> str:
 
 def _record_kept(
     connection: sa.Connection, kept: Sequence[Kept], nearness: Nearness
-) -> tuple[int, list[tuple[StreamMessage, str]]]:
-    """How many measurements are new, and messages whose object was refused, with the reason."""
+) -> list[tuple[StreamMessage, str]]:
+    """Record measurements; returns messages whose object was refused, with the reason."""
     sent: dict[bool, list[Candidate]] = defaultdict(list)
     for one in kept:
         sent[one.notice.simulated] += [m.candidate for m in one.notice.measurements]
@@ -299,17 +300,15 @@ def _record_kept(
         refused.append((one.message, reason))
     fresh = {id(m) for m in unknown_points(connection, [m for _, points in taken for m in points])}
     insert = _insert_for(connection)
-    new = 0
     for one, points in taken:
         message_id = _insert_message(connection, one.message, event_id=None, reason=None)
         rows = [measurement_row(m, message_id) for m in points if id(m) in fresh]
         if rows:
             connection.execute(insert(measurement).on_conflict_do_nothing(), rows)
-        new += len(rows)
         note_facts(connection, message_id, identified[one.notice.simulated].of_objects(one.notice))
         for event_id, night in one.nights:
             _note(connection, event_id, points[0].candidate.name, night, message_id, changed=bool(rows))
-    return new, refused
+    return refused
 
 
 def _without(outcome: Outcome, refused: set[tuple[str, int, int]]) -> Outcome:

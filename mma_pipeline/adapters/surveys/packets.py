@@ -46,6 +46,8 @@ class Form(NamedTuple):
     alert: Callable[[Record, str, str], SurveyAlert]
     behind: str | None = None
     """The field behind the light curve that begins with the object's number, where facts come there."""
+    measured: bool = True
+    """Whether it states any brightness."""
 
 
 class Format(ABC):
@@ -268,7 +270,7 @@ def form_of_schema(schema: Schema) -> Form:
         version = str(schema.get("version") or "")
         return _passed_on(fields, "ztf", f"ztf {version}".strip(), ztf.LEADING, ztf.head, ztf.alert, fink.ztf_alert)
     if fink.is_pair(fields):
-        return Form("fink pair", "fink", None, fink.pair_head, fink.pair_alert)
+        return Form("fink pair", "fink", None, fink.pair_head, fink.pair_alert, measured=False)
     raise NoticeError(f"the packet's schema {name[:60]!r} is no survey alert that is known here")
 
 

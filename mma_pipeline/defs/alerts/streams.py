@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mma_pipeline.adapters.hopskotch.stream import hop_stream
-from mma_pipeline.adapters.kafka.avro import MAGIC
+from mma_pipeline.adapters.kafka.avro import MAGIC, decode_avro
 from mma_pipeline.adapters.kafka.gcn import gcn_stream
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.stream import StreamConfig
@@ -20,6 +20,7 @@ from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import decode_notice
 from mma_pipeline.notices.gcn.notice import parse_core
 from mma_pipeline.notices.gcn.streams import CORE_STREAMS, core_stream, stream_of_message
+from mma_pipeline.notices.gcn.voevent import is_voevent, ivorn_of
 from mma_pipeline.notices.icecube import from_record, is_icecube
 from mma_pipeline.products.ingest import Parser, Versions, parse_alert, read_alert
 from mma_pipeline.products.notices import core_parser
@@ -154,6 +155,16 @@ def subject_of(body: bytes) -> MessageSubject | None:
         return MessageSubject(alert.superevent_id, alert.time_created)
     except NoticeError:
         return None
+
+
+def check_form(body: bytes) -> None:
+    """Raise NoticeError for bytes that are in none of the forms of alerts and notices: JSON, VOEvent, Avro."""
+    if body.startswith(MAGIC):
+        decode_avro(body)
+    elif is_voevent(body):
+        ivorn_of(body)
+    else:
+        decode_notice(body)
 
 
 def topic_of(body: bytes) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 
 #: `AT2017gfo`, `SN 1987A`, `2017gfo`: prefix, year, letters. Prefixes that the Transient Name Server gives or gave.
-_DESIGNATION = re.compile(r"(?:(?:at|sn|slsn|tde|kn)[_.\-]?)?([12]\d{3}[a-z]{1,6})", re.ASCII)
+DESIGNATION = re.compile(r"(?:(?:at|sn|slsn|tde|kn)[_.\-]?)?([12]\d{3}[a-z]{1,6})", re.ASCII)
 #: Side of a cell, rad: 12.6 arcsec. Larger than a radius, so that a disc meets few cells: 2.3 on average for 2 arcsec.
 _SIDE = 2.0**-14
 _BITS = 16
@@ -34,7 +34,7 @@ class Nearness:
 def identity_of(name: str) -> str:
     """What equal names share: `AT 2017gfo`, `at2017gfo`, `SN2017gfo` and `2017gfo` give `2017gfo`; others lose blanks and case."""
     folded = "".join(name.split()).casefold()
-    match = _DESIGNATION.fullmatch(folded)
+    match = DESIGNATION.fullmatch(folded)
     return folded if match is None else match[1]
 
 

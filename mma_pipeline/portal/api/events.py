@@ -8,16 +8,18 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query
-from pydantic import BaseModel, BeforeValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator
+from pydantic_core import PydanticCustomError
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.archive.coincidences import PairState, pairs_of, pairs_page
-from mma_pipeline.adapters.archive.event_history import chronological
+from mma_pipeline.adapters.archive.event_history import chronological, retraction_of
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.pointings import PointingArchive
 from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
 from mma_pipeline.adapters.store.paths import event_key
-from mma_pipeline.notices.key import ANY_EVENT_ID
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.key import ANY_EVENT_ID, check_any_event_id
 from mma_pipeline.notices.model import Role
 from mma_pipeline.portal.api.models import (
     Candidates,
@@ -46,8 +48,22 @@ from mma_pipeline.portal.summary import EventFilter
 #: Longest page of any list.
 MAX_PAGE = 500
 ThePortal = Annotated[Portal, Depends(portal_of)]
+
+
+def _event_id(value: str) -> str:
+    try:
+        return check_any_event_id(value)
+    except NoticeError as error:
+        raise PydanticCustomError("event_id", "{problem}", {"problem": str(error)}) from error
+
+
 EventId = Annotated[
-    str, Path(pattern=f"^{ANY_EVENT_ID.pattern}$", description="Such as S230518h, or Fermi_745121685 of a trigger.")
+    str,
+    AfterValidator(_event_id),
+    Path(
+        description="Such as S230518h, or Fermi_745121685 of a trigger.",
+        json_schema_extra={"pattern": f"^{ANY_EVENT_ID.pattern}$"},
+    ),
 ]
 Start = Annotated[int, Query(ge=0, le=10_000_000, description="Entries to leave out.")]
 Size = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most entries.")]
@@ -277,10 +293,11 @@ def coverage(event: EventId, portal: ThePortal, start: Start = 0, size: Size = 1
     newest = next(
         (p for record in found for p in ledgers.get(record.partition_key, ()) if p.name == "coverage_ledger"), None
     )
-    visits = PointingArchive(portal.archive).pointings(event)
+    visits, retraction = PointingArchive(portal.archive).pointings(event), retraction_of(found)
     return Coverage(
         event=event,
         version=None if newest is None else newest.partition_key,
+        retracted_by=None if retraction is None else retraction.partition_key,
         figures={} if newest is None else plain(dict(newest.statistics)),
         total=len(visits),
         pointings=[Visit.of(pointing) for pointing in visits[start : start + size]],

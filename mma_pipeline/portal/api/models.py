@@ -244,6 +244,7 @@ class Coverage(BaseModel):
 
     event: str
     version: str | None
+    retracted_by: str | None = Field(description="The notice that withdrew the event, if it is retracted.")
     figures: dict[str, Any]
     total: int = Field(description="Pointings of the event.")
     pointings: list[Visit]
@@ -336,6 +337,7 @@ class Matches(BaseModel):
 
     event: str
     version: str
+    retracted_by: str | None = Field(description="The notice that withdrew the event, if it is retracted.")
     positions: list[Match]
 
 

@@ -8,16 +8,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 
-from mma_pipeline.adapters.archive.event_history import newest_map
+from mma_pipeline.adapters.archive.event_history import newest_map, retraction_of
 from mma_pipeline.adapters.archive.overview import candidate_places
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.notices.times import mjd_of_datetime
 from mma_pipeline.portal.api.events import Accept, EventId, FormatName, Size, Start, ThePortal, versions_of
-from mma_pipeline.portal.api.models import Match, Matches, Object, Objects, Place, Places, Positions, Problem
-from mma_pipeline.portal.api.tables import TYPES, positions_of, table_response, wanted_format
+from mma_pipeline.portal.api.models import Format, Match, Matches, Object, Objects, Place, Places, Positions, Problem
+from mma_pipeline.portal.api.tables import READ, TYPES, positions_of, table_response, wanted_format
+from mma_pipeline.portal.context import Portal
 from mma_pipeline.products.maps import decoded_map
+from mma_pipeline.science.arrays import IntArray
 
 #: Maps that are searched at a time; further requests wait so many seconds.
 _AT_ONCE, _PATIENCE_S = threading.BoundedSemaphore(2), 20.0
@@ -68,7 +70,7 @@ async def _body(request: Request) -> tuple[bytes, str]:
                 "application/json": {
                     "schema": Positions.model_json_schema(ref_template="#/components/schemas/{model}")
                 },
-                **{kind: {"schema": {"type": "string"}} for kind in ("text/csv", TYPES["ecsv"], TYPES["votable"])},
+                **{kind: {"schema": {"type": "string"}} for kind in READ},
             },
         }
     },
@@ -90,7 +92,10 @@ async def crossmatch(
     if form == "json":
         return found
     rows = [match.model_dump() for match in found.positions]
-    return await run_in_threadpool(table_response, rows, _COLUMNS, form, event=event, version=found.version)
+    meta = {"event": event, "version": found.version}
+    if found.retracted_by is not None:
+        meta["retracted_by"] = found.retracted_by
+    return await run_in_threadpool(table_response, rows, _COLUMNS, form, **meta)
 
 
 def _matched(portal: Any, event: str, positions: list[Any]) -> Matches:
@@ -98,7 +103,8 @@ def _matched(portal: Any, event: str, positions: list[Any]) -> Matches:
 
     from mma_pipeline.science.skymaps.crossmatch import crossmatch as match
 
-    record = newest_map(versions_of(portal, event), combined=True)
+    records = versions_of(portal, event)
+    record, retraction = newest_map(records, combined=True), retraction_of(records)
     if record is None:
         raise HTTPException(404, f"{event} has no version with a map")
     skymap = decoded_map(portal.archive, record)
@@ -111,7 +117,8 @@ def _matched(portal: Any, event: str, positions: list[Any]) -> Matches:
     for i, p in enumerate(positions):
         figures: dict[str, Any] = found.figures(i)
         rows.append(Match(name=p.name, ra_deg=p.ra % 360, dec_deg=p.dec, distance_mpc=p.distance, **figures))
-    return Matches(event=event, version=record.partition_key, positions=rows)
+    retracted_by = None if retraction is None else retraction.partition_key
+    return Matches(event=event, version=record.partition_key, retracted_by=retracted_by, positions=rows)
 
 
 @router.get("/regions/events", response_model=Places, responses={503: _BUSY})
@@ -155,16 +162,30 @@ def events_at(
     responses={
         200: {"content": _TABLES},
         413: _REJECTED[413],
+        415: {"model": Problem, "description": "A type of region that is not read."},
         422: {"model": Problem, "description": "The region is no MOC."},
         503: _BUSY,
     },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "description": "A MOC: ASCII such as 6/1-2 4 7/9, JSON, or FITS.",
+            "content": {
+                "text/plain": {"schema": {"type": "string", "minLength": 1}},
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "additionalProperties": {"type": "array", "items": {"type": "integer"}},
+                    }
+                },
+                "application/fits": {"schema": {"type": "string", "format": "binary"}},
+            },
+        }
+    },
 )
-def objects_in(
+async def objects_in(
+    request: Request,
     portal: ThePortal,
-    region: Annotated[
-        str,
-        Body(media_type="text/plain", min_length=1, description="A MOC in JSON or ASCII, such as 6/1-2 4 7/9."),
-    ],
     test: Annotated[bool, Query(description="Simulated candidates too.")] = False,
     start: Start = 0,
     size: Size = 100,
@@ -172,15 +193,44 @@ def objects_in(
     accept: Accept = None,
 ) -> Any:
     """List the candidates that lie within a region, by name: a MOC in, objects out."""
-    from mma_pipeline.science.healpix import SKY_DEG2
+    from starlette.concurrency import run_in_threadpool
+
+    body = await request.body()
+    form = wanted_format(kind, accept)
+
+    def answer() -> Any:
+        begin, end = _region(body, request.headers.get("content-type", "text/plain"))
+        return _objects(portal, begin, end, test=test, start=start, size=size, form=form)
+
+    return await run_in_threadpool(answer)
+
+
+def _region(body: bytes, content_type: str) -> tuple[IntArray, IntArray]:
+    """The ranges of a MOC in the form that the content type names; raises HTTPException 415 or 422."""
+    from mma_pipeline.science.regions.moc_fits import ranges_of_fits
     from mma_pipeline.science.regions.moc_text import ranges_of_moc
+
+    kind = content_type.partition(";")[0].strip().lower()
+    try:
+        if kind in {"application/fits", "image/fits"}:
+            return ranges_of_fits(body)
+        if kind not in {"text/plain", "application/json"}:
+            raise HTTPException(415, f"send text/plain, application/json or application/fits, not {kind[:60]!r}")
+        text = body.decode("utf-8-sig")
+        if not text.strip():
+            raise HTTPException(422, "the region is empty: send a MOC such as 6/1-2 4 7/9")
+        if kind == "application/json" and not text.lstrip().startswith("{"):
+            raise HTTPException(422, "a MOC in JSON is an object of orders and cells")
+        return ranges_of_moc(text)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+
+
+def _objects(portal: Portal, begin: IntArray, end: IntArray, *, test: bool, start: int, size: int, form: Format) -> Any:
+    from mma_pipeline.science.healpix import SKY_DEG2
     from mma_pipeline.science.sphere import index29
     from mma_pipeline.science.surveys.regions import in_ranges
 
-    try:
-        begin, end = ranges_of_moc(region)
-    except ValueError as error:
-        raise HTTPException(422, str(error)) from error
     with _turn():
         places = [place for place in candidate_places(portal.archive) if test or not place[3]]
         index = index29([p[1] for p in places], [p[2] for p in places])
@@ -192,7 +242,6 @@ def objects_in(
     ]
     area = float((end - begin).sum()) / (12 << 58) * SKY_DEG2
     shown = inside[start : start + size]
-    form = wanted_format(kind, accept)
     if form == "json":
         return Objects(area_deg2=area, total=len(inside), objects=shown)
     return table_response([o.model_dump() for o in shown], _OBJECT_COLUMNS, form, total=str(len(inside)))

@@ -1,24 +1,18 @@
-"""Tables in and out: positions as CSV, ECSV, VOTable or JSON; answers as VOTable, ECSV or JSON.
-
-What strangers send is read with care: a VOTable may otherwise name a file or an address to be read in its place.
-"""
+"""Tables in and out: positions as CSV, ECSV, VOTable or JSON; answers as VOTable, ECSV or JSON."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import HTTPException, Response
 from pydantic import ValidationError
 
 from mma_pipeline.portal.api.models import Format, Position, Positions
+from mma_pipeline.science.position_tables import Kind, TableError, positions_of_table, read_table
+from mma_pipeline.science.sphere import PositionError
 from mma_pipeline.science.tables import ecsv, votable
-
-if TYPE_CHECKING:
-    from astropy.table import Table
 
 #: Media type of each format.
 TYPES: Mapping[str, str] = {
@@ -27,10 +21,15 @@ TYPES: Mapping[str, str] = {
     "ecsv": "text/x.ecsv",
 }
 _LARGEST = 20_000
-#: Markup that leads out of a VOTable: other files, other addresses, definitions that grow.
-#: A value of an attribute holds no <, so that the search up to the next one covers a whole tag.
-_LEADING_OUT = re.compile(rb"<!(?!--|\[CDATA\[)|<[^<>\s/]*stream\b[^<]*href", re.IGNORECASE)
-_ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["']([^"']*)""")
+#: Content types of tables and what they hold; a VOTable is XML, and comes as such.
+READ: Mapping[str, Kind] = {
+    "text/csv": "csv",
+    "text/x.ecsv": "ecsv",
+    "application/x-ecsv": "ecsv",
+    "application/x-votable+xml": "votable",
+    "text/xml": "votable",
+    "application/xml": "votable",
+}
 
 
 def wanted_format(named: Format | None, accept: str | None) -> Format:
@@ -79,7 +78,7 @@ def positions_of(body: bytes, content_type: str) -> list[Position]:
     try:
         if kind in {"application/json", ""}:
             return Positions.model_validate_json(body).positions
-        return Positions.model_validate({"positions": _rows(_table(body, kind))}).positions
+        return Positions.model_validate({"positions": _rows(body, kind)}).positions
     except ValidationError as error:
         found = [
             {"loc": ["body", *one["loc"]], "msg": one["msg"], "type": one["type"]}
@@ -88,50 +87,19 @@ def positions_of(body: bytes, content_type: str) -> list[Position]:
         raise HTTPException(422, found) from error
 
 
-def _table(body: bytes, kind: str) -> Table:
-    from astropy.table import Table
-
-    readers = {
-        "text/csv": "ascii.csv",
-        "text/x.ecsv": "ascii.ecsv",
-        "application/x-ecsv": "ascii.ecsv",
-        "application/x-votable+xml": "votable",
-        "text/xml": "votable",
-    }
-    if kind not in readers:
-        raise HTTPException(415, f"send {', '.join(['application/json', *readers])}, not {kind[:60]!r}")
-    if readers[kind] == "votable":
-        encoding = _ENCODING.match(body.lstrip())
-        if _LEADING_OUT.search(body) or (encoding and encoding[1].lower() not in {b"utf-8", b"us-ascii"}):
-            raise HTTPException(422, "a VOTable must hold its rows itself, in UTF-8, and define no entities")
+def _rows(body: bytes, kind: str) -> list[dict[str, Any]]:
+    if kind not in READ:
+        raise HTTPException(415, f"send {', '.join(['application/json', *READ])}, not {kind[:60]!r}")
     try:
-        text = body.decode()
-        if readers[kind] == "votable":
-            return Table.read(io.BytesIO(body), format="votable")
-        return Table.read(text.splitlines(), format=readers[kind], **({"guess": False} if "csv" in kind else {}))
-    except HTTPException:
-        raise
-    except Exception as error:  # the readers raise whatever their parsers do
-        raise HTTPException(422, f"the table cannot be read: {' '.join(str(error).split())[:300]}") from error
-
-
-def _rows(table: Table) -> list[dict[str, Any]]:
-    names = {str(name).lower(): name for name in table.colnames}
-    missing = {"ra", "dec"} - names.keys()
-    if missing:
-        raise HTTPException(422, f"the table has no column {', '.join(sorted(missing))}")
-    if len(table) > _LARGEST:
-        raise HTTPException(422, f"the table has more than {_LARGEST} rows")
-    columns = {
-        name: [None if value is None else value for value in table[names[name]].tolist()]
-        for name in ("name", "ra", "dec", "distance")
-        if name in names
-    }
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    for row in rows:
-        distance = row.get("distance")
-        if isinstance(distance, float) and not distance > 0:
-            row["distance"] = None  # unknown, as `mma crossmatch` has it
-        if row.get("name") is not None:
-            row["name"] = str(row["name"])
-    return rows
+        table = read_table(body, READ[kind])
+        if len(table) > _LARGEST:
+            raise HTTPException(422, f"the table has more than {_LARGEST} rows")
+        found = positions_of_table(table)
+    except (TableError, PositionError) as error:
+        raise HTTPException(422, str(error)) from error
+    return [
+        {"name": name, "ra": ra, "dec": dec, "distance": None if math.isnan(distance) else distance}
+        for name, ra, dec, distance in zip(
+            found.names, found.ra.tolist(), found.dec.tolist(), found.distance.tolist(), strict=True
+        )
+    ]

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.archive.photometry import ArchivedCandidate, PhotometryArchive
 from mma_pipeline.adapters.archive.surveys import SurveyArchive
 from mma_pipeline.adapters.surveys.nights import RecentNights
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight, slug_of
+from mma_pipeline.notices.photometry.same_object import DESIGNATION, identity_of
 from mma_pipeline.notices.surveys import PacketFacts, SolarSystemMatch
 from mma_pipeline.science.healpix import MAX_ORDER
 from mma_pipeline.science.surveys.regions import RegionIndex
@@ -32,7 +33,7 @@ class Explained:
     """Time of the alert, MJD in days (UTC)."""
     alert_id: str | None
     verdict: str
-    """`candidate`, `not recorded`, `outside`, `dropped` or the status of its score."""
+    """`candidate`, `not recorded`, `outside`, `dropped`, `measured` or the status of its score."""
     why: str
 
 
@@ -49,8 +50,9 @@ def explain(
     names = photometry.names_of(name)
     recorded = surveys.candidates(name=names[0])
     there = {(one.event_id, one.night) for one in recorded}
-    for row in _rows({name, *names}, nights):
+    for row in _rows({identity_of(one) for one in (name, *names)}, nights):
         found += [_beside(one, there) for one in _of_row(row, regions, limits)]
+    scored = photometry.scores_of(names[0])
     for one in recorded:
         score = photometry.score(CandidateNight(one.event_id, slug_of(one.candidate), one.night).partition_key)
         if score is None:
@@ -59,11 +61,27 @@ def explain(
             )
             found.append(Explained(one.event_id, float(one.night), None, "candidate", f"night {one.night}: {said}"))
             continue
-        text = f"night {one.night}: P (light curve) {score['p_phot']:.3f}, credible level {score['credible_level']:.3f}"
-        if score.get("excluded_by"):
-            text += f", {len(score['excluded_by'])} detections before the event"
-        found.append(Explained(one.event_id, float(one.night), None, str(score["status"]), text))
+        found.append(_scored(score))
+    # What came as photometry, and not from a survey's packets.
+    found += [_scored(one) for one in scored if (one["event_id"], one["night"]) not in there]
+    if not found:
+        found += [_measured(one) for one in photometry.candidates_named(names[:1])]
     return found
+
+
+def _scored(score: Mapping[str, Any]) -> Explained:
+    text = (
+        f"night {score['night']}: P (light curve) {score['p_phot']:.3f}, credible level {score['credible_level']:.3f}"
+    )
+    if score.get("excluded_by"):
+        text += f", {len(score['excluded_by'])} detections before the event"
+    return Explained(score["event_id"], float(score["night"]), None, str(score["status"]), text)
+
+
+def _measured(one: ArchivedCandidate) -> Explained:
+    """What is said of an object that was measured, and is no candidate."""
+    why = "measured, but no night of it was scored: it lies in no event's region and days, or was not detected in griz"
+    return Explained(None, one.last, None, "measured", why)
 
 
 def _beside(one: Explained, there: Set[tuple[str, int]]) -> Explained:
@@ -77,22 +95,28 @@ def _beside(one: Explained, there: Set[tuple[str, int]]) -> Explained:
     return replace(one, verdict="not recorded", why=why)
 
 
-def _rows(names: Set[str], nights: RecentNights) -> list[Mapping[str, Any]]:
+def _rows(identities: Set[str], nights: RecentNights) -> list[Mapping[str, Any]]:
     """Rows of an object's names in the kept nights. Names are looked through first: all columns of all rows are too much."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    wanted = pa.array(sorted(names))
     sky = np.array([0], dtype=np.int64), np.array([_SKY], dtype=np.int64)
     seen = []
     for kept in nights.nights():
         span = (float(kept.night), math.nextafter(kept.night + 1, 0.0))
         brief = nights.read(*sky, *span, ["index29", "object_id"])
-        places = np.unique(brief.filter(pc.is_in(brief["object_id"], wanted))["index29"].to_numpy())
+        places = np.unique(brief.filter(_named(brief, identities))["index29"].to_numpy())
         if len(places):
             whole = nights.read(places, places + 1, *span)
-            seen += whole.filter(pc.is_in(whole["object_id"], wanted)).to_pylist()
+            seen += whole.filter(_named(whole, identities)).to_pylist()
     return sorted(seen, key=lambda row: row["mjd"])
+
+
+def _named(rows: Any, identities: Set[str]) -> Any:
+    """Which rows are of objects that have these names, in whatever spelling (`identity_of`)."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    folded = pc.utf8_lower(pc.replace_substring_regex(rows["object_id"], r"\s", ""))
+    folded = pc.replace_substring_regex(folded, f"^{DESIGNATION.pattern}$", r"\1")
+    return pc.is_in(folded, pa.array(sorted(identities)))
 
 
 def _of_row(row: Mapping[str, Any], regions: RegionIndex, limits: Thresholds) -> list[Explained]:

@@ -27,6 +27,8 @@ from mma_pipeline.science.surveys.regions import LiveRegion, RegionIndex
 from mma_pipeline.science.surveys.vetting import Thresholds, vet
 
 _log = logging.getLogger(__name__)
+#: Why a message is no candidate of which nothing but place and time is known, such as a pair of Fink's.
+NO_LIGHT_CURVE = "no_light_curve"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,9 @@ def judge(messages: Sequence[StreamMessage], formats: Formats, regions: RegionIn
             seen = alert
             wanted, reasons = chosen(seen, events, limits)
         rows.append(KeptAlert(seen.head, int(pixels[row]), _trigger(seen), seen.facts, *place, message.offset))
+        if wanted and not kind.form.measured:
+            # The survey's own alert of the same detection has the light curve; this one could only name it.
+            wanted, reasons = [], [*reasons, *[NO_LIGHT_CURVE] * len(wanted)]
         if wanted:
             try:
                 nights = tuple((event, math.floor(seen.head.mjd)) for event in wanted)

@@ -1,10 +1,12 @@
 """Alerts of Parquet files, such as those that Fink keeps: rows that are decoded already take the same way as packets.
 
-The archive keeps of each what a photometry message of ours says, since there is no packet.
+The archive keeps of each what a photometry message of ours says, since there is no packet; rows without brightness, such as
+Fink's pairs of an alert and a burst, are kept as JSON.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,7 +45,7 @@ class DecodedAlerts(Formats):
         try:
             form = form_of_record(row)
             alert = alert_of(row, form)
-            body = encode(measurements(alert).measurements)
+            body = encode(measurements(alert).measurements) if form.measured else _encoded(row)
         except (NoticeError, ValueError) as error:
             return f"row {offset}: {error}".encode()
         self._alerts[body] = alert, form
@@ -54,6 +56,11 @@ class DecodedAlerts(Formats):
         if body not in self._alerts:
             raise NoticeError(body.decode("utf-8", "replace"))
         return _Decoded(*self._alerts[body])
+
+
+def _encoded(row: Record) -> bytes:
+    """A row without any brightness as JSON."""
+    return json.dumps({name: str(value) for name, value in row.items()}, sort_keys=True).encode()
 
 
 class _Decoded(Format):

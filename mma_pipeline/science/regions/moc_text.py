@@ -29,7 +29,12 @@ def ranges_of_moc(text: str) -> tuple[IntArray, IntArray]:
         for order, first, last in (_json(text) if text.lstrip().startswith("{") else _ascii(text))
         for shift in (2 * (MAX_ORDER - order),)
     ]
-    ordered = np.asarray(sorted(found), dtype=np.int64).reshape(-1, 2)
+    return merged(np.asarray(found, dtype=np.int64).reshape(-1, 2))
+
+
+def merged(ranges: IntArray) -> tuple[IntArray, IntArray]:
+    """Half-open ranges of shape (N, 2) in any order as sorted, disjoint ones, begin and end, shape (M,) each."""
+    ordered = ranges[np.argsort(ranges[:, 0], kind="stable")]
     if len(ordered) == 0:
         return ordered[:, 0], ordered[:, 1]
     begin, reach = ordered[:, 0], np.maximum.accumulate(ordered[:, 1])

@@ -119,7 +119,7 @@ class RegionIndex:
 
         Raises PositionError for a position off the sphere.
         """
-        if not (math.isfinite(ra) and -90.0 <= dec <= 90.0):
+        if not (-360.0 <= ra <= 360.0 and -90.0 <= dec <= 90.0):
             raise PositionError(f"RA {ra}, Dec {dec} deg is not a position on the sphere")
         piece = bisect_right(self._bisected, _index29(ra, dec)) - 1
         found: list[LiveRegion] = []

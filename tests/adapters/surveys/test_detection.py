@@ -18,6 +18,7 @@ from mma_pipeline.products.surveys.judging import judge
 from mma_pipeline.science.surveys.regions import LiveRegion, RegionIndex
 from mma_pipeline.science.surveys.vetting import Thresholds, vet
 from tests.adapters.surveys.oracle import ZTF, decoded, needs_packets, packet, schema_of
+from tests.adapters.surveys.test_packets import as_bare_avro, parquet
 
 pytestmark = needs_packets
 
@@ -172,3 +173,23 @@ def test_rows_of_alerts_outside_all_regions_have_their_facts():
         assert row.facts.real_bogus == candidate.get("drb", candidate["rb"])
         assert row.point is not None
         assert row.point.mjd == row.head.mjd
+
+
+@needs_packets
+def test_a_pair_without_brightness_is_no_candidate():
+    """A pair of Fink's inside a region is dropped by name, neither kept nor refused; its place and time are kept for the night."""
+    row = parquet("ztf/fink_grb.parquet")[0]
+    t0 = row["jd"] - 2400000.5 - 1.0
+    good = {**row, "jdstarthist": row["jd"], "rb": 0.9}
+    (body,), key = as_bare_avro([good], "fink_grb")
+    sent = replace(message(body, 0), key=key)
+    judged = judge([sent], Formats(), everywhere(t0), Thresholds())
+    (outcome,) = judged.outcomes
+    assert (outcome.inside, outcome.kept, outcome.quarantined, outcome.dropped) == (
+        True,
+        False,
+        False,
+        ("no_light_curve",),
+    )
+    assert (judged.kept, judged.unusable) == ((), ())
+    assert [one.head.object_id for one in judged.rows] == [row["objectId"]]

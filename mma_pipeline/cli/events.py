@@ -1,0 +1,36 @@
+"""The version with the newest map of an event that a command names, and the word that the event is retracted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from mma_pipeline.cli.app import console
+
+if TYPE_CHECKING:
+    from mma_pipeline.adapters.archive import Archive, VersionRecord
+
+
+def newest_map_of(archive: Archive, text: str) -> tuple[VersionRecord, str | None]:
+    """The version that `text` names, or that with the newest map of its event, and the event's retraction if there is one.
+
+    Raises NotFoundError where the archive has no such version with a map.
+    """
+    from mma_pipeline.adapters.archive.event_history import newest_map, withdrawn_by
+    from mma_pipeline.adapters.errors import NotFoundError
+
+    found = newest_map(archive.versions_named(text), combined=True)
+    if found is None:
+        raise NotFoundError(f"{text} has no version with a map in the archive")
+    retraction = withdrawn_by(archive, found)
+    return found, None if retraction is None else retraction.partition_key
+
+
+def say_if_retracted(event_id: str, retracted_by: str | None) -> None:
+    """Print that an event is retracted, and by which notice, before anything else is said of it."""
+    if retracted_by is not None:
+        console.print(
+            Text(f"{event_id} is retracted", style="bold red").append(f" ({retracted_by})", style="default"),
+            soft_wrap=True,
+        )

@@ -1,0 +1,134 @@
+"""Positions in tables that people and programs send: CSV, ECSV and VOTable, in whatever units the table states.
+
+What strangers send is read with care: a VOTable may otherwise name a file or an address to be read in its place.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mma_pipeline.science.arrays import FloatArray
+from mma_pipeline.science.sphere import PositionError, check_positions
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+Kind = Literal["csv", "ecsv", "votable"]
+#: Markup that leads out of a VOTable: other files, other addresses, definitions that grow.
+#: A value of an attribute holds no <, so that the search up to the next one covers a whole tag.
+_LEADING_OUT = re.compile(rb"<!(?!--|\[CDATA\[)|<[^<>\s/]*stream\b[^<]*href", re.IGNORECASE)
+_ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["']([^"']*)""")
+_BOM = b"\xef\xbb\xbf"
+#: What tables write where a number is not known.
+_ABSENT = {"", "-", "--", "nan", "na", "n/a", "null", "none"}
+
+
+class TableError(ValueError):
+    """What was sent is no table of positions; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class TablePositions:
+    """Positions of N rows."""
+
+    names: tuple[str | None, ...]
+    ra: FloatArray
+    """Right ascension as given, within ±360 deg (ICRS), shape (N,)."""
+    dec: FloatArray
+    """Declination, deg (ICRS), shape (N,)."""
+    distance: FloatArray
+    """Luminosity distance, Mpc, shape (N,); NaN where it is unknown."""
+
+
+def kind_of(data: bytes) -> Kind:
+    """What kind of table some bytes begin as: ECSV and VOTable say so, all else is taken as CSV."""
+    begin = data[:4096].removeprefix(_BOM).lstrip()
+    return "ecsv" if begin.startswith(b"# %ECSV") else "votable" if begin.startswith(b"<") else "csv"
+
+
+def read_table(data: bytes, kind: Kind) -> Table:
+    """A table from bytes (UTF-8, with or without a byte order mark); raises TableError where it is none.
+
+    What begins as an ECSV table is read as one, also where it is called CSV: else the units that it states would be lost.
+    """
+    from astropy.table import Table
+
+    data = data.removeprefix(_BOM)
+    if kind == "csv" and kind_of(data) == "ecsv":
+        kind = "ecsv"
+    if kind == "votable":
+        encoding = _ENCODING.match(data.lstrip())
+        if _LEADING_OUT.search(data) or (encoding and encoding[1].lower() not in {b"utf-8", b"us-ascii"}):
+            raise TableError("a VOTable must hold its rows itself, in UTF-8, and define no entities")
+    try:
+        text = data.decode()
+        if kind == "votable":
+            return Table.read(io.BytesIO(data), format="votable")
+        if kind == "ecsv":
+            return Table.read(text.splitlines(), format="ascii.ecsv")
+        lines = [line for line in text.splitlines() if not line.startswith("#")]
+        return Table.read(lines, format="ascii.csv", guess=False)
+    except Exception as error:  # the readers raise whatever their parsers do
+        raise TableError(f"the table cannot be read: {' '.join(str(error).split())[:300]}") from error
+
+
+def positions_of_table(table: Table) -> TablePositions:
+    """The columns ra and dec, and if there are any name and distance, in whatever case their names are written.
+
+    Units that the table states are converted; without one, angles are degrees and distances Mpc. A right ascension in
+    hours is one in hours of angle. A distance that is absent or not positive is unknown.
+
+    Raises PositionError for a missing column, a unit that is no angle or no distance, and a position off the sphere.
+    """
+    import astropy.units as u
+
+    columns = {str(name).lower(): table[name] for name in table.colnames}
+    missing = {"ra", "dec"} - columns.keys()
+    if missing:
+        raise PositionError(f"the table has no column {', '.join(sorted(missing))}")
+    ra, dec = (_converted(columns[name], name, u.deg, "angle") for name in ("ra", "dec"))
+    check_positions(ra, dec)
+    distance = np.full(len(table), np.nan)
+    if "distance" in columns:
+        distance = _converted(columns["distance"], "distance", u.Mpc, "distance")
+        distance[~(distance > 0) & ~np.isposinf(distance)] = np.nan
+    names = columns["name"].tolist() if "name" in columns else [None] * len(table)
+    return TablePositions(tuple(None if name is None else str(name) for name in names), ra, dec, distance)
+
+
+def _converted(column: Any, name: str, ours: Any, what: str) -> FloatArray:
+    """A column as floats in our unit; NaN where a value is absent."""
+    import astropy.units as u
+
+    values = _numbers(getattr(column, "value", column), name)
+    stated = getattr(column, "unit", None)
+    if stated is None or stated == u.dimensionless_unscaled:
+        return values
+    unit = u.hourangle if name == "ra" and stated == u.hour else stated
+    try:
+        return np.asarray(values * unit.to(ours), dtype=np.float64)
+    except ValueError as error:  # one that astropy does not know has an error of its own
+        example = "deg, rad or hourangle" if what == "angle" else "Mpc, kpc or Gpc"
+        raise PositionError(
+            f"column {name} is in {str(stated)[:40]}, which is no unit of {what} such as {example}"
+        ) from error
+
+
+def _numbers(values: Any, name: str) -> FloatArray:
+    # Columns of astropy's Masked have `filled` as those of NumPy do.
+    masked: Any = values if hasattr(values, "filled") else np.ma.asarray(values)
+    if masked.dtype.kind in "fiu":
+        return np.array(masked.astype(np.float64).filled(np.nan), dtype=np.float64)
+    found = []
+    for row, value in enumerate(masked.tolist()):
+        text = "" if value is None else str(value).strip()
+        try:
+            found.append(np.nan if text.lower() in _ABSENT else float(text))
+        except ValueError as error:
+            raise PositionError(f"column {name} has {text[:40]!r} in row {row + 1}, which is no number") from error
+    return np.array(found, dtype=np.float64)
