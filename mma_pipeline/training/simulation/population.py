@@ -42,7 +42,7 @@ CONTAMINANTS: Mapping[str, tuple[float, Contaminant]] = MappingProxyType(
 )  # fmt: skip
 _BURSTS: Mapping[int, Contaminant] = MappingProxyType({AFTERGLOW: afterglow, AFTERGLOW_SUPERNOVA: with_supernova})
 #: Share of the kilonovae beside the afterglow of their own burst, as in GRB 211211A (Rastinejad et al. 2022, Nature 612 223).
-BESIDE_AFTERGLOW = 0.1
+BESIDE_AFTERGLOW = 0.15
 #: Families of kilonovae that need no data file.
 FAMILIES: tuple[str, ...] = ("villar", "shells")
 _CHUNK = 3000
