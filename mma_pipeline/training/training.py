@@ -48,7 +48,8 @@ class Settings:
     """Simulated objects before those without a detection are dropped."""
     calibration_objects: int = 100_000
     iterations: int = 400
-    learning_rate: float = 0.1
+    learning_rate: float = 0.06
+    """Low, so that what the model says of a single object depends little on which others it was trained with."""
     families: tuple[str, ...] = FAMILIES
     real_share: float = 0.3
     """Weight of all real negatives together, relative to the simulated "other"."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.kilonova.simulation.radiation import DARK_MAG, luminosity_distance, modulus
+from mma_pipeline.training.simulation.survey import Visits
 from mma_pipeline.training.simulation.transients import (
     apparent,
     cooling,
@@ -17,6 +18,11 @@ from mma_pipeline.training.simulation.transients import (
     thermal_colour,
     uniform,
 )
+
+#: How much fainter than its kilonova an afterglow is in the exposure that shows the kilonova best, and how much brighter than that it
+#: is at most in any exposure, mag.
+FAINTER_MAG = (0.0, 3.0)
+BRIGHTER_MAG = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +58,8 @@ class Bursts:
         return np.asarray(np.where(self.from_the_side, rising, decline))
 
     def reddened(self, magnitude: FloatArray, um: FloatArray) -> FloatArray:
-        """Magnitudes in r without dust, as seen at wavelengths (um) through the host's; all (N, E)."""
-        spectrum, dust = 2.5 * self.beta * np.log10(um / 0.6215), self.dust * (um / 0.55) ** -1.3
+        """Magnitudes in r without dust, as seen at wavelengths (um) through the host's; all (N, E). F ∝ ν^-beta, so blue is fainter."""
+        spectrum, dust = -2.5 * self.beta * np.log10(um / 0.6215), self.dust * (um / 0.55) ** -1.3
         return np.asarray(magnitude + spectrum + dust)
 
 
@@ -110,6 +116,29 @@ def with_supernova(rng: np.random.Generator, t: FloatArray, um: FloatArray, dept
     one_day = bursts.fading(np.ones((n, 1)))
     glow = bursts.reddened(brightest + bursts.fading(t - bursts.start) - one_day, um)
     return np.where(age > 0, together(supernova, glow), DARK_MAG)
+
+
+def of_own_burst(
+    rng: np.random.Generator, kilonova: FloatArray, visits: Visits, dust: FloatArray, *, share: float
+) -> FloatArray:
+    """Magnitudes (N, E) of N kilonovae, a `share` of them with the afterglow of the burst of the same merger.
+
+    `kilonova` (N, E) are the magnitudes without it, and `dust` (N, 1) is the host's at 0.55 um, mag, which is before both. The bursts
+    point at us: from the side, most of their light comes when the kilonova is gone.
+    """
+    n = len(kilonova)
+    bursts = replace(draw(rng, n, at_merger=1.0, off_axis=0.0), dust=dust)
+    glow = bursts.reddened(bursts.fading(visits.t), visits.wavelength_um)
+    # What its afterglow hides must not be called a kilonova. So the two are compared where the kilonova is best seen, in the exposure that
+    # shows it with the highest signal, and no exposure shows an afterglow far brighter than that.
+    signal = np.where(visits.real, visits.depth - kilonova, -np.inf)
+    best = np.argmax(signal, axis=1)[:, None]
+    there = np.take_along_axis(kilonova, best, axis=1)
+    offset = there - np.take_along_axis(glow, best, axis=1) + uniform(rng, *FAINTER_MAG, n)[:, None]
+    brightest = np.min(np.where(visits.real, glow, np.inf), axis=1, keepdims=True)
+    offset = np.maximum(offset, there - BRIGHTER_MAG - brightest)
+    beside = (rng.random((n, 1)) < share) & (np.take_along_axis(signal, best, axis=1) > 0)
+    return np.where(beside, together(kilonova, glow + np.where(beside, offset, 0.0)), kilonova)
 
 
 def together(one: FloatArray, other: FloatArray) -> FloatArray:

@@ -17,7 +17,7 @@ from mma_pipeline.science.kilonova.simulation.radiation import (
     redshift_at,
 )
 from mma_pipeline.training.simulation import kasen, variables
-from mma_pipeline.training.simulation.afterglow import afterglow, with_supernova
+from mma_pipeline.training.simulation.afterglow import afterglow, of_own_burst, with_supernova
 from mma_pipeline.training.simulation.survey import Reported, Visits, observe, schedule
 from mma_pipeline.training.simulation.transients import FAST_IBC, FBOT, IBC, IIN, SLSN, tde, type_ii, type_iib
 from mma_pipeline.training.simulation.type_ia import type_ia
@@ -41,6 +41,8 @@ CONTAMINANTS: Mapping[str, tuple[float, Contaminant]] = MappingProxyType(
     }
 )  # fmt: skip
 _BURSTS: Mapping[int, Contaminant] = MappingProxyType({AFTERGLOW: afterglow, AFTERGLOW_SUPERNOVA: with_supernova})
+#: Share of the kilonovae beside the afterglow of their own burst, as in GRB 211211A (Rastinejad et al. 2022, Nature 612 223).
+BESIDE_AFTERGLOW = 0.15
 #: Families of kilonovae that need no data file.
 FAMILIES: tuple[str, ...] = ("villar", "shells")
 _CHUNK = 3000
@@ -98,7 +100,7 @@ def kilonova_magnitudes(
     z = redshift_at(distance)
     # The redshift (below 0.15) changes colours less than the offsets above; only its dimming is applied.
     mags = absolute + modulus(luminosity_distance(z))[:, None] + dust * (visits.wavelength_um / 0.55) ** -1.3
-    return mags, distance
+    return of_own_burst(rng, mags, visits, dust, share=BESIDE_AFTERGLOW), distance
 
 
 def simulate(

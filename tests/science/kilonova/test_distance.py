@@ -52,6 +52,7 @@ def test_host_without_a_deviation_gets_a_fifth():
 @pytest.mark.parametrize("map_distance", [80.0, 150.0])
 def test_wrong_map_distance_does_not_hide_at2017gfo(map_distance):
     """With NGC 4993 known, every night scores as at its true distance, and the score says which distance was used."""
+    # Within 0.04: the redshift's peculiar velocity makes 40.7 Mpc less certain than `truth`, which the second night feels most.
     rows = read_photometry(SHARED / "AT2017gfo_DECam_griz.csv", mapping={}, defaults=Defaults(ra=197.45, dec=-23.38))
     curve, position = light_curve(rows.measurements), (197.45, -23.38)
     candidates = [
@@ -67,4 +68,4 @@ def test_wrong_map_distance_does_not_hide_at2017gfo(map_distance):
     assert found[2]["assumed_distance_mpc"] == map_distance
     for one in found[:2]:
         for night, expected in zip(one["history"], truth["history"], strict=True):
-            assert night["p_phot"] == pytest.approx(expected["p_phot"], abs=0.03)
+            assert night["p_phot"] == pytest.approx(expected["p_phot"], abs=0.04)

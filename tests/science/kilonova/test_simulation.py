@@ -156,6 +156,42 @@ def test_unused_bands_are_counted():
     assert unused_bands([*names, "z", "2massks"]) == {"bessellr": 2, "o": 1}, "the infrared is used beside i or z"
 
 
+def test_afterglows_are_red():
+    """Without dust g - r is that of the power law F ∝ ν^-beta, 2.5 beta log10(λ_r / λ_g), and dust makes it redder."""
+    bursts = afterglow.draw(np.random.default_rng(9), 500, at_merger=1.0, off_axis=0.0)
+    g, r = (bursts.reddened(np.full((500, 1), 20.0), np.full((500, 1), WAVELENGTH_UM[band])) for band in (0, 1))
+    clean = bursts.dust == 0
+    expected = 2.5 * bursts.beta * np.log10(WAVELENGTH_UM[1] / WAVELENGTH_UM[0])
+    assert 0 < clean.sum() < 500
+    assert (g - r)[clean] == pytest.approx(expected[clean])
+    assert (g - r > expected)[~clean].all()
+    assert (g - r).min() > 0.1
+
+
+def test_own_bursts_afterglow_does_not_hide_the_kilonova():
+    """Where a kilonova is best seen it is half of the light or more, no exposure is far brighter, and an unseen one gets no afterglow."""
+    rng, n = np.random.default_rng(10), 2000
+    visits = schedule(rng, n)
+    kilonova = 19.0 + rng.uniform(0.0, 8.0, (n, 1)) + rng.uniform(0.2, 1.5, (n, 1)) * visits.t
+    dust = np.zeros((n, 1))
+    both = afterglow.of_own_burst(rng, kilonova, visits, dust, share=1.0)
+    margin = np.where(visits.real, visits.depth - kilonova, -np.inf)
+    best, rows = margin.argmax(1), np.arange(n)
+    seen = margin[rows, best] > 0
+    assert 0 < seen.sum() < n
+    assert np.array_equal(both[~seen], kilonova[~seen])
+    # Light added in that exposure: none of it negative, at most as much again.
+    added = (kilonova - both)[rows, best][seen]
+    assert added.min() >= 0
+    assert added.max() <= 2.5 * np.log10(2) + 1e-9
+    assert np.percentile(added, 90) > 0.5
+    # An afterglow two magnitudes brighter than the kilonova at its best, and the kilonova itself.
+    there = np.minimum(kilonova, kilonova[rows, best][:, None])
+    together = -2.5 * np.log10(10 ** (-0.4 * there) + 10 ** (-0.4 * (kilonova[rows, best][:, None] - 2.0)))
+    assert (both >= together - 1e-9)[visits.real & seen[:, None]].all()
+    assert np.array_equal(afterglow.of_own_burst(rng, kilonova, visits, dust, share=0.0), kilonova)
+
+
 def test_supernova_of_a_burst_takes_over():
     """A burst's supernova peaks 9 to 17 rest-frame days later near SN 1998bw's -19.2, when its afterglow has faded."""
     n = 400
