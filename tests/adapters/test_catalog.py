@@ -17,6 +17,7 @@ from mma_pipeline.adapters.catalogs.configuration import read_gwtm_settings
 from mma_pipeline.adapters.catalogs.files import Columns, download
 from mma_pipeline.adapters.catalogs.folder import MANIFEST
 from mma_pipeline.adapters.catalogs.index import CatalogIndex, build_index
+from mma_pipeline.adapters.catalogs.positions import build_table
 from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
 
 MGC = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "galaxies" / "50MGC_catalog_short.fits"
@@ -71,6 +72,42 @@ def test_real_catalog(tmp_path: Path) -> None:
     assert index.distance[row] == pytest.approx(40.7, abs=0.1)
     assert mass[row] == pytest.approx(3.7e10, rel=0.01)
     assert np.isnan(mass).sum() == 3684
+
+
+@pytest.mark.parametrize("name", ["mine.fits", "mine.ecsv", "mine.ecsv.gz"])
+def test_stated_units_count(tmp_path: Path, name: str) -> None:
+    """Positions in radians or hours, and distances in kpc, arrive in degrees and Mpc; what is no distance is refused by name."""
+    import gzip
+
+    import astropy.units as u
+    from astropy.table import QTable
+
+    ra, dec, distance = (
+        np.array([10.0, 200.0]) * u.deg,
+        np.array([-30.0, 45.0]) * u.deg,
+        np.array([40.0, 120.0]) * u.Mpc,
+    )
+    there = {
+        "ra": ra.to(u.hourangle).value * u.hour,
+        "dec": dec.to(u.rad),
+        "d": distance.to(u.kpc),
+        "speed": [1, 2] * u.km / u.s,
+    }
+    plain = tmp_path / name.removesuffix(".gz")
+    QTable(there).write(plain)
+    if name.endswith(".gz"):
+        (tmp_path / name).write_bytes(gzip.compress(plain.read_bytes()))
+    if not name.endswith(".gz"):
+        _, read = catalog_files.read_columns(plain, Columns("ra", "dec", "d"))
+        np.testing.assert_allclose(read["ra"], ra.value)
+        np.testing.assert_allclose(read["dec"], dec.value)
+        np.testing.assert_allclose(read["distance"], distance.value, rtol=1e-6)
+        with pytest.raises(
+            ConfigurationError, match=r"column speed is in km s-?1|column speed is in km / s|column speed is in km s"
+        ):
+            catalog_files.read_columns(plain, Columns("ra", "dec", "speed"))
+    table = build_table([tmp_path / name], tmp_path / "agn", "agn")
+    np.testing.assert_allclose(np.sort(table.rows["ra"]), np.sort(ra.value))
 
 
 def test_glade_plus_text(tmp_path: Path) -> None:

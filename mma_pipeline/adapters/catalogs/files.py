@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mma_pipeline.adapters.catalogs.units import factor, stated_units
 from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
 from mma_pipeline.adapters.http import error_type, receive, without_secrets
 from mma_pipeline.adapters.retry import attempts
@@ -98,10 +99,11 @@ KNOWN = {"ned-lvs": NED_LVS, "50mgc": MGC50, "glade+": GLADE_PLUS}
 def read_columns(path: Path, columns: Columns | None) -> tuple[Columns, dict[str, npt.NDArray[Any]]]:
     """Read a catalog: the mapping used, and arrays of shape (G,) by our names, in M☉, L☉, Mpc and degrees.
 
-    FITS, ECSV, Parquet and text tables (commas or blanks) are told by their suffix. Values that are absent, masked or
-    not positive become NaN in distance, mass and luminosity.
+    FITS, ECSV, Parquet and text tables (commas or blanks) are told by their suffix. Units that FITS and ECSV state for positions,
+    distances and radii are converted. Values that are absent, masked or not positive become NaN in distance, mass and luminosity.
 
-    Raises NotFoundError for a missing file, ConfigurationError for a layout that is neither known nor mapped.
+    Raises NotFoundError for a missing file, ConfigurationError for a layout that is neither known nor mapped, and for a unit that
+    measures something else.
     """
     if not path.is_file():
         raise NotFoundError(f"there is no catalog file {path}")
@@ -116,10 +118,15 @@ def read_columns(path: Path, columns: Columns | None) -> tuple[Columns, dict[str
         raise ConfigurationError(f"{path.name} has no column {error}: check the column mapping") from error
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path.name} cannot be read as a table: {error}") from error
+    stated = stated_units(path)
+
+    def converted(column: str, ours: str) -> npt.NDArray[np.float64]:
+        return _numbers(raw[column]) * factor(stated, column, ours, path.name)
+
     result: dict[str, npt.NDArray[Any]] = {
-        "ra": _numbers(raw[columns.ra]),
-        "dec": _numbers(raw[columns.dec]),
-        "distance": _positive(_numbers(raw[columns.distance])),
+        "ra": converted(columns.ra, "deg"),
+        "dec": converted(columns.dec, "deg"),
+        "distance": _positive(converted(columns.distance, "Mpc")),
     }
     if columns.mass:
         mass = _numbers(raw[columns.mass])
@@ -134,10 +141,12 @@ def read_columns(path: Path, columns: Columns | None) -> tuple[Columns, dict[str
         result["luminosity"] = _positive(light)
     for name, column in extra.items():
         if column:
-            values = _numbers(raw[column])
-            # A magnitude may be negative; catalogs write -99 and 99 for those that are not known.
-            known = np.where(np.abs(values) < 50, values, np.nan).astype(np.float32)
-            result[name] = known if name == "magnitude" else _positive(values)
+            if name == "magnitude":
+                values = _numbers(raw[column])
+                # A magnitude may be negative; catalogs write -99 and 99 for those that are not known.
+                result[name] = np.where(np.abs(values) < 50, values, np.nan).astype(np.float32)
+            else:
+                result[name] = _positive(converted(column, "Mpc" if name == "distance_error" else "arcsec"))
     result["name"] = _names(raw[columns.name]) if columns.name else np.zeros(result["ra"].size, dtype="S1")
     return columns, result
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from mma_pipeline.adapters.catalogs.batches import batches, column_names
 from mma_pipeline.adapters.catalogs.folder import CatalogFolder, read_manifest, replaced, write_manifest
+from mma_pipeline.adapters.catalogs.units import factor, stated_units
 from mma_pipeline.adapters.errors import ConfigurationError, NotFoundError
 
 Kind = Literal["stars", "agn"]
@@ -179,7 +180,13 @@ def _mapping(source: Path, kind: Kind, named: Mapping[str, str]) -> dict[str, st
 
 
 def _records(source: Path, mapping: Mapping[str, str], dtype: np.dtype[Any]) -> Iterator[tuple[npt.NDArray[Any], int]]:
-    """Batches of records with usable positions, each with how many rows had none."""
+    """Batches of records with usable positions, each with how many rows had none; angles and proper motions in our units."""
+    stated = stated_units(source)
+    factors = {
+        ours: factor(stated, mapping[ours], UNITS[ours], source.name)
+        for ours in mapping
+        if UNITS[ours] not in {"", "mag"}
+    }
     for batch in batches(source, sorted(set(mapping.values()))):
         size = len(next(iter(batch.values())))
         records = np.zeros(size, dtype=dtype)
@@ -190,7 +197,7 @@ def _records(source: Path, mapping: Mapping[str, str], dtype: np.dtype[Any]) -> 
             elif text:
                 records[ours] = _text(batch[mapping[ours]], dtype[ours])
             else:
-                records[ours] = _numbers(batch[mapping[ours]])
+                records[ours] = _numbers(batch[mapping[ours]]) * factors.get(ours, 1.0)
         for ours in ("parallax_error", "pmra_error", "pmdec_error", "redshift"):
             if ours in (dtype.names or ()):
                 records[ours][~(records[ours] > 0)] = np.nan

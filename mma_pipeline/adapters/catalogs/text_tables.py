@@ -52,6 +52,9 @@ def layout_of(path: Path) -> Layout:
     if _is_milliquas(first):
         return Layout(tuple(MILLIQUAS), None, 0, header=False)
     separator = max(_SEPARATORS, key=first.count)
+    if separator not in first and len(first.split()) > 1:
+        # Blanks, as astropy writes ECSV.
+        return Layout(tuple(first.replace('"', "").split()), r"\s+", 0, header=True)
     names = tuple(next(csv.reader([first.strip("\r\n")], delimiter=separator), ()))
     if not names:
         raise ValueError("it is empty")
