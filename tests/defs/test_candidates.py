@@ -161,7 +161,7 @@ def test_nights_become_partitions_with_scores_plots_and_a_ranking(house: Publish
     # The event's page shows it without waiting for anybody, with the latest magnitude of each.
     page = (house.store / "mma" / EVENT / "index.html").read_text()
     assert page.index("SIM-kn") < page.index("SIM sn:1")
-    assert "rising 0.15 mag a day (r)" in page
+    assert "rising 0.15 mag a day (r, 3.0 d)" in page
     pages = [e for e in result.get_asset_materialization_events() if e.asset_key.to_user_string() == "event_page"]
     assert [event.partition for event in pages] == [scored["version"].value]
 
