@@ -26,8 +26,9 @@ from mma_pipeline.science.kilonova.latest import latest
 
 _log = logging.getLogger(__name__)
 PAGE = "index.html"
-#: Greatest number of writes in one call; an event that changes faster has runs in progress that write later.
-MOST_WRITES = 6
+#: Greatest number of writes in one call: more than versions of an event come together. An event that changes faster has runs in
+#: progress that write later.
+MOST_WRITES = 12
 #: Coincident events whose regions are drawn.
 MOST_PARTNERS = 3
 #: Finest HEALPix order of the covered region as drawn (7 arcmin), and the most cells of it: the picture has all.
