@@ -2,10 +2,14 @@
 
 The stock storage opens a connection for each statement, because a process may have many instances. A run of all products
 makes some 700, and opening them takes most of its time. Dagster's web server keeps its connections by the same setting.
+The code server makes an instance for each tick of a sensor, and a worker one for each run: all of a process share the same pools.
 """
 
 from __future__ import annotations
 
+import copy
+import os
+import threading
 import time
 from typing import Any
 
@@ -20,19 +24,40 @@ from mma_pipeline.instance.remembering import RememberingEventLogStorage
 STATEMENT_MS = 600_000
 #: A connection older than this is replaced, seconds.
 RECYCLE_S = 600
+#: Connections that are kept, per kind of storage and process: sensors tick side by side.
+KEPT = 4
 #: Further connections that a burst may open at once, per kind of storage and process.
 OVERFLOW = 20
 #: A connection that was idle longer is tested before use, seconds: the database may have been restarted.
 IDLE_S = 1.0
 _IDLE_SINCE = "mma_idle_since"
+_PLUGIN = "mma_kept"
+_making = threading.Lock()
+_of_process: dict[tuple[int, str, Any], PooledPostgresStorage] = {}
 
 
 class _PostgresEventLog(RememberingEventLogStorage, PostgresEventLogStorage):
     pass
 
 
+class KeptConnections(sa.engine.CreateEnginePlugin):
+    """Makes a pool as large as sensors need. Dagster's setting has a fixed size of one, and closes what is returned beyond it."""
+
+    def update_url(self, url: sa.URL) -> sa.URL:
+        """The address without this plugin's name."""
+        return url.difference_update_query(["plugin"])
+
+    def handle_pool_kwargs(self, pool_cls: type[sa.Pool], pool_args: dict[str, Any]) -> None:  # noqa: ARG002
+        """Set the size of a pool that has one."""
+        if "pool_size" in pool_args:
+            pool_args["pool_size"] = KEPT
+
+
+sa.dialects.plugins.register(_PLUGIN, __name__, KeptConnections.__name__)
+
+
 class PooledPostgresStorage(DagsterPostgresStorage):
-    """`DagsterPostgresStorage` that keeps one connection per kind of storage, with the same configuration."""
+    """`DagsterPostgresStorage` that keeps a few connections per kind of storage and process, with the same configuration."""
 
     def __init__(
         self,
@@ -42,24 +67,34 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         token_provider: Any = None,
     ) -> None:
         """Build the stock storages, with pooled connections, and an event log that remembers."""
-        super().__init__(postgres_url, should_autocreate_tables, inst_data, token_provider)
-        self._event_log_storage = _PostgresEventLog(
-            postgres_url, should_autocreate_tables, token_provider=token_provider
-        )
+        url = sa.make_url(postgres_url).update_query_pairs([("plugin", _PLUGIN)], append=True)
+        address = url.render_as_string(hide_password=False)
+        super().__init__(address, should_autocreate_tables, inst_data, token_provider)
+        self._event_log_storage = _PostgresEventLog(address, should_autocreate_tables, token_provider=token_provider)
         for part in (self._event_log_storage, self._run_storage, self._schedule_storage):
             part.optimize_for_webserver(statement_timeout=STATEMENT_MS, pool_recycle=RECYCLE_S, max_overflow=OVERFLOW)
 
     @classmethod
-    def from_config_value(  # the stock class returns itself, whatever `cls` is
-        cls, inst_data: Any, config_value: Any
-    ) -> PooledPostgresStorage:
-        """Build the storage from dagster.yaml."""
-        return cls(
-            pg_url_from_config(config_value),
-            config_value.get("should_autocreate_tables", True),
-            inst_data,
-            get_token_provider_from_config(config_value),
-        )
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> PooledPostgresStorage:
+        """Build the storage from dagster.yaml, with the pools that this process has for it already."""
+        url = pg_url_from_config(config_value)
+        # A process that was forked must not use its parent's connections.
+        asked = os.getpid(), url, inst_data
+        with _making:
+            if asked not in _of_process:
+                token = get_token_provider_from_config(config_value)
+                made = cls(url, config_value.get("should_autocreate_tables", True), inst_data, token)
+                _of_process.clear()  # a process has one configuration
+                _of_process[asked] = made
+            return _of_process[asked].for_another_instance()
+
+    def for_another_instance(self) -> PooledPostgresStorage:
+        """The same storages with the same pools, which another instance may take as its own."""
+        found = copy.copy(self)
+        found._run_storage = copy.copy(self._run_storage)
+        found._event_log_storage = copy.copy(self._event_log_storage)
+        found._schedule_storage = copy.copy(self._schedule_storage)
+        return found
 
 
 @sa.event.listens_for(sa.QueuePool, "checkin")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
@@ -46,6 +47,23 @@ def test_connections_are_kept(postgres: PostgresServer, database: str, instance:
         instance.add_dynamic_partitions("p", [str(number)])
     assert sessions(postgres, database) - before < 10
     assert len(instance.get_dynamic_partitions("p")) == 51
+
+
+def test_instances_share_connections(postgres: PostgresServer, database: str, instance: dg.DagsterInstance) -> None:
+    """An instance made anew for each tick, four at a time, opens no connection that was not there, and each works as its own."""
+    reference = instance.get_ref()
+
+    def tick(number: int) -> str:
+        with dg.DagsterInstance.from_ref(reference) as own:
+            own.add_dynamic_partitions("p", [str(number)])
+            return own.run_storage.get_run_storage_id()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(tick, range(20)))
+        before = sessions(postgres, database)
+        assert len(set(pool.map(tick, range(20, 60)))) == 1
+    assert sessions(postgres, database) - before <= 2
+    assert len(instance.get_dynamic_partitions("p")) == 60
 
 
 def test_cut_connections_are_replaced(
