@@ -45,10 +45,10 @@ def test_the_settings_load_and_mean_what_they_say(production: Path) -> None:
         assert instance.get_settings("sensors") == {"use_threads": True, "num_workers": 8}
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None
-        assert queue.max_concurrent_runs == 7
+        assert queue.max_concurrent_runs == 8
         limits = {(limit["key"], limit.get("value")): limit["limit"] for limit in queue.tag_concurrency_limits}
         assert limits == {
-            (LANE_TAG, "live"): 2,
+            (LANE_TAG, "live"): 3,
             (LANE_TAG, "mock"): 1,
             (LANE_TAG, "backfill"): 2,
             (LANE_TAG, "kilonova"): 2,
