@@ -4,7 +4,7 @@ A bad subtraction, a satellite's trail or a mistyped digit makes a fading transi
 compared with the line through all others (every band with its own offset, one slope for all), against days and against
 their logarithm. One that lies far off both is left out in turn, and where the rest speaks against a kilonova, it is
 believed. One that nothing can be compared with, and that makes a jump in its band or an extreme colour with the next, holds the
-probability below HELD.
+probability below HELD; unless the line through all others, uncertain as it is, leads to it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ FAR_SIGMA = 3.0
 #: A jump in a band that needs support, and the colour of a band's only point with a neighbouring band that does, mag.
 FAR_JUMP = 1.3
 FAR_COLOUR = 1.8
+#: A jump this close to where the line of all others leads, mag, and within one of its deviations, is no surprise.
+EXPECTED_MAG = 0.4
 #: Detections of two bands up to so many days apart make a colour where no night has both.
 MATCH_DAYS = 1.3
 #: Added in quadrature to every error for this, mag: no light curve is a line.
@@ -140,7 +142,8 @@ def suspects(p: Points) -> tuple[IntArray, IntArray]:
     for distance, deviation in ((by_days, sigma), (by_log, sigma_log)):
         far &= (np.abs(distance) > FAR_MAG) & (np.abs(distance) > FAR_SIGMA * deviation)
     jump, colour = _jump(p, detected), _lone_colour(p, detected, np.isinf(sigma))
-    unsupported = ((FAR_SIGMA * sigma > FAR_JUMP) & (jump > FAR_JUMP) & ~far) | (colour > FAR_COLOUR)
+    expected = np.isfinite(sigma) & (np.abs(by_days) < np.minimum(EXPECTED_MAG, sigma))
+    unsupported = ((FAR_SIGMA * sigma > FAR_JUMP) & (jump > FAR_JUMP) & ~far & ~expected) | (colour > FAR_COLOUR)
     return (
         _largest(p, detected[far], np.abs(by_days[far])),
         _largest(p, detected[unsupported], np.maximum(jump, colour)[unsupported]),

@@ -66,6 +66,18 @@ def test_a_jump_that_nothing_supports_stays_below_ninety_per_cent():
     assert packaged().score(curves, [EVENT] * len(curves)).probability[:, 0].max() <= support.HELD
 
 
+def test_a_jump_to_where_the_line_leads_is_no_surprise():
+    """A faint point 1.9 mag below the one before, error 0.35: doubted unless the fade of the nights before leads within 0.4 mag of it."""
+    t, before = [0.6, 0.7, 1.65, 2.65], [20.0, 20.2, 22.0]
+    led = 20.1 + (22.0 - 20.1) / (1.65 - 0.65) * (2.65 - 0.65)
+    cases = {"on the line": led, "0.3 mag below": led + 0.3, "0.6 mag below": led + 0.6, "0.5 mag above": led - 0.5}
+    curves = [curve(t, [*before, mag], "iiii", np.array([0.05, 0.05, 0.1, 0.35])) for mag in cases.values()]
+    p = prepare(curves, [EVENT] * len(curves))
+    _, unsupported = support.suspects(p)
+    last = unsupported[p.mag[unsupported] > 23]
+    assert {list(cases)[s] for s in p.snapshot[last]} == {"0.6 mag below", "0.5 mag above"}
+
+
 def test_a_colour_that_nothing_supports_stays_below_ninety_per_cent():
     """A band's only point 1.9 mag or more from its neighbour's is doubted; nearer, seen twice or in another night it is not."""
     r = ([0.5, 1.5, 2.5, 3.5], [18.5, 19.0, 19.6, 20.2], "rrrr")
