@@ -188,7 +188,7 @@ def _smaller(statistics: Mapping[str, Any]) -> bool | None:
 coincidences = Product(
     name="coincidences",
     about=_ABOUT,
-    code_version="1",
+    code_version="2",
     group="event",
     kinds=frozenset({"numpy", "matplotlib", "png"}),
     deps=("raw_alert",),
