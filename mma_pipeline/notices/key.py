@@ -49,7 +49,7 @@ _LONG_KEY = re.compile(rf"[A-Z](?P<time>\d{{6}}){_REST}-{_EVENT}", re.ASCII)
 _FORMER_KEY = re.compile(rf"{_EVENT}-(?P<label>{_LABEL})-(?P<day>\d{{8}})T(?P<time>\d{{6}})-{_DIGEST}", re.ASCII)
 _EVENT_FIRST, _EVENT_LAST = (
     re.compile(pattern, re.ASCII | re.DOTALL)
-    for pattern in (rf"{_EVENT}(?:-.*)?", rf"[A-Z]\d{{6}}[0-9a-f]+-.*-{_EVENT}")
+    for pattern in (rf"{_EVENT}(?:-.*)?", rf"(?:[A-Z]\d{{6}}[0-9a-f]+|\d{{5,6}}[a-z]{{4}})-.*-{_EVENT}")
 )
 _STEM = re.compile(rf"(?P<event>{ANY_EVENT_ID.pattern})-(?P<label>{_LABEL})(?P<number>[1-9]\d{{0,5}})?", re.ASCII)
 _TIME = "%Y%m%d%H%M%S"

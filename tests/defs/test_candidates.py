@@ -20,6 +20,7 @@ from mma_pipeline.adapters.store.paths import LIGHT_CURVE, night_key
 from mma_pipeline.definitions import defs
 from mma_pipeline.defs.candidates.scoring import CandidateSource, current_version
 from mma_pipeline.defs.candidates.sensors import (
+    as_partitioned,
     candidate_nights,
     candidate_products,
     decode_cursor,
@@ -33,6 +34,7 @@ from mma_pipeline.defs.candidates.sensors import (
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.photometry.brightness import ZERO_POINTS, of_flux
+from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.photometry.message import encode
 from mma_pipeline.notices.times import mjd_of_datetime
@@ -214,6 +216,25 @@ def test_a_late_redshift_scores_the_latest_night_again(house: PublishingHome):
     assert (before["distance_source"], after["distance_source"]) == ("event", "redshift")
     assert after["p_phot"] < before["p_phot"]
     assert wanted_nights(house.archive, house.photometry(known)) == []
+
+
+def test_a_night_of_an_earlier_release_keeps_its_key(house: PublishingHome):
+    """A night whose partition has the former form of key is asked for, made and found by that key; others have today's, and both forms lead to one score."""
+    nights = wanted_nights(house.archive, house.photometry(kilonova(Candidate("SIM-kn", *house.peak), 2)))
+    first, second = (CandidateNight.from_partition_key(one.partition_key) for one in nights)
+    house.run(first.score_key)
+    asked = as_partitioned(house.instance, nights)
+    assert [one.partition_key for one in asked] == [first.score_key, second.partition_key]
+    assert [one.reason for one in asked] == [one.reason for one in nights]
+    (request, _) = tick_result(asked, [], "").run_requests
+    assert request.partition_key == first.score_key
+    assert request.run_key == f"{first.score_key}:{nights[0].reason}"
+    before = house.photometry_archive.score(first.partition_key)
+    assert before is not None
+    assert house.photometry_archive.score(first.score_key) == before
+    house.run(first.partition_key)
+    assert house.photometry_archive.score(first.score_key) == before
+    assert len(house.photometry_archive.scores_of("SIM-kn")) == 1
 
 
 def test_a_later_redshift_counts_from_the_next_night_on(house: PublishingHome):

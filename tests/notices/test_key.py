@@ -55,6 +55,8 @@ def test_versions_of_an_event_differ_in_what_the_ui_shows(event_id: str, said: l
     ("key", "event"),
     [
         ("S230518h-AT2017gfo-MJD57983", "S230518h"),
+        ("S230518h-57983zmal-AT2017gfo-57983", "S230518h"),
+        ("57983zmal-AT2017gfo-MS181101abc", "MS181101abc"),
         ("S230518abc-MJD60083", "S230518abc"),
         ("S230518h", "S230518h"),
         ("2024-03-01", None),

@@ -49,7 +49,9 @@ def remove_expired(instance: dg.DagsterInstance, archive: Archive, store: Store,
         of_nights += sorted(set[str]().union(*map(event_night_keys, together)))
         files += _remove_files(store, [*files_of(archive.engine, keys), *of_nights])
         _remove_partitions(instance, alert_versions, keys)
-        _remove_partitions(instance, candidate_nights, [night.partition_key for night in nights])
+        _remove_partitions(
+            instance, candidate_nights, [key for night in nights for key in (night.partition_key, night.score_key)]
+        )
         _remove_partitions(instance, event_nights, [night.partition_key for night in together])
         _remove_files(store, map(page_key, gone))
         forget(archive.engine, keys)

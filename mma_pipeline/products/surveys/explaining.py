@@ -83,7 +83,7 @@ def explain(
 
 def _recorded(one: SurveyNightCandidate, photometry: PhotometryArchive) -> Explained:
     """What is said of a night that a survey brought a candidate to."""
-    score = photometry.score(CandidateNight(one.event_id, slug_of(one.candidate), one.night).partition_key)
+    score = photometry.score(CandidateNight(one.event_id, slug_of(one.candidate), one.night).score_key)
     if score is not None:
         return _scored(score)
     said = "not scored yet" if one.scored is None else "scored, but nothing was detected in griz after the event"
