@@ -333,10 +333,10 @@ def test_a_night_looks_at_nothing_later(house: PublishingHome):
     rows = kilonova(candidate, 5)
     early = [m for m in rows if m.mjd < MJD + 2.9]
     house.photometry(early)
-    key = sorted(w.partition_key for w in wanted_nights(house.archive, house.photometry(rows)))
-    night = f"{EVENT}-SIM-kn-MJD{int(early[-1].mjd)}"
-    assert all(night < k for k in key)
-    source = CandidateSource(house.archive, night, current())
+    asked = wanted_nights(house.archive, house.photometry(rows))
+    night = CandidateNight(EVENT, "SIM-kn", int(early[-1].mjd))
+    assert all(night < CandidateNight.from_partition_key(one.partition_key) for one in asked)
+    source = CandidateSource(house.archive, night.partition_key, current())
     assert max(m.measurement.mjd for m in source.measurements) == early[-1].mjd
 
 
