@@ -39,7 +39,7 @@ def test_what_pictures_say_belongs_to_their_code_version(home: Home, monkeypatch
 
     def noted(text: Text, renderer: object) -> None:
         if re.search("[A-Za-z]{3}|[%°²]", text.get_text()):
-            said[making].add(re.sub(r"\d[\d.,]*", "#", text.get_text()))
+            said[making].add(re.sub(r"\d(?:[\d.,]*\d)?", "#", text.get_text()))
         draw(text, renderer)
 
     monkeypatch.setattr(Text, "draw", noted)

@@ -185,7 +185,7 @@ def test_slack_message_is_what_slack_takes() -> None:
     target = WebhookDestination("people", "https://x/y", template="slack")
     message = target.render({"alert": FULL.to_json(), "picture": "https://x/map.png"})
     assert message["text"].startswith("S230518h Update: NSBH 86 %")
-    for wanted in ("one false alarm in 98 years", "90 % area 666 deg²", "278 ± 68 Mpc", "with Fermi"):
+    for wanted in ("one false alarm in 99 years", "90 % area 666 deg²", "278 ± 68 Mpc", "with Fermi"):
         assert wanted in message["text"]
     assert message["blocks"][1] == {
         "type": "image",

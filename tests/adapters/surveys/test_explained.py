@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import fastavro
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ from mma_pipeline.science.surveys.regions import LiveRegion, RegionIndex
 from mma_pipeline.science.surveys.vetting import Thresholds
 from tests.adapters.surveys.brokers import fink_of
 from tests.adapters.surveys.oracle import ZTF, decoded, needs_packets, packet, schema_of
-from tests.adapters.surveys.test_detection import message, rewritten
+from tests.adapters.surveys.test_detection import message
 from tests.adapters.surveys.test_packets import as_bare_avro, parquet
 from tests.alerts import body
 from tests.homes import Home
@@ -57,6 +59,15 @@ class Stream:
             Formats(),
         )
         return explain(name, self.archive, self.nights, self.regions, Thresholds(), packets)
+
+
+def packed(data: bytes, **changes: Any) -> bytes:
+    """A packet of the same schema, without forced photometry, with other values at its top."""
+    reader = fastavro.reader(io.BytesIO(data))
+    record = {**next(reader), "fp_hists": None, **changes}
+    buffer = io.BytesIO()
+    fastavro.writer(buffer, reader.writer_schema, [record])
+    return buffer.getvalue()
 
 
 def good(candidate: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -108,9 +119,9 @@ def test_an_earlier_detection_in_the_light_curve(home: Home, form: str, at_hand:
     stream = Stream(home, now - 1.0)
     history = detections(moved, [3.0])
     if form == "ztf":
-        sent = message(rewritten(data, **changes, prv_candidates=history), 0)
+        sent = message(packed(data, candidate={**moved, **changes}, prv_candidates=history), 0)
     else:
-        whole = {**record, "candidate": {**moved, **changes}, "prv_candidates": history}
+        whole = {**record, "candidate": {**moved, **changes}, "prv_candidates": history, "fp_hists": None}
         bare, key = fink_of(whole, schema_of(data))
         sent = replace(message(bare, 0), key=key)
     (outcome,) = stream.take(sent).outcomes
@@ -129,7 +140,7 @@ def test_what_the_quarantine_has(home: Home) -> None:
     data = packet(f"ztf/{ZTF[0]}.avro")
     candidate = decoded(data)["candidate"]
     stream = Stream(home, candidate["jd"] - 2400000.5 - 1.0)
-    sent = message(rewritten(data, **good(candidate), prv_candidates=None), 0)
+    sent = message(packed(data, candidate={**candidate, **good(candidate)}, prv_candidates=None), 0)
     stream.nights.write(judge([sent], Formats(), stream.regions, Thresholds()).rows)
     beat = Beat("here:1", datetime.now(UTC))
     SurveyArchive(stream.archive).record("survey", [], [(sent, "cut short")], [], beat)
@@ -143,7 +154,7 @@ def test_a_map_that_came_later(home: Home) -> None:
     data = packet(f"ztf/{ZTF[0]}.avro")
     candidate = decoded(data)["candidate"]
     stream = Stream(home, candidate["jd"] - 2400000.5 - 1.0)
-    sent = message(rewritten(data, **good(candidate), prv_candidates=None), 0)
+    sent = message(packed(data, candidate={**candidate, **good(candidate)}, prv_candidates=None), 0)
     stream.nights.write(judge([sent], Formats(), RegionIndex(), Thresholds()).rows)
     (said,) = stream.said(decoded(data)["objectId"])
     assert said.verdict == "not recorded"
