@@ -80,6 +80,28 @@ def test_numbers_have_units() -> None:
     assert [name for name, node in functions.items() if not UNITS.search(ast.get_docstring(node) or "")] == []
 
 
+#: Modules whose texts go to people as messages.
+MESSAGES = (
+    "adapters/publishing/webhook.py", "adapters/hopskotch/plugin.py", "notices/outgoing", "notices/candidate_summary.py",
+    "defs/operations/health.py", "defs/operations/finders.py", "defs/publication/problems.py",
+)  # fmt: skip
+
+
+def test_numbers_in_messages_are_words() -> None:
+    """Messages to people have their numbers from `notices.words`: none is cut to digits where a text is made."""
+    found, cut = [], re.compile(r"\.\d*[efg%]|^[egf%]$")
+    paths = [path for name in MESSAGES for path in sorted((PACKAGE / name).rglob("*.py")) or [PACKAGE / name]]
+    for path in paths:
+        text = path.read_text()
+        found += [f"{path.relative_to(ROOT)}: {one}" for one in re.findall(r'"%[^"]*"\s*(?:%|\|\s*format)', text)]
+        for node in ast.walk(ast.parse(text)):
+            spec = node.format_spec if isinstance(node, ast.FormattedValue) else None
+            if spec is not None and any(isinstance(v, ast.Constant) and cut.search(v.value) for v in spec.values):
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno} {ast.unparse(node)}")
+    assert len(paths) > len(MESSAGES)
+    assert found == []
+
+
 def test_every_test_says_what_must_hold() -> None:
     """Each test function has a docstring."""
     found = []

@@ -1,4 +1,4 @@
-"""The version with the newest map of an event that a command names, and the word that the event is retracted."""
+"""The event that a command names, the version with its newest map, and the word that it is retracted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from mma_pipeline.cli.app import console
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
+
+
+def event_named(archive: Archive, text: str) -> str:
+    """The id of the archived event that `text` means, in whatever case; of one that is not archived, as its observatory spells it."""
+    from mma_pipeline.notices.key import spelled_event_id
+
+    found = archive.versions_named(text)
+    return found[0].version.event_id if found else spelled_event_id(text)
 
 
 def newest_map_of(archive: Archive, text: str) -> tuple[VersionRecord, str | None]:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
 from mma_pipeline.cli.completion import complete_event
-from mma_pipeline.cli.events import newest_map_of, say_if_retracted
+from mma_pipeline.cli.events import event_named, newest_map_of, say_if_retracted
 from mma_pipeline.notices.words import area, share
 
 if TYPE_CHECKING:
@@ -85,7 +85,9 @@ def list_(
 ) -> None:
     """Pointings that are archived of an event."""
     with clear_errors():
-        found = _pointings(open_archive(), event)
+        archive = open_archive()
+        event = event_named(archive, event)
+        found = _pointings(archive, event)
     if as_json:
         print_json([_plain(p) for p in found])
         return
@@ -171,6 +173,7 @@ def post(
     settings, told, left_out = current(), list[dict[str, Any]](), list[str]()
     with clear_errors():
         archive = open_archive()
+        event = event_named(archive, event)
         kept = PointingArchive(archive)
         own = [p for p in _pointings(archive, event) if p.source == OWN]
         published = Publications(archive, settings.publication.public_address, settings.access)

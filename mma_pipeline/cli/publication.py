@@ -13,6 +13,7 @@ from rich.text import Text
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
 from mma_pipeline.cli.candidates import candidate_lines, candidates_of
 from mma_pipeline.cli.completion import complete_event
+from mma_pipeline.cli.events import event_named
 from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
@@ -136,9 +137,10 @@ def list_(
     from mma_pipeline.adapters.archive.publications import State
 
     with clear_errors():
-        engine = _open().archive.engine
-        with reading(engine) as connection:
-            items = outbox.publications(connection, event_id=event, state=State.FAILED if failed else None)
+        archive = _open().archive
+        wanted = None if event is None else event_named(archive, event)
+        with reading(archive.engine) as connection:
+            items = outbox.publications(connection, event_id=wanted, state=State.FAILED if failed else None)
     if as_json:
         print_json([_plain(item) for item in items])
         return

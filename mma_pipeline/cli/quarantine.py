@@ -13,6 +13,7 @@ from rich.text import Text
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
 from mma_pipeline.cli.backfill import parse_range
 from mma_pipeline.cli.completion import complete_event
+from mma_pipeline.notices.key import spelled_event_id
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive
@@ -51,7 +52,7 @@ def list_(
 
     with clear_errors():
         archive = _open()
-        wanted = Choice(event_ids=None if event is None else [event], solved=solved, surveys=solved)
+        wanted = Choice(event_ids=_ids(event), solved=solved, surveys=solved)
         found = quarantined(archive, wanted, limit=limit)
         of_surveys = [] if solved or event is not None else unsolved(archive)
     if as_json:
@@ -219,7 +220,12 @@ def _choice(
         start, _ = parse_range(f"{since}..9999-12-31")
     if between is not None:
         start, end = parse_range(between)
-    return Choice(ids=ids or None, event_ids=None if event is None else [event], since=start, before=end)
+    return Choice(ids=ids or None, event_ids=_ids(event), since=start, before=end)
+
+
+def _ids(event: str | None) -> list[str] | None:
+    """An event's id as a person writes it, and as its observatory does."""
+    return None if event is None else [event, spelled_event_id(event)]
 
 
 def _chosen(archive: Archive, choice: Choice) -> list[QuarantinedMessage]:

@@ -15,7 +15,7 @@ from mma_pipeline.cli.candidates import WITHOUT, candidate_lines, candidates_of,
 from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.cli.events import say_if_retracted
 from mma_pipeline.cli.quarantine import plain
-from mma_pipeline.notices.key import EXTERNAL_SUFFIX
+from mma_pipeline.notices.key import EXTERNAL_SUFFIX, spelled_event_id
 from mma_pipeline.notices.words import area, chance, false_alarm, figure, share, typeset
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def show(
         archive = _open()
         records = archive.versions_named(event)
         found = describe(archive, records)
-        event_id = found[0]["event"] if found else event
+        event_id = found[0]["event"] if found else spelled_event_id(event)
         aside = [plain(entry) for entry in quarantined(archive, Choice(event_ids=[event_id]))]
         candidates = candidates_of(archive, event_id, off)
     if not found and not aside:

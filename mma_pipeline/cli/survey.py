@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mma_pipeline.adapters.archive.surveys import PartitionCounts
     from mma_pipeline.adapters.kafka.message import StreamMessage
     from mma_pipeline.products.surveys.files import Source
+    from mma_pipeline.products.surveys.unrecorded import Packets
     from mma_pipeline.science.surveys.regions import RegionIndex
 
 survey = typer.Typer(
@@ -33,6 +34,8 @@ survey = typer.Typer(
 
 #: Messages that a replay takes at a time.
 _BATCH = 200
+#: Seconds for asking the broker for packets.
+_FETCH_S = 10.0
 #: Kinds of files without packets that are named.
 _KINDS = 8
 
@@ -264,6 +267,24 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def _packets() -> Packets:
+    """Where packets are had again: at the survey's broker. GCN's asks for no consumers of one question, so it is not asked."""
+    from mma_pipeline.adapters.kafka.fetch import fetch_messages
+    from mma_pipeline.adapters.surveys.packets import Formats
+    from mma_pipeline.adapters.surveys.stream import survey_stream
+    from mma_pipeline.products.surveys.unrecorded import Packets
+    from mma_pipeline.settings import current
+
+    settings = current()
+    wanted = settings.survey_stream
+    config = survey_stream(settings.survey_broker, settings.hop_broker, settings.gcn_broker, wanted.name, wanted.topics)
+    asked = config is not None and not any(topic.startswith("gcn.") for topic in wanted.topics)
+    return Packets(
+        lambda places: fetch_messages(config, places, seconds=_FETCH_S) if asked and config is not None else {},
+        Formats(settings.survey_schemas),
+    )
+
+
 @survey.command()
 def explain(
     name: Annotated[
@@ -274,22 +295,14 @@ def explain(
     """Why an object is, or is not, a candidate of the live events."""
     from dataclasses import asdict
 
-    from mma_pipeline.adapters.archive.photometry import PhotometryArchive
-    from mma_pipeline.adapters.archive.surveys import SurveyArchive
     from mma_pipeline.adapters.surveys.nights import RecentNights
     from mma_pipeline.products.surveys.explaining import explain as explained
     from mma_pipeline.settings import current
 
     with clear_errors():
         archive = open_archive()
-        found = explained(
-            name,
-            RecentNights(open_store()),
-            SurveyArchive(archive),
-            PhotometryArchive(archive),
-            _regions(archive)(),
-            current().surveys.thresholds,
-        )
+        limits = current().surveys.thresholds
+        found = explained(name, archive, RecentNights(open_store()), _regions(archive)(), limits, _packets())
     if not found:
         raise fail(
             f"no object {name} is in the kept nights or was measured: `mma show EVENT` lists candidates", Exit.NOTHING

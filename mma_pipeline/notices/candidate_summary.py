@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from mma_pipeline.notices.words import figure, probability
+
 #: A probability from here on says yes.
 _YES = 0.5
 #: A factor that far from one is a reason why a posterior differs from the light curve's probability.
@@ -81,9 +83,9 @@ def contradiction(score: Mapping[str, Any]) -> str | None:
     final = score.get("vetted_probability", after)
     if final is None or (alone >= _YES) == (final >= _YES):
         return None
-    what = [f"p_phot is {alone:.3g}"]
-    what += [] if after is None else [f"the posterior {after:.2g}"]
-    what += [f"after vetting {final:.2g}"] if after is None or abs(final - after) > 1e-3 * after else []
+    what = [f"p_phot is {probability(alone)}"]
+    what += [] if after is None else [f"the posterior {probability(after)}"]
+    what += [f"after vetting {probability(final)}"] if after is None or abs(final - after) > 1e-3 * after else []
     return f"the light curve is contradicted: {', '.join(what)} ({'; '.join(_reasons(score, final >= _YES))})"
 
 
@@ -93,9 +95,9 @@ def _reasons(score: Mapping[str, Any], yes: bool) -> list[str]:
     sky, prior = score.get("sky_factor"), score.get("prior")
     if sky is not None and (sky > 1 / _TELLING if yes else sky < _TELLING):
         by = "position and distance" if score.get("sky_factor_dimensions") == 3 else "position"
-        found.append(f"sky factor {sky:.2g} by {by}")
+        found.append(f"sky factor {figure(float(sky))} by {by}")
     if prior is not None and (prior > _YES) == yes:
-        found.append(f"prior {prior:.2g}")
+        found.append(f"prior {probability(prior)}")
     for one in score.get("vetting", {}).get("verdicts", ()):
         if not yes and one["counted"] and one["check"] != "host" and one["factor"] < 1:
             found.append(one["words"])

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.model import AlertType, Role, role_of
-from mma_pipeline.notices.trigger_ids import TRIGGER_ID
+from mma_pipeline.notices.trigger_ids import TRIGGER_ID, spelled_triggers
 
 #: Superevent ids of GraceDB: S real, MS mock, TS test, GW confirmed; letters count the day's events.
 EVENT_ID = re.compile(r"(?:[MT]?S|GW)\d{6}[A-Za-z]{1,8}", re.ASCII)
@@ -49,7 +49,7 @@ _LONG_KEY = re.compile(rf"[A-Z](?P<time>\d{{6}}){_REST}-{_EVENT}", re.ASCII)
 _FORMER_KEY = re.compile(rf"{_EVENT}-(?P<label>{_LABEL})-(?P<day>\d{{8}})T(?P<time>\d{{6}})-{_DIGEST}", re.ASCII)
 _EVENT_FIRST, _EVENT_LAST = (
     re.compile(pattern, re.ASCII | re.DOTALL)
-    for pattern in (rf"{_EVENT}(?:-.*)?", rf"[A-Z]\d{{6}}[0-9a-f]+-.*-{_EVENT}")
+    for pattern in (rf"{_EVENT}(?:-.*)?", rf"(?:[A-Z]\d{{6}}[0-9a-f]+|\d{{5,6}}[a-z]{{4}})-.*-{_EVENT}")
 )
 _STEM = re.compile(rf"(?P<event>{ANY_EVENT_ID.pattern})-(?P<label>{_LABEL})(?P<number>[1-9]\d{{0,5}})?", re.ASCII)
 _TIME = "%Y%m%d%H%M%S"
@@ -69,6 +69,17 @@ def check_any_event_id(value: object) -> str:
     if not isinstance(value, str) or ANY_EVENT_ID.fullmatch(value) is None:
         raise NoticeError(f"{value!r:.60} is not the id of an event, such as S230518h or Fermi_745121685")
     return value
+
+
+def spelled_event_id(text: str) -> str:
+    """The id of an event as its observatory spells it, from the same in whatever case; other text as it is.
+
+    GraceDB counts a day's superevents with small letters, and those that are confirmed with large ones.
+    """
+    if re.fullmatch(EVENT_ID.pattern, text, re.ASCII | re.IGNORECASE):
+        prefix, day, count = re.split(r"(\d+)", text.upper())
+        return f"{prefix}{day}{count if prefix == 'GW' else count.lower()}"
+    return next((way for way in (text, *spelled_triggers(text)) if TRIGGER_ID.fullmatch(way)), text)
 
 
 def is_gravitational_wave(event_id: str) -> bool:

@@ -8,6 +8,7 @@ column of 32 characters.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from types import MappingProxyType
 
 from mma_pipeline.notices.errors import NoticeError
@@ -55,6 +56,15 @@ def trigger_event(observatory: str, trigger: str, *, test: bool) -> str:
     if TRIGGER_ID.fullmatch(event_id) is None or len(event_id) > LONGEST:
         raise NoticeError(f"{event_id!r:.60} is not the id of a trigger of {observatory}")
     return event_id
+
+
+def spelled_triggers(text: str) -> Iterator[str]:
+    """Ways to spell a trigger's id that is written in whatever case: the observatory's own name, letters of the trigger large or small."""
+    head, _, trigger = text.partition("_")
+    for name in TRIGGERS:
+        for own in (name, f"T{name}"):
+            if head.casefold() == own.casefold():
+                yield from (f"{own}_{part}" for part in (trigger, trigger.lower(), trigger.upper()))
 
 
 def observatory_of(event_id: str) -> str | None:

@@ -158,11 +158,18 @@ def distance(mean: float, width: float | None) -> str:
 
 
 def seconds(value: float) -> str:
-    """A time (s), without a sign: `1.7 s`, `78 s`, `12 min`, `3.4 h`."""
+    """A time (s), without a sign: `1.7 s`, `78 s`, `12 min`, `3.4 h`, `21 days`."""
     size = abs(value)
+    if size >= 72 * 3600:
+        return f"{size / 86_400:,.0f} days"
     if size < 100:
         return f"{size:.3g} s" if size < 10 else f"{size:.0f} s"
     return f"{size / 60:.0f} min" if size < 7200 else f"{size / 3600:.1f} h"
+
+
+def degrees(ra: float, dec: float, digits: int) -> str:
+    """A position (deg) as `150.12346 +20.50000 deg`, to so many digits behind the point."""
+    return f"{ra:.{digits}f} {dec:+.{digits}f} deg"
 
 
 def sexagesimal(ra: float, dec: float) -> str:

@@ -20,6 +20,7 @@ from mma_pipeline.adapters.archive import Archive, VersionRecord
 from mma_pipeline.adapters.archive.coincidences import PairRecord, claimed_pairs
 from mma_pipeline.adapters.archive.overview import all_versions, state_of_versions, statistics_of, version_keys
 from mma_pipeline.adapters.errors import AdapterError
+from mma_pipeline.notices.key import spelled_event_id
 from mma_pipeline.portal.summary import EventFilter, EventSummary, summary_of
 
 _log = logging.getLogger(__name__)
@@ -92,9 +93,19 @@ class EventList:
         return found[start : start + size], len(found)
 
     def find(self, event_id: str) -> EventSummary | None:
-        """One event; None if it is not archived."""
-        self.current()
-        return None if self._content is None else self._content.events.get(event_id)
+        """One event by its id, in whatever case if only one is spelled like that; None if it is not archived."""
+        ordered = self.current()
+        exact = None if self._content is None else self._content.events.get(event_id)
+        if exact is not None:
+            return exact
+        folded = event_id.casefold()
+        alike = [event for event in ordered if event.event.casefold() == folded]
+        return alike[0] if len(alike) == 1 else None
+
+    def spelled(self, event_id: str) -> str:
+        """The id of an event as it is archived, from the same in whatever case; as observatories spell it where it is not archived."""
+        found = self.find(event_id)
+        return spelled_event_id(event_id) if found is None else found.event
 
     def arrivals(self, after: int) -> list[Arrival]:
         """Versions that came after a number, in order."""

@@ -31,7 +31,8 @@ from mma_pipeline.portal.observations import instruments_of, observations
 from mma_pipeline.portal.words import ago, area, distance, false_alarm, size
 
 ThePortal = Annotated[Portal, Depends(portal_of)]
-EventId = Annotated[str, Path(pattern=f"^{ANY_EVENT_ID.pattern}$")]
+#: In whatever case; a page has one address, so that others lead there.
+EventId = Annotated[str, Path(pattern=f"(?i)^{ANY_EVENT_ID.pattern}$")]
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 #: Rows of a list, and of the page of the quarantine.
 PAGE, QUARANTINE_PAGE = 50, 200
@@ -92,8 +93,21 @@ def newest_event(portal: ThePortal) -> Response:
     return RedirectResponse(f"{portal.base}/", 307)
 
 
+def _own_address(event: EventId, request: Request, portal: ThePortal) -> str:
+    found = portal.events.spelled(event)
+    if found != event:
+        below = request.scope["route"].path_format.partition("{event}")[2]
+        query = f"?{request.url.query}" if request.url.query else ""
+        there = {"location": f"{portal.base}/events/{found}{below}{query}"}
+        raise HTTPException(307, f"the page is that of {found}", there)
+    return found
+
+
+OwnId = Annotated[str, Depends(_own_address)]
+
+
 @router.get("/events/{event}")
-def event_page(event: EventId, portal: ThePortal) -> Response:
+def event_page(event: OwnId, portal: ThePortal) -> Response:
     """Lead to the page of an event as the store has it; until it is made, and until the event comes, a page that waits for it."""
     key = event_key(event, "index.html")
     if portal.store.exists(key):
@@ -108,7 +122,7 @@ def event_page(event: EventId, portal: ThePortal) -> Response:
 
 
 @router.get("/events/{event}/files")
-def event_files(event: EventId, portal: ThePortal) -> Response:
+def event_files(event: OwnId, portal: ThePortal) -> Response:
     """Every file of an event by version, newest first, with type, size and digest."""
     records = chronological(portal.archive.versions(event))[::-1]
     aside = quarantined(portal.archive, Choice(event_ids=[event]), limit=QUARANTINE_PAGE)
@@ -139,17 +153,19 @@ class _Unknown:
 
 @router.get("/events/{event}/circular")
 def event_circular(
-    event: EventId, portal: ThePortal, instrument: Annotated[str | None, Query(max_length=100)] = None
+    event: OwnId, portal: ThePortal, instrument: Annotated[str | None, Query(max_length=100)] = None
 ) -> Response:
     """The draft of a GCN Circular: about the event, or about what one instrument observed of it."""
+    instruments = instruments_of(portal.archive, event)
     if instrument is None:
         draft, title = circular(portal.archive, event), f"Draft of a Circular about {event}"
     else:
+        instrument = next((one for one in instruments if one.casefold() == instrument.casefold()), instrument)
         draft = observations(portal.archive, portal.store, event, instrument)
         title = f"Draft of a Circular about {event} with {instrument}"
     known = [
         (name, f"{portal.base}/events/{event}/circular?{urlencode({'instrument': name})}")
-        for name in instruments_of(portal.archive, event)
+        for name in instruments
         if name != instrument
     ]
     return _page(
@@ -193,7 +209,7 @@ def api_page(request: Request, portal: ThePortal) -> Response:
 
 def error_page(portal: Portal, status: int, text: str) -> Response:
     """A page that says what is wrong."""
-    titles = {404: "Not found", 405: "Not possible", 422: "Not found", 503: "Not available now"}
+    titles = {307: "Elsewhere", 404: "Not found", 405: "Not possible", 422: "Not found", 503: "Not available now"}
     return _page(portal, "error.html.j2", titles.get(status, "Something is wrong"), status=status, text=text)
 
 

@@ -37,8 +37,7 @@ def materialize(product: Product, source: ProductInput) -> MaterializedProduct:
     address = hashlib.sha256(identity.encode()).hexdigest()
     known = _known(product, source, address)
     statistics, records = known if known is not None else make(product, source, address)
-    for record in records:
-        source.archive.record_product(record)
+    source.archive.record_products(records)
     return MaterializedProduct(tuple(records), statistics, known is not None, time.perf_counter() - started)
 
 

@@ -259,6 +259,12 @@ def test_products(archive: Archive) -> None:
     assert archive.products_at("b" * 64) == [newer]
     assert archive.product(record.partition_key, "other") is None
     assert archive.products_at("d" * 64) == []
+    # All files of a product at once: what it had and has no more goes, other products' files stay.
+    key = record.partition_key
+    both = [_product(key, name=name, asset="pairs") for name in ("pairs", "map")]
+    archive.record_products(both)
+    archive.record_products(both[:1])
+    assert archive.products(key) == [both[0], newer]
 
 
 def test_what_is_not_there(archive: Archive) -> None:

@@ -128,6 +128,20 @@ def _files(nights: RecentNights) -> Iterator[bytes]:
     return (store.get(entry.key) for entry in store.ls(PREFIX))
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_the_row_with_a_brightness_stays(nights, first):
+    """Of two messages of an alert, the one that states a brightness is kept, whichever came first and however it is read."""
+    (one,) = alerts(1)
+    bare = one._replace(point=None, topic="a.pair", offset=one.offset - 1 if first else one.offset + 1)
+    nights.write([bare])
+    nights.write([one])
+    for compacted in (False, True):
+        if compacted:
+            nights.compact(NIGHT, whole=True)
+        assert nights.read(*SKY, 0, 1e5)["topic"].to_pylist() == [one.topic]
+        assert nights.read(*SKY, 0, 1e5, ["topic"])["topic"].to_pylist() == [one.topic]
+
+
 def test_ids_that_two_surveys_share_are_two_alerts(nights):
     """The same digits of another survey are another alert."""
     (one,) = alerts(1)

@@ -11,6 +11,7 @@ from mma_pipeline.adapters.publishing.config import load
 from mma_pipeline.cli.demo import Sent, absent_from_pages
 from mma_pipeline.cli.demo_nights import NIGHTS, nights_of, publication_settings
 from mma_pipeline.defs.alerts.raw_alert import raw_alert
+from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.photometry.message import parse
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import materialize
@@ -41,7 +42,9 @@ def test_nights_hold_all_measurements_once(notices: list) -> None:
     assert len({(m.mjd, m.band) for m in rows}) == len(rows)
     assert all(notice.simulated and notice.event_id == "MS260110a" for notice in parsed)
     for night, notice in zip(nights, parsed, strict=True):
-        assert {f"MS260110a-MS260110a-kn-MJD{int(m.mjd)}" for m in notice.measurements} == {night.key}
+        assert {CandidateNight("MS260110a", "MS260110a-kn", int(m.mjd)).partition_key for m in notice.measurements} == {
+            night.key
+        }
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,8 +12,12 @@ import pytest
 from astropy.table import Table
 from typer.testing import CliRunner
 
+from mma_pipeline.adapters.archive import outbox, writing
+from mma_pipeline.adapters.archive.publications import Draft
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.cli import app
 from mma_pipeline.cli.completion import complete_site
+from mma_pipeline.products.ingest import quarantine_message
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import materialize
 from mma_pipeline.settings import current
@@ -69,6 +74,27 @@ def test_an_event_by_the_names_that_are_shown(retracted: Home, name: str) -> Non
     assert "MS240302b" in shown.stdout
     found = json.loads(RUN.invoke(app, ["crossmatch", name, *POSITION, "--json"]).stdout)
     assert found["version"] == retracted.archive.versions("MS240302b")[0].partition_key
+
+
+def test_what_else_belongs_to_an_event_in_any_case(retracted: Home) -> None:
+    """Pointings, publications and messages in quarantine are found by an id in lower case, as the event is."""
+    from mma_pipeline.adapters.archive.pointings import PointingArchive
+    from mma_pipeline.notices.pointings import Pointing, Status
+
+    visit = Pointing("own", "1", "Wide", Status.PLANNED, None, 150.0, 20.0, 0.0, "r", None, None, None)
+    PointingArchive(retracted.archive).record("MS240302b", [visit], datetime.now(UTC))
+    (listed,) = json.loads(RUN.invoke(app, ["pointings", "list", "ms240302b", "--json"]).stdout)
+    assert listed["instrument"] == "Wide"
+    message = StreamMessage(
+        "gcn-gwalert", "t", 0, 900, b'{"superevent_id": "MS240305e"}', None, (), None, datetime.now(UTC)
+    )
+    quarantine_message(retracted.archive, message, "cut short")
+    for command in (["quarantine", "--event", "ms240305e", "--json"], ["show", "ms240305e", "--json"]):
+        assert "cut short" in RUN.invoke(app, command).stdout
+    draft = Draft("site", "alert", "key", "MS240302b", {}, retracted.archive.versions("MS240302b")[0].partition_key)
+    with writing(retracted.archive.engine) as connection:
+        outbox.enqueue(connection, draft, datetime.now(UTC))
+    assert len(json.loads(RUN.invoke(app, ["publication", "list", "ms240302b", "--json"]).stdout)) == 1
 
 
 def test_units_of_a_table_on_the_command_line(retracted: Home, tmp_path: Path) -> None:

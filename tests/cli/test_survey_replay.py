@@ -118,7 +118,7 @@ def test_a_candidate_of_photometry_is_explained(home: Home, name: str):
     photometry.record_scores({key: score | {"credible_level": 0.4}})
     (said,) = explained(name)
     assert (said["event_id"], said["mjd"], said["verdict"]) == ("MS261125a", 61369.0, "ranked")
-    assert "0.900" in said["why"]
+    assert "P (light curve) 0.9, credible level 0.4" in said["why"]
 
 
 def measured(name: str) -> tuple[StreamMessage, PhotometryNotice]:

@@ -20,6 +20,7 @@ from mma_pipeline.adapters.store.paths import LIGHT_CURVE, night_key
 from mma_pipeline.definitions import defs
 from mma_pipeline.defs.candidates.scoring import CandidateSource, current_version
 from mma_pipeline.defs.candidates.sensors import (
+    as_partitioned,
     candidate_nights,
     candidate_products,
     decode_cursor,
@@ -33,6 +34,7 @@ from mma_pipeline.defs.candidates.sensors import (
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.notices import lvk
 from mma_pipeline.notices.photometry.brightness import ZERO_POINTS, of_flux
+from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.photometry.message import encode
 from mma_pipeline.notices.times import mjd_of_datetime
@@ -216,6 +218,25 @@ def test_a_late_redshift_scores_the_latest_night_again(house: PublishingHome):
     assert wanted_nights(house.archive, house.photometry(known)) == []
 
 
+def test_a_night_of_an_earlier_release_keeps_its_key(house: PublishingHome):
+    """A night whose partition has the former form of key is asked for, made and found by that key; others have today's, and both forms lead to one score."""
+    nights = wanted_nights(house.archive, house.photometry(kilonova(Candidate("SIM-kn", *house.peak), 2)))
+    first, second = (CandidateNight.from_partition_key(one.partition_key) for one in nights)
+    house.run(first.score_key)
+    asked = as_partitioned(house.instance, nights)
+    assert [one.partition_key for one in asked] == [first.score_key, second.partition_key]
+    assert [one.reason for one in asked] == [one.reason for one in nights]
+    requests = {one.partition_key: one.run_key for one in tick_result(asked, [], "").run_requests}
+    assert requests.keys() == {first.score_key, second.partition_key}
+    assert requests[first.score_key] == f"{first.score_key}:{nights[0].reason}"
+    before = house.photometry_archive.score(first.partition_key)
+    assert before is not None
+    assert house.photometry_archive.score(first.score_key) == before
+    house.run(first.partition_key)
+    assert house.photometry_archive.score(first.score_key) == before
+    assert len(house.photometry_archive.scores_of("SIM-kn")) == 1
+
+
 def test_a_later_redshift_counts_from_the_next_night_on(house: PublishingHome):
     """A second message that states the redshift: its night is scored with it, at the distance that follows from it."""
     unknown = Candidate("SIM-kn", *house.peak)
@@ -312,10 +333,10 @@ def test_a_night_looks_at_nothing_later(house: PublishingHome):
     rows = kilonova(candidate, 5)
     early = [m for m in rows if m.mjd < MJD + 2.9]
     house.photometry(early)
-    key = sorted(w.partition_key for w in wanted_nights(house.archive, house.photometry(rows)))
-    night = f"{EVENT}-SIM-kn-MJD{int(early[-1].mjd)}"
-    assert all(night < k for k in key)
-    source = CandidateSource(house.archive, night, current())
+    asked = wanted_nights(house.archive, house.photometry(rows))
+    night = CandidateNight(EVENT, "SIM-kn", int(early[-1].mjd))
+    assert all(night < CandidateNight.from_partition_key(one.partition_key) for one in asked)
+    source = CandidateSource(house.archive, night.partition_key, current())
     assert max(m.measurement.mjd for m in source.measurements) == early[-1].mjd
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import dagster as dg
 import jsonschema
 import pytest
+from mocpy import MOC
 from typer.testing import CliRunner
 
 from mma_pipeline.adapters.archive import VersionRecord, outbox, reading
@@ -30,6 +32,7 @@ from mma_pipeline.notices.derived import SCHEMA_V2_1, DerivedAlert, encode, json
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import materialize
 from mma_pipeline.science.coincidence.searches import SearchRules
+from mma_pipeline.science.regions.coverage import probability_within
 from mma_pipeline.science.simulation.triggers import simulate_triggers
 from mma_pipeline.science.skymaps.model import decode_skymap
 from mma_pipeline.settings import current
@@ -160,6 +163,12 @@ def test_a_pair_is_found_and_kept(home: Home) -> None:
     assert files[f"{folder}/coincidences.png"].startswith(b"\x89PNG")
     both = decode_skymap(files[f"{folder}/coincidence_moc.fits.gz"])
     assert both.is_3d
+    for level in (50, 90):
+        region = MOC.from_fits(io.BytesIO(files[f"{folder}/coincidence-{level}.moc.fits"]))
+        # Whole pixels of the combined map: no less than its level, and by a pixel more than its interpolated area.
+        assert level / 100 <= probability_within(both, region) < level / 100 + 0.02
+        assert region.sky_fraction * 41_252.96 == pytest.approx(pair[f"area_{level}_combined_deg2"], rel=0.05)
+    assert files[f"{folder}/coincidence-map.png"].startswith(b"\x89PNG")
     assert grb.partition_key in both.meta["HISTORY"]
     (kept,) = pairs_of(home.archive, GW)
     assert (kept.gw_event, kept.other_event, kept.state) == (GW, GRB, PairState.CLAIMED)
@@ -305,6 +314,11 @@ def test_page_and_show(home: Home) -> None:
     assert "Coincident events</h3>" in page
     assert GRB in page
     assert "coincidences.png" in page
+    # The combined map of a claimed pair stands below the event's own, with its files.
+    own, _, rest = page.partition('<h2 id="sky">')[2].partition("Combined sky map with " + GRB)
+    assert "coincidence-map.png" in own
+    for name in ("coincidence_moc.fits.gz", "coincidence-50.moc.fits", "coincidence-90.moc.fits"):
+        assert name in rest.partition("<h2")[0]
     assert "LIGO/Virgo/KAGRA state a coincidence with Fermi" in page
     answer = CliRunner().invoke(app, ["show", GW])
     assert answer.exit_code == 0
@@ -358,8 +372,13 @@ def test_a_withdrawn_pair_on_both_pages(home: Home, retracted: str) -> None:
         section = home.files()[page.key].decode().partition('<h3 id="coincident">')[2].partition("<h")[0]
         assert f"withdrawn ({gone.partition_key})" in section
         assert "claimed" not in section
-    newest = home.archive.product(gone.partition_key, "coincidence_skymap")
-    assert newest is None
+    names = ("coincidence_skymap", "coincidence_moc_50", "coincidence_moc_90", "coincidence_picture")
+    # Also of the version that was made again: what it had and has no more is none of its files.
+    for record in (gw if retracted == "burst" else grb, gone):
+        assert [name for name in names if home.archive.product(record.partition_key, name)] == []
+    for event_id in (GW, GRB):
+        sky = home.files()[f"mma/{event_id}/index.html"].decode().partition('<h2 id="sky">')[2].partition("<h2")[0]
+        assert "coincidence-map.png" not in sky
 
 
 @needs_real_alerts

@@ -131,6 +131,10 @@ def test_nights_of_a_mock_event_go_with_it(publishing: PublishingHome) -> None:
     assert {"score.json", "light_curve.png", "candidates.json"} <= {
         key.split("/")[-1] for key in publishing.files(MOCK)
     }
+    # A partition of an earlier release, and a file that no record names any more, go too.
+    publishing.instance.add_dynamic_partitions(NIGHTS, [f"{MOCK}-SIM-kn-MJD61101"])
+    (version,) = publishing.archive.versions(MOCK)
+    publishing.store.put(f"mma/{MOCK}/{version.partition_key}/former.png", b"x", content_type="image/png", metadata={})
     page_apart = len(publishing.files(MOCK)) - 1
     assert publishing.retain() == (1, page_apart)
     assert publishing.files(MOCK) == []

@@ -45,7 +45,7 @@ def test_what_lasts_is_told_once_and_ends_once() -> None:
         assert people.look(AWAY) == []
     assert people.look() == []
     over = people.look(after=timedelta(seconds=QUIET_S))
-    assert over == ["over: no longer seen since 2026-01-01 00:22 UTC, after 0:21:00: the store is away"]
+    assert over == ["over: no longer seen since 2026-01-01 00:22 UTC, after 21 min: the store is away"]
     assert people.look() == []
     assert people.lasting == {}
 

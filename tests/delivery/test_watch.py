@@ -155,4 +155,4 @@ def test_sensor_watches_every_minute_and_reports_every_five(
     well = health(home, archive, now + timedelta(seconds=20), seen, destinations=(), settings=current())
     assert statistics(well)["GCN: last heartbeat (s ago)"] == 20
     dead = health(home, archive, now + timedelta(seconds=400), seen, destinations=(), settings=current())
-    assert [problem for problem in dead.problems if "heartbeat is 400 s old" in problem.text]
+    assert [problem for problem in dead.problems if "heartbeat is 7 min old" in problem.text]

@@ -51,7 +51,7 @@ def test_vetting_may_contradict() -> None:
     assert "quasar" not in said
     rise = contradiction({"p_phot": 0.3, "posterior": 0.99, "sky_factor": 2000.0, "sky_factor_dimensions": 2})
     assert rise is not None
-    assert "sky factor 2e+03 by position" in rise
+    assert "sky factor 2,000 by position" in rise
 
 
 def test_rules_judge_by_all_that_is_known() -> None:

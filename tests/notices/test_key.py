@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.key import EventVersion, FileStem, check_event_id, event_of_key
+from mma_pipeline.notices.key import EventVersion, FileStem, check_event_id, event_of_key, spelled_event_id
 from mma_pipeline.notices.model import AlertType, Role, role_of
 from mma_pipeline.notices.trigger_ids import TRIGGER_ID
 
@@ -55,6 +55,8 @@ def test_versions_of_an_event_differ_in_what_the_ui_shows(event_id: str, said: l
     ("key", "event"),
     [
         ("S230518h-AT2017gfo-MJD57983", "S230518h"),
+        ("S230518h-57983zmal-AT2017gfo-57983", "S230518h"),
+        ("57983zmal-AT2017gfo-MS181101abc", "MS181101abc"),
         ("S230518abc-MJD60083", "S230518abc"),
         ("S230518h", "S230518h"),
         ("2024-03-01", None),
@@ -173,3 +175,17 @@ def test_alert_type_of_labels() -> None:
     assert EventVersion("S240101a", created, "Update-ExtCoinc", "0" * 10).is_external
     assert EventVersion("S240101a", created, "Initial", "0" * 10).alert_type is AlertType.INITIAL
     assert EventVersion("S240101a", created, "IceCube", "0" * 10).alert_type is None
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "S230518h", "MS181101ab", "TS240101a", "GW150914A", "Fermi_745121685", "TFermi_bn230518123", "IceCube_230518A",
+        "DSA110_230518abcd", "SuperK_SN_095001_000001", "SVOM_sb23051801", "KM3NeT_230213A", "Glowbug_BUG230518_12",
+    ],
+)  # fmt: skip
+def test_ids_as_their_observatories_spell_them(event: str) -> None:
+    """GraceDB's ids, and triggers of each observatory, are recognised in upper and lower case; other text stays as it is."""
+    assert [spelled_event_id(way) for way in (event, event.lower(), event.upper())] == [event] * 3
+    for other in ("", "foo", "S23051h", f"{event}-x", "s230518h "):
+        assert spelled_event_id(other) == other

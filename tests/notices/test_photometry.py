@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.key import event_of_key
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight, slug_of
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
 from mma_pipeline.notices.photometry.message import (
@@ -189,10 +190,30 @@ def test_angles_and_times():
 
 @pytest.mark.parametrize("name", ["AT2017gfo", "GRB 230409B", "CSS130606:153620+523634", "A-B-MJD57983"])
 def test_candidate_keys_round_trip(name):
-    """Any allowed name gives a key that parses back; names that differ only in unsafe characters stay apart."""
-    night = CandidateNight("MS181101ab", slug_of(name), 57983)
-    assert CandidateNight.from_partition_key(night.partition_key) == night
+    """Any allowed name gives keys of today and of the former form that parse back; names that differ only in unsafe characters stay apart."""
+    for event in ("S230518h", "MS181101ab", "MS181101abc"):
+        night = CandidateNight(event, slug_of(name), 57983)
+        assert CandidateNight.from_partition_key(night.partition_key) == night
+        assert CandidateNight.from_partition_key(night.score_key) == night
+        assert night.score_key == f"{event}-{slug_of(name)}-MJD57983"
+        assert event_of_key(night.partition_key) == event_of_key(night.score_key) == event
     assert slug_of("AT 2017gfo") != slug_of("AT_2017gfo")
     for bad in ("", "S230518h", "S230518h-x-57983", "S230518h-../x-MJD57983", "X-y-MJD57983"):
         with pytest.raises(NoticeError):
             CandidateNight.from_partition_key(bad)
+    good = CandidateNight("S230518h", "AT2017gfo", 57983).partition_key
+    for bad in (good.replace("gfo", "gfp"), good.replace("57983", "57984", 1), good.upper(), f"{good}-"):
+        with pytest.raises(NoticeError):
+            CandidateNight.from_partition_key(bad)
+
+
+@pytest.mark.parametrize("event", ["S230518h", "MS181101ab", "MS181101abc"])
+def test_candidate_keys_are_told_apart(event):
+    """In the twenty characters that the UI shows, and in ten of each end, no two nights of an object and no two objects look alike."""
+    nights = [
+        CandidateNight(event, slug, 57983 + n)
+        for slug in ("AT2017gfo", "AT2017gfp", "AT2017gf", "ZTF17aaaaaaa", "170472689154654242", slug_of("GRB 230409B"))
+        for n in range(30)
+    ]
+    keys = [night.partition_key for night in nights]
+    assert len({key[:20] for key in keys}) == len({(key[:10], key[-10:]) for key in keys}) == len(keys)

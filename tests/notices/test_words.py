@@ -5,6 +5,7 @@ from __future__ import annotations
 from mma_pipeline.notices.words import (
     area,
     chance,
+    degrees,
     false_alarm,
     false_alarms_in_words,
     figure,
@@ -30,7 +31,9 @@ def test_probabilities_for_people() -> None:
     assert [area(value) for value in (None, 1e-14, 0.0, 0.0412, 9.06, 9.97, 27.97, 6129.6)] == [
         "", "<0.001", "0.0", "0.04", "9.1", "10", "28", "6,130",
     ]  # fmt: skip
-    assert [seconds(value) for value in (-1.7, 78.4, 720.0, 12_240.0)] == ["1.7 s", "78 s", "12 min", "3.4 h"]
+    said = ["1.7 s", "78 s", "12 min", "3.4 h", "71.0 h", "21 days"]
+    assert [seconds(value) for value in (-1.7, 78.4, 720.0, 12_240.0, 71 * 3600.0, 21 * 86_400.0)] == said
+    assert degrees(150.123456, -0.5, 2) == "150.12 -0.50 deg"
 
 
 def test_figures_as_people_write_them() -> None:

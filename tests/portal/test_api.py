@@ -305,6 +305,23 @@ def test_what_an_id_is(web: TestClient) -> None:
     assert answer.json()["detail"][0]["msg"] == "'foo' is not the id of an event, such as S230518h or Fermi_745121685"
 
 
+@pytest.mark.parametrize("spelled", ["s240301a", "S240301A"])
+def test_ids_in_any_case(web: TestClient, filled: Home, spelled: str) -> None:
+    """Every path below an event answers for its id in upper and lower case as for the id itself, and so does a version's key."""
+    for below in ("", "/versions", "/products", "/files", "/candidates", "/pairs", "/coverage"):
+        answer = web.get(f"/api/v1/events/{spelled}{below}")
+        assert answer.status_code == 200, below
+        assert answer.json() == web.get(f"/api/v1/events/S240301a{below}").json()
+    matched = web.post(f"/api/v1/events/{spelled}/crossmatch", content=b"ra,dec\n150,20\n", headers=CSV).json()
+    assert matched["event"] == "S240301a"
+    assert web.get("/api/v1/events/tfermi_731246338").json()["event"] == "TFermi_731246338"
+    assert web.get("/api/v1/events/s999999z").status_code == 404
+    key = filled.archive.versions("S240301a")[0].partition_key
+    for written in (key, key.lower()):
+        assert web.get(f"/api/v1/versions/{written}").json()["version"] == key
+    assert web.get("/api/v1/versions/S240229b").status_code == 404, "an event is no version"
+
+
 def test_classes_in_any_case(web: TestClient) -> None:
     """Classes, properties and kinds are found in upper and lower case."""
     for name in ("source_class=BNS", "kind=Update"):

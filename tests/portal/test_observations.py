@@ -142,6 +142,14 @@ def test_page_of_a_draft(web: TestClient) -> None:
     assert web.get(f"/events/{EVENT}/circular", params={"instrument": "HST"}).status_code == 404
 
 
+def test_instruments_in_any_case(web: TestClient) -> None:
+    """The name of an instrument in upper or lower case gives the draft of that instrument."""
+    assert (
+        web.get(f"/events/{EVENT}/circular?instrument=decam").text
+        == web.get(f"/events/{EVENT}/circular?instrument={CAMERA}").text
+    )
+
+
 def test_a_mock_says_so(home: Home) -> None:
     """A draft about a mock event says first that it is a test, and has simulated candidates too."""
     home.receive(body("MS240301a"))

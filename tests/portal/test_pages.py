@@ -175,6 +175,20 @@ def test_unknown_event(web: TestClient) -> None:
         assert "text/html" in answer.headers["content-type"]
 
 
+@pytest.mark.parametrize("path", ["", "/files", "/circular?instrument=DECam"])
+def test_one_address_for_each_page(web: TestClient, path: str) -> None:
+    """An id in another case leads to the page's own address; one that is not archived yet, to where its page will be."""
+    for asked, event in (
+        ("s240301a", "S240301a"),
+        ("tfermi_731246338", "TFermi_731246338"),
+        ("ms999999Z", "MS999999z"),
+    ):
+        answer = web.get(f"/events/{asked}{path}", follow_redirects=False)
+        assert answer.status_code == 307
+        assert answer.headers["location"] == f"/events/{event}{path}"
+    assert web.get(f"/events/foo{path}").status_code == 404
+
+
 def test_nothing_changes_anything(web: TestClient) -> None:
     """No page takes anything but GET and HEAD."""
     for path in (*PAGES, "/files/mma/S240301a/index.html"):

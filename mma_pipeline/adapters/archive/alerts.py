@@ -310,13 +310,19 @@ class Archive:
 
     def record_product(self, product: ProductRecord) -> None:
         """Record a written file, replacing an earlier record for the same version and name."""
-        values = {field: getattr(product, field) for field in ProductRecord.__slots__}
-        table = schema.product
+        self._record_products([product], schema.product.c.name == product.name)
+
+    def record_products(self, products: Sequence[ProductRecord]) -> None:
+        """Record all files of one product of a version, in place of those that it had: what was not made now is none of it."""
+        self._record_products(products, schema.product.c.asset == products[0].asset)
+
+    def _record_products(self, products: Sequence[ProductRecord], gone: sa.ColumnElement[bool]) -> None:
+        table, names = schema.product, [product.name for product in products]
+        rows = [{field: getattr(product, field) for field in ProductRecord.__slots__} for product in products]
+        former = sa.or_(gone, table.c.name.in_(names))
         with writing(self.engine) as connection:
-            connection.execute(
-                sa.delete(table).where(table.c.partition_key == product.partition_key, table.c.name == product.name)
-            )
-            connection.execute(sa.insert(table).values(values))
+            connection.execute(sa.delete(table).where(table.c.partition_key == products[0].partition_key, former))
+            connection.execute(sa.insert(table), rows)
 
 
 def _insert_message(

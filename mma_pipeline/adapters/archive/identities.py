@@ -241,7 +241,7 @@ def resolve(connection: sa.Connection, names: Iterable[str]) -> dict[str, str]:
 
 
 def resolve_keys(connection: sa.Connection, keys: Iterable[str]) -> dict[str, str]:
-    """The partition key of each candidate night by its candidate's own slug: keys of old names lead to the same night."""
+    """The key of the score of each candidate night, by its candidate's own slug: keys of old names and forms lead to the same night."""
     nights = {}
     for key in keys:
         try:
@@ -249,7 +249,7 @@ def resolve_keys(connection: sa.Connection, keys: Iterable[str]) -> dict[str, st
         except NoticeError:
             continue
     found = resolve_slugs(connection, (night.slug for night in nights.values()))
-    return {key: replace(night, slug=found.get(night.slug, night.slug)).partition_key for key, night in nights.items()}
+    return {key: replace(night, slug=found.get(night.slug, night.slug)).score_key for key, night in nights.items()}
 
 
 def resolve_slugs(connection: sa.Connection, slugs: Iterable[str]) -> dict[str, str]:

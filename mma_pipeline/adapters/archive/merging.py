@@ -75,7 +75,7 @@ def _scores(connection: sa.Connection, into: str, other: str) -> None:
             connection.execute(sa.delete(candidate_score).where(here))
             continue
         values = {
-            "partition_key": CandidateNight(row.event_id, slug, row.night).partition_key,
+            "partition_key": CandidateNight(row.event_id, slug, row.night).score_key,
             "candidate": into,
             "result": {**row.result, "candidate": into},
         }

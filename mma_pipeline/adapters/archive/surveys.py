@@ -255,16 +255,25 @@ class SurveyArchive:
 
     def archived(self, places: Mapping[Place, Sequence[int]]) -> set[tuple[str, int, int]]:
         """Those of some messages, by topic, partition and offset, that the archive has, whatever survey's stream brought them."""
+        return set(self._reasons(places))
+
+    def refused(self, places: Mapping[Place, Sequence[int]]) -> dict[tuple[str, int, int], str]:
+        """Why those of some messages that are in quarantine cannot be used, by topic, partition and offset; solved ones are absent."""
+        return {place: reason for place, reason in self._reasons(places).items() if reason is not None}
+
+    def _reasons(self, places: Mapping[Place, Sequence[int]]) -> dict[tuple[str, int, int], str | None]:
+        """The archived ones of some messages, each with the reason why it waits in quarantine; None where it does not."""
         c = schema.message.c
-        found: set[tuple[str, int, int]] = set()
+        waits = sa.case((c.solved.is_(None), c.quarantine_reason))
+        found: dict[tuple[str, int, int], str | None] = {}
         with reading(self.engine) as connection:
             # Named one by one, the streams let the index serve the question.
             streams = list(connection.execute(sa.select(survey_partition.c.stream).distinct()).scalars())
             for (topic, partition), offsets in sorted(places.items()):
                 here = sa.and_(c.stream.in_(streams), c.topic == topic, c.partition == partition)
                 for some in batched(offsets):
-                    query = sa.select(c.offset).where(here, c.offset.in_(some))
-                    found |= {(topic, partition, int(offset)) for offset in connection.execute(query).scalars()}
+                    query = sa.select(c.offset, waits.label("reason")).where(here, c.offset.in_(some))
+                    found |= {(topic, partition, int(row.offset)): row.reason for row in connection.execute(query)}
         return found
 
     def known(self) -> set[str]:

@@ -15,8 +15,9 @@ from typing import IO, Any
 from hop import models, plugins
 
 from mma_pipeline.notices import derived
-from mma_pipeline.notices.source_words import chirp_mass_words, property_words
-from mma_pipeline.notices.text import plain_number
+from mma_pipeline.notices.neutrino_words import beside_event
+from mma_pipeline.notices.source_words import chirp_mass_words, class_words, property_words
+from mma_pipeline.notices.words import area, chance, degrees, distance, false_alarms_in_words, probability, share
 
 
 @dataclass
@@ -64,14 +65,17 @@ def summary(content: Mapping[str, Any]) -> str:
     if "retracts" in content:
         lines.append(f"  withdraws {content['retracts']}: {content.get('reason', 'no reason given')}")
     lines += _event_lines(content.get("event") or {})
-    if "area_90" in place:
-        lines.append(f"  area 50/90 %: {place.get('area_50', 0):.1f} / {place['area_90']:.1f} deg²")
+    areas = [
+        f"{level} %: {area(place[name])} deg²" for level, name in ((50, "area_50"), (90, "area_90")) if name in place
+    ]
+    if areas:
+        lines.append(f"  area {', '.join(areas)}")
     if "distance_mean" in place:
-        lines.append(f"  distance: {place['distance_mean']:.0f} ± {place.get('distance_std', 0):.0f} Mpc")
+        lines.append(f"  distance: {distance(place['distance_mean'], place.get('distance_std'))} Mpc")
     if candidate := content.get("candidate"):
         lines.append(
-            f"  {candidate['name']} at {candidate['ra']:.5f} {candidate['dec']:+.5f} deg:"
-            f" kilonova {candidate['kilonova_probability']:.0%}"
+            f"  {candidate['name']} at {degrees(candidate['ra'], candidate['dec'], 5)}:"
+            f" kilonova {share(candidate['kilonova_probability'])}"
         )
         lines += _candidate_lines(candidate)
     if external := content.get("external"):
@@ -85,7 +89,7 @@ def summary(content: Mapping[str, Any]) -> str:
 
 def _candidate_lines(candidate: Mapping[str, Any]) -> list[str]:
     known = (("posterior", "posterior"), ("after vetting", "vetted_probability"), ("afterglow", "p_afterglow"))
-    shown = [f"{words} {candidate[name]:.2g}" for words, name in known if name in candidate]
+    shown = [f"{words} {probability(candidate[name])}" for words, name in known if name in candidate]
     lines = [f"    {', '.join(shown)}"] if shown else []
     if "contradiction" in candidate:
         lines.append(f"    {candidate['contradiction']}")
@@ -103,13 +107,13 @@ def _neutrino_lines(search: Mapping[str, Any]) -> list[str]:
     for track in search.get("tracks") or ():
         words = []
         if "ra" in track and "dec" in track:
-            words.append(f"at {track['ra']:.2f} {track['dec']:+.2f} deg")
+            words.append(f"at {degrees(track['ra'], track['dec'], 2)}")
         if "time_offset" in track:
-            words.append(f"{track['time_offset']:+.1f} s")
+            words.append(beside_event(track["time_offset"]))
         if "credible_level" in track:
-            words.append(f"credible level {track['credible_level']:.1%}")
+            words.append(f"credible level {share(track['credible_level'])}")
         if "p_trials" in track:
-            words.append(f"p = {track['p_trials']:.2g} for the tracks of this notice")
+            words.append(f"by chance {chance(track['p_trials'])} for the tracks of this notice")
         lines.append("    " + ", ".join(words))
     return lines
 
@@ -121,10 +125,9 @@ def _event_lines(event: Mapping[str, Any]) -> list[str]:
         lines.append(f"  signal {event['time']} {instruments} {event.get('pipeline', '')}".rstrip())
     if "far" in event:
         flag = {True: ", significant", False: ", not significant", None: ""}[event.get("significant")]
-        lines.append(f"  false alarm rate {plain_number(event['far'], 3)} Hz{flag}")
+        lines.append(f"  {false_alarms_in_words(event['far']) or 'false alarm rate zero'}{flag}")
     if classes := event.get("classification"):
-        shown = sorted(classes.items(), key=lambda item: -item[1])
-        lines.append("  " + ", ".join(f"{name} {p:.1%}" for name, p in shown))
+        lines.append(f"  {class_words(classes)}")
     if properties := event.get("properties"):
         lines.append(f"  {property_words(properties)}")
     if mass := event.get("chirp_mass"):
@@ -138,5 +141,5 @@ def _window_lines(windows: Mapping[str, Any]) -> list[str]:
         return []
     lines = [f"  observable in the 24 h from {windows.get('begins')}:"]
     for site in windows.get("sites") or ():
-        lines.append(f"    {site['site']}: {site['probability']:.0%} from {site['begins']} to {site['ends']}")
+        lines.append(f"    {site['site']}: {share(site['probability'])} from {site['begins']} to {site['ends']}")
     return lines if len(lines) > 1 else [f"{lines[0]} from no configured observatory"]

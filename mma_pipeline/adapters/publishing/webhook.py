@@ -7,7 +7,7 @@ repeats; others may show a message twice after a lost answer, which is better th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from mma_pipeline.adapters.archive.publications import Answer, Draft, Publicatio
 from mma_pipeline.adapters.errors import ConfigurationError
 from mma_pipeline.adapters.http import client, refusal, timeouts, transport_error
 from mma_pipeline.adapters.publishing.model import Note
+from mma_pipeline.notices.source_words import percent
+from mma_pipeline.notices.words import area, distance, false_alarms_in_words, figure, probability
 
 VERSION, FAILURE = "version", "failure"
 _FIGURES = """\
@@ -27,14 +29,23 @@ _FIGURES = """\
 {%- elif a.version.label == "Retraction" %}RETRACTED: {{ a.event_id }}
 {%- else %}{{ a.event_id }} {{ a.version.label }}{% if a.role == "test" %} (mock){% endif -%}
 {%- if a.event and a.event.classification %}: {% for name, p in a.event.classification | dictsort(by="value", reverse=true) if p >= 0.01 -%}
-{{ "" if loop.first else ", " }}{{ name }} {{ "%.0f" | format(100 * p) }} %{% endfor %}{% endif -%}
-{%- if a.event and a.event.far is defined %}; false alarm rate {{ "%.2g" | format(a.event.far * 31557600) }} per year{% endif -%}
-{%- if a.localisation and a.localisation.area_90 is defined %}; 90 % area {{ "%.0f" | format(a.localisation.area_90) }} deg²{% endif -%}
-{%- if a.localisation and a.localisation.distance_mean is defined %}; {{ "%.0f" | format(a.localisation.distance_mean) }} ± {{ "%.0f" | format(a.localisation.distance_std | default(0)) }} Mpc{% endif -%}
+{{ "" if loop.first else ", " }}{{ name }} {{ p | percent }}{% endfor %}{% endif -%}
+{%- if a.event and a.event.far | false_alarms %}; {{ a.event.far | false_alarms }}{% endif -%}
+{%- if a.localisation and a.localisation.area_90 is defined %}; 90 % area {{ a.localisation.area_90 | area }} deg²{% endif -%}
+{%- if a.localisation and a.localisation.distance_mean is defined %}; {{ a.localisation.distance_mean | distance(a.localisation.distance_std | default(none)) }} Mpc{% endif -%}
 {%- if a.external %}; with {{ a.external.observatory }}{% endif -%}
 {%- if bare %}; without its map's values, because their products failed{% endif -%}
 {%- endif -%}
 """
+#: What makes words of numbers, in the summary and for templates of one's own.
+_FILTERS: Mapping[str, Callable[..., str]] = {
+    "percent": percent,
+    "probability": probability,
+    "false_alarms": lambda far_hz: false_alarms_in_words(far_hz or None),
+    "area": area,
+    "distance": distance,
+    "figure": figure,
+}
 #: Built-in templates: each renders to JSON.
 TEMPLATES = {
     "generic": '{"text": {{ summary | tojson }}, "alert": {{ alert | tojson }}, "failure": {{ failure | tojson }}, '
@@ -116,6 +127,7 @@ class WebhookDestination:
         from jinja2.sandbox import SandboxedEnvironment
 
         environment = SandboxedEnvironment(autoescape=False)
+        environment.filters |= _FILTERS
         environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "ensure_ascii": False}
         values = {"alert": payload.get("alert"), "failure": payload.get("failure"), "picture": payload.get("picture")}
         values["bare"] = payload.get("bare", False)

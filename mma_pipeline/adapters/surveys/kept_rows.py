@@ -22,7 +22,7 @@ CELL_ORDER = 1
 #: An order-29 index shifted right by this is the number of its cell.
 CELL_SHIFT = 2 * (29 - CELL_ORDER)
 #: Columns by which one alert is told from another, and messages are put in order.
-IDENTITY = ("index29", "survey", "alert_id", "offset")
+IDENTITY = ("index29", "survey", "alert_id", "flux_njy", "offset")
 #: Rows of one row group: what is decoded at a time, and what its smallest and largest index can rule out unread.
 _GROUP = 16_384
 
@@ -111,7 +111,10 @@ def _values(alert: KeptAlert) -> tuple[Any, ...]:
 
 
 def once(table: pa.Table) -> pa.Table:
-    """Rows in the order of their positions, each alert of a survey once: a repeated message, or a second broker's, adds nothing."""
+    """Rows in the order of their positions, each alert of a survey once: a repeated message, or a second broker's, adds nothing.
+
+    Of several rows of an alert one that states a brightness stays: a broker's word of a pair does not stand for the alert.
+    """
     import numpy as np
     import pyarrow as pa
 
@@ -122,8 +125,10 @@ def once(table: pa.Table) -> pa.Table:
     ordered = table.take(pa.array(order)).combine_chunks()
     alert = ordered["alert_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     survey = ordered["survey"].combine_chunks().indices.to_numpy()
-    _, first = np.unique(alert.astype(np.int64) * (int(survey.max()) + 1) + survey, return_index=True)
-    return ordered if len(first) == ordered.num_rows else ordered.take(pa.array(np.sort(first)))
+    name = alert.astype(np.int64) * (int(survey.max()) + 1) + survey
+    better = np.argsort(ordered["flux_njy"].is_null().to_numpy(), kind="stable")
+    _, first = np.unique(name[better], return_index=True)
+    return ordered if len(first) == ordered.num_rows else ordered.take(pa.array(np.sort(better[first])))
 
 
 def encode(table: pa.Table) -> bytes:

@@ -9,7 +9,7 @@ score, and a repetition does not.
 # No postponed annotations here: Dagster reads the real types of the sensor's parameters.
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -37,6 +37,7 @@ from mma_pipeline.defs.jobs import EVENT_TAG, MOST_S, Lane, lane_tags
 from mma_pipeline.defs.resources import ArchiveResource, PhotometryResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.model import Role, role_of
+from mma_pipeline.notices.photometry.candidate_key import CandidateNight
 from mma_pipeline.notices.photometry.measurement import Candidate
 from mma_pipeline.notices.photometry.same_object import Nearness
 from mma_pipeline.notices.times import mjd_of_datetime
@@ -152,6 +153,16 @@ def run_request(wanted: NightRequest) -> dg.RunRequest:
     )
 
 
+def as_partitioned(instance: dg.DagsterInstance, wanted: Iterable[NightRequest]) -> list[NightRequest]:
+    """The requests under the keys that their nights have: a night whose partition an earlier release made keeps it."""
+    name, found = candidate_nights.name or "", []
+    for one in wanted:
+        former = CandidateNight.from_partition_key(one.partition_key).score_key
+        kept = instance.has_dynamic_partition(name, former)
+        found.append(replace(one, partition_key=former) if kept else one)
+    return found
+
+
 def tick_result(wanted: Sequence[NightRequest], quarantined: Sequence[Quarantined], cursor: str) -> dg.SensorResult:
     """Result of a tick: partitions, run requests, quarantine reports and the cursor."""
     keys = sorted({w.partition_key for w in wanted})
@@ -239,4 +250,4 @@ def _tick(
     if batch.offsets == before and not wanted and not batch.gaps and not brought:
         return dg.SkipReason("no new photometry")
     newest = brought[-1].message_id if brought else last_message
-    return tick_result(wanted, quarantined, encode_cursor(batch.offsets, newest))
+    return tick_result(as_partitioned(context.instance, wanted), quarantined, encode_cursor(batch.offsets, newest))

@@ -3,8 +3,8 @@
 `coincidences`: every version is compared with all archived events of other messengers within the published search windows
 (docs/coincidences.md): difference in time, 4π∫p₁p₂dΩ (Ashton et al. 2018, ApJ 860 6), joint false-alarm rates as RAVEN
 publishes them (LIGO-T1900297), probability of chance. Files: `coincidences.json` with all pairs, and for the pair with
-the lowest joint rate a plot and the product of both maps. LVK's own external coincidence stands beside ours. A retraction
-of either event withdraws the pair.
+the lowest joint rate a plot and the product of both maps with its 50 and 90 % regions as MOC; where the pair is claimed, a
+picture of that map, too. LVK's own external coincidence stands beside ours. A retraction of either event withdraws the pair.
 
 `coincidence_alert`: keeps the pairs in the archive, so that the other event's product follows, and writes claimed ones to
 the outbox as derived alerts, or withdraws them.
@@ -28,7 +28,7 @@ from mma_pipeline.defs.jobs import keys_of, tag_event
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import BATCH, OWNERS, RETRY
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
-from mma_pipeline.notices.words import false_alarm
+from mma_pipeline.notices.words import area, distance, false_alarm
 from mma_pipeline.products.coincidences import (
     CODE,
     ComparedPair,
@@ -55,6 +55,8 @@ from mma_pipeline.settings import Settings
 if TYPE_CHECKING:
     from mma_pipeline.science.skymaps.model import SkyMap
 
+#: Credible levels, percent, of the regions of the combined map.
+LEVELS = (50, 90)
 _ABOUT, _ABOUT_ALERT = (part.strip() for part in (__doc__ or "").split("\n\n")[1:])
 
 
@@ -119,6 +121,7 @@ def _best(record: PairRecord) -> dict[str, Any]:
 
 def _of_the_best(best: ComparedPair) -> dict[str, bytes]:
     from mma_pipeline.science.coincidence.plot import draw_pair
+    from mma_pipeline.science.regions.coverage import credible_coverage, moc_fits
     from mma_pipeline.science.skymaps.fits import gzip_bytes
     from mma_pipeline.science.skymaps.model import encode_skymap
 
@@ -135,7 +138,31 @@ def _of_the_best(best: ComparedPair) -> dict[str, bytes]:
     }
     if best.combined is not None:
         files["coincidence_skymap"] = gzip_bytes(encode_skymap(best.combined))
+        for level in LEVELS:
+            files[f"coincidence_moc_{level}"] = moc_fits(credible_coverage(best.combined, level / 100))
+        if record.state is PairState.CLAIMED:
+            files["coincidence_picture"] = _picture(best.combined, record)
     return files
+
+
+def _picture(combined: "SkyMap", record: PairRecord) -> bytes:
+    """The combined map as the maps of versions are drawn."""
+    from mma_pipeline.science.plots.skymap import sky_plot
+    from mma_pipeline.science.regions.contours import credible_regions, regions_geojson
+
+    regions = credible_regions(combined, [level / 100 for level in LEVELS])
+    features = json.loads(regions_geojson(regions))["features"]
+    lines = {int(one["properties"]["credible_level"]): one["geometry"]["coordinates"] for one in features}
+    found = record.figures
+    words = [f"{level} %: {area(found[f'area_{level}_combined_deg2'])} deg²" for level in LEVELS]
+    if found["distance_mean_combined_mpc"] is not None:
+        words.append(
+            f"distance {distance(found['distance_mean_combined_mpc'], found['distance_std_combined_mpc'])} Mpc"
+        )
+    words.append("holds only if both are one source")
+    return sky_plot(
+        combined, lines, title=f"{record.gw_event} with {record.other_event}, combined", note="    ".join(words)
+    )
 
 
 def _plain(record: PairRecord) -> dict[str, Any]:
@@ -188,7 +215,7 @@ def _smaller(statistics: Mapping[str, Any]) -> bool | None:
 coincidences = Product(
     name="coincidences",
     about=_ABOUT,
-    code_version="1",
+    code_version="2",
     group="event",
     kinds=frozenset({"numpy", "matplotlib", "png"}),
     deps=("raw_alert",),
@@ -197,6 +224,18 @@ coincidences = Product(
         FileSpec("coincidence_plot", own_file("", "coincidences.png", "").key, "image/png", plot=True, optional=True),
         FileSpec(
             "coincidence_skymap", own_file("", "coincidence_moc.fits.gz", "").key, "application/gzip", optional=True
+        ),
+        *(
+            FileSpec(
+                f"coincidence_moc_{level}",
+                own_file("", f"coincidence-{level}.moc.fits", "").key,
+                "application/fits",
+                optional=True,
+            )
+            for level in LEVELS
+        ),
+        FileSpec(
+            "coincidence_picture", own_file("", "coincidence-map.png", "").key, "image/png", plot=True, optional=True
         ),
     ),
     inputs=_inputs,

@@ -31,6 +31,7 @@ from mma_pipeline.defs.operations.watch import SENSOR, BrokerState, Lasting, Str
 from mma_pipeline.defs.product_asset import OWNERS
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, PublicationResource, SettingsResource
 from mma_pipeline.notices.gcn.streams import CORE_STREAMS
+from mma_pipeline.notices.words import seconds
 from mma_pipeline.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -130,14 +131,14 @@ def _of_statistics(found: Health) -> Iterator[Problem]:
         yield Problem(Kind.NO_DAEMON, "no Dagster daemon has ever run here: start dagster-daemon")
     for name, age in found.daemons.items():
         if age > DAEMON_S:
-            text = f"daemon {name} was last alive {age:.0f} s ago: restart dagster-daemon"
+            text = f"daemon {name} was last alive {seconds(age)} ago: restart dagster-daemon"
             yield Problem(Kind.DAEMON_SILENT, text, name)
     for stream in found.streams:
         yield from _of_stream(stream)
     age_s = found.heartbeat_age_s
     if age_s is not None and age_s > HEARTBEAT_S:
         yield Problem(
-            Kind.GCN_SILENT, f"GCN's last heartbeat is {age_s:.0f} s old: GCN or the connection to it is down"
+            Kind.GCN_SILENT, f"GCN's last heartbeat is {seconds(age_s)} old: GCN or the connection to it is down"
         )
     if found.publications_failed:
         text = f"{found.publications_failed} publications failed for good: see mma publication"
@@ -148,18 +149,18 @@ def _of_stream(stream: StreamHealth) -> Iterator[Problem]:
     if (read_by := READ_BY.get(stream.name)) is not None and read_by.name != stream.name:
         return  # said once, of the entry whose sensor reads them all
     if stream.tick_age_s is not None and stream.tick_age_s > TICK_S:
-        text = f"stream {stream.name} was last read {stream.tick_age_s:.0f} s ago: see {stream.reader}"
+        text = f"stream {stream.name} was last read {seconds(stream.tick_age_s)} ago: see {stream.reader}"
         yield Problem(Kind.STREAM_UNREAD, text, stream.name)
     if stream.credential_age_s is not None and stream.credential_idle_s is None:
         yield Problem(Kind.CREDENTIAL, f"the credential of {stream.name} has never worked: check it", stream.name)
     elif stream.credential_idle_s is not None and stream.credential_idle_s > CREDENTIAL_S:
         text = (
-            f"the credential of {stream.name} last worked {stream.credential_idle_s / 86400:.1f} days ago: "
+            f"the credential of {stream.name} last worked {seconds(stream.credential_idle_s)} ago: "
             "check it; GCN permanently disables credentials unused for 30 days"
         )
         yield Problem(Kind.CREDENTIAL, text, stream.name)
     if stream.lag is not None and stream.lag > (SURVEY_LAG if stream.resident else LAG):
-        text = f"stream {stream.name} is {stream.lag} messages behind: see {stream.reader}"
+        text = f"stream {stream.name} is {stream.lag:,} messages behind: see {stream.reader}"
         yield Problem(Kind.STREAM_BEHIND, text, stream.name)
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import groupby
 
 from mma_pipeline.defs.operations.problems import PASSING, TOLD_WHERE_THEY_ARISE, Problem
 from mma_pipeline.defs.operations.watch import Lasting
+from mma_pipeline.notices.words import seconds
 
 #: Seconds without a problem after which it counts as over, so that one that comes and goes is one problem.
 QUIET_S = 300.0
@@ -86,7 +87,7 @@ def _since(known: Lasting) -> str:
 
 
 def _until(known: Lasting) -> str:
-    lasted = timedelta(seconds=round(max(known.seen - known.since, 0.0)))
+    lasted = seconds(max(known.seen - known.since, 0.0))
     return f"no longer seen since {_moment(known.seen)}, after {lasted}: {known.text}"
 
 

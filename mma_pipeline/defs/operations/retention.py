@@ -19,7 +19,7 @@ from mma_pipeline.adapters.archive.retention import (
 )
 from mma_pipeline.adapters.errors import NotFoundError
 from mma_pipeline.adapters.store import Store
-from mma_pipeline.adapters.store.paths import event_night_keys, night_keys
+from mma_pipeline.adapters.store.paths import event_key, event_night_keys, night_keys, version_key
 from mma_pipeline.defs.candidates.sensors import candidate_nights
 from mma_pipeline.defs.events.page.write import page_key, write_event_page
 from mma_pipeline.defs.jobs import Lane, lane_tags
@@ -47,9 +47,11 @@ def remove_expired(instance: dg.DagsterInstance, archive: Archive, store: Store,
         of_nights = sorted(set[str]().union(*map(night_keys, nights)))
         together = _event_nights(instance, gone)
         of_nights += sorted(set[str]().union(*map(event_night_keys, together)))
-        files += _remove_files(store, [*files_of(archive.engine, keys), *of_nights])
+        files += _remove_files(store, sorted({*files_of(archive.engine, keys), *of_nights, *_own_files(store, keys)}))
         _remove_partitions(instance, alert_versions, keys)
-        _remove_partitions(instance, candidate_nights, [night.partition_key for night in nights])
+        _remove_partitions(
+            instance, candidate_nights, [key for night in nights for key in (night.partition_key, night.score_key)]
+        )
         _remove_partitions(instance, event_nights, [night.partition_key for night in together])
         _remove_files(store, map(page_key, gone))
         forget(archive.engine, keys)
@@ -58,6 +60,15 @@ def remove_expired(instance: dg.DagsterInstance, archive: Archive, store: Store,
         versions += len(keys)
     forget_quarantine(archive.engine, before)
     return versions, files
+
+
+def _own_files(store: Store, keys: Sequence[str]) -> set[str]:
+    """Files in the folders of some versions: also those that a product made once, and that no record names any more."""
+    versions = [EventVersion.from_partition_key(key) for key in keys]
+    folders = {version_key(version, "") for version in versions}
+    events = sorted({version.event_id for version in versions})
+    found = (entry.key for event_id in events for entry in store.ls(event_key(event_id, "")))
+    return {key for key in found if f"{key.rpartition('/')[0]}/" in folders}
 
 
 def _nights_of(instance: dg.DagsterInstance, archive: Archive, events: Sequence[str]) -> list[CandidateNight]:

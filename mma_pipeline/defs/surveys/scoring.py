@@ -112,9 +112,7 @@ class EventNightSource:
     def score(self, version: VersionRecord) -> ScoredEventNight:
         """Score every candidate that changed since it was last scored with this version, archive it, and rank all."""
         names = {
-            c.candidate: self._night_of(c.candidate).partition_key
-            for c in self.candidates
-            if c.candidate in self.records
+            c.candidate: self._night_of(c.candidate).score_key for c in self.candidates if c.candidate in self.records
         }
         known = self.photometry.scores_at(names.values())
         results = {name: known[key] for name, key in names.items() if key in known}

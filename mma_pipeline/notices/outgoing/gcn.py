@@ -18,6 +18,7 @@ from uuid import UUID
 from mma_pipeline.notices.derived import SENDER_V2, CandidateScore, DerivedAlert, DerivedKind
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.times import datetime_of_mjd
+from mma_pipeline.notices.words import area, probability, seconds
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -137,14 +138,19 @@ def _words(alert: DerivedAlert) -> str:
         said.append(alert.reason)
     place, pair, search, candidate = alert.localisation, alert.coincidence, alert.neutrinos, alert.candidate
     if place is not None and place.area_90 is not None:
-        half = "" if place.area_50 is None else f" (50 %: {place.area_50:.1f} deg2)"
-        said.append(f"90 % credible area {place.area_90:.1f} deg2{half}; ra and dec are the map's peak")
+        half = "" if place.area_50 is None else f" (50 %: {area(place.area_50)} deg2)"
+        said.append(f"90 % credible area {area(place.area_90)} deg2{half}; ra and dec are the map's peak")
     if pair is not None:
-        said.append(f"pair with {pair.other_event} ({pair.search}), t_gw - t_other = {pair.time_difference:.2f} s")
+        sign = "-" if pair.time_difference < 0 else ""
+        said.append(
+            f"pair with {pair.other_event} ({pair.search}), t_gw - t_other = {sign}{seconds(pair.time_difference)}"
+        )
     if search is not None:
         said.append(f"{search.observatory} lists {search.count} coincident neutrinos for {search.reference}")
     if candidate is not None:
-        said.append(f"probability of a kilonova with everything that is known {candidate.best_probability:.3g}")
+        said.append(
+            f"probability of a kilonova with everything that is known {probability(candidate.best_probability)}"
+        )
     return "; ".join(said)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from mma_pipeline.notices.derived import SENDER_V2, CandidateScore, DerivedAlert, DerivedKind
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.times import datetime_of_mjd
+from mma_pipeline.notices.words import probability
 
 
 def hermes_message(alert: DerivedAlert, points: Sequence[Mapping[str, Any]], topic: str) -> dict[str, Any]:
@@ -29,11 +30,11 @@ def hermes_message(alert: DerivedAlert, points: Sequence[Mapping[str, Any]], top
     if alert.candidate is None:
         raise NoticeError(f"a Hermes message tells of candidates, not of a {alert.kind}")
     found = alert.candidate
-    title = f"{alert.event_id}: candidate {found.name}, kilonova probability {found.best_probability:.2g}"
+    title = f"{alert.event_id}: candidate {found.name}, kilonova probability {probability(found.best_probability)}"
     text = (
         f"{found.name} is a candidate for the optical counterpart of {alert.event_id}. Its light curve gives a probability"
-        f" of {found.kilonova_probability:.3g} of being a kilonova; with everything that is known it is"
-        f" {found.best_probability:.3g}. Made automatically by {SENDER_V2}."
+        f" of {probability(found.kilonova_probability)} of being a kilonova; with everything that is known it is"
+        f" {probability(found.best_probability)}. Made automatically by {SENDER_V2}."
     )
     data = {
         "targets": [_target(found)],

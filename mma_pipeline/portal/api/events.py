@@ -19,7 +19,7 @@ from mma_pipeline.adapters.archive.pointings import PointingArchive
 from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
 from mma_pipeline.adapters.store.paths import event_key
 from mma_pipeline.notices.errors import NoticeError
-from mma_pipeline.notices.key import ANY_EVENT_ID, check_any_event_id
+from mma_pipeline.notices.key import ANY_EVENT_ID, check_any_event_id, spelled_event_id
 from mma_pipeline.notices.model import Role
 from mma_pipeline.portal.api.models import (
     Candidates,
@@ -51,20 +51,29 @@ ThePortal = Annotated[Portal, Depends(portal_of)]
 
 
 def _event_id(value: str) -> str:
+    """The text itself, where it is an id in whatever case."""
     try:
-        return check_any_event_id(value)
+        check_any_event_id(spelled_event_id(value))
     except NoticeError as error:
         raise PydanticCustomError("event_id", "{problem}", {"problem": str(error)}) from error
+    return value
 
 
-EventId = Annotated[
-    str,
-    AfterValidator(_event_id),
-    Path(
-        description="Such as S230518h, or Fermi_745121685 of a trigger.",
-        json_schema_extra={"pattern": f"^{ANY_EVENT_ID.pattern}$"},
-    ),
-]
+def _as_archived(
+    event: Annotated[
+        str,
+        AfterValidator(_event_id),
+        Path(
+            description="Such as S230518h, or Fermi_745121685 of a trigger; upper and lower case count alike.",
+            json_schema_extra={"pattern": f"^{ANY_EVENT_ID.pattern}$"},
+        ),
+    ],
+    portal: ThePortal,
+) -> str:
+    return portal.events.spelled(event)
+
+
+EventId = Annotated[str, Depends(_as_archived)]
 Start = Annotated[int, Query(ge=0, le=10_000_000, description="Entries to leave out.")]
 Size = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most entries.")]
 FormatName = Annotated[Format | None, Query(alias="format", description="In place of the header Accept.")]
@@ -216,11 +225,11 @@ def files_of(portal: Portal, event: str, partition_keys: list[str]) -> list[File
 
 @router.get("/versions/{version}", response_model=Version, responses=_NOT_FOUND)
 def one_version(version: Annotated[str, Path(max_length=120)], portal: ThePortal) -> Any:
-    """Get one version by its partition key."""
-    found = portal.archive.versions_at([version]).get(version)
-    if found is None:
+    """Get one version by its partition key, in whatever case."""
+    alike = [r for r in portal.archive.versions_named(version) if r.partition_key.casefold() == version.casefold()]
+    if len(alike) != 1:
         raise HTTPException(404, "no such version is archived")
-    return Version.of(found)
+    return Version.of(alike[0])
 
 
 @router.get("/events/{event}/candidates", response_model=Candidates, responses={**_NOT_FOUND, **_TABLES})

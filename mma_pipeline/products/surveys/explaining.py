@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from mma_pipeline.adapters.archive import Archive
 from mma_pipeline.adapters.archive.photometry import ArchivedCandidate, PhotometryArchive
-from mma_pipeline.adapters.archive.surveys import SurveyArchive
+from mma_pipeline.adapters.archive.surveys import SurveyArchive, SurveyNightCandidate
 from mma_pipeline.adapters.surveys.nights import RecentNights
 from mma_pipeline.notices.photometry.candidate_key import CandidateNight, slug_of
 from mma_pipeline.notices.photometry.same_object import DESIGNATION, identity_of
 from mma_pipeline.notices.surveys import PacketFacts, SolarSystemMatch
+from mma_pipeline.notices.words import probability
+from mma_pipeline.products.surveys.unrecorded import Packets, Unrecorded, in_words
 from mma_pipeline.science.healpix import MAX_ORDER
-from mma_pipeline.science.surveys.regions import RegionIndex
+from mma_pipeline.science.surveys.regions import LiveRegion, RegionIndex
 from mma_pipeline.science.surveys.vetting import Thresholds, vet
 
 NO_EVENT = "no event is live: none of the last days (MMA_SURVEY_DAYS) has a map; mock and test events need MMA_SURVEY_MOCKS=true"
@@ -33,35 +36,44 @@ class Explained:
     """Time of the alert, MJD in days (UTC)."""
     alert_id: str | None
     verdict: str
-    """`candidate`, `not recorded`, `outside`, `dropped`, `measured` or the status of its score."""
+    """`candidate`, `not recorded`, `outside`, `dropped`, `quarantined`, `measured` or the status of its score."""
     why: str
 
 
 def explain(
     name: str,
+    archive: Archive,
     nights: RecentNights,
-    surveys: SurveyArchive,
-    photometry: PhotometryArchive,
     regions: RegionIndex,
     limits: Thresholds,
+    packets: Packets,
 ) -> list[Explained]:
-    """Everything that is known of an object by any of its names, by time; empty where it is neither kept nor archived."""
-    found = []
+    """Everything that is known of an object by any of its names, by time; empty where it is neither kept nor archived.
+
+    `packets` is asked where rows and archive do not say why an alert was not recorded.
+    """
+    surveys, photometry = SurveyArchive(archive), PhotometryArchive(archive)
     names = photometry.names_of(name)
     recorded = surveys.candidates(name=names[0])
     there = {(one.event_id, one.night) for one in recorded}
-    for row in _rows({identity_of(one) for one in (name, *names)}, nights):
-        found += [_beside(one, there) for one in _of_row(row, regions, limits)]
+    judged = [
+        (row, region, one)
+        for row in _rows({identity_of(one) for one in (name, *names)}, nights)
+        for region, one in _of_row(row, regions, limits)
+    ]
+
+    def is_open(row: Mapping[str, Any], one: Explained) -> bool:
+        return one.verdict == "candidate" and (one.event_id, math.floor(row["mjd"])) not in there
+
+    unrecorded = Unrecorded(archive, limits, packets, [row for row, _, one in judged if is_open(row, one)])
+    found = []
+    for row, region, said in judged:
+        if region is not None and is_open(row, said):
+            verdict, why = unrecorded.why(row, region)
+            said = replace(said, verdict=verdict, why=why)
+        found.append(said)
     scored = photometry.scores_of(names[0])
-    for one in recorded:
-        score = photometry.score(CandidateNight(one.event_id, slug_of(one.candidate), one.night).partition_key)
-        if score is None:
-            said = (
-                "not scored yet" if one.scored is None else "scored, but nothing was detected in griz after the event"
-            )
-            found.append(Explained(one.event_id, float(one.night), None, "candidate", f"night {one.night}: {said}"))
-            continue
-        found.append(_scored(score))
+    found += [_recorded(one, photometry) for one in recorded]
     # What came as photometry, and not from a survey's packets.
     found += [_scored(one) for one in scored if (one["event_id"], one["night"]) not in there]
     if not found:
@@ -69,9 +81,19 @@ def explain(
     return found
 
 
+def _recorded(one: SurveyNightCandidate, photometry: PhotometryArchive) -> Explained:
+    """What is said of a night that a survey brought a candidate to."""
+    score = photometry.score(CandidateNight(one.event_id, slug_of(one.candidate), one.night).score_key)
+    if score is not None:
+        return _scored(score)
+    said = "not scored yet" if one.scored is None else "scored, but nothing was detected in griz after the event"
+    return Explained(one.event_id, float(one.night), None, "candidate", f"night {one.night}: {said}")
+
+
 def _scored(score: Mapping[str, Any]) -> Explained:
     text = (
-        f"night {score['night']}: P (light curve) {score['p_phot']:.3f}, credible level {score['credible_level']:.3f}"
+        f"night {score['night']}: P (light curve) {probability(score['p_phot'])}, "
+        f"credible level {probability(score['credible_level'])}"
     )
     if score.get("excluded_by"):
         text += f", {len(score['excluded_by'])} detections before the event"
@@ -82,17 +104,6 @@ def _measured(one: ArchivedCandidate) -> Explained:
     """What is said of an object that was measured, and is no candidate."""
     why = "measured, but no night of it was scored: it lies in no event's region and days, or was not detected in griz"
     return Explained(None, one.last, None, "measured", why)
-
-
-def _beside(one: Explained, there: Set[tuple[str, int]]) -> Explained:
-    """What a row says, beside what was recorded: a row has no light curve, and may be older than the event's map."""
-    if one.verdict != "candidate" or one.mjd is None or (one.event_id, math.floor(one.mjd)) in there:
-        return one
-    why = (
-        "nothing in its row speaks against it, but it was not recorded: the packet's light curve has an earlier detection, "
-        "or the event's map came later and was not looked up yet"
-    )
-    return replace(one, verdict="not recorded", why=why)
 
 
 def _rows(identities: Set[str], nights: RecentNights) -> list[Mapping[str, Any]]:
@@ -119,14 +130,17 @@ def _named(rows: Any, identities: Set[str]) -> Any:
     return pc.is_in(folded, pa.array(sorted(identities)))
 
 
-def _of_row(row: Mapping[str, Any], regions: RegionIndex, limits: Thresholds) -> list[Explained]:
+def _of_row(
+    row: Mapping[str, Any], regions: RegionIndex, limits: Thresholds
+) -> list[tuple[LiveRegion | None, Explained]]:
+    """What a row alone says, for each region that holds it."""
     inside = regions.at(row["ra"], row["dec"], row["mjd"])
     if not inside:
         others = [r.event_id for r in regions.regions if r.holds(np.array([row["index29"]]))[0]]
         why = f"in the region of {', '.join(others)}, but not in its days" if others else "in no live event's region"
         if not regions.regions:
             why = NO_EVENT
-        return [Explained(None, row["mjd"], row["alert_id"], "outside", why)]
+        return [(None, Explained(None, row["mjd"], row["alert_id"], "outside", why))]
     near = SolarSystemMatch(None, row["solar_system_arcsec"]) if row["solar_system"] else None
     facts = PacketFacts(
         real_bogus=row["real_bogus"],
@@ -137,23 +151,10 @@ def _of_row(row: Mapping[str, Any], regions: RegionIndex, limits: Thresholds) ->
         first_mjd=row["first_mjd"],
         redshift=row["redshift"],
     )
-    found = []
+    found: list[tuple[LiveRegion | None, Explained]] = []
     for region in inside:
         reason = vet(row["survey"], facts, (), region.t0_mjd, limits)
         verdict = "candidate" if reason is None else "dropped"
-        why = "nothing speaks against it" if reason is None else _said(reason.value, facts, region.t0_mjd)
-        found.append(Explained(region.event_id, row["mjd"], row["alert_id"], verdict, why))
+        why = "nothing speaks against it" if reason is None else in_words(reason, facts, region.t0_mjd)
+        found.append((region, Explained(region.event_id, row["mjd"], row["alert_id"], verdict, why)))
     return found
-
-
-def _said(reason: str, facts: PacketFacts, t0_mjd: float) -> str:
-    """A reason with the number behind it."""
-    if reason == "star":
-        return f"star: score {facts.star_score:.2f} at {facts.star_distance_arcsec or 0:.1f} arcsec"
-    if reason == "bogus":
-        return f"bogus: score {facts.real_bogus:.2f}"
-    if reason == "solar_system" and facts.solar_system is not None and facts.solar_system.distance_arcsec is not None:
-        return f"solar system: a known object at {facts.solar_system.distance_arcsec:.1f} arcsec"
-    if reason == "earlier" and facts.first_mjd is not None:
-        return f"earlier: first detected {t0_mjd - facts.first_mjd:.2f} days before the event"
-    return reason

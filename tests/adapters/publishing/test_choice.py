@@ -185,7 +185,7 @@ def test_slack_message_is_what_slack_takes() -> None:
     target = WebhookDestination("people", "https://x/y", template="slack")
     message = target.render({"alert": FULL.to_json(), "picture": "https://x/map.png"})
     assert message["text"].startswith("S230518h Update: NSBH 86 %")
-    for wanted in ("0.01 per year", "90 % area 666 deg²", "278 ± 68 Mpc", "with Fermi"):
+    for wanted in ("one false alarm in 99 years", "90 % area 666 deg²", "278 ± 68 Mpc", "with Fermi"):
         assert wanted in message["text"]
     assert message["blocks"][1] == {
         "type": "image",
@@ -193,6 +193,13 @@ def test_slack_message_is_what_slack_takes() -> None:
         "alt_text": "Sky map of S230518h",
     }
     assert len(target.render({"alert": FULL.to_json(), "picture": None})["blocks"]) == 1
+    # What is not stated is left out, and small areas and shares are not zero.
+    bare = {"event_id": "S1", "version": {"label": "Update"}, "role": "observation"}
+    place = {"area_90": 0.04, "distance_mean": 278.4}
+    event = {"classification": {"BNS": 0.996, "Terrestrial": 0.004}}
+    assert target.render({"alert": bare | {"event": event, "localisation": place}})["text"] == (
+        "S1 Update: BNS >99 %; 90 % area 0.04 deg²; 278 Mpc"
+    )
     hostile = replace(FULL, event_id='S230518h", "channel": "#x')
     assert "channel" not in target.render({"alert": hostile.to_json()})
 
