@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import jsonschema
@@ -11,6 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mma_pipeline.adapters.archive import VersionRecord
+from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.publishing.compose import compose
 from mma_pipeline.cli import app
 from mma_pipeline.cli.doctor import _settings
@@ -20,6 +24,9 @@ from mma_pipeline.defs.observing.new_days import observability_sensor, overtaken
 from mma_pipeline.defs.observing.observability import begin_of, observability
 from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.notices.derived import SCHEMA_V2_1, DerivedAlert, encode, json_schema_v2
+from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
+from mma_pipeline.notices.photometry.message import encode as encode_photometry
+from mma_pipeline.notices.photometry.message import parse
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import materialize
 from mma_pipeline.settings import current
@@ -27,6 +34,7 @@ from tests.alerts import REAL_FOLDER
 from tests.homes import Home
 
 pytestmark = pytest.mark.skipif(not REAL_FOLDER.exists(), reason=f"no real alerts: {REAL_FOLDER} is not there")
+EVENT = "S230518h"
 CREATED = datetime(2023, 5, 18, 16, 52, 32, tzinfo=UTC)
 #: The full hour at which the 24 h of the notice begin.
 FIRST = datetime(2023, 5, 18, 16, 0, tzinfo=UTC)
@@ -94,9 +102,9 @@ def test_a_new_day_is_asked_for(home: Home, update: VersionRecord, monkeypatch: 
     assert overtaken(archive, now, 7) == []
     # Received today and created in 2023: beyond the days that are followed, but within a thousand of them.
     days = (now - FIRST).days + 10
-    ((record, begins),) = overtaken(archive, now, days)
-    assert record.partition_key == update.partition_key
-    assert timedelta(0) <= now - begins < timedelta(days=1)
+    (due,) = overtaken(archive, now, days)
+    assert due.record.partition_key == update.partition_key
+    assert timedelta(0) <= now - due.begins < timedelta(days=1)
     with monkeypatch.context() as patch:
         patch.setenv("MMA_WINDOWS_DAYS", "365")
         with dg.build_sensor_context(instance=home.instance) as context:
@@ -107,7 +115,57 @@ def test_a_new_day_is_asked_for(home: Home, update: VersionRecord, monkeypatch: 
     materialize(
         observability, ProductInput(archive, home.store, update.partition_key, current(), now=FIRST + timedelta(days=3))
     )
-    assert [r.partition_key for r, _ in overtaken(archive, now, days)] == [update.partition_key]
+    assert [due.record.partition_key for due in overtaken(archive, now, days)] == [update.partition_key]
+
+
+def test_new_candidates_are_asked_for(home: Home, update: VersionRecord) -> None:
+    """Windows are made again when other candidates are shown, once for each change, and then their order has these first."""
+    archive, key = home.archive, update.partition_key
+    now = datetime.now(UTC)
+
+    def score(name: str, posterior: float, status: str = "scored") -> None:
+        places = {"ra": 150.0, "dec": -40.0 if name == "first" else -41.0}
+        result = {
+            "candidate": name,
+            "sufficient": True,
+            "status": status,
+            "p_phot": 0.5,
+            "posterior": posterior,
+            **places,
+        }
+        body = encode_photometry([Measurement(Candidate(name, places["ra"], places["dec"]), 60083.0, "r", 18.0, 0.1)])
+        photometry = PhotometryArchive(archive)
+        if not photometry.candidates_named([name]):
+            sent = StreamMessage("photometry", "mma.photometry", 0, len(name), body, None, (), None, now)
+            photometry.record(sent, parse(body))
+        photometry.record_score(f"{EVENT}-{name}-MJD60083", EVENT, name, 60083, result)
+
+    def made() -> Mapping[str, Any]:
+        materialize(observability, ProductInput(archive, home.store, key, current(), now=now))
+        return next(p for p in archive.products(key) if p.name == "observability").statistics
+
+    assert overtaken(archive, now, 7) == []
+    score("first", 0.999)
+    (due,) = overtaken(archive, now, 7)
+    assert (due.record.partition_key, due.candidates) == (key, ("first",))
+    asked = due.request().run_key
+    assert [again.request().run_key for again in overtaken(archive, now, 7)] == [asked], "one run for one change"
+    statistics = made()
+    assert statistics["candidates"] == ["first"]
+    assert any(site["first_targets"][:1] == ["first"] for site in statistics["sites"])
+    score("first", 0.9)
+    assert overtaken(archive, now, 7) == [], "a new score of the same candidates is no change of what is shown"
+    score("second", 0.1)
+    (due,) = overtaken(archive, now, 7)
+    assert due.candidates == ("first", "second")
+    assert due.request().run_key != asked
+    score("second", 0.1, "excluded")
+    assert overtaken(archive, now, 7) == []
+
+
+def test_a_survey_night_costs_a_run_in_minutes() -> None:
+    """However often candidates are scored, their windows are asked for every few minutes at most, behind alerts."""
+    assert observability_sensor.minimum_interval_seconds >= 300
 
 
 def test_messages_and_page_say_it(home: Home, update: VersionRecord) -> None:

@@ -2,7 +2,8 @@
 
 Night and twilight, probability of the map within the site's limits (airmass, darkness, Moon) over time, when most of it is,
 Moon, the best order of the likeliest galaxies and of the candidates; a picture of the airmass. The 24 h begin with the notice;
-in the days after it `observability_sensor` asks for those of the new day. A replay of an old notice gives its first 24 h.
+in the days after it `observability_sensor` asks for later ones, and for new ones when other candidates are shown. A replay of
+an old notice gives its first 24 h.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Galaxies that are put into an order, the likeliest.
 GALAXIES = 20
+#: Candidates that are put into an order, the likeliest: as many as the event's page shows.
+CANDIDATES = 50
 _DAY = timedelta(days=1)
 
 
@@ -43,7 +46,7 @@ def begin_of(created: datetime, now: datetime, days: int) -> datetime:
 
 
 def targets_of(archive: Archive, event_id: str, skymap: SkyMap, settings: Settings) -> list[Target]:
-    """The likeliest galaxies of a map, where a catalog can be used, and the event's candidates that are not excluded.
+    """The likeliest galaxies of a map, where a catalog can be used, and of the event's candidates that are not excluded.
 
     A candidate is worth more than any galaxy; among candidates the posterior counts, else the light curve.
     """
@@ -68,8 +71,17 @@ def targets_of(archive: Archive, event_id: str, skymap: SkyMap, settings: Settin
 
 
 def _candidates(archive: Archive, event_id: str) -> list[Mapping[str, Any]]:
-    scores = PhotometryArchive(archive).latest_scores_of([event_id]).get(event_id, ())
-    return [score for score in scores if score.get("status") != "excluded"]
+    return shown_candidates(PhotometryArchive(archive).latest_scores_of([event_id]).get(event_id, ()))
+
+
+def shown_candidates(scores: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The candidates that become targets, of an event's latest scores, most probable first: not excluded, and at most 50."""
+    return [score for score in scores if score.get("status") != "excluded"][:CANDIDATES]
+
+
+def candidate_names(scores: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Their names, sorted: the statistic by which the sensor sees that the windows know other ones."""
+    return sorted(str(score["candidate"]) for score in shown_candidates(scores))
 
 
 def _begin(source: ProductInput) -> datetime:
@@ -113,6 +125,7 @@ def _make(source: ProductInput) -> ProductFiles:
         "sites_considered": len(found.sites),
         "sites_observing": sum(one.window is not None for one in found.sites),
         "targets": len(targets),
+        "candidates": sorted(target.name for target in targets if target.kind == "candidate"),
         "earth_orientation_measured_until": str(earth.measured_until),
         "earth_orientation_predicted_until": str(earth.predicted_until),
     }
@@ -139,7 +152,7 @@ def _make(source: ProductInput) -> ProductFiles:
 observability = Product(
     name="observability",
     about=__doc__ or "",
-    code_version="2",
+    code_version="3",
     priority=-10,
     group="observing",
     kinds=frozenset({"astropy", "json"}),
