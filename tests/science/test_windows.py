@@ -27,7 +27,7 @@ from mma_pipeline.science.observing.ephemeris import altitude, illumination, sky
 from mma_pipeline.science.observing.sites import Limits, Site, SiteError, named, shipped_sites, sites_from_json
 from mma_pipeline.science.observing.targets import HALF_HOURS, Target, best_order, observable
 from mma_pipeline.science.observing.windows import windows
-from mma_pipeline.science.observing.windows_table import document, short, site_table
+from mma_pipeline.science.observing.windows_table import document, first_targets, short, site_table
 from mma_pipeline.science.plots.windows import draw_windows
 from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
 from mma_pipeline.science.sphere import unit_vectors
@@ -219,6 +219,8 @@ def test_the_order_is_the_best_of_all_orders() -> None:
     inside, sine = observable(w, one, np.array([t.ra for t in targets]), np.array([t.dec for t in targets]))
     value = np.where(inside[:-1] & inside[1:], sine[:-1], 0) * [t.weight for t in targets]
     value *= np.exp2(-w.minutes[:-1] / 60 / HALF_HOURS)[:, None]
+    assert one.window is not None
+    value = value[one.window[0] : one.window[1]]
     best = max(
         sum(value[i, j] for j, i in enumerate(times))
         for times in itertools.permutations(range(len(value)), len(targets))
@@ -231,6 +233,45 @@ def test_the_order_is_the_best_of_all_orders() -> None:
     assert found == pytest.approx(best)
     assert all(v.begins <= v.time < v.ends for v in order)
     assert best_order(w, one, [Target("never", "galaxy", 0.0, 89.0, 1.0)]) == []
+
+
+def test_targets_lie_in_the_spell_that_is_shown() -> None:
+    """Every visit lies within its site's window, by astropy's altitudes too, though an earlier hour would be worth more."""
+    # From the middle of its night: the rest of that, and the begin of the next.
+    begins = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    sites = [named(shipped_sites(), "ATLAS Haleakala"), named(shipped_sites(), "ZTF")]
+    w = windows(uniform(2), sites, begins)
+    rng = np.random.default_rng(5)
+    targets = [
+        Target(f"t{i}", "galaxy", ra, dec, weight)
+        for i, (ra, dec, weight) in enumerate(
+            zip(rng.uniform(0, 360, 40), rng.uniform(-30, 60, 40), rng.uniform(0.01, 1, 40), strict=True)
+        )
+    ]
+    for one in w.sites:
+        assert one.window is not None
+        assert len(one.spells) > 1, "with one spell there is nothing to choose"
+        first, last = (w.time(i) for i in one.window)
+        order = best_order(w, one, targets)
+        assert order
+        assert all(first <= visit.time < last for visit in order)
+        place = EarthLocation(one.site.longitude_deg, one.site.latitude_deg, one.site.altitude_m)
+        there = SkyCoord([v.target.ra for v in order], [v.target.dec for v in order], unit="deg")
+        frame = AltAz(obstime=Time([v.time for v in order]), location=place)
+        assert (there.transform_to(frame).alt.deg >= one.lowest - 0.01).all()
+
+
+def test_first_targets_are_the_likeliest() -> None:
+    """Of what a site can observe in its window, the three with the most weight are named, whenever their hours come."""
+    site = named(shipped_sites(), "DECam")
+    w = windows(uniform(0), [site], EVENING)
+    targets = [Target(str(i), "galaxy", 100.0 - 5 * i, -30.0, 1.0 / (i + 1)) for i in range(18)]
+    order = best_order(w, w.sites[0], targets)
+    named_first = short(w, {site.name: order})[0]["first_targets"]
+    assert named_first == [v.target.name for v in sorted(order, key=lambda v: int(v.target.name))[:3]]
+    assert named_first != [v.target.name for v in order[:3]], "the order goes by time"
+    assert first_targets(document(w, {site.name: order})["sites"][0]["order"]) == named_first
+    assert first_targets([]) == []
 
 
 @pytest.mark.skipif(not PLANS.exists(), reason=f"no observing plans: {PLANS} is not there")

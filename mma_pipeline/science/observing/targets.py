@@ -1,6 +1,6 @@
-"""Positions that a site can observe in the 24 h of its windows, and the order in which to observe them.
+"""Positions that a site can observe in its window, the fullest spell of its 24 h, and the order in which to observe them.
 
-Every target takes one step of the grid. The order is the assignment of targets to dark steps with the largest sum of
+Every target takes one step of the grid. The order is the assignment of targets to steps of the window with the largest sum of
 weight / airmass × 2^(-hours / 12) (Hungarian algorithm, scipy): what is likely is observed high in the sky and, as a kilonova
 fades, early. Weights are comparable numbers, such as the scores of galaxies.
 """
@@ -66,15 +66,20 @@ def observable(w: Windows, site: SiteWindows, ra: FloatArray, dec: FloatArray) -
 
 
 def best_order(w: Windows, site: SiteWindows, targets: Sequence[Target]) -> list[Visit]:
-    """Targets of a site in the order in which to observe them; those that it cannot observe, or has no time for, are out."""
+    """Targets of a site in the order in which to observe them, all within its window, the spell that is shown.
+
+    Those that it cannot observe then, or has no time for, are out.
+    """
     from scipy.optimize import linear_sum_assignment
 
-    if not targets or not site.dark.any():
+    if not targets or site.window is None:
         return []
+    opens, closes = site.window
     inside, sine = observable(w, site, np.array([t.ra for t in targets]), np.array([t.dec for t in targets]))
     worth = np.array([t.weight for t in targets]) * np.exp2(-w.minutes / 60 / HALF_HOURS)[:, None]
     # A target must be observable at the begin and at the end of its step.
     value = np.where(inside[:-1] & inside[1:], (worth * np.maximum(sine, 0))[:-1], 0.0)
+    value[:opens], value[closes:] = 0.0, 0.0
     times, chosen = linear_sum_assignment(value, maximize=True)
     visits = []
     for i, j in sorted(zip(times.tolist(), chosen.tolist(), strict=True)):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Sites in the short figures of pages and messages.
 SHORT = 10
-#: Targets named there, the first of the order.
+#: Targets named there.
 TARGETS = 3
 
 
@@ -58,9 +58,17 @@ def short(w: Windows, orders: Mapping[str, Sequence[Visit]]) -> list[dict[str, A
     """Rows of the sites that can observe anything, at most ten: the most probability (whole per cent) first, then the earliest."""
     seeing = sorted((one for one in w.sites if one.window is not None), key=_rank)
     return [
-        {**row(w, one), "first_targets": [v.target.name for v in orders.get(one.site.name, ())[:TARGETS]]}
+        {**row(w, one), "first_targets": first_targets([_visit(v) for v in orders.get(one.site.name, ())])}
         for one in seeing[:SHORT]
     ]
+
+
+def first_targets(order: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the three visits of a site's `order` that are worth most, the likeliest first.
+
+    The order itself goes by time: the best hours of the likeliest are seldom the first.
+    """
+    return [str(visit["name"]) for visit in sorted(order, key=lambda visit: -visit["weight"])[:TARGETS]]
 
 
 def site_table(w: Windows, **about: Any) -> Table:

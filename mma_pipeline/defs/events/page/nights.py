@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mma_pipeline.science.observing.windows import HOURS
-from mma_pipeline.science.observing.windows_table import TARGETS
+from mma_pipeline.science.observing.windows_table import first_targets
 
 #: Span that windows describe.
 SPAN = timedelta(hours=HOURS)
@@ -64,8 +64,8 @@ def nights(
 
 def _row(site: Mapping[str, Any]) -> dict[str, Any]:
     """A row with its first targets, from the file or from the statistics."""
-    first = site.get("first_targets", [visit["name"] for visit in site.get("order", ())[:TARGETS]])
-    return {**site, "first_targets": first}
+    known = site.get("first_targets")
+    return {**site, "first_targets": first_targets(site.get("order", ())) if known is None else known}
 
 
 def _night(begins: datetime, event_time: str | None) -> str:
