@@ -365,8 +365,9 @@ def _windows(entry: Mapping[str, Any], now: datetime) -> list[str]:
         # The best may be over while others can still observe: the file has all of them.
         seen = nights(found, entry["facts"].get("time"), now, _all_sites(entry)) or seen
     lines = [
-        f"{site['site']}: {share(site['probability'])} of the map, {site['begins'][:16].replace('T', ' ')} to "
-        f"{site['ends'][:16].replace('T', ' ')} UTC{' (over)' if site in seen.over else ''}"
+        f"{site['site']}: {share(site['probability'])} of the map, "
+        + " and ".join(" to ".join(time[:16].replace("T", " ") for time in spell) for spell in site["spells"])
+        + f" UTC{' (over)' if site in seen.over else ''}"
         for site in (*seen.to_come, *seen.over)
     ]
     best = "" if len(lines) == found["sites_observing"] else f", here the best {len(lines)}"

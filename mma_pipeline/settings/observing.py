@@ -82,7 +82,7 @@ class ObservingSettings(Group):
         ge=0,
         le=365,
         validation_alias=AliasChoices("MMA_WINDOWS_DAYS"),
-        description="Days after a notice in which its windows are made again each day.",
+        description="Days after a notice's first in which its windows are made again every three hours; 0: never.",
     )
 
 

@@ -41,6 +41,17 @@ def test_what_is_to_come(hours: float, words: str, to_come: list[str], over: lis
     assert (seen.words, [s["site"] for s in seen.to_come], [s["site"] for s in seen.over]) == (words, to_come, over)
 
 
+def test_a_later_spell_is_still_to_come() -> None:
+    """A site whose fullest spell is over is to come while another is ahead; all its spells are there."""
+    spells = [[SITES[0]["begins"], SITES[0]["ends"]], [SITES[2]["begins"], SITES[2]["ends"]]]
+    two = {**SITES[0], "spells": spells}
+    for hours, to_come in ((6, 1), (22.9, 1), (23, 0)):
+        seen = nights({"begins": "2026-11-29T06:00:00Z"}, None, BEGINS + timedelta(hours=hours), (two,))
+        assert seen is not None
+        assert (len(seen.to_come), len(seen.over)) == (to_come, 1 - to_come)
+        assert (seen.to_come + seen.over)[0]["spells"] == spells
+
+
 def test_the_night_after_the_event() -> None:
     """An old event's windows are those of its own night, by its date; without a moment nothing is over or tonight."""
     statistics = {"begins": "2023-05-18T12:00:00Z", "sites": [SITES[0]]}

@@ -9,11 +9,15 @@ from typing import Any
 
 import dagster as dg
 import jsonschema
+import numpy as np
 import pytest
+from astropy.coordinates import AltAz, EarthLocation, get_sun
+from astropy.time import Time
 from typer.testing import CliRunner
 
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
+from mma_pipeline.adapters.earth_orientation import use_packaged_tables
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.publishing.compose import compose
 from mma_pipeline.cli import app
@@ -29,6 +33,8 @@ from mma_pipeline.notices.photometry.message import encode as encode_photometry
 from mma_pipeline.notices.photometry.message import parse
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import materialize
+from mma_pipeline.science.observing.sites import shipped_sites
+from mma_pipeline.science.observing.windows import HOURS
 from mma_pipeline.settings import current
 from tests.alerts import REAL_FOLDER
 from tests.homes import Home
@@ -58,10 +64,41 @@ def update(home: Home, made: Home) -> VersionRecord:
 
 
 def test_days_are_counted_from_the_notice() -> None:
-    """The first 24 h before, during and after the days that are followed; in between the day that it is."""
-    for hours, days in ((-5, 0), (0, 0), (23.9, 0), (24, 1), (24 * 7 + 1, 7), (24 * 8 + 1, 0), (24 * 3000, 0)):
-        assert begin_of(CREATED, FIRST + timedelta(hours=hours), 7) == FIRST + timedelta(days=days)
-    assert begin_of(CREATED, FIRST + timedelta(days=1), 0) == FIRST
+    """The first 24 h before and after the days that are followed, or if none are; in between those of at most 3 h ago."""
+    for hours, later in (
+        (-5, 0),
+        (0, 0),
+        (2.9, 0),
+        (23.9, 21),
+        (24, 24),
+        (24 * 7 + 1, 168),
+        (24 * 8, 0),
+        (24 * 3000, 0),
+    ):
+        assert begin_of(CREATED, FIRST + timedelta(hours=hours), 7) == FIRST + timedelta(hours=later)
+    for hours in (5, 24):
+        assert begin_of(CREATED, FIRST + timedelta(hours=hours), 0) == FIRST
+
+
+@pytest.mark.parametrize("season", [datetime(2026, 6, 21, 12, 40, tzinfo=UTC), datetime(2026, 11, 29, 15, tzinfo=UTC)])
+def test_the_coming_night_of_every_site_is_covered(season: datetime) -> None:
+    """At any time the windows reach into each site's coming night, and at its dusk to its end (Sun by astropy)."""
+    use_packaged_tables()
+    hours = np.arange(0, 72, 0.25)
+    times = Time([season + timedelta(hours=float(h)) for h in hours])
+    sun = get_sun(times)
+    for site in shipped_sites():
+        place = EarthLocation(site.longitude_deg, site.latitude_deg, site.altitude_m)
+        dark = sun.transform_to(AltAz(obstime=times, location=place)).alt.deg < -18
+        assert dark.any()
+        for i in range(hours.size // 2):
+            begins = (begin_of(season, season + timedelta(hours=float(hours[i])), 7) - season) / timedelta(hours=1)
+            ends = begins + HOURS
+            night = i + int(np.argmax(dark[i:]))
+            dawn = night + int(np.argmin(dark[night:]))
+            assert hours[night] < ends, (site.name, hours[i])
+            if night <= i + 1:
+                assert hours[dawn] <= ends, (site.name, hours[i])
 
 
 def test_a_replay_gives_the_first_day(home: Home, update: VersionRecord) -> None:
@@ -84,7 +121,7 @@ def test_a_replay_gives_the_first_day(home: Home, update: VersionRecord) -> None
 def test_the_same_day_costs_nothing_and_a_new_one_is_made(home: Home, update: VersionRecord) -> None:
     """The address of the content names the day: later the same day files are copied, the next day they are others."""
     key, archive, store = update.partition_key, home.archive, home.store
-    again = materialize(observability, ProductInput(archive, store, key, current(), now=FIRST + timedelta(hours=9)))
+    again = materialize(observability, ProductInput(archive, store, key, current(), now=FIRST + timedelta(hours=2)))
     assert again.reused
     later = materialize(
         observability, ProductInput(archive, store, key, current(), now=FIRST + timedelta(days=2, hours=1))
@@ -104,7 +141,7 @@ def test_a_new_day_is_asked_for(home: Home, update: VersionRecord, monkeypatch: 
     days = (now - FIRST).days + 10
     (due,) = overtaken(archive, now, days)
     assert due.record.partition_key == update.partition_key
-    assert timedelta(0) <= now - due.begins < timedelta(days=1)
+    assert timedelta(0) <= now - due.begins < timedelta(hours=3)
     with monkeypatch.context() as patch:
         patch.setenv("MMA_WINDOWS_DAYS", "365")
         with dg.build_sensor_context(instance=home.instance) as context:
@@ -206,7 +243,7 @@ def test_show_names_all_that_can_still_observe(home: Home, update: VersionRecord
     """During the night the best ten may be over: `mma show` then has every observatory, those to come first."""
     made = next(p for p in home.archive.products(update.partition_key) if p.name == "observability")
     whole = json.loads(home.store.get(made.store_key))["sites"]
-    ends = {site["site"]: site["ends"] for site in whole if site["begins"] is not None}
+    ends = {site["site"]: site["spells"][-1][1] for site in whole if site["begins"] is not None}
     moment = datetime(2023, 5, 19, 9, 45, tzinfo=UTC)
     entry = describe(home.archive, [update])[0]
     lines = _windows(entry, moment)

@@ -31,18 +31,22 @@ GALAXIES = 20
 #: Candidates that are put into an order, the likeliest: as many as the event's page shows.
 CANDIDATES = 50
 _DAY = timedelta(days=1)
+#: By how much windows of later hours begin later: shorter than any astronomical night below 48° of latitude but those
+#: around midsummer, so that the coming night is never out of reach.
+STEP = timedelta(hours=3)
 
 
 def begin_of(created: datetime, now: datetime, days: int) -> datetime:
-    """Begin of the 24 h that a version's windows describe: the notice's creation, or so many whole days later.
+    """Begin of the 24 h that a version's windows describe: the notice's creation, or so many times three hours later.
 
-    Days are counted from the notice to `now`, at most `days` of them: before and after those the first 24 h hold, so that
-    a replay of an old notice gives what observers were told. To the full hour, UTC: the second preliminary notice, which
-    follows with the identical map some minutes later, mostly shares the files of the first.
+    Steps are counted from the notice to `now`, for `days` whole days after the first: before and after those the first 24 h
+    hold, so that a replay of an old notice gives what observers were told. So windows reach 21 h ahead at least, in which the
+    coming night of every site begins. To the full hour, UTC: the second preliminary notice, which follows with the
+    identical map some minutes later, mostly shares the files of the first.
     """
     first = created.replace(minute=0, second=0, microsecond=0)
-    passed = (now - first) // _DAY
-    return first + passed * _DAY if 0 <= passed <= days else first
+    passed = now - first
+    return first + passed // STEP * STEP if days and timedelta(0) <= passed < (days + 1) * _DAY else first
 
 
 def targets_of(archive: Archive, event_id: str, skymap: SkyMap, settings: Settings) -> list[Target]:

@@ -25,9 +25,9 @@ class Nights:
     night: str
     """Which night it is, by its date."""
     to_come: tuple[Mapping[str, Any], ...]
-    """Observatories whose window is not over."""
+    """Observatories that have a spell that is not over."""
     over: tuple[Mapping[str, Any], ...]
-    """Observatories whose window is."""
+    """Observatories whose last spell is."""
 
     @property
     def words(self) -> str:
@@ -51,7 +51,7 @@ def nights(
     begins = datetime.fromisoformat(statistics["begins"])
     rows = [row for row in (_row(site) for site in sites or statistics.get("sites", ())) if row["begins"] is not None]
     rows.sort(key=lambda row: (-round(row["probability"], 2), row["begins"], row["site"]))
-    over = [now is not None and datetime.fromisoformat(row["ends"]) <= now for row in rows]
+    over = [now is not None and datetime.fromisoformat(row["last"]) <= now for row in rows]
     return Nights(
         begins,
         begins + SPAN,
@@ -63,9 +63,11 @@ def nights(
 
 
 def _row(site: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with its first targets, from the file or from the statistics."""
+    """A row with its first targets, all its spells and the end of the last; statistics have one spell of a site."""
     known = site.get("first_targets")
-    return {**site, "first_targets": first_targets(site.get("order", ())) if known is None else known}
+    spells = site.get("spells") or [[site["begins"], site["ends"]]]
+    targets = first_targets(site.get("order", ())) if known is None else known
+    return {**site, "first_targets": targets, "spells": spells, "last": spells[-1][1]}
 
 
 def _night(begins: datetime, event_time: str | None) -> str:
