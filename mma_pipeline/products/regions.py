@@ -6,11 +6,12 @@ combined maps of claimed pairs. The combined ones hold only if both events are o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mma_pipeline.adapters.archive.coincidences import PairState
+from mma_pipeline.notices.words import area
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,18 @@ def regions(
         pairs: its pairs, with `gw_event`, `other_event`, `state` and the figures of the comparison.
     """
     return tuple(sorted(_regions(event_id, own, external, pairs), key=lambda region: region.area_90))
+
+
+def of_map(region: Region) -> str:
+    """Which map something is of, for people: `Update, own map (90 %: 28.3 deg², no distance)`."""
+    return f"{region.label} (90 %: {area(region.area_90)} deg²{'' if region.distance is not None else ', no distance'})"
+
+
+def smaller_than_own(found: Sequence[Region]) -> str:
+    """That what goes by the own map is not of the smallest region, in a sentence; empty where it is."""
+    if not found or not found[0].combined or not any(not region.combined for region in found):
+        return ""
+    return f"The smallest region is another: {of_map(found[0])}; it holds only if both are one source."
 
 
 def _regions(

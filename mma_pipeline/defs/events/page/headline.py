@@ -146,13 +146,10 @@ def _neutrinos(version: Mapping[str, Any]) -> Coincidence:
 
 def _regions(state: EventState) -> tuple[Region, ...]:
     own = state.localisation
-    external = [
-        _mapped(v, (v["facts"].get("external") or {}).get("observatory"))
-        for v in state.versions
-        if v["external"] and "skymap_statistics" in v["statistics"]
-    ]
+    external = [_mapped(v) for v in state.combined_maps]
     return regions(state.event_id, None if own is None else _mapped(own), external, state.coincidences.get("pairs", ()))
 
 
-def _mapped(version: Mapping[str, Any], observatory: str | None = None) -> Mapped:
+def _mapped(version: Mapping[str, Any]) -> Mapped:
+    observatory = (version["facts"].get("external") or {}).get("observatory") if version["external"] else None
     return Mapped(version["label"], version["created"], version["statistics"]["skymap_statistics"], observatory)

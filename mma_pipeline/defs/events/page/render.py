@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 import jinja2
 
 from mma_pipeline.defs.candidates.vetting import reasons
+from mma_pipeline.defs.events.page.galaxies import galaxy_lists
 from mma_pipeline.defs.events.page.headline import headline
 from mma_pipeline.defs.events.page.nights import nights
 from mma_pipeline.defs.events.page.sentences import changes, host, joint_rate
@@ -41,7 +42,9 @@ from mma_pipeline.notices.words import (
     share,
     typeset,
 )
+from mma_pipeline.products.regions import of_map, smaller_than_own
 from mma_pipeline.science.kilonova.latest import Latest
+from mma_pipeline.science.observing.visibility import DEFAULT_INSTRUMENTS
 
 ALADIN = "https://cdn.jsdelivr.net/npm/aladin-lite@3.8.2/dist/aladin.js"
 ALADIN_INTEGRITY = "sha384-/ymkiSIIZYSHUE2kIcPf4PWW4meM/MIvDZbgCurNjz4k6/Fe21cxLQ9cEn0DlBsZ"
@@ -49,6 +52,8 @@ ALADIN_INTEGRITY = "sha384-/ymkiSIIZYSHUE2kIcPf4PWW4meM/MIvDZbgCurNjz4k6/Fe21cxL
 GALAXIES = 20
 #: From this probability on that the source lies behind the catalog, a list of galaxies is given with a warning.
 BEYOND = 0.1
+#: Names of instruments in orbit, by the names of their files.
+_INSTRUMENTS = {one.file: one.name.replace("-", " ") for one in DEFAULT_INSTRUMENTS}
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Attachments:
     """Content for a page beside its state: parts of files that the state names, light curves, where messages came from."""
 
     galaxies: Sequence[Mapping[str, Any]] = ()
-    """Best galaxies of the newest list, as in `galaxies.json`."""
+    """Best galaxies of the newest own list, as in `galaxies.json`."""
     lines: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """Outlines by credible level (percent): lines of [RA, Dec] in degrees."""
     partners: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -69,6 +74,8 @@ class Attachments:
     """All observatories of the newest map's windows, as in `observability.json`."""
     messages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Topic, place (partition and offset) and SHA-256 of the message of each version, by partition key."""
+    combined_galaxies: Sequence[Mapping[str, Any]] = ()
+    """Best galaxies of the combined map by LIGO/Virgo/KAGRA that holds now."""
 
 
 def page_html(state: EventState, key: str, attached: Attachments, made: datetime | None = None) -> bytes:
@@ -85,6 +92,9 @@ def _render(template: str, state: EventState, key: str, attached: Attachments, m
     environment = _environment()
     scripts = {name: environment.get_template(f"{name}.js.j2").render(address=ALADIN) for name in ("aladin", "live")}
     first, newest = headline(state), state.localisation
+    lists = galaxy_lists(state, first.regions, attached.galaxies[:GALAXIES], attached.combined_galaxies[:GALAXIES])
+    smaller = smaller_than_own(first.regions)
+    listed = {found.of for found in lists}
     windows = {} if newest is None else newest["statistics"].get("observability", {})
     return environment.get_template(template).render(
         state=state,
@@ -92,7 +102,10 @@ def _render(template: str, state: EventState, key: str, attached: Attachments, m
         newest=newest,
         nights=nights(windows, first.time, made, attached.sites),
         attached=attached,
-        galaxies=attached.galaxies[:GALAXIES],
+        lists=lists,
+        unlisted=smaller if smaller and of_map(first.regions[0]) not in listed else "",
+        of_own=next((of_map(region) for region in first.regions if not region.combined), ""),
+        smaller=smaller,
         gravitational_wave=is_gravitational_wave(state.event_id),
         beyond=BEYOND,
         regions=_regions(state, attached),
@@ -139,6 +152,7 @@ def _environment() -> jinja2.Environment:
         "words": label,
         "cell": markdown_cell,
         "rows": rows,
+        "instrument": lambda file: _INSTRUMENTS.get(file, file),
         "reasons": reasons,
         "changes": changes,
         "neutrinos": lambda version: neutrino_words(version["facts"], version["statistics"]),

@@ -21,7 +21,7 @@ from mma_pipeline.notices.model import AlertType, Role
 from mma_pipeline.notices.photometry.candidate_key import slug_of
 
 #: To be changed when the page's content or layout changes: then all pages are written again.
-LAYOUT = "10"
+LAYOUT = "11"
 #: Candidates that a page shows, the most probable first: surveys bring thousands.
 MOST_CANDIDATES = 50
 
@@ -64,6 +64,17 @@ class EventState:
     def localisation(self) -> Mapping[str, Any] | None:
         """The version `map_version`; None if there is none yet."""
         return next((v for v in self.versions if v["partition"] == self.map_version), None)
+
+    @property
+    def combined_maps(self) -> tuple[Mapping[str, Any], ...]:
+        """The versions with a combined map by LIGO/Virgo/KAGRA that was measured, newest first."""
+        return tuple(v for v in self.versions if v["external"] and "skymap_statistics" in v["statistics"])
+
+    @property
+    def combined(self) -> Mapping[str, Any] | None:
+        """The newest of them, if it is not older than the newest own map, as in `products.regions`."""
+        since = "" if self.localisation is None else self.localisation["created"]
+        return next((v for v in self.combined_maps if v["created"] >= since), None)
 
     @property
     def stated(self) -> Mapping[str, Any] | None:

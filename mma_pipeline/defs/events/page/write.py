@@ -94,6 +94,7 @@ def _attachments(archive: Archive, store: Store, state: EventState) -> Attachmen
     seen = {name: latest([found.measurement for found in points]) for name, points in light.items()}
     return Attachments(
         galaxies=(entries or [])[:GALAXIES],
+        combined_galaxies=(_json(store, _file(state.combined, "galaxies")) or [])[:GALAXIES],
         lines=_outlines(_json(store, _file(newest, "contours"))),
         partners=_partners(archive, store, state),
         covered=_cells(_content(store, _file(newest, "covered_moc"))),
