@@ -25,7 +25,7 @@ from mma_pipeline.cli.doctor import _settings
 from mma_pipeline.cli.status import _windows, describe
 from mma_pipeline.defs.events.page.write import write_event_page
 from mma_pipeline.defs.observing.new_days import observability_sensor, overtaken
-from mma_pipeline.defs.observing.observability import begin_of, observability
+from mma_pipeline.defs.observing.observability import begin_of, observability, probability_of
 from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.notices.derived import SCHEMA_V2_1, DerivedAlert, encode, json_schema_v2
 from mma_pipeline.notices.photometry.measurement import Candidate, Measurement
@@ -198,6 +198,12 @@ def test_new_candidates_are_asked_for(home: Home, update: VersionRecord) -> None
     assert due.request().run_key != asked
     score("second", 0.1, "excluded")
     assert overtaken(archive, now, 7) == []
+
+
+def test_targets_weigh_what_the_page_shows() -> None:
+    """Candidates are worth what the page ranks them by: after vetting, else with the prior, else the light curve alone."""
+    scores = ({"p_phot": 0.9, "posterior": 0.8, "vetted_probability": 0.0}, {"p_phot": 0.9, "posterior": 0.8}, {"p_phot": 0.9, "posterior": None})  # fmt: skip
+    assert [probability_of(score) for score in scores] == [0.0, 0.8, 0.9]
 
 
 def test_a_survey_night_costs_a_run_in_minutes() -> None:

@@ -52,14 +52,13 @@ def begin_of(created: datetime, now: datetime, days: int) -> datetime:
 def targets_of(archive: Archive, event_id: str, skymap: SkyMap, settings: Settings) -> list[Target]:
     """The likeliest galaxies of a map, where a catalog can be used, and of the event's candidates that are not excluded.
 
-    A candidate is worth more than any galaxy; among candidates the posterior counts, else the light curve.
+    A candidate is worth more than any galaxy; among candidates that counts which the page shows (`probability_of`).
     """
     from mma_pipeline.science.observing.targets import Target
 
     found = []
     for score in _candidates(archive, event_id):
-        likely = score.get("posterior")
-        weight = 1.0 + (float(score["p_phot"]) if likely is None else float(likely))
+        weight = 1.0 + probability_of(score)
         found.append(Target(str(score["candidate"]), "candidate", float(score["ra"]), float(score["dec"]), weight))
     ranking = usable_ranking(settings)
     if ranking is not None:
@@ -83,6 +82,12 @@ def shown_candidates(scores: Sequence[Mapping[str, Any]]) -> list[Mapping[str, A
     return [score for score in scores if score.get("status") != "excluded"][:CANDIDATES]
 
 
+def probability_of(score: Mapping[str, Any]) -> float:
+    """What is known of a candidate, as its page ranks it: the probability after vetting, else the posterior, else the light curve's."""
+    known = (score.get(name) for name in ("vetted_probability", "posterior"))
+    return float(next((value for value in known if value is not None), score["p_phot"]))
+
+
 def candidate_names(scores: Sequence[Mapping[str, Any]]) -> list[str]:
     """Their names, sorted: the statistic by which the sensor sees that the windows know other ones."""
     return sorted(str(score["candidate"]) for score in shown_candidates(scores))
@@ -95,7 +100,7 @@ def _begin(source: ProductInput) -> datetime:
 def _inputs(source: ProductInput) -> Sequence[str]:
     ranking = usable_ranking(source.settings)
     earth = orientation_at(_begin(source))
-    names = ("candidate", "ra", "dec", "p_phot", "posterior")
+    names = ("candidate", "ra", "dec", "p_phot", "posterior", "vetted_probability")
     return [
         *of_the_map(source),
         source.record.version.event_id,
