@@ -187,6 +187,12 @@ def test_new_candidates_are_asked_for(home: Home, update: VersionRecord) -> None
     assert (due.record.partition_key, due.candidates) == (key, ("first",))
     asked = due.request().run_key
     assert [again.request().run_key for again in overtaken(archive, now, 7)] == [asked], "one run for one change"
+    with dg.build_sensor_context(instance=home.instance) as context:
+        outcome = observability_sensor(
+            context, archive=ArchiveResource(url=home.env["MMA_ARCHIVE_URL"]), settings=SettingsResource()
+        )
+    assert isinstance(outcome, dg.SensorResult)
+    assert [request.run_key for request in outcome.run_requests or ()] == [asked]
     statistics = made()
     assert statistics["candidates"] == ["first"]
     assert any(site["first_targets"][:1] == ["first"] for site in statistics["sites"])
