@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -12,6 +13,10 @@ from astropy.table import Table
 from fastapi.testclient import TestClient
 
 from mma_pipeline.adapters.archive.coincidences import PairState, pairs_of
+from mma_pipeline.portal.app import create_app
+from mma_pipeline.portal.context import Portal
+from tests.alerts import body
+from tests.gcn_notices import body as notice
 from tests.homes import Home
 from tests.portal.conftest import DEC, LIVE, RA, SIGMA
 
@@ -215,6 +220,26 @@ def test_live_events_at_a_position(web: TestClient) -> None:
     assert web.get(ask, params={"ra": RA + 180, "dec": -DEC}).json()["events"] == []
     for wrong in ({"ra": 400, "dec": 0}, {"ra": "nan", "dec": 0}, {"ra": 0, "dec": "inf"}, {"ra": 0}):
         assert web.get(ask, params=wrong).status_code == 422
+
+
+def test_events_of_every_messenger_at_a_position(home: Home) -> None:
+    """At the place of a neutrino and of a burst both are live, with the superevent there; far away nothing is."""
+    now = datetime.now(UTC) - timedelta(hours=1)
+    told = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    when = {"alert_datetime": told, "trigger_time": told}
+    alerts = (
+        body(LIVE, created=told, time=told),
+        notice("icecube_tracks", **when),
+        notice("einstein_probe_wxt", **when),
+    )
+    wanted = {home.receive(alert)[0].version.event_id for alert in alerts}
+    assert len(wanted) == 3
+    app = create_app(Portal(home.archive, home.store), hosts=["testserver"])
+    with TestClient(app) as web:
+        near = web.get("/api/v1/regions/events", params={"ra": RA, "dec": DEC}).json()["events"]
+        far = web.get("/api/v1/regions/events", params={"ra": RA + 180, "dec": -DEC}).json()["events"]
+    assert {place["event"] for place in near} == wanted
+    assert far == []
 
 
 def test_objects_in_a_region(web: TestClient, filled: Home) -> None:
