@@ -86,6 +86,19 @@ def test_units_and_retraction_in_the_client(served: client.Portal) -> None:
     assert "retracted_by" not in served.event(LIVE).crossmatch(stated).meta
 
 
+def test_the_client_says_that_an_event_is_retracted(served: client.Portal) -> None:
+    """A retracted event and its products name the notice, also where they are printed; of others nothing is said."""
+    event = served.event("S240229b")
+    products = event.products()
+    assert event.retracted_by == products.retracted_by == event.summary["retracted_by"]
+    for shown in (repr(event), repr(products)):
+        assert f"RETRACTED by {event.retracted_by!r}" in shown
+    standing = served.event(LIVE)
+    assert standing.retracted_by is None
+    assert standing.products().retracted_by is None
+    assert "RETRACTED" not in f"{standing!r}{standing.products()!r}"
+
+
 def test_pairs_of_the_client(served: client.Portal) -> None:
     """Pairs are a frame with a column for each figure; an event without any has an empty one."""
     pairs = served.pairs(test=True, state="claimed")
