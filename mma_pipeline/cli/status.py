@@ -191,9 +191,14 @@ def _event_table(
             "not stated" if summary.time is None else f"{summary.time:%y-%m-%d %H:%M}",
             # Classes and groups are the sender's words: nothing in them is markup.
             Text(summary.group or "" if likeliest is None else f"{likeliest[0]} {percent(likeliest[1])}"),
-            area(summary.best_area_90_deg2),
+            area(summary.best_area_90_deg2) + ("*" if summary.best_combined else ""),
             "" if summary.best_distance_mpc is None else f"{summary.best_distance_mpc:.0f}",
             _event_state(entries),
+        )
+    if any(summary.best_combined for summary in summaries.values()):
+        table.caption, table.caption_justify = (
+            "* combined with another event: holds only if both are one source",
+            "left",
         )
     return table
 

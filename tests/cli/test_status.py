@@ -49,6 +49,20 @@ def test_one_row_for_each_event(eighty: Home) -> None:
     assert sum("S240301a" in line for line in versions) == 2
 
 
+def test_a_combined_region_is_marked(eighty: Home) -> None:
+    """Where the smallest region is a combined one, its area is marked, and a line says that it holds only for one source."""
+    from tests.portal.conftest import make
+
+    eighty.receive(body("MS240304d", created="2024-03-04T13:00:00Z", external=fits_map(150.0, 20.0, 1.0)))
+    make(eighty, "skymap", "skymap_statistics")
+    shown = lines("status")
+    (row,) = (line for line in shown if line.startswith("MS240304d"))
+    (standing,) = (line for line in shown if line.startswith("S240301a"))
+    assert "*" in row
+    assert "*" not in standing
+    assert "holds only if both are one source" in " ".join(shown)
+
+
 def test_choices(eighty: Home) -> None:
     """Mock events are left out on request, and events before a time; a time that is none is wrong usage."""
     assert not any("MS240302abcdef" in line for line in lines("status", "--real"))

@@ -138,6 +138,19 @@ def test_draft_has_the_facts(filled: Home) -> None:
     assert parse_qs(parts.query) == {"subject": [draft.subject], "body": [draft.body]}
 
 
+def test_draft_has_the_regions_that_the_page_has(filled: Home) -> None:
+    """The draft names LIGO/Virgo/KAGRA's combined map beside the event's own one, the smallest first, and on what it depends."""
+    words = " ".join(circular(filled.archive, "S240301a").body.split())
+    labels = "Update-ExtCoinc, combined with Fermi by LVK", "Update, own map"
+    combined, own = (words.index(f"({label}, created 2024-03-01 13:00:00 UTC) has a 50%") for label in labels)
+    assert "It holds only if both events have one source." in words[min(combined, own) :]
+    areas = [
+        float(words[at:].partition("(90%) credible region of ")[2].split("(")[1].split(")")[0])
+        for at in sorted((combined, own))
+    ]
+    assert areas == sorted(areas)
+
+
 def test_draft_of_a_mock_and_of_a_retraction(filled: Home) -> None:
     """A draft about a mock says so first, one about a retracted event that it describes no astrophysical event."""
     mock = circular(filled.archive, "MS240301a")
