@@ -17,6 +17,7 @@ from mma_pipeline.adapters.archive.publications import Draft
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.cli import app
 from mma_pipeline.cli.completion import complete_site
+from mma_pipeline.notices.words import share
 from mma_pipeline.products.ingest import quarantine_message
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import materialize
@@ -116,6 +117,39 @@ def test_units_of_a_table_on_the_command_line(retracted: Home, tmp_path: Path) -
             (found,) = json.loads(answer.stdout)["positions"]
             for figure in ("searched_prob", "searched_prob_vol", "distance_mpc"):
                 assert found[figure] == pytest.approx(first[figure], rel=1e-9)
+
+
+def test_a_position_as_the_page_prints_it(retracted: Home, tmp_path: Path) -> None:
+    """10:00:00 +20:00:00 is 150, 20 deg, as an option and in a table, also with a blank row; a negative distance is refused in both."""
+
+    def match(*options: str) -> dict[str, float]:
+        answer = RUN.invoke(app, ["crossmatch", "MS240302b", *options, "--json"])
+        assert answer.exit_code == 0, answer.output
+        (found,) = json.loads(answer.stdout)["positions"]
+        return {name: found[name] for name in ("ra_deg", "dec_deg", "searched_prob")}
+
+    table = tmp_path / "positions.csv"
+    table.write_text("ra,dec,name\n10:00:00,+20:00:00,\n,,\n")
+    wanted = pytest.approx(match(*POSITION))
+    assert match("--ra", "10:00:00", "--dec", "+20:00:00") == wanted
+    assert match("--table", str(table)) == wanted
+    table.write_text("ra,dec,distance\n150,20,-3\n")
+    for options in (["--table", str(table)], [*POSITION, "--distance", "-3"]):
+        answer = RUN.invoke(app, ["crossmatch", "MS240302b", *options])
+        assert answer.exit_code in (1, 2)
+        assert "is not a positive number" in answer.stderr
+
+
+def test_figures_of_a_match_are_for_people(retracted: Home) -> None:
+    """Levels are per cent and positions keep their digits in what is printed; JSON has all digits."""
+    printed = RUN.invoke(app, ["crossmatch", "MS240302b", "--ra", "150.12345", "--dec", "20"], env={"COLUMNS": "200"})
+    found = json.loads(
+        RUN.invoke(app, ["crossmatch", "MS240302b", "--ra", "150.12345", "--dec", "20", "--json"]).stdout
+    )
+    level = found["positions"][0]["searched_prob"]
+    assert "150.12345" in printed.stdout
+    assert share(level) in printed.stdout
+    assert f"{level:.5g}" not in printed.stdout
 
 
 def test_a_right_ascension_beyond_the_circle(retracted: Home, tmp_path: Path) -> None:
