@@ -160,7 +160,7 @@ def _converted(column: Any, name: str, ours: Any, what: str) -> FloatArray:
     stated = getattr(column, "unit", None)
     plain = stated is None or stated == u.dimensionless_unscaled
     values = _numbers(getattr(column, "value", column), name, sexagesimal=plain and what == "angle")
-    if plain:
+    if plain or stated is None:
         return values
     unit = u.hourangle if name == "ra" and stated == u.hour else stated
     try:

@@ -23,6 +23,8 @@ from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import materialize
 from mma_pipeline.settings import current
 from tests.alerts import body
+from tests.defs.malformed import tiny_map
+from tests.defs.test_coincidences import fermi
 from tests.homes import Home
 
 RUN = CliRunner()
@@ -75,6 +77,26 @@ def test_an_event_by_the_names_that_are_shown(retracted: Home, name: str) -> Non
     assert "MS240302b" in shown.stdout
     found = json.loads(RUN.invoke(app, ["crossmatch", name, *POSITION, "--json"]).stdout)
     assert found["version"] == retracted.archive.versions("MS240302b")[0].partition_key
+
+
+@pytest.mark.parametrize("command", [["crossmatch", *POSITION], ["forecast"], ["windows", "--date", "2024-03-02"]])
+def test_a_map_that_cannot_be_used_is_not_called_missing(home: Home, command: list[str]) -> None:
+    """Where a notice has a map that cannot be used, the command names the notice and the reason; where it has none, it says that."""
+    name, *options = command
+    home.receive(body("MS240305e", skymap=tiny_map(density=np.full(12, np.nan))))
+    answer = RUN.invoke(app, [name, "MS240305e", *options])
+    assert answer.exit_code == 3
+    assert "the map of its Preliminary notice cannot be (event.skymap" in answer.stderr
+    assert "no version with a map" in RUN.invoke(app, [name, "MS240306f", *options]).stderr
+
+
+def test_a_forecast_that_there_can_never_be(home: Home) -> None:
+    """Of a burst without distance and masses there is no forecast, and nobody is told to materialise one."""
+    (burst,) = home.receive(fermi())
+    answer = RUN.invoke(app, ["forecast", burst.version.event_id])
+    assert answer.exit_code == 3
+    assert "Fermi GBM measures no distance and no masses" in answer.stderr
+    assert "materialise" not in answer.stderr
 
 
 def test_what_else_belongs_to_an_event_in_any_case(retracted: Home) -> None:
