@@ -7,8 +7,11 @@ import json
 import math
 from datetime import UTC, datetime, timedelta
 
+import astropy.units as u
 import numpy as np
 import pytest
+from astropy.io import votable
+from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 from fastapi.testclient import TestClient
 
@@ -74,6 +77,26 @@ def test_tables(web: TestClient, kind: str) -> None:
     assert list(table["area_90_deg2"]) == [event["area_90_deg2"] for event in events]
     empty = read(web.get(f"/api/v1/events?text=S99&format={kind}").content, kind)
     assert len(empty) == 0
+
+
+@pytest.mark.parametrize(
+    "path", ["events", "pairs?test=true", "events/S240301a/candidates", "regions/objects", "crossmatch"]
+)
+def test_votables_are_described(web: TestClient, path: str) -> None:
+    """Every FIELD of a VOTable has a UCD of IVOA's vocabulary, and each number with a unit in its name has that unit."""
+    if path == "crossmatch":
+        answer = web.post(f"{CROSS}?format=votable", content=b"ra,dec,distance\n150,20,100\n", headers=CSV)
+    elif path == "regions/objects":
+        answer = web.post(f"/api/v1/{path}?format=votable", content=b"3/5", headers={"content-type": "text/plain"})
+    else:
+        answer = web.get(f"/api/v1/{path}{'&' if '?' in path else '?'}format=votable")
+    fields = {f.name: f for f in votable.parse(io.BytesIO(answer.content), verify="exception").get_first_table().fields}
+    assert all(check_ucd(field.ucd, check_controlled_vocabulary=True) for field in fields.values())
+    units = {"ra": "deg", "dec": "deg", "ra_deg": "deg", "dec_deg": "deg", "far_hz": "Hz", "distance_mpc": "Mpc", "offset_deg": "deg",
+        "area_90_deg2": "deg2", "searched_vol_mpc3": "Mpc3", "difference_s": "s", "probdensity_per_sr": "sr-1"}  # fmt: skip
+    for name in fields.keys() & units.keys():
+        assert fields[name].unit == u.Unit(units[name]), name
+    assert fields.keys() & units.keys()
 
 
 def test_pairs(web: TestClient, filled: Home) -> None:

@@ -139,7 +139,7 @@ def _make(source: ProductInput) -> ProductFiles:
 observability = Product(
     name="observability",
     about=__doc__ or "",
-    code_version="2",
+    code_version="3",
     priority=-10,
     group="observing",
     kinds=frozenset({"astropy", "json"}),
