@@ -19,6 +19,7 @@ from mma_pipeline.adapters.archive.coincidences import PairState, pairs_of
 from mma_pipeline.portal.app import create_app
 from mma_pipeline.portal.context import Portal
 from tests.alerts import body
+from tests.defs.test_coincidences import fermi
 from tests.gcn_notices import body as notice
 from tests.homes import Home
 from tests.portal.conftest import DEC, LIVE, RA, SIGMA
@@ -368,6 +369,24 @@ def test_ids_in_any_case(web: TestClient, filled: Home, spelled: str) -> None:
     for written in (key, key.lower()):
         assert web.get(f"/api/v1/versions/{written}").json()["version"] == key
     assert web.get("/api/v1/versions/S240229b").status_code == 404, "an event is no version"
+
+
+@pytest.mark.parametrize("event", ["MS260301ab", "TS260301c", "GW260301A", "TFermi_731246338"])
+def test_every_path_takes_an_id_in_any_case(home: Home, event: str) -> None:
+    """Every path of the API with an event in it answers for mock, test, confirmed and trigger ids in lower and upper case alike."""
+    home.receive(fermi() if event.startswith("TFermi") else body(event))
+    with TestClient(create_app(Portal(home.archive, home.store), hosts=["testserver"])) as web:
+        paths = web.get("/api/v1/openapi.json").json()["paths"]
+        found = [(path, method) for path, methods in paths.items() for method in methods if "{event}" in path]
+        assert len(found) > 6
+        for path, method in found:
+            content = {"content": b"ra,dec\n150,20\n", "headers": CSV} if method == "post" else {}
+            wanted, *others = (
+                web.request(method, path.replace("{event}", spelled), **content)
+                for spelled in (event, event.lower(), event.upper())
+            )
+            assert wanted.status_code == 200, path
+            assert all((other.status_code, other.json()) == (200, wanted.json()) for other in others), path
 
 
 def test_classes_in_any_case(web: TestClient) -> None:
