@@ -4,6 +4,8 @@
     event = Portal("https://portal.example.org").event("S230518h")
     products = event.products()          # products["skymap"], products["galaxies"], … are read when asked for
 
+`event.retracted_by` and `products.retracted_by` name the notice that retracted the event; None while it stands.
+
 Every file is compared with its SHA-256. Errors are those of `mma_pipeline.adapters.errors`: NotFoundError for what is not
 there, CredentialsError where the portal's login refuses, TransientError where trying again can help.
 """
@@ -250,9 +252,12 @@ class Event:
         """What a list shows of it."""
         self.id = str(summary["event"])
         """Its id."""
+        found = summary["retracted_by"]
+        self.retracted_by = None if found is None else str(found)
+        """Partition key of the notice that retracted it; None while it stands."""
 
     def __repr__(self) -> str:
-        return f"Event({self.id!r})"
+        return f"Event({self.id!r}{_retracted(self.retracted_by)})"
 
     def versions(self) -> pd.DataFrame:
         """Its versions, newest first, by partition key; facts of the notices in columns of their own."""
@@ -267,7 +272,8 @@ class Event:
         """The products of a version, by default of the one with the newest map, by the names of their files."""
         wanted = version or self.summary["map_version"] or self.summary["newest_version"]
         found = self._portal.get(f"events/{self.id}/products")["products"]
-        return Products(self._portal, wanted, [product for product in found if product["version"] == wanted])
+        chosen = [product for product in found if product["version"] == wanted]
+        return Products(self._portal, wanted, chosen, self.retracted_by)
 
     def files(self) -> list[FileInfo]:
         """Every file of the event."""
@@ -300,10 +306,14 @@ class Products(Mapping[str, Any]):
     tables, pictures bytes, other JSON Python values.
     """
 
-    def __init__(self, portal: Portal, version: str, found: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, portal: Portal, version: str, found: Sequence[Mapping[str, Any]], retracted_by: str | None = None
+    ) -> None:
         self._portal = portal
         self.version = version
         """Partition key of the version."""
+        self.retracted_by = retracted_by
+        """Partition key of the notice that retracted the event; None if it stood when the event was asked for."""
         self.figures: Mapping[str, Mapping[str, Any]] = {one["product"]: one["figures"] for one in found}
         """Statistics by product, with units in their names."""
         self.files: Mapping[str, FileInfo] = {
@@ -325,12 +335,16 @@ class Products(Mapping[str, Any]):
         return len(self.files)
 
     def __repr__(self) -> str:
-        return f"Products({self.version!r}: {', '.join(self.files)})"
+        return f"Products({self.version!r}{_retracted(self.retracted_by)}: {', '.join(self.files)})"
 
     @cached_property
     def url(self) -> Mapping[str, str]:
         """Address of each file."""
         return {name: file.url for name, file in self.files.items()}
+
+
+def _retracted(by: str | None) -> str:
+    return "" if by is None else f", RETRACTED by {by!r}"
 
 
 def _object(file: FileInfo, data: bytes) -> Any:

@@ -21,8 +21,9 @@ from mma_pipeline.cli.quarantine import quarantine
 from mma_pipeline.cli.replay import replay
 from mma_pipeline.cli.serve import serve
 from mma_pipeline.cli.settings import settings
+from mma_pipeline.cli.show import show
 from mma_pipeline.cli.simulate import simulate
-from mma_pipeline.cli.status import show, status
+from mma_pipeline.cli.status import status
 from mma_pipeline.cli.storage import storage
 from mma_pipeline.cli.stream import stream
 from mma_pipeline.cli.survey import survey

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +13,22 @@ import typer
 from mma_pipeline.cli.app import Exit, JsonOption, console, fail, open_archive, open_store
 from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.cli.events import newest_map_of, say_if_retracted
+from mma_pipeline.notices.words import amount, area, figure, many, share
 
 if TYPE_CHECKING:
     from mma_pipeline.science.position_tables import TablePositions
+
+#: Figures of a row, and how each is written.
+_CELLS: dict[str, Callable[[float], str]] = {
+    "ra_deg": figure,
+    "dec_deg": figure,
+    "distance_mpc": amount,
+    "searched_prob": share,
+    "searched_area_deg2": area,
+    "offset_deg": figure,
+    "searched_prob_vol": share,
+    "searched_vol_mpc3": many,
+}
 
 
 def crossmatch(
@@ -25,13 +39,13 @@ def crossmatch(
             autocompletion=complete_event,
         ),
     ],
-    ra: Annotated[float | None, typer.Option(help="Right ascension, deg.", min=-360, max=360)] = None,
-    dec: Annotated[float | None, typer.Option(help="Declination, deg.", min=-90, max=90)] = None,
+    ra: Annotated[str | None, typer.Option(help="Right ascension: 184.86 (deg), 12:19:27 (hours).")] = None,
+    dec: Annotated[str | None, typer.Option(help="Declination: 49.9 (deg), +49:53:49.")] = None,
     distance: Annotated[float | None, typer.Option(help="Luminosity distance, Mpc.")] = None,
     table: Annotated[
         Path | None,
         typer.Option(
-            help="CSV, ECSV or VOTable with columns ra, dec, optionally distance and name. Without units: deg, Mpc.",
+            help="CSV, ECSV or VOTable with columns ra, dec, optionally distance and name. Without units: deg, Mpc; also 12:19:27.",
             exists=True,
             dir_okay=False,
         ),
@@ -44,6 +58,7 @@ def crossmatch(
         raise fail("give --ra and --dec, or only --table FILE", Exit.USAGE)
     from mma_pipeline.adapters.errors import AdapterError, NotFoundError
     from mma_pipeline.products.inputs import ProductInput
+    from mma_pipeline.science.position_tables import angle
     from mma_pipeline.science.skymaps.crossmatch import crossmatch as match
     from mma_pipeline.science.sphere import PositionError
     from mma_pipeline.settings import current
@@ -52,13 +67,15 @@ def crossmatch(
         archive, store = open_archive(), open_store()
         record, retracted_by = newest_map_of(archive, event)
         key = record.partition_key
-        names: tuple[str | None, ...] = (None,)
-        ras, decs, known = [ra], [dec], [math.nan if distance is None else distance]
-        if table is not None:
+        if table is None:
+            names: tuple[str | None, ...] = (None,)
+            ras, decs = [angle(str(ra), "ra")], [angle(str(dec), "dec")]
+            known = [math.nan if distance is None else distance]
+        else:
             given = _read(table)
             names, ras, decs, known = given.names, given.ra.tolist(), given.dec.tolist(), given.distance.tolist()
         skymap = ProductInput(archive, store, key, current()).skymap
-        found = match(skymap, ras, decs, known if any(d == d for d in known) else None)  # type: ignore[arg-type]
+        found = match(skymap, ras, decs, known if any(d == d for d in known) else None)
     except OSError as error:
         raise fail(f"{table} cannot be read: {error.strerror or error}") from error
     except PositionError as error:
@@ -103,10 +120,16 @@ def _print(key: str, rows: list[dict[str, Any]]) -> None:
         "3-D level",
         "volume, Mpc³",
     )
-    keys = ("ra_deg", "dec_deg", "distance_mpc", "searched_prob", "searched_area_deg2", "offset_deg")
     for head in heads:
         shown.add_column(head)
     for row in rows:
-        values = [row[k] for k in (*keys, "searched_prob_vol", "searched_vol_mpc3")]
-        shown.add_row(Text(row["name"] or "-"), *("-" if v is None else f"{v:.5g}" for v in values))
+        told = {name: _told(name, row[name]) for name in _CELLS}
+        shown.add_row(Text(row["name"] or "-"), *(text or "-" for text in told.values()))
     console.print(shown)
+
+
+def _told(name: str, value: float | None) -> str:
+    """A figure for people; empty where there is none."""
+    if value is None:
+        return ""
+    return f"{value:.5f}" if name in {"ra_deg", "dec_deg"} else _CELLS[name](value)

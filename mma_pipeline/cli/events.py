@@ -23,14 +23,16 @@ def event_named(archive: Archive, text: str) -> str:
 def newest_map_of(archive: Archive, text: str) -> tuple[VersionRecord, str | None]:
     """The version that `text` names, or that with the newest map of its event, and the event's retraction if there is one.
 
-    Raises NotFoundError where the archive has no such version with a map.
+    Raises NotFoundError where the archive has no such version with a map that can be used, and says which it is.
     """
     from mma_pipeline.adapters.archive.event_history import newest_map, withdrawn_by
     from mma_pipeline.adapters.errors import NotFoundError
+    from mma_pipeline.products.maps import why_no_map
 
-    found = newest_map(archive.versions_named(text), combined=True)
+    records = archive.versions_named(text)
+    found = newest_map(records, combined=True)
     if found is None:
-        raise NotFoundError(f"{text} has no version with a map in the archive")
+        raise NotFoundError(why_no_map(text, records))
     retraction = withdrawn_by(archive, found)
     return found, None if retraction is None else retraction.partition_key
 

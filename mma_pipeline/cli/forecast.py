@@ -10,6 +10,7 @@ import typer
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store
 from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.cli.events import newest_map_of, say_if_retracted
+from mma_pipeline.notices.words import chance, share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +47,7 @@ def forecast(
     if not body["applies"]:
         return
     if body["p_kilonova"] is not None:
-        console.print(f"probability of a kilonova: {body['p_kilonova']:.2%}", highlight=False)
+        console.print(f"probability of a kilonova: {chance(body['p_kilonova'])}", highlight=False)
     distance = body["distance_mpc"]
     console.print(
         f"distance: {distance['50']:.0f} Mpc (90 %: {distance['05']:.0f} to {distance['95']:.0f})", highlight=False
@@ -68,6 +69,9 @@ def _product(event: str) -> tuple[ProductRecord, str, str | None]:
     archive = open_archive()
     found, retracted_by = newest_map_of(archive, event)
     record = archive.product(found.partition_key, "forecast")
+    left_out = (found.facts.get("left_out") or {}).get("kilonova_forecast")
+    if left_out is not None:
+        raise fail(f"{found.version.event_id}: {left_out}", Exit.NOTHING)
     if record is None:
         raise fail(
             f"{found.partition_key} has no forecast yet: materialise the asset kilonova_forecast for it", Exit.NOTHING
@@ -111,5 +115,5 @@ def _depths(depths: Sequence[Mapping[str, float]], dust: Mapping[str, float]) ->
         shown.add_column(head, justify="right")
     for entry in depths:
         mags = (f"{entry[band] + extra:.1f}" for band, extra in dust.items())
-        shown.add_row(f"{entry['hours']:g}", f"{entry['seen']:.0%}", *mags)
+        shown.add_row(f"{entry['hours']:g}", share(entry["seen"]), *mags)
     console.print(shown)

@@ -1,4 +1,4 @@
-"""`mma status` and `mma show`: list the archived events, their products, and what is missing."""
+"""`mma status`: lists the archived events, their products, and what is missing."""
 
 from __future__ import annotations
 
@@ -10,22 +10,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
-from mma_pipeline.cli.candidates import WITHOUT, candidate_lines, candidates_of, checked_names
-from mma_pipeline.cli.completion import complete_event
-from mma_pipeline.cli.events import say_if_retracted
-from mma_pipeline.cli.quarantine import plain
-from mma_pipeline.notices.key import EXTERNAL_SUFFIX, spelled_event_id
-from mma_pipeline.notices.words import area, chance, false_alarm, figure, share, typeset
+from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
+from mma_pipeline.notices.words import area
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
     from mma_pipeline.adapters.archive.coincidences import PairRecord
     from mma_pipeline.adapters.kafka.message import StreamMessage
-
-
-#: From here on six digits would hide units: a time in GPS seconds.
-_LARGE = 1e6
 
 
 def _open() -> Archive:
@@ -191,9 +182,14 @@ def _event_table(
             "not stated" if summary.time is None else f"{summary.time:%y-%m-%d %H:%M}",
             # Classes and groups are the sender's words: nothing in them is markup.
             Text(summary.group or "" if likeliest is None else f"{likeliest[0]} {percent(likeliest[1])}"),
-            area(summary.best_area_90_deg2),
+            area(summary.best_area_90_deg2) + ("*" if summary.best_combined else ""),
             "" if summary.best_distance_mpc is None else f"{summary.best_distance_mpc:.0f}",
             _event_state(entries),
+        )
+    if any(summary.best_combined for summary in summaries.values()):
+        table.caption, table.caption_justify = (
+            "* combined with another event: holds only if both are one source",
+            "left",
         )
     return table
 
@@ -229,226 +225,6 @@ def _version_table(entries: Sequence[Mapping[str, Any]], title: str) -> Table:
             area(areas.get("area_90_deg2")),
         )
     return table
-
-
-def show(
-    event: Annotated[
-        str,
-        typer.Argument(
-            help="Superevent id such as S230518h, or a version: its partition key, or the name of its files.",
-            autocompletion=complete_event,
-        ),
-    ],
-    everything: Annotated[bool, typer.Option("--all", help="All versions in full, not the newest alone.")] = False,
-    without: Annotated[str, WITHOUT] = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Show an event: its newest version with statistics and files, what else there is, its candidates, and its messages in quarantine."""
-    from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
-
-    off = checked_names(without)
-    with clear_errors():
-        archive = _open()
-        records = archive.versions_named(event)
-        found = describe(archive, records)
-        event_id = found[0]["event"] if found else spelled_event_id(event)
-        aside = [plain(entry) for entry in quarantined(archive, Choice(event_ids=[event_id]))]
-        candidates = candidates_of(archive, event_id, off)
-    if not found and not aside:
-        raise fail(
-            f"the archive has no version of {event}, and quarantine no message: `mma status` shows what is archived",
-            Exit.NOTHING,
-        )
-    if as_json:
-        head = {"event": event_id, "retracted_by": None, "page": None}
-        head |= {name: found[0][name] for name in head if found}
-        print_json({**head, "versions": found, "candidates": candidates, "quarantine": aside})
-        return
-    for entry in aside:
-        said = f"message {entry['message']} of {entry['received'][:19]} cannot be used: {entry['reason']}"
-        console.print(Text(f"in quarantine: {said}", style="bold red"), soft_wrap=True)
-    if not found:
-        console.print(f"the archive has no version of {event_id}")
-        return
-    say_if_retracted(event_id, found[0]["retracted_by"])
-    console.print(f"page: {found[0]['page']}", highlight=False, markup=False)
-    whole = found if everything or len(found) == 1 else [_telling(found)]
-    for entry in whole:
-        console.rule(f"{entry['stem']}  ({entry['partition']})")
-        # What the notice says of the source stands in words.
-        worded = {"degraded", "classification", "properties", "chirp_mass"}
-        facts = {k: v for k, v in entry["facts"].items() if v is not None and k not in worded}
-        grid = Table.grid(padding=(0, 2))
-        for line in entry["degraded"]:
-            grid.add_row(Text("left out", style="yellow"), Text(line))
-        for line in _pairs(entry):
-            grid.add_row("coincidence", Text(line))
-        for line in _windows(entry, datetime.now(UTC)):
-            grid.add_row("window", Text(line))
-        statistics = {**entry["statistics"].get("skymap_statistics", {}), **_compared(entry)}
-        statistics |= _expected(entry)
-        statistics |= _covered(entry)
-        for line in entry["source"]:
-            grid.add_row("source", Text(line))
-        for name, value in {**facts, **statistics}.items():
-            if value not in (None, "", {}, []):
-                grid.add_row(name, Text(written(name, value)))
-        for product in entry["products"]:
-            grid.add_row(product["name"], f"{product['key']}  {product['size_bytes']} bytes")
-        if entry["missing"]:
-            grid.add_row("missing", ", ".join(entry["missing"]))
-        console.print(grid)
-    others = [entry for entry in found if entry not in whole]
-    if others:
-        console.rule(f"{len(others)} other versions, newest first; --all shows them in full")
-    for entry in others:
-        console.print(
-            f"{entry['created'][:19]}  {entry['stem']}  ({entry['partition']})", highlight=False, soft_wrap=True
-        )
-    if candidates:
-        console.rule("candidates" + (f" without {', '.join(off)}" if off else ""))
-    for line in candidate_lines(candidates):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _telling(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The newest version that says what the event is: a retraction states no facts, and a combined map is no notice."""
-    own = [e for e in found if "time" in e["facts"] and not e["type"].endswith(EXTERNAL_SUFFIX)]
-    return own[0] if own else found[0]
-
-
-def written(name: str, value: Any) -> str:
-    """A fact or statistic by its name, as people write it: rates as one in so many years, shares in per cent."""
-    if isinstance(value, float):
-        if name.endswith("far_hz"):
-            return false_alarm(value) or "0"
-        if name.startswith(("best_p_", "pval_", "p_")):
-            return chance(value)
-        if name.startswith("probability") or name.endswith("_credible_level"):
-            return share(value)
-        if name.startswith("area_"):
-            return area(value)
-    return readable(value)
-
-
-def readable(value: Any) -> str:
-    """A value of an alert or a product as one line for people: no braces, six digits, nothing for None."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return typeset(f"{value:.6g}") if abs(value) < _LARGE else f"{value:.10g}"
-    if isinstance(value, Mapping):
-        named = ((name, written(name, one)) for name, one in value.items() if one not in (None, "", {}, []))
-        return ", ".join(
-            f"{name} ({text})" if isinstance(value[name], Mapping | list | tuple) else f"{name} {text}"
-            for name, text in named
-        )
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_within, value))
-    return "" if value is None else str(value)
-
-
-def _within(value: Any) -> str:
-    """A value inside another one."""
-    return f"({readable(value)})" if isinstance(value, Mapping | list | tuple) else readable(value)
-
-
-def _windows(entry: Mapping[str, Any], now: datetime) -> list[str]:
-    """From where the map can be observed: for which night, then a line for each observatory, what is over last."""
-    from mma_pipeline.defs.events.page.nights import nights
-
-    found = entry["statistics"].get("observability", {})
-    seen = nights(found, entry["facts"].get("time"), now)
-    if seen is None:
-        return []
-    if seen.tonight and len(seen.to_come) + len(seen.over) < found["sites_observing"]:
-        # The best may be over while others can still observe: the file has all of them.
-        seen = nights(found, entry["facts"].get("time"), now, _all_sites(entry)) or seen
-    lines = [
-        f"{site['site']}: {share(site['probability'])} of the map, "
-        + " and ".join(" to ".join(time[:16].replace("T", " ") for time in spell) for spell in site["spells"])
-        + f" UTC{' (over)' if site in seen.over else ''}"
-        for site in (*seen.to_come, *seen.over)
-    ]
-    best = "" if len(lines) == found["sites_observing"] else f", here the best {len(lines)}"
-    head = (
-        f"24 h from {seen.begins:%Y-%m-%d %H:%M} UTC ({seen.words}): {found['sites_observing']} of "
-        f"{found['sites_considered']} observatories{best}; from now on: mma windows {entry['event']}"
-    )
-    return [head, *lines]
-
-
-def _all_sites(entry: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Every observatory from the version's file; empty where the store does not answer."""
-    import json
-
-    from mma_pipeline.adapters.errors import AdapterError
-
-    key = next((product["key"] for product in entry["products"] if product["name"] == "observability"), None)
-    try:
-        return () if key is None else json.loads(open_store().get(key))["sites"]
-    except AdapterError:
-        return ()
-
-
-def _pairs(entry: Mapping[str, Any]) -> list[str]:
-    """Pairs with events of other messengers, a line for each, and LVK's own coincidence."""
-    from mma_pipeline.defs.events.page.sentences import joint_rate
-
-    found = entry["statistics"].get("coincidences", {})
-    lines = []
-    for pair in found.get("pairs", ()):
-        partner = pair["other_event"] if pair["gw_event"] == entry["event"] else pair["gw_event"]
-        rate = f"joint rate {joint_rate(pair)}"
-        where = "" if pair["overlap"] is None else f", overlap {figure(pair['overlap'])}"
-        size = pair["area_90_combined_deg2"]
-        both = "" if size is None else f", 90 % of both on {area(size)} deg²"
-        lines.append(f"{partner} {pair['state']}: {pair['difference_s']:+.2f} s{where}, {rate}{both}")
-    if (stated := found.get("lvk")) is not None:
-        lines.append(f"stated by LVK with {stated['observatory']}: {stated['words']}")
-    return lines
-
-
-def _compared(entry: dict[str, Any]) -> dict[str, Any]:
-    """Statistics of a neutrino notice and its comparison with the event's map, one line each."""
-    found = entry["statistics"].get("neutrino_coincidence", {})
-    names = (
-        "state",
-        "map_version",
-        "retracted_by",
-        "best_track",
-        "best_credible_level",
-        "best_p_spacetime",
-        "best_p_trials",
-    )
-    return {name: found.get(name) for name in names}
-
-
-def _expected(entry: dict[str, Any]) -> dict[str, Any]:
-    """The forecast in three lines: what is expected, and a day after the merger the medians and the depths."""
-    found = entry["statistics"].get("kilonova_forecast", {})
-    lines = {"forecast": found.get("words")}
-    for name, kind, seen in (
-        ("kilonova, 24 h, mag", "median_mag", None),
-        ("90 % seen, 24 h, mag", "depth_mag", 0.9),
-    ):
-        for row in found.get(kind, ()):
-            if row["hours"] == 24 and row.get("seen") == seen:
-                lines[name] = ", ".join(f"{k} {v:.1f}" for k, v in row.items() if k not in ("hours", "seen"))
-    return lines
-
-
-def _covered(entry: dict[str, Any]) -> dict[str, Any]:
-    """What telescopes have covered, in a line; nothing where no pointing is known."""
-    found = entry["statistics"].get("coverage_ledger", {})
-    if not found.get("visits_completed") and not found.get("visits_planned"):
-        return {}
-    reached = "" if found["probability_reached"] is None else f", {share(found['probability_reached'])} within reach"
-    return {
-        "covered": f"{share(found['probability_covered'])} on {area(found['area_covered_deg2'])} deg² by "
-        f"{found['visits_completed']} pointings{reached}; left of the 90 % region {share(found['probability_left_in_90'])} on "
-        f"{area(found['area_left_in_90_deg2'])} deg²"
-    }
 
 
 def _state(entry: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 from urllib.parse import urlencode
@@ -22,14 +23,14 @@ from mma_pipeline.adapters.archive.event_history import chronological, newest_ma
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.pointings import PointingArchive
 from mma_pipeline.adapters.errors import NotFoundError
-from mma_pipeline.notices.degraded import unusable_map
 from mma_pipeline.notices.key import is_gravitational_wave
 from mma_pipeline.notices.neutrino_words import neutrino_words
 from mma_pipeline.notices.pointings import Status
 from mma_pipeline.notices.source_words import class_words, property_words
 from mma_pipeline.notices.words import area, distance, false_alarm, figure, in_ascii, share
-from mma_pipeline.portal.summary import summary_of
+from mma_pipeline.portal.summary import regions_of, summary_of
 from mma_pipeline.portal.words import sexagesimal
+from mma_pipeline.products.maps import unusable_of
 
 #: GCN's form for a new Circular.
 FORM = "https://gcn.nasa.gov/circulars/new"
@@ -65,7 +66,8 @@ def circular(archive: Archive, event_id: str) -> Circular:
         for made in products[record.partition_key]
         if made.name == "statistics"
     }
-    summary = summary_of(records, maps)
+    claimed = [p for p in pairs_of(archive, event_id) if p.state is PairState.CLAIMED]
+    summary = summary_of(records, maps, claimed)
     newest = newest_map(records, combined=True)
     made = {} if newest is None else {p.name: p.statistics for p in products[newest.partition_key]}
     visits = [p for p in PointingArchive(archive).pointings(event_id) if p.status is Status.COMPLETED]
@@ -76,14 +78,15 @@ def circular(archive: Archive, event_id: str) -> Circular:
         "circular.txt.j2",
         event=summary,
         version=newest or records[-1],
-        map=maps.get(newest.partition_key, {}) if newest else {},
+        # Those combined by us stand with their pairs.
+        regions=[r for r in regions_of(records, maps, claimed) if r.created is not None],
         classes=class_words(summary.classification).replace(" %", "%"),
         properties=property_words(summary.properties).replace(" %", "%"),
-        no_map=_no_map(records),
+        no_map=unusable_of(records),
         false_alarm=in_ascii(false_alarm(summary.far_hz)),
         external=[r.facts["external"] for r in records if r.facts.get("external")][-1:],
         neutrinos=_neutrinos(records, products),
-        pairs=[p for p in pairs_of(archive, event_id) if p.state is PairState.CLAIMED],
+        pairs=claimed,
         ledger=ledger if ledger.get("visits_completed") else {},
         instruments=instruments,
         candidates=scores[:_CANDIDATES],
@@ -106,13 +109,6 @@ def _neutrinos(records: Sequence[VersionRecord], products: Mapping[str, Sequence
         f"IceCube sent a notice of its search for neutrinos, created {created} UTC.",
         *(in_ascii(line).replace(" %", "%") for line in neutrino_words(notices[-1].facts, statistics)),
     ]
-
-
-def _no_map(records: Sequence[VersionRecord]) -> tuple[str, str] | None:
-    """The newest own notice that states facts and why its map cannot be used; None if it can, or if it has none."""
-    stated = [r for r in records if "time" in r.facts and not r.version.is_external and not r.version.is_retraction]
-    reason = unusable_map(stated[-1].facts) if stated else None
-    return None if reason is None else (stated[-1].version.label, reason.partition(";")[0])
 
 
 def rendered(template: str, **values: Any) -> str:
@@ -157,5 +153,6 @@ def _environment() -> jinja2.Environment:
         "figure": lambda value: in_ascii(figure(value)),
         "distance": distance,
         "percent": _percent,
+        "moment": lambda iso: f"{datetime.fromisoformat(iso):%Y-%m-%d %H:%M:%S}",
     }
     return environment

@@ -49,13 +49,13 @@ class Portal:
 
     @cached_property
     def regions(self) -> LiveRegions:
-        """The regions of 99 % of the live real events."""
-        return LiveRegions(self.archive, days=self.live_days, level=0.99, mocks=False)
+        """The regions of 99 % of the live real events of every messenger."""
+        return LiveRegions(self.archive, days=self.live_days, level=0.99, mocks=False, triggers=True)
 
     @cached_property
     def rehearsed_regions(self) -> LiveRegions:
         """The same with mock and test events."""
-        return LiveRegions(self.archive, days=self.live_days, level=0.99, mocks=True)
+        return LiveRegions(self.archive, days=self.live_days, level=0.99, mocks=True, triggers=True)
 
     @cached_property
     def base(self) -> str:

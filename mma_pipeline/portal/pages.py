@@ -204,7 +204,10 @@ def api_page(request: Request, portal: ThePortal) -> Response:
         for method, operation in methods.items()
     ]
     address = (portal.url or str(request.base_url)).rstrip("/")
-    return _page(portal, "api.html.j2", "API", here="api", operations=operations, address=address)
+    # The newest event with a map, a real one where there is one: then the examples answer as they stand.
+    mapped = sorted((e for e in portal.events.current() if e.map_version is not None), key=lambda event: event.test)
+    example = mapped[0].event if mapped else None
+    return _page(portal, "api.html.j2", "API", here="api", operations=operations, address=address, example=example)
 
 
 def error_page(portal: Portal, status: int, text: str) -> Response:

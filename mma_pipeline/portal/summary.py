@@ -54,6 +54,8 @@ class EventSummary:
     best_area_90_deg2: float | None
     best_distance_mpc: float | None
     best_distance_std_mpc: float | None
+    best_combined: bool
+    """Whether that region holds only if two events are one source."""
     coincidences: tuple[str, ...]
     """Observatories of external coincidences, and `IceCube` where there is a neutrino notice."""
     partners: tuple[str, ...]
@@ -89,7 +91,7 @@ def summary_of(
     mapped = newest_map([r for r in ordered if r.partition_key in maps], combined=True)
     shown = mapped or newest_map(ordered, combined=True)
     statistics = {} if mapped is None else maps[mapped.partition_key]
-    best = _best(ordered, maps, pairs)
+    best = next(iter(regions_of(ordered, maps, pairs)), None)
     retraction = retraction_of(ordered)
     observatories = {str(e["observatory"]) for r in ordered if (e := r.facts.get("external"))}
     neutrinos = {r.version.label for r in ordered if r.version.alert_type is None}
@@ -118,6 +120,7 @@ def summary_of(
         best_area_90_deg2=None if best is None else best.area_90,
         best_distance_mpc=None if best is None else best.distance,
         best_distance_std_mpc=None if best is None else best.distance_std,
+        best_combined=best is not None and best.combined,
         coincidences=tuple(sorted(observatories | neutrinos)),
         partners=tuple(sorted({p.partner_of(last.version.event_id) for p in pairs})),
         retracted_by=None if retraction is None else retraction.partition_key,
@@ -125,17 +128,17 @@ def summary_of(
     )
 
 
-def _best(
-    ordered: Sequence[VersionRecord], maps: Mapping[str, Mapping[str, Any]], pairs: Sequence[PairRecord]
-) -> Region | None:
-    """The smallest region that holds now."""
+def regions_of(
+    records: Sequence[VersionRecord], maps: Mapping[str, Mapping[str, Any]], pairs: Sequence[PairRecord]
+) -> tuple[Region, ...]:
+    """The regions of an event that hold now, the smallest first; arguments as for `summary_of`."""
+    ordered = chronological(records)
     measured = [r for r in ordered if "area_90_deg2" in maps.get(r.partition_key, {})]
     own = newest_map(measured, combined=False)
     external = [_mapped(r, maps) for r in reversed(measured) if r.version.is_external]
-    found = regions(
+    return regions(
         ordered[-1].version.event_id, None if own is None else _mapped(own, maps), external, [p.values for p in pairs]
     )
-    return found[0] if found else None
 
 
 def _mapped(record: VersionRecord, maps: Mapping[str, Mapping[str, Any]]) -> Mapped:

@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive.event_history import chronological
 from mma_pipeline.adapters.kafka.avro import MAGIC, decode_avro
 from mma_pipeline.notices import lvk
+from mma_pipeline.notices.degraded import unusable_map
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.gcn.localisation import Shape
 from mma_pipeline.notices.gcn.notice import parse_core
@@ -43,6 +45,30 @@ def map_problems(data: bytes, position: Sequence[float] | None = None) -> tuple[
     if position is None or crossmatch(skymap, *position).searched_prob[0] <= _HOLDS:
         return True, skymap.notes
     return True, (*skymap.notes, f"the stated position lies outside of its {_HOLDS:.1%} region".replace("%", " %"))
+
+
+def unusable_of(records: Sequence[VersionRecord]) -> tuple[str, str] | None:
+    """The newest own notice that states facts, and why its map cannot be used; None if it can, or if it has none."""
+    stated = [
+        r
+        for r in chronological(records)
+        if "time" in r.facts and not r.version.is_external and not r.version.is_retraction
+    ]
+    reason = unusable_map(stated[-1].facts) if stated else None
+    return None if reason is None else (stated[-1].version.label, reason.partition(";")[0])
+
+
+def why_no_map(name: str, records: Sequence[VersionRecord]) -> str:
+    """Why an event, or a version, has no map to work with: it has none, or one that cannot be used.
+
+    Args:
+        name: what it is called.
+        records: its versions, in any order.
+    """
+    unusable = unusable_of(records)
+    if unusable is None:
+        return f"{name} has no version with a map in the archive"
+    return f"{name} has no map that can be used: the map of its {unusable[0]} notice cannot be ({unusable[1]})"
 
 
 def archived_map(archive: Archive, record: VersionRecord) -> bytes | None:

@@ -37,16 +37,25 @@ class LiveRegions:
 
     Args:
         archive: where versions and maps are.
-        days: days after an event in which it takes candidates.
+        days: days after an event in which it is live.
         level: credible level of the region, 0 to 1.
-        mocks: whether mock and test events take candidates.
+        mocks: whether mock and test events count.
+        triggers: whether events of other messengers count, which take no candidates of surveys.
         map_of: how the map of a version is fetched.
     """
 
     def __init__(
-        self, archive: Archive, *, days: float, level: float, mocks: bool, map_of: MapOf = map_as_sent
+        self,
+        archive: Archive,
+        *,
+        days: float,
+        level: float,
+        mocks: bool,
+        triggers: bool = False,
+        map_of: MapOf = map_as_sent,
     ) -> None:
-        self._archive, self._days, self._level, self._mocks, self._map_of = archive, days, level, mocks, map_of
+        self._archive, self._days, self._level, self._map_of = archive, days, level, map_of
+        self._which: dict[str, Any] = {"days": days, "mocks": mocks, "triggers": triggers}
         self._seen: tuple[object, ...] | None = None
         self._regions: dict[tuple[str, str], LiveRegion] = {}
         self._index = RegionIndex()
@@ -60,10 +69,10 @@ class LiveRegions:
         quarantine are seen at once; a mere passing of days does not shrink the index within an hour.
         """
         last = first_mjd if last_mjd is None else last_mjd
-        keys = recent_version_keys(self._archive, first_mjd, days=self._days, mocks=self._mocks)
+        keys = recent_version_keys(self._archive, first_mjd, **self._which)
         seen = (keys, int(first_mjd * 24), int(last * 24))
         if seen != self._seen:
-            self._make(live_events(self._archive, first_mjd, last, days=self._days, mocks=self._mocks))
+            self._make(live_events(self._archive, first_mjd, last, **self._which))
             self._seen = seen
         return self._index
 
@@ -76,7 +85,7 @@ class LiveRegions:
                 regions[key] = self._regions.get(key) or self._region(event)
             except (NoticeError, ValueError) as error:
                 unusable[event.event_id] = str(error)
-                _log.warning("%s takes no candidates: %s", event.record.partition_key, error)
+                _log.warning("%s has no region: %s", event.record.partition_key, error)
         self.unusable = unusable
         if list(regions) != list(self._regions):
             self._regions, self._index = regions, RegionIndex(list(regions.values()))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from mma_pipeline.science.arrays import FloatArray
 from mma_pipeline.science.sphere import PositionError, check_positions
@@ -24,6 +25,12 @@ Kind = Literal["csv", "ecsv", "votable"]
 _LEADING_OUT = re.compile(rb"<!(?!--|\[CDATA\[)|<[^<>\s/]*stream\b[^<]*href", re.IGNORECASE)
 _ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["']([^"']*)""")
 _BOM = b"\xef\xbb\xbf"
+#: Degrees or hours, minutes, seconds.
+_SEXAGESIMAL = re.compile(
+    r"[+-]?\d{1,3}(?:\s*:\s*|\s+)\d{1,2}(?:(?:\s*:\s*|\s+)\d{1,2}(?:\.\d*)?)?"
+    r"|[+-]?\d{1,3}\s*[hd]\s*\d{1,2}\s*m(?:\s*\d{1,2}(?:\.\d*)?\s*s)?",
+    re.ASCII,
+)
 #: What tables write where a number is not known.
 _ABSENT = {"", "-", "--", "nan", "na", "n/a", "null", "none"}
 
@@ -81,9 +88,11 @@ def positions_of_table(table: Table) -> TablePositions:
     """The columns ra and dec, and if there are any name and distance, in whatever case their names are written.
 
     Units that the table states are converted; without one, angles are degrees and distances Mpc. A right ascension in
-    hours is one in hours of angle. A distance that is absent or not positive is unknown.
+    hours is one in hours of angle; so is one with colons, as in 12:19:27 +49:53:49. A distance that is absent is unknown.
+    Rows in which nothing stands are left out.
 
-    Raises PositionError for a missing column, a unit that is no angle or no distance, and a position off the sphere.
+    Raises PositionError for a missing column, a unit that is no angle or no distance, a position off the sphere, and a
+    distance that is not positive; rows are counted from 1.
     """
     import astropy.units as u
 
@@ -91,23 +100,67 @@ def positions_of_table(table: Table) -> TablePositions:
     missing = {"ra", "dec"} - columns.keys()
     if missing:
         raise PositionError(f"the table has no column {', '.join(sorted(missing))}")
-    ra, dec = (_converted(columns[name], name, u.deg, "angle") for name in ("ra", "dec"))
-    check_positions(ra, dec)
-    distance = np.full(len(table), np.nan)
+    filled = np.flatnonzero(~_blank(table))
+    if not filled.size:
+        raise PositionError("the table has no position")
+    rows = (filled + 1).tolist()
+    ra, dec = (_converted(columns[name], name, u.deg, "angle")[filled] for name in ("ra", "dec"))
+    check_positions(ra, dec, rows)
+    distance = np.full(len(rows), np.nan)
     if "distance" in columns:
-        distance = _converted(columns["distance"], "distance", u.Mpc, "distance")
-        distance[~(distance > 0) & ~np.isposinf(distance)] = np.nan
-    names = columns["name"].tolist() if "name" in columns else [None] * len(table)
+        distance = _converted(columns["distance"], "distance", u.Mpc, "distance")[filled]
+        wrong = np.flatnonzero(distance <= 0)
+        if wrong.size:
+            raise PositionError(
+                f"position {rows[wrong[0]]}: the distance {distance[wrong[0]]:g} Mpc is not a positive number: leave it out "
+                "where it is unknown"
+            )
+    names = columns["name"][filled].tolist() if "name" in columns else [None] * len(rows)
     return TablePositions(tuple(None if name is None else str(name) for name in names), ra, dec, distance)
+
+
+def _blank(table: Table) -> npt.NDArray[np.bool_]:
+    """Rows in which no column has anything, shape (N,): spreadsheets append them."""
+    blank = np.ones(len(table), dtype=bool)
+    for name in table.colnames:
+        values: Any = getattr(table[name], "value", table[name])
+        masked: Any = values if hasattr(values, "filled") else np.ma.asarray(values)
+        empty = np.broadcast_to(np.asarray(masked.mask), masked.shape).copy()
+        if masked.dtype.kind in "OSU":
+            empty |= [value is None or not str(value).strip() for value in masked.tolist()]
+        blank &= empty if empty.ndim == 1 else empty.all(axis=tuple(range(1, empty.ndim)))
+    return blank
+
+
+def angle(text: str, name: str) -> float:
+    """An angle in degrees: degrees, or sexagesimal as 12:19:27 (hours if `name` is `ra`), 12h19m27s or 184d51m45s.
+
+    Raises PositionError for what is no angle.
+    """
+    from astropy.coordinates import Angle
+
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        if _SEXAGESIMAL.fullmatch(text.strip()):
+            return float(Angle(text.strip(), unit="hourangle" if name == "ra" else "deg").deg)
+    except ValueError as error:  # as minutes of 75
+        raise PositionError(f"{name} {text[:40]!r} is no angle: {error}") from error
+    raise PositionError(
+        f"{name} {text[:40]!r} is no angle such as 187.0 or {'12:19:27' if name == 'ra' else '+49:53:49'}"
+    )
 
 
 def _converted(column: Any, name: str, ours: Any, what: str) -> FloatArray:
     """A column as floats in our unit; NaN where a value is absent."""
     import astropy.units as u
 
-    values = _numbers(getattr(column, "value", column), name)
     stated = getattr(column, "unit", None)
-    if stated is None or stated == u.dimensionless_unscaled:
+    plain = stated is None or stated == u.dimensionless_unscaled
+    values = _numbers(getattr(column, "value", column), name, sexagesimal=plain and what == "angle")
+    if plain or stated is None:
         return values
     unit = u.hourangle if name == "ra" and stated == u.hour else stated
     try:
@@ -119,7 +172,7 @@ def _converted(column: Any, name: str, ours: Any, what: str) -> FloatArray:
         ) from error
 
 
-def _numbers(values: Any, name: str) -> FloatArray:
+def _numbers(values: Any, name: str, *, sexagesimal: bool) -> FloatArray:
     # Columns of astropy's Masked have `filled` as those of NumPy do.
     masked: Any = values if hasattr(values, "filled") else np.ma.asarray(values)
     if masked.dtype.kind in "fiu":
@@ -128,7 +181,8 @@ def _numbers(values: Any, name: str) -> FloatArray:
     for row, value in enumerate(masked.tolist()):
         text = "" if value is None else str(value).strip()
         try:
-            found.append(np.nan if text.lower() in _ABSENT else float(text))
+            absent = text.lower() in _ABSENT
+            found.append(np.nan if absent else angle(text, name) if sexagesimal else float(text))
         except ValueError as error:
             raise PositionError(f"column {name} has {text[:40]!r} in row {row + 1}, which is no number") from error
     return np.array(found, dtype=np.float64)

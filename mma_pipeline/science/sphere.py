@@ -5,6 +5,7 @@ Angles are degrees (ICRS) at every boundary of this module. Not here: sky maps (
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -18,10 +19,12 @@ class PositionError(ValueError):
     """A position is not on the sphere; the message says which."""
 
 
-def check_positions(ra: npt.ArrayLike, dec: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+def check_positions(
+    ra: npt.ArrayLike, dec: npt.ArrayLike, numbers: Sequence[int] | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Right ascension and declination, deg, as 1-D float arrays of one shape (N,); RA wrapped to [0, 360).
 
-    Raises PositionError if a value is not finite, a right ascension lies outside ±360, a declination outside ±90, or the
+    `numbers` are what people call the positions, shape (N,); without them they are counted from 1. Raises PositionError if a value is not finite, a right ascension lies outside ±360, a declination outside ±90, or the
     shapes differ.
     """
     ra_deg = np.atleast_1d(np.asarray(ra, dtype=np.float64))
@@ -33,7 +36,7 @@ def check_positions(ra: npt.ArrayLike, dec: npt.ArrayLike) -> tuple[FloatArray, 
     if bad.any():
         first = int(np.argmax(bad))
         raise PositionError(
-            f"position {first} (RA {ra_deg[first]}, Dec {dec_deg[first]} deg) is not on the sphere: "
+            f"position {first + 1 if numbers is None else numbers[first]} (RA {ra_deg[first]}, Dec {dec_deg[first]} deg) is not on the sphere: "
             "right ascension must be within ±360 and declination within ±90"
         )
     return np.mod(ra_deg, 360.0), dec_deg

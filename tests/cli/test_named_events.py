@@ -17,11 +17,14 @@ from mma_pipeline.adapters.archive.publications import Draft
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.cli import app
 from mma_pipeline.cli.completion import complete_site
+from mma_pipeline.notices.words import share
 from mma_pipeline.products.ingest import quarantine_message
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.products.materialize import materialize
 from mma_pipeline.settings import current
 from tests.alerts import body
+from tests.defs.malformed import tiny_map
+from tests.defs.test_coincidences import fermi
 from tests.homes import Home
 
 RUN = CliRunner()
@@ -76,6 +79,26 @@ def test_an_event_by_the_names_that_are_shown(retracted: Home, name: str) -> Non
     assert found["version"] == retracted.archive.versions("MS240302b")[0].partition_key
 
 
+@pytest.mark.parametrize("command", [["crossmatch", *POSITION], ["forecast"], ["windows", "--date", "2024-03-02"]])
+def test_a_map_that_cannot_be_used_is_not_called_missing(home: Home, command: list[str]) -> None:
+    """Where a notice has a map that cannot be used, the command names the notice and the reason; where it has none, it says that."""
+    name, *options = command
+    home.receive(body("MS240305e", skymap=tiny_map(density=np.full(12, np.nan))))
+    answer = RUN.invoke(app, [name, "MS240305e", *options])
+    assert answer.exit_code == 3
+    assert "the map of its Preliminary notice cannot be (event.skymap" in answer.stderr
+    assert "no version with a map" in RUN.invoke(app, [name, "MS240306f", *options]).stderr
+
+
+def test_a_forecast_that_there_can_never_be(home: Home) -> None:
+    """Of a burst without distance and masses there is no forecast, and nobody is told to materialise one."""
+    (burst,) = home.receive(fermi())
+    answer = RUN.invoke(app, ["forecast", burst.version.event_id])
+    assert answer.exit_code == 3
+    assert "Fermi GBM measures no distance and no masses" in answer.stderr
+    assert "materialise" not in answer.stderr
+
+
 def test_what_else_belongs_to_an_event_in_any_case(retracted: Home) -> None:
     """Pointings, publications and messages in quarantine are found by an id in lower case, as the event is."""
     from mma_pipeline.adapters.archive.pointings import PointingArchive
@@ -116,6 +139,39 @@ def test_units_of_a_table_on_the_command_line(retracted: Home, tmp_path: Path) -
             (found,) = json.loads(answer.stdout)["positions"]
             for figure in ("searched_prob", "searched_prob_vol", "distance_mpc"):
                 assert found[figure] == pytest.approx(first[figure], rel=1e-9)
+
+
+def test_a_position_as_the_page_prints_it(retracted: Home, tmp_path: Path) -> None:
+    """10:00:00 +20:00:00 is 150, 20 deg, as an option and in a table, also with a blank row; a negative distance is refused in both."""
+
+    def match(*options: str) -> dict[str, float]:
+        answer = RUN.invoke(app, ["crossmatch", "MS240302b", *options, "--json"])
+        assert answer.exit_code == 0, answer.output
+        (found,) = json.loads(answer.stdout)["positions"]
+        return {name: found[name] for name in ("ra_deg", "dec_deg", "searched_prob")}
+
+    table = tmp_path / "positions.csv"
+    table.write_text("ra,dec,name\n10:00:00,+20:00:00,\n,,\n")
+    wanted = pytest.approx(match(*POSITION))
+    assert match("--ra", "10:00:00", "--dec", "+20:00:00") == wanted
+    assert match("--table", str(table)) == wanted
+    table.write_text("ra,dec,distance\n150,20,-3\n")
+    for options in (["--table", str(table)], [*POSITION, "--distance", "-3"]):
+        answer = RUN.invoke(app, ["crossmatch", "MS240302b", *options])
+        assert answer.exit_code in (1, 2)
+        assert "is not a positive number" in answer.stderr
+
+
+def test_figures_of_a_match_are_for_people(retracted: Home) -> None:
+    """Levels are per cent and positions keep their digits in what is printed; JSON has all digits."""
+    printed = RUN.invoke(app, ["crossmatch", "MS240302b", "--ra", "150.12345", "--dec", "20"], env={"COLUMNS": "200"})
+    found = json.loads(
+        RUN.invoke(app, ["crossmatch", "MS240302b", "--ra", "150.12345", "--dec", "20", "--json"]).stdout
+    )
+    level = found["positions"][0]["searched_prob"]
+    assert "150.12345" in printed.stdout
+    assert share(level) in printed.stdout
+    assert f"{level:.5g}" not in printed.stdout
 
 
 def test_a_right_ascension_beyond_the_circle(retracted: Home, tmp_path: Path) -> None:

@@ -135,5 +135,5 @@ def test_dust_is_added_on_request(home: Home) -> None:
     runner = CliRunner()
     for ebv, extra in (("0", 0.0), ("1", 3.172)):
         printed = runner.invoke(app, ["forecast", "MS240301d", "--ebv", ebv], env={"COLUMNS": "240"}).output
-        (row,) = (line for line in printed.splitlines() if " 24 " in line and "90%" in line)
+        (row,) = (line for line in printed.splitlines() if " 24 " in line and "90 %" in line)
         assert f"{day['g'] + extra:.1f}" in row

@@ -5,13 +5,22 @@ from __future__ import annotations
 import io
 import json
 import math
+from datetime import UTC, datetime, timedelta
 
+import astropy.units as u
 import numpy as np
 import pytest
+from astropy.io import votable
+from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 from fastapi.testclient import TestClient
 
 from mma_pipeline.adapters.archive.coincidences import PairState, pairs_of
+from mma_pipeline.portal.app import create_app
+from mma_pipeline.portal.context import Portal
+from tests.alerts import body
+from tests.defs.test_coincidences import fermi
+from tests.gcn_notices import body as notice
 from tests.homes import Home
 from tests.portal.conftest import DEC, LIVE, RA, SIGMA
 
@@ -69,6 +78,26 @@ def test_tables(web: TestClient, kind: str) -> None:
     assert list(table["area_90_deg2"]) == [event["area_90_deg2"] for event in events]
     empty = read(web.get(f"/api/v1/events?text=S99&format={kind}").content, kind)
     assert len(empty) == 0
+
+
+@pytest.mark.parametrize(
+    "path", ["events", "pairs?test=true", "events/S240301a/candidates", "regions/objects", "crossmatch"]
+)
+def test_votables_are_described(web: TestClient, path: str) -> None:
+    """Every FIELD of a VOTable has a UCD of IVOA's vocabulary, and each number with a unit in its name has that unit."""
+    if path == "crossmatch":
+        answer = web.post(f"{CROSS}?format=votable", content=b"ra,dec,distance\n150,20,100\n", headers=CSV)
+    elif path == "regions/objects":
+        answer = web.post(f"/api/v1/{path}?format=votable", content=b"3/5", headers={"content-type": "text/plain"})
+    else:
+        answer = web.get(f"/api/v1/{path}{'&' if '?' in path else '?'}format=votable")
+    fields = {f.name: f for f in votable.parse(io.BytesIO(answer.content), verify="exception").get_first_table().fields}
+    assert all(check_ucd(field.ucd, check_controlled_vocabulary=True) for field in fields.values())
+    units = {"ra": "deg", "dec": "deg", "ra_deg": "deg", "dec_deg": "deg", "far_hz": "Hz", "distance_mpc": "Mpc", "offset_deg": "deg",
+        "area_90_deg2": "deg2", "searched_vol_mpc3": "Mpc3", "difference_s": "s", "probdensity_per_sr": "sr-1"}  # fmt: skip
+    for name in fields.keys() & units.keys():
+        assert fields[name].unit == u.Unit(units[name]), name
+    assert fields.keys() & units.keys()
 
 
 def test_pairs(web: TestClient, filled: Home) -> None:
@@ -217,6 +246,26 @@ def test_live_events_at_a_position(web: TestClient) -> None:
         assert web.get(ask, params=wrong).status_code == 422
 
 
+def test_events_of_every_messenger_at_a_position(home: Home) -> None:
+    """At the place of a neutrino and of a burst both are live, with the superevent there; far away nothing is."""
+    now = datetime.now(UTC) - timedelta(hours=1)
+    told = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    when = {"alert_datetime": told, "trigger_time": told}
+    alerts = (
+        body(LIVE, created=told, time=told),
+        notice("icecube_tracks", **when),
+        notice("einstein_probe_wxt", **when),
+    )
+    wanted = {home.receive(alert)[0].version.event_id for alert in alerts}
+    assert len(wanted) == 3
+    app = create_app(Portal(home.archive, home.store), hosts=["testserver"])
+    with TestClient(app) as web:
+        near = web.get("/api/v1/regions/events", params={"ra": RA, "dec": DEC}).json()["events"]
+        far = web.get("/api/v1/regions/events", params={"ra": RA + 180, "dec": -DEC}).json()["events"]
+    assert {place["event"] for place in near} == wanted
+    assert far == []
+
+
 def test_objects_in_a_region(web: TestClient, filled: Home) -> None:
     """A MOC in, the candidates in it out: as mocpy has it, in JSON and ASCII."""
     import astropy.units as u
@@ -320,6 +369,24 @@ def test_ids_in_any_case(web: TestClient, filled: Home, spelled: str) -> None:
     for written in (key, key.lower()):
         assert web.get(f"/api/v1/versions/{written}").json()["version"] == key
     assert web.get("/api/v1/versions/S240229b").status_code == 404, "an event is no version"
+
+
+@pytest.mark.parametrize("event", ["MS260301ab", "TS260301c", "GW260301A", "TFermi_731246338"])
+def test_every_path_takes_an_id_in_any_case(home: Home, event: str) -> None:
+    """Every path of the API with an event in it answers for mock, test, confirmed and trigger ids in lower and upper case alike."""
+    home.receive(fermi() if event.startswith("TFermi") else body(event))
+    with TestClient(create_app(Portal(home.archive, home.store), hosts=["testserver"])) as web:
+        paths = web.get("/api/v1/openapi.json").json()["paths"]
+        found = [(path, method) for path, methods in paths.items() for method in methods if "{event}" in path]
+        assert len(found) > 6
+        for path, method in found:
+            content = {"content": b"ra,dec\n150,20\n", "headers": CSV} if method == "post" else {}
+            wanted, *others = (
+                web.request(method, path.replace("{event}", spelled), **content)
+                for spelled in (event, event.lower(), event.upper())
+            )
+            assert wanted.status_code == 200, path
+            assert all((other.status_code, other.json()) == (200, wanted.json()) for other in others), path
 
 
 def test_classes_in_any_case(web: TestClient) -> None:

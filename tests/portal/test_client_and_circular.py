@@ -86,6 +86,19 @@ def test_units_and_retraction_in_the_client(served: client.Portal) -> None:
     assert "retracted_by" not in served.event(LIVE).crossmatch(stated).meta
 
 
+def test_the_client_says_that_an_event_is_retracted(served: client.Portal) -> None:
+    """A retracted event and its products name the notice, also where they are printed; of others nothing is said."""
+    event = served.event("S240229b")
+    products = event.products()
+    assert event.retracted_by == products.retracted_by == event.summary["retracted_by"]
+    for shown in (repr(event), repr(products)):
+        assert f"RETRACTED by {event.retracted_by!r}" in shown
+    standing = served.event(LIVE)
+    assert standing.retracted_by is None
+    assert standing.products().retracted_by is None
+    assert "RETRACTED" not in f"{standing!r}{standing.products()!r}"
+
+
 def test_pairs_of_the_client(served: client.Portal) -> None:
     """Pairs are a frame with a column for each figure; an event without any has an empty one."""
     pairs = served.pairs(test=True, state="claimed")
@@ -123,6 +136,19 @@ def test_draft_has_the_facts(filled: Home) -> None:
     parts = urlsplit(draft.link)
     assert (parts.netloc, parts.path) == ("gcn.nasa.gov", "/circulars/new")
     assert parse_qs(parts.query) == {"subject": [draft.subject], "body": [draft.body]}
+
+
+def test_draft_has_the_regions_that_the_page_has(filled: Home) -> None:
+    """The draft names LIGO/Virgo/KAGRA's combined map beside the event's own one, the smallest first, and on what it depends."""
+    words = " ".join(circular(filled.archive, "S240301a").body.split())
+    labels = "Update-ExtCoinc, combined with Fermi by LVK", "Update, own map"
+    combined, own = (words.index(f"({label}, created 2024-03-01 13:00:00 UTC) has a 50%") for label in labels)
+    assert "It holds only if both events have one source." in words[min(combined, own) :]
+    areas = [
+        float(words[at:].partition("(90%) credible region of ")[2].split("(")[1].split(")")[0])
+        for at in sorted((combined, own))
+    ]
+    assert areas == sorted(areas)
 
 
 def test_draft_of_a_mock_and_of_a_retraction(filled: Home) -> None:

@@ -184,7 +184,8 @@ def test_the_same_region_everywhere(filled: Home) -> None:
     with filled.active():
         rows = RUN.invoke(app, ["status"]).stdout.splitlines()
     (row,) = (line for line in rows if line.startswith("MS240301a"))
-    assert area(event.best_area_90_deg2) in row.split()
+    assert f"{area(event.best_area_90_deg2)}*" in row.split()
+    assert "* combined with another event: holds only if both are one source" in " ".join(rows)
 
 
 def test_a_time_that_no_notice_states(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,3 +247,13 @@ def test_newest_leads_to_the_newest_real_event(web: TestClient) -> None:
     """The link that the Dagster UI has from the start leads to the event that is the newest when it is followed."""
     answer = web.get("/newest", follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (307, f"/events/{LIVE}")
+
+
+def test_examples_of_the_api_are_of_an_event_that_is_there(web: TestClient, home: Home) -> None:
+    """The page of the API asks for the newest real event with a map; where none is archived, it says that its id is an example."""
+    page = web.get("/api").text
+    assert f"event(&#34;{LIVE}&#34;)" in page or f'event("{LIVE}")' in page
+    assert f"/api/v1/events/{LIVE}/crossmatch" in page
+    assert "S230518h" not in page
+    with TestClient(create_app(Portal(home.archive, home.store), hosts=["testserver"])) as empty:
+        assert "S230518h stands for one of yours" in empty.get("/api").text

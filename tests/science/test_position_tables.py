@@ -7,11 +7,11 @@ import io
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.coordinates import Longitude
+from astropy.coordinates import Longitude, SkyCoord
 from astropy.table import QTable, Table
 
-from mma_pipeline.science.position_tables import TableError, kind_of, positions_of_table, read_table
-from mma_pipeline.science.sphere import PositionError
+from mma_pipeline.science.position_tables import TableError, angle, kind_of, positions_of_table, read_table
+from mma_pipeline.science.sphere import PositionError, check_positions
 
 #: One place in several units: 184.5°, 49.25°, 40 Mpc.
 RA, DEC, MPC = 184.5, 49.25, 40.0
@@ -74,11 +74,47 @@ def test_an_ecsv_table_called_csv_keeps_its_units() -> None:
 
 def test_csv_of_a_spreadsheet() -> None:
     """A byte order mark, comments, absent names and distances, and other columns do no harm."""
-    text = "\ufeff# mine\nName,RA,Dec,mag,Distance\n,10,-20,21,\nb,20,30,x,200\nc,30,40,,-1\n"
+    text = "\ufeff# mine\nName,RA,Dec,mag,Distance\n,10,-20,21,\nb,20,30,x,200\nc,30,40,,--\n"
     found = positions_of_table(read_table(text.encode(), "csv"))
     assert found.names == (None, "b", "c")
     assert list(found.ra) == [10, 20, 30]
     assert np.array_equal(found.distance, [np.nan, 200, np.nan], equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec"),
+    [("12:19:27", "+49:53:49"), ("12 19 27.0", "+49 53 49"), ("12h19m27s", "49d53m49s"), ("184d51m45s", "49:53:49.0")],
+)
+def test_sexagesimal_positions(ra: str, dec: str) -> None:
+    """A right ascension with colons is hours, a declination degrees, beside rows in degrees: 12:19:27 +49:53:49 as SkyCoord has it."""
+    wanted = SkyCoord("12:19:27 +49:53:49", unit=("hourangle", "deg"))
+    found = positions_of_table(read_table(f"ra,dec\n{ra},{dec}\n10.5,-20\n".encode(), "csv"))
+    assert found.ra.tolist() == pytest.approx([wanted.ra.deg, 10.5])
+    assert found.dec.tolist() == pytest.approx([wanted.dec.deg, -20])
+    assert angle("-00:00:36", "dec") == pytest.approx(-0.01)
+    for wrong in ("12:75:00", "1:2:3:4", "12:19:27 N", "noon"):
+        with pytest.raises(PositionError):
+            angle(wrong, "ra")
+
+
+def test_blank_rows_and_the_numbers_of_rows() -> None:
+    """Rows in which nothing stands are left out, and what is wrong is named by its row, counted from 1 with them."""
+    found = positions_of_table(read_table(b"name,ra,dec\na,1,2\n,,\nb,3,4\n,,\n", "csv"))
+    assert (found.names, found.ra.tolist()) == (("a", "b"), [1, 3])
+    for row in ("b,400,4", "b,3,"):
+        with pytest.raises(PositionError, match="position 3 "):
+            positions_of_table(read_table(f"name,ra,dec\na,1,2\n,,\n{row}\n".encode(), "csv"))
+    with pytest.raises(PositionError, match="position 1 "):
+        check_positions([400], [0])
+    with pytest.raises(PositionError, match="no position"):
+        positions_of_table(read_table(b"ra,dec\n,\n", "csv"))
+
+
+@pytest.mark.parametrize("distance", ["-3", "0"])
+def test_a_distance_that_is_none_is_refused(distance: str) -> None:
+    """A distance in a table that is not positive is refused with its row, as one on the command line is."""
+    with pytest.raises(PositionError, match="position 2: the distance"):
+        positions_of_table(read_table(f"ra,dec,distance\n1,2,3\n1,2,{distance}\n".encode(), "csv"))
 
 
 @pytest.mark.parametrize(

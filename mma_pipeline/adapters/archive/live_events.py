@@ -1,4 +1,7 @@
-"""Which events are live: superevents that have a map and stand, and happened within some days of a span of time."""
+"""Which events are live: those that have a map and stand, and happened within some days of a span of time.
+
+Superevents alone, or events of other messengers too: what takes candidates of surveys is a superevent.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from mma_pipeline.notices.times import datetime_of_mjd, mjd_of_datetime
 
 @dataclass(frozen=True, slots=True)
 class LiveEvent:
-    """An event that takes candidates."""
+    """An event that is live."""
 
     record: VersionRecord
     """The version with its newest map."""
@@ -36,7 +39,9 @@ class LiveEvent:
         return str(self.record.facts["skymap_sha256"])
 
 
-def recent_version_keys(archive: Archive, first_mjd: float, *, days: float, mocks: bool) -> tuple[tuple[str, str], ...]:
+def recent_version_keys(
+    archive: Archive, first_mjd: float, *, days: float, mocks: bool, triggers: bool = False
+) -> tuple[tuple[str, str], ...]:
     """Event and partition key of every version that may belong to an event that is live after a moment, in order.
 
     As long as this stays the same, so does `live_events` of the same span but for events that come of age: it is one
@@ -47,6 +52,7 @@ def recent_version_keys(archive: Archive, first_mjd: float, *, days: float, mock
         first_mjd: the moment, MJD in days (UTC).
         days: days after an event in which it is live.
         mocks: whether mock and test events count.
+        triggers: whether events of other messengers count, not superevents alone.
     """
     version = schema.version
     # A version is created after its event, so what is older belongs to an event that is over.
@@ -57,10 +63,14 @@ def recent_version_keys(archive: Archive, first_mjd: float, *, days: float, mock
         query = query.where(version.c.role == Role.OBSERVATION.value)
     with reading(archive.engine) as connection:
         rows = connection.execute(query.order_by(version.c.event_id, version.c.partition_key))
-        return tuple((row.event_id, row.partition_key) for row in rows if is_gravitational_wave(row.event_id))
+        return tuple(
+            (row.event_id, row.partition_key) for row in rows if triggers or is_gravitational_wave(row.event_id)
+        )
 
 
-def live_events(archive: Archive, first_mjd: float, last_mjd: float, *, days: float, mocks: bool) -> list[LiveEvent]:
+def live_events(
+    archive: Archive, first_mjd: float, last_mjd: float, *, days: float, mocks: bool, triggers: bool = False
+) -> list[LiveEvent]:
     """Events that are live at some moment of a span, by time; with their newest map, and without those retracted.
 
     Args:
@@ -69,8 +79,9 @@ def live_events(archive: Archive, first_mjd: float, last_mjd: float, *, days: fl
         last_mjd: its end.
         days: days after an event in which it is live.
         mocks: whether mock and test events count.
+        triggers: whether events of other messengers count, not superevents alone.
     """
-    keys = recent_version_keys(archive, first_mjd, days=days, mocks=mocks)
+    keys = recent_version_keys(archive, first_mjd, days=days, mocks=mocks, triggers=triggers)
     found = []
     for records in archive.versions_of(dict.fromkeys(event_id for event_id, _ in keys)).values():
         newest = newest_map((r for r in records if r.facts.get("time")), combined=True)

@@ -120,7 +120,7 @@ def _deeper_shows_more(statistics: Mapping[str, Any]) -> bool | None:
 kilonova_forecast = Product(
     name="kilonova_forecast",
     about=__doc__ or "",
-    code_version="2",
+    code_version="3",
     priority=-10,
     group="observing",
     kinds=frozenset({"numpy", "matplotlib"}),

@@ -78,7 +78,7 @@ def _make(source: ProductInput) -> ProductFiles:
 galaxies = Product(
     name="galaxies",
     about=__doc__ or "",
-    code_version="3",
+    code_version="4",
     group="observing",
     kinds=frozenset({"numpy", "json"}),
     deps=("skymap",),

@@ -21,7 +21,7 @@ from mma_pipeline.defs.skymaps.skymap import skymap
 from mma_pipeline.defs.surveys.scoring import EventNightSource, ScoredEventNight, as_parquet, as_table
 
 GROUP = "survey"
-CODE_VERSION = "3"
+CODE_VERSION = "4"
 #: Candidates that the ranking of a materialisation shows.
 SHOWN = 20
 

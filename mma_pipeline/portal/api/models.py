@@ -57,6 +57,7 @@ class Event(BaseModel):
     best_area_90_deg2: float | None
     best_distance_mpc: float | None
     best_distance_std_mpc: float | None
+    best_combined: bool = Field(description="Whether that region holds only if two events are one source.")
     coincidences: list[str] = Field(description="Observatories of coincidences that its notices state.")
     partners: list[str] = Field(description="Events with which it makes a claimed pair.")
     retracted_by: str | None

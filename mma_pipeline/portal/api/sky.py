@@ -18,7 +18,7 @@ from mma_pipeline.portal.api.events import Accept, EventId, FormatName, Size, St
 from mma_pipeline.portal.api.models import Format, Match, Matches, Object, Objects, Place, Places, Positions, Problem
 from mma_pipeline.portal.api.tables import READ, TYPES, positions_of, table_response, wanted_format
 from mma_pipeline.portal.context import Portal
-from mma_pipeline.products.maps import decoded_map
+from mma_pipeline.products.maps import decoded_map, why_no_map
 from mma_pipeline.science.arrays import IntArray
 
 #: Maps that are searched at a time; further requests wait so many seconds.
@@ -106,7 +106,7 @@ def _matched(portal: Any, event: str, positions: list[Any]) -> Matches:
     records = versions_of(portal, event)
     record, retraction = newest_map(records, combined=True), retraction_of(records)
     if record is None:
-        raise HTTPException(404, f"{event} has no version with a map")
+        raise HTTPException(404, why_no_map(event, records))
     skymap = decoded_map(portal.archive, record)
     if skymap is None:
         raise HTTPException(404, f"{event} has no map that can be used (any more)")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from mma_pipeline.portal.api.models import Format, Position, Positions
 from mma_pipeline.science.position_tables import Kind, TableError, positions_of_table, read_table
 from mma_pipeline.science.sphere import PositionError
-from mma_pipeline.science.tables import ecsv, votable
+from mma_pipeline.science.tables import ecsv, unit_of, votable
 
 #: Media type of each format.
 TYPES: Mapping[str, str] = {
@@ -53,6 +53,9 @@ def table_response(
     table = Table(
         {name: _column(found, columns[name], dtypes) for name, found in values.items()}, meta=dict(sorted(meta.items()))
     )
+    for column in table.itercols():
+        if column.dtype.kind == "f":
+            column.unit = unit_of(column.name)
     body = votable(table) if kind == "votable" else ecsv(table)
     headers = {"content-disposition": f"attachment; filename=table.{'vot' if kind == 'votable' else 'ecsv'}"}
     return Response(body, media_type=TYPES[kind], headers=headers)

@@ -1,4 +1,4 @@
-"""Which events are live: by their newest map's time, standing, of any messenger, mocks only where wanted."""
+"""Which events are live: by their newest map's time, standing, of other messengers and mocks only where wanted."""
 
 from __future__ import annotations
 
@@ -73,6 +73,14 @@ def test_the_days_after_the_event_are_counted_from_its_time(archive):
         assert bool(live(archive, moment)) is expected
     assert live(archive, MJD - 5, MJD + 0.001) == [("S260301g", key)]
     assert live(archive, MJD + 3, days=2.0) == []
+
+
+def test_other_messengers_only_where_they_are_wanted(archive):
+    """Bursts and neutrinos are live for who asks where something is, and take no candidates of surveys."""
+    put(archive, "Fermi_731246338", "Initial", 0.1)
+    assert live(archive) == []
+    assert recent_version_keys(archive, MJD + 1, days=14.0, mocks=False) == ()
+    assert [event for event, _ in live(archive, triggers=True)] == ["Fermi_731246338"]
 
 
 def test_mocks_only_where_they_are_wanted(archive):
