@@ -173,16 +173,35 @@ def test_windows_pass(browser: playwright_api.Browser, tmp_path: Path) -> None:
         "() => [...document.querySelectorAll('#to-come tr[data-ends] td:first-child')].map(cell => cell.textContent)"
     )
     assert page.evaluate(first) == ["late", "soon"]
-    assert page.locator("#windows").inner_text() == "Windows: tonight"
+    assert page.locator("#windows").inner_text() == "Windows: tonight event retracted"
     assert page.locator("#over summary").inner_text() == "Windows that are over (1)"
     page.clock.run_for(3_601_000)
     assert page.evaluate(first) == ["late"]
     assert page.locator("#over summary").inner_text() == "Windows that are over (2)"
     page.clock.fast_forward(10 * 3_600_000)
-    assert page.locator("#windows").inner_text() == "Windows: the night of 2026-11-29"
+    assert page.locator("#windows").inner_text() == "Windows: the night of 2026-11-29 event retracted"
     assert page.locator("#to-come").is_hidden()
     assert page.locator("#none-to-come").is_visible()
     page.close()
+
+
+def test_a_retraction_is_never_out_of_sight(browser: playwright_api.Browser, home: Home) -> None:
+    """Wherever a link leads on a retracted event's page, the banner and the section's head, which says so too, are in sight."""
+    home.receive(body("S240301a"))
+    home.receive(body("S240301a", "RETRACTION", created="2024-03-01T15:00:00Z"))
+    make(home, "raw_alert", "skymap", "skymap_statistics", "observability")
+    for size in (DESKTOP, PHONE):
+        page = browser.new_page(viewport=size)
+        offline(page)
+        for section in ("sky", "covered", "forecast", "windows", "galaxies"):
+            page.goto(f"{(home.products / page_key('S240301a')).as_uri()}#{section}", wait_until="load")
+            banner, head = page.get_by_role("alert").bounding_box(), page.locator(f"#{section}").bounding_box()
+            assert banner is not None
+            assert head is not None
+            assert banner["y"] >= 0
+            assert banner["y"] + banner["height"] <= head["y"] < size["height"], (size, section)
+            assert "event retracted" in page.locator(f"#{section}").inner_text()
+        page.close()
 
 
 def test_page_without_network(browser: playwright_api.Browser, tmp_path: Path) -> None:

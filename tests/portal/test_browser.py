@@ -96,3 +96,20 @@ def test_a_tab_waits_for_the_event(home: Home, page: playwright_api.Page) -> Non
         found = [links.nth(i).get_attribute("href") for i in range(links.count())]
         assert found == ["/", "/events/S240301a/files", "/events/S240301a/circular"]
         assert [page.request.head(f"{address}{path}").status for path in found] == [200, 200, 200]
+
+
+def test_a_retraction_stays_on_the_list(home: Home, page: playwright_api.Page) -> None:
+    """On an open list a retraction is red, and stays when a notice of another event comes after it."""
+    home.receive(body("S240301a"))
+    with serving(Portal(home.archive, home.store)) as address:
+        # The stream begins when it is asked for: nothing that came before is told.
+        with page.expect_response("**/api/v1/stream"):
+            page.goto(f"{address}/", wait_until="load")
+        page.wait_for_timeout(2000)
+        home.receive(body("S240301a", "RETRACTION", created="2024-03-01T15:00:00Z"))
+        page.get_by_text("Retracted: S240301a").wait_for(timeout=30_000)
+        home.receive(body("S240302b", time="2024-03-02T10:00:00Z"))
+        page.get_by_text("New version: S240302b").wait_for(timeout=30_000)
+        told = page.get_by_role("alert").get_by_text("Retracted: S240301a")
+        assert told.is_visible()
+        assert told.evaluate("line => getComputedStyle(line).backgroundColor") == "rgb(179, 0, 27)"
