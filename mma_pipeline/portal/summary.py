@@ -28,7 +28,7 @@ class EventSummary:
     newest_version: str
     """Partition key of that version."""
     kind: str
-    """Kind of its newest own notice that states facts, such as `Update`."""
+    """`Retraction` once it is retracted, which is final; else the kind of its newest own notice that states facts."""
     kinds: tuple[str, ...]
     """Every kind of its versions, sorted."""
     versions: int
@@ -99,7 +99,7 @@ def summary_of(
         time=None if not facts.get("time") else datetime.fromisoformat(str(facts["time"])),
         newest=last.version.created,
         newest_version=last.partition_key,
-        kind=(stated[-1] if stated else last).version.label,
+        kind=(retraction or (stated[-1] if stated else last)).version.label,
         kinds=tuple(sorted({r.version.label for r in ordered})),
         versions=len(ordered),
         significant=facts.get("significant"),

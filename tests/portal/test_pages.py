@@ -49,6 +49,14 @@ def test_newest_real_event_first(web: TestClient) -> None:
     assert 'href="/events/TFermi_731246338">with TFermi_731246338</a>' in mocks
 
 
+def test_newest_of_a_retracted_event(web: TestClient) -> None:
+    """A retracted event's newest notice is its retraction, in the list and in the API, as on its page."""
+    row = web.get("/").text.partition("S240229b")[2].partition("</tr>")[0]
+    assert "<td>Retraction <span" in row
+    assert web.get("/api/v1/events/S240229b").json()["kind"] == "Retraction"
+    assert web.get("/api/v1/events/S240301a").json()["kind"] == "Update"
+
+
 @pytest.mark.parametrize(
     ("query", "wanted"),
     [
