@@ -28,6 +28,7 @@ from mma_pipeline.portal.api.events import EventQuery, files_of
 from mma_pipeline.portal.circular import circular
 from mma_pipeline.portal.context import Portal, portal_of
 from mma_pipeline.portal.observations import instruments_of, observations
+from mma_pipeline.portal.summary import MESSENGERS
 from mma_pipeline.portal.words import ago, area, distance, false_alarm, size
 
 ThePortal = Annotated[Portal, Depends(portal_of)]
@@ -81,6 +82,7 @@ def event_list(request: Request, portal: ThePortal) -> Response:
         older=at(query.start + PAGE) if query.start + PAGE < total else None,
         api=f"{portal.base}/api/v1/events?{urlencode({**kept, 'size': 500})}",
         kinds=KINDS,
+        messengers=MESSENGERS,
         classes=CLASSES,
     )
 

@@ -8,10 +8,13 @@ from html.parser import HTMLParser
 import pytest
 from fastapi.testclient import TestClient
 
+from mma_pipeline.notices.gcn.words import trigger_kind
 from mma_pipeline.portal.app import create_app
 from mma_pipeline.portal.context import Portal
 from mma_pipeline.portal.pages import health_rows
+from tests import gcn_notices as notices
 from tests.alerts import body
+from tests.defs.test_coincidences import fermi
 from tests.homes import Home
 from tests.portal.conftest import HOSTILE, LIVE
 
@@ -47,6 +50,31 @@ def test_newest_real_event_first(web: TestClient) -> None:
     mocks = web.get("/?test=true").text
     assert rows(mocks) == ["TFermi_731246338", "MS240301a"]
     assert 'href="/events/TFermi_731246338">with TFermi_731246338</a>' in mocks
+
+
+def test_what_a_trigger_is(home: Home) -> None:
+    """The list says of each trigger what it is, and takes those of one messenger; the API does too."""
+    sent = {
+        "gamma rays": (fermi(classes={"GRB": 0.98, "SOLAR_FLARE": 0.02}), "gamma-ray burst, GRB 98 %"),
+        "X-rays": (notices.body("einstein_probe_wxt"), "X-ray transient"),
+        "neutrinos": (notices.body("icecube_tracks"), "neutrino track"),
+        "gravitational waves": (body("MS240301a"), "BNS 90 %"),
+    }
+    for data, _ in sent.values():
+        home.receive(data)
+    with TestClient(create_app(Portal(home.archive, home.store), hosts=["testserver"])) as web:
+        for messenger, (_, words) in sent.items():
+            shown, told = [], []
+            for test in ("true", "false"):
+                query = {"messenger": messenger.upper(), "test": test}
+                answer = web.get("/", params=query).text
+                shown += re.findall(r"<td>([^<]*)", answer.partition("<tbody>")[2].partition("</tbody>")[0])
+                told += web.get("/api/v1/events", params=query).json()["events"]
+            assert [event["messenger"] for event in told] == [messenger]
+            assert words in shown
+    plain = {"messenger": "gamma rays", "classification": {}}
+    assert trigger_kind(plain) == "gamma-ray trigger"
+    assert trigger_kind({"stream": "maxi_gsc_known", "messenger": "X-rays"}) == "outburst of a known X-ray source"
 
 
 def test_newest_of_a_retracted_event(web: TestClient) -> None:

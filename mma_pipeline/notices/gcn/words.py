@@ -22,6 +22,32 @@ _NUMBERS = (
     ("p_astro", "probability of being astrophysical", ""),
 )
 
+#: What a trigger is: by its stream, else by what arrived.
+_KINDS = {
+    "icecube_tracks": "neutrino track",
+    "superk_sn": "supernova neutrinos",
+    "chime_frb": "fast radio burst",
+    "dsa110_frb": "fast radio burst",
+    "maxi_gsc_known": "outburst of a known X-ray source",
+    "X-rays": "X-ray transient",
+    "neutrinos": "neutrino",
+    "radio": "radio transient",
+}
+
+
+def trigger_kind(facts: Mapping[str, Any]) -> str:
+    """`gamma-ray burst`, `X-ray transient`, `neutrino track`: what a trigger is, from the facts of a version.
+
+    One of gamma rays is a burst where its notice holds that for most probable, else only a `gamma-ray trigger`. Empty
+    without a messenger, as of a gravitational wave.
+    """
+    messenger = str(facts.get("messenger") or "")
+    if messenger == "gamma rays":
+        classes = facts.get("classification") or {}
+        likeliest = max(classes, key=lambda name: (classes[name], name), default="")
+        return "gamma-ray burst" if str(likeliest).upper() == "GRB" else "gamma-ray trigger"
+    return _KINDS.get(str(facts.get("stream"))) or _KINDS.get(messenger, messenger)
+
 
 def trigger_words(facts: Mapping[str, Any]) -> tuple[str, ...]:
     """Lines such as `gamma rays, Fermi GBM: signal to noise 9.7, over 4.096 s`, and where it is; empty for a retraction."""
