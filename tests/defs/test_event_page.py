@@ -20,7 +20,7 @@ from mma_pipeline.defs.events.assets import overtaken_differences
 from mma_pipeline.defs.events.page import write
 from mma_pipeline.defs.events.page.headline import headline
 from mma_pipeline.defs.events.page.render import ALADIN, Attachments, page_html, page_markdown
-from mma_pipeline.defs.events.page.sentences import host
+from mma_pipeline.defs.events.page.sentences import host, joint_rate, verdict
 from mma_pipeline.defs.events.page.state import event_state
 from mma_pipeline.defs.events.page.write import page_key, write_event_page
 from mma_pipeline.defs.events.sensors import event_page_sensor
@@ -274,6 +274,25 @@ def test_the_smallest_region_comes_first_and_says_what_it_is(home: Home) -> None
     assert [r.combined for r in headline(event_state(home.archive, EVENT)).regions] == [False], (
         "the combined map is older"
     )
+
+
+def test_pairs_in_words() -> None:
+    """Places that exclude each other have no joint rate, a frequent rate no number, and a retraction its event and time."""
+    key = "MS240301a-R150000-0123456789-20240301-Retraction-R150000"
+    gone = {"state": "withdrawn", "withdrawn_by": key, "overlap": 1.72e-12, "far_hz": 140.0, "far_time_hz": 1e-9}
+    retracted = "withdrawn: MS240301a was retracted at 2024-03-01 15:00:00 UTC"
+    assert joint_rate(gone) == "none: places exclude each other"
+    assert joint_rate(gone, "far_time_hz") == "one in 32 years"
+    assert verdict(gone) == f"places exclude each other; {retracted}"
+    near = {**gone, "overlap": 3.0, "far_hz": 1e-4}
+    assert (joint_rate(near), verdict(near)) == ("more than one a day", retracted)
+    assert verdict({"state": "claimed", "withdrawn_by": None}) == "claimed as one source"
+    # On the first screen, too.
+    pair = {**gone, "gw_event": "MS240301a", "other_event": "TFermi_731246338", "difference_s": 2.0}
+    shown = replace(hostile_state(), event_id="MS240301a")
+    version = {**shown.versions[0], "statistics": {"coincidences": {"pairs": [pair]}}}
+    (said, *_) = headline(replace(shown, versions=(version,), map_version=None)).coincidences
+    assert (said.rate, said.verdict) == ("", f"places exclude each other; {retracted}")
 
 
 def test_candidates_show_what_is_known_of_their_host() -> None:
