@@ -497,6 +497,17 @@ def test_neutrinos_in_sentences() -> None:
     ]
 
 
+def test_an_empty_list_of_galaxies_says_why() -> None:
+    """With a map and a catalog whose galaxies all lie outside, the page says that, and asks for neither of the two."""
+    state = hostile_state()
+    found = {"catalog": "50MGC", "galaxies_considered": 0, "galaxies_listed": 0}
+    version = {**state.versions[0], "statistics": {**state.versions[0]["statistics"], "galaxies": found}}
+    text = _Page(page_html(replace(state, versions=(version,)), "mma/x/index.html", Attachments())).text
+    assert "No galaxy of 50MGC lies inside the map's volume." in text
+    assert "it needs a sky map" not in text
+    assert "it needs a sky map" in _Page(page_html(state, "mma/x/index.html", Attachments())).text
+
+
 def test_galaxies_in_front_of_the_map_are_said_to_be() -> None:
     """Where the map lies beyond the catalog, the page warns and names the catalog, in HTML and in Markdown."""
     listed = {
@@ -504,6 +515,7 @@ def test_galaxies_in_front_of_the_map_are_said_to_be() -> None:
         "catalog_depth_mpc": 52.7,
         "probability_beyond_catalog": 1.0,
         "galaxies_considered": 2,
+        "galaxies_listed": 2,
     }
     state = hostile_state()
     version = {**state.versions[0], "statistics": {**state.versions[0]["statistics"], "galaxies": listed}}
