@@ -107,7 +107,10 @@ def test_first_screen_with_everything(browser: playwright_api.Browser, home: Hom
         said = first_screen(browser, home, "S240301a", size)
         assert said.startswith("S240301a Retracted at 2024-03-01 15:00:00 UTC"), size
         assert "Fermi GRB, 2.02 s apart, joint rate one in 1.5 million years" in said
-        assert "IceCube, 2 tracks in its search, the best 13 s after the event, p = 1.9 %" in said
+        assert (
+            "IceCube, 2 tracks in its search, the best 13 s after the event, so much by chance, as IceCube states: 1.9 %"
+            in said
+        )
         assert said.index("combined with Fermi by LVK") < said.index("own map")
         assert "holds only if both are one source" in said
 

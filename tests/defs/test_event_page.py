@@ -241,6 +241,7 @@ def test_nothing_of_an_alert_is_markup() -> None:
     addresses = [a.get("href") or a.get("src") or "" for _, a in page.elements]
     assert not any(address.lower().startswith("javascript:") for address in addresses)
     assert "<script>alert(1)</script>" in page.text
+    assert "50 % (1 pair)" in page.text
     shown = page_markdown(hostile_state(), "mma/x/index.html", plain)
     assert "<script" not in shown
     assert "<img" not in shown
@@ -293,6 +294,16 @@ def test_pairs_in_words() -> None:
     version = {**shown.versions[0], "statistics": {"coincidences": {"pairs": [pair]}}}
     (said, *_) = headline(replace(shown, versions=(version,), map_version=None)).coincidences
     assert (said.rate, said.verdict) == ("", f"places exclude each other; {retracted}")
+
+
+def test_each_chance_says_what_it_is_of() -> None:
+    """IceCube's own chance and that of our comparison stand side by side, and each says whose it is."""
+    facts = {"neutrinos": 2, "pval_generic": 1 / 1200}
+    statistics = {"neutrino_coincidence": {"best_p_trials": 0.02}}
+    version = {**hostile_state().versions[1], "facts": facts, "statistics": statistics}
+    (said,) = headline(replace(hostile_state(), versions=(version,), map_version=None)).coincidences
+    assert said.rate == "so much by chance, as IceCube states: 1 in 1,200"
+    assert said.verdict == "the best track so near in time and place by chance, as we compare: 2.0 %"
 
 
 def test_candidates_show_what_is_known_of_their_host() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mma_pipeline.notices.text import plain_number
+from mma_pipeline.notices.words import share
 
 #: Numbers of a notice in the order in which an observer asks: name, words before the number, unit.
 _NUMBERS = (
@@ -19,7 +20,6 @@ _NUMBERS = (
     ("neutrino_energy_tev", "energy", " TeV"),
     ("neutrinos", "neutrinos:", ""),
     ("luminosity_distance_mpc", "distance", " Mpc"),
-    ("p_astro", "probability of being astrophysical", ""),
 )
 
 #: What a trigger is: by its stream, else by what arrived.
@@ -73,6 +73,8 @@ def localisation_words(facts: Mapping[str, Any]) -> str:
 def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     signal = facts.get("signal") or {}
     numbers = [f"{words} {plain_number(signal[name], 4)}{unit}" for name, words, unit in _NUMBERS if name in signal]
+    if (astrophysical := signal.get("p_astro")) is not None:
+        numbers.append(f"astrophysical with a probability of {share(astrophysical)}")
     head = f"{facts.get('messenger')}, {', '.join(facts.get('instruments') or ())}"
     yield f"{head}: {', '.join(numbers)}" if numbers else head
     if classes := facts.get("classification"):

@@ -126,13 +126,15 @@ def _neutrinos(version: Mapping[str, Any]) -> Coincidence:
     track = best_track(version["statistics"])
     if track is not None and track.get("time_offset_s") is not None:
         words += f", {'' if count == 1 else 'the best '}{beside_event(track['time_offset_s'])}"
-    rate = f"p = {chance(p)}" if p is not None else ""
+    rate = f"so much by chance, as IceCube states: {chance(p)}" if p is not None else ""
     return Coincidence(
         name="IceCube",
         event=None,
         when=words,
         rate=rate,
-        verdict="" if best is None else f"best track by time and place: {chance(best)} by chance",
+        verdict=""
+        if best is None
+        else f"the best track so near in time and place by chance, as we compare: {chance(best)}",
     )
 
 
