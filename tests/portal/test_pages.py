@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from mma_pipeline.notices.gcn.words import trigger_kind
 from mma_pipeline.portal.app import create_app
 from mma_pipeline.portal.context import Portal
-from mma_pipeline.portal.pages import health_rows
+from mma_pipeline.portal.pages import LABELS, health_rows
 from tests import gcn_notices as notices
 from tests.alerts import body
 from tests.defs.test_coincidences import fermi
@@ -110,16 +110,26 @@ def test_wrong_filter_says_so(web: TestClient) -> None:
     """A filter that cannot be read is named, not ignored."""
     answer = web.get("/?since=yesterday")
     assert answer.status_code == 400
-    assert "since: Input should be a valid" in answer.text
+    assert "From (UTC): Input should be a valid" in answer.text
     # Every error is named, nothing is listed that was not asked for, and what was typed stays.
     several = web.get("/?since=garbage&max_area_deg2=nan&kind=Update")
     assert several.status_code == 400
     assert rows(several.text) == []
-    assert "max_area_deg2: Input should be a finite number" in several.text
-    assert "since: Input should be a valid" in several.text
+    assert "90 % area up to, deg²: Input should be a finite number" in several.text
+    assert "From (UTC): Input should be a valid" in several.text
     values = {tag[1]["name"]: tag[1].get("value") for tag in _tags(several.text) if tag[0] == "input"}
     assert (values["since"], values["max_area_deg2"]) == ("garbage", "nan")
     assert "<option selected>Update</option>" in several.text
+
+
+def test_the_filter_speaks_as_the_form_does(web: TestClient) -> None:
+    """Every label of the form names its errors, properties have the words of the pages, and a start past the end says so."""
+    text = web.get("/").text
+    assert all(f"<label>{label} " in text for label in LABELS.values())
+    assert '<option value="HasNS">contains a neutron star</option>' in text
+    assert "at least: Input should be" in web.get("/?min_probability=2").text
+    beyond = web.get("/?start=99999").text
+    assert '3 events, none of them from number 100,000 on: <a href="/?start=0">the first</a>' in beyond
 
 
 def test_an_empty_list_leads_to_the_mocks(home: Home) -> None:
