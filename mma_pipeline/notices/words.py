@@ -152,7 +152,14 @@ def area(value: float | None) -> str:
 
 
 def distance(mean: float, width: float | None) -> str:
-    """A distance and its width (Mpc), to whole megaparsecs from 10 Mpc on: `280 ± 69`."""
+    """A distance and its width (Mpc), to whole megaparsecs from 10 Mpc on: `280 ± 69`.
+
+    Both end where the width's second digit stands: 8,577 ± 2,696 is `8,600 ± 2,700`.
+    """
+    if width is not None and width >= 99.5:
+        # The width itself may round up to another digit, as 995 does.
+        places = 1 - math.floor(math.log10(float(f"{width:.2g}")))
+        mean, width = round(mean, places), round(width, places)
     digits = 0 if mean >= 10 else 1
     return f"{mean:,.{digits}f}" + ("" if width is None else f" ± {width:,.{digits}f}")
 

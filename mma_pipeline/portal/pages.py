@@ -5,7 +5,7 @@ All text from outside is escaped by the templates, and the pages' policy runs no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any
@@ -28,6 +28,7 @@ from mma_pipeline.portal.api.events import EventQuery, files_of
 from mma_pipeline.portal.circular import circular
 from mma_pipeline.portal.context import Portal, portal_of
 from mma_pipeline.portal.observations import instruments_of, observations
+from mma_pipeline.portal.summary import MESSENGERS
 from mma_pipeline.portal.words import ago, area, distance, false_alarm, size
 
 ThePortal = Annotated[Portal, Depends(portal_of)]
@@ -40,7 +41,15 @@ KINDS = (
     "EarlyWarning", "Preliminary", "Initial", "Update", "Update-ExtCoinc", "Preliminary-ExtCoinc", "Initial-ExtCoinc",
     "Retraction", "IceCube",
 )  # fmt: skip
-CLASSES = ("BNS", "NSBH", "BBH", "Terrestrial", *PROPERTIES)
+#: Classes and properties of the filter, by what it asks for, with the words that the page of an event has for them.
+CLASSES = {name: PROPERTIES.get(name, name) for name in ("BNS", "NSBH", "BBH", "Terrestrial", *PROPERTIES)}
+#: What the form calls the parameters of the filter that have other names than their labels.
+LABELS = {
+    "text": "Id begins with", "since": "From (UTC)", "before": "Before", "kind": "Kind", "messenger": "Messenger",
+    "significant": "Significant", "source_class": "Class or property", "min_probability": "at least",
+    "max_area_deg2": "90 % area up to, deg²", "min_distance_mpc": "Distance from, Mpc", "max_distance_mpc": "Distance to, Mpc",
+    "coincidence": "Coincidence", "retracted": "Retracted",
+}  # fmt: skip
 
 
 @router.get("/")
@@ -52,7 +61,7 @@ def event_list(request: Request, portal: ThePortal) -> Response:
         query = EventQuery.model_validate(given)
     except ValidationError as error:
         told = error.errors(include_url=False, include_input=False)
-        problems = [f"{'.'.join(map(str, one['loc']))[:40]}: {one['msg']}" for one in told[:20]]
+        problems = [f"{_labelled(one['loc'])}: {one['msg']}" for one in told[:20]]
         query = EventQuery(test=given.get("test") == "true")
     # A list that is not what was asked for would be taken for it.
     events, total = portal.events.page(query.filter, query.start, PAGE) if not problems else ([], 0)
@@ -77,12 +86,21 @@ def event_list(request: Request, portal: ThePortal) -> Response:
         mocks=mocks,
         events=events,
         total=total,
+        first=at(0),
         newer=at(max(0, query.start - PAGE)) if query.start else None,
         older=at(query.start + PAGE) if query.start + PAGE < total else None,
         api=f"{portal.base}/api/v1/events?{urlencode({**kept, 'size': 500})}",
         kinds=KINDS,
+        messengers=MESSENGERS,
         classes=CLASSES,
+        labels=LABELS,
     )
+
+
+def _labelled(place: Sequence[int | str]) -> str:
+    """The parameter at a place of the query as the form calls it."""
+    name = ".".join(map(str, place))[:40]
+    return LABELS.get(name, name)
 
 
 @router.get("/newest")

@@ -10,8 +10,12 @@ from typing import Any
 from mma_pipeline.adapters.archive import VersionRecord
 from mma_pipeline.adapters.archive.coincidences import PairRecord
 from mma_pipeline.adapters.archive.event_history import chronological, newest_map, retraction_of
+from mma_pipeline.notices.gcn.words import trigger_kind
 from mma_pipeline.notices.model import Role
 from mma_pipeline.products.regions import Mapped, Region, regions
+
+#: What can arrive from a source.
+MESSENGERS = ("gravitational waves", "gamma rays", "X-rays", "neutrinos", "radio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class EventSummary:
     newest_version: str
     """Partition key of that version."""
     kind: str
-    """Kind of its newest own notice that states facts, such as `Update`."""
+    """`Retraction` once it is retracted, which is final; else the kind of its newest own notice that states facts."""
     kinds: tuple[str, ...]
     """Every kind of its versions, sorted."""
     versions: int
@@ -38,6 +42,10 @@ class EventSummary:
     """False alarm rate, Hz."""
     instruments: tuple[str, ...]
     group: str | None
+    messenger: str
+    """What arrived: one of `MESSENGERS`."""
+    trigger: str
+    """What a trigger of another observatory is, such as `gamma-ray burst`; empty for a gravitational wave."""
     classification: Mapping[str, float]
     """Class to probability."""
     properties: Mapping[str, float]
@@ -93,6 +101,7 @@ def summary_of(
     statistics = {} if mapped is None else maps[mapped.partition_key]
     best = next(iter(regions_of(ordered, maps, pairs)), None)
     retraction = retraction_of(ordered)
+    messenger = str(facts.get("messenger") or (MESSENGERS[0] if last.version.is_gravitational_wave else ""))
     observatories = {str(e["observatory"]) for r in ordered if (e := r.facts.get("external"))}
     neutrinos = {r.version.label for r in ordered if r.version.alert_type is None}
     return EventSummary(
@@ -101,13 +110,15 @@ def summary_of(
         time=None if not facts.get("time") else datetime.fromisoformat(str(facts["time"])),
         newest=last.version.created,
         newest_version=last.partition_key,
-        kind=(stated[-1] if stated else last).version.label,
+        kind=(retraction or (stated[-1] if stated else last)).version.label,
         kinds=tuple(sorted({r.version.label for r in ordered})),
         versions=len(ordered),
         significant=facts.get("significant"),
         far_hz=facts.get("far_hz"),
         instruments=tuple(facts.get("instruments") or ()),
         group=facts.get("group"),
+        messenger=messenger,
+        trigger=trigger_kind(facts),
         classification=dict(facts.get("classification") or {}),
         properties=dict(facts.get("properties") or {}),
         map_version=None if shown is None else shown.partition_key,
@@ -158,6 +169,8 @@ class EventFilter:
     before: datetime | None = None
     kind: str | None = None
     """Kind of any of its versions."""
+    messenger: str | None = None
+    """One of `MESSENGERS`, in any case."""
     significant: bool | None = None
     source_class: str | None = None
     """A class or property (`BNS`, `HasNS`, in any case) that has at least `min_probability`."""
@@ -179,6 +192,7 @@ class EventFilter:
             and (self.since is None or event.when >= self.since)
             and (self.before is None or event.when < self.before)
             and (self.kind is None or self.kind.casefold() in (kind.casefold() for kind in event.kinds))
+            and (self.messenger is None or self.messenger.casefold() == event.messenger.casefold())
             and (self.significant is None or event.significant is self.significant)
             and (self.source_class is None or self._likely(event))
             and _within(event.best_area_90_deg2, None, self.max_area_deg2)

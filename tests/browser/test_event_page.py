@@ -107,7 +107,10 @@ def test_first_screen_with_everything(browser: playwright_api.Browser, home: Hom
         said = first_screen(browser, home, "S240301a", size)
         assert said.startswith("S240301a Retracted at 2024-03-01 15:00:00 UTC"), size
         assert "Fermi GRB, 2.02 s apart, joint rate one in 1.5 million years" in said
-        assert "IceCube, 2 tracks in its search, the best 13 s after the event, p = 1.9 %" in said
+        assert (
+            "IceCube, 2 tracks in its search, the best 13 s after the event, so much by chance, as IceCube states: 1.9 %"
+            in said
+        )
         assert said.index("combined with Fermi by LVK") < said.index("own map")
         assert "holds only if both are one source" in said
 
@@ -142,14 +145,13 @@ def test_a_newer_page_is_loaded(browser: playwright_api.Browser, home: Home, tmp
     assert not [text for text in complaints if "Content Security Policy" in text]
 
 
-def test_windows_pass(browser: playwright_api.Browser, tmp_path: Path) -> None:
-    """On an open page a window that ends goes to those that are over, and tonight becomes the night of its date."""
-    made = datetime(2026, 11, 29, 20, tzinfo=UTC)
+def windowed(tmp_path: Path, made: datetime, targets: tuple[str, ...] = ()) -> Path:
+    """A page, made at a moment, with three observatories: one whose window is over, one that ends soon, one late."""
     stamps = [f"{made + timedelta(hours=h):%Y-%m-%dT%H:%M:%SZ}" for h in (-5, -1, 1, 9)]
     shared = {
         "probability": 0.5, "best": stamps[0], "best_probability": 0.5, "peak_airmass": None, "moon_separation_deg": 90.0,
         "moon_altitude_deg": -1.0, "moon_illumination": 0.5, "dusk": stamps[0], "dawn": stamps[3], "field_deg2": 1.0,
-        "depth_mag": None, "depth_band": None, "begins": stamps[0],
+        "depth_mag": 21.5, "depth_band": "r", "begins": stamps[0], "first_targets": targets,
     }  # fmt: skip
     sites = [
         shared | {"site": name, "ends": end} for name, end in zip(("over", "soon", "late"), stamps[1:], strict=True)
@@ -165,6 +167,13 @@ def test_windows_pass(browser: playwright_api.Browser, tmp_path: Path) -> None:
     }  # fmt: skip
     shown = tmp_path / "index.html"
     shown.write_bytes(page_html(replace(state, versions=(version,)), "mma/S1a/index.html", Attachments(), made))
+    return shown
+
+
+def test_windows_pass(browser: playwright_api.Browser, tmp_path: Path) -> None:
+    """On an open page a window that ends goes to those that are over, and tonight becomes the night of its date."""
+    made = datetime(2026, 11, 29, 20, tzinfo=UTC)
+    shown = windowed(tmp_path, made)
     page = browser.new_page()
     offline(page)
     page.clock.install(time=made)
@@ -173,16 +182,59 @@ def test_windows_pass(browser: playwright_api.Browser, tmp_path: Path) -> None:
         "() => [...document.querySelectorAll('#to-come tr[data-ends] td:first-child')].map(cell => cell.textContent)"
     )
     assert page.evaluate(first) == ["late", "soon"]
-    assert page.locator("#windows").inner_text() == "Windows: tonight"
+    assert page.locator("#windows").inner_text() == "Windows: tonight event retracted"
     assert page.locator("#over summary").inner_text() == "Windows that are over (1)"
     page.clock.run_for(3_601_000)
     assert page.evaluate(first) == ["late"]
     assert page.locator("#over summary").inner_text() == "Windows that are over (2)"
     page.clock.fast_forward(10 * 3_600_000)
-    assert page.locator("#windows").inner_text() == "Windows: the night of 2026-11-29"
+    assert page.locator("#windows").inner_text() == "Windows: the night of 2026-11-29 event retracted"
     assert page.locator("#to-come").is_hidden()
     assert page.locator("#none-to-come").is_visible()
     page.close()
+
+
+def test_the_windows_fit(browser: playwright_api.Browser, tmp_path: Path) -> None:
+    """At a desk all columns are in sight, on a telephone those up to `most at`, and names stay; no two columns share a name."""
+    made = datetime(2026, 11, 29, 20, tzinfo=UTC)
+    shown = windowed(tmp_path, made, ("NGC 4993", "PGC 12345", "WISEA J130847.67-233839.8", "field 1234"))
+    for size in (DESKTOP, PHONE):
+        page = browser.new_page(viewport=size)
+        offline(page)
+        page.clock.install(time=made)
+        page.goto(shown.as_uri(), wait_until="load")
+        table = page.locator("#to-come .wide")
+        heads = table.locator("th").all_inner_texts()
+        assert len(set(heads)) == len(heads)
+        last = table.locator("th", has_text="first targets" if size is DESKTOP else "most at")
+        edge = last.evaluate("head => head.getBoundingClientRect().right")
+        assert edge <= size["width"], heads
+        if size is DESKTOP:
+            assert table.evaluate("box => box.scrollWidth <= box.clientWidth")
+        table.evaluate("box => box.scrollLeft = 200")
+        name = table.locator("td:first-child").first.bounding_box()
+        assert name is not None
+        assert name["x"] >= 0
+        page.close()
+
+
+def test_a_retraction_is_never_out_of_sight(browser: playwright_api.Browser, home: Home) -> None:
+    """Wherever a link leads on a retracted event's page, the banner and the section's head, which says so too, are in sight."""
+    home.receive(body("S240301a"))
+    home.receive(body("S240301a", "RETRACTION", created="2024-03-01T15:00:00Z"))
+    make(home, "raw_alert", "skymap", "skymap_statistics", "observability")
+    for size in (DESKTOP, PHONE):
+        page = browser.new_page(viewport=size)
+        offline(page)
+        for section in ("sky", "covered", "forecast", "windows", "galaxies"):
+            page.goto(f"{(home.products / page_key('S240301a')).as_uri()}#{section}", wait_until="load")
+            banner, head = page.get_by_role("alert").bounding_box(), page.locator(f"#{section}").bounding_box()
+            assert banner is not None
+            assert head is not None
+            assert banner["y"] >= 0
+            assert banner["y"] + banner["height"] <= head["y"] < size["height"], (size, section)
+            assert "event retracted" in page.locator(f"#{section}").inner_text()
+        page.close()
 
 
 def test_page_without_network(browser: playwright_api.Browser, tmp_path: Path) -> None:

@@ -370,7 +370,8 @@ def test_a_withdrawn_pair_on_both_pages(home: Home, retracted: str) -> None:
     for event_id in (GW, GRB):
         page = write_event_page(home.archive, home.store, event_id)
         section = home.files()[page.key].decode().partition('<h3 id="coincident">')[2].partition("<h")[0]
-        assert f"withdrawn ({gone.partition_key})" in section
+        assert f"withdrawn: {gone.version.event_id} was retracted at 2024-03-01 13:00:00 UTC" in section
+        assert f"({gone.partition_key})" not in section
         assert "claimed" not in section
     names = ("coincidence_skymap", "coincidence_moc_50", "coincidence_moc_90", "coincidence_picture")
     # Also of the version that was made again: what it had and has no more is none of its files.

@@ -20,7 +20,7 @@ from mma_pipeline.defs.events.assets import overtaken_differences
 from mma_pipeline.defs.events.page import write
 from mma_pipeline.defs.events.page.headline import headline
 from mma_pipeline.defs.events.page.render import ALADIN, Attachments, page_html, page_markdown
-from mma_pipeline.defs.events.page.sentences import host
+from mma_pipeline.defs.events.page.sentences import host, joint_rate, verdict
 from mma_pipeline.defs.events.page.state import event_state
 from mma_pipeline.defs.events.page.write import page_key, write_event_page
 from mma_pipeline.defs.events.sensors import event_page_sensor
@@ -241,6 +241,7 @@ def test_nothing_of_an_alert_is_markup() -> None:
     addresses = [a.get("href") or a.get("src") or "" for _, a in page.elements]
     assert not any(address.lower().startswith("javascript:") for address in addresses)
     assert "<script>alert(1)</script>" in page.text
+    assert "50 % (1 pair)" in page.text
     shown = page_markdown(hostile_state(), "mma/x/index.html", plain)
     assert "<script" not in shown
     assert "<img" not in shown
@@ -274,6 +275,35 @@ def test_the_smallest_region_comes_first_and_says_what_it_is(home: Home) -> None
     assert [r.combined for r in headline(event_state(home.archive, EVENT)).regions] == [False], (
         "the combined map is older"
     )
+
+
+def test_pairs_in_words() -> None:
+    """Places that exclude each other have no joint rate, a frequent rate no number, and a retraction its event and time."""
+    key = "MS240301a-R150000-0123456789-20240301-Retraction-R150000"
+    gone = {"state": "withdrawn", "withdrawn_by": key, "overlap": 1.72e-12, "far_hz": 140.0, "far_time_hz": 1e-9}
+    retracted = "withdrawn: MS240301a was retracted at 2024-03-01 15:00:00 UTC"
+    assert joint_rate(gone) == "none: places exclude each other"
+    assert joint_rate(gone, "far_time_hz") == "one in 32 years"
+    assert verdict(gone) == f"places exclude each other; {retracted}"
+    near = {**gone, "overlap": 3.0, "far_hz": 1e-4}
+    assert (joint_rate(near), verdict(near)) == ("more than one a day", retracted)
+    assert verdict({"state": "claimed", "withdrawn_by": None}) == "claimed as one source"
+    # On the first screen, too.
+    pair = {**gone, "gw_event": "MS240301a", "other_event": "TFermi_731246338", "difference_s": 2.0}
+    shown = replace(hostile_state(), event_id="MS240301a")
+    version = {**shown.versions[0], "statistics": {"coincidences": {"pairs": [pair]}}}
+    (said, *_) = headline(replace(shown, versions=(version,), map_version=None)).coincidences
+    assert (said.rate, said.verdict) == ("", f"places exclude each other; {retracted}")
+
+
+def test_each_chance_says_what_it_is_of() -> None:
+    """IceCube's own chance and that of our comparison stand side by side, and each says whose it is."""
+    facts = {"neutrinos": 2, "pval_generic": 1 / 1200}
+    statistics = {"neutrino_coincidence": {"best_p_trials": 0.02}}
+    version = {**hostile_state().versions[1], "facts": facts, "statistics": statistics}
+    (said,) = headline(replace(hostile_state(), versions=(version,), map_version=None)).coincidences
+    assert said.rate == "so much by chance, as IceCube states: 1 in 1,200"
+    assert said.verdict == "the best track so near in time and place by chance, as we compare: 2.0 %"
 
 
 def test_candidates_show_what_is_known_of_their_host() -> None:
@@ -478,6 +508,17 @@ def test_neutrinos_in_sentences() -> None:
     ]
 
 
+def test_an_empty_list_of_galaxies_says_why() -> None:
+    """With a map and a catalog whose galaxies all lie outside, the page says that, and asks for neither of the two."""
+    state = hostile_state()
+    found = {"catalog": "50MGC", "galaxies_considered": 0, "galaxies_listed": 0}
+    version = {**state.versions[0], "statistics": {**state.versions[0]["statistics"], "galaxies": found}}
+    text = _Page(page_html(replace(state, versions=(version,)), "mma/x/index.html", Attachments())).text
+    assert "No galaxy of 50MGC lies inside the map's volume." in text
+    assert "it needs a sky map" not in text
+    assert "it needs a sky map" in _Page(page_html(state, "mma/x/index.html", Attachments())).text
+
+
 def test_galaxies_in_front_of_the_map_are_said_to_be() -> None:
     """Where the map lies beyond the catalog, the page warns and names the catalog, in HTML and in Markdown."""
     listed = {
@@ -485,6 +526,7 @@ def test_galaxies_in_front_of_the_map_are_said_to_be() -> None:
         "catalog_depth_mpc": 52.7,
         "probability_beyond_catalog": 1.0,
         "galaxies_considered": 2,
+        "galaxies_listed": 2,
     }
     state = hostile_state()
     version = {**state.versions[0], "statistics": {**state.versions[0]["statistics"], "galaxies": listed}}

@@ -244,6 +244,16 @@ def test_elements_are_there_before_the_first_event(place: Path, monkeypatch: pyt
     assert json.loads(_products(place, record)["visibility"])["Fermi-GBM"]["state"] in {"known", "off"}
 
 
+def test_what_nobody_asked_for_is_not_called_unpublished(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no source of pointings is read, the unknown field of view says that, and not that nothing was published."""
+    monkeypatch.setenv("MMA_FT2_SOURCE", "")
+    record = _record(place, S230518H)
+    with dg.DagsterInstance.ephemeral() as instance:
+        _make(instance, record)
+    seen = json.loads(_products(place, record)["visibility"])["Fermi-LAT"]
+    assert (seen["state"], seen["reason"]) == ("unknown", "no source of pointings is read: MMA_FT2_SOURCE names one")
+
+
 def test_servers_are_asked_again_for_a_new_version(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within half an hour the sensor asks no server twice for the versions that wait, and at once when another one does."""
     monkeypatch.setattr(visibility_fill, "LOOK_BACK", timedelta(days=36500))

@@ -120,3 +120,9 @@ def test_unknown_names_stay() -> None:
     """A property or class that comes tomorrow is shown by its own name."""
     assert property_words({"HasQuarks": 0.25, "HasNS": 1.0}) == "contains a neutron star 100 %, HasQuarks 25 %"
     assert class_words({"SSM": 0.5, "BNS": 0.5}) == "BNS 50 %, SSM 50 %"
+
+
+def test_a_neutrino_track_in_words() -> None:
+    """The probability that a track is astrophysical is a share in per cent, as every probability for people."""
+    facts = {"messenger": "neutrinos", "instruments": ["IceCube"], "signal": {"p_astro": 0.9406}}
+    assert source_words(facts)[0] == "neutrinos, IceCube: astrophysical with a probability of 94 %"

@@ -80,6 +80,27 @@ def test_everybody_can_use_it(address: str, page: playwright_api.Page, path: str
     assert {link: status for link, status in answers.items() if status != 200} == {}
 
 
+def test_nothing_is_off_a_telephone(address: str, page: playwright_api.Page) -> None:
+    """At 390 px: types and sizes of files, the whole draft of a Circular and what changed are in sight; no list of files is long."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    edge = "found => Math.max(...found.map(one => one.getBoundingClientRect().right))"
+    page.goto(f"{address}/events/S240301a/files", wait_until="load")
+    assert page.locator(".files td").evaluate_all(edge) <= 390
+    page.goto(f"{address}/events/S240301a/circular", wait_until="load")
+    assert page.locator("pre").evaluate("box => box.scrollWidth <= box.clientWidth")
+    page.goto(f"{address}/events/S240301a", wait_until="load")
+    assert page.get_by_text("what changed").evaluate("head => head.getBoundingClientRect().right") <= 390
+    assert (
+        page.locator("h2#versions ~ .wide td.words").first.evaluate("cell => cell.getBoundingClientRect().right") <= 390
+    )
+    lists = page.locator("details.files")
+    assert lists.evaluate_all("all => all.every(one => !one.open && one.getBoundingClientRect().height < 80)")
+    lists.first.locator("summary").click()
+    names = lists.first.locator("a")
+    assert names.evaluate_all("all => all.every(one => one.getClientRects().length === 1)"), "no name is broken"
+    assert all(name.get_attribute("title") for name in names.all())
+
+
 def test_a_tab_waits_for_the_event(home: Home, page: playwright_api.Page) -> None:
     """A tab opened before the event is archived says so, then that its page is not made, then shows it, by itself."""
     home.receive(body("S240229b"))
@@ -96,3 +117,20 @@ def test_a_tab_waits_for_the_event(home: Home, page: playwright_api.Page) -> Non
         found = [links.nth(i).get_attribute("href") for i in range(links.count())]
         assert found == ["/", "/events/S240301a/files", "/events/S240301a/circular"]
         assert [page.request.head(f"{address}{path}").status for path in found] == [200, 200, 200]
+
+
+def test_a_retraction_stays_on_the_list(home: Home, page: playwright_api.Page) -> None:
+    """On an open list a retraction is red, and stays when a notice of another event comes after it."""
+    home.receive(body("S240301a"))
+    with serving(Portal(home.archive, home.store)) as address:
+        # The stream begins when it is asked for: nothing that came before is told.
+        with page.expect_response("**/api/v1/stream"):
+            page.goto(f"{address}/", wait_until="load")
+        page.wait_for_timeout(2000)
+        home.receive(body("S240301a", "RETRACTION", created="2024-03-01T15:00:00Z"))
+        page.get_by_text("Retracted: S240301a").wait_for(timeout=30_000)
+        home.receive(body("S240302b", time="2024-03-02T10:00:00Z"))
+        page.get_by_text("New version: S240302b").wait_for(timeout=30_000)
+        told = page.get_by_role("alert").get_by_text("Retracted: S240301a")
+        assert told.is_visible()
+        assert told.evaluate("line => getComputedStyle(line).backgroundColor") == "rgb(179, 0, 27)"

@@ -198,6 +198,8 @@ def test_numbers_for_people() -> None:
     assert sexagesimal(0.0, -0.00001) == "00:00:00.0 +00:00:00"
     assert ago(utc("2026-01-01T00:00:00Z"), utc("2026-01-01T03:00:00Z")) == "3 h ago"
     assert ago(utc("2023-01-01T00:00:00Z"), utc("2026-07-02T00:00:00Z")) == "3.5 yr ago"
+    # A width of 99.6 is one of 100, which has two digits before its tens.
+    assert (distance(8577, 2696), distance(1004.0, 99.6)) == ("8,600 ± 2,700", "1,000 ± 100")
     assert (distance(280.4, 68.9), distance(1234.5, None), distance(1.26, 0.31)) == ("280 ± 69", "1,234", "1.3 ± 0.3")
     assert (size(999), size(1500), size(12_345_678)) == ("999 bytes", "1.5 kB", "12 MB")
 

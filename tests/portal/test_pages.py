@@ -8,10 +8,13 @@ from html.parser import HTMLParser
 import pytest
 from fastapi.testclient import TestClient
 
+from mma_pipeline.notices.gcn.words import trigger_kind
 from mma_pipeline.portal.app import create_app
 from mma_pipeline.portal.context import Portal
-from mma_pipeline.portal.pages import health_rows
+from mma_pipeline.portal.pages import LABELS, health_rows
+from tests import gcn_notices as notices
 from tests.alerts import body
+from tests.defs.test_coincidences import fermi
 from tests.homes import Home
 from tests.portal.conftest import HOSTILE, LIVE
 
@@ -49,6 +52,39 @@ def test_newest_real_event_first(web: TestClient) -> None:
     assert 'href="/events/TFermi_731246338">with TFermi_731246338</a>' in mocks
 
 
+def test_what_a_trigger_is(home: Home) -> None:
+    """The list says of each trigger what it is, and takes those of one messenger; the API does too."""
+    sent = {
+        "gamma rays": (fermi(classes={"GRB": 0.98, "SOLAR_FLARE": 0.02}), "gamma-ray burst, GRB 98 %"),
+        "X-rays": (notices.body("einstein_probe_wxt"), "X-ray transient"),
+        "neutrinos": (notices.body("icecube_tracks"), "neutrino track"),
+        "gravitational waves": (body("MS240301a"), "BNS 90 %"),
+    }
+    for data, _ in sent.values():
+        home.receive(data)
+    with TestClient(create_app(Portal(home.archive, home.store), hosts=["testserver"])) as web:
+        for messenger, (_, words) in sent.items():
+            shown, told = [], []
+            for test in ("true", "false"):
+                query = {"messenger": messenger.upper(), "test": test}
+                answer = web.get("/", params=query).text
+                shown += re.findall(r"<td>([^<]*)", answer.partition("<tbody>")[2].partition("</tbody>")[0])
+                told += web.get("/api/v1/events", params=query).json()["events"]
+            assert [event["messenger"] for event in told] == [messenger]
+            assert words in shown
+    plain = {"messenger": "gamma rays", "classification": {}}
+    assert trigger_kind(plain) == "gamma-ray trigger"
+    assert trigger_kind({"stream": "maxi_gsc_known", "messenger": "X-rays"}) == "outburst of a known X-ray source"
+
+
+def test_newest_of_a_retracted_event(web: TestClient) -> None:
+    """A retracted event's newest notice is its retraction, in the list and in the API, as on its page."""
+    row = web.get("/").text.partition("S240229b")[2].partition("</tr>")[0]
+    assert "<td>Retraction <span" in row
+    assert web.get("/api/v1/events/S240229b").json()["kind"] == "Retraction"
+    assert web.get("/api/v1/events/S240301a").json()["kind"] == "Update"
+
+
 @pytest.mark.parametrize(
     ("query", "wanted"),
     [
@@ -74,16 +110,26 @@ def test_wrong_filter_says_so(web: TestClient) -> None:
     """A filter that cannot be read is named, not ignored."""
     answer = web.get("/?since=yesterday")
     assert answer.status_code == 400
-    assert "since: Input should be a valid" in answer.text
+    assert "From (UTC): Input should be a valid" in answer.text
     # Every error is named, nothing is listed that was not asked for, and what was typed stays.
     several = web.get("/?since=garbage&max_area_deg2=nan&kind=Update")
     assert several.status_code == 400
     assert rows(several.text) == []
-    assert "max_area_deg2: Input should be a finite number" in several.text
-    assert "since: Input should be a valid" in several.text
+    assert "90 % area up to, deg²: Input should be a finite number" in several.text
+    assert "From (UTC): Input should be a valid" in several.text
     values = {tag[1]["name"]: tag[1].get("value") for tag in _tags(several.text) if tag[0] == "input"}
     assert (values["since"], values["max_area_deg2"]) == ("garbage", "nan")
     assert "<option selected>Update</option>" in several.text
+
+
+def test_the_filter_speaks_as_the_form_does(web: TestClient) -> None:
+    """Every label of the form names its errors, properties have the words of the pages, and a start past the end says so."""
+    text = web.get("/").text
+    assert all(f"<label>{label} " in text for label in LABELS.values())
+    assert '<option value="HasNS">contains a neutron star</option>' in text
+    assert "at least: Input should be" in web.get("/?min_probability=2").text
+    beyond = web.get("/?start=99999").text
+    assert '3 events, none of them from number 100,000 on: <a href="/?start=0">the first</a>' in beyond
 
 
 def test_an_empty_list_leads_to_the_mocks(home: Home) -> None:

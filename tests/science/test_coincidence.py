@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from mma_pipeline.notices.icecube import Direction, Neutrino
 from mma_pipeline.science.coincidence.neutrinos import fisher, overlaps
-from mma_pipeline.science.coincidence.plot import draw_overlaps
+from mma_pipeline.science.coincidence.plot import draw_overlaps, draw_pair
 from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
 from mma_pipeline.science.sphere import index29
 from tests.science.maps import gaussian_map, table_bytes
@@ -139,3 +140,31 @@ def test_picture() -> None:
     assert picture.startswith(b"\x89PNG")
     assert picture == draw_overlaps(sky, found, "S230914ak")
     assert sky.row_of(index29([0.0], [80.0])).size == 1
+
+
+def test_a_pair_is_drawn_about_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A region at 12h, opposite of 0h, lies whole in the middle of the sky; its axis is in hours, and lines are explained."""
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def kept(figure: Figure, *args: object, **options: object) -> None:
+        drawn.append(figure)
+        save(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", kept)
+    gw, burst = (
+        decode_skymap(table_bytes({"UNIQ": uniq, "PROBDENSITY": density}, ORDERING="NUNIQ"))
+        for uniq, density in (gaussian_map(182.0, 10.0, 5.0), gaussian_map(178.0, 12.0, 5.0))
+    )
+    draw_pair(gw, burst, None, ("S240301a", "Fermi_731246338"), "title")
+    sky = drawn[0].axes[0]
+    outlines = [
+        path.vertices for found in sky.collections for path in found.get_paths() if found.get_facecolor().size == 0
+    ]
+    assert outlines
+    # 90 % of a Gaussian lie within 2.15 widths, and the two centres are four degrees apart.
+    assert max(float(np.abs(np.degrees(np.asarray(one)[:, 0])).max()) for one in outlines if len(one)) < 20
+    hours = {label.get_text(): float(x) for x, label in zip(sky.get_xticks(), sky.get_xticklabels(), strict=True)}
+    assert abs(np.degrees(hours["12h"])) < 5
+    assert hours["14h"] < hours["12h"] < hours["10h"], "right ascension grows to the left"
+    assert [text.get_text() for text in sky.get_legend().get_texts()][-2:] == ["50 % region", "90 % region"]

@@ -130,7 +130,11 @@ def _of_the_best(best: ComparedPair) -> dict[str, bytes]:
     assert best.other_map is not None
     rate = record.figures["far_hz"]
     title = f"{record.gw_event} with {record.other_event}: {record.figures['difference_s']:+.2f} s, {record.state}"
-    title += "" if rate is None or record.state is PairState.EXCLUDED else f", joint rate {false_alarm(rate)}"
+    title += (
+        ""
+        if rate is None or record.state in {PairState.EXCLUDED, PairState.WITHDRAWN}
+        else f", joint rate {false_alarm(rate)}"
+    )
     files = {
         "coincidence_plot": draw_pair(
             best.gw_map, best.other_map, best.combined, (record.gw_event, record.other_event), title
@@ -215,7 +219,7 @@ def _smaller(statistics: Mapping[str, Any]) -> bool | None:
 coincidences = Product(
     name="coincidences",
     about=_ABOUT,
-    code_version="2",
+    code_version="3",
     group="event",
     kinds=frozenset({"numpy", "matplotlib", "png"}),
     deps=("raw_alert",),

@@ -43,6 +43,10 @@ def fields_of_view(source: ProductInput) -> list[FieldOfView]:
         except PermanentError as error:
             found.append(unknown(instrument, str(error)))
             continue
+        if table is None and instrument.pointing is not None and not source.settings.observing.ft2_source:
+            # What nobody asked for may well be published.
+            found.append(unknown(instrument, "no source of pointings is read: MMA_FT2_SOURCE names one"))
+            continue
         found.append(
             field_of_view(
                 instrument,

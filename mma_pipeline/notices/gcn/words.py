@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mma_pipeline.notices.text import plain_number
+from mma_pipeline.notices.words import share
 
 #: Numbers of a notice in the order in which an observer asks: name, words before the number, unit.
 _NUMBERS = (
@@ -19,8 +20,33 @@ _NUMBERS = (
     ("neutrino_energy_tev", "energy", " TeV"),
     ("neutrinos", "neutrinos:", ""),
     ("luminosity_distance_mpc", "distance", " Mpc"),
-    ("p_astro", "probability of being astrophysical", ""),
 )
+
+#: What a trigger is: by its stream, else by what arrived.
+_KINDS = {
+    "icecube_tracks": "neutrino track",
+    "superk_sn": "supernova neutrinos",
+    "chime_frb": "fast radio burst",
+    "dsa110_frb": "fast radio burst",
+    "maxi_gsc_known": "outburst of a known X-ray source",
+    "X-rays": "X-ray transient",
+    "neutrinos": "neutrino",
+    "radio": "radio transient",
+}
+
+
+def trigger_kind(facts: Mapping[str, Any]) -> str:
+    """`gamma-ray burst`, `X-ray transient`, `neutrino track`: what a trigger is, from the facts of a version.
+
+    One of gamma rays is a burst where its notice holds that for most probable, else only a `gamma-ray trigger`. Empty
+    without a messenger, as of a gravitational wave.
+    """
+    messenger = str(facts.get("messenger") or "")
+    if messenger == "gamma rays":
+        classes = facts.get("classification") or {}
+        likeliest = max(classes, key=lambda name: (classes[name], name), default="")
+        return "gamma-ray burst" if str(likeliest).upper() == "GRB" else "gamma-ray trigger"
+    return _KINDS.get(str(facts.get("stream"))) or _KINDS.get(messenger, messenger)
 
 
 def trigger_words(facts: Mapping[str, Any]) -> tuple[str, ...]:
@@ -47,6 +73,8 @@ def localisation_words(facts: Mapping[str, Any]) -> str:
 def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     signal = facts.get("signal") or {}
     numbers = [f"{words} {plain_number(signal[name], 4)}{unit}" for name, words, unit in _NUMBERS if name in signal]
+    if (astrophysical := signal.get("p_astro")) is not None:
+        numbers.append(f"astrophysical with a probability of {share(astrophysical)}")
     head = f"{facts.get('messenger')}, {', '.join(facts.get('instruments') or ())}"
     yield f"{head}: {', '.join(numbers)}" if numbers else head
     if classes := facts.get("classification"):

@@ -84,7 +84,7 @@ router = APIRouter()
 
 _EVENT_COLUMNS: Mapping[str, type] = {
     "event": str, "time": str, "kind": str, "versions": int, "significant": str, "far_hz": float, "instruments": str,
-    "group": str, "area_50_deg2": float, "area_90_deg2": float, "distance_mpc": float, "distance_std_mpc": float,
+    "group": str, "messenger": str, "area_50_deg2": float, "area_90_deg2": float, "distance_mpc": float, "distance_std_mpc": float,
     "best_region": str, "best_area_50_deg2": float, "best_area_90_deg2": float, "best_distance_mpc": float,
     "best_distance_std_mpc": float, "coincidences": str, "partners": str, "retracted_by": str, "newest_version": str, "page": str,
 }  # fmt: skip
@@ -116,6 +116,7 @@ class EventQuery(BaseModel, extra="forbid", allow_inf_nan=False):
     since: Annotated[Moment, Query(description="Events from this time on; UTC without a zone.")] = None
     before: Moment = None
     kind: Annotated[str | None, Query(max_length=32, description="Such as Update or Update-ExtCoinc.")] = None
+    messenger: Annotated[str | None, Query(max_length=32, description="What arrived: gravitational waves, gamma rays, X-rays, neutrinos or radio.")] = None  # fmt: skip
     significant: bool | None = None
     source_class: Annotated[str | None, Query(max_length=32, description="Class or property: BNS, HasNS, …")] = None
     min_probability: Annotated[float, Query(ge=0, le=1)] = 0.5

@@ -41,6 +41,12 @@ class Event(BaseModel):
     far_hz: float | None
     instruments: list[str]
     group: str | None
+    messenger: str = Field(
+        description="What arrived: gravitational waves, gamma rays, X-rays, neutrinos or radio; empty if no notice says so."
+    )
+    trigger: str = Field(
+        description="What a trigger of another observatory is, such as a gamma-ray burst; empty for a gravitational wave."
+    )
     classification: dict[str, float]
     properties: dict[str, float]
     map_version: str | None = Field(

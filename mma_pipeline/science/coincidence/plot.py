@@ -81,8 +81,9 @@ def _circle(ra: float, dec: float, radius: float) -> tuple[FloatArray, FloatArra
 def draw_pair(gw: SkyMap, other: SkyMap, combined: SkyMap | None, names: tuple[str, str], title: str) -> bytes:
     """PNG of two localisations and the combined one, 50 % (solid) and 90 % (dashed) outlines: the whole sky, and the place.
 
-    The whole sky is a Mollweide map with RA to the left, the place a tangent plane around the combined peak, north up and
-    east to the left. Deterministic, as `draw_overlaps`. `names` are those of the two events, for the legend.
+    The whole sky is a Mollweide map with RA in hours to the left, about the meridian of the last map's peak, so that no edge
+    splits the region; the place a tangent plane around that peak, north up and east to the left. Deterministic, as
+    `draw_overlaps`. `names` are those of the two events, for the legend.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -96,12 +97,15 @@ def draw_pair(gw: SkyMap, other: SkyMap, combined: SkyMap | None, names: tuple[s
     sky = figure.add_axes((0.04, 0.08, 0.56, 0.8), projection="mollweide")
     lon, lat = np.linspace(-179.75, 179.75, 720), np.linspace(-89.75, 89.75, 360)
     grid_lon, grid_lat = np.meshgrid(lon, lat)
-    index = index29((-grid_lon.ravel()) % 360.0, grid_lat.ravel())
+    ra, dec = rankings[-1].mode
+    index = index29((ra - grid_lon.ravel()) % 360.0, grid_lat.ravel())
     _outlines(sky, np.radians(lon), np.radians(lat), index, maps, rankings)
     sky.grid(alpha=0.3)
-    sky.set_xticks(np.radians(range(-150, 180, 30)), [f"{(360 - x) % 360}°" for x in range(-150, 180, 30)], fontsize=7)
+    # Whole hours, as on the sky maps, wherever the centre is.
+    hours = {hour: (ra - 15.0 * hour + 180.0) % 360.0 - 180.0 for hour in range(0, 24, 2)}
+    shown = sorted((x, f"{hour}h") for hour, x in hours.items() if abs(x) < 172.0)
+    sky.set_xticks(np.radians([x for x, _ in shown]), [words for _, words in shown], fontsize=7)
     sky.tick_params(axis="y", labelsize=7)
-    ra, dec = rankings[-1].mode
     areas = [credible_areas(ranking, [0.9])[0] for ranking in rankings]
     half = float(np.clip(1.3 * np.sqrt(min(areas[:2]) / np.pi), 1.0, 40.0))
     place = figure.add_axes((0.66, 0.11, 0.32, 0.77))
@@ -116,8 +120,10 @@ def draw_pair(gw: SkyMap, other: SkyMap, combined: SkyMap | None, names: tuple[s
     for ranking, (_, name, colour) in zip(rankings, maps, strict=True):
         # A localisation of arc minutes falls between the grid's points: its peak is marked.
         at_ra, at_dec = ranking.mode
-        at = np.radians(-((at_ra + 180.0) % 360.0 - 180.0)), np.radians(at_dec)
+        at = np.radians((ra - at_ra + 180.0) % 360.0 - 180.0), np.radians(at_dec)
         sky.plot(*at, "+", color=colour, markersize=9, label=name)
+    for words, style in (("50 %", "solid"), ("90 %", "dashed")):
+        sky.plot([], [], color="dimgray", linewidth=1.0, linestyle=style, label=f"{words} region")
     sky.legend(loc="lower right", bbox_to_anchor=(1.06, -0.06), fontsize=8)
     figure.suptitle(title, fontsize=10)
     buffer = io.BytesIO()

@@ -238,7 +238,7 @@ def _unocculted(instrument: Instrument, time: datetime, position: SatellitePosit
 
 def _cap(instrument: Instrument, time: datetime, pointing: Pointing | None) -> FieldOfView:
     if pointing is None:
-        return unknown(instrument, f"no pointing of {instrument.name} has been published for {time:%Y-%m-%d %H:%M} yet")
+        return unknown(instrument, f"no pointing of {instrument.name} is known for {time:%Y-%m-%d %H:%M}")
     found = pointing.at(time)
     if found is None:
         return unknown(instrument, f"{pointing.source} does not say where {instrument.name} pointed at {time:%H:%M:%S}")

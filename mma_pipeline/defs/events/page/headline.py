@@ -7,23 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mma_pipeline.adapters.archive.coincidences import PairState
+from mma_pipeline.defs.events.page.sentences import bounded_rate, places_exclude, verdict
 from mma_pipeline.defs.events.page.state import EventState
 from mma_pipeline.notices.neutrino_words import beside_event, best_track
 from mma_pipeline.notices.source_words import source_words
 from mma_pipeline.notices.times import mjd_of_datetime
-from mma_pipeline.notices.words import chance, false_alarm, false_alarms_in_words, seconds
+from mma_pipeline.notices.words import chance, false_alarms_in_words, seconds
 from mma_pipeline.products.regions import Mapped, Region, regions
 
 _DETECTORS = {"H1": "Hanford", "L1": "Livingston", "V1": "Virgo", "K1": "KAGRA"}
-_PAIR_WORDS = {
-    PairState.CLAIMED: "claimed as one source",
-    PairState.CHANCE: "as chance makes such pairs",
-    PairState.EXCLUDED: "not the same place",
-    PairState.UNRATED: "no joint rate",
-    PairState.WITHDRAWN: "withdrawn",
-    PairState.OUTSIDE: "outside of the search window by a later notice",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +86,8 @@ def _coincidences(state: EventState) -> Iterator[Coincidence]:
             name=instruments or partner,
             event=partner,
             when=_apart(pair["difference_s"] if is_gw else -pair["difference_s"]),
-            rate="" if pair["state"] == PairState.EXCLUDED else _joint(pair.get("far_hz")),
-            verdict=_PAIR_WORDS.get(pair["state"], str(pair["state"])),
+            rate="" if places_exclude(pair) else _joint(pair.get("far_hz")),
+            verdict=verdict(pair),
         )
     theirs = next((e for v in state.versions if (e := v["facts"].get("external"))), None)
     if theirs:
@@ -116,7 +108,7 @@ def _coincidences(state: EventState) -> Iterator[Coincidence]:
 
 
 def _joint(far_hz: float | None) -> str:
-    rate = false_alarm(far_hz)
+    rate = bounded_rate(far_hz)
     return f"joint rate {rate}" if rate else ""
 
 
@@ -134,13 +126,15 @@ def _neutrinos(version: Mapping[str, Any]) -> Coincidence:
     track = best_track(version["statistics"])
     if track is not None and track.get("time_offset_s") is not None:
         words += f", {'' if count == 1 else 'the best '}{beside_event(track['time_offset_s'])}"
-    rate = f"p = {chance(p)}" if p is not None else ""
+    rate = f"so much by chance, as IceCube states: {chance(p)}" if p is not None else ""
     return Coincidence(
         name="IceCube",
         event=None,
         when=words,
         rate=rate,
-        verdict="" if best is None else f"best track by time and place: {chance(best)} by chance",
+        verdict=""
+        if best is None
+        else f"the best track so near in time and place by chance, as we compare: {chance(best)}",
     )
 
 

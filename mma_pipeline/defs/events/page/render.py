@@ -24,7 +24,7 @@ from mma_pipeline.defs.candidates.vetting import reasons
 from mma_pipeline.defs.events.page.galaxies import galaxy_lists
 from mma_pipeline.defs.events.page.headline import headline
 from mma_pipeline.defs.events.page.nights import nights
-from mma_pipeline.defs.events.page.sentences import changes, host, joint_rate
+from mma_pipeline.defs.events.page.sentences import changes, host, joint_rate, places_exclude, verdict
 from mma_pipeline.defs.events.page.state import EventState
 from mma_pipeline.notices.key import is_gravitational_wave
 from mma_pipeline.notices.neutrino_words import neutrino_words
@@ -158,7 +158,9 @@ def _environment() -> jinja2.Environment:
         "neutrinos": lambda version: neutrino_words(version["facts"], version["statistics"]),
         "host": host,
         "rate": joint_rate,
+        "verdict": verdict,
     }
+    environment.tests["apart"] = places_exclude
     return environment
 
 

@@ -5,21 +5,60 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mma_pipeline.adapters.archive.coincidences import PairState
+from mma_pipeline.notices.errors import NoticeError
+from mma_pipeline.notices.key import EventVersion
 from mma_pipeline.notices.source_words import PROPERTIES, percent
 from mma_pipeline.notices.words import area, distance, false_alarm, figure, share
+from mma_pipeline.science.coincidence.chance import EXCLUDED
 
+#: Above one false alarm a day, how many there are says nothing of a pair.
+_FREQUENT_HZ = 1 / 86_400
+_PAIR_WORDS = {
+    PairState.CLAIMED: "claimed as one source",
+    PairState.CHANCE: "as chance makes such pairs",
+    PairState.EXCLUDED: "places exclude each other",
+    PairState.UNRATED: "no joint rate",
+    PairState.WITHDRAWN: "withdrawn",
+    PairState.OUTSIDE: "outside of the search window by a later notice",
+}
 #: A change of a probability below this is none for a reader.
 _LEAST = 0.005
 #: Outcomes of the check for a host after which no galaxy counts as one.
 _NO_HOST = frozenset(("doubtful", "nothing"))
 
 
+def places_exclude(pair: Mapping[str, Any]) -> bool:
+    """Whether the two places exclude each other, as the overlap says, also where the pair was withdrawn since."""
+    overlap = pair.get("overlap")
+    return pair["state"] == PairState.EXCLUDED or (isinstance(overlap, float) and overlap < EXCLUDED)
+
+
 def joint_rate(pair: Mapping[str, Any], name: str = "far_hz") -> str:
     """A joint false-alarm rate of a pair, or why it has none: overlaps of almost nothing would make any number."""
     in_space = name not in {"far_time_hz", "far_sure_time_hz"}
-    if pair["state"] == "excluded" and in_space:
-        return "none: not the same place"
-    return false_alarm(pair.get(name)) or str(pair.get("no_far") or "none")
+    if places_exclude(pair) and in_space:
+        return "none: places exclude each other"
+    return bounded_rate(pair.get(name)) or str(pair.get("no_far") or "none")
+
+
+def bounded_rate(far_hz: float | None) -> str:
+    """A joint false-alarm rate (Hz) in words; one of more than one a day says that and no more."""
+    return "more than one a day" if far_hz and far_hz > _FREQUENT_HZ else false_alarm(far_hz)
+
+
+def verdict(pair: Mapping[str, Any]) -> str:
+    """What a pair is held for: `claimed as one source`, `withdrawn: S240301a was retracted at 2024-03-01 15:00:00 UTC`."""
+    words = _PAIR_WORDS.get(pair["state"], str(pair["state"]))
+    by = pair.get("withdrawn_by")
+    if by:
+        try:
+            gone = EventVersion.from_partition_key(str(by))
+        except NoticeError:
+            return words
+        words = f"withdrawn: {gone.event_id} was retracted at {gone.created:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{_PAIR_WORDS[PairState.EXCLUDED]}; {words}" if places_exclude(pair) else words
+    return words
 
 
 def changes(version: Mapping[str, Any]) -> list[str]:

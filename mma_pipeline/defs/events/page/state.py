@@ -21,7 +21,7 @@ from mma_pipeline.notices.model import AlertType, Role
 from mma_pipeline.notices.photometry.candidate_key import slug_of
 
 #: To be changed when the page's content or layout changes: then all pages are written again.
-LAYOUT = "11"
+LAYOUT = "12"
 #: Candidates that a page shows, the most probable first: surveys bring thousands.
 MOST_CANDIDATES = 50
 
