@@ -60,18 +60,19 @@ def crossmatch(
     from mma_pipeline.products.inputs import ProductInput
     from mma_pipeline.science.position_tables import angle
     from mma_pipeline.science.skymaps.crossmatch import crossmatch as match
-    from mma_pipeline.science.sphere import PositionError
+    from mma_pipeline.science.sphere import PositionError, check_positions
     from mma_pipeline.settings import current
 
+    names: tuple[str | None, ...] = (None,)
+    ras, decs, known = list[float](), list[float](), [math.nan if distance is None else distance]
     try:
+        if table is None:
+            ras, decs = [angle(str(ra), "ra")], [angle(str(dec), "dec")]
+            check_positions(ras, decs)
         archive, store = open_archive(), open_store()
         record, retracted_by = newest_map_of(archive, event)
         key = record.partition_key
-        if table is None:
-            names: tuple[str | None, ...] = (None,)
-            ras, decs = [angle(str(ra), "ra")], [angle(str(dec), "dec")]
-            known = [math.nan if distance is None else distance]
-        else:
+        if table is not None:
             given = _read(table)
             names, ras, decs, known = given.names, given.ra.tolist(), given.dec.tolist(), given.distance.tolist()
         skymap = ProductInput(archive, store, key, current()).skymap

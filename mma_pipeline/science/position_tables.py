@@ -27,9 +27,7 @@ _ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["']([^"']*)""")
 _BOM = b"\xef\xbb\xbf"
 #: Degrees or hours, minutes, seconds.
 _SEXAGESIMAL = re.compile(
-    r"[+-]?\d{1,3}(?:\s*:\s*|\s+)\d{1,2}(?:(?:\s*:\s*|\s+)\d{1,2}(?:\.\d*)?)?"
-    r"|[+-]?\d{1,3}\s*[hd]\s*\d{1,2}\s*m(?:\s*\d{1,2}(?:\.\d*)?\s*s)?",
-    re.ASCII,
+    r"([+-]?)(\d{1,3})(?:\s*([hd:])\s*|\s+)(\d{1,2})(?:(?:\s*[m:]\s*|\s+)(\d{1,2}(?:\.\d*)?)\s*s?|\s*m)?", re.ASCII
 )
 #: What tables write where a number is not known.
 _ABSENT = {"", "-", "--", "nan", "na", "n/a", "null", "none"}
@@ -137,20 +135,20 @@ def angle(text: str, name: str) -> float:
 
     Raises PositionError for what is no angle.
     """
-    from astropy.coordinates import Angle
-
     try:
         return float(text)
     except ValueError:
-        pass
-    try:
-        if _SEXAGESIMAL.fullmatch(text.strip()):
-            return float(Angle(text.strip(), unit="hourangle" if name == "ra" else "deg").deg)
-    except ValueError as error:  # as minutes of 75
-        raise PositionError(f"{name} {text[:40]!r} is no angle: {error}") from error
-    raise PositionError(
-        f"{name} {text[:40]!r} is no angle such as 187.0 or {'12:19:27' if name == 'ra' else '+49:53:49'}"
-    )
+        found = _SEXAGESIMAL.fullmatch(text.strip())
+    if found is None or (name == "dec" and found[3] == "h"):
+        example = "12:19:27" if name == "ra" else "+49:53:49"
+        raise PositionError(f"{name} {text[:40]!r} is no angle such as 187.0 or {example}")
+    sign, whole, letter, *rest = found.groups()
+    minutes, seconds = (float(part or 0) for part in rest)
+    if minutes >= 60 or seconds >= 60:
+        raise PositionError(f"{name} {text[:40]!r} has 60 minutes or seconds, or more")
+    size = float(whole) + minutes / 60 + seconds / 3600
+    hours = letter == "h" or (name == "ra" and letter != "d")
+    return (-size if sign == "-" else size) * (15 if hours else 1)
 
 
 def _converted(column: Any, name: str, ours: Any, what: str) -> FloatArray:
