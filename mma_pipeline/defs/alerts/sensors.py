@@ -4,9 +4,12 @@ The cursor holds the Kafka offsets and advances only when a tick succeeds, so a 
 repeated message changes nothing in the archive, and its run key prevents a second run.
 """
 
+from datetime import UTC, datetime
+
 import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive.gaps import note_gaps
 from mma_pipeline.adapters.archive.waiting import hold
 from mma_pipeline.adapters.deadline import within
 from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError, TransientError
@@ -85,11 +88,10 @@ def _tick(
         return dg.SkipReason(f"nothing to read: {error}")
     # The cursor of the last tick is durable: commit it to the group, now that a broker answers.
     reader.commit(offsets)
-    for gap in batch.gaps:
-        context.log.error(f"messages lost: {gap}")
     for problem in batch.problems:
         context.log.warning(f"broker: {problem}")
     opened = archive.open()
+    report_gaps(context, opened, reader, batch)
     with_tests = kafka.settings().hopskotch.tests
     messages = _wanted(context, stream, batch, opened, with_tests=with_tests)
     outcomes = [(message, ingest(opened, message, stream.parser(message.topic))) for message in messages]
@@ -110,6 +112,15 @@ _NOT_CONNECTED = {
     Broker.HOPSKOTCH: "not connected: set HOP_USERNAME and HOP_PASSWORD, or MMA_HOP_STREAMS=true to use hop-client's "
     "auth.toml",
 }
+
+
+def report_gaps(context: dg.SensorEvaluationContext, archive: Archive, reader: StreamReader, batch: Batch) -> None:
+    """Note in log and archive what was lost, before the cursor moves behind it: health reads it in the archive."""
+    for gap in batch.gaps:
+        context.log.error(f"messages lost: {gap}")
+    config = reader.config
+    lost = [(config.names.get(gap.topic, config.name), gap) for gap in batch.gaps]
+    note_gaps(archive, lost, datetime.now(UTC))
 
 
 def _wanted(

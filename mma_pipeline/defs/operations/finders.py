@@ -10,7 +10,7 @@ from functools import cached_property
 
 import dagster as dg
 
-from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive import Archive, VersionRecord, gaps
 from mma_pipeline.adapters.archive.event_history import later_in_line
 from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage, quarantined
 from mma_pipeline.adapters.archive.recent import RecentVersion, recent_versions
@@ -29,7 +29,7 @@ from mma_pipeline.settings import Settings
 
 #: How long a failed run counts as a problem.
 FAILED_RUNS = timedelta(days=1)
-#: How long lost messages of a survey count as a problem: nothing brings them back.
+#: How long lost messages count as a problem: nothing brings them back.
 LOST = timedelta(days=1)
 #: Failures in a row after which a source of pointings is a problem: half an hour by the default interval.
 FAILED_LOOKS = 2
@@ -163,6 +163,27 @@ def lost_packets(look: Situation) -> Iterator[Problem]:
         yield Problem(Kind.MESSAGES_LOST, text, f"{one.stream}:{place}", since=one.lost_at)
 
 
+def lost_messages(look: Situation) -> Iterator[Problem]:
+    """Alerts, notices and photometry that the broker dropped before they were read, for a day after that was noticed."""
+    for one in gaps.lost_messages(look.archive, look.now - LOST):
+        place = f"{one.topic}/{one.partition}"
+        if one.lost is None:
+            how_many = f"an unknown number from offset {one.first} of {place}"
+            why = "the topic was created again"
+        else:
+            how_many = f"{one.lost:,} from offset {one.first} to {one.resumed - 1} of {place}"
+            why = "the broker dropped them"
+        text = f"messages of {one.stream} were lost, {how_many}: {why} before they were read; {_rescue(one.stream)}"
+        yield Problem(Kind.MESSAGES_LOST, text, f"{one.stream}:{place}", since=one.noticed)
+
+
+def _rescue(stream: str) -> str:
+    """Where lost messages of a stream may still be had."""
+    if stream.endswith("gwalert"):
+        return "fetch what is missing with mma backfill --from-gracedb"
+    return "ask the sender, and read what you get with mma replay"
+
+
 def unread_pointings(look: Situation) -> Iterator[Problem]:
     """A source of pointings that failed several times in a row, while it is still asked."""
     if look.instance.schedule_storage is None:
@@ -253,6 +274,7 @@ FINDERS: tuple[Finder, ...] = (
     messages_in_quarantine,
     packets_in_quarantine,
     lost_packets,
+    lost_messages,
     unread_pointings,
     degraded_versions,
     failed_runs,

@@ -41,7 +41,7 @@ class Kind(StrEnum):
     QUARANTINE = "quarantine"
     """A message of a real or unknown event could not be used."""
     MESSAGES_LOST = "messages_lost"
-    """A broker dropped messages of a survey before they were read."""
+    """A broker dropped messages of a stream before they were read."""
     POINTINGS_UNREAD = "pointings_unread"
     """The Treasure Map or the TOM does not say what of live events is covered."""
     DEGRADED = "degraded"
