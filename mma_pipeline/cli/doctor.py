@@ -123,7 +123,9 @@ def _pipeline() -> list[Finding]:
         for stream in found.streams
         if (words := _watched(stream))
     ]
-    problems = [problem for problem in found.problems if problem.kind is not Kind.NO_DAEMON]
+    # Of a new installation, which is a warning here: the check of the brokers says it of each stream.
+    new = {Kind.NO_DAEMON, Kind.NO_STREAM}
+    problems = [problem for problem in found.problems if problem.kind not in new]
     if not found.daemons:
         advice = "start dagster-daemon, or dagster dev"
         findings.append(Finding("pipeline", Verdict.WARNING, "no daemon has run here yet", advice))

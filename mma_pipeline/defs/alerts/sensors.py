@@ -18,7 +18,7 @@ from mma_pipeline.adapters.kafka.cursor import Offsets, decode_offsets, decode_t
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.reader import StreamReader
 from mma_pipeline.adapters.kafka.stream import Batch
-from mma_pipeline.defs.alerts.streams import Broker, Stream
+from mma_pipeline.defs.alerts.streams import NOT_CONNECTED, Broker, Stream
 from mma_pipeline.defs.jobs import EVENT_TAG, Lane, alert_products, lane_tags, urgency
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
@@ -58,7 +58,7 @@ def stream_sensor(stream: Stream) -> dg.SensorDefinition:
         if reader is None:
             if stream.core and not kafka.settings().notice_streams:
                 return dg.SkipReason("every stream of notices is switched off (MMA_NOTICES_…)")
-            return dg.SkipReason(_NOT_CONNECTED[stream.broker])
+            return dg.SkipReason(NOT_CONNECTED[stream.broker])
         with within(TICK_S):
             return _tick(context, stream, archive, kafka, reader)
 
@@ -104,14 +104,6 @@ def _tick(
         else:
             requested += [(record, message) for record in requests_of(outcome)]
     return tick_result(stream, batch, offsets, requested, quarantined)
-
-
-_NOT_CONNECTED = {
-    Broker.GCN: "not connected: set KAFKA_CLIENT_ID and KAFKA_CLIENT_SECRET (GCN client credentials), "
-    "or MMA_KAFKA_BOOTSTRAP for a broker without authentication",
-    Broker.HOPSKOTCH: "not connected: set HOP_USERNAME and HOP_PASSWORD, or MMA_HOP_STREAMS=true to use hop-client's "
-    "auth.toml",
-}
 
 
 def report_gaps(context: dg.SensorEvaluationContext, archive: Archive, reader: StreamReader, batch: Batch) -> None:

@@ -51,6 +51,11 @@ candidate_nights = dg.DynamicPartitionsDefinition(name="candidate_night")
 #: How long each tick considers measurements taken from quarantine: longer than any restart of the sensor.
 READ_AGAIN = timedelta(hours=1)
 
+PHOTOMETRY_NOT_CONNECTED = (
+    "not connected: set MMA_PHOTOMETRY_TOPICS with HOP_USERNAME and HOP_PASSWORD, or MMA_HOP_STREAMS=true (Hopskotch), or "
+    "MMA_KAFKA_BOOTSTRAP for a broker without authentication"
+)
+
 candidate_products = dg.define_asset_job(
     "candidate_products",
     selection=dg.AssetSelection.groups("candidate"),
@@ -209,11 +214,7 @@ def photometry_sensor(
         except ConfigurationError as error:
             return dg.SkipReason(str(error))
         if reader is None:
-            return dg.SkipReason(
-                "not connected: set MMA_PHOTOMETRY_TOPICS with HOP_USERNAME and HOP_PASSWORD, or "
-                "MMA_HOP_STREAMS=true (Hopskotch), or "
-                "MMA_KAFKA_BOOTSTRAP for a broker without authentication"
-            )
+            return dg.SkipReason(PHOTOMETRY_NOT_CONNECTED)
         return _tick(context, archive, reader, photometry.settings())
 
 

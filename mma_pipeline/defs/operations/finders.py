@@ -20,6 +20,7 @@ from mma_pipeline.defs.alerts.unfinished import LOOK_BACK, lacking, patience, wi
 from mma_pipeline.defs.jobs import EVENT_TAG, REPORTED
 from mma_pipeline.defs.observing.pointings_memory import SENSOR as POINTINGS
 from mma_pipeline.defs.observing.pointings_memory import Memory
+from mma_pipeline.defs.operations.connections import is_deaf
 from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.operations.watch import BrokerState, cursors_of
 from mma_pipeline.defs.publication.problems import bare_messages, blocked_publications, late_publications
@@ -106,6 +107,17 @@ def queue_trouble(look: Situation) -> Iterator[Problem]:
             "no resident worker answers: start mma worker, or see its log; alerts are archived, and their products wait"
         )
         yield Problem(Kind.NO_WORKER, text)
+
+
+def no_stream(look: Situation) -> Iterator[Problem]:
+    """No stream at all is configured, as the health sensor saw it last: nothing will ever come."""
+    seen = look.watched
+    if seen is not None and look.now.timestamp() - seen.at <= OLD_S and is_deaf(seen.unconnected):
+        yield Problem(
+            Kind.NO_STREAM,
+            "no stream is connected, so that no alert can come: set KAFKA_CLIENT_ID and KAFKA_CLIENT_SECRET (GCN client "
+            "credentials), or HOP_USERNAME and HOP_PASSWORD; see mma doctor",
+        )
 
 
 def unfinished_versions(look: Situation) -> Iterator[Problem]:
@@ -270,6 +282,7 @@ def _degraded(record: VersionRecord) -> list[str]:
 FINDERS: tuple[Finder, ...] = (
     store_away,
     queue_trouble,
+    no_stream,
     unfinished_versions,
     messages_in_quarantine,
     packets_in_quarantine,

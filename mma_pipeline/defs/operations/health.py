@@ -68,7 +68,7 @@ class StreamHealth:
     message_age_s: float | None
     """Seconds since a message was last received; None if there was none."""
     tick_age_s: float | None
-    """Seconds since the last successful tick of its sensor began; None if there was none."""
+    """Seconds since the last successful tick of its sensor began; None if there was none, or if it is not connected."""
     messages: int
     quarantined: int
     """Unsolved ones."""
@@ -82,6 +82,8 @@ class StreamHealth:
     """Messages per second lately; None but for a survey's stream."""
     resident: bool = False
     """Whether processes of its own read it (`mma survey read`), and no sensor."""
+    unconnected: str | None = None
+    """Why it is not read, with the variables to set; None if it is connected, or if the health sensor never ran."""
 
     @property
     def reader(self) -> str:
@@ -215,20 +217,24 @@ def _streams(
     surveys = survey_health(archive, now, known, settings)
     yield from surveys
     seen_of = {} if watched is None else watched.streams
-    names = {stream.name for stream in STREAMS} | set(known) | (set(seen_of) & set(READ_BY))
+    without = {} if watched is None else watched.unconnected
+    names = {stream.name for stream in STREAMS} | set(known) | set(without) | (set(seen_of) & set(READ_BY))
     for name in sorted(names - {stream.name for stream in surveys}):
         stamp = looked[name].began if name in looked else None
         row = known.get(name)
         seen = seen_of.get(name, StreamState())
+        why = without.get(name) or (without.get(READ_BY[name].name) if name in READ_BY else None)
         yield StreamHealth(
             name=name,
             message_age_s=None if row is None else (now - row.newest).total_seconds(),
-            tick_age_s=_age(now, stamp),
+            # The sensor of a stream that is not connected ticks, and reads nothing.
+            tick_age_s=None if why else _age(now, stamp),
             messages=0 if row is None else row.messages,
             quarantined=0 if row is None else row.quarantined,
             lag=seen.lag,
             credential_age_s=_age(now, seen.since),
             credential_idle_s=_age(now, seen.worked),
+            unconnected=why,
         )
 
 
@@ -419,6 +425,7 @@ def statistics(found: Health) -> dict[str, float | int | str]:
 def _stream_statistics(stream: StreamHealth) -> dict[str, float | int | str]:
     """The values of one stream; unknown ones are absent."""
     shown = {
+        f"{stream.name}: connection": stream.unconnected,
         f"{stream.name}: messages": stream.messages,
         f"{stream.name}: in quarantine": stream.quarantined,
         f"{stream.name}: waiting at the broker": stream.lag,

@@ -20,6 +20,8 @@ class Kind(StrEnum):
     """No Dagster daemon has ever run."""
     DAEMON_SILENT = "daemon_silent"
     """A daemon has no recent heartbeat."""
+    NO_STREAM = "no_stream"
+    """No stream at all is connected."""
     STREAM_UNREAD = "stream_unread"
     """A stream's sensor does not read its broker."""
     STREAM_BEHIND = "stream_behind"
@@ -63,6 +65,7 @@ PASSING = frozenset(
     {
         Kind.NO_DAEMON,
         Kind.DAEMON_SILENT,
+        Kind.NO_STREAM,
         Kind.STREAM_UNREAD,
         Kind.STREAM_BEHIND,
         Kind.CREDENTIAL,
