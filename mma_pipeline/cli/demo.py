@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mma_pipeline.cli.app import Exit, clear_errors, console, fail
+from mma_pipeline.cli.app import MOST_SEED, Exit, clear_errors, console, fail
 from mma_pipeline.cli.demo_nights import (
     ALERTS_TOPIC,
     DESTINATION,
@@ -90,9 +90,9 @@ def demo(
     exit_when_done: Annotated[
         bool, typer.Option("--exit", help="Stop when done; exit code 0 only if every product was made.")
     ] = False,
-    port: Annotated[int | None, typer.Option(help="Port of the UI; by default a free one.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the UI; by default a free one.", min=1, max=65535)] = None,
     pace: Annotated[float, typer.Option(help="Seconds between notices.", min=0)] = 3.0,
-    seed: Annotated[int, typer.Option(help="Seed of the simulated events.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated events.", min=0, max=MOST_SEED)] = 1,
     workspace: Annotated[Path, typer.Option(help="Dagster workspace to load.")] = Path("workspace.yaml"),
 ) -> None:
     """Run everything on this machine with a simulated event: embedded Kafka, Dagster, products, UI.

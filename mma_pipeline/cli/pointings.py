@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
+from mma_pipeline.cli.app import MOST_ROWS, Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
 from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.cli.events import event_named, newest_map_of, say_if_retracted
 from mma_pipeline.notices.words import area, share
@@ -80,7 +80,7 @@ def _text_of(footprint: str) -> str:
 @pointings.command(name="list")
 def list_(
     event: EventArgument,
-    limit: Annotated[int, typer.Option(help="Show at most this many, by time.", min=1)] = 50,
+    limit: Annotated[int, typer.Option(help="Show at most this many, by time.", min=1, max=MOST_ROWS)] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """Pointings that are archived of an event."""

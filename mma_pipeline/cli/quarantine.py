@@ -10,7 +10,18 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
+from mma_pipeline.cli.app import (
+    MOST_NUMBER,
+    MOST_ROWS,
+    Exit,
+    JsonOption,
+    clear_errors,
+    console,
+    fail,
+    open_archive,
+    open_store,
+    print_json,
+)
 from mma_pipeline.cli.backfill import parse_range
 from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.notices.key import spelled_event_id
@@ -22,7 +33,9 @@ if TYPE_CHECKING:
 
 quarantine = typer.Typer(help="List messages that could not be used; save, retry or dismiss them.")
 
-Ids = Annotated[list[int] | None, typer.Argument(help="Numbers of messages, see `mma quarantine`.")]
+Ids = Annotated[
+    list[int] | None, typer.Argument(help="Numbers of messages, see `mma quarantine`.", min=1, max=MOST_NUMBER)
+]
 EventOption = Annotated[
     str | None, typer.Option("--event", help="Only messages of this superevent.", autocompletion=complete_event)
 ]
@@ -39,7 +52,7 @@ def _open() -> Archive:
 @quarantine.callback(invoke_without_command=True)
 def list_(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(help="Show at most this many, newest first.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="Show at most this many, newest first.", min=1, max=MOST_ROWS)] = 20,
     event: EventOption = None,
     solved: Annotated[bool, typer.Option("--all", help="Include solved ones.")] = False,
     as_json: JsonOption = False,
@@ -57,6 +70,9 @@ def list_(
         of_surveys = [] if solved or event is not None else unsolved(archive)
     if as_json:
         print_json([*map(plain, found), *map(plain_packets, of_surveys)])
+    if event is not None and not found:
+        raise fail(f"no message of {event} is in quarantine", Exit.NOTHING)
+    if as_json:
         return
     table = Table(title=f"{len(found)} messages in quarantine")
     columns = [
@@ -94,7 +110,7 @@ def _packets(found: list[Refused]) -> Table:
 
 @quarantine.command()
 def save(
-    number: Annotated[int, typer.Argument(help="Number of the message, see `mma quarantine`.")],
+    number: Annotated[int, typer.Argument(help="Number of the message, see `mma quarantine`.", min=1, max=MOST_NUMBER)],
     file: Annotated[Path, typer.Argument(help="File to write.", dir_okay=False)],
 ) -> None:
     """Write the body of a message to a file, byte for byte."""
