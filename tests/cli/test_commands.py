@@ -242,8 +242,10 @@ def test_replay_of_a_superevent(home: Home) -> None:
 
 
 def test_replay_of_an_empty_folder(home: Home, tmp_path: Path) -> None:
-    """A folder without files holds nothing to replay."""
+    """A folder without files holds nothing to replay; hidden ones are left out, and that is said."""
     assert home.archive.counts()["messages"] == 0
+    (tmp_path / ".DS_Store").write_bytes(b"\0")
+    assert "1 hidden in" in mma("replay", tmp_path, "--direct").stderr
     assert mma("replay", tmp_path, "--direct").exit_code == 3
 
 
@@ -251,6 +253,7 @@ def test_replay_of_an_empty_folder(home: Home, tmp_path: Path) -> None:
     ("arguments", "code", "said"),
     [
         (["replay"], 2, "Missing argument"),
+        (["replay", ""], 2, "a path is empty"),
         (["replay", "no/such/file"], 2, "not a file, a folder or a superevent id"),
         (["replay", "S240101a", "--again"], 2, "--again needs --direct"),
         (["replay", "S240101a", "--direct", "--topic", "t"], 2, "are for a broker"),
