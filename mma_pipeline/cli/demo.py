@@ -43,7 +43,7 @@ from mma_pipeline.cli.demo_surroundings import (
     orbital_elements,
 )
 from mma_pipeline.cli.local_dagster import LocalDagster, LocalPortal, free_port, fresh_home
-from mma_pipeline.notices.words import area, share
+from mma_pipeline.notices.words import area, counted, share
 from mma_pipeline.settings import Settings, current, environment_of_child
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Sent:
     @property
     def outcome(self) -> str:
         """What became of a complete message, in words."""
-        what = f"{self.made} products" if self.keys else "in quarantine"
+        what = counted(self.made, "product") if self.keys else "in quarantine"
         return f"{what} after {_s(self.complete)} s"
 
 
@@ -427,7 +427,7 @@ def _left(archive: Archive, sent: list[Sent]) -> Iterator[str]:
         if product is not None and product.statistics["visits_completed"]:
             s = product.statistics
             yield (
-                f"coverage of {key}: {share(s['probability_covered'])} by {s['visits_completed']} pointings, left of the 90 % "
+                f"coverage of {key}: {share(s['probability_covered'])} by {counted(s['visits_completed'], 'pointing')}, left of the 90 % "
                 f"region {share(s['probability_left_in_90'])} on {area(s['area_left_in_90_deg2'])} deg²"
             )
 

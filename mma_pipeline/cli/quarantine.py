@@ -25,6 +25,7 @@ from mma_pipeline.cli.app import (
 from mma_pipeline.cli.backfill import parse_range
 from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.notices.key import spelled_event_id
+from mma_pipeline.notices.words import counted
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive
@@ -74,7 +75,7 @@ def list_(
         raise fail(f"no message of {event} is in quarantine", Exit.NOTHING)
     if as_json:
         return
-    table = Table(title=f"{len(found)} messages in quarantine")
+    table = Table(title=f"{counted(len(found), 'message')} in quarantine")
     columns = [
         "message",
         "event",
@@ -167,7 +168,7 @@ def retry(
     _say_missing(ids, chosen)
     refused = sum(outcome.reason is not None for outcome in outcomes)
     if refused:
-        raise fail(f"{refused} of {len(outcomes)} messages still cannot be used")
+        raise fail(f"{refused} of {counted(len(outcomes), 'message')} still cannot be used")
 
 
 @quarantine.command()
@@ -189,7 +190,7 @@ def dismiss(
         archive = _open()
         chosen = _chosen(archive, _choice(ids, event, since, between, everything=everything))
         archived.dismiss(archive, [entry.id for entry in chosen], presentable(reason.strip()), datetime.now(UTC))
-    console.print(f"{len(chosen)} messages dismissed")
+    console.print(f"{counted(len(chosen), 'message')} dismissed")
     _say_missing(ids, chosen)
 
 

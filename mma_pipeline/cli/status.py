@@ -26,7 +26,7 @@ from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.cli.events import say_if_retracted
 from mma_pipeline.cli.quarantine import plain
 from mma_pipeline.notices.key import EXTERNAL_SUFFIX, spelled_event_id
-from mma_pipeline.notices.words import area, chance, false_alarm, figure, share, typeset
+from mma_pipeline.notices.words import area, chance, counted, false_alarm, figure, share, typeset
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, ProductRecord, VersionRecord
@@ -455,7 +455,7 @@ def _covered(entry: dict[str, Any]) -> dict[str, Any]:
     reached = "" if found["probability_reached"] is None else f", {share(found['probability_reached'])} within reach"
     return {
         "covered": f"{share(found['probability_covered'])} on {area(found['area_covered_deg2'])} deg² by "
-        f"{found['visits_completed']} pointings{reached}; left of the 90 % region {share(found['probability_left_in_90'])} on "
+        f"{counted(found['visits_completed'], 'pointing')}{reached}; left of the 90 % region {share(found['probability_left_in_90'])} on "
         f"{area(found['area_left_in_90_deg2'])} deg²"
     }
 

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
+from mma_pipeline.notices.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,7 +189,7 @@ def replay(
             console.print(f"{number} in quarantine: {reason}", highlight=False, markup=False, soft_wrap=True)
         if not total["inside"] and not live().regions:
             console.print(NO_EVENT, highlight=False)
-    told = [f"{total['quarantined']} of {total['seen']} packets cannot be used"] * bool(ordered) + damaged
+    told = [f"{total['quarantined']} of {counted(total['seen'], 'packet')} cannot be used"] * bool(ordered) + damaged
     if told:
         raise fail("; ".join(told))
 

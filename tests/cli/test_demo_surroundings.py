@@ -130,7 +130,7 @@ def test_site_takes_what_the_client_posts() -> None:
             client.post_alert({"role": "test"})
         with contextlib.closing(GwtmClient(site.base, "another")) as stranger, pytest.raises(CredentialsError):
             stranger.alerts("MS261124a")
-        assert site.words == "1 rows, 0 lists of galaxies, 1 neutrino notices"
+        assert site.words == "1 row, 0 lists of galaxies, 1 neutrino notice"
 
 
 def test_the_demo_asks_nobody_outside(monkeypatch: pytest.MonkeyPatch) -> None:

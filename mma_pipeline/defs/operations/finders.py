@@ -26,6 +26,7 @@ from mma_pipeline.defs.operations.watch import BrokerState, cursors_of
 from mma_pipeline.defs.publication.problems import bare_messages, blocked_publications, late_publications
 from mma_pipeline.notices.key import event_of_key
 from mma_pipeline.notices.model import Role, role_of
+from mma_pipeline.notices.words import counted
 from mma_pipeline.settings import Settings
 
 #: How long a failed run counts as a problem.
@@ -127,7 +128,9 @@ def unfinished_versions(look: Situation) -> Iterator[Problem]:
         grouped.setdefault(who(found.record.version.event_id), []).append(found)
     for name, together in grouped.items():
         names = ", ".join(sorted({name for one in together for name in lacking(one, look.settings)})[:8])
-        text = f"{_count(together, 'version')} of {name} still lack {names} after the time allowed: see mma status"
+        text = (
+            f"{counted(len(together), 'version')} of {name} still lack {names} after the time allowed: see mma status"
+        )
         since = min(one.received for one in together) + patience(look.settings)
         yield Problem(Kind.VERSIONS_UNFINISHED, text, name, _real(name), since)
 
@@ -145,7 +148,7 @@ def messages_in_quarantine(look: Situation) -> Iterator[Problem]:
     for subject, together in unknown.items():
         first = together[-1]
         text = (
-            f"{_count(together, 'message')} of {first.stream} cannot be used, and their event is unknown: {first.reason}; "
+            f"{counted(len(together), 'message')} of {first.stream} cannot be used, and their event is unknown: {first.reason}; "
             f"message {first.id}, see mma quarantine"
         )
         yield Problem(Kind.QUARANTINE, text, subject, since=first.received)
@@ -156,7 +159,7 @@ def packets_in_quarantine(look: Situation) -> Iterator[Problem]:
     for found in unsolved(look.archive):
         digest = hashlib.sha256(found.cause.encode()).hexdigest()[:8]
         text = (
-            f"{found.packets} packet{'' if found.packets == 1 else 's'} of {found.stream} cannot be used: {found.reason}; "
+            f"{counted(found.packets, 'packet')} of {found.stream} cannot be used: {found.reason}; "
             f"message {found.message_id}, see mma quarantine"
         )
         yield Problem(Kind.QUARANTINE, text, f"{found.stream}:{digest}", since=found.first)
@@ -235,7 +238,7 @@ def failed_runs(look: Situation) -> Iterator[Problem]:
             grouped.setdefault((job, who(event_of(record.dagster_run.tags))), []).append(record)
     for (job, name), together in grouped.items():
         runs = ", ".join(record.dagster_run.run_id[:8] for record in together[:3])
-        text = f"{job} failed{f' for {name}' if name else ''}, and no other run follows: see {_count(together, 'run')} {runs}"
+        text = f"{job} failed{f' for {name}' if name else ''}, and no other run follows: see {counted(len(together), 'run')} {runs}"
         ended = [record.end_time for record in together if record.end_time is not None]
         since = datetime.fromtimestamp(min(ended), UTC) if ended else None
         yield Problem(Kind.RUN_FAILED, text, f"{job}:{name}", _real(name), since)
@@ -268,10 +271,6 @@ def who(event_id: str | None) -> str:
 
 def _real(name: str) -> str | None:
     return name if name not in {"", MOCK_EVENTS} else None
-
-
-def _count(things: Sequence[object], name: str) -> str:
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 def _degraded(record: VersionRecord) -> list[str]:

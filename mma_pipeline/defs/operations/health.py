@@ -31,7 +31,7 @@ from mma_pipeline.defs.operations.watch import SENSOR, BrokerState, Lasting, Str
 from mma_pipeline.defs.product_asset import OWNERS
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, PublicationResource, SettingsResource
 from mma_pipeline.notices.gcn.streams import CORE_STREAMS
-from mma_pipeline.notices.words import seconds
+from mma_pipeline.notices.words import counted, seconds
 from mma_pipeline.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ def _of_statistics(found: Health) -> Iterator[Problem]:
             Kind.GCN_SILENT, f"GCN's last heartbeat is {seconds(age_s)} old: GCN or the connection to it is down"
         )
     if found.publications_failed:
-        text = f"{found.publications_failed} publications failed for good: see mma publication"
+        text = f"{counted(found.publications_failed, 'publication')} failed for good: see mma publication"
         yield Problem(Kind.PUBLICATIONS_FAILED, text)
 
 
@@ -162,7 +162,7 @@ def _of_stream(stream: StreamHealth) -> Iterator[Problem]:
         )
         yield Problem(Kind.CREDENTIAL, text, stream.name)
     if stream.lag is not None and stream.lag > (SURVEY_LAG if stream.resident else LAG):
-        text = f"stream {stream.name} is {stream.lag:,} messages behind: see {stream.reader}"
+        text = f"stream {stream.name} is {counted(stream.lag, 'message')} behind: see {stream.reader}"
         yield Problem(Kind.STREAM_BEHIND, text, stream.name)
 
 
