@@ -132,7 +132,7 @@ class Portal:
         body, rows = region.to_string("json").encode(), list[dict[str, Any]]()
         while True:
             query = _query({"test": test, "start": len(rows), "size": 500})
-            page = json.loads(self._post("regions/objects", body, "text/plain", query))
+            page = self._object(self._post("regions/objects", body, "text/plain", query))
             rows += page["objects"]
             if not page["objects"] or len(rows) >= page["total"]:
                 return pd.DataFrame(rows)
@@ -162,7 +162,16 @@ class Portal:
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """The JSON answer of the API below /api/v1."""
-        return json.loads(self._get(f"{self.address}/api/v1/{path}", query))
+        return self._object(self._get(f"{self.address}/api/v1/{path}", query))
+
+    def _object(self, data: bytes) -> Any:
+        try:
+            found = json.loads(data)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise PermanentError(f"{self.address} does not answer as a portal does: check the address")
+        return found
 
     def content(self, file: FileInfo) -> bytes:
         """The bytes of a file; raises DigestError if they are not those that the API names."""

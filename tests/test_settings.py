@@ -111,6 +111,16 @@ def test_command_hides_secrets_and_says_where_values_come_from(monkeypatch: pyte
     assert "latest" in answer.output
 
 
+def test_a_default_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cell is blank: a setting without a value is `not set`, and one that no variable sets comes from `default`."""
+    for name in ("KAFKA_GROUP_ID", "GCN_DOMAIN"):
+        monkeypatch.delenv(name, raising=False)
+    lines = CliRunner().invoke(app, ["settings"]).stdout.splitlines()
+    cells = {row[1]: row[2:4] for line in lines if len(row := [c.strip() for c in line.strip("│").split("│")]) == 4}
+    assert cells["KAFKA_GROUP_ID"] == ["not set", "default"]
+    assert cells["GCN_DOMAIN"] == ["gcn.nasa.gov", "default"]
+
+
 def test_unknown_name_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable with our prefix that nothing reads is named on standard error."""
     monkeypatch.setenv("MMA_KAFKA_BOOTSTRAPP", "x:9")

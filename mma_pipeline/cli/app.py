@@ -37,6 +37,12 @@ console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, emoji=False
 errors = Console(stderr=True, width=None if sys.stderr.isatty() else PIPE_WIDTH, emoji=False)
 
 
+#: Largest number of an entry in a database, and most rows of a list.
+MOST_NUMBER, MOST_ROWS = 2**63 - 1, 1_000_000
+#: Largest seed of any random generator in use.
+MOST_SEED = 2**31 - 1
+
+
 class Exit(IntEnum):
     """Exit codes that scripts can rely on."""
 

@@ -21,6 +21,7 @@ from mma_pipeline.cli.app import (
 from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.observing_runs import observing_run
+from mma_pipeline.notices.words import counted
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
@@ -142,7 +143,7 @@ def _make(archive: Archive, records: list[VersionRecord], quiet: bool) -> list[E
             if not quiet:
                 note = f", changed: {', '.join(changed)}" if changed else ""
                 console.print(
-                    f"{count}/{len(records)} {key}: {entry['outcome']}, {len(after)} files{note}",
+                    f"{count}/{len(records)} {key}: {entry['outcome']}, {counted(len(after), 'file')}{note}",
                     highlight=False,
                     soft_wrap=True,
                 )
@@ -166,7 +167,7 @@ def _fetch(archive: Archive, text: str, api: str | None, *, dry_run: bool) -> li
         entry: Entry = {"event": superevent_id, "outcome": "fetched" if keys else "nothing usable", "partitions": keys}
         entries.append(entry | ({"reason": problem} if problem else {}))
         console.print(
-            f"{superevent_id}: {len(keys)} versions{f' ({problem})' if problem else ''}",
+            f"{superevent_id}: {counted(len(keys), 'version')}{f' ({problem})' if problem else ''}",
             highlight=False,
             soft_wrap=True,
         )

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, wrong_usage
+from mma_pipeline.notices.words import counted
 from mma_pipeline.settings import current
 
 catalog = typer.Typer(
@@ -178,4 +179,4 @@ def _print_manifest(manifest: dict[str, Any], as_json: bool) -> None:
     what = {"stars": "stars", "agn": "active nuclei"}.get(manifest.get("kind", ""), "galaxies")
     console.print(f"{manifest['label']}: {manifest['rows']} {what} ({columns}) in {manifest['folder']}", markup=False)
     if manifest["rows_without_position"]:
-        console.print(f"{manifest['rows_without_position']} rows without a usable position left out")
+        console.print(f"{counted(manifest['rows_without_position'], 'row')} without a usable position left out")

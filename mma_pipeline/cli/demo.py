@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mma_pipeline.cli.app import Exit, clear_errors, console, fail
+from mma_pipeline.cli.app import MOST_SEED, Exit, clear_errors, console, fail
 from mma_pipeline.cli.demo_nights import (
     ALERTS_TOPIC,
     DESTINATION,
@@ -34,6 +34,7 @@ from mma_pipeline.cli.demo_site import PUBLICATION as SITE
 from mma_pipeline.cli.demo_site import DemoSite
 from mma_pipeline.cli.demo_surroundings import (
     ADDRESS,
+    ALONE,
     CATALOG,
     ELEMENTS,
     PUBLICATION,
@@ -42,7 +43,7 @@ from mma_pipeline.cli.demo_surroundings import (
     orbital_elements,
 )
 from mma_pipeline.cli.local_dagster import LocalDagster, LocalPortal, free_port, fresh_home
-from mma_pipeline.notices.words import area, share
+from mma_pipeline.notices.words import area, counted, share
 from mma_pipeline.settings import Settings, current, environment_of_child
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Sent:
     @property
     def outcome(self) -> str:
         """What became of a complete message, in words."""
-        what = f"{self.made} products" if self.keys else "in quarantine"
+        what = counted(self.made, "product") if self.keys else "in quarantine"
         return f"{what} after {_s(self.complete)} s"
 
 
@@ -89,9 +90,9 @@ def demo(
     exit_when_done: Annotated[
         bool, typer.Option("--exit", help="Stop when done; exit code 0 only if every product was made.")
     ] = False,
-    port: Annotated[int | None, typer.Option(help="Port of the UI; by default a free one.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the UI; by default a free one.", min=1, max=65535)] = None,
     pace: Annotated[float, typer.Option(help="Seconds between notices.", min=0)] = 3.0,
-    seed: Annotated[int, typer.Option(help="Seed of the simulated events.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated events.", min=0, max=MOST_SEED)] = 1,
     workspace: Annotated[Path, typer.Option(help="Dagster workspace to load.")] = Path("workspace.yaml"),
 ) -> None:
     """Run everything on this machine with a simulated event: embedded Kafka, Dagster, products, UI.
@@ -131,14 +132,7 @@ def demo(
             "API_TOKEN": site.token,
             "MMA_GALAXY_CATALOG": str(home / CATALOG),
             "MMA_TLE_SOURCE": str(home / ELEMENTS),
-            # A demonstration must neither read from nor write to the services that the user's environment names.
-            **dict.fromkeys(
-                (
-                    *("HOP_USERNAME", "HOP_PASSWORD", "MMA_PHOTOMETRY_TOPICS", "MMA_POINTINGS_URL", "DRY_RUN"),
-                    *("PATH_TO_GALAXY_CATALOG_CONFIG", "MMA_FT2_SOURCE"),
-                ),
-                "",
-            ),
+            **ALONE,
         }
         Archive(env["MMA_ARCHIVE_URL"], create=True)  # before several processes would
         with (
@@ -149,8 +143,8 @@ def demo(
             complete = _run(dagster, portal, kafka.bootstrap, settings, home, pace, seed)
             _say_who_was_told(people, site)
             portal.wait_until_ready()
-            _say_where(portal.url, home, {"DAGSTER_HOME": str(home), **env})
             if not exit_when_done:
+                _say_where(portal.url, home, {"DAGSTER_HOME": str(home), **env})
                 console.print("Ctrl-C stops everything.")
                 _wait_for_interrupt()
     if not complete:
@@ -169,7 +163,7 @@ def _run(
         dagster.wait_until_ready()
     up = datetime.now(UTC)
     console.print(f"UI: {dagster.url}", highlight=False)
-    console.print(f"portal: {portal.url}", highlight=False)
+    console.print(f"portal: {_events(portal.url)}", highlight=False)
     archive = Archive(settings.archive_url, create=True)
     sent: list[Sent] = []
     last_change = time.monotonic()
@@ -225,10 +219,12 @@ def _plan(
     merger = datetime.now(UTC).replace(microsecond=0) - timedelta(days=5)
     event_id = f"MS{merger:%y%m%d}a"
     notices = simulate_event(event_id, time=merger, seed=seed)
+    # Another time, so that nobody takes both for one event, nor the first one's burst for a partner of the second.
+    second = merger - timedelta(hours=7)
     galaxy_catalog(home, notices, seed)
     orbital_elements(home, merger, seed)
     plan = []
-    for notice in (*notices, *simulate_retracted(f"MS{merger:%y%m%d}b", time=merger, seed=seed + 1)):
+    for notice in (*notices, *simulate_retracted(f"MS{second:%y%m%d}b", time=second, seed=seed + 1)):
         body = json.dumps(lvk.to_record(notice)).encode()
         keys = tuple(version.partition_key for version in lvk.versions_of(notice))
         external = " with external coincidence" if notice.external is not None else ""
@@ -416,7 +412,12 @@ def _say_where(portal: str, home: Path, env: dict[str, str]) -> None:
     for line in lines:
         console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"the same in one line: source {shlex.quote(str(script))}", highlight=False, soft_wrap=True)
-    console.print(f"portal: {portal}", highlight=False)
+    console.print(f"portal: {_events(portal)}", highlight=False)
+
+
+def _events(portal: str) -> str:
+    """The portal's page that lists the demonstration's events, which are mocks: the first page lists real ones."""
+    return f"{portal}/?test=true"
 
 
 def _left(archive: Archive, sent: list[Sent]) -> Iterator[str]:
@@ -426,7 +427,7 @@ def _left(archive: Archive, sent: list[Sent]) -> Iterator[str]:
         if product is not None and product.statistics["visits_completed"]:
             s = product.statistics
             yield (
-                f"coverage of {key}: {share(s['probability_covered'])} by {s['visits_completed']} pointings, left of the 90 % "
+                f"coverage of {key}: {share(s['probability_covered'])} by {counted(s['visits_completed'], 'pointing')}, left of the 90 % "
                 f"region {share(s['probability_left_in_90'])} on {area(s['area_left_in_90_deg2'])} deg²"
             )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from mma_pipeline.cli.demo_server import LocalServer
+from mma_pipeline.notices.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,4 +132,9 @@ class DemoSite(LocalServer):
     @property
     def words(self) -> str:
         """What it has, for people."""
-        return f"{len(self.alerts)} rows, {len(self.galaxies)} lists of galaxies, {len(self.notices)} neutrino notices"
+        said = (
+            counted(len(self.alerts), "row"),
+            counted(len(self.galaxies), "list of galaxies", "lists of galaxies"),
+            counted(len(self.notices), "neutrino notice"),
+        )
+        return ", ".join(said)

@@ -25,6 +25,26 @@ url_env = "{ADDRESS}"
 per_minute = 600
 rule = {{ roles = ["observation", "test"] }}
 """
+#: A demonstration asks nobody outside this machine, and uses nothing that the user's environment names: what switches it off.
+ALONE = {
+    "MMA_GRACEDB_CHECK": "false",
+    "MMA_NOTICES_MAP_HOURS": "0",
+    "MMA_HOP_STREAMS": "false",
+    **dict.fromkeys(
+        (
+            *(
+                "HOP_USERNAME",
+                "HOP_PASSWORD",
+                "MMA_PHOTOMETRY_TOPICS",
+                "MMA_SURVEY_TOPICS",
+                "MMA_POINTINGS_URL",
+                "DRY_RUN",
+            ),
+            *("MMA_POINTINGS_TOM_URL", "MMA_POINTINGS_TOM_TOKEN", "PATH_TO_GALAXY_CATALOG_CONFIG", "MMA_FT2_SOURCE"),
+        ),
+        "",
+    ),
+}
 #: Folder of the galaxy index and file of the elements, in the demo's home.
 CATALOG, ELEMENTS = "galaxies", "simulated_fermi.tle"
 #: Galaxies drawn from the map, and anywhere.

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mma_pipeline.cli.app import Exit, JsonOption, console, open_archive, open_store, print_json
+from mma_pipeline.notices.words import counted
 from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
@@ -114,16 +115,18 @@ def _pipeline() -> list[Finding]:
     quarantined = sum(stream.quarantined for stream in found.streams)
     by_job = ", ".join(f"{job} {number}" for job, number in sorted(found.failed_day.items()))
     detail = (
-        f"{found.running} runs under way, {found.queued} waiting, {sum(found.failed_day.values())} failed in 24 h"
+        f"{counted(found.running, 'run')} under way, {found.queued} waiting, {sum(found.failed_day.values())} failed in 24 h"
         f"{f' ({by_job})' if by_job else ''}; "
-        f"{quarantined} messages in quarantine"
+        f"{counted(quarantined, 'message')} in quarantine"
     )
     findings = [
         Finding(f"watch {stream.name}", Verdict.OK, ", ".join(words))
         for stream in found.streams
         if (words := _watched(stream))
     ]
-    problems = [problem for problem in found.problems if problem.kind is not Kind.NO_DAEMON]
+    # Of a new installation, which is a warning here: the check of the brokers says it of each stream.
+    new = {Kind.NO_DAEMON, Kind.NO_STREAM}
+    problems = [problem for problem in found.problems if problem.kind not in new]
     if not found.daemons:
         advice = "start dagster-daemon, or dagster dev"
         findings.append(Finding("pipeline", Verdict.WARNING, "no daemon has run here yet", advice))
@@ -138,7 +141,7 @@ def _watched(stream: StreamHealth) -> list[str]:
     """What the health sensor last saw of a stream."""
     words = []
     if stream.lag is not None:
-        words.append(f"{stream.lag} messages wait at the broker")
+        words.append(f"{counted(stream.lag, 'message waits', 'messages wait')} at the broker")
     if stream.resident and stream.tick_age_s is not None:
         words.append(f"its readers last gave a sign of life {stream.tick_age_s:.0f} s ago")
     if stream.credential_age_s is not None:
@@ -177,7 +180,7 @@ def _queue() -> list[Finding]:
         state = task_queue.look(launcher.celery, launcher.default_queue)
         where = launcher.celery.connection_for_read().as_uri()
         rough = task_queue.is_experimental(launcher.broker)
-    findings = [Finding("queue", Verdict.OK, f"{where} answers; {state.waiting} tasks wait")]
+    findings = [Finding("queue", Verdict.OK, f"{where} answers; {counted(state.waiting, 'task waits', 'tasks wait')}")]
     if rough:
         told = f"{where} answers, but Celery calls this kind of queue experimental"
         findings = [Finding("queue", Verdict.WARNING, told, "set MMA_CELERY_BROKER to redis://… or amqp://…")]
@@ -238,7 +241,7 @@ def _brokers() -> list[Finding]:
             there = {config.names[topic] for topic in batch.offsets}
             lacking = sorted(set(config.names.values()) - there)
             what = ", ".join(sorted(there)) + (f" (not there: {', '.join(lacking)})" if lacking else "")
-        detail = f"{what}: {count} partitions, {waiting} messages to read from the start"
+        detail = f"{what}: {counted(count, 'partition')}, {counted(waiting, 'message')} to read from the start"
         findings.append(Finding(f"stream {stream.name}", Verdict.OK, detail))
     return findings
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, print_json
+from mma_pipeline.cli.app import MOST_SEED, Exit, JsonOption, clear_errors, console, fail, print_json
 
 if TYPE_CHECKING:
     from mma_pipeline.notices.photometry.measurement import Measurement
@@ -28,8 +28,13 @@ kilonova = typer.Typer(help="Kilonova probability of a transient from its photom
 
 @kilonova.command()
 def train(
-    out: Annotated[Path, typer.Argument(help="Model file to write.")] = Path("kilonova-model.npz"),
-    seed: Annotated[int, typer.Option(help="The same seed gives the same model, on any number of cores.")] = 170817,
+    out: Annotated[Path, typer.Argument(help="Model file to write.", dir_okay=False, writable=True)] = Path(
+        "kilonova-model.npz"
+    ),
+    seed: Annotated[
+        int,
+        typer.Option(help="The same seed gives the same model, on any number of cores.", min=0, max=MOST_SEED - 100),
+    ] = 170817,
     objects: Annotated[
         int | None, typer.Option(help="Number of simulated objects; by default that of the shipped model.", min=1)
     ] = None,
@@ -66,6 +71,9 @@ def train(
         raise fail(str(error)) from error
     if hold_out and data is None:
         raise fail("--hold-out needs --data: there is nothing else to hold out", Exit.USAGE)
+    if not out.absolute().parent.is_dir():
+        # Said now, not after minutes of training.
+        raise fail(f"{out} cannot be written: there is no folder {out.absolute().parent}", Exit.USAGE)
     started = time.perf_counter()
     settings = Settings(seed=seed) if objects is None else Settings(seed=seed, objects=objects)
     extra: dict[str, Any] = {}

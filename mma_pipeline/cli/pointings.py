@@ -11,10 +11,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
+from mma_pipeline.cli.app import MOST_ROWS, Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
 from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.cli.events import event_named, newest_map_of, say_if_retracted
-from mma_pipeline.notices.words import area, share
+from mma_pipeline.notices.words import area, counted, share
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive, VersionRecord
@@ -65,7 +65,8 @@ def import_(
         print_json({"event": event, **counts, "skipped": list(held.skipped)})
         return
     console.print(
-        f"{event}: {recorded.new} pointings new, {recorded.changed} changed, {recorded.same} known", highlight=False
+        f"{event}: {counted(recorded.new, 'pointing')} new, {recorded.changed} changed, {recorded.same} known",
+        highlight=False,
     )
     for reason in held.skipped:
         console.print(f"[yellow]left out[/yellow] {escape(reason)}", highlight=False)
@@ -80,7 +81,7 @@ def _text_of(footprint: str) -> str:
 @pointings.command(name="list")
 def list_(
     event: EventArgument,
-    limit: Annotated[int, typer.Option(help="Show at most this many, by time.", min=1)] = 50,
+    limit: Annotated[int, typer.Option(help="Show at most this many, by time.", min=1, max=MOST_ROWS)] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """Pointings that are archived of an event."""

@@ -14,6 +14,7 @@ from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, 
 from mma_pipeline.cli.candidates import candidate_lines, candidates_of
 from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.cli.events import event_named
+from mma_pipeline.notices.words import counted
 from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def list_(
     if as_json:
         print_json([_plain(item) for item in items])
         return
-    table = Table(title=f"{len(items)} publications")
+    table = Table(title=f"{counted(len(items), 'publication')}")
     for column in ("id", "event", "destination", "kind", "state", "attempts", "answer or error"):
         table.add_column(column, overflow="fold")
     for item in items:
@@ -209,7 +210,7 @@ def blocked(as_json: JsonOption = False) -> None:
             [{"partition": b.partition_key, "since": b.since.isoformat(), "checks": list(b.findings)} for b in held]
         )
         return
-    table = Table(title=f"{len(held)} versions are held back")
+    table = Table(title=f"{counted(len(held), 'version is', 'versions are')} held back")
     for column in ("version", "since", "check"):
         table.add_column(column, overflow="fold")
     for one in held:
@@ -248,7 +249,7 @@ def send() -> None:
         console.print(
             f"{item.destination} {item.kind} {item.event_id}: {item.state} {said}", highlight=False, markup=False
         )
-    console.print(f"{len(items)} publications attempted")
+    console.print(f"{counted(len(items), 'publication')} attempted")
     wrong = [item for item in items if item.error]
     if wrong:
         raise fail(f"{len(wrong)} of them failed; the sensor retries those that were not given up")

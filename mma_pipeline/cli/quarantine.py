@@ -10,10 +10,22 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
+from mma_pipeline.cli.app import (
+    MOST_NUMBER,
+    MOST_ROWS,
+    Exit,
+    JsonOption,
+    clear_errors,
+    console,
+    fail,
+    open_archive,
+    open_store,
+    print_json,
+)
 from mma_pipeline.cli.backfill import parse_range
 from mma_pipeline.cli.completion import complete_event
 from mma_pipeline.notices.key import spelled_event_id
+from mma_pipeline.notices.words import counted
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive
@@ -22,7 +34,9 @@ if TYPE_CHECKING:
 
 quarantine = typer.Typer(help="List messages that could not be used; save, retry or dismiss them.")
 
-Ids = Annotated[list[int] | None, typer.Argument(help="Numbers of messages, see `mma quarantine`.")]
+Ids = Annotated[
+    list[int] | None, typer.Argument(help="Numbers of messages, see `mma quarantine`.", min=1, max=MOST_NUMBER)
+]
 EventOption = Annotated[
     str | None, typer.Option("--event", help="Only messages of this superevent.", autocompletion=complete_event)
 ]
@@ -39,7 +53,7 @@ def _open() -> Archive:
 @quarantine.callback(invoke_without_command=True)
 def list_(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(help="Show at most this many, newest first.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="Show at most this many, newest first.", min=1, max=MOST_ROWS)] = 20,
     event: EventOption = None,
     solved: Annotated[bool, typer.Option("--all", help="Include solved ones.")] = False,
     as_json: JsonOption = False,
@@ -57,8 +71,11 @@ def list_(
         of_surveys = [] if solved or event is not None else unsolved(archive)
     if as_json:
         print_json([*map(plain, found), *map(plain_packets, of_surveys)])
+    if event is not None and not found:
+        raise fail(f"no message of {event} is in quarantine", Exit.NOTHING)
+    if as_json:
         return
-    table = Table(title=f"{len(found)} messages in quarantine")
+    table = Table(title=f"{counted(len(found), 'message')} in quarantine")
     columns = [
         "message",
         "event",
@@ -94,7 +111,7 @@ def _packets(found: list[Refused]) -> Table:
 
 @quarantine.command()
 def save(
-    number: Annotated[int, typer.Argument(help="Number of the message, see `mma quarantine`.")],
+    number: Annotated[int, typer.Argument(help="Number of the message, see `mma quarantine`.", min=1, max=MOST_NUMBER)],
     file: Annotated[Path, typer.Argument(help="File to write.", dir_okay=False)],
 ) -> None:
     """Write the body of a message to a file, byte for byte."""
@@ -151,7 +168,7 @@ def retry(
     _say_missing(ids, chosen)
     refused = sum(outcome.reason is not None for outcome in outcomes)
     if refused:
-        raise fail(f"{refused} of {len(outcomes)} messages still cannot be used")
+        raise fail(f"{refused} of {counted(len(outcomes), 'message')} still cannot be used")
 
 
 @quarantine.command()
@@ -173,7 +190,7 @@ def dismiss(
         archive = _open()
         chosen = _chosen(archive, _choice(ids, event, since, between, everything=everything))
         archived.dismiss(archive, [entry.id for entry in chosen], presentable(reason.strip()), datetime.now(UTC))
-    console.print(f"{len(chosen)} messages dismissed")
+    console.print(f"{counted(len(chosen), 'message')} dismissed")
     _say_missing(ids, chosen)
 
 

@@ -22,6 +22,7 @@ from mma_pipeline.cli.app import (
     print_json,
 )
 from mma_pipeline.cli.sources import Item, gather, in_order_of_creation, no_notice
+from mma_pipeline.notices.words import counted
 
 
 def replay(
@@ -89,7 +90,9 @@ def replay(
         print_json(outcome)
     unusable = [entry["name"] for entry in outcome if entry["outcome"] == "quarantined"]
     failed = [entry["partition"] for entry in outcome if entry["outcome"] == "failed"]
-    told = [f"{refused} of {len(gathered)} files are no alert or notice (--force sends them)"] * bool(refused)
+    told = [
+        f"{refused} of {counted(len(gathered), 'file')} {'is' if refused == 1 else 'are'} no alert or notice (--force sends them)"
+    ] * bool(refused)
     told += [f"{len(unusable)} of {len(items)} went to quarantine: {', '.join(unusable)}"] * bool(unusable)
     told += [f"products of {', '.join(failed)} could not be made: see the run"] * bool(failed)
     if told:

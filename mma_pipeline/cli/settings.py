@@ -32,8 +32,8 @@ def settings(
         return
     table = Table("group", "variable", "value", "from")
     for row in rows:
-        shown = Text(row.value, style="" if row.origin != "default" else "dim")
-        table.add_row(row.group, row.name, shown, "" if row.origin == "default" else row.origin)
+        style = "dim" if row.origin == "default" else ""
+        table.add_row(row.group, row.name, Text(row.value or "not set", style), Text(row.origin, style))
     console.print(table)
     console.print(f"state lives in {found.home}", highlight=False, markup=False)
     if problems:

@@ -17,7 +17,7 @@ from mma_pipeline.cli.events import say_if_retracted
 from mma_pipeline.cli.fact_words import named, written
 from mma_pipeline.cli.quarantine import plain
 from mma_pipeline.notices.key import EXTERNAL_SUFFIX, spelled_event_id
-from mma_pipeline.notices.words import area, distance, figure, sexagesimal, share
+from mma_pipeline.notices.words import area, counted, distance, figure, sexagesimal, share
 
 if TYPE_CHECKING:
     from mma_pipeline.defs.events.page.state import EventState
@@ -277,6 +277,6 @@ def _covered(entry: dict[str, Any]) -> dict[str, Any]:
     reached = "" if found["probability_reached"] is None else f", {share(found['probability_reached'])} within reach"
     return {
         "covered": f"{share(found['probability_covered'])} on {area(found['area_covered_deg2'])} deg² by "
-        f"{found['visits_completed']} pointings{reached}; left of the 90 % region {share(found['probability_left_in_90'])} on "
+        f"{counted(found['visits_completed'], 'pointing')}{reached}; left of the 90 % region {share(found['probability_left_in_90'])} on "
         f"{area(found['area_left_in_90_deg2'])} deg²"
     }

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mma_pipeline.cli.app import JsonOption, clear_errors, console, open_archive, print_json, wrong_usage
+from mma_pipeline.cli.app import MOST_SEED, JsonOption, clear_errors, console, open_archive, print_json, wrong_usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,19 +26,41 @@ class Shape(StrEnum):
     ARC = "arc"
 
 
+def _plausible(time: datetime | None) -> datetime | None:
+    """A time that the pipeline takes for that of an event, and the hours after it too."""
+    from mma_pipeline.notices.fields import YEARS
+
+    if time is not None and not (time.year in YEARS and (time + timedelta(days=1)).year in YEARS):
+        raise typer.BadParameter(
+            f"{time:%Y-%m-%d} is outside the years {YEARS[0]} to {YEARS[-1]}, and alerts of it are refused"
+        )
+    return time
+
+
 def simulate(
     folder: Annotated[Path, typer.Argument(help="Folder for the alert files; created if missing.")] = Path("simulated"),
     event: Annotated[str | None, typer.Option(help="Superevent id; by default a mock id of the event's day.")] = None,
     time: Annotated[
-        datetime | None, typer.Option(help="Merger time, UTC; by default now.", formats=["%Y-%m-%dT%H:%M:%S"])
+        datetime | None,
+        typer.Option(
+            help="Merger time, UTC, from 2000 to 2099; by default now.",
+            formats=["%Y-%m-%dT%H:%M:%S"],
+            callback=_plausible,
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Random seed; the same seed, id and time give the same bytes.")] = 1,
-    distance: Annotated[float, typer.Option(help="Luminosity distance, Mpc.", min=1)] = 120.0,
+    seed: Annotated[
+        int,
+        typer.Option(help="Random seed; the same seed, id and time give the same bytes.", min=0, max=MOST_SEED),
+    ] = 1,
+    distance: Annotated[float, typer.Option(help="Luminosity distance, Mpc.", min=1, max=100_000)] = 120.0,
     max_order: Annotated[
         int, typer.Option("--order", help="Finest HEALPix order of the maps (BAYESTAR's is 11).", min=5, max=14)
     ] = 10,
     area: Annotated[
-        float, typer.Option(help="90 % area of the update, deg²; earlier regions are larger by fixed ratios.", min=0.01)
+        float,
+        typer.Option(
+            help="90 % area of the update, deg²; earlier regions are larger by fixed ratios.", min=1, max=20_000
+        ),
     ] = 28.0,
     shape: Annotated[Shape, typer.Option(help="Shape of the initial and later regions.")] = Shape.BLOB,
     retracted: Annotated[bool, typer.Option("--retracted", help="Write an event that is retracted instead.")] = False,

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mma_pipeline.cli.app import Exit, clear_errors, fail
+from rich.markup import escape
+
+from mma_pipeline.cli.app import Exit, clear_errors, errors, fail
 from mma_pipeline.notices.key import EVENT_ID
 from mma_pipeline.notices.text import one_line
 
@@ -32,8 +34,18 @@ def gather(targets: Sequence[str], gracedb: str | None) -> list[Item]:
     items: list[Item] = []
     for target in targets:
         path = Path(target)
+        if not target.strip():
+            # A variable of a script that is not set would mean the folder in which one happens to be.
+            raise fail("a path is empty: name a file, a folder or a superevent id", Exit.USAGE)
         if path.is_dir():
-            items += [_item(file.name, file.read_bytes()) for file in sorted(path.iterdir()) if file.is_file()]
+            files = [file for file in sorted(path.iterdir()) if file.is_file()]
+            shown = [file for file in files if not file.name.startswith(".")]
+            if len(shown) < len(files):
+                errors.print(
+                    f"[yellow]mma:[/yellow] {len(files) - len(shown)} hidden in {escape(target)} left out",
+                    highlight=False,
+                )
+            items += [_item(file.name, file.read_bytes()) for file in shown]
         elif path.is_file():
             items.append(_item(path.name, path.read_bytes()))
         elif EVENT_ID.fullmatch(target):

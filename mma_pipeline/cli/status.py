@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
+from mma_pipeline.cli.app import MOST_ROWS, Exit, JsonOption, clear_errors, console, fail, open_archive, print_json
 from mma_pipeline.notices.words import area
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _described(
 
 
 def status(
-    limit: Annotated[int, typer.Option(help="Show at most this many events, newest first.", min=1)] = 50,
+    limit: Annotated[int, typer.Option(help="Show at most this many events, newest first.", min=1, max=MOST_ROWS)] = 50,
     real: Annotated[bool, typer.Option("--real", help="Leave mock and test events out.")] = False,
     since: Annotated[
         str | None, typer.Option(help="Events with a version created since a time, such as 2026-01-31; UTC.")

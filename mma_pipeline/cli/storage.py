@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from rich.table import Table
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, errors, fail, print_json, wrong_usage
+from mma_pipeline.notices.words import counted
 from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
@@ -62,13 +63,15 @@ def migrate(
         work = plan(origin, target, _prefix(container), force=force)
         if not as_json:
             console.print(f"{origin.url()} -> {target.url()}, {container}")
-            console.print(f"{len(work.todo)} files, {decimal(work.size)} to move; {len(work.done)} are already there")
+            console.print(
+                f"{counted(len(work.todo), 'file')}, {decimal(work.size)} to move; {len(work.done)} are already there"
+            )
         if dry_run or (len(work.todo) > _WORTH_AN_ESTIMATE and not as_json):
             tried = sample(origin, target, work, workers)
             seconds = tried.estimate(len(work.todo))
             if seconds is not None and not as_json:
                 console.print(
-                    f"about {_duration(sum(seconds))}: reading {_duration(seconds[0])}, measured on {tried.files} files; "
+                    f"about {_duration(sum(seconds))}: reading {_duration(seconds[0])}, measured on {counted(tried.files, 'file')}; "
                     f"writing {_duration(seconds[1])}, estimated from that and the destination's round trips"
                 )
         if dry_run:
@@ -239,7 +242,7 @@ def _report(summary: Summary, verb: str, as_json: bool) -> None:
         print_json({**statistics, "seconds": round(summary.seconds, 3), "bytes_per_s": round(rate)})
     else:
         count = summary.moved if verb == "moved" else summary.same
-        line = f"{count} files {verb}"
+        line = f"{counted(count, 'file')} {verb}"
         if verb == "moved":
             line += f" ({decimal(summary.moved_bytes)}, {decimal(int(rate))}/s), {summary.same} were there already"
         if summary.unknown:
@@ -248,7 +251,7 @@ def _report(summary: Summary, verb: str, as_json: bool) -> None:
         for one in summary.failed:
             errors.print(f"failed: {one.key}: {one.error}", highlight=False, markup=False, soft_wrap=True)
     if summary.failed:
-        raise fail(f"{len(summary.failed)} files failed; run the command again to try them again")
+        raise fail(f"{counted(len(summary.failed), 'file')} failed; run the command again to try them again")
 
 
 def _duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_instance, print_json
+from mma_pipeline.cli.app import MOST_NUMBER, Exit, JsonOption, clear_errors, console, fail, open_instance, print_json
 from mma_pipeline.settings import current
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ def seek(
             help="Continue at the first message that the broker received at or after this time, UTC, ISO 8601."
         ),
     ] = None,
-    offset: Annotated[int | None, typer.Option(help="Continue at this offset of one partition.", min=0)] = None,
+    offset: Annotated[
+        int | None, typer.Option(help="Continue at this offset of one partition.", min=0, max=MOST_NUMBER)
+    ] = None,
     beginning: Annotated[
         bool, typer.Option("--beginning", help="Continue at the first message that the broker keeps.")
     ] = False,
@@ -76,7 +78,7 @@ def seek(
         bool, typer.Option("--end", help="Continue with new messages; those that wait are skipped.")
     ] = False,
     topic: Annotated[str | None, typer.Option(help="Move only this topic, if the stream has several.")] = None,
-    partition: Annotated[int | None, typer.Option(help="Move only this partition.", min=0)] = None,
+    partition: Annotated[int | None, typer.Option(help="Move only this partition.", min=0, max=2**31 - 1)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Move a stream to another position, whether the daemon runs or not.

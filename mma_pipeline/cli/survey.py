@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mma_pipeline.cli.app import Exit, JsonOption, clear_errors, console, fail, open_archive, open_store, print_json
+from mma_pipeline.notices.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,34 +155,49 @@ def replay(
     damaged: list[str] = []
     with clear_errors():
         try:
-            sources, others = sources_of(where, topic)
+            files = sources_of(where, topic)
         except NoPacketsError as error:
             raise fail(str(error), Exit.USAGE) from error
         live = _regions(open_archive(create=True))
-        for source in sources:
+        for source in files.sources:
             try:
                 _replay(source, live, total, causes)
             except NoticeError as error:
                 damaged.append(str(error))
-    if others and not as_json:
-        kinds = sorted({path.suffix or path.name for path in others})
-        said = f"{len(others)} files of other kinds left out ({', '.join(kinds[:_KINDS])})"
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
+    if not as_json:
+        kinds = sorted({path.suffix or path.name for path in files.others})
+        _say_left_out(files.others, "file of another kind", "files of other kinds", kinds)
+        hidden = sorted({path.name for path in files.hidden})
+        _say_left_out(files.hidden, "hidden file or folder", "hidden files and folders", hidden)
     if not total["seen"] and not damaged:
         raise fail(f"{where} holds no packets (.avro, .json, Parquet, tar)", Exit.NOTHING)
     ordered = sorted(causes.values(), key=lambda one: (-one[0], one[1]))
     if as_json:
         reasons = [{"packets": number, "reason": reason} for number, reason in ordered]
-        print_json({**total, "reasons": reasons, "left_out": len(others), "damaged": damaged})
+        print_json(
+            {
+                **total,
+                "reasons": reasons,
+                "left_out": len(files.others),
+                "hidden": len(files.hidden),
+                "damaged": damaged,
+            }
+        )
     else:
         console.print(", ".join(f"{number} {name}" for name, number in total.items()), highlight=False)
         for number, reason in ordered:
             console.print(f"{number} in quarantine: {reason}", highlight=False, markup=False, soft_wrap=True)
         if not total["inside"] and not live().regions:
             console.print(NO_EVENT, highlight=False)
-    told = [f"{total['quarantined']} of {total['seen']} packets cannot be used"] * bool(ordered) + damaged
+    told = [f"{total['quarantined']} of {counted(total['seen'], 'packet')} cannot be used"] * bool(ordered) + damaged
     if told:
         raise fail("; ".join(told))
+
+
+def _say_left_out(paths: Sequence[Path], one: str, several: str, names: Sequence[str]) -> None:
+    if paths:
+        said = f"{len(paths)} {one if len(paths) == 1 else several} left out ({', '.join(names[:_KINDS])})"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def _replay(

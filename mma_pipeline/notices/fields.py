@@ -15,7 +15,7 @@ from mma_pipeline.notices.text import clean
 #: A probability may exceed its bounds by this much, from rounding.
 ROUNDING = 1e-6
 #: Plausible years of alerts: event ids have two digits of the year, and the detectors are not older.
-_YEARS = range(2000, 2100)
+YEARS = range(2000, 2100)
 #: Alerts nest three levels deep; the limit leaves room for future keys.
 MAX_DEPTH = 32
 
@@ -183,8 +183,8 @@ def time_at(record: Mapping[str, Any], key: str, name: str | None = None) -> dat
         moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except OverflowError as error:
         raise NoticeError(f"{name} is {value!r:.60}, outside the years 1 to 9999") from error
-    if moment.year not in _YEARS:
-        raise NoticeError(f"{name} is {value!r:.60}, outside the years {_YEARS[0]} to {_YEARS[-1]}")
+    if moment.year not in YEARS:
+        raise NoticeError(f"{name} is {value!r:.60}, outside the years {YEARS[0]} to {YEARS[-1]}")
     return moment
 
 

@@ -174,6 +174,11 @@ def seconds(value: float) -> str:
     return f"{size / 60:.0f} min" if size < 7200 else f"{size / 3600:.1f} h"
 
 
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """A number of things: `1 message`, `2,000 messages`; `several` where that is not `one` with an s."""
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
+
+
 def degrees(ra: float, dec: float, digits: int) -> str:
     """A position (deg) as `150.12346 +20.50000 deg`, to so many digits behind the point."""
     return f"{ra:.{digits}f} {dec:+.{digits}f} deg"

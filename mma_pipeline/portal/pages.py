@@ -20,6 +20,7 @@ from mma_pipeline import __version__
 from mma_pipeline.adapters.archive.event_history import chronological
 from mma_pipeline.adapters.archive.overview import newest_events
 from mma_pipeline.adapters.archive.quarantine import Choice, quarantined
+from mma_pipeline.adapters.archive.refusals import unsolved
 from mma_pipeline.adapters.store.paths import event_key
 from mma_pipeline.notices.key import ANY_EVENT_ID, is_gravitational_wave
 from mma_pipeline.notices.source_words import PROPERTIES, percent
@@ -193,9 +194,14 @@ def event_circular(
 
 @router.get("/quarantine")
 def quarantine_page(portal: ThePortal) -> Response:
-    """Messages that could not be used."""
-    entries = quarantined(portal.archive, limit=QUARANTINE_PAGE)
-    return _page(portal, "quarantine.html.j2", "Quarantine", here="quarantine", entries=entries)
+    """Messages that could not be used, those of real events first; packets of surveys by cause."""
+    real = quarantined(portal.archive, Choice(rehearsals=False, surveys=False), limit=QUARANTINE_PAGE)
+    # The sort keeps the newest first among those that are alike.
+    real.sort(key=lambda entry: entry.event_id is None)
+    tests = [e for e in quarantined(portal.archive, Choice(surveys=False), limit=QUARANTINE_PAGE) if e.rehearsal]
+    entries = [*real, *tests][:QUARANTINE_PAGE]
+    packets = unsolved(portal.archive)
+    return _page(portal, "quarantine.html.j2", "Quarantine", here="quarantine", entries=entries, packets=packets)
 
 
 @router.get("/health")

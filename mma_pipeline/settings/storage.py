@@ -26,6 +26,9 @@ class ArchiveSettings(Group):
         description="Days after which mock and test events are removed.",
     )
     gracedb_api: str | None = setting(None, "MMA_GRACEDB_API", about="Another GraceDB, by the address of its API.")
+    gracedb_check: bool = setting(
+        True, "MMA_GRACEDB_CHECK", about="Compare the archive with GraceDB's public list every six hours."
+    )
 
 
 class StoreSettings(Group):

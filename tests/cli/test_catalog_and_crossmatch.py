@@ -105,3 +105,18 @@ def test_crossmatch_of_an_event(place: Path) -> None:
     assert run.invoke(app, ["crossmatch", "S230518h"]).exit_code == 2
     assert run.invoke(app, ["crossmatch", "S999999z", "--ra", "1", "--dec", "2"]).exit_code == 3
     assert run.invoke(app, ["crossmatch", "S230518h", "--ra", "1", "--dec", "95"]).exit_code == 2
+
+
+def test_a_file_that_is_no_catalog(tmp_path: Path) -> None:
+    """An empty file, and text that is no table, are refused with one line that names the file."""
+    for name, text in (
+        ("empty.csv", ""),
+        ("notes.md", "# Notes\n\nnothing here is a table, but there are words\nand lines\n"),
+    ):
+        file = tmp_path / name
+        file.write_text(text)
+        result = CliRunner().invoke(app, ["catalog", "import", str(file)])
+        assert result.exit_code == 1
+        assert name in result.stderr
+        assert "Traceback" not in result.output
+        assert isinstance(result.exception, SystemExit)

@@ -242,8 +242,10 @@ def test_replay_of_a_superevent(home: Home) -> None:
 
 
 def test_replay_of_an_empty_folder(home: Home, tmp_path: Path) -> None:
-    """A folder without files holds nothing to replay."""
+    """A folder without files holds nothing to replay; hidden ones are left out, and that is said."""
     assert home.archive.counts()["messages"] == 0
+    (tmp_path / ".DS_Store").write_bytes(b"\0")
+    assert "1 hidden in" in mma("replay", tmp_path, "--direct").stderr
     assert mma("replay", tmp_path, "--direct").exit_code == 3
 
 
@@ -251,12 +253,28 @@ def test_replay_of_an_empty_folder(home: Home, tmp_path: Path) -> None:
     ("arguments", "code", "said"),
     [
         (["replay"], 2, "Missing argument"),
+        (["replay", ""], 2, "a path is empty"),
         (["replay", "no/such/file"], 2, "not a file, a folder or a superevent id"),
         (["replay", "S240101a", "--again"], 2, "--again needs --direct"),
         (["replay", "S240101a", "--direct", "--topic", "t"], 2, "are for a broker"),
         (["show", "S240101z"], 3, "`mma status` shows what is archived"),
         (["show", "S240101z-Initial-20240101T000000-0123456789"], 3, "no version"),
         (["simulate", "--event", "../x"], 2, "superevent_id is '../x'"),
+        (["simulate", "--seed", "-1"], 2, "value for '--seed'"),
+        (["simulate", "--retracted", "--seed", "-1"], 2, "value for '--seed'"),
+        (["simulate", "--distance", "1e300"], 2, "value for '--distance'"),
+        (["simulate", "--area", "0.01"], 2, "value for '--area'"),
+        (["simulate", "--area", "1e9"], 2, "value for '--area'"),
+        (["simulate", "--time", "1850-01-01T00:00:00"], 2, "outside the years 2000 to 2099"),
+        (["simulate", "--time", "2099-12-31T23:00:00"], 2, "outside the years 2000 to 2099"),
+        (["status", "--limit", "99999999999999999999"], 2, "value for '--limit'"),
+        (["quarantine", "--limit", "99999999999999999999"], 2, "value for '--limit'"),
+        (["quarantine", "retry", "99999999999999999999"], 2, "should be less than or equal to 9223372036854775807"),
+        (["quarantine", "dismiss", "99999999999999999999", "--reason", "x"], 2, "should be less than or equal to"),
+        (["quarantine", "save", "99999999999999999999", "x"], 2, "should be less than or equal to 9223372036854775807"),
+        (["quarantine", "retry", "9223372036854775807"], 3, "no unsolved message in quarantine matches"),
+        (["quarantine", "--event", "zzz"], 3, "no message of zzz is in quarantine"),
+        (["pointings", "list", "S240101a", "--limit", "99999999999999999999"], 2, "should be less than or equal to"),
         (["backfill", "--run", "O9"], 2, "'O9' is not an observing run"),
         (["backfill", "--between", "2023"], 2, "is not a time range"),
         (["backfill", "--all", "--from-gracedb", "2023-05-18..2023-05-19"], 2, "choose exactly one of"),
@@ -274,6 +292,10 @@ def test_replay_of_an_empty_folder(home: Home, tmp_path: Path) -> None:
         (["kilonova", "score", __file__, "--merger", "57982", "--column", "time"], 2, "is not FIELD=NAME"),
         (["kilonova", "train", "--hold-out"], 2, "--hold-out needs --data"),
         (["kilonova", "train", "--data", "no/such/folder"], 2, "does not exist"),
+        (["kilonova", "train", str(Path(__file__).parent)], 2, "is a directory"),
+        (["kilonova", "train", "no/such/folder/model.npz"], 2, "there is no folder"),
+        (["kilonova", "train", "--seed", "-1"], 2, "value for '--seed'"),
+        (["catalog", "import", "README.md"], 1, "README.md cannot be read as a table"),
         (["publish-photometry", "no/such.csv"], 2, "does not exist"),
         (["publish-photometry", __file__, "--redshift", "0"], 2, "not a redshift above 0"),
         (["storage", "migrate", "--source", "gcs", "--dest", "/tmp"], 2, "'gcs' is not known"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import dagster as dg
 import numpy as np
 import pytest
 
@@ -16,22 +18,28 @@ from mma_pipeline.adapters.publishing.config import WEBHOOK, Access, load, open_
 from mma_pipeline.adapters.publishing.gwtm_client import GwtmClient
 from mma_pipeline.adapters.publishing.webhook import VERSION
 from mma_pipeline.adapters.spacecraft.orbits import parse_tle
+from mma_pipeline.cli.demo import _plan
 from mma_pipeline.cli.demo_nights import DESTINATION as ALERTS
 from mma_pipeline.cli.demo_nights import publication_settings
 from mma_pipeline.cli.demo_site import DemoSite
 from mma_pipeline.cli.demo_surroundings import (
     ADDRESS,
+    ALONE,
     DESTINATION,
     PUBLICATION,
     WebhookReceiver,
     galaxy_catalog,
     orbital_elements,
 )
+from mma_pipeline.defs.operations.completeness import completeness_schedule
+from mma_pipeline.defs.operations.connections import is_deaf, unconnected
+from mma_pipeline.defs.resources import SettingsResource
 from mma_pipeline.science.galaxies.ranking import Choice, rank_galaxies
 from mma_pipeline.science.simulation.alerts import simulate_event
 from mma_pipeline.science.simulation.galaxies import simulate_galaxies
 from mma_pipeline.science.simulation.orbits import NORAD_ID, simulate_elements
 from mma_pipeline.science.skymaps.model import SkyMap, decode_skymap
+from mma_pipeline.settings import Settings
 
 MERGER = datetime(2026, 11, 24, 12, 30, 15, tzinfo=UTC)
 
@@ -122,4 +130,36 @@ def test_site_takes_what_the_client_posts() -> None:
             client.post_alert({"role": "test"})
         with contextlib.closing(GwtmClient(site.base, "another")) as stranger, pytest.raises(CredentialsError):
             stranger.alerts("MS261124a")
-        assert site.words == "1 rows, 0 lists of galaxies, 1 neutrino notices"
+        assert site.words == "1 row, 0 lists of galaxies, 1 neutrino notice"
+
+
+def test_the_demo_asks_nobody_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the user's environment names, the demo reads no Hopskotch, survey or TOM, fetches no map, and leaves GraceDB alone."""
+    theirs = {
+        "HOP_USERNAME": "me", "HOP_PASSWORD": "secret-word", "MMA_HOP_STREAMS": "true", "MMA_PHOTOMETRY_TOPICS": "a",
+        "MMA_SURVEY_TOPICS": "ztf", "MMA_POINTINGS_TOM_URL": "https://tom.example/", "MMA_POINTINGS_TOM_TOKEN": "word",
+        "MMA_FT2_SOURCE": "https://fermi.example/", "MMA_POINTINGS_URL": "https://gwtm.example/api/v1/",
+    }  # fmt: skip
+    settings = Settings({**theirs, **ALONE})
+    without = unconnected(settings)
+    assert is_deaf(without)
+    assert settings.pointings_tom is None
+    assert not settings.coverage.pointings_url
+    assert settings.observing.ft2_source == ()
+    assert settings.notices.map_hours == 0
+    for name, value in ALONE.items():
+        monkeypatch.setenv(name, value)
+    schedule = completeness_schedule(dg.build_schedule_context(), settings=SettingsResource())
+    assert isinstance(schedule, dg.SkipReason)
+
+
+def test_two_mergers_have_two_times(tmp_path: Path) -> None:
+    """The demo's two simulated events differ by hours, so that neither is taken for the other."""
+    plan, *_ = _plan(tmp_path, 1)
+    times = {}
+    for _, body, keys in plan:
+        record = json.loads(body) if keys and keys[0].startswith("MS") else {}
+        if event := record.get("event"):
+            times[record["superevent_id"]] = datetime.fromisoformat(event["time"])
+    first, second = times.values()
+    assert abs((first - second).total_seconds()) > 3600

@@ -82,8 +82,25 @@ def test_everything_below_a_folder(home: Home, tmp_path: Path, monkeypatch: pyte
     told = replayed(given)
     assert (told["seen"], told["left_out"], told["quarantined"]) == (1 + 1 + 18, 1, 0)
     answer = CliRunner().invoke(app, ["survey", "replay", str(given)])
-    assert "1 files of other kinds left out (.md)" in answer.stdout
+    assert "1 file of another kind left out (.md)" in answer.stdout
     assert replayed(packets[2])["seen"] == 1
+
+
+def test_what_is_hidden_is_left_out(home: Home, tmp_path: Path):
+    """Hidden files and folders below the named one are not read, and their number is said; a hidden folder that is named is."""
+    given = tmp_path / "given"
+    cache = given / ".cache"
+    cache.mkdir(parents=True)
+    (cache / "a.json").write_text("{}")
+    (cache / "b.json").write_text("{}")
+    (given / ".hidden.avro").write_text("no packet")
+    answer = CliRunner().invoke(app, ["survey", "replay", str(given)])
+    assert answer.exit_code == 3
+    assert "2 hidden files and folders left out (.cache, .hidden.avro)" in answer.stdout
+    (given / "c.json").write_text("{}")
+    told = replayed(given, 1)
+    assert (told["seen"], told["hidden"], told["left_out"]) == (1, 2, 0)
+    assert replayed(cache, 1)["seen"] == 2
 
 
 @needs_packets

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +13,7 @@ import fastavro
 import pytest
 from typer.testing import CliRunner
 
+from mma_pipeline.adapters.archive.gaps import lost_messages
 from mma_pipeline.adapters.archive.photometry import PhotometryArchive
 from mma_pipeline.adapters.archive.quarantine import quarantined
 from mma_pipeline.adapters.errors import ConfigurationError
@@ -20,7 +22,7 @@ from mma_pipeline.adapters.kafka.producer import ConfirmedProducer
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.photometry.stream import photometry_stream
 from mma_pipeline.cli import app
-from mma_pipeline.defs.candidates.sensors import photometry_sensor
+from mma_pipeline.defs.candidates.sensors import encode_cursor, photometry_sensor
 from mma_pipeline.defs.resources import ArchiveResource, PhotometryResource
 from mma_pipeline.settings import Settings
 from tests.homes import new_archive
@@ -102,6 +104,18 @@ def test_ampel_report_through_the_stream(wired: Path):
     (report,) = fastavro.reader(io.BytesIO(body))
     assert sorted(one.measurement.flux_njy for one in found) == sorted(row["flux"] for row in report["photometry"])
     assert [entry.reason for entry in quarantined(archive)] == ["the packet is damaged or cut short"]
+
+
+def test_lost_photometry_is_kept(wired: Path):
+    """Photometry that the broker dropped before it was read is noted in the archive, under its stream's name."""
+    cursor = encode_cursor({"mma.photometry": {0: 500}}, 0)
+    answer = tick(cursor)
+    assert isinstance(answer, dg.SensorResult)
+    archive = new_archive(f"sqlite:///{wired / 'archive.db'}")
+    (known,) = lost_messages(archive, datetime.now(UTC) - timedelta(hours=1))
+    assert (known.stream, known.topic, known.partition, known.first, known.lost) == (
+        "photometry", "mma.photometry", 0, 500, None,
+    )  # fmt: skip
 
 
 def test_score_of_a_file(tmp_path: Path):

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
 
+from mma_pipeline.adapters.archive.gaps import lost_messages
 from mma_pipeline.adapters.errors import PermanentError, TransientError
 from mma_pipeline.adapters.kafka.cursor import decode_offsets
 from mma_pipeline.adapters.kafka.embedded import EmbeddedKafka
 from mma_pipeline.defs.alerts.sensors import stream_sensor
+from mma_pipeline.defs.operations.finders import Situation, find
+from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
+from mma_pipeline.settings import current
 from tests.alerts import alert, avro, body
 from tests.defs.malformed import tiny_map
 from tests.defs.streaming import STREAM, TOPIC, Streaming, keys_of
@@ -104,6 +109,36 @@ def test_dropped_messages_are_reported(streaming: Streaming, caplog: pytest.LogC
             keys = keys_of([streaming.tick()])
     assert keys[0].startswith("MS240301b")
     assert "dropped by the broker before they were read" in caplog.text
+    (problem,) = lost(streaming)
+    assert problem.subject.startswith("gcn-gwalert:igwn.gwalert/")
+    (known,) = lost_messages(streaming.home.archive, datetime.now(UTC) - timedelta(hours=1))
+    assert known.lost is not None
+    assert known.lost == known.resumed - known.first > 0
+    text = f"messages of gcn-gwalert were lost, {known.lost} from offset {known.first} to {known.resumed - 1} of igwn.gwalert/"
+    assert problem.text.startswith(text)
+    assert lost(streaming, after=timedelta(days=1, minutes=1)) == []
+
+
+def lost(streaming: Streaming, *, after: timedelta = timedelta()) -> list[Problem]:
+    """What health finds of lost messages."""
+    home, now = streaming.home, datetime.now(UTC) + after
+    found = find(Situation(home.instance, home.archive, now, None, (), current()))
+    return [problem for problem in found if problem.kind is Kind.MESSAGES_LOST]
+
+
+def test_gap_of_a_tick_that_failed_is_noted_once(streaming: Streaming) -> None:
+    """A gap is durable before the cursor moves, and a tick that is repeated with the old cursor notes it no second time."""
+    streaming.send(small("MS240301a"))
+    streaming.ticks(1)
+    streaming.process_ends()
+    streaming.send(*[b"x" * 1_000_000] * 8, small("MS240301b"))
+    before = streaming.cursor
+    streaming.tick()
+    once = lost_messages(streaming.home.archive, datetime.now(UTC) - timedelta(hours=1))
+    streaming.cursor = before
+    streaming.tick()
+    assert len(once) == 1
+    assert lost_messages(streaming.home.archive, datetime.now(UTC) - timedelta(hours=1)) == once
 
 
 def test_topic_created_anew(streaming: Streaming, caplog: pytest.LogCaptureFixture) -> None:
@@ -120,6 +155,8 @@ def test_topic_created_anew(streaming: Streaming, caplog: pytest.LogCaptureFixtu
                 keys = keys_of([anew.tick()])
     assert keys[0].startswith("MS240301c")
     assert "the topic was created again" in caplog.text
+    (problem,) = lost(streaming)
+    assert "an unknown number from offset 500 of igwn.gwalert/" in problem.text
 
 
 @pytest.mark.usefixtures("_short_waits")

@@ -48,7 +48,7 @@ def well(**changes: object) -> Health:
         ({"streams": (StreamHealth("a", 5.0, 5.0, 1, 0, credential_age_s=60.0),)}, "credential of a has never worked"),
         ({"streams": (StreamHealth("a", 5.0, 5.0, 1, 0, 0, 9e6, 86_400.0 * 21),)}, "last worked 21 days ago"),
         ({"heartbeat_age_s": 400.0}, "heartbeat is 7 min old"),
-        ({"publications_failed": 1}, "1 publications failed"),
+        ({"publications_failed": 1}, "1 publication failed"),
     ],
 )
 def test_each_trouble_is_one_sentence(change: dict[str, object], said: str) -> None:

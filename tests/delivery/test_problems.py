@@ -44,7 +44,7 @@ from mma_pipeline.defs.alerts.streams import STREAMS
 from mma_pipeline.defs.observing.pointings_memory import SENSOR, Memory
 from mma_pipeline.defs.observing.pointings_sensor import _ask
 from mma_pipeline.defs.operations import watch as watching
-from mma_pipeline.defs.operations.health import LAG, Health, health, pipeline_health_sensor
+from mma_pipeline.defs.operations.health import LAG, Health, health, pipeline_health_sensor, statistics
 from mma_pipeline.defs.operations.notifying import QUIET_S
 from mma_pipeline.defs.operations.problems import TOLD_WHERE_THEY_ARISE, Kind, Problem
 from mma_pipeline.defs.operations.watch import from_json
@@ -151,7 +151,8 @@ def sensor_state(pipeline: Pipeline, name: str, cursor: str | None = None) -> In
 
 
 def stream_unread(pipeline: Pipeline) -> None:
-    """The last good tick of a stream's sensor is ten minutes old."""
+    """The last good tick of a connected stream's sensor is ten minutes old."""
+    pipeline.kafka()
     state = sensor_state(pipeline, GWALERT.sensor_name)
     pipeline.instance.create_tick(
         TickData(
@@ -235,6 +236,12 @@ def warm(pipeline: Pipeline, broker: str) -> None:
     pipeline.instance = pipeline.held.enter_context(instance_for_test(overrides={"run_launcher": name}))
 
 
+def no_stream(pipeline: Pipeline) -> None:
+    """A new installation without any credential or broker."""
+    for name in ("KAFKA_CLIENT_ID", "KAFKA_CLIENT_SECRET", "HOP_USERNAME", "HOP_PASSWORD", "MMA_KAFKA_BOOTSTRAP"):
+        pipeline.patch.delenv(name, raising=False)
+
+
 def quarantine(pipeline: Pipeline) -> None:
     """A real event's alert says not when it was made."""
     pipeline.receive(with_top(time_created=None))
@@ -315,6 +322,7 @@ def record_degraded(
 SITUATIONS: dict[Kind, Callable[[Pipeline], None]] = {
     Kind.NO_DAEMON: no_daemon,
     Kind.DAEMON_SILENT: daemon_silent,
+    Kind.NO_STREAM: no_stream,
     Kind.STREAM_UNREAD: stream_unread,
     Kind.STREAM_BEHIND: stream_behind,
     Kind.CREDENTIAL: credential,
@@ -368,6 +376,36 @@ def test_each_kind_from_its_situation(pipeline: Pipeline, kind: Kind) -> None:
         assert re.match(pattern, failure["error"])
         assert (failure["kind"], told[0].event_id) == ("problem", problem.event or "no event")
         assert "wonderland" not in json.dumps(dict(failure)) + str(pipeline.cursor)
+
+
+def test_a_stream_without_credential_is_said_to_be_so(pipeline: Pipeline) -> None:
+    """Each stream that is not connected says which variables to set, and no tick; one connected stream ends the alarm."""
+    no_stream(pipeline)
+    pipeline.look()
+    streams = {stream.name: stream for stream in pipeline.health().streams}
+    for name, variable in (
+        ("gcn-gwalert", "KAFKA_CLIENT_ID"), ("hop-gwalert", "HOP_USERNAME"), ("gcn-icecube", "KAFKA_CLIENT_SECRET"),
+        ("gcn-notices", "KAFKA_CLIENT_ID"), ("photometry", "MMA_PHOTOMETRY_TOPICS"), ("survey", "MMA_SURVEY_TOPICS"),
+    ):  # fmt: skip
+        text = statistics(pipeline.health())[f"{name}: connection"]
+        assert str(text).startswith("not connected: set ")
+        assert variable in str(text)
+        assert streams[name].tick_age_s is None
+    assert len(pipeline.of_kind(Kind.NO_STREAM)) == 1
+    pipeline.kafka()
+    pipeline.look()
+    assert pipeline.of_kind(Kind.NO_STREAM) == []
+    shown = statistics(pipeline.health())
+    assert "gcn-gwalert: connection" not in shown
+    assert "hop-gwalert: connection" in shown
+
+
+def test_half_a_credential_is_named(pipeline: Pipeline) -> None:
+    """A stream with half a credential says that the other half is missing, without the half that is there."""
+    pipeline.patch.setenv("KAFKA_CLIENT_ID", "half-of-it")
+    pipeline.look()
+    text = str(statistics(pipeline.health())["gcn-gwalert: connection"])
+    assert text == "not connected: set both KAFKA_CLIENT_ID and KAFKA_CLIENT_SECRET, the GCN client credentials"
 
 
 @pytest.mark.service("s3")
@@ -455,6 +493,7 @@ def test_a_later_run_ends_a_failed_one(pipeline: Pipeline) -> None:
 
 def test_what_the_sensor_saw_long_ago_says_nothing_of_the_store(pipeline: Pipeline) -> None:
     """Doctor and metrics name the store while the sensor looks at it, and no longer than ten minutes after."""
+    pipeline.kafka()
     store_away(pipeline)
     pipeline.look()
     assert [p.kind for p in pipeline.health().found] == [Kind.STORE_AWAY]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mma_pipeline.notices.words import (
     area,
     chance,
+    counted,
     degrees,
     false_alarm,
     false_alarms_in_words,
@@ -59,3 +62,18 @@ def test_large_numbers() -> None:
     assert in_ascii(f"{false_alarm(1 / (5.14e13 * years))}, 28 deg², E⁻², +20°") == (
         "one in 5.1 x 10^13 years, 28 deg^2, E^-2, +20 deg"
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "said"),
+    [
+        (0, ("message",), "0 messages"),
+        (1, ("message",), "1 message"),
+        (2000, ("message",), "2,000 messages"),
+        (1, ("list of galaxies", "lists of galaxies"), "1 list of galaxies"),
+        (2, ("list of galaxies", "lists of galaxies"), "2 lists of galaxies"),
+    ],
+)
+def test_one_is_no_plural(number: int, words: tuple[str, ...], said: str) -> None:
+    """One thing is in the singular, none and several in the plural."""
+    assert counted(number, *words) == said

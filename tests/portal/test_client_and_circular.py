@@ -238,3 +238,13 @@ def test_draft_says_that_a_map_cannot_be_used(home: Home) -> None:
     assert "The sky map of the Preliminary notice cannot be used (event.skymap: " in words
     assert "no localization is given here." in words
     assert "credible region" not in words
+
+
+@pytest.mark.parametrize("content", [b"<html>another service</html>", b"[1, 2]", b""])
+def test_a_server_that_is_no_portal(content: bytes) -> None:
+    """What another server answers is an error that names the address, not one of JSON."""
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=content))
+    with client.Portal("http://elsewhere.example", transport=transport) as found:
+        for ask in (lambda: found.event("S240301a"), found.events, lambda: found.objects_in(MOC.from_string("3/5"))):
+            with pytest.raises(PermanentError, match=r"http://elsewhere\.example does not answer as a portal does"):
+                ask()

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
 from fastapi.testclient import TestClient
 
+from mma_pipeline.adapters.archive.surveys import Beat, SurveyArchive
+from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.adapters.surveys.packets import Formats
 from mma_pipeline.notices.gcn.words import trigger_kind
 from mma_pipeline.portal.app import create_app
 from mma_pipeline.portal.context import Portal
 from mma_pipeline.portal.pages import LABELS, health_rows
+from mma_pipeline.products.ingest import quarantine_message
+from mma_pipeline.products.surveys.judging import judge
+from mma_pipeline.science.surveys.regions import RegionIndex
+from mma_pipeline.science.surveys.vetting import Thresholds
 from tests import gcn_notices as notices
 from tests.alerts import body
 from tests.defs.test_coincidences import fermi
@@ -197,6 +205,22 @@ def test_hostile_text_is_shown_as_text(web: TestClient) -> None:
     """What an alert says is seen as it was written."""
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in web.get("/quarantine").text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in web.get("/health").text
+
+
+def test_quarantine_names_alerts_first_and_packets_by_cause(web: TestClient, filled: Home) -> None:
+    """An alert of a real event is above mocks and later messages of no event; thirty packets of one cause are one line."""
+    now = datetime.now(UTC)
+    for offset, text in enumerate((b'{"superevent_id": "MS240301b"', b"no event", b"nor here")):
+        message = StreamMessage("gcn-gwalert", "igwn.gwalert", 0, 950 + offset, text, None, (), None, now)
+        quarantine_message(filled.archive, message, f"reason {'abc'[offset]}")
+    packets = [StreamMessage("survey", "ztf", 0, offset, b"no packet", None, (), None, now) for offset in range(30)]
+    judged = judge(packets, Formats(), RegionIndex(), Thresholds())
+    SurveyArchive(filled.archive).record("survey", judged.kept, judged.unusable, judged.outcomes, Beat("here:1", now))
+    page = web.get("/quarantine").text
+    order = [page.index(text) for text in ("S240301a</td>", "reason c", "reason b", "reason a", "by cause")]
+    assert order == sorted(order)
+    assert page.count("<td>survey</td>") == 1
+    assert '<td class="number">30</td><td class="number">20</td>' in page
 
 
 def test_page_of_an_event(web: TestClient, filled: Home) -> None:

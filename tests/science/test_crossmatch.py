@@ -171,10 +171,11 @@ def test_map_without_distance_gives_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ra", "dec", "distance"), [(0, 91, 1), (400, 0, 1), (np.nan, 0, 1), ([1, 2], [3], 1), (0, 0, 0), (0, 0, -3)]
+    ("ra", "dec", "distance"),
+    [(0, 91, 1), (400, 0, 1), (np.nan, 0, 1), ([1, 2], [3], 1), (0, 0, 0), (0, 0, -3), (0, 0, 1e300)],
 )
 def test_bad_positions_are_refused(ra: object, dec: object, distance: float) -> None:
-    """Positions off the sphere and distances that are not positive get an error that names them."""
+    """Positions off the sphere and distances that no galaxy has get an error that names them."""
     with pytest.raises(PositionError):
         crossmatch(_whole_sky(), ra, dec, distance)  # type: ignore[arg-type]
 

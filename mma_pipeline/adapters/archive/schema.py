@@ -325,6 +325,20 @@ survey_partition = sa.Table(
     sa.Column("lost_at", UTCDateTime),
 )
 
+#: Messages of sensors' streams that a broker dropped before they were read: those from offset `wanted` to the one before
+#: `resumed`. `anew`: the topic was created again, so that the offsets do not say how many.
+message_gap = sa.Table(
+    "message_gap",
+    metadata,
+    sa.Column("stream", sa.String(100), primary_key=True),
+    sa.Column("topic", sa.String(255), primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("wanted", sa.BigInteger, primary_key=True),
+    sa.Column("resumed", sa.BigInteger, primary_key=True),
+    sa.Column("anew", sa.Boolean, nullable=False),
+    sa.Column("noticed", UTCDateTime, nullable=False, index=True),
+)
+
 #: Packets of surveys that could not be used, by cause and night. All are counted, the first of them are in quarantine;
 #: `offsets` holds the least and the greatest offset of them by topic and partition.
 survey_refusal = sa.Table(

@@ -6,6 +6,7 @@ Galaxy Catalog (Ohlson et al. 2024, AJ 167 31). Any other table is read with a c
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -116,7 +117,7 @@ def read_columns(path: Path, columns: Columns | None) -> tuple[Columns, dict[str
         raw = _read_fits(path, wanted) if path.suffix.lower() in _FITS else _read_table(path, wanted, columns.header)
     except KeyError as error:
         raise ConfigurationError(f"{path.name} has no column {error}: check the column mapping") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise ConfigurationError(f"{path.name} cannot be read as a table: {error}") from error
     stated = stated_units(path)
 
@@ -179,7 +180,7 @@ def _column_names(path: Path) -> Iterable[str]:
         import pandas as pd
 
         return [str(c) for c in pd.read_csv(path, nrows=5, comment="#", sep=None, engine="python").columns]
-    except (OSError, ValueError, IndexError, AttributeError) as error:
+    except (OSError, ValueError, IndexError, AttributeError, csv.Error) as error:
         raise ConfigurationError(f"{path.name} cannot be read as a table: {error}") from error
 
 

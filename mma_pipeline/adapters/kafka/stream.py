@@ -11,6 +11,7 @@ from typing import Any
 from mma_pipeline.adapters.errors import PermanentError
 from mma_pipeline.adapters.kafka.cursor import Offsets, TopicIds
 from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.notices.words import counted
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Gap:
                 f"{where}: offset {self.wanted} {why}, the topic was created again; reading continues at {self.resumed}"
             )
         return (
-            f"{where}: {self.lost} messages from offset {self.wanted} were dropped by the broker before they were "
+            f"{where}: {counted(self.lost, 'message')} from offset {self.wanted} {'was' if self.lost == 1 else 'were'} dropped by the broker before they were "
             f"read; reading continues at {self.resumed}"
         )
 

@@ -8,6 +8,7 @@ from mma_pipeline.adapters.errors import CredentialsError
 from mma_pipeline.adapters.publishing.gwtm import GwtmDestination
 from mma_pipeline.adapters.publishing.hopskotch import HopskotchDestination
 from mma_pipeline.adapters.publishing.model import Destination
+from mma_pipeline.notices.words import counted
 
 #: An event whose galaxy list may be asked for; the site keeps it for tests.
 _ASKED = "MS181101ab"
@@ -33,5 +34,5 @@ def probe(destination: Destination) -> str:
             ends = topic.ends()
         finally:
             topic.close()
-        return f"topic {topic.topic}: {len(ends)} partitions, {sum(ends.values())} messages; only a message can test writing"
+        return f"topic {topic.topic}: {counted(len(ends), 'partition')}, {counted(sum(ends.values()), 'message')}; only a message can test writing"
     return "configured; only a message can test a webhook"

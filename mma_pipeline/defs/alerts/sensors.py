@@ -4,9 +4,12 @@ The cursor holds the Kafka offsets and advances only when a tick succeeds, so a 
 repeated message changes nothing in the archive, and its run key prevents a second run.
 """
 
+from datetime import UTC, datetime
+
 import dagster as dg
 
 from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive.gaps import note_gaps
 from mma_pipeline.adapters.archive.waiting import hold
 from mma_pipeline.adapters.deadline import within
 from mma_pipeline.adapters.errors import ConfigurationError, MissingTopicError, TransientError
@@ -15,7 +18,7 @@ from mma_pipeline.adapters.kafka.cursor import Offsets, decode_offsets, decode_t
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.reader import StreamReader
 from mma_pipeline.adapters.kafka.stream import Batch
-from mma_pipeline.defs.alerts.streams import Broker, Stream
+from mma_pipeline.defs.alerts.streams import NOT_CONNECTED, Broker, Stream
 from mma_pipeline.defs.jobs import EVENT_TAG, Lane, alert_products, lane_tags, urgency
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource
@@ -55,7 +58,7 @@ def stream_sensor(stream: Stream) -> dg.SensorDefinition:
         if reader is None:
             if stream.core and not kafka.settings().notice_streams:
                 return dg.SkipReason("every stream of notices is switched off (MMA_NOTICES_…)")
-            return dg.SkipReason(_NOT_CONNECTED[stream.broker])
+            return dg.SkipReason(NOT_CONNECTED[stream.broker])
         with within(TICK_S):
             return _tick(context, stream, archive, kafka, reader)
 
@@ -85,11 +88,10 @@ def _tick(
         return dg.SkipReason(f"nothing to read: {error}")
     # The cursor of the last tick is durable: commit it to the group, now that a broker answers.
     reader.commit(offsets)
-    for gap in batch.gaps:
-        context.log.error(f"messages lost: {gap}")
     for problem in batch.problems:
         context.log.warning(f"broker: {problem}")
     opened = archive.open()
+    report_gaps(context, opened, reader, batch)
     with_tests = kafka.settings().hopskotch.tests
     messages = _wanted(context, stream, batch, opened, with_tests=with_tests)
     outcomes = [(message, ingest(opened, message, stream.parser(message.topic))) for message in messages]
@@ -104,12 +106,13 @@ def _tick(
     return tick_result(stream, batch, offsets, requested, quarantined)
 
 
-_NOT_CONNECTED = {
-    Broker.GCN: "not connected: set KAFKA_CLIENT_ID and KAFKA_CLIENT_SECRET (GCN client credentials), "
-    "or MMA_KAFKA_BOOTSTRAP for a broker without authentication",
-    Broker.HOPSKOTCH: "not connected: set HOP_USERNAME and HOP_PASSWORD, or MMA_HOP_STREAMS=true to use hop-client's "
-    "auth.toml",
-}
+def report_gaps(context: dg.SensorEvaluationContext, archive: Archive, reader: StreamReader, batch: Batch) -> None:
+    """Note in log and archive what was lost, before the cursor moves behind it: health reads it in the archive."""
+    for gap in batch.gaps:
+        context.log.error(f"messages lost: {gap}")
+    config = reader.config
+    lost = [(config.names.get(gap.topic, config.name), gap) for gap in batch.gaps]
+    note_gaps(archive, lost, datetime.now(UTC))
 
 
 def _wanted(

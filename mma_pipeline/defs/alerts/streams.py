@@ -45,6 +45,15 @@ class Broker(StrEnum):
     HOPSKOTCH = "Hopskotch"
 
 
+#: What is said of a stream whose broker is not configured.
+NOT_CONNECTED = {
+    Broker.GCN: "not connected: set KAFKA_CLIENT_ID and KAFKA_CLIENT_SECRET (GCN client credentials), "
+    "or MMA_KAFKA_BOOTSTRAP for a broker without authentication",
+    Broker.HOPSKOTCH: "not connected: set HOP_USERNAME and HOP_PASSWORD, or MMA_HOP_STREAMS=true to use hop-client's "
+    "auth.toml",
+}
+
+
 @dataclass(frozen=True)
 class Stream:
     """A topic and its parser."""

@@ -25,7 +25,7 @@ from mma_pipeline.adapters.kafka.cursor import Offsets, decode_offsets, encode_o
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.reader import StreamReader
 from mma_pipeline.adapters.photometry.messages import read_photometry_message
-from mma_pipeline.defs.alerts.sensors import MAX_MESSAGES, POLL_S, TICK_S, quarantine_event
+from mma_pipeline.defs.alerts.sensors import MAX_MESSAGES, POLL_S, TICK_S, quarantine_event, report_gaps
 from mma_pipeline.defs.candidates.scoring import (
     WATCHED_DAYS,
     AdmittedNight,
@@ -50,6 +50,11 @@ candidate_nights = dg.DynamicPartitionsDefinition(name="candidate_night")
 
 #: How long each tick considers measurements taken from quarantine: longer than any restart of the sensor.
 READ_AGAIN = timedelta(hours=1)
+
+PHOTOMETRY_NOT_CONNECTED = (
+    "not connected: set MMA_PHOTOMETRY_TOPICS with HOP_USERNAME and HOP_PASSWORD, or MMA_HOP_STREAMS=true (Hopskotch), or "
+    "MMA_KAFKA_BOOTSTRAP for a broker without authentication"
+)
 
 candidate_products = dg.define_asset_job(
     "candidate_products",
@@ -209,11 +214,7 @@ def photometry_sensor(
         except ConfigurationError as error:
             return dg.SkipReason(str(error))
         if reader is None:
-            return dg.SkipReason(
-                "not connected: set MMA_PHOTOMETRY_TOPICS with HOP_USERNAME and HOP_PASSWORD, or "
-                "MMA_HOP_STREAMS=true (Hopskotch), or "
-                "MMA_KAFKA_BOOTSTRAP for a broker without authentication"
-            )
+            return dg.SkipReason(PHOTOMETRY_NOT_CONNECTED)
         return _tick(context, archive, reader, photometry.settings())
 
 
@@ -229,11 +230,10 @@ def _tick(
             raise
         return dg.SkipReason(f"nothing to read: {error}")
     reader.commit(before)
-    for gap in batch.gaps:
-        context.log.error(f"messages lost: {gap}")
     for problem in batch.problems:
         context.log.warning(f"broker: {problem}")
     opened, wanted_by = archive.open(), settings.kilonova
+    report_gaps(context, opened, reader, batch)
     outcomes = list(map(partial(ingest_photometry, opened, nearness=wanted_by.nearness), batch.messages))
     quarantined = [entry for entry in outcomes if isinstance(entry, Quarantined)]
     for entry in quarantined:

@@ -15,7 +15,7 @@ from mma_pipeline.adapters.gracedb import GraceDB
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.defs.alerts.streams import subject_of
 from mma_pipeline.defs.product_asset import OWNERS
-from mma_pipeline.defs.resources import ArchiveResource, GraceDBResource
+from mma_pipeline.defs.resources import ArchiveResource, GraceDBResource, SettingsResource
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import ICECUBE_LABEL, check_event_id
 from mma_pipeline.products.ingest import Quarantined, ingest, parse_alert
@@ -122,6 +122,17 @@ completeness_job = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     tags={"dagster/priority": "-10"},
 )
-completeness_schedule = dg.ScheduleDefinition(
-    job=completeness_job, cron_schedule="43 */6 * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+
+
+@dg.schedule(
+    name="completeness_schedule",
+    job=completeness_job,
+    cron_schedule="43 */6 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Asks GraceDB every six hours, unless MMA_GRACEDB_CHECK is false.",
 )
+def completeness_schedule(settings: SettingsResource) -> dg.RunRequest | dg.SkipReason:
+    """Request the comparison, where it is switched on."""
+    if settings.get().archive.gracedb_check:
+        return dg.RunRequest()
+    return dg.SkipReason("the comparison with GraceDB is switched off (MMA_GRACEDB_CHECK)")

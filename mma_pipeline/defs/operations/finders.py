@@ -10,7 +10,7 @@ from functools import cached_property
 
 import dagster as dg
 
-from mma_pipeline.adapters.archive import Archive, VersionRecord
+from mma_pipeline.adapters.archive import Archive, VersionRecord, gaps
 from mma_pipeline.adapters.archive.event_history import later_in_line
 from mma_pipeline.adapters.archive.quarantine import Choice, QuarantinedMessage, quarantined
 from mma_pipeline.adapters.archive.recent import RecentVersion, recent_versions
@@ -20,16 +20,18 @@ from mma_pipeline.defs.alerts.unfinished import LOOK_BACK, lacking, patience, wi
 from mma_pipeline.defs.jobs import EVENT_TAG, REPORTED
 from mma_pipeline.defs.observing.pointings_memory import SENSOR as POINTINGS
 from mma_pipeline.defs.observing.pointings_memory import Memory
+from mma_pipeline.defs.operations.connections import is_deaf
 from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.operations.watch import BrokerState, cursors_of
 from mma_pipeline.defs.publication.problems import bare_messages, blocked_publications, late_publications
 from mma_pipeline.notices.key import event_of_key
 from mma_pipeline.notices.model import Role, role_of
+from mma_pipeline.notices.words import counted
 from mma_pipeline.settings import Settings
 
 #: How long a failed run counts as a problem.
 FAILED_RUNS = timedelta(days=1)
-#: How long lost messages of a survey count as a problem: nothing brings them back.
+#: How long lost messages count as a problem: nothing brings them back.
 LOST = timedelta(days=1)
 #: Failures in a row after which a source of pointings is a problem: half an hour by the default interval.
 FAILED_LOOKS = 2
@@ -108,6 +110,17 @@ def queue_trouble(look: Situation) -> Iterator[Problem]:
         yield Problem(Kind.NO_WORKER, text)
 
 
+def no_stream(look: Situation) -> Iterator[Problem]:
+    """No stream at all is configured, as the health sensor saw it last: nothing will ever come."""
+    seen = look.watched
+    if seen is not None and look.now.timestamp() - seen.at <= OLD_S and is_deaf(seen.unconnected):
+        yield Problem(
+            Kind.NO_STREAM,
+            "no stream is connected, so that no alert can come: set KAFKA_CLIENT_ID and KAFKA_CLIENT_SECRET (GCN client "
+            "credentials), or HOP_USERNAME and HOP_PASSWORD; see mma doctor",
+        )
+
+
 def unfinished_versions(look: Situation) -> Iterator[Problem]:
     """Versions that lack products: a problem for each real event, one for all mock and test events."""
     grouped: dict[str, list[RecentVersion]] = {}
@@ -115,7 +128,9 @@ def unfinished_versions(look: Situation) -> Iterator[Problem]:
         grouped.setdefault(who(found.record.version.event_id), []).append(found)
     for name, together in grouped.items():
         names = ", ".join(sorted({name for one in together for name in lacking(one, look.settings)})[:8])
-        text = f"{_count(together, 'version')} of {name} still lack {names} after the time allowed: see mma status"
+        text = (
+            f"{counted(len(together), 'version')} of {name} still lack {names} after the time allowed: see mma status"
+        )
         since = min(one.received for one in together) + patience(look.settings)
         yield Problem(Kind.VERSIONS_UNFINISHED, text, name, _real(name), since)
 
@@ -133,7 +148,7 @@ def messages_in_quarantine(look: Situation) -> Iterator[Problem]:
     for subject, together in unknown.items():
         first = together[-1]
         text = (
-            f"{_count(together, 'message')} of {first.stream} cannot be used, and their event is unknown: {first.reason}; "
+            f"{counted(len(together), 'message')} of {first.stream} cannot be used, and their event is unknown: {first.reason}; "
             f"message {first.id}, see mma quarantine"
         )
         yield Problem(Kind.QUARANTINE, text, subject, since=first.received)
@@ -144,7 +159,7 @@ def packets_in_quarantine(look: Situation) -> Iterator[Problem]:
     for found in unsolved(look.archive):
         digest = hashlib.sha256(found.cause.encode()).hexdigest()[:8]
         text = (
-            f"{found.packets} packet{'' if found.packets == 1 else 's'} of {found.stream} cannot be used: {found.reason}; "
+            f"{counted(found.packets, 'packet')} of {found.stream} cannot be used: {found.reason}; "
             f"message {found.message_id}, see mma quarantine"
         )
         yield Problem(Kind.QUARANTINE, text, f"{found.stream}:{digest}", since=found.first)
@@ -161,6 +176,27 @@ def lost_packets(look: Situation) -> Iterator[Problem]:
             "start more readers, see mma survey stats"
         )
         yield Problem(Kind.MESSAGES_LOST, text, f"{one.stream}:{place}", since=one.lost_at)
+
+
+def lost_messages(look: Situation) -> Iterator[Problem]:
+    """Alerts, notices and photometry that the broker dropped before they were read, for a day after that was noticed."""
+    for one in gaps.lost_messages(look.archive, look.now - LOST):
+        place = f"{one.topic}/{one.partition}"
+        if one.lost is None:
+            how_many = f"an unknown number from offset {one.first} of {place}"
+            why = "the topic was created again"
+        else:
+            how_many = f"{one.lost:,} from offset {one.first} to {one.resumed - 1} of {place}"
+            why = "the broker dropped them"
+        text = f"messages of {one.stream} were lost, {how_many}: {why} before they were read; {_rescue(one.stream)}"
+        yield Problem(Kind.MESSAGES_LOST, text, f"{one.stream}:{place}", since=one.noticed)
+
+
+def _rescue(stream: str) -> str:
+    """Where lost messages of a stream may still be had."""
+    if stream.endswith("gwalert"):
+        return "fetch what is missing with mma backfill --from-gracedb"
+    return "ask the sender, and read what you get with mma replay"
 
 
 def unread_pointings(look: Situation) -> Iterator[Problem]:
@@ -202,7 +238,7 @@ def failed_runs(look: Situation) -> Iterator[Problem]:
             grouped.setdefault((job, who(event_of(record.dagster_run.tags))), []).append(record)
     for (job, name), together in grouped.items():
         runs = ", ".join(record.dagster_run.run_id[:8] for record in together[:3])
-        text = f"{job} failed{f' for {name}' if name else ''}, and no other run follows: see {_count(together, 'run')} {runs}"
+        text = f"{job} failed{f' for {name}' if name else ''}, and no other run follows: see {counted(len(together), 'run')} {runs}"
         ended = [record.end_time for record in together if record.end_time is not None]
         since = datetime.fromtimestamp(min(ended), UTC) if ended else None
         yield Problem(Kind.RUN_FAILED, text, f"{job}:{name}", _real(name), since)
@@ -237,10 +273,6 @@ def _real(name: str) -> str | None:
     return name if name not in {"", MOCK_EVENTS} else None
 
 
-def _count(things: Sequence[object], name: str) -> str:
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
-
-
 def _degraded(record: VersionRecord) -> list[str]:
     """What is wrong in a version's alert, one line each; empty for a sound one."""
     return [str(line) for line in record.facts.get("degraded") or ()]
@@ -249,10 +281,12 @@ def _degraded(record: VersionRecord) -> list[str]:
 FINDERS: tuple[Finder, ...] = (
     store_away,
     queue_trouble,
+    no_stream,
     unfinished_versions,
     messages_in_quarantine,
     packets_in_quarantine,
     lost_packets,
+    lost_messages,
     unread_pointings,
     degraded_versions,
     failed_runs,

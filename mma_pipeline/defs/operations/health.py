@@ -31,7 +31,7 @@ from mma_pipeline.defs.operations.watch import SENSOR, BrokerState, Lasting, Str
 from mma_pipeline.defs.product_asset import OWNERS
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, PublicationResource, SettingsResource
 from mma_pipeline.notices.gcn.streams import CORE_STREAMS
-from mma_pipeline.notices.words import seconds
+from mma_pipeline.notices.words import counted, seconds
 from mma_pipeline.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class StreamHealth:
     message_age_s: float | None
     """Seconds since a message was last received; None if there was none."""
     tick_age_s: float | None
-    """Seconds since the last successful tick of its sensor began; None if there was none."""
+    """Seconds since the last successful tick of its sensor began; None if there was none, or if it is not connected."""
     messages: int
     quarantined: int
     """Unsolved ones."""
@@ -82,6 +82,8 @@ class StreamHealth:
     """Messages per second lately; None but for a survey's stream."""
     resident: bool = False
     """Whether processes of its own read it (`mma survey read`), and no sensor."""
+    unconnected: str | None = None
+    """Why it is not read, with the variables to set; None if it is connected, or if the health sensor never ran."""
 
     @property
     def reader(self) -> str:
@@ -141,7 +143,7 @@ def _of_statistics(found: Health) -> Iterator[Problem]:
             Kind.GCN_SILENT, f"GCN's last heartbeat is {seconds(age_s)} old: GCN or the connection to it is down"
         )
     if found.publications_failed:
-        text = f"{found.publications_failed} publications failed for good: see mma publication"
+        text = f"{counted(found.publications_failed, 'publication')} failed for good: see mma publication"
         yield Problem(Kind.PUBLICATIONS_FAILED, text)
 
 
@@ -160,7 +162,7 @@ def _of_stream(stream: StreamHealth) -> Iterator[Problem]:
         )
         yield Problem(Kind.CREDENTIAL, text, stream.name)
     if stream.lag is not None and stream.lag > (SURVEY_LAG if stream.resident else LAG):
-        text = f"stream {stream.name} is {stream.lag:,} messages behind: see {stream.reader}"
+        text = f"stream {stream.name} is {counted(stream.lag, 'message')} behind: see {stream.reader}"
         yield Problem(Kind.STREAM_BEHIND, text, stream.name)
 
 
@@ -215,20 +217,24 @@ def _streams(
     surveys = survey_health(archive, now, known, settings)
     yield from surveys
     seen_of = {} if watched is None else watched.streams
-    names = {stream.name for stream in STREAMS} | set(known) | (set(seen_of) & set(READ_BY))
+    without = {} if watched is None else watched.unconnected
+    names = {stream.name for stream in STREAMS} | set(known) | set(without) | (set(seen_of) & set(READ_BY))
     for name in sorted(names - {stream.name for stream in surveys}):
         stamp = looked[name].began if name in looked else None
         row = known.get(name)
         seen = seen_of.get(name, StreamState())
+        why = without.get(name) or (without.get(READ_BY[name].name) if name in READ_BY else None)
         yield StreamHealth(
             name=name,
             message_age_s=None if row is None else (now - row.newest).total_seconds(),
-            tick_age_s=_age(now, stamp),
+            # The sensor of a stream that is not connected ticks, and reads nothing.
+            tick_age_s=None if why else _age(now, stamp),
             messages=0 if row is None else row.messages,
             quarantined=0 if row is None else row.quarantined,
             lag=seen.lag,
             credential_age_s=_age(now, seen.since),
             credential_idle_s=_age(now, seen.worked),
+            unconnected=why,
         )
 
 
@@ -419,6 +425,7 @@ def statistics(found: Health) -> dict[str, float | int | str]:
 def _stream_statistics(stream: StreamHealth) -> dict[str, float | int | str]:
     """The values of one stream; unknown ones are absent."""
     shown = {
+        f"{stream.name}: connection": stream.unconnected,
         f"{stream.name}: messages": stream.messages,
         f"{stream.name}: in quarantine": stream.quarantined,
         f"{stream.name}: waiting at the broker": stream.lag,

@@ -20,6 +20,8 @@ class Kind(StrEnum):
     """No Dagster daemon has ever run."""
     DAEMON_SILENT = "daemon_silent"
     """A daemon has no recent heartbeat."""
+    NO_STREAM = "no_stream"
+    """No stream at all is connected."""
     STREAM_UNREAD = "stream_unread"
     """A stream's sensor does not read its broker."""
     STREAM_BEHIND = "stream_behind"
@@ -41,7 +43,7 @@ class Kind(StrEnum):
     QUARANTINE = "quarantine"
     """A message of a real or unknown event could not be used."""
     MESSAGES_LOST = "messages_lost"
-    """A broker dropped messages of a survey before they were read."""
+    """A broker dropped messages of a stream before they were read."""
     POINTINGS_UNREAD = "pointings_unread"
     """The Treasure Map or the TOM does not say what of live events is covered."""
     DEGRADED = "degraded"
@@ -63,6 +65,7 @@ PASSING = frozenset(
     {
         Kind.NO_DAEMON,
         Kind.DAEMON_SILENT,
+        Kind.NO_STREAM,
         Kind.STREAM_UNREAD,
         Kind.STREAM_BEHIND,
         Kind.CREDENTIAL,

@@ -25,6 +25,7 @@ from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.adapters.kafka.watch import BrokerWatch, fingerprint
 from mma_pipeline.adapters.store.probe import StoreProbe
 from mma_pipeline.defs.alerts.streams import STREAMS, Stream, stream_config
+from mma_pipeline.defs.operations.connections import unconnected
 from mma_pipeline.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -87,6 +88,8 @@ class BrokerState:
     """Resident workers that answer; None if there is no queue, or if it cannot be used."""
     lasting: Mapping[str, Lasting] = field(default_factory=dict)
     """Problems by key."""
+    unconnected: Mapping[str, str] = field(default_factory=dict)
+    """Why streams that could be read are not, by name."""
 
     def to_json(self) -> str:
         """Text for a cursor."""
@@ -141,6 +144,7 @@ def watch(instance: dg.DagsterInstance, settings: Settings, before: BrokerState 
         queue=queue,
         workers=workers,
         lasting=lasting,
+        unconnected=unconnected(settings),
     )
 
 

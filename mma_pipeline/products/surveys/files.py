@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,21 +52,33 @@ class Source:
             yield StreamMessage(stream, self.topic, 0, offset, body, None, (), None, now)
 
 
-def sources_of(where: Path, topic: str) -> tuple[list[Source], list[Path]]:
-    """What a path holds, and the files in it that hold no packets; raises NoPacketsError for a file of another kind.
+@dataclass(frozen=True)
+class Found:
+    """What a path holds."""
 
-    All packets of a folder are one source, in the order of their paths; each Parquet and tar file is one of its own.
+    sources: list[Source]
+    others: list[Path]
+    """Files that hold no packets."""
+    hidden: list[Path]
+    """Hidden files and folders, which are left out with all that is in them."""
+
+
+def sources_of(where: Path, topic: str) -> Found:
+    """What a path holds; raises NoPacketsError for a file of another kind.
+
+    All packets of a folder are one source, in the order of their paths; each Parquet and tar file is one of its own. What is hidden
+    below the folder (caches, histories) is left out.
     """
     if not where.is_dir():
         named = f"{topic}:{where.name}"[:_LONGEST_TOPIC]
         if where.suffix in PACKETS:
-            return [Source(named, where, (where,))], []
+            return Found([Source(named, where, (where,))], [], [])
         if where.suffix in PARQUET or tarfile.is_tarfile(where):
-            return [Source(named, where, ())], []
+            return Found([Source(named, where, ())], [], [])
         raise NoPacketsError(
             f"{where} is no packet (.avro, .json), no Parquet file of decoded alerts, no tar file and no folder of packets"
         )
-    files = sorted(path for path in where.rglob("*") if path.is_file())
+    files, hidden = _below(where)
     packets = tuple(path for path in files if path.suffix in PACKETS)
     many = [p for p in files if p.suffix in PARQUET or (p.suffix in TAR and tarfile.is_tarfile(p))]
     found = [Source(f"{topic}:{where.name}"[:_LONGEST_TOPIC], where, packets)] if packets else []
@@ -74,7 +87,19 @@ def sources_of(where: Path, topic: str) -> tuple[list[Source], list[Path]]:
         named = ":".join((topic, where.name, *path.relative_to(where).parts))
         found.append(Source(named[-_LONGEST_TOPIC:], path, ()))
     taken = {*packets, *many}
-    return found, [path for path in files if path not in taken]
+    return Found(found, [path for path in files if path not in taken], hidden)
+
+
+def _below(where: Path) -> tuple[list[Path], list[Path]]:
+    """The files below a folder, and what is hidden there, both by path."""
+    files: list[Path] = []
+    hidden: list[Path] = []
+    for folder, folders, names in os.walk(where):
+        here = Path(folder)
+        hidden += [here / name for name in (*folders, *names) if name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [path for name in names if not name.startswith(".") and (path := here / name).is_file()]
+    return sorted(files), sorted(hidden)
 
 
 def _packed(where: Path) -> Iterator[bytes]:

@@ -72,7 +72,10 @@ def simulate_skymap(spec: MapSpec, *, name: str, time: datetime) -> SkyMap:
     uniq = order_ipix_to_uniq(order, ipix)
     vectors = _centres(order, ipix)
     values = density(vectors)
-    values = values / np.sum(values * np.pi / 3 / 4.0**order)
+    total = np.sum(values * np.pi / 3 / 4.0**order)
+    if not total > 0:
+        raise ValueError(f"a 90 % area of {spec.area_90} deg² lies between the pixels of the coarsest mesh")
+    values = values / total
     sort = np.argsort(ipix << (2 * (29 - order)))
     mu = sigma = distnorm = None
     if spec.distance is not None:

@@ -17,6 +17,8 @@ from mma_pipeline.science.skymaps.model import SkyMap
 from mma_pipeline.science.skymaps.volume import credible_volume, log_density_at
 from mma_pipeline.science.sphere import PositionError, check_positions, index29, separation
 
+#: Largest luminosity distance of a position, Mpc: beyond a redshift of 70, where there is no galaxy yet.
+_FARTHEST_MPC = 1e6
 #: Shells between the observer and six mean distances, as ligo.skymap has them.
 _SHELLS = 1000
 
@@ -81,8 +83,10 @@ def crossmatch(
     if distance is None or not sky.is_3d:
         return result
     mpc = np.broadcast_to(np.asarray(distance, dtype=np.float64), ra_deg.shape)
-    if (mpc <= 0).any() or np.isinf(mpc).any():
-        raise PositionError("a distance is not a positive number of Mpc: leave it out where it is unknown")
+    if (mpc <= 0).any() or (mpc > _FARTHEST_MPC).any():
+        raise PositionError(
+            f"a distance is not above 0 and at most {_FARTHEST_MPC:,.0f} Mpc: leave it out where it is unknown"
+        )
     shell = _shell(sky)
     inner = shell * np.maximum(np.floor(mpc / shell), 1.0)
     log_density = log_density_at(sky, row, inner)
