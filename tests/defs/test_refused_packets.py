@@ -85,7 +85,7 @@ def test_a_flood_is_one_problem(home: Home):
     assert stream_statistics(home.archive)["survey"].quarantined == 1000
     of_event, of_survey = of_quarantine(home.archive)
     assert of_event.event == "S240301b"
-    assert of_survey.text.startswith("1000 packets of survey cannot be used: ")
+    assert of_survey.text.startswith("1,000 packets of survey cannot be used: ")
     alert, packed = run("quarantine")
     assert (alert["event"], packed["packets"], packed["kept"]) == ("S240301b", 1000, KEPT)
     assert "1000" in CliRunner().invoke(app, ["quarantine"]).output
