@@ -24,6 +24,7 @@ from mma_pipeline.adapters.archive import (
     writing,
 )
 from mma_pipeline.adapters.archive.coincidences import PairRecord, PairState, record_pairs
+from mma_pipeline.adapters.archive.gaps import note_gaps
 from mma_pipeline.adapters.archive.live_events import live_events
 from mma_pipeline.adapters.archive.photometry import ArchivedMeasurement, PhotometryArchive
 from mma_pipeline.adapters.archive.pointings import PointingArchive
@@ -33,6 +34,7 @@ from mma_pipeline.adapters.archive.recent import recent_versions
 from mma_pipeline.adapters.archive.surveys import Beat, Outcome, SurveyArchive
 from mma_pipeline.adapters.archive.waiting import WAITING, held
 from mma_pipeline.adapters.kafka.message import StreamMessage
+from mma_pipeline.adapters.kafka.stream import Gap
 from mma_pipeline.cli import app
 from mma_pipeline.cli.status import describe
 from mma_pipeline.defs.alerts.notice_maps import notice_maps_sensor
@@ -51,6 +53,7 @@ from mma_pipeline.defs.operations.finders import (
     Finder,
     Situation,
     failed_runs,
+    no_stream,
     queue_trouble,
     store_away,
     unread_pointings,
@@ -81,7 +84,7 @@ FEW, MANY = 3, 60
 #: What every product of these archives says.
 FIGURES = {"Fermi_state": "unknown", "counterpart": [], "pairs": [], "begins": "2000-01-01T00:00:00Z"}
 #: Finders that ask Dagster or the health sensor's memory alone.
-WITHOUT = (store_away, failed_runs, queue_trouble, unread_pointings)
+WITHOUT = (store_away, failed_runs, queue_trouble, unread_pointings, no_stream)
 
 
 def filled(place: Path, count: int) -> Archive:
@@ -111,6 +114,7 @@ def filled(place: Path, count: int) -> Archive:
         outcome = Outcome(place, 0, quarantined=True)
         SurveyArchive(archive).record("survey", [], [(packet, "no packet")], [outcome], Beat("here:1", NOW))
         SurveyArchive(archive).lose("survey", place, 1, 5, Beat("here:1", NOW))
+        note_gaps(archive, [("alerts", Gap("igwn.gwalert", number, 1, 5))], NOW)
         done = Pointing("own", "1", "camera", Status.COMPLETED, NOW, 150.0, 20.0)
         PointingArchive(archive).record(event_id, [done], NOW)
         own = archive.versions(event_id)[0].partition_key
