@@ -5,6 +5,7 @@ The broker comes from the instance's run launcher, so that only dagster.yaml nam
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -78,11 +79,17 @@ def preload() -> None:
     import importlib.util
     import pkgutil
 
+    from mma_pipeline.adapters.earth_orientation import orientation_at
+    from mma_pipeline.defs.events.page.render import compile_templates
+
     science = importlib.import_module(SCIENCE)
     for module in (*PRELOAD, *(found.name for found in pkgutil.walk_packages(science.__path__, f"{SCIENCE}."))):
         if importlib.util.find_spec(module) is not None:
             importlib.import_module(module)
     importlib.import_module("mma_pipeline.definitions").defs.resolve_all_job_defs()
+    # Read and compiled once, not by each process while its first alert waits.
+    orientation_at(datetime.now(UTC))
+    compile_templates()
     # A full collection over the loaded code takes half a second in the middle of a run, and writes to every shared page.
     gc.collect()
     gc.freeze()

@@ -118,6 +118,12 @@ def _render(template: str, state: EventState, key: str, attached: Attachments, m
     )
 
 
+def compile_templates() -> None:
+    """Compile the templates of pages, which are kept for the process."""
+    for name in _environment().list_templates(extensions=["j2"]):
+        _environment().get_template(name)
+
+
 def _digest(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
