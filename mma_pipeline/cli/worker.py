@@ -15,8 +15,8 @@ from mma_pipeline.settings import current
 
 #: Modules that products and publication need, loaded once before the worker forks and so shared by its processes; with all of `SCIENCE`.
 PRELOAD = (
-    *("mma_pipeline.definitions", "astropy.io.fits", "numpy", "scipy.stats", "scipy.spatial", "mocpy", "PIL.Image"),
-    *("igwn_gwalert_schema", "jsonschema", "matplotlib.figure", "matplotlib.backends.backend_agg"),
+    *("mma_pipeline.definitions", "astropy.io.fits", "healpy", "numpy", "scipy.stats", "scipy.spatial", "mocpy"),
+    *("PIL.Image", "igwn_gwalert_schema", "jsonschema", "matplotlib.figure", "matplotlib.backends.backend_agg"),
     *("httpx", "hop.io"),
 )
 SCIENCE = "mma_pipeline.science"

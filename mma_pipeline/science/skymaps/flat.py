@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -154,14 +155,15 @@ def probability_in_file(body: bytes) -> float:
     kept, total, layout, left = b"", 0.0, None, 0
     data = body
     while data or not stream.eof:
-        part = stream.decompress(data, 1 << 24)
+        part = stream.decompress(data, 1 << 20)
         data = stream.unconsumed_tail
         if not part:
             break
         kept += part
         if layout is None:
-            ends = [k for k in range(80, len(kept), 80) if kept[k : k + 80].rstrip() == b"END"]
-            start = (ends[1] // 2880 + 1) * 2880
+            # The table's header ends where the second one does.
+            ends = (k for k in range(80, len(kept), 80) if kept[k : k + 80].rstrip() == b"END")
+            start = (next(islice(ends, 1, None)) // 2880 + 1) * 2880
             cards = {kept[k : k + 8].strip(): kept[k + 10 : k + 30] for k in range(2880, start, 80)}
             width, left = int(cards[b"NAXIS1"]), int(cards[b"NAXIS2"])
             form = ">f8" if b"D" in cards[b"TFORM1"] else ">f4"
