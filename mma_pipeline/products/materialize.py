@@ -109,7 +109,7 @@ def make(product: Product, source: ProductInput, address: str) -> tuple[Mapping[
 def _linear_algebra() -> ThreadpoolController:
     """Threads of the linear algebra of numpy and scipy, each of which brings a library of its own.
 
-    For the small matrices of a product a second thread waits more than it computes: an alert took 2.5 s with two threads, 2.2 s
+    For the small matrices of a product a second thread waits more than it computes: an alert took 2.5 s with two threads, 2.1 s
     with one, and the runs beside it want the other core.
     """
     importlib.import_module("scipy.linalg")
