@@ -36,10 +36,12 @@ def worker(
     import os
 
     import dagster as dg
+    from celery.signals import worker_process_init
     from dagster_celery.launcher import CeleryRunLauncher
     from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
     from mma_pipeline.adapters.task_queue import is_experimental
+    from mma_pipeline.cli.warm_up import MOST_S, warm_up_all_but_first
 
     with dg.DagsterInstance.get() as instance:
         launcher = instance.run_launcher
@@ -53,6 +55,8 @@ def worker(
         create_execute_job_task(app)
         create_resume_job_task(app)
         preload()
+        worker_process_init.connect(warm_up_all_but_first, weak=False)
+        app.conf.worker_proc_alive_timeout = MOST_S
         # A name of its own, by which it is asked whether it still has a run. Files for a name that is gone would pile up where
         # the queue is a folder, which has one worker only.
         name = "mma" if is_experimental(launcher.broker) else f"mma-{os.getpid()}"
