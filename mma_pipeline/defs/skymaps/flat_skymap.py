@@ -31,7 +31,7 @@ def _make(source: ProductInput) -> ProductFiles:
 flat_skymap = Product(
     name="flat_skymap",
     about=__doc__ or "",
-    code_version="2",
+    code_version="3",
     priority=-20,  # large, for programs that read nothing else: after all that a telescope needs
     kinds=frozenset({"fits", "gzip"}),
     deps=("skymap",),
