@@ -22,7 +22,11 @@ from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.schedules import SqliteScheduleStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
-from mma_pipeline.instance.remembering import RememberingEventLogStorage
+from mma_pipeline.instance.remembering import (
+    RememberingEventLogStorage,
+    RememberingRunStorage,
+    RememberingScheduleStorage,
+)
 
 #: As the stock storage waits for another process that writes, seconds.
 BUSY_S = 30
@@ -65,7 +69,7 @@ class _SqliteEventLog(RememberingEventLogStorage, SqliteEventLogStorage):
             yield connection
 
 
-class _SqliteRuns(SqliteRunStorage):
+class _SqliteRuns(RememberingRunStorage, SqliteRunStorage):
     def __init__(self, conn_string: str, inst_data: Any = None) -> None:
         self.url = conn_string
         super().__init__(conn_string, inst_data)
@@ -74,7 +78,7 @@ class _SqliteRuns(SqliteRunStorage):
         return _engine(self.url).begin()
 
 
-class _SqliteSchedules(SqliteScheduleStorage):
+class _SqliteSchedules(RememberingScheduleStorage, SqliteScheduleStorage):
     def __init__(self, conn_string: str, inst_data: Any = None) -> None:
         self.url = conn_string
         super().__init__(conn_string, inst_data)

@@ -15,10 +15,19 @@ from typing import Any
 
 import psycopg2
 import sqlalchemy as sa
-from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
+from dagster_postgres import (
+    DagsterPostgresStorage,
+    PostgresEventLogStorage,
+    PostgresRunStorage,
+    PostgresScheduleStorage,
+)
 from dagster_postgres.utils import get_token_provider_from_config, pg_url_from_config
 
-from mma_pipeline.instance.remembering import RememberingEventLogStorage
+from mma_pipeline.instance.remembering import (
+    RememberingEventLogStorage,
+    RememberingRunStorage,
+    RememberingScheduleStorage,
+)
 
 #: Longest time that one statement may take, ms: purging old ticks is slow, an alert's events are not.
 STATEMENT_MS = 600_000
@@ -37,6 +46,14 @@ _of_process: dict[tuple[int, str, Any], PooledPostgresStorage] = {}
 
 
 class _PostgresEventLog(RememberingEventLogStorage, PostgresEventLogStorage):
+    pass
+
+
+class _PostgresRuns(RememberingRunStorage, PostgresRunStorage):
+    pass
+
+
+class _PostgresSchedules(RememberingScheduleStorage, PostgresScheduleStorage):
     pass
 
 
@@ -66,11 +83,13 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         inst_data: Any = None,
         token_provider: Any = None,
     ) -> None:
-        """Build the stock storages, with pooled connections, and an event log that remembers."""
+        """Build the stock storages, with pooled connections, and parts that remember."""
         url = sa.make_url(postgres_url).update_query_pairs([("plugin", _PLUGIN)], append=True)
         address = url.render_as_string(hide_password=False)
         super().__init__(address, should_autocreate_tables, inst_data, token_provider)
         self._event_log_storage = _PostgresEventLog(address, should_autocreate_tables, token_provider=token_provider)
+        self._run_storage = _PostgresRuns(address, should_autocreate_tables, token_provider=token_provider)
+        self._schedule_storage = _PostgresSchedules(address, should_autocreate_tables, token_provider=token_provider)
         for part in (self._event_log_storage, self._run_storage, self._schedule_storage):
             part.optimize_for_webserver(statement_timeout=STATEMENT_MS, pool_recycle=RECYCLE_S, max_overflow=OVERFLOW)
 

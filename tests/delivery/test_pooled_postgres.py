@@ -9,6 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
+from dagster._core.storage.schedules import SqlScheduleStorage
 
 from mma_pipeline.instance import pooled_postgres
 from tests.services.postgres import PostgresServer
@@ -105,3 +107,31 @@ def test_what_is_there_is_asked_once(instance: dg.DagsterInstance) -> None:
     instance.delete_dynamic_partition("p", "second")
     assert not instance.has_dynamic_partition("p", "second")
     assert not instance.event_log_storage.has_table("a table that a migration may bring")
+
+
+def test_a_daemon_asks_once_which_tables_are_there(instance: dg.DagsterInstance) -> None:
+    """The second look at a sensor's state, its ticks and the queue asks nothing about tables, columns and migrations."""
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    def look() -> None:
+        state = instance.get_instigator_state("origin", "selector")
+        assert state is None
+        assert instance.get_ticks("origin", "selector") == []
+        assert instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])) == []
+        instance.create_tick(
+            TickData("origin", "sensor", InstigatorType.SENSOR, TickStatus.SKIPPED, 0.0, selector_id="selector")
+        )
+        instance.purge_ticks("origin", "selector", before=1.0)
+
+    look()
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        look()
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    assert [one for one in asked if "pg_catalog" in one or "secondary_indexes" in one] == []
+    assert isinstance(instance.schedule_storage, SqlScheduleStorage)
+    assert not instance.schedule_storage.has_built_index("a migration that nobody has made")
