@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
 from mma_pipeline.adapters.errors import ConfigurationError, TransientError
 from mma_pipeline.adapters.redact import redact
 
@@ -76,16 +78,26 @@ def look(app: Celery, queue: str) -> QueueState:
     The broker is asked first: a task that it no longer has is in a worker's hands by the time the workers are asked.
     """
     waiting = _waiting(app, queue)
-    with _reported(app):
-        inspect = app.control.inspect(timeout=ASK_S)
-        active, reserved = inspect.active() or {}, inspect.reserved() or {}
+    # The broker has just answered. Celery's kept connection may be one to a server that was there before it: that fails once.
+    again = Retrying(stop=stop_after_attempt(2), retry=retry_if_exception_type(TransientError), reraise=True)
+    active, reserved = again(_in_hand, app)
     return QueueState(
         waiting, {name: f"{active.get(name, [])}{reserved.get(name, [])}" for name in {*active, *reserved}}
     )
 
 
+def _in_hand(app: Celery) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What each worker that answers runs, and what it has taken."""
+    with _reported(app):
+        inspect = app.control.inspect(timeout=ASK_S)
+        return inspect.active() or {}, inspect.reserved() or {}
+
+
 def has_task(app: Celery, worker: str, task_id: str) -> bool | None:
-    """Whether a worker has a task in hand; None if it does not answer. Raises TransientError like `look`."""
+    """Whether a worker has a task in hand; None if it does not answer. Raises TransientError if the broker cannot be asked.
+
+    Also if the server was restarted since the last question: who asks has to know, because workers connect again later.
+    """
     with _reported(app):
         answers = app.control.inspect(destination=[worker], timeout=ASK_S, limit=1).query_task(task_id)
     if not answers or worker not in answers:

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 import yaml
+from celery import Celery
 
 from mma_pipeline.adapters import task_queue
 from mma_pipeline.adapters.errors import ConfigurationError, TransientError
@@ -160,6 +161,28 @@ def test_what_dies_is_noticed(lane: Lane, instance: dg.DagsterInstance) -> None:
     wait_until(lambda: _run(instance, another).status is STARTED, "a run of the new worker", timeout=240)
     assert end_lost_runs(instance) == []
     assert _launcher(instance).lost([_run(instance, another)]) == {}, "its worker has it"
+
+
+def test_the_first_question_after_an_outage_is_answered(tmp_path: Path) -> None:
+    """A queue that was restarted since it was last asked is asked anew, not declared away; a question for one task says so."""
+    queue = RedisServer(tmp_path)
+    queue.start()
+    app = Celery("asks", broker=queue.url)
+    app.conf.broker_transport_options = task_queue.transport_options(queue.url, tmp_path)
+    nothing = task_queue.QueueState(0, {})
+    try:
+        assert task_queue.look(app, "dagster") == nothing
+        queue.kill()
+        queue.start()
+        assert task_queue.look(app, "dagster") == nothing
+        queue.kill()
+        with pytest.raises(TransientError, match="cannot be used"):
+            task_queue.look(app, "dagster")
+        queue.start()
+        with pytest.raises(TransientError, match="cannot be used"):
+            task_queue.has_task(app, "celery@nobody", "no task")
+    finally:
+        queue.kill()
 
 
 def test_a_wrong_password_is_named_and_not_shown(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:

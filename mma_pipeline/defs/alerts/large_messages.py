@@ -22,6 +22,7 @@ from mma_pipeline.defs.alerts.streams import READ_BY, parser_of
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource
+from mma_pipeline.defs.ticks import every
 from mma_pipeline.products.ingest import Quarantined, ingest, presentable, requests_of
 
 #: Seconds that all fetches of one tick of this sensor may take together, and one of them.
@@ -51,7 +52,7 @@ class FetchAttempts:
 @dg.sensor(
     name="large_messages_sensor",
     job=alert_products,
-    minimum_interval_seconds=10,
+    minimum_interval_seconds=every(10),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Fetches large messages whose server did not answer when their address came.",
 )

@@ -25,6 +25,7 @@ from mma_pipeline.defs.alerts.sensors import quarantine_event, run_request
 from mma_pipeline.defs.jobs import alert_products
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
+from mma_pipeline.defs.ticks import every
 from mma_pipeline.notices.degraded import MAX_LENGTH, bounded
 from mma_pipeline.notices.key import DIGEST_LENGTH, FETCHED_SUFFIX
 from mma_pipeline.notices.text import one_line
@@ -45,7 +46,7 @@ _NOT_OF_THE_MAP = ("no_map", "skymap_url", "degraded")
 @dg.sensor(
     name="notice_maps_sensor",
     job=alert_products,
-    minimum_interval_seconds=10,
+    minimum_interval_seconds=every(10),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Fetches the maps that notices of other observatories name by their address.",
 )

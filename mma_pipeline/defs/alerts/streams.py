@@ -16,6 +16,7 @@ from mma_pipeline.adapters.kafka.gcn import gcn_stream
 from mma_pipeline.adapters.kafka.message import StreamMessage
 from mma_pipeline.adapters.kafka.stream import StreamConfig
 from mma_pipeline.defs.neutrinos.compared_event import parse_neutrinos
+from mma_pipeline.defs.ticks import every
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.fields import decode_notice
 from mma_pipeline.notices.gcn.notice import parse_core
@@ -106,7 +107,7 @@ STREAMS = (
         "IceCube's searches for neutrinos from gravitational-wave events, JSON, from NASA GCN Kafka.",
         # IceCube's search takes many minutes, and a waiting tick occupies a thread of the code server.
         wait_s=2.0,
-        interval_s=15,
+        interval_s=every(15),
     ),
     Stream(
         NOTICES,

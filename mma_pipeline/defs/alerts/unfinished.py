@@ -19,6 +19,7 @@ from mma_pipeline.defs.jobs import EVENT_TAG, Lane, alert_products, lane_tags, u
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import PERMANENT
 from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
+from mma_pipeline.defs.ticks import every
 from mma_pipeline.notices.model import Role
 from mma_pipeline.settings import Settings
 
@@ -52,7 +53,7 @@ def lacking(found: RecentVersion, settings: Settings) -> set[str]:
 @dg.sensor(
     name="unfinished_versions_sensor",
     job=alert_products,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=every(30),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts another run for an archived version that lacks products and has no run in progress.",
 )

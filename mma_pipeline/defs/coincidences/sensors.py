@@ -16,6 +16,7 @@ from mma_pipeline.defs.coincidences.assets import coincidence_alert, coincidence
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
 from mma_pipeline.defs.run_again import request_again
+from mma_pipeline.defs.ticks import every
 from mma_pipeline.products.coincidences import pair_between, side_of
 from mma_pipeline.science.coincidence.searches import SearchRules
 
@@ -39,7 +40,7 @@ coincidence_products = dg.define_asset_job(
 @dg.sensor(
     name="coincidence_sensor",
     job=coincidence_products,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=every(30),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Compares pairs of events again when either of them has changed.",
 )

@@ -19,6 +19,7 @@ from mma_pipeline.defs.events.page.write import shows
 from mma_pipeline.defs.jobs import EVENT_TAG, Lane, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, StoreResource
+from mma_pipeline.defs.ticks import every
 
 #: Events that received a notice in this time are watched: candidates are measured for a month.
 LOOK_BACK = timedelta(days=35)
@@ -38,7 +39,7 @@ event_pages = dg.define_asset_job(
 @dg.sensor(
     name="event_page_sensor",
     job=event_pages,
-    minimum_interval_seconds=60,
+    minimum_interval_seconds=every(60),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests the page of an event when it no longer shows what the archive has.",
 )

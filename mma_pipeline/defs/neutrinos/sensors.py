@@ -15,6 +15,7 @@ from mma_pipeline.defs.neutrinos.compared_event import ComparedEvent, compared_e
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource
 from mma_pipeline.defs.run_again import request_again
+from mma_pipeline.defs.ticks import every
 from mma_pipeline.notices.key import ICECUBE_LABEL
 
 #: New maps of an event may arrive for months; older notices are compared again by hand.
@@ -37,7 +38,7 @@ neutrino_products = dg.define_asset_job(
 @dg.sensor(
     name="neutrino_coincidence_sensor",
     job=neutrino_products,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=every(30),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Compares neutrino notices again when their event has a newer map or was retracted.",
 )

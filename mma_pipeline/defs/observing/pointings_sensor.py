@@ -26,6 +26,7 @@ from mma_pipeline.defs.observing.coverage_ledger import coverage_ledger
 from mma_pipeline.defs.observing.pointings_memory import SENSOR, Looks, Memory
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, SettingsResource
+from mma_pipeline.defs.ticks import every
 from mma_pipeline.notices.model import Role
 from mma_pipeline.settings import Settings
 
@@ -49,7 +50,7 @@ coverage_products = dg.define_asset_job(
 @dg.sensor(
     name=SENSOR,
     job=coverage_products,
-    minimum_interval_seconds=60,
+    minimum_interval_seconds=every(60),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Reads pointings of live events from the Treasure Map and the TOM; makes coverage again where they changed.",
 )

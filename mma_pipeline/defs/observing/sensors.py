@@ -19,6 +19,7 @@ from mma_pipeline.defs.jobs import EVENT_TAG, Lane, lane_tags
 from mma_pipeline.defs.observing.visibility import fields_of_view, visibility
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.resources import ArchiveResource, ObservingResource, SettingsResource, StoreResource
+from mma_pipeline.defs.ticks import every
 from mma_pipeline.products.inputs import ProductInput
 from mma_pipeline.science.observing.visibility import Instrument
 
@@ -61,7 +62,7 @@ class Asked(BaseModel):
 @dg.sensor(
     name="visibility_sensor",
     job=visibility_products,
-    minimum_interval_seconds=60,
+    minimum_interval_seconds=every(60),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Fetches orbital elements and pointing files, and requests fields of view that were unknown.",
 )

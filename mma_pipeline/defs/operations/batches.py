@@ -15,6 +15,7 @@ import dagster as dg
 from mma_pipeline.defs.jobs import Lane, alert_products, lane_tags
 from mma_pipeline.defs.partitions import alert_versions
 from mma_pipeline.defs.product_asset import FAILED_PARTITIONS
+from mma_pipeline.defs.ticks import every
 
 _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
@@ -22,7 +23,7 @@ _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_r
 @dg.run_failure_sensor(
     name="failed_batches_sensor",
     request_job=alert_products,
-    minimum_interval_seconds=10,
+    minimum_interval_seconds=every(10),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests the rest of a batch of versions in which a product of some could not be made.",
 )

@@ -30,6 +30,7 @@ from mma_pipeline.defs.operations.problems import Kind, Problem
 from mma_pipeline.defs.operations.watch import SENSOR, BrokerState, Lasting, StreamState, from_json, last_watched, watch
 from mma_pipeline.defs.product_asset import OWNERS
 from mma_pipeline.defs.resources import ArchiveResource, KafkaResource, PublicationResource, SettingsResource
+from mma_pipeline.defs.ticks import every
 from mma_pipeline.notices.gcn.streams import CORE_STREAMS
 from mma_pipeline.notices.words import counted, seconds
 from mma_pipeline.settings import Settings
@@ -330,7 +331,7 @@ def nothing_wrong(
 
 @dg.sensor(
     name=SENSOR,
-    minimum_interval_seconds=60,
+    minimum_interval_seconds=every(60),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Checks brokers and store every minute, notifies people when a problem begins and when it is over, and "
     "reports the pipeline's health every five minutes, without a run.",

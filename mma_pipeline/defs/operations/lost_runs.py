@@ -15,6 +15,8 @@ from typing import Protocol, runtime_checkable
 import dagster as dg
 import psutil
 
+from mma_pipeline.defs.ticks import every
+
 #: Seconds by which a process may seem younger than its run's first log entry: clocks of kernel and log differ.
 TOLERANCE_S = 5.0
 #: How long a run may take from its launch to its process's first sign of life before somebody asks for it.
@@ -33,7 +35,7 @@ class HandsOver(Protocol):
 
 @dg.sensor(
     name="lost_runs_sensor",
-    minimum_interval_seconds=5,
+    minimum_interval_seconds=every(5),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Ends runs whose process is gone, so that they free their slot of the queue and are started again.",
 )

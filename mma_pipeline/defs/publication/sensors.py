@@ -32,6 +32,7 @@ from mma_pipeline.defs.publication.in_progress import due_now, offers_now
 from mma_pipeline.defs.publication.shown import answer_metadata
 from mma_pipeline.defs.publication.version import ASSETS, GROUP
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource, SettingsResource, StoreResource
+from mma_pipeline.defs.ticks import every
 from mma_pipeline.notices.model import Role
 from mma_pipeline.settings import Settings
 
@@ -144,7 +145,7 @@ WAIT_S, LOOK_S = 4.0, 1.0
 
 @dg.sensor(
     jobs=[publication_job, publish_outbox],
-    minimum_interval_seconds=5,
+    minimum_interval_seconds=every(5),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Publishes versions whose products exist, and sends again publications that wait in the outbox.",
 )
