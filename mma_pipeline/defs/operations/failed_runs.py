@@ -11,6 +11,7 @@ from mma_pipeline.defs.jobs import REPORTED
 from mma_pipeline.defs.operations.finders import event_of, who
 from mma_pipeline.defs.operations.notifying import NO_EVENT
 from mma_pipeline.defs.resources import ArchiveResource, PublicationResource
+from mma_pipeline.defs.ticks import every
 from mma_pipeline.notices.errors import NoticeError
 from mma_pipeline.notices.key import EventVersion
 
@@ -20,6 +21,7 @@ QUIET_S = 3600
 
 @dg.run_failure_sensor(
     name="failed_runs_sensor",
+    minimum_interval_seconds=every(30),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Notifies people through the webhooks with failures = true when a run of any job has failed for good.",
 )
