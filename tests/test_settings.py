@@ -86,6 +86,16 @@ def test_a_wrong_value_names_its_variable_and_stops_its_group_only() -> None:
     assert found.kafka.client_id == "me"
 
 
+def test_a_wrong_value_is_shown_where_it_is() -> None:
+    """Beside a value that cannot be used, the others of its group are shown as they are."""
+    found = Settings({"MMA_SURVEY_LEVEL": "3", "MMA_SURVEY_DAYS": "7"})
+    shown = {row.name: row for row in found.in_force() if row.group == "surveys"}
+    assert float(shown["MMA_SURVEY_DAYS"].value) == 7
+    assert "less than or equal to 1" in shown["MMA_SURVEY_LEVEL"].value
+    wrong = [row.name for row in shown.values() if "MMA_SURVEY_LEVEL" in row.value]
+    assert wrong == ["MMA_SURVEY_LEVEL"]
+
+
 def test_listeners_names_are_aliases() -> None:
     """The names that the clouds' own tools use beside the listeners' work too, the first that is set wins."""
     assert Settings({"AWS_REGION": "eu-west-1"}).store.aws_default_region == "eu-west-1"

@@ -44,7 +44,7 @@ def metrics(
         typer.Option(help="Write the metrics to this file atomically, for node_exporter's textfile collector."),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="Serve the metrics to Prometheus on this port until stopped.")
+        int | None, typer.Option(help="Serve the metrics to Prometheus on this port until stopped.", min=1, max=65535)
     ] = None,
     address: Annotated[str, typer.Option(help="Address to serve on.")] = "0.0.0.0",  # noqa: S104 - a pod's own address
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -141,7 +142,10 @@ def _group_lives(group: int) -> bool:
 
 
 def fresh_home(parent: Path) -> Path:
-    """An empty DAGSTER_HOME in `parent`/demo with `parent`'s dagster.yaml; files of an earlier demo are removed."""
+    """An empty DAGSTER_HOME in `parent`/demo with `parent`'s dagster.yaml; files of an earlier demo are removed.
+
+    Ends the command if a demo runs there, or if the folder is not one that a demo made. It is this process's until that ends.
+    """
     settings = parent / "dagster.yaml"
     if not settings.is_file():
         raise fail(
@@ -149,7 +153,23 @@ def fresh_home(parent: Path) -> Path:
             Exit.USAGE,
         )
     home = parent / "demo"
-    shutil.rmtree(home, ignore_errors=True)
+    _take(parent / "demo.lock", home)
+    if home.exists():
+        if not (home / settings.name).is_file() and any(home.iterdir()):
+            raise fail(f"{home} is not the folder of an earlier demo, and would be emptied: move it away", Exit.USAGE)
+        shutil.rmtree(home)
     home.mkdir(parents=True)
     shutil.copy(settings, home)
     return home
+
+
+def _take(lock: Path, home: Path) -> None:
+    """Take a folder for this process, for as long as it lives."""
+    held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(held)
+        raise fail(
+            f"a demo is running in {home}: end it with Ctrl-C, or set DAGSTER_HOME to another copy of dagster_home"
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mma_pipeline.cli.app import clear_errors, console, errors, open_archive
+from mma_pipeline.cli.app import clear_errors, console, errors, fail, open_archive
 
 if TYPE_CHECKING:
     from mma_pipeline.adapters.archive import Archive
@@ -46,11 +47,10 @@ def serve(
             highlight=False,
         )
     app = create_app(portal, hosts=LOOPBACK if local or portal.url else ())
+    listening = _listen(host, port)
     console.print(f"portal: {portal.url or f'http://{host}:{port}'}", highlight=False, soft_wrap=True)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -58,6 +58,16 @@ def serve(
         limit_concurrency=_AT_ONCE,
         timeout_graceful_shutdown=5,
     )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; ends the command if the address cannot be had."""
+    try:
+        ((family, *_), *_) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise fail(f"{host}:{port} cannot be listened on: {error.strerror}; --port and --host name another") from error
 
 
 def make_portal() -> Portal:

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mma_pipeline.cli.app import MOST_SEED, JsonOption, clear_errors, console, open_archive, print_json, wrong_usage
+from mma_pipeline.cli.app import (
+    MOST_SEED,
+    Exit,
+    JsonOption,
+    clear_errors,
+    console,
+    fail,
+    open_archive,
+    print_json,
+    wrong_usage,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,6 +119,7 @@ def simulate(
     from mma_pipeline.notices import lvk
     from mma_pipeline.notices.errors import NoticeError
     from mma_pipeline.notices.key import check_event_id
+    from mma_pipeline.notices.model import AlertType
     from mma_pipeline.notices.photometry.message import encode
     from mma_pipeline.science.kilonova.counterpart import counterpart_of
     from mma_pipeline.science.simulation.alerts import Shape as RegionShape
@@ -142,10 +153,15 @@ def simulate(
         )
     with clear_errors():
         folder.mkdir(parents=True, exist_ok=True)
+        alerts = {folder / _alert_file(notice): notice for notice in notices}
+        others = set(folder.glob(f"{name}-*.json")) - set(alerts)
+        if any(path.stem.removesuffix("-ext").rpartition("-")[2] in set(AlertType) for path in others):
+            raise fail(
+                f"{folder} has alerts of another simulation of {name}: name another folder, or another event with --event",
+                Exit.USAGE,
+            )
         written = []
-        for notice in notices:
-            suffix = "-ext" if notice.external is not None else ""
-            path = folder / f"{name}-{notice.time_created:%Y%m%dT%H%M%S}-{notice.alert_type.value}{suffix}.json"
+        for path, notice in alerts.items():
             path.write_text(json.dumps(lvk.to_record(notice), sort_keys=True), encoding="utf-8")
             written.append(str(path))
         if neutrino:
@@ -167,6 +183,11 @@ def simulate(
             night = _night(region, folder, survey_night, nights_after, seed, images, bootstrap, topic, rate)
     found: dict[str, Any] = {"event": name, "files": written}
     _say(found if night is None else {**found, "night": night}, as_json)
+
+
+def _alert_file(notice: LvkNotice) -> str:
+    suffix = "-ext" if notice.external is not None else ""
+    return f"{notice.superevent_id}-{notice.time_created:%Y%m%dT%H%M%S}-{notice.alert_type.value}{suffix}.json"
 
 
 def triggers_of(notices: Sequence[LvkNotice], merger: datetime, seed: int) -> list[dict[str, Any]]:

@@ -59,6 +59,8 @@ def windows(
         raise fail(f"--date {date!r} is no date such as 2023-09-22 or 2023-09-22T03:00", Exit.USAGE) from error
     if not _YEARS[0] <= begins.year <= _YEARS[1]:
         raise fail(f"--date {date!r}: the positions of Sun and Moon hold from {_YEARS[0]} to {_YEARS[1]}", Exit.USAGE)
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise fail(f"--plot writes PNG: name a file that ends with .png, not {plot.name}", Exit.USAGE)
     if plot is not None and nightly:
         raise fail("--plot shows one span of 24 h: give --date with a time, or leave it out", Exit.USAGE)
     with clear_errors():

@@ -5,7 +5,8 @@ A wrong value of one group (a galaxy ranking) names itself where it is used, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -302,15 +303,20 @@ class Settings:
     def in_force(self) -> Iterator[InForce]:
         """Every setting with its value and where that came from; a value that cannot be used says so."""
         for group, kind in GROUPS.items():
+            whole = ""
+            wrong: Mapping[str, str] = {}
+            read: Group | None = None
             try:
                 read = self._read(kind)
-                problem = ""
             except ConfigurationError as error:
-                read, problem = None, str(error)
+                whole, wrong = str(error), self._wrong(kind)
+                with suppress(ConfigurationError):
+                    # What is wrong leaves what is not as it is; two values that do not go together concern all.
+                    read = self._read(kind, without=wrong)
             for name, info in kind.model_fields.items():
                 names = names_of(info)
                 origin = next((n for n in names if self._has(n, info)), None)
-                shown = problem if read is None else _shown(getattr(read, name))
+                shown = wrong.get(names[0]) or (whole if read is None else _shown(getattr(read, name)))
                 default = _shown(info.default)
                 yield InForce(group, names[0], names[1:], info.description or "", default, shown, origin or "default")
 
@@ -319,16 +325,31 @@ class Settings:
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         return value is not None and (bool(value.strip()) or bool(extra.get("empty_counts")))
 
-    def _read(self, kind: type[_GroupT]) -> _GroupT:
-        values = {}
-        for info in kind.model_fields.values():
-            name = next((n for n in names_of(info) if self._has(n, info)), None)
-            if name is not None:
-                values[name] = self.environ[name].strip()
+    def _read(self, kind: type[_GroupT], *, without: Container[str] = ()) -> _GroupT:
+        """Read a group; raises ConfigurationError. `without` names settings that are left at their defaults."""
         try:
-            return kind(**values)
+            return kind(**self._given(kind, without))
         except ValidationError as error:
             raise ConfigurationError("; ".join(_said(kind, problem) for problem in error.errors())) from None
+
+    def _given(self, kind: type[Group], without: Container[str] = ()) -> dict[str, str]:
+        """What the environment says of a group, by the variables' names."""
+        found = {}
+        for info in kind.model_fields.values():
+            names = names_of(info)
+            name = next((n for n in names if self._has(n, info)), None)
+            if name is not None and names[0] not in without:
+                found[name] = self.environ[name].strip()
+        return found
+
+    def _wrong(self, kind: type[Group]) -> Mapping[str, str]:
+        """What is wrong with single settings of a group, by their first names."""
+        try:
+            kind(**self._given(kind))
+        except ValidationError as error:
+            said = [_said(kind, problem) for problem in error.errors() if problem["loc"]]
+            return {one.partition(":")[0]: one for one in said}
+        return {}
 
 
 def _shown(value: Any) -> str:

@@ -92,6 +92,8 @@ def _by_class(exc: BaseException, what: str, said: str) -> AdapterError:
         return CredentialsError(f"{what}: no usable credentials; set them in the environment ({said})")
     if "SSLError" in names or "SSLCertVerificationError" in names:
         return PermanentError(f"{what}: the server's certificate was not accepted ({said})")
+    if isinstance(exc, FileNotFoundError) and what.startswith("put "):
+        return PermanentError(f"{what}: the folder cannot be made; name another, or make it ({said})")
     if isinstance(exc, FileNotFoundError):
         return NotFoundError(f"{what}: there is no such object or container")
     if number in _FULL:
