@@ -355,6 +355,8 @@ def test_shipped_sites_are_places_with_sources() -> None:
             "altitude",
         ),
         ('[{"name": "", "latitude_deg": 1, "longitude_deg": 0}]', "name"),
+        ('[{"name": "a", "latitude_deg": 1}]', "site a lacks longitude_deg$"),
+        ('[{"name": "a", "latitude_deg": 1, "longitude_deg": 0, "lat": 2}]', "site a has lat, which no site has"),
     ],
 )
 def test_a_wrong_list_of_sites_says_what_is_wrong(text: str, words: str) -> None:

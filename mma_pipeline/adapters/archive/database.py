@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from mma_pipeline.adapters.errors import PermanentError, TransientError
+from mma_pipeline.adapters.redact import redact
 
 __all__ = ["Connection", "Engine", "batched", "lock_event", "open_engine", "reading", "writing"]
 
@@ -95,7 +96,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (OperationalError, sa.exc.InterfaceError) as error:
-        raise TransientError(f"the archive's database did not answer: {type(error.orig).__name__}") from error
+        said = " ".join(redact(str(error.orig)).split())[:200] or type(error.orig).__name__
+        raise TransientError(f"the archive's database did not answer: {said}") from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise TransientError("the connection to the archive's database was lost") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -117,6 +117,14 @@ def sites_from_json(text: str) -> tuple[Site, ...]:
 
 
 def _site(entry: Mapping[str, Any]) -> Site:
+    known = {field.name: field.default is MISSING for field in fields(Site)}
+    lacks = [name for name, needed in known.items() if needed and name not in entry]
+    strange = [name for name in entry if name not in known]
+    said = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(strange)}, which no site has"] * bool(
+        strange
+    )
+    if said:
+        raise SiteError(f"site {entry.get('name', '?')!s:.40} {' and '.join(said)[:200]}")
     try:
         return Site(**entry)
     except TypeError as error:
