@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
-
 from mma_pipeline.adapters.errors import ConfigurationError, TransientError
 from mma_pipeline.adapters.redact import redact
+from mma_pipeline.adapters.retry import attempts
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -79,8 +78,7 @@ def look(app: Celery, queue: str) -> QueueState:
     """
     waiting = _waiting(app, queue)
     # The broker has just answered. Celery's kept connection may be one to a server that was there before it: that fails once.
-    again = Retrying(stop=stop_after_attempt(2), retry=retry_if_exception_type(TransientError), reraise=True)
-    active, reserved = again(_in_hand, app)
+    active, reserved = attempts(2, first_s=0.1)(_in_hand, app)
     return QueueState(
         waiting, {name: f"{active.get(name, [])}{reserved.get(name, [])}" for name in {*active, *reserved}}
     )
